@@ -1,0 +1,39 @@
+# Two commands: `make demo` and `make test`. Both set up everything that they need.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := 0.13.9
+
+.PHONY: demo test slow lint docs lock setup clean
+
+setup: .venv/ready
+
+# Versions come from requirements.lock; `make lock` renews it.
+.venv/ready: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock --no-deps -e .
+	touch $@
+
+demo: setup ## from nothing to the table
+	$(BIN)/zoo build
+
+test: setup lint ## everything that takes seconds
+	$(BIN)/pytest
+
+slow: setup ## what takes minutes
+	$(BIN)/pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy
+
+docs: setup ## what is generated: the command-line reference in README.md, the manifest's schema
+	$(BIN)/python -m zoo.cli.reference README.md docs/manifest.schema.json
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate --upgrade \
+		pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .zoo

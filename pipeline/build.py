@@ -1,0 +1,138 @@
+"""The stages in order, from recipe to measurement; and running those that have to.
+
+teacher ─► distill ─► compact ─► export ─► compile ─► measure      (the teacher is exported, compiled and
+   └───────────────────────────► export ─► compile ─────┘           measured too: the dense baseline)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.data.dataset import Index
+from pipeline.errors import Interrupted
+from pipeline.plan import Planned
+from pipeline.progress import Progress
+from pipeline.recipe import Recipe
+from pipeline.stages import compact, compile, distill, export, measure, teacher
+from pipeline.step import Step
+from pipeline.store import Store
+from pipeline.work import Work
+from targets.contract import TargetSettings, make_target, runtime_version
+from targets.device import this_device
+
+SUBJECTS = {"teacher": "teacher", "student": "compact"}  # what is deployed → the step that made its network
+
+
+def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
+    """From the recipe to graphs: what is the same for all targets."""
+    common = {"input": recipe.input, "network": recipe.network}
+    trained = {**common, "seed": recipe.seed, "sampling": recipe.sampling}
+    weights = {"weights": recipe.teacher.weights}
+    yield Step(
+        "teacher",
+        teacher.train_teacher,
+        teacher.VERSION,
+        {**trained, "settings": recipe.teacher},
+        files=weights,
+        libraries=teacher.LIBRARIES,
+        data=data,
+    )
+    yield Step(
+        "distill",
+        distill.distill_student,
+        distill.VERSION,
+        {**trained, "settings": recipe.distill},
+        inputs={"teacher": "teacher"},
+        files=weights,
+        libraries=distill.LIBRARIES,
+        data=data,
+    )
+    yield Step(
+        "compact",
+        compact.compact_student,
+        compact.VERSION,
+        {**common, "sites": recipe.distill.sites, "settings": recipe.compact},
+        inputs={"student": "distill"},
+        libraries=compact.LIBRARIES,
+        data=data,
+    )
+    for subject, source in SUBJECTS.items():
+        yield Step(
+            f"export/{subject}",
+            export.export_network,
+            export.VERSION,
+            {"input": recipe.input, "settings": recipe.export},
+            inputs={"network": source},
+            libraries=export.LIBRARIES,
+            data=data,
+        )
+
+
+def target_steps(recipe: Recipe, data: Index, name: str, target: TargetSettings) -> Iterator[Step]:
+    """From graphs to measurements on one target.
+
+    Raises:
+        UnknownRuntime: no installed package offers the target's runtime.
+        Unusable: the runtime itself is not installed.
+    """
+    runner = make_target(target)
+    runtime_version(runner)
+    runtime = (runner.distribution,)
+    for subject in SUBJECTS:
+        yield Step(
+            f"compile/{subject}/{name}",
+            compile.compile_graph,
+            compile.VERSION,
+            {"input": recipe.input, "target": target},
+            inputs={"graph": f"export/{subject}"},
+            libraries=runtime,
+        )
+    yield Step(
+        f"measure/{name}",
+        measure.measure_target,
+        measure.VERSION,
+        {"input": recipe.input, "target": target, "settings": recipe.measure},
+        inputs={subject: f"compile/{subject}/{name}" for subject in SUBJECTS},
+        libraries=(*measure.LIBRARIES, *runtime),
+        data=data,
+        place=this_device(),
+    )
+
+
+def check_targets(plan: Sequence[Planned]) -> None:
+    """Find out before hours of training whether the targets of the steps to run are usable here.
+
+    Raises:
+        Unusable: one is not.
+    """
+    for planned in plan:
+        target = planned.step.settings.get("target")
+        if not planned.hit and isinstance(target, TargetSettings):
+            make_target(target).check()
+
+
+def run_plan(plan: Sequence[Planned], store: Store, device: str, progress: Progress) -> dict[str, Path]:
+    """Run what has to run; folders of all results by step name.
+
+    Raises:
+        PipelineError: a stage failed; what earlier stages made stands.
+        Interrupted: Ctrl-C; the same build goes on from the last checkpoint.
+    """
+    folders: dict[str, Path] = {}
+    for planned in plan:
+        step = planned.step
+        folders[step.name] = store.folder(step.stage, planned.key)
+        if planned.hit:
+            continue
+        progress.say(f"{step.name}: {planned.reason}")
+        inputs = {parameter: folders[name] for parameter, name in step.inputs.items()}
+        data = {"data": step.data} if step.data else {}
+        given: Mapping[str, object] = {**step.settings, **step.files, **inputs, **data}
+        try:
+            with store.produce(step.stage, planned.key, planned.ingredients) as folder:
+                if folder:
+                    step.run(Work(*folder, device, progress), **given)
+        except KeyboardInterrupt:
+            raise Interrupted(step.name) from None
+    return folders

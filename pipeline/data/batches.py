@@ -1,0 +1,72 @@
+"""Training batches: images read, augmented and stacked as the sampler draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torchvision.transforms import v2
+
+from pipeline.data.dataset import Samples
+from pipeline.data.images import Input, read_image
+from pipeline.data.sampler import Draw, IdentitySampler, Sampling
+
+KEPT_BYTES = 256 * 2**20  # decoded training images up to this size stay in memory, in each loading process
+
+
+class _TrainingImages(TorchDataset[tuple[torch.Tensor, int]]):
+    def __init__(self, samples: Samples, size: Input, sampling: Sampling) -> None:
+        self.samples, self.size = samples, size
+        self.labels = samples.labels
+        self.keep = len(samples) * size.height * size.width * 3 <= KEPT_BYTES
+        self.kept: dict[int, torch.Tensor] = {}
+        mean = [round(255 * value) for value in size.mean]
+        self.augment = v2.Compose(
+            [
+                v2.RandomHorizontalFlip(sampling.flip),
+                v2.Pad(sampling.pad),
+                v2.RandomCrop((size.height, size.width)),
+                v2.RandomErasing(sampling.erase, value=mean),
+            ]
+        )
+
+    def _read(self, index: int) -> torch.Tensor:
+        if index in self.kept:
+            return self.kept[index]
+        pixels = read_image(self.samples.root / self.samples.paths[index], self.size)
+        image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+        if self.keep:
+            self.kept[index] = image
+        return image
+
+    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, int]:
+        index, seed = draw
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.augment(self._read(index)), int(self.labels[index])
+
+
+class TrainingBatches:
+    """uint8 images P·K×3×H×W and int64 labels P·K, epoch by epoch."""
+
+    def __init__(self, samples: Samples, size: Input, sampling: Sampling, seed: int, workers: int) -> None:
+        self.sampler = IdentitySampler(samples.labels, sampling, seed)
+        options: dict[str, Any] = {"persistent_workers": True, "prefetch_factor": 4} if workers else {}
+        self.loader = DataLoader(
+            _TrainingImages(samples, size, sampling),
+            batch_sampler=self.sampler,
+            num_workers=workers,
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of epoch `number` (from 0); the same ones each time they are asked for."""
+        self.sampler.epoch = number
+        yield from self.loader

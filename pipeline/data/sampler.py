@@ -1,0 +1,64 @@
+"""Identity-balanced draws, the same for a seed whatever the number of loading processes.
+
+Every draw carries its own seed, made from (seed, epoch, place in the epoch): neither the number of workers nor an
+interruption changes what the network sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.errors import DataError
+from pipeline.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Draw = tuple[int, int]  # which image, and the seed of its augmentation
+
+
+class Sampling(Settings):
+    """Batches of `identities` × `images`; augmentation as in the paper's schedule (flip, pad and crop, erase)."""
+
+    identities: int = Field(16, ge=2)
+    images: int = Field(6, ge=2)
+    flip: Share = 0.5
+    pad: int = Field(10, ge=0)  # pixels on each side, before a random crop back to size
+    erase: Share = 0.5
+
+
+class IdentitySampler:
+    """Batches of P identities × K images each, distinct identities within a batch.
+
+    An epoch has as many batches as the images fill. Identities come in shuffled rounds; of one with fewer than K
+    images some are repeated.
+    """
+
+    def __init__(self, labels: np.ndarray, sampling: Sampling, seed: int) -> None:
+        self.groups = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
+        if len(self.groups) < sampling.identities:
+            raise DataError(
+                f"a batch asks for {sampling.identities} identities and the training split has {len(self.groups)}. "
+                "Lower sampling.identities."
+            )
+        self.sampling, self.seed, self.epoch = sampling, seed, 0
+        self.batches = max(1, len(labels) // (sampling.identities * sampling.images))
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        size, count = self.sampling.identities, self.sampling.images
+        round_: list[int] = []
+        for _ in range(self.batches):
+            if len(round_) < size:  # the rest of a round is dropped, or a batch could hold an identity twice
+                round_ = random.permutation(len(self.groups)).tolist()
+            chosen, round_ = round_[:size], round_[size:]
+            images = np.concatenate(
+                [random.choice(self.groups[i], count, replace=len(self.groups[i]) < count) for i in chosen]
+            )
+            seeds = random.integers(2**62, size=len(images))
+            yield list(zip(images.tolist(), seeds.tolist(), strict=True))

@@ -1,0 +1,50 @@
+"""What can go wrong in a build through something a user can mend.
+
+PipelineError               what, why, what next: one or two lines, shown without a traceback
+├── DataError               the data set: missing folder, unreadable image, unusable identities
+├── WeightsError            pretrained weights that can't be had or do not fit
+├── MissingLibrary          an extra is not installed
+├── StoreError              the store can't be read or written
+├── CheckFailed             a stage's own check of its result did not hold
+├── TrainingDiverged        the loss is no longer a number
+└── Interrupted             Ctrl-C in the middle of a stage
+"""
+
+
+class PipelineError(Exception):
+    """Root of what a user can mend in a build."""
+
+
+class DataError(PipelineError):
+    """A data set is missing, unreadable or unusable as described."""
+
+
+class WeightsError(PipelineError):
+    """Weights can't be found or do not fit the network."""
+
+
+class MissingLibrary(PipelineError):
+    """A library that a stage needs is not installed."""
+
+
+class StoreError(PipelineError):
+    """The store of stage results can't be read or written."""
+
+
+class CheckFailed(PipelineError):
+    """A stage measured its own result and it is outside what it promises."""
+
+
+class TrainingDiverged(PipelineError):
+    """The loss became infinite or not a number."""
+
+
+class Interrupted(PipelineError):
+    """The user stopped a build; `stage` is where."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(
+            f"interrupted in {stage}. Finished stages are kept; the same command goes on from there, training from its "
+            "last checkpoint."
+        )
+        self.stage = stage

@@ -1,0 +1,97 @@
+"""Retrieval-guided gradient resetting: which compactor rows retrieval does not need.
+
+Xie et al., CVPR 2023, section 3.3. For every query of the batch the nearest gallery features *of the teacher* are
+found; channels that contribute least to every one of those matches lose their task gradient for good, so that the
+sparsity penalty alone acts on their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.method.settings import Distance, Resetting
+
+
+@torch.no_grad()
+def unimportant_channels(
+    teacher: Tensor, student: Tensor, gallery: Tensor, neighbours: int, share: float, distance: Distance
+) -> Tensor:
+    """Channels that matter to no match of the batch.
+
+    Args:
+        teacher: B×C teacher features (for cosine: rows of length 1).
+        student: B×C student features behind the compactor (for cosine: rows of length 1).
+        gallery: N×C teacher features, N ≥ `neighbours`.
+
+    Returns:
+        C booleans: true where the channel is among the ⌊share·C⌋ smallest |gallery[n] · student| of every query and
+        each of its `neighbours` nearest rows n.
+    """
+    scores = teacher @ gallery.T
+    if distance == "euclidean":  # ‖t − g‖² without ‖t‖², which is the same for all g
+        scores = 2 * scores - gallery.square().sum(1)
+    nearest = scores.topk(neighbours, dim=1).indices
+    contribution = (gallery[nearest] * student[:, None, :]).abs()
+    channels = teacher.shape[1]
+    smallest = contribution.topk(int(share * channels), dim=2, largest=False, sorted=False).indices
+    votes = torch.zeros(channels, dtype=torch.int64, device=teacher.device)
+    votes.scatter_add_(0, smallest.flatten(), torch.ones_like(smallest.flatten()))
+    return votes == nearest.numel()
+
+
+class GradientResetting(nn.Module):
+    """Feature bank and accumulated mask of every site. All of it is state: it is saved and resumed with the student."""
+
+    def __init__(self, channels: Mapping[str, int], settings: Resetting) -> None:
+        super().__init__()
+        self.settings = settings
+        self.written = 0  # rows ever put into the banks; known to the host, so that nothing waits for the device
+        self.sites = nn.ModuleDict()
+        self._names = {name: name.replace(".", "/") for name in channels}  # a module name may not hold a dot
+        for name, count in channels.items():
+            site = nn.Module()
+            site.register_buffer("bank", torch.zeros(settings.bank, count))
+            site.register_buffer("mask", torch.ones(count))
+            self.sites[self._names[name]] = site
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.written)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.written = int(state)
+
+    def mask(self, site: str) -> Tensor:
+        """1 for rows that still learn from the task, 0 for rows that do not."""
+        mask: Tensor = self.sites[self._names[site]].mask  # type: ignore[assignment]
+        return mask
+
+    @torch.no_grad()
+    def update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> None:
+        """Enqueue the batch's teacher features, then mask the rows that no match of this batch needs.
+
+        Args:
+            teacher: by site, B×C pooled behind the norm.
+            student: by site, B×C pooled behind the compactor.
+        """
+        settings = self.settings
+        batch = next(iter(teacher.values())).shape[0]
+        start = self.written
+        self.written += batch
+        filled = min(self.written, settings.bank)
+        for name, features in teacher.items():
+            site = self.sites[self._names[name]]
+            bank: Tensor = site.bank  # type: ignore[assignment]
+            mask: Tensor = site.mask  # type: ignore[assignment]
+            t, s = features.detach().float(), student[name].detach().float()
+            if settings.distance == "cosine":
+                t, s = functional.normalize(t), functional.normalize(s)
+            place = torch.arange(start, start + batch, device=bank.device) % settings.bank
+            bank.index_copy_(0, place[-settings.bank :], t[-settings.bank :])
+            lost = unimportant_channels(
+                t, s, bank[:filled], min(settings.neighbours, filled), settings.share, settings.distance
+            )
+            mask.masked_fill_(lost, 0.0)

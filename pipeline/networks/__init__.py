@@ -1,0 +1,1 @@
+"""Embedding networks: built, weighed, saved and loaded."""

@@ -1,0 +1,130 @@
+"""The embedding network: a timm backbone, global average pooling and the embedding head of the paper."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pipeline.data.images import Input
+from pipeline.errors import WeightsError
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pipeline.networks.embedder import Embedder
+
+WAYS_OUT = (
+    "Ways out: `teacher.weights: FILE.safetensors` (a local file), HF_HUB_OFFLINE=1 with a filled Hugging Face cache, "
+    "or `teacher.pretrained: false` (from scratch)."
+)
+
+
+class Network(Settings):
+    """Which timm architecture, the stride of its last stage, and the length of the embedding."""
+
+    architecture: str
+    last_stride: Literal[1, 2] = 1
+    embedding: int = Field(512, ge=2)
+
+
+def _from_hub(architecture: str) -> Path:
+    """Path of timm's weights in the Hugging Face cache, fetched if they are not there yet. Safetensors only."""
+    import huggingface_hub
+    import timm
+
+    config = timm.get_pretrained_cfg(architecture)
+    if config is None or not config.hf_hub_id:
+        raise WeightsError(f"timm offers no pretrained weights of {architecture}. {WAYS_OUT}")
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it would print a line for every retry
+    try:
+        return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, "model.safetensors"))
+    except (OSError, ValueError, RuntimeError) as error:  # its errors derive from these
+        cause = str(error).strip().split("\n")[0].split(". ")[0] or type(error).__name__
+        raise WeightsError(f"can't get pretrained weights of {architecture}: {cause}.\n{WAYS_OUT}") from None
+    finally:
+        logger.setLevel(level)
+
+
+def _pretrained(architecture: str) -> nn.Module:
+    import timm
+
+    source = {"file": str(_from_hub(architecture))}
+    backbone: Any = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=source)
+    backbone.reset_classifier(0, "")
+    network: nn.Module = backbone
+    return network
+
+
+def _local(architecture: str, weights: Path) -> nn.Module:
+    """Weights from a safetensors file with timm's names; the classifier may be there or not, all else must fit."""
+    import timm
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    backbone: Any = timm.create_model(architecture, num_classes=0, global_pool="")
+    try:
+        state = load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"can't read weights {weights}: {error}. It must be a safetensors file.") from None
+    classifiers = backbone.pretrained_cfg.get("classifier") or ()
+    prefixes = tuple(f"{name}." for name in ([classifiers] if isinstance(classifiers, str) else classifiers))
+    state = {name: value for name, value in state.items() if not name.startswith(prefixes)}
+    try:
+        backbone.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"weights {weights} do not fit {architecture}: {reason}") from None
+    network: nn.Module = backbone
+    return network
+
+
+def build_backbone(architecture: str, *, pretrained: bool = False, weights: Path | None = None) -> nn.Module:
+    """A timm network without pooling and classifier, N×3×H×W → N×C×h×w.
+
+    Raises:
+        WeightsError: unknown architecture, or weights that can't be had or do not fit.
+    """
+    import timm
+
+    if not timm.is_model(architecture):
+        import difflib
+
+        near = difflib.get_close_matches(architecture, timm.list_models(), 1)
+        raise WeightsError(f"timm has no model {architecture!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+    if weights is not None:
+        return _local(architecture, weights)
+    if pretrained:
+        return _pretrained(architecture)
+    return timm.create_model(architecture, num_classes=0, global_pool="")
+
+
+def build_network(network: Network, size: Input, *, pretrained: bool = False, weights: Path | None = None) -> Embedder:
+    """The network that a recipe asks for.
+
+    Raises:
+        WeightsError: see `build_backbone`; or the architecture can't be used so.
+    """
+    import torch
+
+    from pipeline.networks.embedder import Embedder, set_last_stride
+
+    backbone = build_backbone(network.architecture, pretrained=pretrained, weights=weights)
+    if network.last_stride == 1:
+        set_last_stride(backbone, network.architecture)
+    embedder = Embedder(backbone, network.embedding, size)
+    try:
+        with torch.inference_mode():
+            embedder.eval()(torch.zeros(1, 3, size.height, size.width))
+    except (RuntimeError, AssertionError, IndexError, TypeError) as error:
+        reason = str(error).strip().split("\n")[0][:160]
+        raise WeightsError(
+            f"{network.architecture} can't embed {size.height}×{size.width} images here: {reason}. Use a convolutional "
+            "architecture that ends in a map, such as a ResNet."
+        ) from None
+    return embedder.train()

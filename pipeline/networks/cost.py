@@ -1,0 +1,81 @@
+"""Parameters and multiply-accumulates, of a torch network and of an ONNX graph, counted the same way."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.data.images import Input
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Cost(Settings):
+    """Of one image through the network that is deployed: backbone and head, no classifier.
+
+    `parameters` counts everything learnt; `kernel_parameters` only what convolutions and linear maps multiply by, which
+    folding a norm into its convolution does not change; `macs` their multiplications.
+    """
+
+    parameters: int
+    kernel_parameters: int
+    macs: int
+
+
+def macs_by_module(network: nn.Module, size: Input) -> dict[str, int]:
+    """Multiply-accumulates of one image by module name, the whole network under the empty name."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, size.height, size.width, device=device))
+    root = type(network).__name__
+    counts = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
+    return {name.removeprefix(root).removeprefix("."): macs for name, macs in counts.items() if name != "Global"}
+
+
+def network_cost(network: nn.Module, size: Input) -> Cost:
+    """Cost of a torch network, by torch's own flop counter (one multiply-accumulate is two flops)."""
+    parameters = list(network.parameters())
+    return Cost(
+        parameters=sum(p.numel() for p in parameters),
+        kernel_parameters=sum(p.numel() for p in parameters if p.ndim > 1),
+        macs=macs_by_module(network, size)[""],
+    )
+
+
+def graph_cost(path: Path) -> Cost:
+    """Cost of an ONNX graph at batch 1: initializers, and multiplications of Conv, Gemm and MatMul."""
+    import onnx
+    from onnx import numpy_helper, shape_inference
+
+    model = onnx.load(path)
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    batch.ClearField("dim_param")
+    batch.dim_value = 1
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    weights = {item.name: item for item in graph.initializer}
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in [*graph.value_info, *graph.output]
+    }
+    kernels: list[str] = []  # by use: exporters let equal kernels, such as two of zeros, share one initializer
+    macs = 0
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul"):
+            continue
+        kernel = next(name for name in node.input[1::-1] if name in weights)
+        kernels.append(kernel)
+        positions = math.prod(shapes[node.output[0]][2:]) if node.op_type == "Conv" else 1
+        macs += positions * math.prod(weights[kernel].dims)
+    floats = [item for item in weights.values() if numpy_helper.to_array(item).dtype.kind == "f"]
+    return Cost(
+        parameters=sum(math.prod(item.dims) for item in floats),
+        kernel_parameters=sum(math.prod(weights[name].dims) for name in kernels),
+        macs=macs,
+    )

@@ -1,0 +1,73 @@
+"""The embedding network as torch modules."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.data.images import Input
+from pipeline.errors import WeightsError
+
+
+class Features(NamedTuple):
+    """`pooled`: backbone features behind global average pooling, N×C. `embedding`: N×D, not normalised."""
+
+    pooled: Tensor
+    embedding: Tensor
+
+
+class Embedder(nn.Module):
+    """Pixels to embedding: normalise, backbone, pool, then BN → ReLU → Linear (no bias) → BN (CVPR 2023, sec. 4.1).
+
+    Input N×3×H×W RGB, 0 … 255, uint8 or float. Embeddings are compared by cosine.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: nn.Module, embedding: int, size: Input) -> None:
+        super().__init__()
+        channels = int(backbone.num_features)  # type: ignore[arg-type]
+        self.register_buffer("mean", 255 * torch.tensor(size.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(size.std).view(1, 3, 1, 1), persistent=False)
+        self.backbone = backbone
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(channels),
+            nn.ReLU(),
+            nn.Linear(channels, embedding, bias=False),
+            nn.BatchNorm1d(embedding),
+        )
+        self.embedding = embedding
+
+    def features(self, images: Tensor) -> Features:
+        """Pooled feature and embedding of a batch."""
+        pooled = self.backbone((images.float() - self.mean) / self.std).mean(dim=(2, 3))
+        return Features(pooled, self.head(pooled))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.features(images).embedding
+
+
+def set_last_stride(backbone: nn.Module, architecture: str) -> None:
+    """Give the last stage of a ResNet stride 1, its shortcut included (finer features, as usual in re-identification).
+
+    Raises:
+        WeightsError: the architecture's last stage is not a ResNet's.
+    """
+    stage = getattr(backbone, "layer4", None)
+    if stage is None:
+        raise WeightsError(f"{architecture} has no last stage `layer4`: set `network.last_stride: 2` for it.")
+    if not all(isinstance(getattr(block, "aa", None), nn.Identity | NoneType) for block in stage):
+        raise WeightsError(f"{architecture} blurs where it strides: set `network.last_stride: 2` for it.")
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+    for block in stage:
+        shortcut = getattr(block, "downsample", None)
+        if shortcut is not None:
+            for name, module in shortcut.named_children():
+                if isinstance(module, nn.AvgPool2d):  # "d" and "t" variants average before they project
+                    setattr(shortcut, name, nn.Identity())

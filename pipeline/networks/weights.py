@@ -1,0 +1,53 @@
+"""Weights on disk: safetensors, never pickle; loaded strictly or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from pipeline.errors import StoreError
+from pipeline.files import write_bytes
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
+    """Write tensors and a JSON-able note beside them, whole or not at all."""
+    plain = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    write_bytes(path, save(plain, {"about": json.dumps(about or {})}))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and note, as written by `save_tensors`.
+
+    Raises:
+        StoreError: the file is missing, truncated or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise StoreError(f"can't read {path}: {error}") from None
+
+
+def save_module(path: Path, module: nn.Module) -> None:
+    """Write a module's state."""
+    save_tensors(path, module.state_dict())
+
+
+def load_module(path: Path, module: nn.Module) -> None:
+    """Load a module's state; every name and shape must agree.
+
+    Raises:
+        StoreError: the file can't be read or does not fit.
+    """
+    tensors, _ = load_tensors(path)
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise StoreError(f"{path} does not fit the network: {' '.join(str(error).split())[:200]}") from None

@@ -1,0 +1,80 @@
+"""What a build would do, and why: which steps stand in the store, which must run, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.step import Step, ingredients, key_of
+from pipeline.store import Store
+
+SHOWN_CHANGES = 3
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step with its key; `reason` says why it has to run and is empty if its result stands."""
+
+    step: Step
+    key: str
+    ingredients: dict[str, Any]
+    reason: str
+
+    @property
+    def hit(self) -> bool:
+        """Whether nothing is to be done."""
+        return not self.reason
+
+
+def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted(old.keys() | new.keys(), key=str):
+            yield from _changes(stage, old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+    elif old != new:
+        section, _, rest = at.partition(".")
+        match section:
+            case "settings":
+                name = rest.removeprefix("settings.") if rest.startswith("settings.") else ""
+                yield f"{f'{stage}.{name}' if name else rest} {old} → {new}"
+            case "inputs":
+                yield f"{rest} is new"
+            case "libraries":
+                yield f"{rest} {old} → {new}"
+            case "data":
+                yield "the data changed"
+            case "files":
+                yield f"the file of {rest} changed"
+            case "place":
+                yield f"another machine ({rest} {old} → {new})"
+            case _:
+                yield f"{section} of the stage {old} → {new}"
+
+
+def _reason(step: Step, content: dict[str, Any], last: Mapping[str, Any] | None) -> str:
+    if last is None:
+        return "never built"
+    changes = list(_changes(step.stage, last, content))
+    if not changes:
+        return "its result is not in the store"
+    more = f" (+{len(changes) - SHOWN_CHANGES} more)" if len(changes) > SHOWN_CHANGES else ""
+    return ", ".join(changes[:SHOWN_CHANGES]) + more
+
+
+def make_plan(steps: Iterable[Step], store: Store, last: Mapping[str, Mapping[str, Any]]) -> list[Planned]:
+    """Keys and reasons of all steps, in order.
+
+    Args:
+        last: ingredients of each step at the latest build, by step name; used to say what changed.
+    """
+    keys: dict[str, str] = {}
+    plan = []
+    for step in steps:
+        content = ingredients(step, keys)
+        key = keys[step.name] = key_of(content)
+        if store.has(step.stage, key):
+            reason = ""
+        else:
+            reason = store.unfinished(step.stage, key) or _reason(step, content, last.get(step.name))
+        plan.append(Planned(step, key, content, reason))
+    return plan

@@ -1,0 +1,135 @@
+"""Stage `compact`: fold norms, merge compactors, remove dead channels, and check that nothing else changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from pipeline.data import LIBRARIES as IMAGES
+from pipeline.data.dataset import Index
+from pipeline.data.images import Input
+from pipeline.errors import CheckFailed
+from pipeline.networks.build import Network
+from pipeline.settings import Settings
+from pipeline.work import Work
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.networks.cost import Cost
+    from pipeline.networks.embedder import Embedder
+    from pipeline.networks.sites import Site
+
+VERSION = 1
+LIBRARIES = (*IMAGES, "torch", "timm")
+CHECKED_IMAGES = 64
+
+
+class Compact(Settings):
+    """Which rows count as gone, and how far embeddings may move."""
+
+    threshold: float = Field(1e-5, gt=0, description="rows with a norm below this are removed")
+    max_difference: float = Field(
+        1e-4, gt=0, description="largest absolute difference of unit-length float32 embeddings"
+    )
+
+
+def _check(what: str, before: torch.Tensor, after: torch.Tensor, settings: Compact) -> float:
+    difference = float((before - after).abs().max())
+    if not difference < settings.max_difference:
+        raise CheckFailed(
+            f"{what} moved embeddings by {difference:.2g}, more than compact.max_difference "
+            f"({settings.max_difference:g}). Rows near compact.threshold ({settings.threshold:g}) still matter: train "
+            "longer, lower the threshold, or look for a network that is not in evaluation mode."
+        )
+    return difference
+
+
+def _report(sites: list[Site], dense: Embedder, pruned: Embedder, size: Input) -> list[dict[str, int | str]]:
+    """Per site: width, parameters and MACs of its convolution and its reader, before and after."""
+    from pipeline.networks.cost import macs_by_module
+
+    macs = {"before": macs_by_module(dense, size), "after": macs_by_module(pruned, size)}
+    rows: list[dict[str, int | str]] = []
+    for site in sites:
+        row: dict[str, int | str] = {"site": site.conv}
+        for moment, network in (("before", dense), ("after", pruned)):
+            conv, reader = network.get_submodule(site.conv), network.get_submodule(site.reader)
+            row[f"width_{moment}"] = int(conv.out_channels)  # type: ignore[arg-type]
+            row[f"parameters_{moment}"] = sum(p.numel() for m in (conv, reader) for p in m.parameters())
+            row[f"macs_{moment}"] = macs[moment][site.conv] + macs[moment][site.reader]
+        rows.append(row)
+    return rows
+
+
+def compact_student(
+    work: Work,
+    *,
+    data: Index,
+    input: Input,
+    network: Network,
+    sites: Literal["spatial", "all"],
+    settings: Compact,
+    student: Path,
+) -> None:
+    """Write the pruned network (see `pipeline.networks.saved`), `compression.json` and `accuracy.json`.
+
+    Args:
+        sites: as the student was distilled with.
+        student: folder of the stage `distill`.
+
+    Raises:
+        CheckFailed: merging or pruning changed the embeddings of real images.
+    """
+    import torch
+    from torch.nn import functional
+
+    from pipeline.data.images import read_batches
+    from pipeline.evaluate import evaluate_network
+    from pipeline.method.compactor import insert_compactors
+    from pipeline.method.merge import merge_site, prune_site, surviving_rows
+    from pipeline.networks.build import build_network
+    from pipeline.networks.cost import network_cost
+    from pipeline.networks.saved import Description, load_network, save_network
+    from pipeline.networks.sites import find_sites
+    from pipeline.networks.weights import load_module
+
+    dense = build_network(network, input).eval()
+    before: Cost = network_cost(dense, input)
+    embedder = build_network(network, input)
+    found = find_sites(embedder, sites)
+    compacted = insert_compactors(embedder, found)
+    load_module(student / "student.safetensors", embedder)
+    embedder.eval()
+    images = torch.from_numpy(next(read_batches(data.gallery, input, CHECKED_IMAGES))).permute(0, 3, 1, 2)
+
+    kept = {
+        name: surviving_rows(module.compactor.row_norms(), settings.threshold) for name, module in compacted.items()
+    }
+    with torch.inference_mode():
+        reference = functional.normalize(embedder(images))  # as they are compared and deployed: of length 1
+        for site in found:
+            merge_site(embedder, site)
+        merging = _check("merging", reference, functional.normalize(embedder(images)), settings)
+        for site in found:
+            prune_site(embedder, site, kept[site.conv])
+        pruning = _check("pruning", reference, functional.normalize(embedder(images)), settings)
+
+    widths = {name: len(rows) for name, rows in kept.items()}
+    save_network(work.out, embedder, Description(network=network, input=input, widths=widths))
+    pruned = load_network(work.out)
+    after = network_cost(pruned, input)
+    work.write_json(
+        "compression.json",
+        {
+            "before": before.model_dump(),
+            "after": after.model_dump(),
+            "difference_after_merging": merging,
+            "difference_after_pruning": pruning,
+            "sites": _report(found, dense, pruned, input),
+        },
+    )
+    accuracy = evaluate_network(pruned, data.query, data.gallery, input, work.device)
+    work.write_json("accuracy.json", accuracy.model_dump())

@@ -1,0 +1,83 @@
+"""Stage `distill`: Capacity Dynamic Distillation. The student starts as heavy as the teacher and shrinks as it learns.
+
+Xie et al., "Towards a Smaller Student: Capacity Dynamic Distillation for Efficient Image Retrieval", CVPR 2023.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.data import LIBRARIES as IMAGES
+from pipeline.data.dataset import Index
+from pipeline.data.images import Input
+from pipeline.data.sampler import Sampling
+from pipeline.method.settings import Distillation
+from pipeline.networks.build import Network
+from pipeline.work import Work
+
+if TYPE_CHECKING:
+    from pipeline.training.supervised import Classified
+
+VERSION = 1
+LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
+
+
+class Distill(Distillation):
+    """Where the student starts, and how it is distilled."""
+
+    init: Literal["pretrained", "teacher", "random"] = "pretrained"
+
+
+def _start(settings: Distill, network: Network, input: Input, teacher: Classified, weights: Path | None) -> Classified:
+    """The student before its first step."""
+    from pipeline.networks.build import build_network
+    from pipeline.training.supervised import Classified
+
+    pretrained = settings.init == "pretrained"
+    embedder = build_network(network, input, pretrained=pretrained, weights=weights if pretrained else None)
+    student = Classified(embedder, teacher.classifier.out_features)
+    if settings.init == "teacher":
+        student.load_state_dict(teacher.state_dict())
+    return student
+
+
+def distill_student(
+    work: Work,
+    *,
+    data: Index,
+    seed: int,
+    input: Input,
+    network: Network,
+    sampling: Sampling,
+    settings: Distill,
+    weights: Path | None,
+    teacher: Path,
+) -> None:
+    """Write `student.safetensors` (embedder with compactors), `metrics.csv` and `accuracy.json`.
+
+    Args:
+        weights: the backbone's local pretrained weights, as the teacher's, for `init: pretrained`.
+        teacher: folder of the stage `teacher`.
+    """
+    import torch
+
+    from pipeline.data.batches import TrainingBatches
+    from pipeline.evaluate import evaluate_network
+    from pipeline.method.cdd import CapacityDynamicDistillation
+    from pipeline.networks.saved import load_network
+    from pipeline.networks.weights import load_module, save_module
+    from pipeline.training.loop import fit
+    from pipeline.training.supervised import Classified
+
+    torch.manual_seed(seed)
+    frozen = Classified(load_network(teacher), data.train.identity_count)
+    load_module(teacher / "classifier.safetensors", frozen.classifier)
+    student = _start(settings, network, input, frozen, weights)
+    batches = TrainingBatches(data.train, input, sampling, seed, work.workers)
+    task = CapacityDynamicDistillation(student, frozen.to(work.device), settings)
+    fit(task, batches, settings, work.scratch, work.device, work.progress)
+    save_module(work.out / "student.safetensors", student.embedder)
+    (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
+    accuracy = evaluate_network(student.embedder, data.query, data.gallery, input, work.device)
+    work.write_json("accuracy.json", accuracy.model_dump())

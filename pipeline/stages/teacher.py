@@ -1,0 +1,75 @@
+"""Stage `teacher`: a timm network fine-tuned on the identities with identity and triplet loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from pipeline.data import LIBRARIES as IMAGES
+from pipeline.data.dataset import Index
+from pipeline.data.images import Input
+from pipeline.data.sampler import Sampling
+from pipeline.networks.build import Network
+from pipeline.training.schedule import Supervision
+from pipeline.work import Work
+
+VERSION = 1
+LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
+
+
+class Teacher(Supervision):
+    """Where the backbone's weights come from, and how it is fine-tuned."""
+
+    pretrained: bool = True
+    weights: Path | None = Field(
+        None, exclude=True, description="local safetensors with timm's names, instead of a download"
+    )  # excluded from dumps: what counts is the file's content, and no path of a machine belongs in a manifest
+
+    @field_validator("weights")
+    @classmethod
+    def _is_safetensors(cls, weights: Path | None) -> Path | None:
+        if weights is not None and weights.suffix != ".safetensors":
+            raise ValueError("must be a .safetensors file (pickled weights are never read)")
+        return weights
+
+
+def train_teacher(
+    work: Work,
+    *,
+    data: Index,
+    seed: int,
+    input: Input,
+    network: Network,
+    sampling: Sampling,
+    settings: Teacher,
+    weights: Path | None,
+) -> None:
+    """Write the network (see `pipeline.networks.saved`), `classifier.safetensors`, `metrics.csv` and `accuracy.json`.
+
+    Raises:
+        WeightsError: pretrained weights are asked for and can't be had, or do not fit.
+        TrainingDiverged: see `pipeline.training.loop.fit`.
+    """
+    import torch
+
+    from pipeline.data.batches import TrainingBatches
+    from pipeline.evaluate import evaluate_network
+    from pipeline.networks.build import build_network
+    from pipeline.networks.saved import Description, save_network
+    from pipeline.networks.sites import find_sites
+    from pipeline.networks.weights import save_module
+    from pipeline.training.loop import fit
+    from pipeline.training.supervised import Classified, SupervisedTask
+
+    torch.manual_seed(seed)
+    embedder = build_network(network, input, pretrained=settings.pretrained, weights=weights)
+    find_sites(embedder, "all")  # before hours of training: what has none can't be distilled afterwards
+    classified = Classified(embedder, data.train.identity_count)
+    batches = TrainingBatches(data.train, input, sampling, seed, work.workers)
+    fit(SupervisedTask(classified, settings), batches, settings, work.scratch, work.device, work.progress)
+    save_network(work.out, embedder, Description(network=network, input=input))
+    save_module(work.out / "classifier.safetensors", classified.classifier)
+    (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
+    accuracy = evaluate_network(embedder, data.query, data.gallery, input, work.device)
+    work.write_json("accuracy.json", accuracy.model_dump())

@@ -1,0 +1,140 @@
+"""Stage results by content: same inputs, same place.
+
+    STORE/<stage>/<key>/            a finished result, with `stage.json`: what it was made from, when, how long it took
+    STORE/unfinished/<stage>-<key>/ a stage at work: `out` becomes the result in one rename; `scratch` survives a kill
+
+A key is the digest of everything that a result depends on (see `pipeline.plan`). Nothing in the store ever changes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import StoreError
+from pipeline.files import write_text
+
+RECORD = "stage.json"
+
+
+def explain(error: OSError, place: Path) -> StoreError:
+    """What a user can do about a failed read or write."""
+    where = error.filename or place
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StoreError(
+            f"no space left while writing below {place} ({error.strerror}). Free some, or set ZOO_HOME to another "
+            "disk; the same command goes on from the last finished stage or checkpoint."
+        )
+    return StoreError(f"can't use {where}: {error.strerror}. Check its owner and mode, or set ZOO_HOME elsewhere.")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a result was made from: ingredients, `finished_at` (UTC), `seconds`.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise explain(error, folder) from None
+    except ValueError:
+        raise StoreError(f"{folder / RECORD} is damaged. Remove {folder}; the stage then runs again.") from None
+    return content
+
+
+def _sync(folder: Path) -> None:
+    """Flush files of a folder to disk, so that a rename never overtakes their content."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class Store:
+    """A folder of stage results.
+
+    Raises (every method):
+        StoreError: the folder can't be read or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            (root / "unfinished").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, root) from None
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Where the result of a stage lies, or will."""
+        return self.root / stage / key
+
+    def has(self, stage: str, key: str) -> bool:
+        """Whether the result is there."""
+        try:
+            return (self.folder(stage, key) / RECORD).exists()
+        except OSError as error:
+            raise explain(error, self.root) from None
+
+    def unfinished(self, stage: str, key: str) -> str:
+        """What an earlier build left of a result that it did not finish, in words; empty if nothing."""
+        folder = self.root / "unfinished" / f"{stage}-{key}"
+        if not folder.exists():
+            return ""
+        resumes = any((folder / "scratch").glob("checkpoints/[!.]*"))
+        return "did not finish" + (", goes on from its last checkpoint" if resumes else "")
+
+    @contextmanager
+    def produce(self, stage: str, key: str, ingredients: dict[str, Any]) -> Iterator[tuple[Path, Path] | None]:
+        """Folders `out` and `scratch` for a stage; when the block ends well, `out` becomes the result.
+
+        None if the result is there by now: another build made it. While another build is still making it, this one
+        does not wait, it is told. A kill leaves `scratch` as it was.
+        """
+        final = self.folder(stage, key)
+        unfinished = self.root / "unfinished" / f"{stage}-{key}"
+        out, scratch = unfinished / "out", unfinished / "scratch"
+        lock = FileLock(unfinished.with_suffix(".lock"))
+        try:
+            with lock.acquire(blocking=False):
+                if self.has(stage, key):
+                    yield None
+                    unfinished.with_suffix(".lock").unlink(missing_ok=True)
+                    return
+                shutil.rmtree(final, ignore_errors=True)  # damaged: it has lost its record
+                shutil.rmtree(out, ignore_errors=True)
+                out.mkdir(parents=True)
+                scratch.mkdir(exist_ok=True)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                begun = monotonic()
+                yield out, scratch
+                record = {
+                    **ingredients,
+                    "finished_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                    "seconds": round(monotonic() - begun, 1),
+                }
+                write_text(out / RECORD, json.dumps(record, indent=2) + "\n")
+                _sync(out)
+                out.rename(final)
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.with_suffix(".lock").unlink(missing_ok=True)
+        except Timeout:
+            raise StoreError(
+                f"another build is at work on {stage} {key[:12]}. Wait for it; what it makes will serve this one too."
+            ) from None
+        except OSError as error:
+            if error.errno is None:  # not the system's: a library that does not load, say
+                raise
+            raise explain(error, self.root) from None

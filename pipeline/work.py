@@ -1,0 +1,41 @@
+"""What a stage is given besides its settings and inputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.files import write_text
+from pipeline.progress import Progress
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where a stage writes, what it runs on, whom it tells.
+
+    `out` becomes the result in one rename; `scratch` outlives a kill and is where checkpoints go.
+    """
+
+    out: Path
+    scratch: Path
+    device: str
+    progress: Progress
+
+    @property
+    def workers(self) -> int:
+        """Processes that read images: none beside CPU training, which needs the cores itself."""
+        return 0 if self.device == "cpu" else min(8, os.cpu_count() or 1)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """A small JSON file of the result."""
+        write_text(self.out / name, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Counterpart of `Work.write_json`."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,61 @@
+"""What machine this is, as a measurement has to say."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Device(BaseModel):
+    """A machine that measured something."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    architecture: str
+    cores: int
+    memory_gib: float
+    system: str
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("model name", "Model")):
+                return " ".join(line.split(":", 1)[1].split())
+    except OSError:
+        pass
+    return platform.processor() or "unknown processor"
+
+
+def _board() -> str | None:
+    """Boards of the ARM kind name themselves in the device tree."""
+    try:
+        return Path("/proc/device-tree/model").read_text(encoding="utf-8").strip("\0\n ")
+    except OSError:
+        return None
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def this_device() -> Device:
+    """The machine we are on."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (ValueError, OSError):
+        memory = 0.0
+    return Device(
+        name=_board() or _processor(),
+        architecture=platform.machine(),
+        cores=usable_cores(),
+        memory_gib=round(memory, 1),
+        system=f"{platform.system()} {platform.release()}",
+    )

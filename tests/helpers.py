@@ -1,0 +1,70 @@
+"""What several tests need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from pipeline.data.images import Input
+from pipeline.networks.build import Network, build_network
+from pipeline.networks.embedder import Embedder
+
+SMALL = Input(height=32, width=32)
+
+
+@torch.no_grad()
+def enliven(network: nn.Module, seed: int = 0) -> None:
+    """Random norms everywhere: timm leaves the last norm of every block at zero, and parity would prove nothing."""
+    random = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            module.weight.copy_(0.5 + torch.rand(module.weight.shape, generator=random))
+            module.bias.copy_(0.2 * torch.randn(module.bias.shape, generator=random))
+            module.running_mean.copy_(0.2 * torch.randn(module.bias.shape, generator=random))
+            module.running_var.copy_(0.5 + torch.rand(module.bias.shape, generator=random))
+
+
+@torch.no_grad()
+def settle(network: Embedder, size: Input = SMALL) -> Embedder:
+    """Give norms the statistics of one batch, as training would in time: embeddings are then of size 1."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    network.train()(torch.from_numpy(random_images(32, size, seed=9)).permute(0, 3, 1, 2))
+    for norm in norms:
+        norm.momentum = 0.1
+    return network.eval()
+
+
+def alive_network(architecture: str = "resnet10t", last_stride: int = 1, size: Input = SMALL) -> Embedder:
+    """A network in evaluation mode, with random weights of which every branch matters."""
+    torch.manual_seed(0)
+    network = build_network(Network(architecture=architecture, last_stride=last_stride, embedding=16), size)
+    enliven(network)
+    return settle(network, size)
+
+
+def random_images(count: int, size: Input = SMALL, seed: int = 0) -> np.ndarray:
+    """uint8 N×H×W×3."""
+    return np.random.default_rng(seed).integers(0, 256, (count, size.height, size.width, 3), np.uint8)
+
+
+def draw_vehicles(root: Path, train: int = 8, test: int = 4, cameras: int = 2, shots: int = 2) -> Path:
+    """A tiny set in VeRi-776's layout: each identity is a colour and a bar, seen with noise."""
+    random = np.random.default_rng(0)
+    for folder in ("image_train", "image_query", "image_test"):
+        (root / folder).mkdir(parents=True)
+    for identity in range(train + test):
+        colour, bar = random.integers(0, 256, 3), int(random.integers(2, 28))
+        for camera in range(cameras):
+            for shot in range(shots):
+                pixels = np.clip(colour + random.normal(0, 20, (32, 32, 3)), 0, 255)
+                pixels[bar : bar + 3] = 255 - colour
+                folder = "image_train" if identity < train else ("image_test" if shot else "image_query")
+                name = f"{identity:04d}_c{camera:03d}_{identity * 100 + camera * 10 + shot:08d}_{shot}.jpg"
+                Image.fromarray(pixels.astype(np.uint8)).save(root / folder / name)
+    return root

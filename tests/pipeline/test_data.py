@@ -1,0 +1,199 @@
+"""Data sets: what is found, what is refused, and draws that repeat."""
+
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pipeline.data import toycars
+from pipeline.data.batches import TrainingBatches
+from pipeline.data.dataset import Dataset, Split, open_dataset
+from pipeline.data.images import Input, read_image
+from pipeline.data.sampler import IdentitySampler, Sampling
+from pipeline.errors import DataError
+from tests.helpers import SMALL, draw_vehicles
+
+VERI = Dataset(
+    path="veri",
+    pattern=r"(?P<identity>\d+)_c(?P<camera>\d+)_\d+_\d+\.jpg$",
+    train=Split(folder="image_train"),
+    query=Split(folder="image_query"),
+    gallery=Split(folder="image_test"),
+)
+
+
+@pytest.fixture
+def veri(tmp_path):
+    """VeRi-776's published layout in miniature."""
+    return draw_vehicles(tmp_path / "veri")
+
+
+def find(tmp_path, dataset=VERI):
+    return open_dataset("veri", dataset, tmp_path, tmp_path / "drawn")
+
+
+def test_veri_layout(veri, tmp_path):
+    index = find(tmp_path)
+    assert (len(index.train), len(index.query), len(index.gallery)) == (32, 8, 8)
+    assert index.train.identity_count == 8
+    assert index.train.paths[0] == "image_train/0000_c000_00000000_0.jpg"
+    assert sorted(set(index.train.labels.tolist())) == list(range(8))
+    assert set(index.query.identities.tolist()) == set(index.gallery.identities.tolist())
+    assert not set(index.query.identities.tolist()) & set(index.train.identities.tolist())
+    assert set(index.train.cameras.tolist()) == {0, 1}
+
+
+def test_a_list_file_chooses_images(veri, tmp_path):
+    names = sorted(path.name for path in (veri / "image_train").iterdir())[:8]
+    (veri / "mine.txt").write_text("\n".join(names) + "\n")
+    index = find(tmp_path, VERI.model_copy(update={"train": Split(folder="image_train", names="mine.txt")}))
+    assert [path.split("/")[1] for path in index.train.paths] == names
+
+
+def test_fingerprint_follows_content_not_place(veri, tmp_path):
+    first = find(tmp_path).fingerprint
+    assert find(tmp_path).fingerprint == first
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    veri.rename(moved / "veri")
+    assert open_dataset("veri", VERI, moved, tmp_path / "drawn").fingerprint == first
+    image = next((moved / "veri" / "image_train").iterdir())
+    image.write_bytes(image.read_bytes() + b"\0")
+    assert open_dataset("veri", VERI, moved, tmp_path / "drawn").fingerprint != first
+
+
+def test_missing_folder_names_the_ways_out(tmp_path):
+    with pytest.raises(DataError, match=r"no folder .*veri.*--data-root.*ZOO_DATA"):
+        find(tmp_path)
+
+
+def test_an_identity_with_one_image(veri, tmp_path):
+    for path in sorted((veri / "image_train").glob("0003_*"))[1:]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"identity 0003 has one training image .*singletons: drop"):
+        find(tmp_path)
+    index = find(tmp_path, VERI.model_copy(update={"singletons": "drop"}))
+    assert index.train.identity_count == 7
+
+
+def test_a_query_without_right_answers(veri, tmp_path):
+    for path in (veri / "image_test").glob("0009_c001_*"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"query image_query/0009_c000_\S+ has no right answer.*unanswerable: skip"):
+        find(tmp_path)
+    assert len(find(tmp_path, VERI.model_copy(update={"unanswerable": "skip"})).query) == 8
+
+
+def test_identities_in_training_and_test_are_refused(veri, tmp_path):
+    with pytest.raises(DataError, match="both trained on and queried"):
+        find(tmp_path, VERI.model_copy(update={"train": Split(folder="image_query")}))
+
+
+def test_a_list_that_names_a_missing_image(veri, tmp_path):
+    (veri / "mine.txt").write_text("0000_c000_99999999_0.jpg\n0000_c001_99999999_0.jpg\n")
+    with pytest.raises(DataError, match="can't read image"):
+        find(tmp_path, VERI.model_copy(update={"train": Split(folder="image_train", names="mine.txt")}))
+
+
+def test_an_image_that_cannot_be_decoded(veri):
+    path = next((veri / "image_train").iterdir())
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="can't decode image .*Replace or remove"):
+        read_image(path, SMALL)
+
+
+def test_a_pattern_must_find_identity_and_camera():
+    with pytest.raises(ValidationError, match="without camera"):
+        VERI.model_validate({**VERI.model_dump(), "pattern": r"(?P<identity>\d+)"})
+    with pytest.raises(ValidationError, match="not a regular expression"):
+        VERI.model_validate({**VERI.model_dump(), "pattern": "("})
+
+
+def test_batches_are_identities_times_images():
+    labels = np.repeat(np.arange(10), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+    sampler = IdentitySampler(labels, Sampling(identities=4, images=4), seed=3)
+    assert len(sampler) == len(labels) // 16
+    for epoch in range(5):
+        sampler.epoch = epoch
+        for batch in sampler:
+            counts = Counter(labels[[index for index, _ in batch]].tolist())
+            assert list(counts.values()) == [4] * 4
+            for label in counts:  # no image twice as long as there are enough
+                chosen = [index for index, _ in batch if labels[index] == label]
+                assert len(set(chosen)) == min(4, int((labels == label).sum())) or label < 2
+
+
+def test_draws_repeat_for_a_seed_and_differ_between_epochs():
+    labels = np.repeat(np.arange(6), 4)
+    one, two = (IdentitySampler(labels, Sampling(identities=3, images=2), seed=1) for _ in range(2))
+    assert list(one) == list(two)
+    two.epoch = 1
+    assert list(one) != list(two)
+
+
+def test_too_few_identities_for_a_batch():
+    with pytest.raises(DataError, match=r"asks for 16 identities and the training split has 3"):
+        IdentitySampler(np.repeat(np.arange(3), 4), Sampling(), seed=0)
+
+
+WORKERS = """
+import sys
+from pathlib import Path
+from pipeline.data.batches import TrainingBatches
+from pipeline.data.sampler import Sampling
+from tests.helpers import SMALL
+from tests.pipeline.test_data import find
+
+samples = find(Path(sys.argv[1])).train
+sampling = Sampling(identities=4, images=2, pad=4)
+here, there = (TrainingBatches(samples, SMALL, sampling, 5, workers) for workers in (0, 2))
+for (a, la), (b, lb) in zip(here.epoch(1), there.epoch(1), strict=True):
+    assert (a == b).all() and (la == lb).all() and a.shape == (8, 3, 32, 32)
+print("equal")
+"""
+
+
+def test_workers_change_nothing(veri, tmp_path):
+    """In a process of its own: torch's loaders leave a handler of child signals behind in theirs."""
+    command = [sys.executable, "-c", WORKERS, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    assert result.stdout.strip() == "equal", result.stderr
+
+
+def test_what_workers_are_given_can_be_sent_to_them(veri, tmp_path):
+    batches = TrainingBatches(find(tmp_path).train, SMALL, Sampling(identities=4, images=2), 0, 0)
+    next(batches.epoch(0))
+    assert len(pickle.loads(pickle.dumps(batches.loader.dataset)).samples) == 32
+
+
+def test_augmentation_does_something(veri, tmp_path):
+    samples = find(tmp_path).train
+    plain = Sampling(identities=4, images=2, flip=0, pad=0, erase=0)
+    augmented = plain.model_copy(update={"flip": 0.5, "pad": 4, "erase": 0.5})
+    one, two = (next(TrainingBatches(samples, SMALL, s, 5, 0).epoch(0))[0] for s in (plain, augmented))
+    assert (one != two).float().mean() > 0.2
+
+
+def test_toycars_are_drawn_the_same_each_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(toycars, "IDENTITIES", 6)
+    monkeypatch.setattr(toycars, "TRAIN_IDENTITIES", 4)
+    for name in ("one", "two"):
+        toycars.draw(tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.jpg"))
+    assert len(files) == 6 * 6 * 2
+    assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
+    assert len({(tmp_path / "one" / f).read_bytes() for f in files}) == len(files)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        "one",
+        "two",
+    ]  # nothing unfinished lies about
+
+
+def test_sizes_are_height_by_width(veri):
+    path = next((veri / "image_train").iterdir())
+    assert read_image(path, Input(height=40, width=20)).shape == (40, 20, 3)

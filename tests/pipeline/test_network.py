@@ -1,0 +1,70 @@
+"""Where weights come from, and what is refused."""
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from pipeline.data.images import Input
+from pipeline.errors import WeightsError
+from pipeline.networks.build import Network, build_backbone, build_network
+from tests.helpers import enliven
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file as timm publishes them: all of the network, classifier included."""
+    network = timm.create_model("resnet10t")
+    enliven(network)
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def is_loaded(backbone, weights):
+    from safetensors.torch import load_file
+
+    published = load_file(weights)
+    return all(torch.equal(value, published[name]) for name, value in backbone.state_dict().items())
+
+
+def test_weights_from_a_local_file(weights):
+    assert is_loaded(build_backbone("resnet10t", weights=weights), weights)
+
+
+def test_weights_from_the_hugging_face_cache_without_a_network(weights, tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    repository = timm.get_pretrained_cfg("resnet10t").hf_hub_id
+    folder = tmp_path / "cache" / f"models--{repository.replace('/', '--')}"
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("abc")
+    weights.rename(folder / "snapshots" / "abc" / "model.safetensors")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    backbone = build_backbone("resnet10t", pretrained=True)
+    assert is_loaded(backbone, folder / "snapshots" / "abc" / "model.safetensors")
+
+
+def test_weights_that_do_not_fit(weights, tmp_path):
+    with pytest.raises(WeightsError, match=r"do not fit resnet18: .*Missing key"):
+        build_backbone("resnet18", weights=weights)
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="can't read weights .*broken"):
+        build_backbone("resnet10t", weights=broken)
+
+
+@pytest.mark.parametrize("architecture", ["resnet10t", "resnet18", "resnet50", "resnet50d"])
+def test_last_stride_one_doubles_the_last_map(architecture):
+    size = Input(height=64, width=96)
+    maps = []
+    for stride in (2, 1):
+        embedder = build_network(Network(architecture=architecture, last_stride=stride, embedding=8), size).eval()
+        maps.append(embedder.backbone(torch.zeros(1, 3, 64, 96)).shape[2:])
+    assert (tuple(maps[0]), tuple(maps[1])) == ((2, 3), (4, 6))
+
+
+def test_an_architecture_without_a_last_stage():
+    with pytest.raises(WeightsError, match="set `network.last_stride: 2`"):
+        build_network(Network(architecture="vgg11_bn"), Input())

@@ -1,0 +1,125 @@
+"""Training: goes on where it was, notices when it has diverged, and does what the phases say."""
+
+import csv
+
+import pytest
+import torch
+
+from pipeline.data.batches import TrainingBatches
+from pipeline.data.dataset import open_dataset
+from pipeline.data.sampler import Sampling
+from pipeline.errors import TrainingDiverged
+from pipeline.method.cdd import CapacityDynamicDistillation
+from pipeline.method.settings import Resetting
+from pipeline.progress import Silent
+from pipeline.stages.distill import Distill
+from pipeline.training.checkpoint import restore_checkpoint
+from pipeline.training.loop import fit
+from pipeline.training.supervised import Classified
+from tests.helpers import SMALL, alive_network, draw_vehicles
+from tests.pipeline.test_data import VERI
+
+SETTINGS = Distill(epochs=4, learn_epochs=1, lr=0.02, sparsity_weight=0.5, rggr=Resetting(bank=24))
+
+
+@pytest.fixture
+def batches(tmp_path):
+    draw_vehicles(tmp_path / "veri")
+    data = open_dataset("veri", VERI, tmp_path, tmp_path / "drawn")
+    return TrainingBatches(data.train, SMALL, Sampling(identities=4, images=2, pad=2), 0, 0)
+
+
+def make_task(settings=SETTINGS):
+    teacher, student = (Classified(alive_network(), 8) for _ in range(2))
+    student.load_state_dict(teacher.state_dict())
+    return CapacityDynamicDistillation(student, teacher, settings)
+
+
+def train(task, batches, folder, settings=SETTINGS):
+    folder.mkdir(exist_ok=True)
+    fit(task, batches, settings, folder, "cpu", Silent())
+    return {name: value.clone() for name, value in task.state_dict().items()}
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(batches, tmp_path):
+    whole = train(make_task(), batches, tmp_path / "whole")
+
+    task = make_task()
+    step, steps = task.forward, iter(range(10**6))
+
+    def stop_in_the_third_epoch(images, labels):
+        if next(steps) == 2 * len(batches) + 1:
+            raise Stopped
+        return step(images, labels)
+
+    task.forward = stop_in_the_third_epoch
+    with pytest.raises(Stopped):
+        train(task, batches, tmp_path / "broken")
+    resumed = train(make_task(), batches, tmp_path / "broken")
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+    rows = [list(csv.DictReader((tmp_path / name / "metrics.csv").open())) for name in ("whole", "broken")]
+    assert rows[0] == rows[1]
+    assert [row["epoch"] for row in rows[0]] == ["1", "2", "3", "4"]
+    assert all(None not in row and all(row.values()) for row in rows[0])  # both phases fill the same columns
+
+
+def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before(batches, tmp_path):
+    task = make_task()
+    train(task, batches, tmp_path / "run")
+    newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    optimizer = torch.optim.SGD(
+        [
+            {"params": [p for n, p in task.named_parameters() if "classifier" not in n]},
+            {"params": task.classifier.parameters()},
+        ]
+    )
+    assert restore_checkpoint(tmp_path / "run" / "checkpoints", task, optimizer) == 3
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(batches, tmp_path):
+    settings = SETTINGS.model_copy(update={"lr": 1e6})
+    with pytest.raises(TrainingDiverged, match=r"no longer a number in epoch \d.*lower `lr`"):
+        train(make_task(settings), batches, tmp_path / "run", settings)
+
+
+def test_the_first_phase_has_all_five_terms_and_the_second_resets_gradients(batches):
+    task = make_task().train()
+    images, labels = next(batches.epoch(0))
+    task.start_epoch(0)
+    losses = task(images, labels)
+    assert set(losses) == {"loss", "identity", "triplet", "logits", "features", "sparsity"}
+    assert torch.isclose(losses["loss"], sum(v for k, v in losses.items() if k != "loss"))
+    assert all(value > 0 for name, value in losses.items() if name != "triplet")
+    assert task.resetting.written == 0
+
+    task.start_epoch(1)
+    losses = task(images, labels)
+    assert torch.isclose(losses["loss"], sum(losses[k] for k in ("identity", "triplet", "logits", "features")))
+    assert task.resetting.written == len(images)
+    losses["loss"].backward()
+    name, module = next(iter(task._compacted.items()))
+    task.resetting.mask(name)[:3] = 0
+    before = module.compactor.weight.grad.clone()
+    task.adjust_gradients()
+    rows, gradient = module.compactor.weight.detach().flatten(1), module.compactor.weight.grad.flatten(1)
+    penalty = SETTINGS.sparsity_weight * rows / rows.norm(dim=1, keepdim=True)
+    assert torch.equal(gradient[:3], penalty[:3])
+    free = task.resetting.mask(name) == 1
+    assert torch.allclose(gradient[free], (before.flatten(1) + penalty)[free])
+
+
+def test_the_teacher_is_neither_trained_nor_saved(batches):
+    task = make_task()
+    teacher = task._teacher[0]
+    assert not any(p.requires_grad for p in teacher.parameters())
+    assert not teacher.training
+    task.train()
+    assert not teacher.training
+    ids = {id(p) for p in task.parameters()}
+    assert not ids & {id(p) for p in teacher.parameters()}

@@ -1,0 +1,88 @@
+"""Targets: one contract, one door; the real runtimes agree with torch."""
+
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.stages.export import deployed, same_neighbours, write_graph
+from targets import contract
+from targets.contract import TargetSettings, make_target, runtimes
+from targets.errors import ArtifactFailed, UnknownRuntime, Unusable
+from tests.helpers import alive_network, random_images
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A graph, images, and torch's embeddings of them."""
+    path = tmp_path_factory.mktemp("graph") / "model.onnx"
+    model, images = deployed(alive_network()), random_images(9)
+    write_graph(model, images, 18, path)
+    with torch.inference_mode():
+        return path, images, model(torch.from_numpy(images)).numpy()
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+def test_a_runtime_embeds_as_torch_does_at_any_batch(runtime, exported, tmp_path):
+    graph, images, expected = exported
+    target = make_target(TargetSettings(runtime=runtime, threads=1))
+    assert "CPU" in target.check()
+    target.compile(graph, tmp_path)
+    session = target.load(tmp_path)
+    for count in (9, 1, 4):
+        found = session.embed(images[:count])
+        assert found.dtype == np.float32
+        assert found.shape == (count, 16)
+        assert np.allclose(found, expected[:count], atol=1e-5)
+    assert same_neighbours(expected, session.embed(images))
+
+
+@pytest.mark.parametrize(("runtime", "name"), [("openvino", "model.xml"), ("onnxruntime", "model.onnx")])
+def test_a_damaged_artifact_is_refused(runtime, name, exported, tmp_path):
+    target = make_target(TargetSettings(runtime=runtime))
+    target.compile(exported[0], tmp_path)
+    (tmp_path / name).write_bytes(b"nonsense")
+    with pytest.raises(ArtifactFailed, match="can't load"):
+        target.load(tmp_path)
+
+
+def test_an_unknown_runtime_gets_a_suggestion():
+    with pytest.raises(UnknownRuntime, match="Did you mean 'openvino'"):
+        make_target(TargetSettings(runtime="openvno"))
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(Unusable, match="sees no device GPU here"):
+        make_target(TargetSettings(runtime="openvino", device="GPU")).check()
+    with pytest.raises(Unusable, match="on CPU only"):
+        make_target(TargetSettings(runtime="onnxruntime", device="TPU")).check()
+
+
+class FakeTarget:
+    """What a third party would write."""
+
+    distribution = "no-such-runtime"
+    extra = "fake"
+
+    def __init__(self, settings):
+        self.settings = settings
+
+
+def test_others_come_in_by_the_same_door(monkeypatch):
+    point = EntryPoint("fake", f"{__name__}:FakeTarget", contract.GROUP)
+    monkeypatch.setattr(contract, "entry_points", lambda group: [point] if group == contract.GROUP else [])
+    target = make_target(TargetSettings(runtime="fake", device="board"))
+    assert target.settings.device == "board"
+    assert runtimes() == ["fake"]
+    with pytest.raises(Unusable, match=r"no-such-runtime is not installed. Run: pip install .*\[fake\]'"):
+        contract.runtime_version(target)
+
+
+def test_other_neighbours_are_noticed():
+    rows = np.eye(4, dtype=np.float32)[:, :3] + 0.1
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    other = rows.copy()
+    assert same_neighbours(rows, other)
+    other[0], other[3] = [0.0, 0.7, 0.714], [1.0, 0.0, 0.0]
+    assert not same_neighbours(rows, other)

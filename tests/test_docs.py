@@ -1,0 +1,61 @@
+"""Documentation that can't lie: what is generated is up to date, and what is named exists."""
+
+import re
+from pathlib import Path
+
+import tomllib
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from zoo.catalogue import load_catalogue
+from zoo.cli.reference import schema_text, with_reference
+
+TOP = Path(__file__).parents[1]
+README = (TOP / "README.md").read_text()
+
+
+def test_the_command_line_reference_is_what_help_says():
+    assert with_reference(README) == README, "run: make docs"
+
+
+def test_the_published_schema_is_the_manifests():
+    assert (TOP / "docs" / "manifest.schema.json").read_text() == schema_text(), "run: make docs"
+
+
+def test_readme_starts_with_the_two_commands():
+    assert re.findall(r"^make (\w+)", README, re.MULTILINE) == ["demo", "test"]
+    assert README.index("make demo") < README.index("## ")
+    assert (TOP / ".ci" / "run").read_text().splitlines()[-2:] == ["make test", "make demo"]
+
+
+def test_the_recipe_in_readme_is_right(tmp_path, monkeypatch):
+    (example,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "zoo.yaml").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ZOO_CATALOGUE", raising=False)
+    assert load_catalogue().recipe("resnet50-depot").distill.epochs == 60
+
+
+def test_every_recipe_that_readme_names_exists_and_the_other_way_round():
+    rows = re.findall(r"^\| (`resnet.*?) \|", README, re.MULTILINE)
+    assert set(re.findall(r"`(.*?)`", " ".join(rows))) == set(load_catalogue().models)
+
+
+def test_paths_in_readme_exist():
+    for path in re.findall(r"\]\(((?!http)[^)]+)\)|`(bench/\S+?|targets/\S+?\.py)`", README):
+        assert (TOP / "".join(path)).exists()
+
+
+def test_the_lock_is_within_the_bounds_of_the_project():
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(r for rows in project["optional-dependencies"].values() for r in rows)]
+    locked = [Requirement(line) for line in (TOP / "requirements.lock").read_text().splitlines()]
+    for requirement in map(Requirement, wanted):
+        found = [row for row in locked if canonicalize_name(row.name) == canonicalize_name(requirement.name)]
+        assert found, requirement
+        for row in found:
+            assert requirement.specifier.contains(str(row.specifier).removeprefix("==")), f"{row} against {requirement}"
+
+
+def test_no_placeholder_is_left():
+    assert "<!-- demo table -->" not in README

@@ -1,0 +1,147 @@
+"""The catalogue: every shipped recipe is right, and what is wrong is said with its place."""
+
+import pytest
+
+from zoo.catalogue import load_catalogue
+from zoo.errors import CatalogueError
+
+
+@pytest.fixture
+def catalogue(tmp_path, monkeypatch):
+    """Write a user's catalogue and load it."""
+
+    def load(text):
+        path = tmp_path / "zoo.yaml"
+        path.write_text(text)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("ZOO_CATALOGUE", raising=False)
+        return load_catalogue()
+
+    return load
+
+
+def wrong(catalogue, text):
+    with pytest.raises(CatalogueError) as error:
+        catalogue(text)
+    return str(error.value)
+
+
+def test_shipped_recipes():
+    shipped = load_catalogue()
+    assert {"resnet50-veri", "resnet101-veri", "resnet18-hcmc", "resnet10t-toycars"} <= set(shipped.models)
+    assert shipped.default == "resnet10t-toycars"
+    for name in ("resnet50-veri", "resnet101-veri"):
+        recipe = shipped.recipe(name)
+        assert recipe.network.architecture == name.split("-")[0]
+        assert (recipe.input.height, recipe.input.width, recipe.network.last_stride) == (256, 256, 1)
+        assert (recipe.sampling.identities, recipe.sampling.images) == (16, 6)
+        assert (recipe.teacher.pretrained, recipe.distill.init, recipe.distill.sites) == (True, "pretrained", "spatial")
+        assert (recipe.teacher.epochs, recipe.distill.epochs) == (120, 120)
+
+
+def test_a_recipe_of_ones_own_is_a_few_lines(catalogue):
+    found = catalogue(
+        """
+datasets:
+  mine: {path: mine, pattern: '(?P<identity>.+)_(?P<camera>.)', train: {}, query: {}, gallery: {}}
+models:
+  resnet50-mine: {base: resnet50-veri, dataset: mine, distill: {epochs: 60}}
+"""
+    )
+    recipe = found.recipe("resnet50-mine")
+    assert (recipe.dataset, recipe.distill.epochs, recipe.distill.lr) == ("mine", 60, 0.01)
+    assert "resnet10t-toycars" in found.models
+
+
+def test_bases_are_merged_key_by_key(catalogue):
+    found = catalogue(
+        """
+models:
+  _a: {base: resnet18-hcmc, teacher: {epochs: 7}}
+  b: {base: _a, teacher: {lr: 0.3}}
+"""
+    )
+    teacher = found.recipe("b").teacher
+    assert (teacher.epochs, teacher.lr, teacher.pretrained) == (7, 0.3, False)
+    assert "_a" not in found.models
+
+
+def test_overrides(catalogue):
+    recipe = catalogue("{}").recipe("resnet10t-toycars", ["distill.epochs=3", "targets=[openvino-cpu]"])
+    assert (recipe.distill.epochs, recipe.targets) == (3, ("openvino-cpu",))
+
+
+CASES = {
+    "an unknown key": (
+        "models:\n  m:\n    base: resnet18-hcmc\n    distill:\n      epoch: 3\n",
+        "zoo.yaml:5: models.m.distill.epoch: unknown key. Did you mean 'epochs'?",
+    ),
+    "a wrong type": (
+        "models:\n  m:\n    base: resnet18-hcmc\n    teacher:\n      epochs: many\n",
+        "zoo.yaml:5: models.m.teacher.epochs: should be a valid integer, unable to parse string as an integer "
+        "(got 'many').",
+    ),
+    "a value out of range": (
+        "models:\n  m: {base: resnet18-hcmc, sampling: {flip: 1.5}}\n",
+        "zoo.yaml:2: models.m.sampling.flip: should be less than or equal to 1 (got 1.5).",
+    ),
+    "an unknown data set": (
+        "models:\n  m:\n    base: resnet18-hcmc\n    dataset: toycar\n",
+        "zoo.yaml:4: models.m.dataset: no data set 'toycar'. Did you mean 'toycars'?",
+    ),
+    "an unknown target": (
+        "models:\n  m:\n    base: resnet18-hcmc\n    targets: [openvino-cpu, openvno-cpu]\n",
+        "zoo.yaml:4: models.m.targets: no target 'openvno-cpu'. Did you mean 'openvino-cpu'?",
+    ),
+    "a student without a start": (
+        "models:\n  m: {base: resnet50-veri, teacher: {pretrained: false}}\n",
+        "zoo.yaml:2: models.m: distill.init is pretrained, but the teacher has no pretrained weights",
+    ),
+    "a name that would leave its folder": (
+        "models:\n  ../m: {base: resnet18-hcmc}\n",
+        "zoo.yaml:2: models.../m: a name is letters, digits",
+    ),
+    "a base that is no name": ("models:\n  m: {base: [a]}\n", "zoo.yaml:2: models.m.base: no model \"['a']\"."),
+    "an unknown base": (
+        "models:\n  m:\n    base: resnet18-hmc\n",
+        "zoo.yaml:3: models.m.base: no model 'resnet18-hmc'. Did you mean 'resnet18-hcmc'?",
+    ),
+    "a circle": ("models:\n  a: {base: b}\n  b: {base: a}\n", "zoo.yaml:3: models.b.base: a → b → a goes in a circle."),
+    "a missing key": ("targets:\n  t: {device: CPU}\n", "zoo.yaml:2: targets.t.runtime: is missing."),
+    "an unknown section": ("model: {}\n", "zoo.yaml:1: model: unknown key. Did you mean 'models'?"),
+    "a key twice": ("models:\n  a: {}\n  a: {}\n", "zoo.yaml:3: the key models.a stands here twice."),
+    "no YAML": ("models:\n  a: [\n", "zoo.yaml:3: not YAML: expected the node content, but found '<stream end>'."),
+    "a tag": ("models: !env X\n", "zoo.yaml:1: not plain YAML: could not determine a constructor"),
+    "a date that is none": ("default: 2026-13-45\n", "zoo.yaml: not plain YAML: month must be in"),
+    "an unknown default": ("default: resnet10t\n", "zoo.yaml:1: default: no model 'resnet10t'. Did you mean "),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_wrong_is_said_with_its_place(case, catalogue):
+    text, expected = CASES[case]
+    assert wrong(catalogue, text).startswith(expected)
+
+
+def test_every_problem_is_said_at_once(catalogue):
+    text = "models:\n  m:\n    base: resnet18-hcmc\n    sed: 1\n    teacher: {lr: fast}\n"
+    lines = wrong(catalogue, text).splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["models.m.teacher.lr", "models.m.sed"]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("distil.epochs=3", "--set distil.epochs=3: models.resnet18-hcmc.distil: unknown key. Did you mean 'distill'?"),
+        ("distill.epochs=x", "--set distill.epochs=x: models.resnet18-hcmc.distill.epochs: should be a valid integer"),
+        ("distill.epochs", "--set distill.epochs: write it as key.path=value"),
+        ("seed=[", "--set seed=[: '[' is not a YAML value"),
+        ("distill=3", "--set distill=3: models.resnet18-hcmc.distill: should be a valid dictionary"),
+        ("dataset=veri776", "--set dataset=veri776: models.resnet18-hcmc.dataset: no data set 'veri776'. Did you mean"),
+        ("targets=[x]", "--set targets=[x]: models.resnet18-hcmc.targets: no target 'x'"),
+    ],
+)
+def test_overrides_that_do_not_fit(override, expected):
+    with pytest.raises(CatalogueError) as error:
+        load_catalogue().recipe("resnet18-hcmc", [override])
+    assert str(error.value).startswith(expected)

@@ -1,0 +1,50 @@
+"""What the default model promises. Builds it in the checkout, as `make demo` does, unless that was done already."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.data.dataset import open_dataset
+from pipeline.evaluate import evaluate_network
+from pipeline.networks.build import build_network
+from tests.conftest import Workshop
+from zoo.catalogue import load_catalogue
+from zoo.manifest import read_manifest
+
+TOP = Path(__file__).parents[2]
+HCMC = Path(os.environ.get("ZOO_TEST_DATA", TOP.parent / "shared" / "data"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_default_saves_two_fifths_of_macs_within_two_points_of_its_teacher():
+    shop = Workshop(TOP)
+    shop.build("resnet10t-toycars")
+    manifest = read_manifest(shop.home / "releases" / "resnet10t-toycars" / "1.0.0" / "manifest.json")
+    assert manifest.compression.after.macs <= 0.6 * manifest.compression.before.macs
+    for measurement in manifest.measurements:
+        assert measurement.student.accuracy.map >= measurement.teacher.accuracy.map - 2
+        assert measurement.student.latency[0].calls >= 459
+
+    catalogue = load_catalogue()
+    recipe = catalogue.recipe("resnet10t-toycars")
+    data = open_dataset("toycars", catalogue.datasets["toycars"], TOP, shop.home / "data")
+    torch.manual_seed(0)
+    untrained = build_network(recipe.network, recipe.input)
+    before = evaluate_network(untrained, data.query, data.gallery, recipe.input, "cpu").map
+    assert before < 0.5 * manifest.accuracy.teacher.map
+    assert manifest.accuracy.teacher.map < 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not (HCMC / "hcmc").is_dir(), reason="the hcmc data set is not here (ZOO_TEST_DATA)")
+def test_real_vehicles(tmp_path):
+    shop = Workshop(TOP)
+    shop.build("resnet18-hcmc", "--target", "openvino-cpu", "--data-root", str(HCMC))
+    manifest = read_manifest(shop.home / "releases" / "resnet18-hcmc" / "1.0.0" / "manifest.json")
+    assert manifest.compression.after.macs <= 0.6 * manifest.compression.before.macs
+    assert manifest.accuracy.student.map >= manifest.accuracy.teacher.map - 3  # 102 identities: seeds differ as much
+    assert manifest.provenance.seconds < 25 * 60

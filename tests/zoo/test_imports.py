@@ -1,0 +1,53 @@
+"""One direction of imports, and a base that needs neither torch nor a runtime."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+ALLOWED = {"zoo": {"zoo", "pipeline", "targets"}, "pipeline": {"pipeline", "targets"}, "targets": {"targets"}}
+HEAVY = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "safetensors", "huggingface_hub")
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_imports_go_one_way(room):
+    for path in (TOP / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            tops = {name.split(".")[0] for name in names} & set(ALLOWED)
+            assert tops <= ALLOWED[room], f"{path} imports {tops - ALLOWED[room]}"
+
+
+def imported_by(*arguments, **environment):
+    """Heavy packages that a command line imports."""
+    code = (
+        "import sys\n"
+        "from zoo.cli import main\n"
+        f"try: main({list(arguments)!r})\n"
+        "except SystemExit as exit: assert not exit.code, exit.code\n"
+        f"print('HEAVY', *[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=TOP, env=environment or None)
+    return result.stdout.rsplit("HEAVY", 1)[1].split()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"], ["list"]])
+def test_help_and_lists_load_no_framework(arguments):
+    assert imported_by(*arguments) == []
+
+
+def test_all_modules_of_the_face_import_without_frameworks():
+    modules = [
+        ".".join(path.relative_to(TOP).with_suffix("").parts)
+        for room in ("zoo", "targets")
+        for path in (TOP / room).rglob("*.py")
+        if path.stem not in ("__init__", "__main__")
+    ]
+    blocked = f"import sys\nfor name in {HEAVY!r}: sys.modules[name] = None\n"
+    code = blocked + "\n".join(f"import {module}" for module in modules)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=TOP)

@@ -1,0 +1,150 @@
+"""kill -9 at any moment: the next build ends well and the store holds no half result."""
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+
+from zoo.manifest import read_manifest
+
+STAGES = ["distill", "compact", "export", "record"]
+KILLS = 5
+
+# Builds run in processes forked from one that has imported everything: a kill hits the stage, not an import.
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(
+    ["torch", "torchvision.transforms.v2", "timm", "onnxsim", "onnxscript", "onnxruntime", "openvino", "zoo.cli.build"]
+)
+
+
+def _build(environment, limit_bytes=None):
+    """Runs in the child."""
+    import resource
+    import sys
+
+    os.environ.update(environment)
+    log = open(environment["LOG"], "w")  # noqa: SIM115, PTH123 - both streams of this process, to its end
+    sys.stdout = sys.stderr = log
+    if limit_bytes:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    from zoo.cli import main
+
+    main(["build", "tiny"])
+
+
+def start(shop, limit_bytes=None):
+    environment = {"ZOO_CATALOGUE": str(shop.catalogue), "ZOO_HOME": str(shop.home)}
+    environment |= {"ZOO_DATA": str(shop.root / "data"), "LOG": str(shop.root / "log")}
+    child = context.Process(target=_build, args=(environment, limit_bytes))
+    child.start()
+    return child
+
+
+def results(shop):
+    """Files of every result in the store, with sizes; sizes of texts that hold times may differ."""
+    store = shop.home / "store"
+    return {
+        str(path.relative_to(store)): path.stat().st_size if path.suffix in (".safetensors", ".onnx", ".bin") else None
+        for path in store.rglob("*")
+        if path.is_file() and path.relative_to(store).parts[0] != "unfinished"
+    }
+
+
+def forget(shop, stage):
+    """Remove the results of a stage and of those behind it; how long the stage took."""
+    seconds = 0.0
+    later = [*STAGES[STAGES.index(stage) : -1], "compile", "measure", "record"] if stage != "record" else ["record"]
+    for name in later:
+        for record in (shop.home / "store" / name).glob("*/stage.json"):
+            seconds += json.loads(record.read_text())["seconds"] if name == stage else 0
+        shutil.rmtree(shop.home / "store" / name)
+    shutil.rmtree(shop.home / "releases")
+    return seconds
+
+
+MARK = "left-by-the-kill-before"
+
+
+def at_work(shop, stage):
+    """Whether a build is inside a stage, or was when it was killed."""
+    unfinished = (shop.home / "store" / "unfinished").glob(f"{stage}-*/out")
+    return any(path.exists() and not (path / MARK).exists() for path in unfinished)
+
+
+def kill_inside(shop, stage, seconds, moment):
+    """Start a build, kill it while `stage` is at work; whether the kill came before the stage had ended."""
+    for path in (shop.home / "store" / "unfinished").glob(f"{stage}-*/out"):
+        (path / MARK).touch()
+    child = start(shop)
+    while child.is_alive() and not at_work(shop, stage):
+        pass
+    time.sleep(moment.random() * seconds)
+    child.kill()
+    child.join()
+    return at_work(shop, stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_kill_at_random_moments(stage, built, finished):
+    expected, moment = results(finished), random.Random(stage)
+    seconds = max(forget(built, stage), 0.02)
+    kills = 0
+    for _ in range(40):
+        kills += kill_inside(built, stage, seconds, moment)
+        left = results(built)
+        assert left.keys() <= expected.keys()
+        for folder in {name.rsplit("/", 1)[0] for name in left}:  # what is there is whole
+            assert {n for n in left if n.startswith(folder)} == {n for n in expected if n.startswith(folder)}
+        if kills == KILLS:
+            break
+        if (built.home / "releases").exists():  # this one got through: begin again
+            forget(built, stage)
+    assert kills == KILLS
+
+    child = start(built)
+    child.join()
+    assert child.exitcode == 0, (built.root / "log").read_text()
+    assert results(built) == expected
+    assert list((built.home / "store" / "unfinished").iterdir()) == []
+    manifests = [read_manifest(shop.home / "releases/tiny/1.0.0/manifest.json") for shop in (built, finished)]
+    assert manifests[0].accuracy == manifests[1].accuracy
+    digests = [{a.path: a.sha256 for a in m.artifacts if a.path.startswith("network/")} for m in manifests]
+    assert digests[0] == digests[1]
+
+
+def test_a_full_disk(workshop):
+    """Writes beyond a limit fail as on a full disk; with room again, the same build ends well."""
+    child = start(workshop, limit_bytes=2**20)
+    child.join()
+    log = (workshop.root / "log").read_text()
+    assert child.exitcode == 1
+    assert log.strip().splitlines()[-1].startswith("Error: no space left while writing below")
+    assert "Traceback" not in log
+    assert not (workshop.home / "releases").exists()
+    child = start(workshop)
+    child.join()
+    assert child.exitcode == 0
+    assert (workshop.home / "releases/tiny/1.0.0/manifest.json").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 8 MiB; only root may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.system(f"mount -t tmpfs -o size=8m tmpfs {folder} 2>/dev/null"):
+        pytest.skip("can't mount a small file system here")
+    yield folder
+    os.system(f"umount {folder}")
+
+
+def test_a_really_full_disk(workshop, small_disk):
+    workshop.home.symlink_to(small_disk / "home")
+    (small_disk / "home").mkdir()
+    assert "no space left while writing below" in workshop.refused("build")

@@ -1,0 +1,60 @@
+"""`zoo build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--target", "-t", "targets", multiple=True, metavar="TARGET", help="Build for this target; repeatable.")
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    envvar="ZOO_DATA",
+    show_envvar=True,
+    default=Path("data"),
+    show_default=True,
+    help="Folder that holds the data sets.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override the recipe: distill.epochs=3.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to train.")
+@click.option("--plan", "plan_only", is_flag=True, help="Show what would run and why, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan or the manifest as JSON.")
+def build(
+    name: str | None,
+    targets: tuple[str, ...],
+    data_root: Path,
+    overrides: tuple[str, ...],
+    device: str,
+    plan_only: bool,
+    as_json: bool,
+) -> None:
+    """Build model NAME: teacher, student, graph, artifacts, figures, manifest.
+
+    Without NAME, the catalogue's default. What stands from earlier builds is not made again; an interrupted build goes
+    on where it was.
+    """
+    from rich.console import Console
+
+    from zoo.build import prepare, run
+    from zoo.catalogue import load_catalogue
+    from zoo.cli.output import print_json, print_plan, print_release, training_device
+    from zoo.cli.progress import ConsoleProgress
+    from zoo.home import Home
+    from zoo.manifest import read_manifest
+
+    catalogue = load_catalogue()
+    progress = ConsoleProgress(Console(stderr=True))
+    prepared = prepare(catalogue, Home.find(), name or catalogue.default, targets, overrides, data_root, progress)
+    if plan_only:
+        print_plan(prepared.plan, as_json)
+        return
+    work_left = any(not planned.hit for planned in prepared.plan)
+    path = run(prepared, training_device(device) if work_left else "cpu", progress)
+    if as_json:
+        print_json(read_manifest(path).model_dump(mode="json"))
+    else:
+        print_release(path, read_manifest(path))

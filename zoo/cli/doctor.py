@@ -1,0 +1,29 @@
+"""`zoo doctor`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+def doctor(as_json: bool) -> None:
+    """Say which targets are usable on this machine, and for each that is not: why, and what mends it."""
+    from zoo.catalogue import load_catalogue
+    from zoo.cli.output import console, print_json
+    from zoo.doctor import examine
+    from zoo.home import Home
+
+    home = Home.find()
+    rows = examine(load_catalogue(), home)
+    if as_json:
+        print_json(rows)
+        return
+    out = console()
+    for row in rows:
+        mark = "[green]usable  [/]" if row["usable"] else "[red]unusable[/]"
+        out.print(f"{mark}  {row['name']}: ", end="")
+        out.print(str(row["what"]), markup=False)
+        if not row["usable"]:
+            out.print(f"          {row['mend']}", markup=False)
+    out.print(f"everything zoo makes lies in {home.root}", markup=False)

@@ -1,0 +1,68 @@
+"""What several commands print."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from pipeline.plan import Planned
+from zoo.manifest import Manifest
+from zoo.tables import gains, measurement_table
+
+MIN_WIDTH = 130  # a table that is piped is not folded to eighty columns
+
+
+def console() -> Console:
+    """Standard output."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=max(out.width, MIN_WIDTH))
+
+
+def print_json(content: Any) -> None:
+    """JSON for scripts."""
+    click.echo(json.dumps(content, indent=2))
+
+
+def print_plan(plan: Sequence[Planned], as_json: bool) -> None:
+    """One line per step: whether it stands or runs, and why."""
+    if as_json:
+        rows = [{"step": p.step.name, "key": p.key, "runs": not p.hit, "reason": p.reason or None} for p in plan]
+        print_json(rows)
+        return
+    width = max(len(planned.step.name) for planned in plan)
+    for planned in plan:
+        state = "stands" if planned.hit else f"runs: {planned.reason}"
+        click.echo(f"{planned.step.name:{width}}  {planned.key[:12]}  {state}")
+
+
+def print_release(path: Path, manifest: Manifest) -> None:
+    """The table of a release, what compaction bought, and where the manifest lies."""
+    out = console()
+    out.print(f"{manifest.name}@{manifest.version}: {manifest.description}", markup=False)
+    out.print(measurement_table([manifest]))
+    for line in gains(manifest):
+        out.print(line, markup=False)
+    shown = os.path.relpath(path)
+    click.echo(f"manifest: {path if shown.startswith('..') else shown}")
+
+
+def training_device(wanted: str) -> str:
+    """`auto` is CUDA where there is some.
+
+    Raises:
+        click.UsageError: CUDA is asked for and not there.
+    """
+    if wanted == "cpu":
+        return wanted
+    import torch
+
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise click.UsageError("--device cuda: torch sees no CUDA device here. Use --device cpu, or see zoo doctor.")
+    return "cuda" if available else "cpu"

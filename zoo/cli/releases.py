@@ -1,0 +1,89 @@
+"""`zoo list`, `zoo show`, `zoo compare`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+def list_releases(as_json: bool) -> None:
+    """List models: what is built, and what the catalogue could build."""
+    from zoo.catalogue import load_catalogue
+    from zoo.cli.output import console, print_json
+    from zoo.home import Home
+    from zoo.releases import find_release, recorded
+    from zoo.tables import release_rows, table
+
+    home, catalogue = Home.find(), load_catalogue()
+    known = recorded(home)
+    manifests = [find_release(home, f"{n}@{version}")[1] for n, versions in known.items() for version in versions]
+    rows = release_rows(manifests)
+    waiting = {name: recipe.description for name, recipe in catalogue.models.items() if name not in known}
+    if as_json:
+        print_json({"built": rows, "not_built": waiting})
+        return
+    out = console()
+    if rows:
+        out.print(table([{**row, "saved": f"{row['macs_saved']:.1f} %"} for row in rows], (
+            "model", "data", "map", "cmc1", "parameters", "macs", "saved", "targets", "created_at",
+        )))  # fmt: skip
+    for name, description in waiting.items():
+        out.print(f"not built: {name}: {description}", markup=False)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
+def show(name: str, as_json: bool) -> None:
+    """Show release NAME or NAME@VERSION: accuracy, compression by site, artifacts, lineage, measurements."""
+    from zoo.cli.output import console, print_json, print_release
+    from zoo.home import Home
+    from zoo.releases import find_release
+    from zoo.tables import table
+
+    path, manifest = find_release(Home.find(), name)
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    out = console()
+    data = manifest.data
+    out.print(
+        f"data {data.name}: {data.train_images} images of {data.train_identities} identities to train on, "
+        f"{data.query_images} queries against {data.gallery_images} images (fingerprint {data.fingerprint[:12]})",
+        markup=False,
+    )
+    accuracy = [
+        {"network": label, **getattr(manifest.accuracy, key).model_dump()}
+        for key, label in (("teacher", "teacher"), ("dense_student", "student, dense"), ("student", "student, pruned"))
+    ]
+    protocol = f"torch; {manifest.accuracy.student.protocol}; {manifest.accuracy.student.queries} queries"
+    out.print(table(accuracy, ("network", "map", "cmc1", "cmc5", "cmc10", "minp"), protocol))
+    sites = [site.model_dump() for site in manifest.compression.sites]
+    out.print(table(sites, (
+        "site", "width_before", "width_after", "parameters_before", "parameters_after", "macs_before", "macs_after",
+    )))  # fmt: skip
+    artifacts = [{**a.model_dump(), "sha256": a.sha256[:12], "target": a.target or ""} for a in manifest.artifacts]
+    out.print(table(artifacts, ("path", "target", "precision", "size_bytes", "sha256")))
+    stages = [{"stage": s.name, "key": s.key[:12], "seconds": s.seconds, "at": s.finished_at} for s in manifest.stages]
+    made = manifest.provenance
+    out.print(table(stages, ("stage", "key", "seconds", "at"), f"{made.command}; git {made.git}; seed {made.seed}"))
+    print_release(path, manifest)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+def compare(names: tuple[str, ...], as_json: bool) -> None:
+    """Compare releases NAME... on the targets they were measured on."""
+    from zoo.cli.output import console, print_json
+    from zoo.home import Home
+    from zoo.releases import find_release
+    from zoo.tables import measurement_rows, measurement_table
+
+    home = Home.find()
+    manifests = [find_release(home, name)[1] for name in names]
+    if as_json:
+        print_json(measurement_rows(manifests))
+        return
+    console().print(measurement_table(manifests))

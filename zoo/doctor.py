@@ -1,0 +1,66 @@
+"""What works on this machine."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from tempfile import TemporaryFile
+
+from targets.contract import make_target
+from targets.device import this_device
+from targets.errors import TargetError, Unusable
+from targets.installing import install_command
+from zoo.catalogue import Catalogue
+from zoo.home import Home
+
+Row = dict[str, str | bool]
+LIBRARIES = ("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "onnxsim", "onnxruntime")
+
+
+def _row(name: str, usable: bool, what: str, mend: str = "") -> Row:
+    return {"name": name, "usable": usable, "what": what, "mend": mend}
+
+
+def _training() -> Row:
+    missing = [name for name in LIBRARIES if not find_spec(name)]
+    if missing:
+        return _row("training", False, f"not installed: {', '.join(missing)}", f"Run: {install_command('build')}")
+    try:
+        import torch
+        import torchvision  # noqa: F401 - whether it imports is the question
+    except (ImportError, RuntimeError) as error:
+        why = f"torch and torchvision do not agree: {str(error).splitlines()[0]}"
+        return _row("training", False, why, f"Run: {install_command('build')} --force-reinstall")
+    if not torch.cuda.is_available():
+        return _row("training", True, f"torch {torch.__version__} on the CPU (it sees no CUDA device)")
+    return _row("training", True, f"torch {torch.__version__} on {torch.cuda.get_device_name()}")
+
+
+def examine(catalogue: Catalogue, home: Home) -> list[Row]:
+    """This machine, the home, training, then every target of the catalogue. `what` says why where it is unusable."""
+    device = this_device()
+    rows = [
+        _row("machine", True, f"{device.name}, {device.cores} cores, {device.memory_gib} GiB, {device.system}"),
+        _home(home),
+        _training(),
+    ]
+    for name, settings in catalogue.targets.items():
+        try:
+            rows.append(_row(name, True, make_target(settings).check()))
+        except Unusable as error:
+            rows.append(_row(name, False, error.why, error.mend))
+        except TargetError as error:
+            rows.append(_row(name, False, str(error), "Install the package that offers it, or change `runtime:`."))
+    return rows
+
+
+def _home(home: Home) -> Row:
+    from pipeline.errors import StoreError
+    from pipeline.store import Store
+
+    try:
+        Store(home.store)
+        with TemporaryFile(dir=home.store):
+            pass
+    except (StoreError, OSError) as error:
+        return _row("home", False, str(error), "Set ZOO_HOME to a folder that can be written.")
+    return _row("home", True, str(home.root))

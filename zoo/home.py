@@ -1,0 +1,59 @@
+"""Where things lie: the user's catalogue, and the folder that holds all that zoo makes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+CATALOGUE = "zoo.yaml"
+
+
+def shipped_catalogue() -> Path:
+    """The catalogue that comes with zoo: inside the package, or at the top of a checkout."""
+    packaged = Path(str(files("zoo"))) / CATALOGUE
+    return packaged if packaged.exists() else packaged.parent.parent / CATALOGUE
+
+
+def user_catalogue() -> Path | None:
+    """`ZOO_CATALOGUE`, or the nearest zoo.yaml in this folder and those above it."""
+    if named := os.environ.get("ZOO_CATALOGUE"):
+        return Path(named)
+    here = Path.cwd()
+    return next((path for folder in (here, *here.parents) if (path := folder / CATALOGUE).is_file()), None)
+
+
+@dataclass(frozen=True)
+class Home:
+    """`ZOO_HOME`; else `.zoo` beside the user's zoo.yaml; else `~/.zoo`."""
+
+    root: Path
+
+    @classmethod
+    def find(cls) -> Home:
+        """The home in force."""
+        if named := os.environ.get("ZOO_HOME"):
+            return cls(Path(named).absolute())
+        catalogue = user_catalogue()
+        return cls((catalogue.absolute().parent if catalogue else Path.home()) / ".zoo")
+
+    @property
+    def store(self) -> Path:
+        """Stage results by content."""
+        return self.root / "store"
+
+    @property
+    def releases(self) -> Path:
+        """One entry per release, each leading to a result of the stage `record`."""
+        return self.root / "releases"
+
+    @property
+    def builds(self) -> Path:
+        """What the latest build of each model was made from, to say what changed since."""
+        return self.root / "builds"
+
+    @property
+    def data(self) -> Path:
+        """Data sets that are drawn, and fingerprints of all."""
+        return self.root / "data"

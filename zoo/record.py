@@ -1,0 +1,210 @@
+"""The last stage: one folder with everything of a release, and the name that leads to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.dataset import Index
+from pipeline.files import sha256
+from pipeline.networks.saved import DESCRIPTION, WEIGHTS
+from pipeline.recipe import Recipe
+from pipeline.stages.compile import ARTIFACTS
+from pipeline.stages.export import GRAPH
+from pipeline.step import Step
+from pipeline.store import Store, explain, read_record
+from pipeline.work import Work, read_json
+from zoo import __version__
+from zoo.home import user_catalogue
+from zoo.manifest import MANIFEST, Manifest, Provenance
+
+VERSION = 1
+
+
+def _place(source: Path, target: Path) -> None:
+    """A file of an earlier stage into the release, without a second copy where the disk allows it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _artifact(root: Path, path: str, target: str | None, runtime: str | None) -> dict[str, Any]:
+    file = root / path
+    return {
+        "path": path,
+        "size_bytes": file.stat().st_size,
+        "sha256": sha256(file),
+        "precision": "fp32",
+        "target": target,
+        "runtime": runtime,
+    }
+
+
+def _portable(override: str) -> str:
+    """An override without the folders of this machine: of `teacher.weights` the name of the file is enough."""
+    key, _, value = override.partition("=")
+    return f"{key}={Path(value).name}" if key == "teacher.weights" else override
+
+
+def _git() -> str | None:
+    """The commit that the catalogue's folder is at, if it is in a repository."""
+    folder = (user_catalogue() or Path.cwd() / "zoo.yaml").absolute().parent
+    try:
+        command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None
+
+
+def _stage(name: str, folder: Path) -> dict[str, Any]:
+    record = read_record(folder)
+    return {
+        "name": name,
+        "key": folder.name,
+        **{key: record[key] for key in ("version", "inputs", "files", "libraries", "finished_at", "seconds")},
+    }
+
+
+def _measurement(target: str, folders: Mapping[str, Path]) -> dict[str, Any]:
+    folder = folders[f"measure/{target}"]
+    measured = read_json(folder / "measurement.json")
+    subjects = measured.pop("subjects")
+    for name, figures in subjects.items():
+        figures["size_bytes"] = sum(path.stat().st_size for path in _artifact_files(folders, name, target))
+    return {"target": target, "measured_at": read_record(folder)["finished_at"], **measured, **subjects}
+
+
+def _artifact_files(folders: Mapping[str, Path], subject: str, target: str) -> list[Path]:
+    folder = folders[f"compile/{subject}/{target}"] / ARTIFACTS
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def record_release(
+    work: Work,
+    *,
+    data: Index,
+    name: str,
+    recipe: Recipe,
+    targets: tuple[str, ...],
+    overrides: tuple[str, ...],
+    git: str | None,
+    **folders: Path,
+) -> None:
+    """Write `manifest.json` and, beside it, every file that it names.
+
+    Args:
+        overrides: what was laid on the catalogue's recipe, for the command that repeats the build.
+        git: commit of the catalogue's folder, if it is in a repository.
+        folders: results of all earlier steps, by step name.
+    """
+    out, student = work.out, folders["compact"]
+    artifacts = []
+    for source, path in (
+        (student / WEIGHTS, f"network/{WEIGHTS}"),
+        (student / DESCRIPTION, f"network/{DESCRIPTION}"),
+        (folders["export/student"] / GRAPH, f"graph/{GRAPH}"),
+    ):
+        _place(source, out / path)
+        artifacts.append(_artifact(out, path, None, None))
+    measurements = [_measurement(target, folders) for target in targets]
+    for target, measurement in zip(targets, measurements, strict=True):
+        folder = folders[f"compile/student/{target}"] / ARTIFACTS
+        for source in _artifact_files(folders, "student", target):
+            path = f"{target}/{source.relative_to(folder).as_posix()}"
+            _place(source, out / path)
+            artifacts.append(_artifact(out, path, target, measurement["runtime"]["name"]))
+    stages = [_stage(step, folder) for step, folder in folders.items()]
+    parity = {}
+    for subject in ("teacher", "student"):
+        exported = read_json(folders[f"export/{subject}"] / "export.json")
+        parity[subject] = {key: exported[key] for key in ("min_cosine", "images", "opset")}
+    manifest = Manifest.model_validate(
+        {
+            "name": name,
+            "version": recipe.version,
+            "description": recipe.description,
+            "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "recipe": recipe.model_dump(mode="json"),
+            "recipe_digest": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
+            "data": {
+                "name": recipe.dataset,
+                "fingerprint": data.fingerprint,
+                "train_images": len(data.train),
+                "train_identities": data.train.identity_count,
+                "query_images": len(data.query),
+                "gallery_images": len(data.gallery),
+            },
+            "stages": stages,
+            "accuracy": {
+                "teacher": read_json(folders["teacher"] / "accuracy.json"),
+                "dense_student": read_json(folders["distill"] / "accuracy.json"),
+                "student": read_json(student / "accuracy.json"),
+            },
+            "compression": read_json(student / "compression.json"),
+            "parity": parity,
+            "artifacts": artifacts,
+            "measurements": measurements,
+            "provenance": Provenance(
+                zoo=__version__,
+                python=platform.python_version(),
+                libraries={k: v for stage in stages for k, v in stage["libraries"].items()},
+                git=git,
+                seed=recipe.seed,
+                seconds=round(sum(stage["seconds"] for stage in stages), 1),
+                command=shlex.join(
+                    ["zoo", "build", name]
+                    + [word for target in targets for word in ("--target", target)]
+                    + [word for override in overrides for word in ("--set", _portable(override))]
+                ),
+            ),
+        }
+    )
+    work.write_json(MANIFEST, manifest.model_dump(mode="json"))
+
+
+def record_step(
+    name: str, recipe: Recipe, data: Index, steps: list[Step], targets: tuple[str, ...], overrides: tuple[str, ...]
+) -> Step:
+    """The step that records what `steps` made."""
+    return Step(
+        "record",
+        # Asked before anything is trained: no process is started beside loading ones and their signal handlers. The
+        # commit is told in the record and is no part of its key.
+        partial(record_release, git=_git()),
+        VERSION,
+        {"name": name, "recipe": recipe, "targets": targets, "overrides": overrides},
+        inputs={step.name: step.name for step in steps},
+        data=data,
+    )
+
+
+def publish(store: Store, key: str, releases: Path, name: str, version: str) -> Path:
+    """Let the release's name lead to a recorded result, in one rename; the manifest's path.
+
+    Raises:
+        StoreError: the folder of releases can't be written.
+    """
+    link = releases / name / version
+    target = os.path.relpath(store.folder("record", key), link.parent)
+    try:
+        if not (link.is_symlink() and str(link.readlink()) == target):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            fresh = link.with_name(f".{version}.new")
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(target, target_is_directory=True)
+            fresh.replace(link)
+    except OSError as error:
+        raise explain(error, releases) from None
+    return link / MANIFEST

@@ -1,0 +1,141 @@
+"""Tables from manifests: rows of plain values first, then how they look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from zoo.manifest import Manifest, Measurement, Subject
+
+Row = dict[str, Any]
+
+
+def _number(digits: int, scale: float = 1.0) -> Callable[[Any], str]:
+    return lambda value: "–" if value is None else f"{value * scale:,.{digits}f}".replace(",", " ")
+
+
+# key of a row → heading, format
+COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "model": ("model", str),
+    "network": ("network", str),
+    "target": ("target", str),
+    "map": ("mAP %", _number(2)),
+    "cmc1": ("R1 %", _number(2)),
+    "parameters": ("parameters M", _number(3, 1e-6)),
+    "macs": ("MACs M", _number(1, 1e-6)),
+    "size_bytes": ("MB", _number(2, 1e-6)),
+    "p50_ms": ("p50 ms", _number(2)),
+    "p90_ms": ("p90 ms", _number(2)),
+    "p99_ms": ("p99 ms", _number(2)),
+    "images_per_second": ("images/s", _number(0)),
+}
+
+
+def _row(manifest: Manifest, measurement: Measurement, network: str) -> Row:
+    subject: Subject = getattr(measurement, network)
+    cost = manifest.compression.before if network == "teacher" else manifest.compression.after
+    alone, largest = subject.latency[0], subject.latency[-1]
+    return {
+        "model": f"{manifest.name}@{manifest.version}",
+        "network": network,
+        "target": measurement.target,
+        "map": subject.accuracy.map,
+        "cmc1": subject.accuracy.cmc1,
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "size_bytes": subject.size_bytes,
+        "batch": alone.batch,
+        "p50_ms": alone.p50_ms,
+        "p90_ms": alone.p90_ms,
+        "p99_ms": alone.p99_ms,
+        "throughput_batch": largest.batch,
+        "images_per_second": largest.images_per_second,
+        "steady": all(latency.steady for latency in subject.latency),
+        "kind": measurement.kind,
+        "device": measurement.device.name,
+        "runtime": f"{measurement.runtime.name} {measurement.runtime.version}",
+        "threads": measurement.threads,
+    }
+
+
+def measurement_rows(manifests: Iterable[Manifest]) -> list[Row]:
+    """One row per network and target: dense teacher above pruned student."""
+    return [
+        _row(manifest, measurement, network)
+        for manifest in manifests
+        for measurement in manifest.measurements
+        for network in ("teacher", "student")
+    ]
+
+
+def release_rows(manifests: Iterable[Manifest]) -> list[Row]:
+    """One row per release."""
+    return [
+        {
+            "model": f"{manifest.name}@{manifest.version}",
+            "data": manifest.data.name,
+            "map": manifest.accuracy.student.map,
+            "cmc1": manifest.accuracy.student.cmc1,
+            "parameters": manifest.compression.after.parameters,
+            "macs": manifest.compression.after.macs,
+            "macs_saved": saved(manifest)["macs"],
+            "targets": [measurement.target for measurement in manifest.measurements],
+            "created_at": manifest.created_at,
+        }
+        for manifest in manifests
+    ]
+
+
+def saved(manifest: Manifest) -> dict[str, float]:
+    """Shares of parameters and MACs that compaction removed, %."""
+    before, after = manifest.compression.before, manifest.compression.after
+    return {key: 100 * (1 - getattr(after, key) / getattr(before, key)) for key in ("parameters", "macs")}
+
+
+def table(rows: Sequence[Row], columns: Iterable[str], caption: str | None = None) -> Table:
+    """A table for a terminal; numbers are right-aligned, a missing one is a dash."""
+    result = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", caption_style="dim", pad_edge=False)
+    for key in columns:
+        heading, _ = COLUMNS.get(key, (key, str))
+        text = all(isinstance(row[key], str | list) for row in rows)
+        result.add_column(heading, justify="left" if text else "right", no_wrap=text)
+    for row in rows:
+        cells = []
+        for key in columns:
+            value = row[key]
+            cells.append(", ".join(value) if isinstance(value, list) else COLUMNS.get(key, (key, str))[1](value))
+        result.add_row(*cells)
+    return result
+
+
+MEASURED = tuple(key for key in COLUMNS if key not in ("model", "p99_ms"))
+
+
+def measurement_table(manifests: Sequence[Manifest]) -> Table:
+    """Teacher and student on each target; with a column for the model if there are several."""
+    rows = measurement_rows(manifests)
+    columns = ("model", *MEASURED) if len(manifests) > 1 else MEASURED
+    batches = sorted({(row["batch"], row["throughput_batch"]) for row in rows})
+    devices = sorted({f"{row['device']}, {row['threads']} threads" for row in rows})
+    restless = sorted({f"{row['network']} on {row['target']}" for row in rows if not row["steady"]})
+    unsteady = f"; never became steady: {', '.join(restless)}" if restless else ""
+    said = "; ".join(f"p50 and p90 at batch {one}, images/s at batch {many}" for one, many in batches)
+    return table(rows, columns, f"{said}; whole call; {'; '.join(devices)}{unsteady}")
+
+
+def gains(manifest: Manifest) -> list[str]:
+    """What compaction bought, a line per target."""
+    shares = saved(manifest)
+    accuracy = manifest.accuracy
+    lines = [
+        f"compaction removed {shares['macs']:.1f} % of MACs and {shares['parameters']:.1f} % of parameters; "
+        f"mAP {accuracy.teacher.map:.2f} (teacher) → {accuracy.student.map:.2f} (student)"
+    ]
+    for measurement in manifest.measurements:
+        dense, pruned = measurement.teacher, measurement.student
+        ratio = dense.latency[0].p50_ms / pruned.latency[0].p50_ms
+        lines.append(f"{measurement.target}: {ratio:.2f}× the dense teacher's speed in the same run (p50, batch 1)")
+    return lines
