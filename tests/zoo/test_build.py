@@ -251,9 +251,8 @@ def test_ctrl_c_says_how_to_resume(workshop):
 
     process = started(workshop, "--set", "teacher.epochs=500")
     deadline = time.monotonic() + 120
-    while (
-        not list(workshop.home.glob("store/unfinished/*/scratch/checkpoints/epoch-*")) and time.monotonic() < deadline
-    ):
+    checkpoints = "store/unfinished/*/scratch/checkpoints/epoch-*"
+    while not list(workshop.home.glob(checkpoints)) and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
