@@ -46,5 +46,5 @@ def test_real_vehicles(tmp_path):
     shop.build("resnet18-hcmc", "--target", "openvino-cpu", "--data-root", str(HCMC))
     manifest = read_manifest(shop.home / "releases" / "resnet18-hcmc" / "1.0.0" / "manifest.json")
     assert manifest.compression.after.macs <= 0.6 * manifest.compression.before.macs
-    assert manifest.accuracy.student.map >= manifest.accuracy.teacher.map - 3  # 102 identities: seeds differ as much
+    assert manifest.accuracy.student.map >= manifest.accuracy.teacher.map - 2
     assert manifest.provenance.seconds < 25 * 60
