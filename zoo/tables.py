@@ -17,9 +17,8 @@ def _number(digits: int, scale: float = 1.0) -> Callable[[Any], str]:
     return lambda value: "–" if value is None else f"{value * scale:,.{digits}f}".replace(",", " ")
 
 
-# key of a row → heading, format
-COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "model": ("model", str),
+# key of a row → heading, format; for all measurements in this order
+MEASURED: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "network": ("network", str),
     "target": ("target", str),
     "map": ("mAP %", _number(2)),
@@ -29,8 +28,23 @@ COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "size_bytes": ("MB", _number(2, 1e-6)),
     "p50_ms": ("p50 ms", _number(2)),
     "p90_ms": ("p90 ms", _number(2)),
-    "p99_ms": ("p99 ms", _number(2)),
     "images_per_second": ("images/s", _number(0)),
+}
+COLUMNS = {
+    **MEASURED,
+    "cmc5": ("R5 %", _number(2)),
+    "cmc10": ("R10 %", _number(2)),
+    "minp": ("mINP %", _number(2)),
+    "macs_saved": ("MACs saved %", _number(1)),
+    **{
+        f"{key}_{moment}": (f"{heading}, {moment}", show)
+        for key, heading, show in (
+            ("width", "width", _number(0)),
+            ("parameters", "parameters M", _number(3, 1e-6)),
+            ("macs", "MACs M", _number(1, 1e-6)),
+        )
+        for moment in ("before", "after")
+    },
 }
 
 
@@ -96,22 +110,19 @@ def saved(manifest: Manifest) -> dict[str, float]:
 
 
 def table(rows: Sequence[Row], columns: Iterable[str], caption: str | None = None) -> Table:
-    """A table for a terminal; numbers are right-aligned, a missing one is a dash."""
+    """A table for a terminal; numbers are right-aligned and never cut, a missing one is a dash."""
     result = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", caption_style="dim", pad_edge=False)
+    cells = []
     for key in columns:
-        heading, _ = COLUMNS.get(key, (key, str))
+        heading, shown = COLUMNS.get(key, (key, str))
         text = all(isinstance(row[key], str | list) for row in rows)
-        result.add_column(heading, justify="left" if text else "right", no_wrap=text)
-    for row in rows:
-        cells = []
-        for key in columns:
-            value = row[key]
-            cells.append(", ".join(value) if isinstance(value, list) else COLUMNS.get(key, (key, str))[1](value))
-        result.add_row(*cells)
+        column = [", ".join(row[key]) if isinstance(row[key], list) else shown(row[key]) for row in rows]
+        least = 0 if text else max(map(len, column), default=0)
+        result.add_column(heading, justify="left" if text else "right", min_width=least, overflow="fold")
+        cells.append(column)
+    for row_cells in zip(*cells, strict=True):
+        result.add_row(*row_cells)
     return result
-
-
-MEASURED = tuple(key for key in COLUMNS if key not in ("model", "p99_ms"))
 
 
 def measurement_table(manifests: Sequence[Manifest]) -> Table:

@@ -25,8 +25,8 @@ def list_releases(as_json: bool) -> None:
         return
     out = console()
     if rows:
-        out.print(table([{**row, "saved": f"{row['macs_saved']:.1f} %"} for row in rows], (
-            "model", "data", "map", "cmc1", "parameters", "macs", "saved", "targets", "created_at",
+        out.print(table(rows, (
+            "model", "data", "map", "cmc1", "parameters", "macs", "macs_saved", "targets", "created_at",
         )))  # fmt: skip
     for name, description in waiting.items():
         out.print(f"not built: {name}: {description}", markup=False)
