@@ -36,15 +36,7 @@ COLUMNS = {
     "cmc10": ("R10 %", _number(2)),
     "minp": ("mINP %", _number(2)),
     "macs_saved": ("MACs saved %", _number(1)),
-    **{
-        f"{key}_{moment}": (f"{heading}, {moment}", show)
-        for key, heading, show in (
-            ("width", "width", _number(0)),
-            ("parameters", "parameters M", _number(3, 1e-6)),
-            ("macs", "MACs M", _number(1, 1e-6)),
-        )
-        for moment in ("before", "after")
-    },
+    "created_at": ("made (UTC)", lambda value: value[:16].replace("T", " ")),
 }
 
 
@@ -103,6 +95,22 @@ def release_rows(manifests: Iterable[Manifest]) -> list[Row]:
     ]
 
 
+def site_rows(manifest: Manifest) -> list[Row]:
+    """One row per site, before and after compaction."""
+    shown: Mapping[str, Callable[[Any], str]] = {
+        "width": str, "parameters M": _number(3, 1e-6), "MACs M": _number(1, 1e-6),
+    }  # fmt: skip
+    rows = []
+    for site in manifest.compression.sites:
+        figures = site.model_dump()
+        row = {"site": site.site}
+        for heading, show in shown.items():
+            key = heading.split()[0].lower()
+            row[heading] = f"{show(figures[f'{key}_before'])} → {show(figures[f'{key}_after'])}"
+        rows.append(row)
+    return rows
+
+
 def saved(manifest: Manifest) -> dict[str, float]:
     """Shares of parameters and MACs that compaction removed, %."""
     before, after = manifest.compression.before, manifest.compression.after
@@ -110,14 +118,14 @@ def saved(manifest: Manifest) -> dict[str, float]:
 
 
 def table(rows: Sequence[Row], columns: Iterable[str], caption: str | None = None) -> Table:
-    """A table for a terminal; numbers are right-aligned and never cut, a missing one is a dash."""
+    """A table for a terminal; numbers are right-aligned, a missing one is a dash; only headings wrap."""
     result = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", caption_style="dim", pad_edge=False)
     cells = []
     for key in columns:
         heading, shown = COLUMNS.get(key, (key, str))
         text = all(isinstance(row[key], str | list) for row in rows)
-        column = [", ".join(row[key]) if isinstance(row[key], list) else shown(row[key]) for row in rows]
-        least = 0 if text else max(map(len, column), default=0)
+        column = ["\n".join(row[key]) if isinstance(row[key], list) else shown(row[key]) for row in rows]
+        least = max((len(line) for cell in column for line in cell.split("\n")), default=0)
         result.add_column(heading, justify="left" if text else "right", min_width=least, overflow="fold")
         cells.append(column)
     for row_cells in zip(*cells, strict=True):

@@ -40,7 +40,7 @@ def show(name: str, as_json: bool) -> None:
     from zoo.cli.output import console, print_json, print_release
     from zoo.home import Home
     from zoo.releases import find_release
-    from zoo.tables import table
+    from zoo.tables import site_rows, table
 
     path, manifest = find_release(Home.find(), name)
     if as_json:
@@ -59,10 +59,8 @@ def show(name: str, as_json: bool) -> None:
     ]
     protocol = f"torch; {manifest.accuracy.student.protocol}; {manifest.accuracy.student.queries} queries"
     out.print(table(accuracy, ("network", "map", "cmc1", "cmc5", "cmc10", "minp"), protocol))
-    sites = [site.model_dump() for site in manifest.compression.sites]
-    out.print(table(sites, (
-        "site", "width_before", "width_after", "parameters_before", "parameters_after", "macs_before", "macs_after",
-    )))  # fmt: skip
+    sites = site_rows(manifest)
+    out.print(table(sites, sites[0]))
     artifacts = [{**a.model_dump(), "sha256": a.sha256[:12], "target": a.target or ""} for a in manifest.artifacts]
     out.print(table(artifacts, ("path", "target", "precision", "size_bytes", "sha256")))
     stages = [{"stage": s.name, "key": s.key[:12], "seconds": s.seconds, "at": s.finished_at} for s in manifest.stages]
