@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.data.dataset import Index
+from pipeline.data.samples import Index
 from pipeline.errors import Interrupted
 from pipeline.plan import Planned
 from pipeline.progress import Progress

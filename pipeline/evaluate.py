@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from pipeline.data.dataset import Samples
+from pipeline.data.samples import Samples
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from pipeline.data.dataset import Index
+from pipeline.data.samples import Index
 from pipeline.errors import MissingLibrary, WeightsError
 from pipeline.files import sha256
 from targets.installing import install_command

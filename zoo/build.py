@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build import check_targets, run_plan, target_steps, training_steps
-from pipeline.data.dataset import Index, open_dataset
+from pipeline.data.dataset import open_dataset
+from pipeline.data.samples import Index
 from pipeline.errors import MissingLibrary
 from pipeline.files import write_text
 from pipeline.plan import Planned, make_plan

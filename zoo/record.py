@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.dataset import Index
+from pipeline.data.samples import Index
 from pipeline.files import sha256
 from pipeline.networks.saved import DESCRIPTION, WEIGHTS
 from pipeline.recipe import Recipe

@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
-from pipeline.data.dataset import Samples
 from pipeline.data.images import Input, read_image
 from pipeline.data.sampler import Draw, IdentitySampler, Sampling
+from pipeline.data.samples import Samples
 
 KEPT_BYTES = 256 * 2**20  # decoded training images up to this size stay in memory, in each loading process
 

@@ -6,36 +6,33 @@ VeRi-776, Market-1501 and a folder of one's own differ in nothing else.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
+from typing_extensions import Self
 
 from pipeline.data.fingerprint import fingerprint
+from pipeline.data.samples import Index, Samples
+from pipeline.data.splits import Row, Split, find_rows, valid_pattern
 from pipeline.errors import DataError
 from pipeline.settings import Settings
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-
-
-class Split(Settings):
-    """Which images belong to a split: those below a folder, or those that a list file names, one path a line."""
-
-    folder: str = ""
-    names: str | None = None
-
 
 class Dataset(Settings):
-    """How a data set lies on disk."""
+    """How a data set lies on disk.
+
+    `pattern` finds identity and camera in a path; a split's list may name them instead. `cameras: false` says that the
+    set knows no cameras: then only the query's own image does not count as an answer.
+    """
 
     path: str
-    pattern: str
+    pattern: str = ""
+    cameras: bool = True
     train: Split
     query: Split
     gallery: Split
@@ -43,99 +40,23 @@ class Dataset(Settings):
     singletons: Literal["error", "drop"] = "error"
     unanswerable: Literal["error", "skip"] = "error"
 
-    @field_validator("pattern")
-    @classmethod
-    def _names_groups(cls, pattern: str) -> str:
-        try:
-            groups = re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from None
-        missing = [name for name in ("identity", "camera") if name not in groups]
-        if missing:
-            raise ValueError(f"needs the named groups (?P<identity>…) and (?P<camera>…); without {', '.join(missing)}")
-        return pattern
+    _pattern_is_one = field_validator("pattern")(valid_pattern)
+
+    @model_validator(mode="after")
+    def _names_groups(self) -> Self:
+        wanted = ("identity", "camera") if self.cameras else ("identity",)
+        for name, split in (("train", self.train), ("query", self.query), ("gallery", self.gallery)):
+            groups = {*re.compile(self.pattern).groupindex, *re.compile(split.line or "").groupindex}
+            missing = [group for group in wanted if group not in groups]
+            if missing:
+                raise ValueError(
+                    f"{name}: needs the named groups (?P<identity>…) and (?P<camera>…) in the pattern, or in the "
+                    f"split's line; without {', '.join(missing)}. A set without cameras says so: cameras: false"
+                )
+        return self
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Images of one split.
-
-    `identities` and `cameras` are int64 arrays as long as `paths`; equal numbers mean equal names across all splits of
-    a data set. `labels` numbers the identities of this split 0 … n-1, for a classifier.
-    """
-
-    root: Path
-    paths: tuple[str, ...]
-    identities: np.ndarray
-    cameras: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @property
-    def identity_count(self) -> int:
-        """Number of different identities."""
-        return len(np.unique(self.identities))
-
-    @property
-    def labels(self) -> np.ndarray:
-        return np.unique(self.identities, return_inverse=True)[1].astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Index:
-    """The three splits of a data set and the digest of everything in them."""
-
-    train: Samples
-    query: Samples
-    gallery: Samples
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class _Row:
-    path: str
-    identity: str
-    camera: str
-
-
-def _listed(root: Path, split: Split) -> list[str]:
-    """Paths of a split, relative to the root, in a fixed order."""
-    folder = root / split.folder
-    if not folder.is_dir():
-        raise DataError(
-            f"no folder {folder}. Expected the data set in {root}: set --data-root or ZOO_DATA to the folder above it."
-        )
-    if split.names is None:
-        below = os.path.relpath(folder, root)
-        found = []
-        for place, _, names in os.walk(folder):  # strings: a set may have fifty thousand images
-            inside = os.path.normpath(os.path.join(below, os.path.relpath(place, folder)))  # noqa: PTH118
-            prefix = "" if inside == "." else inside.replace(os.sep, "/") + "/"
-            found += [prefix + name for name in names if name.lower().endswith(SUFFIXES)]
-        return sorted(found)
-    listing = root / split.names
-    try:
-        lines = listing.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"can't read the list {listing}: {error}") from None
-    return [str(PurePosixPath(split.folder) / line.strip()) for line in lines if line.strip()]
-
-
-def _rows(root: Path, split: Split, pattern: re.Pattern[str]) -> list[_Row]:
-    rows = []
-    for path in _listed(root, split):
-        match = pattern.search(path)
-        if match and match["identity"] and match["camera"]:
-            rows.append(_Row(path, match["identity"], match["camera"]))
-        elif split.names is not None:
-            raise DataError(f"{split.names} names {path}, which the pattern {pattern.pattern!r} does not match.")
-    if not rows:
-        raise DataError(f"no image below {root / split.folder} matches the pattern {pattern.pattern!r}.")
-    return rows
-
-
-def _without_singletons(rows: list[_Row], dataset: Dataset) -> list[_Row]:
+def _without_singletons(rows: list[Row], dataset: Dataset) -> list[Row]:
     counts = Counter(row.identity for row in rows)
     single = [row for row in rows if counts[row.identity] < 2]
     if single and dataset.singletons == "error":
@@ -190,15 +111,16 @@ def open_dataset(
                 f"no folder {root} for data set {name!r}. Put the data there, or point --data-root (or ZOO_DATA) "
                 f"at the folder that holds {dataset.path}/."
             )
-    pattern = re.compile(dataset.pattern)
-    train = _without_singletons(_rows(root, dataset.train, pattern), dataset)
-    query = _rows(root, dataset.query, pattern)
-    gallery = _rows(root, dataset.gallery, pattern)
+    train, query, gallery = (
+        find_rows(root, split, dataset.pattern, dataset.cameras)
+        for split in (dataset.train, dataset.query, dataset.gallery)
+    )
+    train = _without_singletons(train, dataset)
 
     numbers = {key: n for n, key in enumerate(sorted({row.identity for row in train + query + gallery}))}
     cameras = {key: n for n, key in enumerate(sorted({row.camera for row in train + query + gallery}))}
 
-    def samples(rows: list[_Row]) -> Samples:
+    def samples(rows: list[Row]) -> Samples:
         return Samples(
             root=root,
             paths=tuple(row.path for row in rows),

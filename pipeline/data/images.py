@@ -14,7 +14,7 @@ from pipeline.errors import DataError
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.data.dataset import Samples
+    from pipeline.data.samples import Samples
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

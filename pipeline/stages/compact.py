@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from pipeline.data import LIBRARIES as IMAGES
-from pipeline.data.dataset import Index
 from pipeline.data.images import Input
+from pipeline.data.samples import Index
 from pipeline.errors import CheckFailed
 from pipeline.networks.build import Network
 from pipeline.settings import Settings

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.data import LIBRARIES as IMAGES
-from pipeline.data.dataset import Index
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
+from pipeline.data.samples import Index
 from pipeline.method.settings import Distillation
 from pipeline.networks.build import Network
 from pipeline.work import Work

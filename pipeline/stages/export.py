@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.data import LIBRARIES as IMAGES
-from pipeline.data.dataset import Index
 from pipeline.data.images import Input
+from pipeline.data.samples import Index
 from pipeline.errors import CheckFailed
 from pipeline.settings import Settings
 from pipeline.work import Work

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from pipeline.data import LIBRARIES as IMAGES
-from pipeline.data.dataset import Index, Samples
 from pipeline.data.images import Input
+from pipeline.data.samples import Index, Samples
 from pipeline.settings import Settings
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.work import Work

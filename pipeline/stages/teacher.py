@@ -7,9 +7,9 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from pipeline.data import LIBRARIES as IMAGES
-from pipeline.data.dataset import Index
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
+from pipeline.data.samples import Index
 from pipeline.networks.build import Network
 from pipeline.training.schedule import Supervision
 from pipeline.work import Work

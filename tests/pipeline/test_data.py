@@ -8,15 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from pipeline.data import toycars
 from pipeline.data.batches import TrainingBatches
-from pipeline.data.dataset import Dataset, Split, open_dataset
+from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.images import Input, read_image
 from pipeline.data.sampler import IdentitySampler, Sampling
+from pipeline.data.splits import Split
 from pipeline.errors import DataError
 from tests.helpers import SMALL, draw_vehicles
+from zoo.catalogue import load_catalogue
 
 VERI = Dataset(
     path="veri",
@@ -108,10 +111,71 @@ def test_an_image_that_cannot_be_decoded(veri):
 
 
 def test_a_pattern_must_find_identity_and_camera():
-    with pytest.raises(ValidationError, match="without camera"):
+    with pytest.raises(ValidationError, match=r"without camera.*cameras: false"):
         VERI.model_validate({**VERI.model_dump(), "pattern": r"(?P<identity>\d+)"})
     with pytest.raises(ValidationError, match="not a regular expression"):
         VERI.model_validate({**VERI.model_dump(), "pattern": "("})
+
+
+def test_a_set_that_knows_no_cameras_says_so(veri, tmp_path):
+    plain = VERI.model_dump() | {"pattern": r"(?P<identity>\d+)_c", "cameras": False}
+    index = find(tmp_path, Dataset.model_validate(plain))
+    assert len({*index.query.cameras.tolist(), *index.gallery.cameras.tolist()}) == 16  # each image its own
+
+
+def test_a_line_is_for_a_list_and_finds_a_path():
+    with pytest.raises(ValidationError, match="they need names"):
+        Split(folder="a", line="(?P<path>x)")
+    with pytest.raises(ValidationError, match="named group"):
+        Split(names="a.txt", line="x")
+
+
+def published(name, root, images, lists):
+    """A miniature of a published layout, opened as the shipped catalogue describes it."""
+    dataset = load_catalogue().datasets[name]
+    for path in images:
+        place = root / dataset.path / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (len(path), 0, 0)).save(place)
+    for path, lines in lists.items():
+        place = root / dataset.path / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("\n".join(lines) + "\n")
+    return open_dataset(name, dataset, root, root / "drawn")
+
+
+def test_market1501_layout(tmp_path):
+    train = [f"bounding_box_train/{i:04}_c{c}s1_00045{c}_03.jpg" for i in (2, 7) for c in (1, 2)]
+    query = [f"query/{i:04}_c1s1_001051_00.jpg" for i in (1, 3)]
+    test = [f"bounding_box_test/{i:04}_c{c}s3_016562_0{c}.jpg" for i in (1, 3) for c in (1, 4)]
+    strangers = ["bounding_box_test/0000_c1s1_000151_01.jpg"]
+    junk = ["bounding_box_test/-1_c1s1_000401_03.jpg"]
+    index = published("market1501", tmp_path, [*train, *query, *test, *strangers, *junk], {})
+    assert (len(index.train), len(index.query), len(index.gallery)) == (4, 2, 5)
+    assert not any("-1_" in path for path in index.gallery.paths)
+    assert len(set(index.gallery.identities.tolist())) == 3
+
+
+def test_inshop_layout(tmp_path):
+    rows = [
+        f"img/WOMEN/Dresses/id_{i:08}/0{n}_1_front.jpg id_{i:08} {split}"
+        for i, splits in ((2, ("train", "train")), (9, ("train",)), (11, ("query", "gallery", "gallery")))
+        for n, split in enumerate(splits)
+    ]
+    lists = {"Eval/list_eval_partition.txt": [str(len(rows)), "image_name item_id evaluation_status", *rows]}
+    index = published("inshop", tmp_path, ["Img/" + row.split()[0] for row in rows], lists)
+    assert (len(index.train), len(index.query), len(index.gallery)) == (2, 1, 2)  # id_00000009 has one image
+    assert index.query.identities[0] == index.gallery.identities[0] == index.gallery.identities[1]
+
+
+def test_vehicleid_layout(tmp_path):
+    train, test = ["0000001 7", "0000002 7", "0000003 9", "0000004 9"], [f"{n:07} {n // 3}" for n in range(30, 42)]
+    lists = {"train_test_split/train_list.txt": train, "train_test_split/test_list_800.txt": test}
+    images = [f"image/{row.split()[0]}.jpg" for row in train + test]
+    index = published("vehicleid", tmp_path, images, lists)
+    assert (len(index.train), len(index.query), len(index.gallery)) == (4, 8, 4)
+    assert sorted(index.gallery.identities) == sorted(set(index.query.identities.tolist()))
+    assert not set(index.query.paths) & set(index.gallery.paths)
 
 
 def test_batches_are_identities_times_images():

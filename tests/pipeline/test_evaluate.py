@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pipeline.evaluate
-from pipeline.data.dataset import Samples
+from pipeline.data.samples import Samples
 from pipeline.evaluate import average_precision, retrieval_accuracy
 
 

@@ -1,0 +1,44 @@
+"""Images of a split as plain lists, and the three splits of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images of one split.
+
+    `identities` and `cameras` are int64 arrays as long as `paths`; equal numbers mean equal names across all splits of
+    a data set. `labels` numbers the identities of this split 0 … n-1, for a classifier.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    identities: np.ndarray
+    cameras: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def identity_count(self) -> int:
+        """Number of different identities."""
+        return len(np.unique(self.identities))
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.unique(self.identities, return_inverse=True)[1].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The three splits of a data set and the digest of everything in them."""
+
+    train: Samples
+    query: Samples
+    gallery: Samples
+    fingerprint: str
