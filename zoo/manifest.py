@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.evaluate import Accuracy
 from pipeline.networks.cost import Cost
+from pipeline.retrieval.accuracy import Accuracy
 from targets.device import Device
 from targets.latency import Latency
 from zoo.errors import ManifestError
@@ -96,6 +96,7 @@ class Subject(Record):
     """Figures of one network on one target."""
 
     accuracy: Accuracy
+    reranked: Accuracy | None = Field(None, description="after re-ranking, if the recipe asks for it")
     latency: list[Latency]
     size_bytes: int
 

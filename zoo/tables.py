@@ -157,4 +157,7 @@ def gains(manifest: Manifest) -> list[str]:
         dense, pruned = measurement.teacher, measurement.student
         ratio = dense.latency[0].p50_ms / pruned.latency[0].p50_ms
         lines.append(f"{measurement.target}: {ratio:.2f}× the dense teacher's speed in the same run (p50, batch 1)")
+        if dense.reranked and pruned.reranked:
+            change = f"mAP {dense.reranked.map:.2f} (teacher) → {pruned.reranked.map:.2f} (student)"
+            lines.append(f"{measurement.target}, {pruned.reranked.protocol.split(' over')[0]}: {change}")
     return lines

@@ -87,7 +87,6 @@ def compact_student(
     from torch.nn import functional
 
     from pipeline.data.images import read_batches
-    from pipeline.evaluate import evaluate_network
     from pipeline.method.compactor import insert_compactors
     from pipeline.method.merge import merge_site, prune_site, surviving_rows
     from pipeline.networks.build import build_network
@@ -95,6 +94,7 @@ def compact_student(
     from pipeline.networks.saved import Description, load_network, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module
+    from pipeline.retrieval.evaluate import evaluate_network
 
     dense = build_network(network, input).eval()
     before: Cost = network_cost(dense, input)

@@ -63,10 +63,10 @@ def distill_student(
     import torch
 
     from pipeline.data.batches import TrainingBatches
-    from pipeline.evaluate import evaluate_network
     from pipeline.method.cdd import CapacityDynamicDistillation
     from pipeline.networks.saved import load_network
     from pipeline.networks.weights import load_module, save_module
+    from pipeline.retrieval.evaluate import evaluate_network
     from pipeline.training.loop import fit
     from pipeline.training.supervised import Classified
 

@@ -11,6 +11,8 @@ from pydantic import Field, PositiveInt
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.samples import Index, Samples
+from pipeline.retrieval.accuracy import retrieval_accuracy
+from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
 from pipeline.settings import Settings
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.work import Work
@@ -24,11 +26,12 @@ EMBED_BATCH = 8
 
 
 class Measure(Settings):
-    """At which batches, and how long."""
+    """At which batches and how long, and whether accuracy is given after re-ranking, too."""
 
     batches: tuple[PositiveInt, ...] = Field((1, 8), min_length=1)
     calls: int = Field(459, ge=1, description="timed calls of each artifact at each batch")
     max_seconds: float = Field(30, gt=0, description="limit for the timed calls of one artifact at one batch")
+    rerank: ReRanking | None = Field(None, description="give accuracy after re-ranking as well, as a figure of its own")
 
 
 def embed_samples(session: Session, samples: Samples, size: Input) -> np.ndarray:
@@ -63,17 +66,18 @@ def measure_target(
         teacher, student: folders of the stage `compile` for this target.
     """
     from pipeline.data.images import read_batches
-    from pipeline.evaluate import retrieval_accuracy
 
     runner = make_target(target)
     sessions = {"teacher": runner.load(teacher / ARTIFACTS), "student": runner.load(student / ARTIFACTS)}
     work.progress.say(f"measuring {target.runtime} at batches {', '.join(map(str, settings.batches))}")
     images = next(read_batches(data.query, input, max(settings.batches)))
     figures = latencies(sessions, images, settings)
-    accuracy = {}
+    accuracy, reranked = {}, {}
     for name, session in sessions.items():
         query, gallery = (embed_samples(session, samples, input) for samples in (data.query, data.gallery))
         accuracy[name] = retrieval_accuracy(query, gallery, data.query, data.gallery)
+        if settings.rerank:
+            reranked[name] = reranked_accuracy(query, gallery, data.query, data.gallery, settings.rerank)
     work.write_json(
         "measurement.json",
         {
@@ -84,6 +88,7 @@ def measure_target(
             "subjects": {
                 name: {
                     "accuracy": accuracy[name].model_dump(),
+                    "reranked": reranked[name].model_dump() if name in reranked else None,
                     "latency": [row.model_dump() for row in figures[name]],
                 }
                 for name in sessions

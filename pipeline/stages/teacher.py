@@ -54,11 +54,11 @@ def train_teacher(
     import torch
 
     from pipeline.data.batches import TrainingBatches
-    from pipeline.evaluate import evaluate_network
     from pipeline.networks.build import build_network
     from pipeline.networks.saved import Description, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import save_module
+    from pipeline.retrieval.evaluate import evaluate_network
     from pipeline.training.loop import fit
     from pipeline.training.supervised import Classified, SupervisedTask
 

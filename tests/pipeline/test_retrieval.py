@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import pipeline.evaluate
+import pipeline.retrieval.accuracy
 from pipeline.data.samples import Samples
-from pipeline.evaluate import average_precision, retrieval_accuracy
+from pipeline.retrieval.accuracy import average_precision, retrieval_accuracy
+from pipeline.retrieval.rerank import ReRanking, reranked_accuracy, reranked_blocks
 
 
 def samples(identities, cameras):
@@ -36,7 +37,7 @@ def brute_force(query, gallery, query_of, gallery_of):
 
 @pytest.mark.parametrize("block_bytes", [1, 24 * 60 * 7, 2**28])
 def test_equals_brute_force_whatever_the_block_size(block_bytes, monkeypatch):
-    monkeypatch.setattr(pipeline.evaluate, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(pipeline.retrieval.accuracy, "BLOCK_BYTES", block_bytes)
     random = np.random.default_rng(0)
     query, gallery = random.normal(size=(25, 8)), random.normal(size=(60, 8))
     query_of = samples(random.integers(0, 9, 25), random.integers(0, 3, 25))
@@ -46,6 +47,77 @@ def test_equals_brute_force_whatever_the_block_size(block_bytes, monkeypatch):
     assert [found.map, found.cmc1, found.cmc5, found.cmc10, found.minp] == pytest.approx(expected)
     assert (found.queries, found.skipped) == (counted, 25 - counted)
     assert found.skipped > 0
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2**28])
+def test_ties_keep_the_gallerys_order(block_bytes, monkeypatch):
+    monkeypatch.setattr(pipeline.retrieval.accuracy, "BLOCK_BYTES", block_bytes)
+    random = np.random.default_rng(1)
+    query, gallery = random.choice([-1.0, 1.0], (40, 4)), random.choice([-1.0, 1.0], (90, 4))  # exact, and often equal
+    query_of = samples(random.integers(0, 12, 40), random.integers(0, 3, 40))
+    gallery_of = samples(random.integers(0, 12, 90), random.integers(0, 3, 90))
+    expected, _ = brute_force(query, gallery, query_of, gallery_of)
+    found = retrieval_accuracy(query, gallery, query_of, gallery_of)
+    assert [found.map, found.cmc1, found.cmc5, found.cmc10, found.minp] == pytest.approx(expected)
+
+
+def literal_reranking(query, gallery, k1, k2, weight):
+    """Zhong et al. step by step, with full matrices and sets."""
+    rows = np.concatenate([query, gallery])
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    distance = 2 - 2 * rows @ rows.T
+    distance = distance / distance.max(1, keepdims=True)
+    order = np.argsort(distance, axis=1)
+    count = len(rows)
+
+    def reciprocal(i, k):
+        return {j for j in order[i, : k + 1] if i in order[j, : k + 1]}
+
+    encoding = np.zeros((count, count))
+    for i in range(count):
+        mine = reciprocal(i, k1)
+        grown = set(mine)
+        for j in mine:
+            near = reciprocal(j, round(k1 / 2))
+            if len(near & mine) > 2 / 3 * len(near):
+                grown |= near
+        for j in grown:
+            encoding[i, j] = np.exp(-distance[i, j])
+        encoding[i] /= encoding[i].sum()
+    encoding = np.stack([encoding[order[i, :k2]].mean(0) for i in range(count)])
+    final = np.zeros((len(query), len(gallery)))
+    for q in range(len(query)):
+        for g in range(len(gallery)):
+            shared = np.minimum(encoding[q], encoding[len(query) + g]).sum()
+            jaccard = 1 - shared / (2 - shared)
+            final[q, g] = (1 - weight) * jaccard + weight * distance[q, len(query) + g]
+    return final
+
+
+@pytest.mark.parametrize(("k1", "k2", "weight"), [(6, 3, 0.3), (9, 1, 0.0), (4, 6, 0.7), (200, 10, 0.3)])
+def test_reranking_is_the_papers(k1, k2, weight, monkeypatch):
+    monkeypatch.setattr(pipeline.retrieval.accuracy, "BLOCK_BYTES", 24 * 60 * 4)
+    random = np.random.default_rng(2)
+    centres = random.normal(size=(10, 8))
+    query = np.repeat(centres, 2, 0) + 0.4 * random.normal(size=(20, 8))
+    gallery = np.repeat(centres, 6, 0) + 0.4 * random.normal(size=(60, 8))
+    expected = literal_reranking(query, gallery, k1, k2, weight)
+    settings = ReRanking(k1=k1, k2=k2, weight=weight)
+    found = np.concatenate([scores.numpy() for _, scores in reranked_blocks(query, gallery, settings, "cpu")])
+    assert np.allclose(-found, expected, atol=2e-5)
+
+
+def test_reranking_is_labelled_and_helps_where_neighbours_agree():
+    random = np.random.default_rng(3)
+    centres = random.normal(size=(10, 8))
+    query = np.repeat(centres, 2, 0) + 0.9 * random.normal(size=(20, 8))
+    gallery = np.repeat(centres, 6, 0) + 0.9 * random.normal(size=(60, 8))
+    labels = samples(np.repeat(np.arange(10), 2), [0] * 20), samples(np.repeat(np.arange(10), 6), [1] * 60)
+    plain = retrieval_accuracy(query, gallery, *labels)
+    again = reranked_accuracy(query, gallery, *labels, ReRanking(k1=6, k2=3))
+    assert "no re-ranking" in plain.protocol
+    assert again.protocol.startswith("k-reciprocal re-ranking (k1 6, k2 3, λ 0.3)")
+    assert again.map > plain.map + 1
 
 
 def test_own_camera_counts_neither_right_nor_wrong():

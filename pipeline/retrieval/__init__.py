@@ -1,0 +1,1 @@
+"""How good embeddings are at retrieval: ranks, accuracy, re-ranking."""

@@ -1,0 +1,107 @@
+"""Retrieval metrics: mAP, CMC and mINP under the camera rule, in blocks of bounded memory.
+
+Protocol (Zheng et al., ICCV 2015; VeRi-776): gallery images with the query's identity *and* camera do not count,
+neither right nor wrong; a query with no right answer left is not counted. AP is the mean of the precision at each
+right rank; mINP (Ye et al., TPAMI 2021) the mean of right answers ÷ rank of the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.data.samples import Samples
+from pipeline.retrieval.ranks import PAIR_BYTES, right_ranks
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BLOCK_BYTES = 256 * 2**20
+PROTOCOL = "cosine; same identity and camera ignored; AP over all right ranks; no re-ranking"
+
+Scored = tuple[slice, "Tensor"]  # which queries, and their scores B×G
+
+
+class Accuracy(Settings):
+    """Figures in per cent, and how they came about."""
+
+    map: float = Field(description="mean average precision, %")
+    cmc1: float = Field(description="queries whose first answer is right, %")
+    cmc5: float
+    cmc10: float
+    minp: float = Field(description="mean inverse negative penalty, %")
+    queries: int = Field(description="queries that count")
+    skipped: int = Field(description="queries without a right answer, not counted")
+    gallery: int
+    protocol: str = PROTOCOL
+
+
+def average_precision(ranks: np.ndarray) -> float:
+    """AP of one query from the ranks (from 1, ascending) of all its right answers; an answer never found has rank ∞."""
+    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+
+
+def block_rows(columns: int, pair_bytes: int) -> int:
+    """Rows of a block whose pairs with `columns` others fit into `BLOCK_BYTES`, at least one."""
+    return max(1, BLOCK_BYTES // (pair_bytes * columns))
+
+
+def cosine_blocks(
+    query: np.ndarray, gallery: np.ndarray, device: str, pair_bytes: int = PAIR_BYTES
+) -> Iterator[Scored]:
+    """Cosine of query embeddings Q×D to gallery embeddings G×D, in blocks of queries; nothing of size G×D is copied."""
+    import torch
+    from torch.nn import functional
+
+    q, g = (torch.from_numpy(np.ascontiguousarray(rows, np.float32)).to(device) for rows in (query, gallery))
+    q = functional.normalize(q)
+    lengths = torch.linalg.vector_norm(g, dim=1).clamp_min(1e-12)
+    step = block_rows(len(g), pair_bytes)
+    for start in range(0, len(q), step):
+        rows = slice(start, min(start + step, len(q)))
+        yield rows, (q[rows] @ g.T).div_(lengths)
+
+
+def scored_accuracy(blocks: Iterable[Scored], query_of: Samples, gallery_of: Samples, protocol: str) -> Accuracy:
+    """Accuracy of scores (larger is nearer) that come in blocks of queries, in order."""
+    import torch
+
+    ranks: list[np.ndarray] = []
+    for rows, scores in blocks:
+        same, camera = (
+            torch.from_numpy(mine[rows]).to(scores.device)[:, None] == torch.from_numpy(theirs).to(scores.device)[None]
+            for mine, theirs in (
+                (query_of.identities, gallery_of.identities),
+                (query_of.cameras, gallery_of.cameras),
+            )
+        )
+        junk = camera.logical_and_(same)
+        ranks += right_ranks(scores, same.logical_xor_(junk), junk)  # junk is among the same
+    counted = [row for row in ranks if len(row)]
+    first = np.array([row[0] for row in counted])
+    return Accuracy(
+        map=100 * float(np.mean([average_precision(row) for row in counted])),
+        cmc1=100 * float(np.mean(first <= 1)),
+        cmc5=100 * float(np.mean(first <= 5)),
+        cmc10=100 * float(np.mean(first <= 10)),
+        minp=100 * float(np.mean([len(row) / row[-1] for row in counted])),
+        queries=len(counted),
+        skipped=len(ranks) - len(counted),
+        gallery=len(gallery_of),
+        protocol=protocol,
+    )
+
+
+def retrieval_accuracy(
+    query: np.ndarray, gallery: np.ndarray, query_of: Samples, gallery_of: Samples, device: str = "cpu"
+) -> Accuracy:
+    """mAP, CMC@1/5/10 and mINP of embeddings Q×D against G×D.
+
+    Memory: blocks of queries such that scores, counts and masks stay within 256 MiB beside the embeddings, or within
+    24 bytes × G where one query alone needs more.
+    """
+    return scored_accuracy(cosine_blocks(query, gallery, device, PAIR_BYTES), query_of, gallery_of, PROTOCOL)

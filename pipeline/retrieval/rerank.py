@@ -1,0 +1,137 @@
+"""k-reciprocal re-ranking (Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017).
+
+It uses the whole gallery and all queries at once, which no device does that answers one query: always a figure of its
+own, never the headline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.data.samples import Samples
+from pipeline.retrieval.accuracy import Accuracy, Scored, cosine_blocks, scored_accuracy
+from pipeline.retrieval.ranks import PAIR_BYTES
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCORE_BYTES = 16  # of a pair while neighbours are looked for: the score and what torch's topk copies
+
+
+class ReRanking(Settings):
+    """Neighbours k1 of the reciprocal sets, k2 of the query expansion, and the weight λ of the plain distance."""
+
+    k1: int = Field(60, ge=1)
+    k2: int = Field(10, ge=1)
+    weight: float = Field(0.3, ge=0, le=1)
+
+    @property
+    def protocol(self) -> str:
+        """How accuracies under these settings are labelled."""
+        return (
+            f"k-reciprocal re-ranking (k1 {self.k1}, k2 {self.k2}, λ {self.weight:g}) over all queries and gallery; "
+            "same identity and camera ignored; AP over all right ranks"
+        )
+
+
+class _Sparse:
+    """Rows of few entries, kept end to end: row i has columns and values from `starts[i]` to `starts[i + 1]`."""
+
+    def __init__(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        self.starts = np.concatenate([[0], np.cumsum([len(columns) for columns, _ in rows])])
+        self.columns = np.concatenate([columns for columns, _ in rows])
+        self.values = np.concatenate([values for _, values in rows])
+
+    def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        some = slice(self.starts[index], self.starts[index + 1])
+        return self.columns[some], self.values[some]
+
+    def transposed(self) -> _Sparse:
+        count = len(self.starts) - 1
+        rows = np.repeat(np.arange(count), np.diff(self.starts))
+        order = np.argsort(self.columns, kind="stable")
+        turned = _Sparse.__new__(_Sparse)
+        turned.starts = np.searchsorted(self.columns[order], np.arange(count + 1))
+        turned.columns, turned.values = rows[order], self.values[order]
+        return turned
+
+
+def _neighbours(unit: np.ndarray, k: int, device: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of N×D unit rows: indices N×k of the nearest, themselves first, and each row's largest squared distance."""
+    nearest, largest = [], []
+    for rows, scores in cosine_blocks(unit, unit, device, SCORE_BYTES):
+        own = np.arange(rows.start, rows.stop)
+        largest.append((2 - 2 * scores.min(1).values).cpu().numpy())
+        scores[range(len(own)), own] = 2.0  # an image is its own nearest neighbour, twins or not
+        nearest.append(scores.topk(k, dim=1).indices.cpu().numpy())
+    return np.concatenate(nearest), np.concatenate(largest)
+
+
+def _reciprocal(nearest: np.ndarray, k: int) -> list[np.ndarray]:
+    """Of each row the neighbours among its first k + 1 that have the row among theirs."""
+    first = nearest[:, : k + 1]
+    return [row[(first[row] == index).any(1)] for index, row in enumerate(first)]
+
+
+def _encoding(unit: np.ndarray, nearest: np.ndarray, largest: np.ndarray, settings: ReRanking) -> _Sparse:
+    """Each row as Gaussian weights of its expanded reciprocal neighbours, averaged over its k2 nearest (eq. 4–11)."""
+    wide = _reciprocal(nearest, settings.k1)
+    narrow = _reciprocal(nearest, round(settings.k1 / 2))
+    rows = []
+    for index, mine in enumerate(wide):
+        near = [narrow[j] for j in mine]
+        more = [some for some in near if len(np.intersect1d(some, mine, assume_unique=True)) > 2 / 3 * len(some)]
+        columns = np.unique(np.concatenate([mine, *more]))
+        weights = np.exp(-(2 - 2 * unit[columns] @ unit[index]) / largest[index])
+        rows.append((columns, weights / weights.sum()))
+    encoded = _Sparse(rows)
+    expanded = []
+    for near in nearest[:, : settings.k2]:
+        parts = [encoded.row(j) for j in near]
+        columns, places = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+        weights = np.bincount(places, np.concatenate([part[1] for part in parts])) / len(near)
+        expanded.append((columns, weights))
+    return _Sparse(expanded)
+
+
+def reranked_blocks(query: np.ndarray, gallery: np.ndarray, settings: ReRanking, device: str) -> Iterator[Scored]:
+    """Negative re-ranked distance of query embeddings Q×D to gallery embeddings G×D, in blocks of queries.
+
+    Memory beside the embeddings: the blocks of `cosine_blocks`, N×(k1 + 1) indices and the sparse encoding of the
+    N = Q + G images (a few times k1 entries each).
+    """
+    import torch
+
+    unit = np.concatenate([query, gallery]).astype(np.float32)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    nearest, largest = _neighbours(unit, min(max(settings.k1 + 1, settings.k2), len(unit)), device)
+    largest = np.maximum(largest, 1e-12)
+    encoding = _encoding(unit, nearest, largest, settings)
+    holders = encoding.transposed()
+    for rows, cosines in cosine_blocks(query, gallery, device, PAIR_BYTES):
+        shared = np.zeros((rows.stop - rows.start, len(unit)), np.float32)
+        for row, index in enumerate(range(rows.start, rows.stop)):
+            for column, value in zip(*encoding.row(index), strict=True):
+                others, values = holders.row(column)
+                shared[row, others] += np.minimum(value, values)
+        overlap: Tensor = torch.from_numpy(shared[:, len(query) :]).to(cosines.device)
+        plain = (2 - 2 * cosines) / torch.from_numpy(largest[rows, None]).to(cosines.device)
+        jaccard = 1 - overlap / (2 - overlap)
+        yield rows, -((1 - settings.weight) * jaccard + settings.weight * plain)
+
+
+def reranked_accuracy(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    query_of: Samples,
+    gallery_of: Samples,
+    settings: ReRanking,
+    device: str = "cpu",
+) -> Accuracy:
+    """As `retrieval_accuracy`, after k-reciprocal re-ranking; `protocol` says so."""
+    return scored_accuracy(reranked_blocks(query, gallery, settings, device), query_of, gallery_of, settings.protocol)
