@@ -98,7 +98,7 @@ def main() -> None:
     torch.manual_seed(0)
 
     network = build_network(Network(architecture=options.architecture), Input())
-    channels = {site.conv: site.channels for site in find_sites(network, options.sites)}
+    channels = {site.writer: site.channels for site in find_sites(network, options.sites)}
     resetting = seconds(resetting_step(channels, options.batch, options.rows, device), options.repeats, device)
     batch = options.step_batch or options.batch
     step = seconds(training_step(options.architecture, options.size, batch, device), options.repeats, device)

@@ -13,11 +13,10 @@ from pipeline.method.losses import feature_distillation, logits_distillation
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
+from pipeline.networks.layers import open_norm
 from pipeline.networks.sites import find_sites
 from pipeline.training.loop import Task
 from pipeline.training.supervised import Classified, label_losses
-
-DEAD = 1e-5  # row norm below which the paper removes a row
 
 
 class CapacityDynamicDistillation(Task):
@@ -34,12 +33,12 @@ class CapacityDynamicDistillation(Task):
         self.student = student
         self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple: neither trained nor saved
         sites = find_sites(student.embedder, settings.sites)
-        self._taught = Taps({site.conv: teacher.embedder.get_submodule(site.norm) for site in sites})
+        self._taught = Taps((s.writer, open_norm(teacher.embedder, s.place), s.linear) for s in sites)
         compacted = insert_compactors(student.embedder, sites)
         self._compacted = compacted
-        self._before = Taps({name: module.norm for name, module in compacted.items()})
-        self._behind = Taps(compacted)
-        self.resetting = GradientResetting({site.conv: site.channels for site in sites}, settings.rggr)
+        self._before = Taps((s.writer, compacted[s.writer].inner, s.linear) for s in sites)
+        self._behind = Taps((s.writer, compacted[s.writer].compactor, s.linear) for s in sites)
+        self.resetting = GradientResetting({site.writer: site.channels for site in sites}, settings.rggr)
         self._compressing = False
 
     @property
@@ -83,9 +82,9 @@ class CapacityDynamicDistillation(Task):
     @torch.no_grad()
     def figures(self) -> dict[str, float]:
         """Shares of rows: `masked` no longer learn from the task; `dead` are shorter than 1e-5."""
-        norms = torch.cat([module.compactor.row_norms() for module in self._compacted.values()])
+        alive = torch.cat([module.compactor.alive() for module in self._compacted.values()])
         masks = torch.cat([self.resetting.mask(name) for name in self._compacted])
         return {
             "masked": 1 - masks.mean().item(),
-            "dead": (norms < DEAD).float().mean().item(),
+            "dead": 1 - alive.mean().item(),
         }

@@ -1,4 +1,4 @@
-"""The distillation guided compactor: a square 1×1 convolution that starts as identity and loses rows.
+"""The distillation guided compactor: a square linear map of channels that starts as identity and loses rows.
 
 Xie et al., "Towards a Smaller Student: Capacity Dynamic Distillation for Efficient Image Retrieval", CVPR 2023,
 section 3.2. Each row is one output channel; a row that has become zero is a channel that can be removed.
@@ -10,22 +10,41 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from pipeline.networks.layers import split_norm
 from pipeline.networks.sites import Site
 
+DEAD = 1e-5  # row norm below which the paper removes a row
 
-class Compactor(nn.Conv2d):
-    """1×1 convolution C → C without bias, identity at the start."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, kernel_size=1, bias=False)
-        with torch.no_grad():
-            self.weight.copy_(torch.eye(channels)[:, :, None, None])
+class Compactor(nn.Module):
+    """Linear map C → C of channels without bias, identity at the start; `weight` is C × C/groups.
+
+    Args:
+        linear: channels are the last axis and not the second.
+        groups: as those of the convolution before it, into which it can then be merged.
+    """
+
+    def __init__(self, channels: int, *, linear: bool = False, groups: int = 1) -> None:
+        super().__init__()
+        self.linear, self.groups = linear, groups
+        self.weight = nn.Parameter(torch.eye(channels // groups).repeat(groups, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.linear:
+            return functional.linear(x, self.weight)
+        return functional.conv2d(x, self.weight[:, :, None, None], groups=self.groups)
 
     def row_norms(self) -> Tensor:
         """L2 norm of each output row over its input channels, C."""
-        norms: Tensor = torch.linalg.vector_norm(self.weight.flatten(1), dim=1)
+        norms: Tensor = torch.linalg.vector_norm(self.weight, dim=1)
         return norms
+
+    @torch.no_grad()
+    def alive(self) -> Tensor:
+        """1 for each row that still counts, else 0."""
+        return (self.row_norms() >= DEAD).to(self.weight.dtype)
 
     @torch.no_grad()
     def reset_gradient(self, mask: Tensor, sparsity: float) -> None:
@@ -35,12 +54,10 @@ class Compactor(nn.Conv2d):
             mask: C, 0 where retrieval does not need the row, else 1.
             sparsity: λ.
         """
-        rows = self.weight.flatten(1)
-        gradient = torch.zeros_like(rows) if self.weight.grad is None else self.weight.grad.flatten(1) * mask[:, None]
+        gradient = torch.zeros_like(self.weight) if self.weight.grad is None else self.weight.grad * mask[:, None]
         # A row may be exactly zero: its direction is then zero too.
-        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-        gradient += sparsity * rows / norms.clamp_min(torch.finfo(rows.dtype).tiny)
-        self.weight.grad = gradient.view_as(self.weight)
+        gradient += sparsity * self.weight / self.row_norms().clamp_min(torch.finfo(self.weight.dtype).tiny)[:, None]
+        self.weight.grad = gradient
 
     @torch.no_grad()
     def shrink_rows(self, step: float) -> None:
@@ -49,33 +66,48 @@ class Compactor(nn.Conv2d):
         Rows shorter than `step` become exactly zero (Parikh and Boyd 2014, "Proximal algorithms", section 6.5.4).
         """
         norms = self.row_norms().clamp_min(torch.finfo(self.weight.dtype).tiny)
-        self.weight.mul_((1 - step / norms).clamp_min(0)[:, None, None, None])
+        self.weight.mul_((1 - step / norms).clamp_min(0)[:, None])
 
 
-class CompactedNorm(nn.Module):
-    """A norm with a compactor behind it, in the norm's place: before the activation."""
+class Compacted(nn.Module):
+    """A norm (or a linear map without one) with a compactor behind it, before the activation, in the module's place."""
 
-    def __init__(self, norm: nn.Module, channels: int) -> None:
+    def __init__(self, inner: nn.Module, compactor: Compactor, activation: nn.Module) -> None:
         super().__init__()
-        self.norm = norm
-        self.compactor = Compactor(channels)
+        self.inner, self.compactor, self.activation = inner, compactor, activation
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.compactor(self.norm(x))
+        out: Tensor = self.activation(self.compactor(self.inner(x)))
         return out
 
 
-def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, CompactedNorm]:
-    """Put a compactor behind the norm of every site, in place. The network computes what it computed before."""
+class Gated(nn.Module):
+    """A layer that carries the channels of a compactor on, and would make something of dead ones: they stay zero."""
+
+    def __init__(self, inner: nn.Module, compactor: Compactor) -> None:
+        super().__init__()
+        self.inner = inner
+        self._compactor = (compactor,)  # in a tuple: it belongs to its own site
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.inner(x) * self._compactor[0].alive()[:, None, None]
+        return out
+
+
+def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, Compacted]:
+    """Put a compactor at every site, in place; by the site's writer. The network computes what it computed before."""
     inserted = {}
     for site in sites:
-        like = next(network.get_submodule(site.conv).parameters())
-        compacted = CompactedNorm(network.get_submodule(site.norm), site.channels).to(like.device)
-        network.set_submodule(site.norm, compacted)
-        inserted[site.conv] = compacted
+        inner, activation = split_norm(network.get_submodule(site.place))
+        compactor = Compactor(site.channels, linear=site.linear, groups=site.groups)
+        compactor.to(next(inner.parameters()).device)
+        inserted[site.writer] = Compacted(inner, compactor, activation)
+        network.set_submodule(site.place, inserted[site.writer])
+        for name in site.leaks:
+            network.set_submodule(name, Gated(network.get_submodule(name), compactor))
     return inserted
 
 
-def sparsity_loss(compactors: Mapping[str, CompactedNorm]) -> Tensor:
+def sparsity_loss(compactors: Mapping[str, Compacted]) -> Tensor:
     """Group lasso: sum over sites of the sum of row norms (unweighted)."""
     return torch.stack([module.compactor.row_norms().sum() for module in compactors.values()]).sum()

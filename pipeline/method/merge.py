@@ -1,65 +1,139 @@
-"""Merging and pruning: from a convolution, its norm and its compactor to one smaller convolution.
+"""Merging and pruning: from a linear map, its norm and its compactor to one smaller linear map.
 
 Xie et al., CVPR 2023, section 3.2; the same algebra as ResRep (Ding et al., ICCV 2021).
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.method.compactor import CompactedNorm
+from pipeline.method.compactor import Compacted, Compactor, Gated
+from pipeline.networks.layers import Constant, Layer, keep_inputs, keep_outputs, resize
 from pipeline.networks.sites import Site
-from pipeline.networks.widths import like_conv, set_width
 
 
-@torch.no_grad()
-def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """W' = W·γ/σ per output channel, b' = β + (b − μ)·γ/σ. In double precision, as it is done once."""
+class Kernel(NamedTuple):
+    """Weight and bias of a linear map, in double precision, as merging is done once."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+def kernel_of(layer: nn.Module) -> Kernel:
+    """Of a convolution or linear layer, with a bias of zeros if it has none."""
+    weight, bias = cast(Tensor, layer.weight).double(), cast("Tensor | None", layer.bias)
+    return Kernel(weight, weight.new_zeros(len(weight)) if bias is None else bias.double())
+
+
+def fold_norm(kernel: Kernel, norm: nn.BatchNorm2d) -> Kernel:
+    """W' = W·γ/σ per output channel, b' = β + (b − μ)·γ/σ."""
     mean, variance = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
     scale = norm.weight.double() / (variance + norm.eps).sqrt()
-    bias = torch.zeros_like(mean) if conv.bias is None else conv.bias.double()
-    folded = like_conv(conv, conv.in_channels, conv.out_channels, bias=True)
-    folded.weight.copy_(conv.weight.double() * scale[:, None, None, None])
-    cast(Tensor, folded.bias).copy_(norm.bias.double() + (bias - mean) * scale)
-    return folded
+    weight = kernel.weight * scale.view(-1, *[1] * (kernel.weight.ndim - 1))
+    return Kernel(weight, norm.bias.double() + (kernel.bias - mean) * scale)
+
+
+def merge_compactor(kernel: Kernel, compactor: Compactor) -> Kernel:
+    """W'' = K·W over output channels, b'' = K·b; group by group where there are groups."""
+    groups = compactor.groups
+    rows, weight, bias = (
+        some.double().view(groups, -1, *some.shape[1:]) for some in (compactor.weight, kernel.weight, kernel.bias)
+    )
+    merged = torch.einsum("goc,gc...->go...", rows, weight)
+    return Kernel(merged.flatten(0, 1), torch.einsum("goc,gc->go", rows, bias).flatten())
 
 
 @torch.no_grad()
-def merge_compactor(conv: nn.Conv2d, rows: Tensor) -> nn.Conv2d:
-    """W'' = K·W over output channels, b'' = K·b, for compactor rows K (C'×C)."""
-    merged = like_conv(conv, conv.in_channels, rows.shape[0], bias=True)
-    wide = rows.double()
-    merged.weight.copy_(torch.einsum("oc,cihw->oihw", wide, conv.weight.double()))
-    cast(Tensor, merged.bias).copy_(wide @ cast(Tensor, conv.bias).double())
-    return merged
-
-
 def merge_site(network: nn.Module, site: Site) -> None:
-    """Fold norm and compactor of a site into its convolution, in place. The output stays what it was."""
-    compacted = cast(CompactedNorm, network.get_submodule(site.norm))
-    conv = cast(nn.Conv2d, network.get_submodule(site.conv))
-    rows = compacted.compactor.weight.flatten(1)
-    network.set_submodule(site.conv, merge_compactor(fold_norm(conv, cast(nn.BatchNorm2d, compacted.norm)), rows))
-    network.set_submodule(site.norm, nn.Identity())
+    """Fold norm and compactor of a site into its writer, in place. The output stays what it was."""
+    compacted = cast(Compacted, network.get_submodule(site.place))
+    writer = network.get_submodule(site.writer) if site.norm else compacted.inner
+    kernel = kernel_of(writer)
+    if site.norm:
+        kernel = fold_norm(kernel, cast(nn.BatchNorm2d, compacted.inner))
+    kernel = merge_compactor(kernel, compacted.compactor)
+    resize(cast(Layer, writer), tuple(kernel.weight.shape), True, site.groups)
+    cast(Tensor, writer.weight).copy_(kernel.weight)
+    cast(Tensor, writer.bias).copy_(kernel.bias)
+    network.set_submodule(site.place, compacted.activation if site.norm else writer)
 
 
-def surviving_rows(norms: Tensor, threshold: float) -> Tensor:
-    """Indices of rows whose norm is at least `threshold`; of the largest one, if none is."""
-    kept = (norms >= threshold).nonzero().flatten()
-    return kept if len(kept) else norms.argmax().reshape(1)
+def kept_rows(norms: Tensor, threshold: float, chunks: int = 1, align: int = 1, least: int = 0) -> Tensor:
+    """Indices of the rows that stay, ascending: those with a norm of at least `threshold`.
+
+    Where `chunks` parts must stay equally long with `least` rows each, or the number of rows must be a multiple of
+    `align`, the largest of the others stay too.
+    """
+    parts = norms.view(chunks, -1)
+    size = parts.shape[1]
+    count = max(least, int((parts >= threshold).sum(1).max()))
+    while count < size and count * chunks % align:
+        count += 1
+    first = torch.arange(chunks, device=norms.device)[:, None] * size
+    kept: Tensor = parts.topk(count, dim=1).indices.sort(1).values + first
+    return kept.flatten()
+
+
+def _cut_gate(network: nn.Module, name: str, dead: Tensor) -> None:
+    """Take a gate away: what it kept at zero is zero by the layer's own parameters from now on."""
+    layer = cast(Gated, network.get_submodule(name)).inner
+    with torch.no_grad():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.weight[dead] = 0
+        cast(Tensor, layer.bias)[dead] = 0
+    network.set_submodule(name, layer)
+
+
+def prune_site(network: nn.Module, site: Site, kept: Tensor, alive: Tensor) -> None:
+    """Keep some channels of a merged site in all its layers, in place.
+
+    Args:
+        kept: indices, as `kept_rows` gives them; at least one.
+        alive: C booleans; a channel that is kept without being alive carries zeros.
+    """
+    for name in site.leaks:
+        _cut_gate(network, name, ~alive)
+    for name in (site.writer, *site.carriers, *site.factors):
+        keep_outputs(cast(Layer, network.get_submodule(name)), kept)
+    for name in site.readers:
+        keep_inputs(cast("nn.Conv2d | nn.Linear", network.get_submodule(name)), kept)
 
 
 @torch.no_grad()
-def prune_site(network: nn.Module, site: Site, kept: Tensor) -> None:
-    """Keep the given output channels of a merged site, and the matching input channels of its reader, in place."""
-    conv, reader = (cast(nn.Conv2d, network.get_submodule(name)) for name in (site.conv, site.reader))
-    set_width(network, site, len(kept))
-    small, small_reader = (cast(nn.Conv2d, network.get_submodule(name)) for name in (site.conv, site.reader))
-    small.weight.copy_(conv.weight[kept])
-    cast(Tensor, small.bias).copy_(cast(Tensor, conv.bias)[kept])
-    small_reader.weight.copy_(reader.weight[:, kept])
-    if reader.bias is not None:
-        cast(Tensor, small_reader.bias).copy_(reader.bias)
+def drop_branch(network: nn.Module, site: Site) -> None:
+    """Replace the reader of a site without living channels by the constant that it gives, and drop what fed it."""
+    reader = site.readers[-1]
+    layer = cast("nn.Conv2d | nn.Linear", network.get_submodule(reader))
+    outputs = layer.weight.shape[0]
+    constant = Constant(outputs, site.branch_map).to(layer.weight.device)
+    if layer.bias is not None:
+        constant.value.copy_(layer.bias)
+    network.set_submodule(reader, constant)
+    for name in site.branch:
+        network.set_submodule(name, nn.Identity())
+
+
+def prune_network(
+    network: nn.Module, sites: Sequence[Site], norms: Mapping[str, Tensor], threshold: float, align: int = 1
+) -> None:
+    """Remove dead channels of all merged sites, in place, and with them branches in which none is left.
+
+    Args:
+        norms: row norms of each site's compactor, by its writer.
+        threshold: rows with a smaller norm are dead. Where all are and there is no branch to drop, the largest stay.
+        align: widths are multiples of this, as far as there are channels.
+    """
+    empty = []
+    for site in sites:
+        rows = norms[site.writer]
+        kept = kept_rows(rows, threshold, site.chunks, align, least=0 if site.branch else 1)
+        if len(kept):
+            prune_site(network, site, kept, rows >= threshold)
+        else:
+            empty.append(site)
+    for site in empty:
+        drop_branch(network, site)

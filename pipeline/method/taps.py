@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
 
+def pooled(features: Tensor, linear: bool) -> Tensor:
+    """Mean over all positions: N×C of N×C×H×W, or of N×…×C for a linear layer."""
+    return features.flatten(1, -2).mean(1) if linear and features.ndim > 2 else features.flatten(2).mean(2)
+
+
 class Taps:
-    """Average-pooled outputs N×C of chosen modules, from the latest forward pass, by name."""
+    """Average-pooled outputs N×C of chosen modules, from the latest forward pass, by name.
 
-    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+    Args:
+        modules: name, module, and whether channels are the last axis of its output.
+    """
+
+    def __init__(self, modules: Iterable[tuple[str, nn.Module, bool]]) -> None:
         self.features: dict[str, Tensor] = {}
-        for name, module in modules.items():
-            module.register_forward_hook(self._keep(name))
+        for name, module, linear in modules:
+            module.register_forward_hook(self._keep(name, linear))
 
-    def _keep(self, name: str):  # type: ignore[no-untyped-def]
+    def _keep(self, name: str, linear: bool):  # type: ignore[no-untyped-def]
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            self.features[name] = output.mean(dim=(2, 3))
+            self.features[name] = pooled(output, linear)
 
         return hook

@@ -51,23 +51,32 @@ def _from_hub(architecture: str) -> Path:
         logger.setLevel(level)
 
 
-def _pretrained(architecture: str) -> nn.Module:
+def _bound(architecture: str, size: Input) -> dict[str, Any]:
+    """The image size, for architectures that are bound to one."""
+    import timm
+
+    config = timm.get_pretrained_cfg(architecture)
+    return {"img_size": (size.height, size.width)} if config is not None and config.fixed_input_size else {}
+
+
+def _pretrained(architecture: str, size: Input) -> nn.Module:
     import timm
 
     source = {"file": str(_from_hub(architecture))}
-    backbone: Any = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=source)
+    bound = _bound(architecture, size)
+    backbone: Any = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=source, **bound)
     backbone.reset_classifier(0, "")
     network: nn.Module = backbone
     return network
 
 
-def _local(architecture: str, weights: Path) -> nn.Module:
+def _local(architecture: str, size: Input, weights: Path) -> nn.Module:
     """Weights from a safetensors file with timm's names; the classifier may be there or not, all else must fit."""
     import timm
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    backbone: Any = timm.create_model(architecture, num_classes=0, global_pool="")
+    backbone: Any = timm.create_model(architecture, num_classes=0, global_pool="", **_bound(architecture, size))
     try:
         state = load_file(weights)
     except (OSError, SafetensorError) as error:
@@ -84,8 +93,10 @@ def _local(architecture: str, weights: Path) -> nn.Module:
     return network
 
 
-def build_backbone(architecture: str, *, pretrained: bool = False, weights: Path | None = None) -> nn.Module:
-    """A timm network without pooling and classifier, N×3×H×W → N×C×h×w.
+def build_backbone(
+    architecture: str, size: Input, *, pretrained: bool = False, weights: Path | None = None
+) -> nn.Module:
+    """A timm network without pooling and classifier, N×3×H×W → N×C×h×w, or N×L×C for a transformer.
 
     Raises:
         WeightsError: unknown architecture, or weights that can't be had or do not fit.
@@ -98,10 +109,11 @@ def build_backbone(architecture: str, *, pretrained: bool = False, weights: Path
         near = difflib.get_close_matches(architecture, timm.list_models(), 1)
         raise WeightsError(f"timm has no model {architecture!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
     if weights is not None:
-        return _local(architecture, weights)
+        return _local(architecture, size, weights)
     if pretrained:
-        return _pretrained(architecture)
-    return timm.create_model(architecture, num_classes=0, global_pool="")
+        return _pretrained(architecture, size)
+    network: nn.Module = timm.create_model(architecture, num_classes=0, global_pool="", **_bound(architecture, size))
+    return network
 
 
 def build_network(network: Network, size: Input, *, pretrained: bool = False, weights: Path | None = None) -> Embedder:
@@ -114,17 +126,18 @@ def build_network(network: Network, size: Input, *, pretrained: bool = False, we
 
     from pipeline.networks.embedder import Embedder, set_last_stride
 
-    backbone = build_backbone(network.architecture, pretrained=pretrained, weights=weights)
+    backbone = build_backbone(network.architecture, size, pretrained=pretrained, weights=weights)
     if network.last_stride == 1:
         set_last_stride(backbone, network.architecture)
-    embedder = Embedder(backbone, network.embedding, size)
     try:
-        with torch.inference_mode():
-            embedder.eval()(torch.zeros(1, 3, size.height, size.width))
-    except (RuntimeError, AssertionError, IndexError, TypeError) as error:
+        with torch.no_grad():
+            features = backbone.eval()(torch.zeros(1, 3, size.height, size.width))
+        # timm's `num_features` counts a head that some networks have and we do not use
+        embedder = Embedder(backbone, features.shape[1 if features.ndim == 4 else 2], network.embedding, size)
+    except (RuntimeError, AssertionError, IndexError, TypeError, AttributeError) as error:
         reason = str(error).strip().split("\n")[0][:160]
         raise WeightsError(
-            f"{network.architecture} can't embed {size.height}×{size.width} images here: {reason}. Use a convolutional "
-            "architecture that ends in a map, such as a ResNet."
+            f"{network.architecture} can't embed {size.height}×{size.width} images here: {reason}. Use an architecture "
+            "that ends in a map or in tokens, such as a ResNet or a ViT."
         ) from None
     return embedder.train()

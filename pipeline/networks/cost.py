@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Cost(Settings):
     """Of one image through the network that is deployed: backbone and head, no classifier.
 
-    `parameters` counts everything learnt; `kernel_parameters` only what convolutions and linear maps multiply by, which
-    folding a norm into its convolution does not change; `macs` their multiplications.
+    `parameters` counts everything learnt; `kernel_parameters` only what convolutions and linear layers multiply by,
+    which folding a norm into its convolution does not change; `macs` their multiplications.
     """
 
     parameters: int
@@ -41,10 +41,12 @@ def macs_by_module(network: nn.Module, size: Input) -> dict[str, int]:
 
 def network_cost(network: nn.Module, size: Input) -> Cost:
     """Cost of a torch network, by torch's own flop counter (one multiply-accumulate is two flops)."""
-    parameters = list(network.parameters())
+    from torch import nn
+
+    dense = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     return Cost(
-        parameters=sum(p.numel() for p in parameters),
-        kernel_parameters=sum(p.numel() for p in parameters if p.ndim > 1),
+        parameters=sum(p.numel() for p in network.parameters()),
+        kernel_parameters=sum(module.weight.numel() for module in dense),
         macs=macs_by_module(network, size)[""],
     )
 
@@ -62,17 +64,19 @@ def graph_cost(path: Path) -> Cost:
     weights = {item.name: item for item in graph.initializer}
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        for value in [*graph.value_info, *graph.output]
+        for value in [*graph.input, *graph.value_info, *graph.output]
     }
+    shapes |= {name: list(item.dims) for name, item in weights.items()}
     kernels: list[str] = []  # by use: exporters let equal kernels, such as two of zeros, share one initializer
     macs = 0
     for node in graph.node:
         if node.op_type not in ("Conv", "Gemm", "MatMul"):
             continue
-        kernel = next(name for name in node.input[1::-1] if name in weights)
-        kernels.append(kernel)
-        positions = math.prod(shapes[node.output[0]][2:]) if node.op_type == "Conv" else 1
-        macs += positions * math.prod(weights[kernel].dims)
+        kernels += [name for name in node.input[:2] if name in weights]
+        first, second = (shapes[name] for name in node.input[:2])
+        # Multiplications of one element of the result; attention multiplies two results of the network.
+        inner = math.prod(second[1:]) if node.op_type == "Conv" else first[-1]
+        macs += math.prod(shapes[node.output[0]]) * inner
     floats = [item for item in weights.values() if numpy_helper.to_array(item).dtype.kind == "f"]
     return Cost(
         parameters=sum(math.prod(item.dims) for item in floats),

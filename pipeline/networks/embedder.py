@@ -28,24 +28,30 @@ class Embedder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, embedding: int, size: Input) -> None:
+    def __init__(self, backbone: nn.Module, channels: int, embedding: int, size: Input) -> None:
         super().__init__()
-        channels = int(backbone.num_features)  # type: ignore[arg-type]
         self.register_buffer("mean", 255 * torch.tensor(size.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(size.std).view(1, 3, 1, 1), persistent=False)
         self.backbone = backbone
+        self.prefix = int(getattr(backbone, "num_prefix_tokens", 0))  # a class token, and others, before the patches
         self.head = nn.Sequential(
             nn.BatchNorm1d(channels),
             nn.ReLU(),
             nn.Linear(channels, embedding, bias=False),
             nn.BatchNorm1d(embedding),
         )
-        self.embedding = embedding
+        self.embedding, self.size = embedding, size
 
     def features(self, images: Tensor) -> Features:
         """Pooled feature and embedding of a batch."""
-        pooled = self.backbone((images.float() - self.mean) / self.std).mean(dim=(2, 3))
+        pooled = self.pool(self.backbone((images.float() - self.mean) / self.std))
         return Features(pooled, self.head(pooled))
+
+    def pool(self, features: Tensor) -> Tensor:
+        """N×C: the mean of a map N×C×H×W; of tokens N×L×C the class token, or their mean if there is none."""
+        if features.ndim == 4:
+            return features.mean(dim=(2, 3))
+        return features[:, 0] if self.prefix else features.mean(dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.features(images).embedding

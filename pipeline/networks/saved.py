@@ -1,6 +1,6 @@
 """A trained network on disk: weights, and the JSON from which the network is rebuilt before they are loaded.
 
-Teacher and compacted student are written alike; a dense network simply lists no widths.
+Teacher and compacted student are written alike; a dense network simply lists no changes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import Field
 from pipeline.data.images import Input
 from pipeline.files import write_text
 from pipeline.networks.build import Network, build_network
+from pipeline.networks.changes import Change
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,17 +23,19 @@ WEIGHTS, DESCRIPTION = "network.safetensors", "network.json"
 
 
 class Description(Settings):
-    """What is needed beside the weights: architecture, input, and the channels left at each compacted site."""
+    """What is needed beside the weights: architecture, input, and layers that are not as the architecture has them."""
 
     network: Network
     input: Input
-    widths: dict[str, int] = Field(default_factory=dict)
+    layers: dict[str, Change] = Field(default_factory=dict)
 
 
-def save_network(folder: Path, embedder: Embedder, description: Description) -> None:
-    """Write an embedder into `folder`."""
+def save_network(folder: Path, embedder: Embedder, network: Network, size: Input) -> None:
+    """Write an embedder into `folder`, with all in which it differs from what the recipe's `network` builds."""
+    from pipeline.networks.layers import changes
     from pipeline.networks.weights import save_module
 
+    description = Description(network=network, input=size, layers=changes(build_network(network, size), embedder))
     save_module(folder / WEIGHTS, embedder)
     write_text(folder / DESCRIPTION, description.model_dump_json(indent=2) + "\n")
 
@@ -43,16 +46,11 @@ def load_network(folder: Path) -> Embedder:
     Raises:
         StoreError: the weights can't be read or do not fit the description.
     """
+    from pipeline.networks.layers import apply_changes
     from pipeline.networks.weights import load_module
 
     about = Description.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
     embedder = build_network(about.network, about.input)
-    if about.widths:
-        from pipeline.networks.sites import find_sites
-        from pipeline.networks.widths import set_width
-
-        for site in find_sites(embedder, "all"):
-            if site.conv in about.widths:
-                set_width(embedder, site, about.widths[site.conv])
+    apply_changes(embedder, about.layers)
     load_module(folder / WEIGHTS, embedder)
     return embedder.eval()

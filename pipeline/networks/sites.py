@@ -1,62 +1,276 @@
-"""Where compactors go: sites, found from the structure of residual blocks.
+"""Where compactors go: sites, found in the graph of a network.
 
-A site is a convolution, the norm behind it, and the one layer that reads it through an element-wise activation. In a
-bottleneck these are the 3×3 (the paper's choice) and, with `sites: all`, the first 1×1; in a basic block the first 3×3.
+A site is a dense linear map (convolution or linear layer) whose channels reach other dense maps through nothing but
+operations that keep channels apart: norms, activations, depthwise convolutions, pooling, and a factor for each channel
+as squeeze and excitation has it. Such channels can be removed one by one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import NoneType
-from typing import Literal
-
-from torch import nn
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from math import lcm, prod
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.errors import PipelineError
 
+if TYPE_CHECKING:
+    from torch.fx import Node
+
+    from pipeline.networks.embedder import Embedder
+    from pipeline.networks.graph import Graph
+
 Which = Literal["spatial", "all"]
+_POOLS = ("adaptive_avg_pool2d", "avg_pool2d", "max_pool2d", "adaptive_max_pool2d")
 
 
 @dataclass(frozen=True)
 class Site:
-    """Module names of the convolution, the norm behind it, and the convolution that reads the result."""
+    """One place for a compactor; layers are names of modules.
 
-    conv: str
-    norm: str
-    reader: str
+    `writer` is the linear map and `norm` the batch norm behind it, if there is one. `carriers` are norms and depthwise
+    convolutions on the way, `factors` the layers that write a factor for each channel, `readers` the dense maps that
+    channels end in. `leaks` are the carriers behind which a channel of zeros is zero no longer. `groups` are those of
+    the writer; of `chunks` equal parts of the channels each must keep equally many, for grouped readers. `branch` are
+    the modules that only serve the last reader, if that ends in a residual sum: with no channel left all can go.
+    """
+
+    writer: str
+    norm: str | None
     channels: int
+    linear: bool  # channels are the last axis, not the second
+    groups: int
+    chunks: int
+    carriers: tuple[str, ...]
+    leaks: tuple[str, ...]
+    factors: tuple[str, ...]
+    readers: tuple[str, ...]  # what reads pooled channels first, then the one that reads the map
+    branch: tuple[str, ...]
+    branch_map: tuple[int, ...]  # height and width of what the readers of a branch write
+    resolution: int  # positions of the map that is written
+    spatial: bool  # one of the paper's: not a 1×1 convolution before a larger one
+    stem: bool  # a larger convolution outside of residual branches
+
+    @property
+    def place(self) -> str:
+        """The module behind which the compactor goes."""
+        return self.norm or self.writer
 
 
-_PAIRS = (("conv1", "bn1", "conv2"), ("conv2", "bn2", "conv3"))
+@dataclass
+class _Way:
+    """What is met between a writer and its readers."""
+
+    carriers: list[Node] = field(default_factory=list)
+    factors: list[Node] = field(default_factory=list)
+    readers: list[Node] = field(default_factory=list)
 
 
-def find_sites(network: nn.Module, which: Which = "spatial") -> list[Site]:
-    """Sites of `network` in the order of its modules.
+class _Finder:
+    def __init__(self, graph: Graph, prefix: str) -> None:
+        from pipeline.networks.graph import operation, shape
+
+        self.graph, self.prefix, self.operation, self.shape = graph, prefix, operation, shape
+
+    def name(self, node: Node) -> str:
+        """Module name of a layer."""
+        return f"{self.prefix}{self.graph.module(node)}"
+
+    def groups(self, node: Node) -> int:
+        """Groups of a convolution; 1 for a linear layer."""
+        return int(node.args[6]) if self.operation(node) == "conv2d" and len(node.args) > 6 else 1  # type: ignore[arg-type]
+
+    def kernel(self, node: Node) -> int:
+        """Longer side of a kernel; 1 for a linear layer."""
+        return max(self.shape(node.args[1])[2:], default=1)  # type: ignore[arg-type]
+
+    def depthwise(self, node: Node) -> bool:
+        outputs, inputs = self.shape(node.args[1])[:2]  # type: ignore[arg-type]
+        return self.operation(node) == "conv2d" and inputs == 1 and self.groups(node) == outputs > 1
+
+    def has_bias(self, node: Node) -> bool:
+        return len(node.args) > 2 and node.args[2] is not None
+
+    def dense(self, node: Node) -> bool:
+        """A convolution (not depthwise) or linear layer that is one module."""
+        return (
+            self.operation(node) in ("conv2d", "linear")
+            and self.graph.module(node) is not None
+            and not self.depthwise(node)
+        )
+
+    def axis_behind(self, node: Node, source: Node, axis: int) -> int | None:
+        """Where channels are behind an operation that neither mixes nor changes them; none if it does."""
+        name, before, after = self.operation(node), self.shape(source), self.shape(node)
+        if self.graph.element_wise(node):
+            return axis if self.graph.keeps_zero(node) else None
+        if name == "permute":
+            return [dim % len(before) for dim in node.args[1]].index(axis)  # type: ignore[union-attr, operator]
+        if name == "transpose":
+            one, two = (int(dim) % len(before) for dim in node.args[1:3])  # type: ignore[arg-type]
+            return {one: two, two: one}.get(axis, axis)
+        if name == "mean":
+            dims = {int(dim) % len(before) for dim in node.args[1]}  # type: ignore[union-attr, arg-type]
+            return None if axis in dims or min(dims) < axis else axis
+        if name in _POOLS:
+            return axis if axis == 1 else None
+        if name in ("view", "reshape", "flatten"):
+            return axis if before[: axis + 1] == after[: axis + 1] else None
+        return None
+
+    def factor(self, node: Node, axis: int, channels: int) -> Node | None:
+        """The dense layer that writes a factor for each channel, found back from a product's operand."""
+        while self.graph.element_wise(node) or self.operation(node) in ("view", "reshape", "unsqueeze"):
+            (node,) = node.all_input_nodes
+        shape = self.shape(node)
+        if not self.dense(node) or self.groups(node) != 1 or len(shape) <= axis or shape[axis] != channels:
+            return None
+        return node if prod(shape) == shape[0] * channels else None
+
+    def follow(self, start: Node, axis: int, channels: int) -> _Way | None:
+        """The way of channels from a node to their readers; none if something mixes or shows them."""
+        way = _Way()
+        seen, queue = {start}, deque([(start, axis)])
+        while queue:
+            value, axis = queue.popleft()
+            for user in value.users:
+                if user in seen:
+                    continue
+                name, first = self.operation(user), user.args[0] if user.args else None
+                at: int | None
+                if name == "batch_norm" and axis == 1 and self.graph.module(user):
+                    way.carriers.append(user)
+                    at = axis
+                elif name in ("conv2d", "linear") and first is value:
+                    if not self.graph.module(user) or axis != (1 if name == "conv2d" else len(self.shape(value)) - 1):
+                        return None
+                    if not self.depthwise(user):
+                        way.readers.append(user)
+                        continue
+                    way.carriers.append(user)
+                    at = axis
+                elif name in ("mul", "mul_") and len(self.graph.sources(user)) == 2:
+                    (other,) = (source for source in user.all_input_nodes if source is not value)
+                    writes = self.factor(other, axis, channels)
+                    if writes is None:
+                        return None
+                    way.factors.append(writes)
+                    at = axis
+                else:
+                    at = self.axis_behind(user, value, axis) if name else None
+                if at is None:
+                    return None
+                seen.add(user)
+                queue.append((user, at))
+        return way if way.readers else None
+
+    def reads_pooled(self, node: Node) -> bool:
+        """Whether a layer works on one vector of means, as in squeeze and excitation."""
+        (node, *_) = self.graph.sources(node)
+        while self.graph.element_wise(node) or self.operation(node) in ("view", "reshape", "flatten"):
+            (node,) = node.all_input_nodes
+        return self.operation(node) in ("mean", *_POOLS[:1])
+
+    def needs(self, node: Node, source: Node) -> bool:
+        """Whether a node is computed from another."""
+        queue, seen = [node], {node}
+        while queue:
+            for other in queue.pop().all_input_nodes:
+                if other is source:
+                    return True
+                if other not in seen:
+                    seen.add(other)
+                    queue.append(other)
+        return False
+
+    def in_residual(self, reader: Node) -> bool:
+        """Whether what a reader writes is added to a shortcut around it before another dense map reads it."""
+        queue, seen = deque([reader]), {reader}
+        while queue:
+            value = queue.popleft()
+            for user in value.users:
+                if self.operation(user) in ("add", "add_") and len(self.graph.sources(user)) == 2:
+                    (other,) = (source for source in self.graph.sources(user) if source is not value)
+                    return not self.needs(other, reader)
+                if user not in seen and not self.dense(user) and self.operation(user):
+                    seen.add(user)
+                    queue.append(user)
+        return False
+
+    def serving(self, readers: list[Node]) -> set[Node]:
+        """Nodes whose results go nowhere but into the readers."""
+        only: set[Node] = set()
+        ends = set(readers)
+        for node in reversed(self.graph.nodes):
+            if self.operation(node) and node.users and all(user in only or user in ends for user in node.users):
+                only.add(node)
+        return only - ends
+
+    def site(self, writer: Node) -> Site | None:
+        if not self.dense(writer) or self.reads_pooled(writer):
+            return None
+        linear = self.operation(writer) == "linear"
+        shape = self.shape(writer)
+        axis = len(shape) - 1 if linear else 1
+        users = list(writer.users)
+        norm = users[0] if len(users) == 1 and self.operation(users[0]) == "batch_norm" and not linear else None
+        if norm is not None and self.graph.module(norm) is None:
+            return None
+        way = self.follow(norm or writer, axis, shape[axis])
+        if way is None or (norm is None and way.carriers and self.operation(way.carriers[0]) == "batch_norm"):
+            return None
+        chunks = lcm(self.groups(writer), *(self.groups(reader) for reader in way.readers))
+        main = [reader for reader in way.readers if not self.reads_pooled(reader)]
+        residual = len(main) == 1 and self.in_residual(main[0])
+        serving = self.serving(main) if residual else set()
+        before_larger = self.kernel(writer) == 1 and any(self.kernel(reader) > 1 for reader in main)
+        leaks = [node for node in way.carriers if self.operation(node) == "batch_norm" or self.has_bias(node)]
+        return Site(
+            writer=self.name(writer),
+            norm=self.name(norm) if norm else None,
+            channels=shape[axis],
+            linear=linear,
+            groups=self.groups(writer),
+            chunks=chunks,
+            carriers=tuple(map(self.name, way.carriers)),
+            leaks=tuple(map(self.name, leaks)),
+            factors=tuple(map(self.name, way.factors)),
+            readers=tuple(map(self.name, sorted(way.readers, key=self.reads_pooled, reverse=True))),
+            branch=tuple(self.prefix + name for name in self.graph.inside(serving)),
+            branch_map=self.shape(main[0])[2:] if residual and self.operation(main[0]) == "conv2d" else (),
+            resolution=prod(shape) // shape[0] // shape[axis],
+            spatial=not before_larger,
+            stem=not residual and self.kernel(writer) > 1,
+        )
+
+
+def find_sites(network: Embedder, which: Which = "spatial") -> list[Site]:
+    """Sites of the backbone of `network` in the order of its operations.
+
+    Args:
+        which: `spatial` or `all`, that is, also 1×1 convolutions before a larger one, such as the first of a
+            bottleneck. Stems count in networks that have nothing else, such as a VGG.
 
     Raises:
         PipelineError: there are none; the message lists what was looked for.
     """
-    sites = []
-    for name, block in network.named_modules():
-        if not hasattr(block, "downsample"):  # a residual block of timm's ResNets; the stem has no shortcut
-            continue
-        if not isinstance(getattr(block, "aa", None), nn.Identity | NoneType):  # a blur between the site and its reader
-            continue
-        for conv_name, norm_name, reader_name in _PAIRS:
-            conv, reader = getattr(block, conv_name, None), getattr(block, reader_name, None)
-            if not isinstance(conv, nn.Conv2d) or not isinstance(reader, nn.Conv2d):
-                continue
-            if not isinstance(getattr(block, norm_name, None), nn.BatchNorm2d):
-                continue
-            if conv.groups != 1 or reader.groups != 1:
-                continue
-            if which == "all" or max(conv.kernel_size) > 1:
-                sites.append(
-                    Site(f"{name}.{conv_name}", f"{name}.{norm_name}", f"{name}.{reader_name}", conv.out_channels)
-                )
-    if not sites:
+    import torch
+
+    from pipeline.networks.graph import Graph
+
+    device = next(network.parameters()).device
+    example = torch.zeros(2, 3, network.size.height, network.size.width, device=device)
+    graph = Graph(network.backbone, example)
+    finder = _Finder(graph, "backbone.")
+    found = [site for site in map(finder.site, graph.nodes) if site]
+    found = [site for site in found if not site.stem] or found
+    chosen = [site for site in found if site.spatial or which == "all"]
+    if not chosen:
+        layers = Counter(map(finder.operation, filter(finder.dense, graph.nodes)))
+        counted = ", ".join(f"{count} {name}" for name, count in layers.items()) or "none"
         raise PipelineError(
-            "no site for a compactor: looked in residual blocks for conv1 → bn1 → conv2 and conv2 → bn2 → conv3 "
-            f"with ungrouped convolutions (sites: {which}). Use a ResNet with basic or bottleneck blocks."
+            f"no site for a compactor (sites: {which}): of the dense layers ({counted}) none writes channels that "
+            "reach other dense layers through norms, activations, depthwise convolutions, pooling and factors alone. "
+            + (f"`distill.sites: all` would find {len(found)}." if found else "Use another architecture.")
         )
-    return sites
+    return chosen

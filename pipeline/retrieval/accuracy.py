@@ -14,13 +14,13 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.data.samples import Samples
-from pipeline.retrieval.ranks import PAIR_BYTES, right_ranks
+from pipeline.retrieval.ranks import Answers, right_ranks
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BLOCK_BYTES = 256 * 2**20
+BLOCK_BYTES = 128 * 2**20  # of scores; while one block is computed the one before may still be held
 PROTOCOL = "cosine; same identity and camera ignored; AP over all right ranks; no re-ranking"
 
 Scored = tuple[slice, "Tensor"]  # which queries, and their scores B×G
@@ -45,22 +45,18 @@ def average_precision(ranks: np.ndarray) -> float:
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
-def block_rows(columns: int, pair_bytes: int) -> int:
-    """Rows of a block whose pairs with `columns` others fit into `BLOCK_BYTES`, at least one."""
-    return max(1, BLOCK_BYTES // (pair_bytes * columns))
+def cosine_blocks(query: np.ndarray, gallery: np.ndarray, device: str) -> Iterator[Scored]:
+    """Cosine of query embeddings Q×D to gallery embeddings G×D, in blocks of queries of about `BLOCK_BYTES`.
 
-
-def cosine_blocks(
-    query: np.ndarray, gallery: np.ndarray, device: str, pair_bytes: int = PAIR_BYTES
-) -> Iterator[Scored]:
-    """Cosine of query embeddings Q×D to gallery embeddings G×D, in blocks of queries; nothing of size G×D is copied."""
+    Nothing of size G×D is copied on the CPU if the gallery is float32 already.
+    """
     import torch
     from torch.nn import functional
 
     q, g = (torch.from_numpy(np.ascontiguousarray(rows, np.float32)).to(device) for rows in (query, gallery))
     q = functional.normalize(q)
     lengths = torch.linalg.vector_norm(g, dim=1).clamp_min(1e-12)
-    step = block_rows(len(g), pair_bytes)
+    step = max(1, BLOCK_BYTES // (4 * len(g)))
     for start in range(0, len(q), step):
         rows = slice(start, min(start + step, len(q)))
         yield rows, (q[rows] @ g.T).div_(lengths)
@@ -68,19 +64,8 @@ def cosine_blocks(
 
 def scored_accuracy(blocks: Iterable[Scored], query_of: Samples, gallery_of: Samples, protocol: str) -> Accuracy:
     """Accuracy of scores (larger is nearer) that come in blocks of queries, in order."""
-    import torch
-
-    ranks: list[np.ndarray] = []
-    for rows, scores in blocks:
-        same, camera = (
-            torch.from_numpy(mine[rows]).to(scores.device)[:, None] == torch.from_numpy(theirs).to(scores.device)[None]
-            for mine, theirs in (
-                (query_of.identities, gallery_of.identities),
-                (query_of.cameras, gallery_of.cameras),
-            )
-        )
-        junk = camera.logical_and_(same)
-        ranks += right_ranks(scores, same.logical_xor_(junk), junk)  # junk is among the same
+    answers = Answers(query_of, gallery_of)
+    ranks = [right_ranks(row, *answers(rows.start + n)) for rows, scores in blocks for n, row in enumerate(scores)]
     counted = [row for row in ranks if len(row)]
     first = np.array([row[0] for row in counted])
     return Accuracy(
@@ -101,7 +86,7 @@ def retrieval_accuracy(
 ) -> Accuracy:
     """mAP, CMC@1/5/10 and mINP of embeddings Q×D against G×D.
 
-    Memory: blocks of queries such that scores, counts and masks stay within 256 MiB beside the embeddings, or within
-    24 bytes × G where one query alone needs more.
+    Memory beside the embeddings: two blocks of scores of at most 128 MiB (4 bytes × G where one query alone needs
+    more), and up to 24 bytes × G for the query that is being counted.
     """
-    return scored_accuracy(cosine_blocks(query, gallery, device, PAIR_BYTES), query_of, gallery_of, PROTOCOL)
+    return scored_accuracy(cosine_blocks(query, gallery, device), query_of, gallery_of, PROTOCOL)

@@ -6,46 +6,53 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.data.samples import Samples
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-PAIR_BYTES = 24  # what `right_ranks` needs for each score, its arguments included
+
+class Answers:
+    """Which gallery images are right for a query, and which do not count: those of its own identity and camera."""
+
+    def __init__(self, query: Samples, gallery: Samples) -> None:
+        self._cameras, self._own = gallery.cameras, query.cameras
+        self._order = np.argsort(gallery.identities, kind="stable")
+        ordered = gallery.identities[self._order]
+        self._starts = np.searchsorted(ordered, query.identities, "left")
+        self._ends = np.searchsorted(ordered, query.identities, "right")
+
+    def __call__(self, query: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ascending places in the gallery: right, and not counted."""
+        same = self._order[self._starts[query] : self._ends[query]]
+        junk = self._cameras[same] == self._own[query]
+        return same[~junk], same[junk]
 
 
-def right_ranks(scores: Tensor, right: Tensor, junk: Tensor) -> list[np.ndarray]:
-    """For each row the ranks (from 1, ascending) of its right answers among all that count.
+def right_ranks(scores: Tensor, right: np.ndarray, junk: np.ndarray) -> np.ndarray:
+    """Ranks (from 1, ascending) of one query's right answers among all that count.
 
     Equal scores keep the gallery's order. An answer's rank is one more than the number of better scores; these are
-    counted by their place among the row's few right ones, which costs less than sorting all. A row in which an answer
-    ties with anything is sorted.
+    counted by their place among the few right ones, which costs less than sorting all. A query of which an answer ties
+    with anything is sorted.
 
     Args:
-        scores: B×G, larger is nearer. Changed: what does not count becomes -∞.
-        right: B×G, true for right answers.
-        junk: B×G, true for what does not count; nothing is both.
+        scores: G, larger is nearer. Changed: what does not count becomes -∞.
+        right: places of right answers, ascending.
+        junk: places that do not count.
     """
     import torch
 
-    scores.masked_fill_(junk, -torch.inf)
-    counts = right.sum(1)
-    most = int(counts.max())
-    row, column = right.nonzero(as_tuple=True)
-    place = torch.arange(len(row), device=scores.device) - (counts.cumsum(0) - counts)[row]
-    answers = scores.new_full((len(scores), most + 1), torch.inf)  # ascending, then only infinities
-    answers[row, place] = scores[row, column]
-    answers = answers.sort(1).values
-    beaten = torch.searchsorted(answers, scores)  # number of answers that are strictly worse than the score
-    equal = answers.gather(1, beaten).eq_(scores).sum(1)
-    twins = (answers.diff(dim=1) == 0).any(1)  # ∞ - ∞ is no number, so that the padding does not count
-    tied = ((equal > counts) | twins).tolist()
-    histogram = torch.zeros_like(answers, dtype=torch.int64)
-    histogram.scatter_add_(1, beaten, torch.ones((), dtype=torch.int64, device=scores.device).expand_as(beaten))
-    better = histogram.flip(1).cumsum(1).flip(1)[:, 1:].cpu()  # scores that beat the answer at each place
-    ranks = []
-    for index, (count, tie) in enumerate(zip(counts.tolist(), tied, strict=True)):
-        if tie:
-            order = scores[index].argsort(descending=True, stable=True)
-            ranks.append(np.flatnonzero(right[index][order].cpu().numpy()) + 1)
-        else:
-            ranks.append(better[index, :count].flip(0).numpy() + 1)
+    if not len(right):
+        return right
+    scores[torch.from_numpy(junk).to(scores.device)] = -torch.inf
+    answers = scores[torch.from_numpy(right).to(scores.device)].sort().values
+    rivals = scores[scores >= answers[0]]
+    beaten = torch.searchsorted(answers, rivals)  # number of answers that are strictly worse
+    equal = answers[beaten.clamp(max=len(right) - 1)] == rivals
+    if int(equal.sum()) > len(right) or bool((answers.diff() == 0).any()):
+        order = scores.argsort(descending=True, stable=True).cpu().numpy()
+        return np.flatnonzero(np.isin(order, right)) + 1
+    better = torch.bincount(beaten, minlength=len(right) + 1).flip(0).cumsum(0)  # by answer, the best first
+    ranks: np.ndarray = better[: len(right)].cpu().numpy() + 1
     return ranks

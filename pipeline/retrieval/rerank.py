@@ -14,13 +14,10 @@ from pydantic import Field
 
 from pipeline.data.samples import Samples
 from pipeline.retrieval.accuracy import Accuracy, Scored, cosine_blocks, scored_accuracy
-from pipeline.retrieval.ranks import PAIR_BYTES
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-SCORE_BYTES = 16  # of a pair while neighbours are looked for: the score and what torch's topk copies
 
 
 class ReRanking(Settings):
@@ -64,7 +61,7 @@ class _Sparse:
 def _neighbours(unit: np.ndarray, k: int, device: str) -> tuple[np.ndarray, np.ndarray]:
     """Of N×D unit rows: indices N×k of the nearest, themselves first, and each row's largest squared distance."""
     nearest, largest = [], []
-    for rows, scores in cosine_blocks(unit, unit, device, SCORE_BYTES):
+    for rows, scores in cosine_blocks(unit, unit, device):
         own = np.arange(rows.start, rows.stop)
         largest.append((2 - 2 * scores.min(1).values).cpu().numpy())
         scores[range(len(own)), own] = 2.0  # an image is its own nearest neighbour, twins or not
@@ -113,7 +110,7 @@ def reranked_blocks(query: np.ndarray, gallery: np.ndarray, settings: ReRanking,
     largest = np.maximum(largest, 1e-12)
     encoding = _encoding(unit, nearest, largest, settings)
     holders = encoding.transposed()
-    for rows, cosines in cosine_blocks(query, gallery, device, PAIR_BYTES):
+    for rows, cosines in cosine_blocks(query, gallery, device):
         shared = np.zeros((rows.stop - rows.start, len(unit)), np.float32)
         for row, index in enumerate(range(rows.start, rows.stop)):
             for column, value in zip(*encoding.row(index), strict=True):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
     from pipeline.networks.sites import Site
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = (*IMAGES, "torch", "timm")
 CHECKED_IMAGES = 64
 
@@ -31,6 +31,7 @@ class Compact(Settings):
     """Which rows count as gone, and how far embeddings may move."""
 
     threshold: float = Field(1e-5, gt=0, description="rows with a norm below this are removed")
+    align: int = Field(1, ge=1, description="keep a multiple of this many channels; runtimes like 8")
     max_difference: float = Field(
         1e-4, gt=0, description="largest absolute difference of unit-length float32 embeddings"
     )
@@ -48,18 +49,21 @@ def _check(what: str, before: torch.Tensor, after: torch.Tensor, settings: Compa
 
 
 def _report(sites: list[Site], dense: Embedder, pruned: Embedder, size: Input) -> list[dict[str, int | str]]:
-    """Per site: width, parameters and MACs of its convolution and its reader, before and after."""
+    """Per site: width, parameters and MACs of all layers that its channels go through, before and after."""
     from pipeline.networks.cost import macs_by_module
 
     macs = {"before": macs_by_module(dense, size), "after": macs_by_module(pruned, size)}
     rows: list[dict[str, int | str]] = []
     for site in sites:
-        row: dict[str, int | str] = {"site": site.conv}
+        row: dict[str, int | str] = {"site": site.writer}
+        names = (site.writer, *site.carriers, *site.factors, *site.readers)
         for moment, network in (("before", dense), ("after", pruned)):
-            conv, reader = network.get_submodule(site.conv), network.get_submodule(site.reader)
-            row[f"width_{moment}"] = int(conv.out_channels)  # type: ignore[arg-type]
-            row[f"parameters_{moment}"] = sum(p.numel() for m in (conv, reader) for p in m.parameters())
-            row[f"macs_{moment}"] = macs[moment][site.conv] + macs[moment][site.reader]
+            modules = dict(network.named_modules())
+            layers = [modules[name] for name in names if name in modules]
+            weight = getattr(modules.get(site.writer), "weight", None)
+            row[f"width_{moment}"] = 0 if weight is None else len(weight)
+            row[f"parameters_{moment}"] = sum(p.numel() for layer in layers for p in layer.parameters())
+            row[f"macs_{moment}"] = sum(macs[moment].get(name, 0) for name in names)
         rows.append(row)
     return rows
 
@@ -88,10 +92,10 @@ def compact_student(
 
     from pipeline.data.images import read_batches
     from pipeline.method.compactor import insert_compactors
-    from pipeline.method.merge import merge_site, prune_site, surviving_rows
+    from pipeline.method.merge import merge_site, prune_network
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
-    from pipeline.networks.saved import Description, load_network, save_network
+    from pipeline.networks.saved import load_network, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module
     from pipeline.retrieval.evaluate import evaluate_network
@@ -105,20 +109,16 @@ def compact_student(
     embedder.eval()
     images = torch.from_numpy(next(read_batches(data.gallery, input, CHECKED_IMAGES))).permute(0, 3, 1, 2)
 
-    kept = {
-        name: surviving_rows(module.compactor.row_norms(), settings.threshold) for name, module in compacted.items()
-    }
     with torch.inference_mode():
         reference = functional.normalize(embedder(images))  # as they are compared and deployed: of length 1
+        norms = {name: module.compactor.row_norms() for name, module in compacted.items()}
         for site in found:
             merge_site(embedder, site)
         merging = _check("merging", reference, functional.normalize(embedder(images)), settings)
-        for site in found:
-            prune_site(embedder, site, kept[site.conv])
+        prune_network(embedder, found, norms, settings.threshold, settings.align)
         pruning = _check("pruning", reference, functional.normalize(embedder(images)), settings)
 
-    widths = {name: len(rows) for name, rows in kept.items()}
-    save_network(work.out, embedder, Description(network=network, input=input, widths=widths))
+    save_network(work.out, embedder, network, input)
     pruned = load_network(work.out)
     after = network_cost(pruned, input)
     work.write_json(

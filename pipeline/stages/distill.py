@@ -19,7 +19,7 @@ from pipeline.work import Work
 if TYPE_CHECKING:
     from pipeline.training.supervised import Classified
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,19 +54,6 @@ def deployed(embedder: nn.Module) -> nn.Module:
     return Deployed().eval()
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporter's notes on its own progress and deprecations are not for our users."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
 def write_graph(network: nn.Module, images: np.ndarray, opset: int, path: Path) -> None:
     """Export a deployed network with a dynamic batch, and simplify the graph.
 
@@ -81,7 +64,9 @@ def write_graph(network: nn.Module, images: np.ndarray, opset: int, path: Path) 
     import torch
     from onnxsim import simplify
 
-    with _quietly():
+    from pipeline.networks.graph import quiet_exporter
+
+    with quiet_exporter():
         program = torch.onnx.export(
             network,
             (torch.from_numpy(images[:2].copy()),),

@@ -14,7 +14,7 @@ from pipeline.networks.build import Network
 from pipeline.training.schedule import Supervision
 from pipeline.work import Work
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 
 
@@ -55,7 +55,7 @@ def train_teacher(
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.networks.build import build_network
-    from pipeline.networks.saved import Description, save_network
+    from pipeline.networks.saved import save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import save_module
     from pipeline.retrieval.evaluate import evaluate_network
@@ -68,7 +68,7 @@ def train_teacher(
     classified = Classified(embedder, data.train.identity_count)
     batches = TrainingBatches(data.train, input, sampling, seed, work.workers)
     fit(SupervisedTask(classified, settings), batches, settings, work.scratch, work.device, work.progress)
-    save_network(work.out, embedder, Description(network=network, input=input))
+    save_network(work.out, embedder, network, input)
     save_module(work.out / "classifier.safetensors", classified.classifier)
     (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
     accuracy = evaluate_network(embedder, data.query, data.gallery, input, work.device)

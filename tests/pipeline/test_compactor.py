@@ -20,8 +20,8 @@ def test_inserting_compactors_changes_nothing():
 def test_a_masked_row_keeps_only_the_penalty_and_others_have_both():
     compactor = Compactor(3)
     with torch.no_grad():
-        compactor.weight.copy_(torch.randn(3, 3, 1, 1, generator=torch.Generator().manual_seed(0)))
-    task = torch.ones(3, 3, 1, 1)
+        compactor.weight.copy_(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))
+    task = torch.ones(3, 3)
     compactor.weight.grad = task.clone()
     compactor.reset_gradient(torch.tensor([1.0, 0.0, 1.0]), 0.25)
     rows, gradient = compactor.weight.detach().flatten(1), compactor.weight.grad.flatten(1)
@@ -51,7 +51,7 @@ class _Site:
 def test_the_penalty_of_the_first_phase_is_the_gradient_of_the_group_lasso():
     compactor = Compactor(4)
     with torch.no_grad():
-        compactor.weight.copy_(torch.randn(4, 4, 1, 1, generator=torch.Generator().manual_seed(0)))
+        compactor.weight.copy_(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)))
     (0.3 * sparsity_loss({"a": _Site(compactor)})).backward()
     by_autograd = compactor.weight.grad.clone()
     compactor.weight.grad = None
@@ -62,7 +62,7 @@ def test_the_penalty_of_the_first_phase_is_the_gradient_of_the_group_lasso():
 def test_a_proximal_step_shortens_rows_and_ends_in_exact_zeros():
     compactor = Compactor(2)
     with torch.no_grad():
-        compactor.weight.copy_(torch.tensor([[3.0, 4.0], [0.03, 0.04]])[:, :, None, None])
+        compactor.weight.copy_(torch.tensor([[3.0, 4.0], [0.03, 0.04]]))
     compactor.shrink_rows(0.1)
     assert torch.allclose(compactor.row_norms(), torch.tensor([4.9, 0.0]))
     assert compactor.weight[1].flatten().tolist() == [0, 0]

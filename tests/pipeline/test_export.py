@@ -13,7 +13,7 @@ from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import merge_site, prune_site
 from pipeline.networks.build import Network
 from pipeline.networks.cost import graph_cost, network_cost
-from pipeline.networks.saved import Description, save_network
+from pipeline.networks.saved import save_network
 from pipeline.networks.sites import find_sites
 from pipeline.progress import Silent
 from pipeline.stages.export import Export, deployed, export_network, write_graph
@@ -62,7 +62,7 @@ def stage(tmp_path, source):
     data = open_dataset("veri", VERI, tmp_path, tmp_path / "drawn")
     out = tmp_path / "out"
     out.mkdir()
-    save_network(source, alive_network(), Description(network=TINY, input=SMALL))
+    save_network(source, alive_network(), TINY, SMALL)
     work = Work(out, tmp_path, "cpu", Silent())
     return lambda: export_network(work, data=data, input=SMALL, settings=Export(), network=source)
 
@@ -86,15 +86,14 @@ def test_a_graph_of_the_uncompacted_network_fails_the_build(stage, source, monke
     sites = find_sites(network := alive_network())
     insert_compactors(network, sites)
     for site in sites:
-        network.get_submodule(site.norm).compactor.weight.data[5:] = 0
+        network.get_submodule(site.place).compactor.weight.data[5:] = 0
         merge_site(network, site)
     honest = pipeline.stages.export.write_graph
     monkeypatch.setattr(pipeline.stages.export, "write_graph", lambda _model, *rest: honest(deployed(unpruned), *rest))
     unpruned = copy.deepcopy(network)
     for site in sites:
-        prune_site(network, site, torch.arange(5))
-    widths = {site.conv: 5 for site in sites}
-    save_network(source, network, Description(network=TINY, input=SMALL, widths=widths))
+        prune_site(network, site, torch.arange(5), torch.arange(site.channels) < 5)
+    save_network(source, network, TINY, SMALL)
     with pytest.raises(CheckFailed, match="export is not of the compacted network"):
         stage()
 

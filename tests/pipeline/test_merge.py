@@ -1,91 +1,185 @@
 """Merging and pruning are exact, and what is saved is an ordinary network."""
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import PipelineError
-from pipeline.method.compactor import CompactedNorm, insert_compactors
-from pipeline.method.merge import fold_norm, merge_compactor, merge_site, prune_site, surviving_rows
+from pipeline.method.compactor import Compacted, Compactor, Gated, insert_compactors
+from pipeline.method.merge import fold_norm, kept_rows, kernel_of, merge_compactor, merge_site, prune_network
 from pipeline.networks.build import Network
-from pipeline.networks.cost import macs_by_module, network_cost
-from pipeline.networks.saved import Description, load_network, save_network
-from pipeline.networks.sites import Site, find_sites
+from pipeline.networks.cost import graph_cost, macs_by_module, network_cost
+from pipeline.networks.layers import Constant
+from pipeline.networks.saved import load_network, save_network
+from pipeline.networks.sites import find_sites
+from pipeline.stages.export import deployed, write_graph
 from tests.helpers import SMALL, alive_network, enliven, random_images, settle
 
+FAMILIES = [
+    ("resnet10t", "spatial"),
+    ("resnet26", "spatial"),
+    ("resnet26d", "all"),
+    ("resnext50_32x4d", "all"),
+    ("seresnet18", "spatial"),
+    ("regnetx_002", "all"),
+    ("regnety_002", "all"),
+    ("mobilenetv2_035", "spatial"),
+    ("mobilenetv3_small_050", "spatial"),
+    ("efficientnet_b0", "spatial"),
+    ("convnext_atto", "spatial"),
+    ("vit_tiny_patch16_224", "spatial"),
+]
+QUICK = ("resnet10t", "mobilenetv3_small_050", "convnext_atto", "vit_tiny_patch16_224")
+EXPORTED = [
+    pytest.param(*family, marks=() if family[0] in QUICK else pytest.mark.slow, id=family[0]) for family in FAMILIES
+]
 
-def compacted(architecture, which, dead=0.4):
-    """A network whose compactors are random, with a share of rows at zero."""
-    network = alive_network(architecture)
+
+def compacted(architecture, which="spatial", dead=0.4, empty=()):
+    """A network whose compactors are random, with a share of rows at zero, and all of the sites in `empty`."""
+    network = alive_network(architecture, 2)
     sites = find_sites(network, which)
     random = torch.Generator().manual_seed(1)
+    norms = {}
     with torch.no_grad():
-        for module in insert_compactors(network, sites).values():
+        for number, module in enumerate(insert_compactors(network, sites).values()):
             weight = module.compactor.weight
             weight.copy_(weight + 0.1 * torch.randn(weight.shape, generator=random))
-            weight[torch.rand(len(weight), generator=random) < dead] = 0
-    return settle(network), sites
+            weight[torch.rand(len(weight), generator=random) < (1 if number in empty else dead)] = 0
+            norms[sites[number].writer] = module.compactor.row_norms().detach()
+    return settle(network), sites, norms
 
 
-@pytest.mark.parametrize(
-    ("architecture", "which"), [("resnet10t", "spatial"), ("resnet26", "spatial"), ("resnet26", "all")]
-)
-def test_a_pruned_network_computes_what_the_student_did(architecture, which, tmp_path):
-    network, sites = compacted(architecture, which)
+def embed(network, images):
+    """Unit embeddings, as they are compared."""
+    return nn.functional.normalize(network(images))
+
+
+def check_pruned(network, sites, norms, architecture, folder, align=1):
+    """Merge, prune, save, load: embeddings stay what they were; the loaded network and theirs before."""
     images = torch.from_numpy(random_images(8)).permute(0, 3, 1, 2)
-    kept = {s.conv: surviving_rows(network.get_submodule(s.norm).compactor.row_norms(), 1e-5) for s in sites}
     with torch.inference_mode():
-        before = network(images)
+        before = embed(network, images)
         for site in sites:
             merge_site(network, site)
-        assert (network(images) - before).abs().max() < 1e-4
-        for site in sites:
-            prune_site(network, site, kept[site.conv])
-        assert (network(images) - before).abs().max() < 1e-4
-        assert before.std() > 0.1
-
-        widths = {name: len(rows) for name, rows in kept.items()}
-        about = Description(network=Network(architecture=architecture, embedding=16), input=SMALL, widths=widths)
-        save_network(tmp_path, network, about)
-        rebuilt = load_network(tmp_path)
+        assert (embed(network, images) - before).abs().max() < 1e-4
+        prune_network(network, sites, norms, 1e-5, align)
+        assert (embed(network, images) - before).abs().max() < 1e-4
+        save_network(folder, network, Network(architecture=architecture, last_stride=2, embedding=16), SMALL)
+        rebuilt = load_network(folder)
         assert torch.equal(rebuilt(images), network(images))
-    assert not any(isinstance(module, CompactedNorm) for module in rebuilt.modules())
+    assert not any(isinstance(module, Compacted | Compactor | Gated) for module in rebuilt.modules())
+    assert network_cost(rebuilt, SMALL).macs < network_cost(alive_network(architecture, 2), SMALL).macs
+    return rebuilt, before
+
+
+def check_exported(network, before, folder):
+    """Export, and run at another batch size than exported with."""
+    images = random_images(8)
+    write_graph(deployed(network), images, 18, folder / "model.onnx")
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    (embeddings,) = session.run(None, {"images": images[:5]})
+    assert np.abs(embeddings - before.numpy()[:5]).max() < 1e-4
+
+
+def is_alive(embeddings):
+    """Whether images are told apart; parity of constants would prove nothing."""
+    return embeddings.std(0).max() > 0.01
+
+
+@pytest.mark.parametrize(("architecture", "which"), FAMILIES)
+def test_a_pruned_network_computes_what_the_student_did(architecture, which, tmp_path):
+    _, before = check_pruned(*compacted(architecture, which), architecture, tmp_path)
+    assert is_alive(before)
+
+
+@pytest.mark.parametrize(("architecture", "which"), EXPORTED)
+def test_a_pruned_network_is_exported_as_it_is(architecture, which, tmp_path):
+    rebuilt, before = check_pruned(*compacted(architecture, which), architecture, tmp_path)
+    check_exported(rebuilt, before, tmp_path)
+    cost, graph = network_cost(rebuilt, SMALL), graph_cost(tmp_path / "model.onnx")
+    assert (graph.macs, graph.kernel_parameters) == (cost.macs, cost.kernel_parameters)
+
+
+@pytest.mark.parametrize("architecture", ["resnet26", "regnety_002", "mobilenetv2_035", "convnext_atto"])
+def test_a_site_without_living_rows_takes_its_branch_with_it(architecture, tmp_path):
+    branches = [n for n, site in enumerate(find_sites(alive_network(architecture, 2))) if site.branch]
+    network, sites, norms = compacted(architecture, empty=branches)
+    rebuilt, before = check_pruned(network, sites, norms, architecture, tmp_path)
+    assert is_alive(before)
+    constants = [module for module in rebuilt.modules() if isinstance(module, Constant)]
+    assert len(constants) == sum(bool(site.branch) for site in sites) > 0
+    macs = macs_by_module(rebuilt, SMALL)
     for site in sites:
-        assert rebuilt.get_submodule(site.conv).out_channels < site.channels
-    dense = alive_network(architecture)
-    assert network_cost(rebuilt, SMALL).macs < network_cost(dense, SMALL).macs
+        assert not site.branch or not any(macs.get(name) for name in site.branch)
+    if architecture in ("resnet26", "convnext_atto"):
+        check_exported(rebuilt, before, tmp_path)
+
+
+@pytest.mark.parametrize("architecture", ["resnet26", "mobilenetv3_small_050"])
+def test_widths_are_aligned_without_changing_anything(architecture, tmp_path):
+    network, sites, norms = compacted(architecture)
+    rebuilt, _ = check_pruned(network, sites, norms, architecture, tmp_path, align=8)
+    assert all(len(rebuilt.get_submodule(site.writer).weight) % 8 == 0 for site in sites)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("bias", [False, True])
-def test_folding_and_merging_one_convolution(stride, padding, bias):
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("normed", [False, True])
+def test_folding_and_merging_one_convolution(stride, padding, bias, groups, normed):
     torch.manual_seed(0)
-    conv, norm = nn.Conv2d(3, 5, 3, stride=stride, padding=padding, bias=bias), nn.BatchNorm2d(5).eval()
+    conv = nn.Conv2d(3, 6, 3, stride=stride, padding=padding, bias=bias, groups=groups)
+    norm = nn.BatchNorm2d(6).eval() if normed else nn.Identity()
     enliven(norm)
-    rows = torch.randn(5, 5)
+    compactor = Compactor(6, groups=groups)
+    nn.init.normal_(compactor.weight)
     x = torch.randn(2, 3, 9, 9)
-    expected = torch.einsum("oc,nchw->nohw", rows, norm(conv(x)))
-    assert torch.allclose(merge_compactor(fold_norm(conv, norm), rows)(x), expected, atol=1e-5)
+    kernel = kernel_of(conv)
+    merged = merge_compactor(fold_norm(kernel, norm) if normed else kernel, compactor)
+    with torch.no_grad():
+        expected = compactor(norm(conv(x)))
+        found = nn.functional.conv2d(
+            x, merged.weight.float(), merged.bias.float(), stride=stride, padding=padding, groups=groups
+        )
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_a_site_never_loses_all_its_rows():
-    assert surviving_rows(torch.tensor([1e-9, 3e-9, 0.0]), 1e-5).tolist() == [1]
-    assert surviving_rows(torch.tensor([1e-9, 0.5, 1e-5]), 1e-5).tolist() == [1, 2]
+def test_merging_one_linear_layer():
+    torch.manual_seed(0)
+    layer, compactor = nn.Linear(5, 4), Compactor(4, linear=True)
+    nn.init.normal_(compactor.weight)
+    x = torch.randn(2, 7, 5)
+    merged = merge_compactor(kernel_of(layer), compactor)
+    with torch.no_grad():
+        found = nn.functional.linear(x, merged.weight.float(), merged.bias.float())
+        assert torch.allclose(found, compactor(layer(x)), atol=1e-6)
 
 
-def test_sites_are_the_papers():
-    bottleneck = alive_network("resnet26")
-    spatial, everything = find_sites(bottleneck), find_sites(bottleneck, "all")
-    assert [site.conv.rsplit(".")[-1] for site in spatial] == ["conv2"] * 8
-    assert len(everything) == 16
-    assert spatial[0] == Site("backbone.layer1.0.conv2", "backbone.layer1.0.bn2", "backbone.layer1.0.conv3", 64)
-    assert {site.conv.rsplit(".")[-1] for site in find_sites(alive_network("resnet10t"), "all")} == {"conv1"}
+@pytest.mark.parametrize(
+    ("norms", "chunks", "align", "kept"),
+    [
+        ([1e-9, 0.5, 1e-5, 0.0], 1, 1, [1, 2]),
+        ([0.0, 0.0, 0.0, 0.0], 1, 1, []),
+        ([1e-6, 0.3, 0.0, 0.2], 1, 3, [1, 3, 0]),  # the next largest fills up
+        ([0.1, 0.2, 0.0, 1e-7], 2, 1, [0, 1, 2, 3]),  # as many in each half
+        ([0.1, 0.0, 1e-7, 1e-6], 2, 1, [0, 3]),
+        ([0.1, 0.0, 0.0, 0.0], 1, 8, [0, 1, 2, 3]),  # never more than there are
+    ],
+)
+def test_rows_that_stay(norms, chunks, align, kept):
+    assert kept_rows(torch.tensor(norms), 1e-5, chunks, align).tolist() == sorted(kept)
 
 
-def test_a_network_without_sites_is_refused():
-    with pytest.raises(PipelineError, match="conv1 → bn1 → conv2"):
-        find_sites(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+def test_a_site_without_a_branch_never_loses_all_its_rows():
+    network, sites, norms = compacted("vgg11_bn", empty=[2])
+    for site in sites:
+        merge_site(network, site)
+    prune_network(network, sites, norms, 1e-5)
+    assert len(network.get_submodule(sites[2].writer).weight) == 1
+    assert network(torch.from_numpy(random_images(2)).permute(0, 3, 1, 2)).isfinite().all()
 
 
 def test_macs_of_a_convolution_are_what_arithmetic_says():

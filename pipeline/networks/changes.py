@@ -1,0 +1,15 @@
+"""What was done to a layer, as JSON."""
+
+from typing import Literal
+
+from pipeline.settings import Settings
+
+
+class Change(Settings):
+    """How a layer differs from the architecture's: smaller, or another one in its place."""
+
+    becomes: Literal["smaller", "activation", "constant", "identity"] = "smaller"
+    weight: tuple[int, ...] = ()
+    bias: bool = False
+    groups: int = 1
+    map: tuple[int, ...] = ()

@@ -1,0 +1,104 @@
+"""A network as the graph of its operations, so that structure can be read off it instead of guessed from names.
+
+torch.export traces the network without computing anything: every node is an operation of torch's core library with the
+shape of its result. Convolutions, linear maps and norms are found again by the parameters that they read.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.fx import Node
+
+_WEIGHTED = ("conv2d", "linear", "batch_norm")
+# Element-wise, but not tagged so by torch.
+_UNTAGGED = (
+    *("dropout", "dropout_", "clone", "contiguous", "alias", "detach"),
+    *("hardswish", "hardswish_", "gelu_", "mish_"),
+)
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """The exporter's notes on its own progress and deprecations are not for our users."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def operation(node: Node) -> str:
+    """Name of the operation, such as `conv2d` or `relu_`; empty for inputs and outputs."""
+    return node.target._opname if isinstance(node.target, torch._ops.OpOverload) else ""
+
+
+def shape(node: Node) -> tuple[int, ...]:
+    """Shape of what the node gives."""
+    return tuple(int(size) for size in node.meta["val"].shape)
+
+
+class Graph:
+    """Operations of a network in evaluation mode, in order.
+
+    Args:
+        network: modules are named as its `named_modules` does.
+        example: what it is called with.
+    """
+
+    def __init__(self, network: nn.Module, example: torch.Tensor) -> None:
+        training = network.training
+        with quiet_exporter():
+            program = torch.export.export(network.eval(), (example,))
+        network.train(training)
+        signature = program.graph_signature
+        owners = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        self.nodes: list[Node] = list(program.graph.nodes)
+        self._stored = {node for node in self.nodes if node.name in owners}
+        named: dict[Node, str] = {}
+        for node in self.nodes:
+            if operation(node) in _WEIGHTED:
+                weight = node.args[1]
+                owner = owners.get(weight.name, "") if isinstance(weight, Node) else ""
+                if owner.endswith(".weight"):
+                    named[node] = owner.removesuffix(".weight")
+        calls = Counter(named.values())
+        self._modules = {node: name for node, name in named.items() if calls[name] == 1}
+
+    def module(self, node: Node) -> str | None:
+        """Name of the convolution, linear layer or batch norm that a node is; none if it is called more than once."""
+        return self._modules.get(node)
+
+    def inside(self, nodes: Container[Node]) -> list[str]:
+        """Outermost modules all of whose operations are among the nodes, in order of use."""
+        called = [node for node in self.nodes if operation(node)]
+        stacks = {node: [path for path, _ in node.meta["nn_module_stack"].values()] for node in called}
+        outside = {path for node, stack in stacks.items() if node not in nodes for path in stack}
+        found = [next((path for path in stack if path not in outside), None) for stack in stacks.values()]
+        return list(dict.fromkeys(filter(None, found)))
+
+    def sources(self, node: Node) -> list[Node]:
+        """Nodes that a node computes from, parameters aside."""
+        return [source for source in node.all_input_nodes if source not in self._stored]
+
+    def element_wise(self, node: Node) -> bool:
+        """Whether a node changes each element of one input by itself, as activations do."""
+        if len(node.all_input_nodes) != 1 or not isinstance(node.target, torch._ops.OpOverload):
+            return False
+        return operation(node) in _UNTAGGED or torch.Tag.pointwise in node.target.tags
+
+    def keeps_zero(self, node: Node) -> bool:
+        """Whether an element-wise node gives zero for zero; tried on one."""
+        (source,) = node.all_input_nodes
+        zero = torch.zeros(1)
+        arguments = [zero if argument is source else argument for argument in node.args]
+        return bool(node.target(*arguments, **node.kwargs) == 0)  # type: ignore[operator]

@@ -1,0 +1,102 @@
+"""Sites are found in the structure of a network, whatever the family."""
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.errors import PipelineError
+from pipeline.networks.embedder import Embedder
+from pipeline.networks.sites import Site, find_sites
+from tests.helpers import SMALL, alive_network
+
+ENDS = [
+    ("resnet10t", "spatial", 4, {"conv1"}),
+    ("resnet18d", "all", 8, {"conv1"}),
+    ("resnet26", "spatial", 8, {"conv2"}),
+    ("resnet26d", "all", 16, {"conv1", "conv2"}),
+    ("resnext50_32x4d", "all", 32, {"conv1", "conv2"}),
+    ("regnety_002", "spatial", 13, {"conv2.conv"}),
+    ("mobilenetv3_small_050", "spatial", 12, {"conv_pw", "conv"}),
+    ("efficientnet_b0", "spatial", 17, {"conv_pw"}),
+    ("convnext_atto", "spatial", 12, {"mlp.fc1"}),
+    ("vit_tiny_patch16_224", "spatial", 12, {"mlp.fc1"}),
+    ("deit_tiny_patch16_224", "all", 12, {"mlp.fc1"}),
+    ("vgg11_bn", "spatial", 8, {"features"}),
+]
+
+
+@pytest.mark.parametrize(("architecture", "which", "count", "ends"), ENDS)
+def test_sites_of_a_family(architecture, which, count, ends):
+    sites = find_sites(alive_network(architecture, 2), which)
+    assert len(sites) == count
+    assert all(any(end in site.writer for end in ends) for site in sites), sites
+
+
+def test_sites_of_a_bottleneck_are_the_papers():
+    network = alive_network("resnet26")
+    first = find_sites(network)[0]
+    assert (first.writer, first.norm, first.readers) == (
+        "backbone.layer1.0.conv2",
+        "backbone.layer1.0.bn2",
+        ("backbone.layer1.0.conv3",),
+    )
+    assert (first.channels, first.groups, first.chunks, first.linear) == (64, 1, 1, False)
+    assert first.branch == tuple(
+        f"backbone.layer1.0.{name}" for name in ("conv1", "bn1", "act1", "conv2", "bn2", "act2")
+    )
+    assert [site.writer for site in find_sites(network, "all")][:2] == [
+        "backbone.layer1.0.conv1",
+        "backbone.layer1.0.conv2",
+    ]
+
+
+def test_an_inverted_residual_carries_its_channels_through_a_depthwise_convolution_and_a_factor():
+    site = next(s for s in find_sites(alive_network("efficientnet_b0", 2)) if s.writer == "backbone.blocks.1.1.conv_pw")
+    block = "backbone.blocks.1.1"
+    assert site == Site(
+        writer=f"{block}.conv_pw",
+        norm=f"{block}.bn1",
+        channels=144,
+        linear=False,
+        groups=1,
+        chunks=1,
+        carriers=(f"{block}.conv_dw", f"{block}.bn2"),
+        leaks=(f"{block}.bn2",),
+        factors=(f"{block}.se.conv_expand",),
+        readers=(f"{block}.se.conv_reduce", f"{block}.conv_pwl"),
+        branch=(f"{block}.conv_pw", f"{block}.bn1", f"{block}.conv_dw", f"{block}.bn2", f"{block}.se"),
+        branch_map=(8, 8),
+        resolution=64,
+        spatial=True,
+        stem=False,
+    )
+
+
+def test_a_grouped_reader_keeps_its_groups_equal():
+    sites = {site.writer: site for site in find_sites(alive_network("resnext50_32x4d", 2), "all")}
+    assert (sites["backbone.layer1.0.conv1"].groups, sites["backbone.layer1.0.conv1"].chunks) == (1, 32)
+    assert (sites["backbone.layer1.0.conv2"].groups, sites["backbone.layer1.0.conv2"].chunks) == (32, 32)
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(3, 5, 3), nn.Sigmoid(), nn.Conv2d(5, 6, 3)),  # a channel of zeros would not stay one
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Conv2d(4, 6, 3)),  # mixes channels
+    ],
+)
+def test_a_network_without_sites_is_refused_with_what_was_looked_for(backbone):
+    network = Embedder(backbone, 6, 8, SMALL)
+    with pytest.raises(
+        PipelineError, match=r"no site .*\(sites: all\).*\(\d conv2d\).*depthwise.*another architecture"
+    ):
+        find_sites(network, "all")
+
+
+def test_finding_sites_leaves_the_network_as_it_was():
+    network = alive_network().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    find_sites(network)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
