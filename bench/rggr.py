@@ -1,4 +1,4 @@
-"""What one step of retrieval-guided gradient resetting costs, and its share of a training step.
+"""What one step of retrieval-guided gradient resetting costs: against a literal one, and as a share of a training step.
 
     python bench/rggr.py                        ResNet-50's sites, batch 96, 24 000 gallery rows
     python bench/rggr.py --batch 32 --size 128
@@ -28,6 +28,7 @@ from pipeline.networks.build import Network, build_network
 from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
 from targets.device import this_device
+from tests.literal import literal_masks
 
 
 def seconds(work: Callable[[], object], repeats: int, device: str) -> float:
@@ -43,18 +44,26 @@ def seconds(work: Callable[[], object], repeats: int, device: str) -> float:
     return median(times)
 
 
-def resetting_step(channels: dict[str, int], batch: int, rows: int, device: str) -> Callable[[], None]:
-    """An update of all sites with a full bank."""
+Features = dict[str, torch.Tensor]
+
+
+def random_features(channels: dict[str, int], count: int, device: str, seed: int) -> Features:
+    """Features of all sites."""
+    random = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(count, width, generator=random).to(device) for name, width in channels.items()}
+
+
+def resetting_steps(
+    channels: dict[str, int], batch: int, rows: int, device: str
+) -> tuple[Callable[[], None], Callable[[], Features]]:
+    """An update of all sites with a full bank, and the same work written down literally."""
+    gallery = random_features(channels, rows, device, 0)
     resetting = GradientResetting(channels, Resetting(bank=rows)).to(device)
-    random = torch.Generator().manual_seed(0)
-
-    def features(count: int) -> dict[str, torch.Tensor]:
-        return {name: torch.randn(count, width, generator=random).to(device) for name, width in channels.items()}
-
     for start in range(0, rows, 1000):
-        resetting.update(features(min(1000, rows - start)), features(min(1000, rows - start)))
-    teacher, student = features(batch), features(batch)
-    return lambda: resetting.update(teacher, student)
+        some = {name: features[start : start + 1000] for name, features in gallery.items()}
+        resetting.update(some, some)
+    teacher, student = random_features(channels, batch, device, 1), random_features(channels, batch, device, 2)
+    return lambda: resetting.update(teacher, student), lambda: literal_masks(teacher, student, gallery)
 
 
 def training_step(architecture: str, size: int, batch: int, device: str) -> Callable[[], None]:
@@ -66,7 +75,7 @@ def training_step(architecture: str, size: int, batch: int, device: str) -> Call
     task = CapacityDynamicDistillation(student, teacher.to(device), settings).to(device)
     task.to(memory_format=torch.channels_last)
     task.train()
-    task.start_epoch(settings.epochs - 1)
+    task.start_step(settings.epochs - 1)
     optimizer = torch.optim.SGD(task.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
     images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8).to(device)
     labels = torch.arange(batch, device=device) // 2
@@ -99,21 +108,25 @@ def main() -> None:
 
     network = build_network(Network(architecture=options.architecture), Input())
     channels = {site.writer: site.channels for site in find_sites(network, options.sites)}
-    resetting = seconds(resetting_step(channels, options.batch, options.rows, device), options.repeats, device)
+    fast, literal = resetting_steps(channels, options.batch, options.rows, device)
+    resetting, reference = seconds(fast, options.repeats, device), seconds(literal, 1, device)
     batch = options.step_batch or options.batch
     step = seconds(training_step(options.architecture, options.size, batch, device), options.repeats, device)
     whole = step * options.batch / batch
 
     print(f"{this_device().name}, {torch.get_num_threads()} threads, {device}, torch {version('torch')}")
     print(f"{options.architecture}: {len(channels)} sites, {sum(channels.values())} channels ({options.sites})")
-    print(f"{'':44}{'ms':>10}{'share':>9}")
+    print(f"{'':44}{'ms':>10}{'share':>9}{'ratio':>8}")
     scaled = f", scaled from {batch}" if batch != options.batch else ""
     step_name = f"training step, {options.batch} × {options.size}²{scaled}"
     print(f"{step_name:44}{1000 * whole:10.1f}{1:9.1%}")
-    print(f"{f'RGGR step, {options.rows} gallery rows':44}{1000 * resetting:10.1f}{resetting / whole:9.1%}")
+    print(f"{f'RGGR step, {options.rows} gallery rows':44}{1000 * resetting:10.1f}{resetting / whole:9.1%}{1:8.1f}")
+    slower = reference / resetting
+    print(f"{'the same, sample by sample':44}{1000 * reference:10.1f}{reference / whole:9.1%}{slower:8.1f}")
     if options.json:
         figures = {
             "rggr_ms": 1000 * resetting,
+            "literal_ms": 1000 * reference,
             "step_ms": 1000 * whole,
             "share": resetting / whole,
             "options": {key: str(value) for key, value in vars(options).items()},

@@ -7,34 +7,10 @@ import torch
 
 from pipeline.method.rggr import GradientResetting, unimportant_channels
 from pipeline.method.settings import Resetting
+from tests.literal import literal_resetting
 
-
-def literal(teacher, student, gallery, neighbours, share, distance):
-    """The method step by step, one sample, one neighbour, one channel at a time."""
-
-    def unit(row):
-        length = sum(value * value for value in row) ** 0.5
-        return [value / length for value in row] if length else row
-
-    teacher, student, gallery = (rows.tolist() for rows in (teacher, student, gallery))
-    if distance == "cosine":
-        teacher, student, gallery = ([unit(row) for row in rows] for rows in (teacher, student, gallery))
-    channels = len(teacher[0])
-    unimportant = set(range(channels))
-    for t, s in zip(teacher, student, strict=True):
-        if distance == "cosine":
-            near = [-sum(a * b for a, b in zip(t, g, strict=True)) for g in gallery]
-        else:
-            near = [sum((a - b) ** 2 for a, b in zip(t, g, strict=True)) for g in gallery]
-        order = sorted(range(len(gallery)), key=near.__getitem__)
-        for n in order[:neighbours]:
-            contribution = [abs(gallery[n][c] * s[c]) for c in range(channels)]
-            ranked = sorted(range(channels), key=contribution.__getitem__)
-            unimportant &= set(ranked[: int(share * channels)])
-    return unimportant
-
-
-CASES = list(itertools.product([1, 2, 5], [0.1, 0.5, 0.9], [(4, 7), (3, 16), (8, 5)], ["cosine", "euclidean"]))
+SHAPES = [(4, 7), (3, 16), (8, 5), (6, 33)]
+CASES = list(itertools.product([1, 2, 3, 4, 5], [0.1, 0.3, 0.5, 0.7, 0.9], SHAPES, ["cosine", "euclidean"]))
 
 
 @pytest.mark.parametrize(("neighbours", "share", "shape", "distance"), CASES)
@@ -50,7 +26,7 @@ def test_masks_what_the_method_masks_while_the_bank_fills_and_wraps(neighbours, 
         student = torch.randn(batch, channels, generator=random) * weak
         seen += list(teacher)
         gallery = torch.stack(seen[-settings.bank :])
-        masked |= literal(teacher, student, gallery, min(neighbours, len(gallery)), share, distance)
+        masked |= literal_resetting(teacher, student, gallery, min(neighbours, len(gallery)), share, distance)
         resetting.update({"layer1.0.conv1": teacher}, {"layer1.0.conv1": student})
         expected = torch.tensor([0.0 if c in masked else 1.0 for c in range(channels)])
         assert torch.equal(resetting.mask("layer1.0.conv1"), expected)
