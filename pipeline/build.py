@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.data.samples import Index
-from pipeline.errors import Interrupted
+from pipeline.errors import Interrupted, OutOfMemory
 from pipeline.plan import Planned
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
@@ -28,13 +28,12 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
     """From the recipe to graphs: what is the same for all targets."""
     common = {"input": recipe.input, "network": recipe.network}
     trained = {**common, "seed": recipe.seed, "sampling": recipe.sampling}
-    weights = {"weights": recipe.teacher.weights}
     yield Step(
         "teacher",
         teacher.train_teacher,
         teacher.VERSION,
-        {**trained, "settings": recipe.teacher},
-        files=weights,
+        {**trained, "network": recipe.teacher_network, "settings": recipe.teacher},
+        files={"weights": recipe.teacher.weights},
         libraries=teacher.LIBRARIES,
         data=data,
     )
@@ -44,7 +43,7 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         distill.VERSION,
         {**trained, "settings": recipe.distill},
         inputs={"teacher": "teacher"},
-        files=weights,
+        files={"weights": recipe.student_weights},
         libraries=distill.LIBRARIES,
         data=data,
     )
@@ -52,7 +51,7 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         "compact",
         compact.compact_student,
         compact.VERSION,
-        {**common, "sites": recipe.distill.sites, "settings": recipe.compact},
+        {**common, "sites": recipe.distill.sites, "align": recipe.distill.align, "settings": recipe.compact},
         inputs={"student": "distill"},
         libraries=compact.LIBRARIES,
         data=data,
@@ -112,11 +111,22 @@ def check_targets(plan: Sequence[Planned]) -> None:
             make_target(target).check()
 
 
+def check_student(plan: Sequence[Planned], recipe: Recipe) -> None:
+    """Find out before hours of training whether the student can be distilled as the recipe says.
+
+    Raises:
+        PipelineError: it can't.
+    """
+    if any(planned.step.stage == "distill" and not planned.hit for planned in plan):
+        distill.check_student(recipe.input, recipe.network, recipe.teacher_network, recipe.distill)
+
+
 def run_plan(plan: Sequence[Planned], store: Store, device: str, progress: Progress) -> dict[str, Path]:
     """Run what has to run; folders of all results by step name.
 
     Raises:
         PipelineError: a stage failed; what earlier stages made stands.
+        OutOfMemory: the GPU's memory was too small.
         Interrupted: Ctrl-C; the same build goes on from the last checkpoint.
     """
     folders: dict[str, Path] = {}
@@ -135,4 +145,8 @@ def run_plan(plan: Sequence[Planned], store: Store, device: str, progress: Progr
                     step.run(Work(*folder, device, progress), **given)
         except KeyboardInterrupt:
             raise Interrupted(step.name) from None
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":  # torch's; it is not imported here
+                raise
+            raise OutOfMemory(step.name) from None
     return folders

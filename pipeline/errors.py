@@ -5,8 +5,10 @@ PipelineError               what, why, what next: one or two lines, shown withou
 ├── WeightsError            pretrained weights that can't be had or do not fit
 ├── MissingLibrary          an extra is not installed
 ├── StoreError              the store can't be read or written
+├── BudgetError             less is asked to be left of a network than can be
 ├── CheckFailed             a stage's own check of its result did not hold
 ├── TrainingDiverged        the loss is no longer a number
+├── OutOfMemory             the GPU's memory is too small for the batch
 └── Interrupted             Ctrl-C in the middle of a stage
 """
 
@@ -31,12 +33,27 @@ class StoreError(PipelineError):
     """The store of stage results can't be read or written."""
 
 
+class BudgetError(PipelineError):
+    """A recipe asks for less of a network than its sites can leave."""
+
+
 class CheckFailed(PipelineError):
     """A stage measured its own result and it is outside what it promises."""
 
 
 class TrainingDiverged(PipelineError):
     """The loss became infinite or not a number."""
+
+
+class OutOfMemory(PipelineError):
+    """The GPU's memory is too small; `stage` is where."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(
+            f"the GPU's memory is too small for {stage}. Lower sampling.identities or sampling.images (the batch is "
+            "their product), or input.height and input.width; or train with --device cpu."
+        )
+        self.stage = stage
 
 
 class Interrupted(PipelineError):

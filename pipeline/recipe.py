@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
@@ -37,11 +38,27 @@ class Recipe(Settings):
     export: Export = Export()
     measure: Measure = Measure()
 
+    @property
+    def teacher_network(self) -> Network:
+        """The student's network, with the teacher's architecture if it has one of its own."""
+        return self.network.model_copy(update={"architecture": self.teacher.architecture or self.network.architecture})
+
+    @property
+    def student_weights(self) -> Path | None:
+        """Local pretrained weights of the student: its own, or the teacher's if that is of the same architecture."""
+        shared = self.teacher_network == self.network
+        return self.distill.weights or (self.teacher.weights if shared else None)
+
     @model_validator(mode="after")
     def _student_can_start(self) -> Self:
-        if self.distill.init == "pretrained" and not self.teacher.pretrained and self.teacher.weights is None:
+        if self.distill.init == "pretrained" and not self.teacher.pretrained and self.student_weights is None:
             raise ValueError(
-                "distill.init is pretrained, but the teacher has no pretrained weights: set distill.init to teacher or "
-                "random, or teacher.weights to a file"
+                "distill.init is pretrained, but there are no pretrained weights: set distill.init to teacher or "
+                "random, or teacher.weights (distill.weights for another architecture) to a file"
+            )
+        if self.distill.init == "teacher" and self.teacher_network != self.network:
+            raise ValueError(
+                f"a {self.network.architecture} can't start from a {self.teacher_network.architecture}'s weights: set "
+                "distill.init to pretrained or random"
             )
         return self

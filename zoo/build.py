@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import check_targets, run_plan, target_steps, training_steps
+from pipeline.build import check_student, check_targets, run_plan, target_steps, training_steps
 from pipeline.data.dataset import open_dataset
 from pipeline.data.samples import Index
 from pipeline.errors import MissingLibrary
@@ -109,6 +109,7 @@ def run(build: Build, device: str, progress: Progress) -> Path:
         PipelineError, TargetError: a stage failed; what earlier stages made stands.
     """
     check_targets(build.plan)
+    check_student(build.plan, build.recipe)
     run_plan(build.plan, build.store, device, progress)
     release = f"{build.name}@{build.recipe.version}"
     with suppress(ManifestError):  # there is none yet, or it is damaged and this build mends it

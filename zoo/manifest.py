@@ -64,8 +64,9 @@ class SiteRecord(Record):
 
 
 class Compression(Record):
-    """What compaction removed. `before` is the dense network, as deployed."""
+    """What compaction removed. `before` is the dense student; the teacher may be a larger network."""
 
+    teacher: Cost
     before: Cost
     after: Cost
     difference_after_merging: float = Field(description="largest absolute difference of unit-length float32 embeddings")

@@ -152,7 +152,10 @@ def record_release(
                 "dense_student": read_json(folders["distill"] / "accuracy.json"),
                 "student": read_json(student / "accuracy.json"),
             },
-            "compression": read_json(student / "compression.json"),
+            "compression": {
+                "teacher": read_json(folders["teacher"] / "cost.json"),
+                **read_json(student / "compression.json"),
+            },
             "parity": parity,
             "artifacts": artifacts,
             "measurements": measurements,

@@ -42,7 +42,7 @@ COLUMNS = {
 
 def _row(manifest: Manifest, measurement: Measurement, network: str) -> Row:
     subject: Subject = getattr(measurement, network)
-    cost = manifest.compression.before if network == "teacher" else manifest.compression.after
+    cost = manifest.compression.teacher if network == "teacher" else manifest.compression.after
     alone, largest = subject.latency[0], subject.latency[-1]
     return {
         "model": f"{manifest.name}@{manifest.version}",

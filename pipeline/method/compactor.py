@@ -6,7 +6,7 @@ section 3.2. Each row is one output channel; a row that has become zero is a cha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -60,13 +60,15 @@ class Compactor(nn.Module):
         self.weight.grad = gradient
 
     @torch.no_grad()
-    def shrink_rows(self, step: float) -> None:
+    def shrink_rows(self, step: float, spare: bool = False) -> None:
         """Proximal step of the group lasso: row := row · max(0, 1 − step/‖row‖), where step = lr · λ.
 
-        Rows shorter than `step` become exactly zero (Parikh and Boyd 2014, "Proximal algorithms", section 6.5.4).
+        Rows shorter than `step` become exactly zero (Parikh and Boyd 2014, "Proximal algorithms", section 6.5.4), or
+        stay as they are with `spare`.
         """
         norms = self.row_norms().clamp_min(torch.finfo(self.weight.dtype).tiny)
-        self.weight.mul_((1 - step / norms).clamp_min(0)[:, None])
+        factors = (1 - step / norms).clamp_min(0)
+        self.weight.mul_((torch.where(factors > 0, factors, 1.0) if spare else factors)[:, None])
 
 
 class Compacted(nn.Module):
@@ -108,6 +110,6 @@ def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, Co
     return inserted
 
 
-def sparsity_loss(compactors: Mapping[str, Compacted]) -> Tensor:
+def sparsity_loss(compactors: Iterable[Compactor]) -> Tensor:
     """Group lasso: sum over sites of the sum of row norms (unweighted)."""
-    return torch.stack([module.compactor.row_norms().sum() for module in compactors.values()]).sum()
+    return torch.stack([compactor.row_norms().sum() for compactor in compactors]).sum()

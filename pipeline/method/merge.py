@@ -62,6 +62,14 @@ def merge_site(network: nn.Module, site: Site) -> None:
     network.set_submodule(site.place, compacted.activation if site.norm else writer)
 
 
+def kept_count(alive: int, channels: int, chunks: int, align: int, least: int) -> int:
+    """How many channels stay of a site whose fullest chunk has `alive`; see `kept_rows`."""
+    size, count = channels // chunks, max(least, alive)
+    while count < size and count * chunks % align:
+        count += 1
+    return count * chunks
+
+
 def kept_rows(norms: Tensor, threshold: float, chunks: int = 1, align: int = 1, least: int = 0) -> Tensor:
     """Indices of the rows that stay, ascending: those with a norm of at least `threshold`.
 
@@ -70,9 +78,7 @@ def kept_rows(norms: Tensor, threshold: float, chunks: int = 1, align: int = 1, 
     """
     parts = norms.view(chunks, -1)
     size = parts.shape[1]
-    count = max(least, int((parts >= threshold).sum(1).max()))
-    while count < size and count * chunks % align:
-        count += 1
+    count = kept_count(int((parts >= threshold).sum(1).max()), norms.numel(), chunks, align, least) // chunks
     first = torch.arange(chunks, device=norms.device)[:, None] * size
     kept: Tensor = parts.topk(count, dim=1).indices.sort(1).values + first
     return kept.flatten()

@@ -12,8 +12,14 @@ Distance = Literal["cosine", "euclidean"]
 
 
 class Resetting(Settings):
-    """Neighbours K, share p of candidate channels, rows of the feature bank, and how neighbours are found."""
+    """Which compactor rows lose their task gradient.
 
+    `retrieval` is the paper's RGGR, with neighbours K, share p of candidate channels, rows of the feature bank, and how
+    neighbours are found. `norm` is ResRep's rule (Ding et al., ICCV 2021): the rows with the smallest norms, as many as
+    a budget asks for. `none` leaves the penalty alone.
+    """
+
+    by: Literal["retrieval", "norm", "none"] = "retrieval"
     neighbours: int = Field(2, ge=1)
     share: float = Field(0.5, ge=0, le=1)
     bank: int = Field(24_000, ge=1)
@@ -24,6 +30,31 @@ class Resetting(Settings):
         if self.neighbours > self.bank:
             raise ValueError(f"{self.neighbours} neighbours can't come from a bank of {self.bank} rows")
         return self
+
+
+class Compress(Settings):
+    """What may be left of the dense network: a share of its multiply-accumulates or of its parameters."""
+
+    macs: float | None = Field(None, gt=0, lt=1)
+    params: float | None = Field(None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.macs is None) == (self.params is None):
+            raise ValueError("give macs or params, and not both")
+        return self
+
+    @property
+    def what(self) -> Literal["macs", "params"]:
+        """What is counted."""
+        return "params" if self.macs is None else "macs"
+
+    @property
+    def share(self) -> float:
+        """The share that may be left."""
+        share = self.params if self.macs is None else self.macs
+        assert share is not None
+        return share
 
 
 class Distillation(Supervision):
@@ -44,6 +75,8 @@ class Distillation(Supervision):
     )
     sparsity_weight: float = Field(0.004, ge=0, description="λ, weight of the group lasso on compactor rows")
     rggr: Resetting = Resetting()
+    compress: Compress | None = Field(None, description="a budget; without one the penalty alone decides what is left")
+    align: int = Field(1, ge=1, description="keep a multiple of this many channels at each site; runtimes like 8")
 
     @property
     def learn(self) -> float:
@@ -54,4 +87,10 @@ class Distillation(Supervision):
     def _leaves_time_to_compress(self) -> Self:
         if self.learn >= self.epochs:
             raise ValueError(f"learn_epochs ({self.learn:g}) leaves nothing of {self.epochs} epochs to compress in")
+        return self
+
+    @model_validator(mode="after")
+    def _norm_has_a_budget(self) -> Self:
+        if self.rggr.by == "norm" and self.compress is None:
+            raise ValueError("rggr.by: norm resets as many rows as a budget asks for: set compress, as {macs: 0.5}")
         return self

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.data.images import Input
 from pipeline.errors import WeightsError
@@ -21,6 +21,20 @@ WAYS_OUT = (
     "Ways out: `teacher.weights: FILE.safetensors` (a local file), HF_HUB_OFFLINE=1 with a filled Hugging Face cache, "
     "or `teacher.pretrained: false` (from scratch)."
 )
+
+
+def _safetensors(weights: Path | None) -> Path | None:
+    if weights is not None and weights.suffix != ".safetensors":
+        raise ValueError("must be a .safetensors file (pickled weights are never read)")
+    return weights
+
+
+# Excluded from dumps: what counts is the file's content, and no path of a machine belongs in a manifest.
+LocalWeights = Annotated[
+    Path | None,
+    AfterValidator(_safetensors),
+    Field(exclude=True, description="local safetensors with timm's names, instead of a download"),
+]
 
 
 class Network(Settings):

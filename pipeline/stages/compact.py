@@ -31,7 +31,6 @@ class Compact(Settings):
     """Which rows count as gone, and how far embeddings may move."""
 
     threshold: float = Field(1e-5, gt=0, description="rows with a norm below this are removed")
-    align: int = Field(1, ge=1, description="keep a multiple of this many channels; runtimes like 8")
     max_difference: float = Field(
         1e-4, gt=0, description="largest absolute difference of unit-length float32 embeddings"
     )
@@ -75,13 +74,14 @@ def compact_student(
     input: Input,
     network: Network,
     sites: Literal["spatial", "all"],
+    align: int,
     settings: Compact,
     student: Path,
 ) -> None:
     """Write the pruned network (see `pipeline.networks.saved`), `compression.json` and `accuracy.json`.
 
     Args:
-        sites: as the student was distilled with.
+        sites, align: as the student was distilled with.
         student: folder of the stage `distill`.
 
     Raises:
@@ -115,7 +115,7 @@ def compact_student(
         for site in found:
             merge_site(embedder, site)
         merging = _check("merging", reference, functional.normalize(embedder(images)), settings)
-        prune_network(embedder, found, norms, settings.threshold, settings.align)
+        prune_network(embedder, found, norms, settings.threshold, align)
         pruning = _check("pruning", reference, functional.normalize(embedder(images)), settings)
 
     save_network(work.out, embedder, network, input)

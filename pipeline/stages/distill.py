@@ -13,7 +13,7 @@ from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
 from pipeline.method.settings import Distillation
-from pipeline.networks.build import Network
+from pipeline.networks.build import LocalWeights, Network
 from pipeline.work import Work
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Distill(Distillation):
     """Where the student starts, and how it is distilled."""
 
     init: Literal["pretrained", "teacher", "random"] = "pretrained"
+    weights: LocalWeights = None
 
 
 def _start(settings: Distill, network: Network, input: Input, teacher: Classified, weights: Path | None) -> Classified:
@@ -40,6 +41,23 @@ def _start(settings: Distill, network: Network, input: Input, teacher: Classifie
     if settings.init == "teacher":
         student.load_state_dict(teacher.state_dict())
     return student
+
+
+def check_student(input: Input, network: Network, teacher: Network, settings: Distill) -> None:
+    """Find out, before a teacher is trained for hours, whether a student can be distilled from it as asked.
+
+    Raises:
+        PipelineError: no sites, stages of other widths, or a budget that can't be met.
+    """
+    from pipeline.method.cdd import make_budget
+    from pipeline.networks.build import build_network
+    from pipeline.networks.sites import find_sites, pair_sites
+
+    student = build_network(network, input)
+    sites = find_sites(student, settings.sites)
+    if teacher != network:
+        pair_sites(sites, find_sites(build_network(teacher, input), settings.sites))
+    make_budget(student, sites, settings)
 
 
 def distill_student(
@@ -57,7 +75,7 @@ def distill_student(
     """Write `student.safetensors` (embedder with compactors), `metrics.csv` and `accuracy.json`.
 
     Args:
-        weights: the backbone's local pretrained weights, as the teacher's, for `init: pretrained`.
+        weights: the backbone's local pretrained weights, for `init: pretrained`.
         teacher: folder of the stage `teacher`.
     """
     import torch

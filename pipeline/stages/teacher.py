@@ -4,34 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
-from pipeline.networks.build import Network
+from pipeline.networks.build import LocalWeights, Network
 from pipeline.training.schedule import Supervision
 from pipeline.work import Work
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 
 
 class Teacher(Supervision):
     """Where the backbone's weights come from, and how it is fine-tuned."""
 
+    architecture: str | None = Field(None, description="deeper than the student's, of the same family")
     pretrained: bool = True
-    weights: Path | None = Field(
-        None, exclude=True, description="local safetensors with timm's names, instead of a download"
-    )  # excluded from dumps: what counts is the file's content, and no path of a machine belongs in a manifest
-
-    @field_validator("weights")
-    @classmethod
-    def _is_safetensors(cls, weights: Path | None) -> Path | None:
-        if weights is not None and weights.suffix != ".safetensors":
-            raise ValueError("must be a .safetensors file (pickled weights are never read)")
-        return weights
+    weights: LocalWeights = None
 
 
 def train_teacher(
@@ -45,7 +37,7 @@ def train_teacher(
     settings: Teacher,
     weights: Path | None,
 ) -> None:
-    """Write the network (see `pipeline.networks.saved`), `classifier.safetensors`, `metrics.csv` and `accuracy.json`.
+    """Write the network (see `pipeline.networks.saved`), its classifier, metrics, accuracy and cost.
 
     Raises:
         WeightsError: pretrained weights are asked for and can't be had, or do not fit.
@@ -55,8 +47,8 @@ def train_teacher(
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.networks.build import build_network
+    from pipeline.networks.cost import network_cost
     from pipeline.networks.saved import save_network
-    from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import save_module
     from pipeline.retrieval.evaluate import evaluate_network
     from pipeline.training.loop import fit
@@ -64,7 +56,6 @@ def train_teacher(
 
     torch.manual_seed(seed)
     embedder = build_network(network, input, pretrained=settings.pretrained, weights=weights)
-    find_sites(embedder, "all")  # before hours of training: what has none can't be distilled afterwards
     classified = Classified(embedder, data.train.identity_count)
     batches = TrainingBatches(data.train, input, sampling, seed, work.workers)
     fit(SupervisedTask(classified, settings), batches, settings, work.scratch, work.device, work.progress)
@@ -73,3 +64,4 @@ def train_teacher(
     (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
     accuracy = evaluate_network(embedder, data.query, data.gallery, input, work.device)
     work.write_json("accuracy.json", accuracy.model_dump())
+    work.write_json("cost.json", network_cost(embedder, input).model_dump())

@@ -35,16 +35,24 @@ def save_checkpoint(folder: Path, epoch: int, model: nn.Module, optimizer: Optim
 
 
 def restore_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> int:
-    """Load the newest whole checkpoint, if there is one; epochs already done."""
+    """Load the newest whole checkpoint, if there is one; epochs already done.
+
+    Raises:
+        StoreError: the checkpoint is of another network.
+    """
     for path in reversed(_files(folder)):
         try:
             tensors, about = load_tensors(path)
         except StoreError:  # cut short by a crash of the machine: the one before is whole
             path.unlink()
             continue
-        model.load_state_dict(
-            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-        )
+        weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError:
+            raise StoreError(
+                f"checkpoint {path} is of another recipe. Remove {folder}; the stage then starts from the beginning."
+            ) from None
         state: dict[int, dict[str, Any]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):

@@ -34,8 +34,8 @@ class Task(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Scalar losses by name for images N×3×H×W and labels N; `loss` is what is minimised."""
 
-    def start_epoch(self, epoch: int) -> None:
-        """Called before the first batch of each epoch (from 0)."""
+    def start_step(self, time: float) -> None:
+        """Called before each batch with the time in epochs since training began."""
 
     def adjust_gradients(self) -> None:
         """Called between backward pass and optimiser step."""
@@ -76,6 +76,15 @@ def _append_row(path: Path, row: dict[str, float]) -> None:
         writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
 
 
+def _check(means: dict[str, float], epoch: int, good: int) -> None:
+    if not math.isfinite(means["loss"]):
+        bad = ", ".join(name for name, value in means.items() if not math.isfinite(value))
+        raise TrainingDiverged(
+            f"the loss is no longer a number in epoch {epoch + 1}, step {good + 1} ({bad}). The state behind epoch "
+            f"{epoch} is kept; lower `lr` or lengthen `warmup_epochs`."
+        )
+
+
 def fit(
     task: Task, batches: TrainingBatches, schedule: Schedule, folder: Path, device: str, progress: Progress
 ) -> None:
@@ -95,32 +104,30 @@ def fit(
     task.train()
     with progress.bar("epochs", schedule.epochs, done) as epochs:
         for epoch in range(done, schedule.epochs):
-            task.start_epoch(epoch)
             sums: dict[str, Tensor] = {}
+            good = torch.zeros((), dtype=torch.int64, device=device)  # steps until the first loss that is no number
             lr = 0.0
             with progress.bar(f"epoch {epoch + 1}/{schedule.epochs}", steps) as bar:
                 for step, (images, labels) in enumerate(batches.epoch(epoch)):
+                    task.start_step(epoch + step / steps)
                     lr = schedule.lr_at(epoch + step / steps)
                     for group in optimizer.param_groups:
                         group["lr"] = lr * group["factor"]
                     images = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-                    losses = task(images, labels.to(device, non_blocking=True))
                     optimizer.zero_grad(set_to_none=True)
+                    losses = task(images, labels.to(device, non_blocking=True))
                     losses["loss"].backward()
                     task.adjust_gradients()
                     optimizer.step()
                     task.after_step(lr)
                     sums = {name: sums.get(name, 0) + loss.detach() for name, loss in losses.items()}
+                    good += sums["loss"].isfinite()
+                    means = {}
                     # Fetching figures makes the host wait for the device: not at every step.
-                    shown = {name: float(total) / (step + 1) for name, total in sums.items()} if step % 10 == 0 else {}
-                    bar.advance(1, **shown)
-            means = {name: float(total) / steps for name, total in sums.items()}
-            if not math.isfinite(means["loss"]):
-                bad = ", ".join(name for name, value in means.items() if not math.isfinite(value))
-                raise TrainingDiverged(
-                    f"the loss is no longer a number in epoch {epoch + 1} ({bad}). The state behind epoch {epoch} is "
-                    "kept; lower `lr` or lengthen `warmup_epochs`."
-                )
+                    if step % 10 == 0 or step == steps - 1:
+                        means = {name: float(total) / (step + 1) for name, total in sums.items()}
+                        _check(means, epoch, int(good))
+                    bar.advance(1, **means)
             state = task.figures()
             figures = {"epoch": epoch + 1, "lr": lr, **means, **state}
             _append_row(metrics, figures)

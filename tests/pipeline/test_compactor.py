@@ -35,7 +35,7 @@ def test_a_row_of_zeros_makes_no_nan():
     compactor = Compactor(2)
     with torch.no_grad():
         compactor.weight[0] = 0
-    sparsity_loss({"a": _Site(compactor)}).backward()
+    sparsity_loss([compactor]).backward()
     assert compactor.weight.grad.isfinite().all()
     compactor.reset_gradient(torch.zeros(2), 0.1)
     assert compactor.weight.grad.flatten(1)[0].tolist() == [0, 0]
@@ -43,16 +43,11 @@ def test_a_row_of_zeros_makes_no_nan():
     assert compactor.weight.isfinite().all()
 
 
-class _Site:
-    def __init__(self, compactor):
-        self.compactor = compactor
-
-
 def test_the_penalty_of_the_first_phase_is_the_gradient_of_the_group_lasso():
     compactor = Compactor(4)
     with torch.no_grad():
         compactor.weight.copy_(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)))
-    (0.3 * sparsity_loss({"a": _Site(compactor)})).backward()
+    (0.3 * sparsity_loss([compactor])).backward()
     by_autograd = compactor.weight.grad.clone()
     compactor.weight.grad = None
     compactor.reset_gradient(torch.ones(4), 0.3)

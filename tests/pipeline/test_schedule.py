@@ -25,7 +25,13 @@ def test_the_papers_distillation_is_the_default():
     assert weights == (1.0, 1.0, 1.0, 0.5)
     assert (distill.sparsity_weight, distill.sparsity, distill.temperature) == (0.004, "subgradient", 2.0)
     assert (distill.label_smoothing, distill.margin, distill.init) == (0.1, 0.35, "pretrained")
-    assert distill.rggr.model_dump() == {"neighbours": 2, "share": 0.5, "bank": 24_000, "distance": "cosine"}
+    assert distill.rggr.model_dump() == {
+        "by": "retrieval",
+        "neighbours": 2,
+        "share": 0.5,
+        "bank": 24_000,
+        "distance": "cosine",
+    }
 
 
 def test_a_shorter_run_keeps_the_proportions():

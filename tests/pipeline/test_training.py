@@ -8,9 +8,9 @@ import torch
 from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
-from pipeline.errors import TrainingDiverged
+from pipeline.errors import StoreError, TrainingDiverged
 from pipeline.method.cdd import CapacityDynamicDistillation
-from pipeline.method.settings import Resetting
+from pipeline.method.settings import Compress, Resetting
 from pipeline.progress import Silent
 from pipeline.stages.distill import Distill
 from pipeline.training.checkpoint import restore_checkpoint
@@ -45,10 +45,15 @@ class Stopped(Exception):
     pass
 
 
-def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(batches, tmp_path):
-    whole = train(make_task(), batches, tmp_path / "whole")
+BY_NORM = {"compress": Compress(macs=0.6), "rggr": Resetting(by="norm"), "sparsity": "proximal", "sparsity_weight": 4.0}
+BUDGETED = SETTINGS.model_copy(update=BY_NORM)
 
-    task = make_task()
+
+@pytest.mark.parametrize("settings", [SETTINGS, BUDGETED], ids=["paper", "budget"])
+def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, batches, tmp_path):
+    whole = train(make_task(settings), batches, tmp_path / "whole", settings)
+
+    task = make_task(settings)
     step, steps = task.forward, iter(range(10**6))
 
     def stop_in_the_third_epoch(images, labels):
@@ -58,8 +63,8 @@ def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(batches, tmp_path):
 
     task.forward = stop_in_the_third_epoch
     with pytest.raises(Stopped):
-        train(task, batches, tmp_path / "broken")
-    resumed = train(make_task(), batches, tmp_path / "broken")
+        train(task, batches, tmp_path / "broken", settings)
+    resumed = train(make_task(settings), batches, tmp_path / "broken", settings)
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
     rows = [list(csv.DictReader((tmp_path / name / "metrics.csv").open())) for name in ("whole", "broken")]
@@ -82,36 +87,43 @@ def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before(batches, tmp
     assert restore_checkpoint(tmp_path / "run" / "checkpoints", task, optimizer) == 3
 
 
+def test_a_checkpoint_of_another_recipe_is_refused(batches, tmp_path):
+    train(make_task(), batches, tmp_path / "run")
+    other = SETTINGS.model_copy(update={"rggr": Resetting(bank=12)})
+    with pytest.raises(StoreError, match=r"epoch-00004.safetensors is of another recipe. Remove"):
+        train(make_task(other), batches, tmp_path / "run", other)
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(batches, tmp_path):
     settings = SETTINGS.model_copy(update={"lr": 1e6})
-    with pytest.raises(TrainingDiverged, match=r"no longer a number in epoch \d.*lower `lr`"):
+    with pytest.raises(TrainingDiverged, match=r"no longer a number in epoch \d, step \d.*lower `lr`"):
         train(make_task(settings), batches, tmp_path / "run", settings)
 
 
 def test_the_first_phase_has_all_five_terms_and_the_second_resets_gradients(batches):
     task = make_task().train()
     images, labels = next(batches.epoch(0))
-    task.start_epoch(0)
+    task.start_step(0.0)
     losses = task(images, labels)
     assert set(losses) == {"loss", "identity", "triplet", "logits", "features", "sparsity"}
     assert torch.isclose(losses["loss"], sum(v for k, v in losses.items() if k != "loss"))
     assert all(value > 0 for name, value in losses.items() if name != "triplet")
     assert task.resetting.written == 0
 
-    task.start_epoch(1)
+    task.start_step(1.0)
     losses = task(images, labels)
     assert torch.isclose(losses["loss"], sum(losses[k] for k in ("identity", "triplet", "logits", "features")))
     assert task.resetting.written == len(images)
     losses["loss"].backward()
-    name, module = next(iter(task._compacted.items()))
+    name, compactor = next(iter(task._compactors.items()))
     task.resetting.mask(name)[:3] = 0
-    before = module.compactor.weight.grad.clone()
+    before = compactor.weight.grad.clone()
     task.adjust_gradients()
-    rows, gradient = module.compactor.weight.detach().flatten(1), module.compactor.weight.grad.flatten(1)
+    rows, gradient = compactor.weight.detach(), compactor.weight.grad
     penalty = SETTINGS.sparsity_weight * rows / rows.norm(dim=1, keepdim=True)
     assert torch.equal(gradient[:3], penalty[:3])
     free = task.resetting.mask(name) == 1
-    assert torch.allclose(gradient[free], (before.flatten(1) + penalty)[free])
+    assert torch.allclose(gradient[free], (before + penalty)[free])
 
 
 def test_the_teacher_is_neither_trained_nor_saved(batches):

@@ -95,7 +95,7 @@ CASES = {
     ),
     "a student without a start": (
         "models:\n  m: {base: resnet50-veri, teacher: {pretrained: false}}\n",
-        "zoo.yaml:2: models.m: distill.init is pretrained, but the teacher has no pretrained weights",
+        "zoo.yaml:2: models.m: distill.init is pretrained, but there are no pretrained weights",
     ),
     "a name that would leave its folder": (
         "models:\n  ../m: {base: resnet18-hcmc}\n",

@@ -1,0 +1,225 @@
+"""How much of a network may stay: its cost as a function of the channels kept, and the pressure that meets a budget.
+
+The paper removes what falls below a threshold. Asking for a share of the cost instead is an extension of this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import BudgetError
+from pipeline.method.compactor import DEAD, Compactor
+from pipeline.method.merge import kept_count, kept_rows
+from pipeline.method.settings import Compress
+from pipeline.networks.cost import macs_by_module, network_cost
+from pipeline.networks.sites import Site
+
+if TYPE_CHECKING:
+    from pipeline.networks.embedder import Embedder
+
+GROWTH = 1.05  # of the pressure, at each step at which cost is behind its course
+TOLERANCE = 0.02  # of the share that is asked for, below it
+MET_AT, CUT_AT = 0.5, 0.75  # shares of the phase: by when cost has fallen, and when what is left over is cut
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Cost of a layer at full width, and the sites, by their writers, that it shrinks with."""
+
+    kernel: float  # proportional to the channels of all that it gives and takes
+    vector: float  # proportional to the channels that it gives
+    gives: tuple[str, ...]
+    takes: tuple[str, ...]
+    serves: tuple[str, ...]  # sites without whose channels the layer is gone
+    constant: float  # what is left of it then
+
+
+class CostModel:
+    """MACs or parameters of the compacted network, from the number of channels kept at each site."""
+
+    def __init__(self, network: Embedder, sites: Sequence[Site], what: str) -> None:
+        self.sites = {site.writer: site for site in sites}
+        cost = network_cost(network, network.size)
+        self.dense = cost.macs if what == "macs" else cost.parameters
+        macs = macs_by_module(network, network.size)
+        norms = {site.norm for site in sites}
+        self._layers = []
+        listed = 0.0
+        for name, module in network.named_modules():
+            sizes = [parameter.numel() for parameter in module.parameters(recurse=False)]
+            if not sizes:
+                continue
+            kernel = module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else 0
+            vector = sum(sizes) - kernel
+            listed += macs.get(name, 0) if what == "macs" else kernel + vector
+            if name in self.sites:
+                vector = self.sites[name].channels  # the bias that its norm becomes
+            elif name in norms:
+                vector = 0
+            ends = [site for site in sites if site.branch and name == site.readers[-1]]
+            inside = [site for site in sites if any(f"{name}.".startswith(f"{part}.") for part in site.branch)]
+            gives = [s.writer for s in sites if name in (s.writer, *s.carriers, *s.factors)]
+            self._layers.append(
+                _Layer(
+                    kernel=macs.get(name, 0) if what == "macs" else kernel,
+                    vector=0 if what == "macs" else vector,
+                    gives=tuple(gives),
+                    takes=tuple(site.writer for site in sites if name in site.readers),
+                    serves=tuple(site.writer for site in [*inside, *ends]),
+                    constant=len(module.weight) if ends and what != "macs" else 0,
+                )
+            )
+        self._rest = self.dense - listed
+
+    def __call__(self, kept: Mapping[str, int]) -> float:
+        """Cost with so many channels kept at each site, by its writer."""
+        shares = {name: kept[name] / site.channels for name, site in self.sites.items()}
+        total = self._rest
+        for layer in self._layers:
+            if all(kept[name] for name in layer.serves):
+                given = prod(shares[name] for name in layer.gives)
+                taken = prod(shares[name] for name in layer.takes)
+                total += layer.kernel * given * taken + layer.vector * given
+            else:
+                total += layer.constant
+        return total
+
+    def least(self) -> float:
+        """Cost when as much is gone as can go, as a share of the dense network's."""
+        return self({name: 0 if site.branch else site.chunks for name, site in self.sites.items()}) / self.dense
+
+
+class Budget(nn.Module):
+    """Lets rows die until no more of the network is left than asked for, then lets the others heal.
+
+    While the cost is above a straight course from the dense network's to the budget, pressure grows from step to step;
+    below it there is none. Of the rows that the penalty has brought to zero the smallest die, as many as the course
+    asks for: rows start equally long and would all go at once. What has died stays zero. All of it is state.
+    """
+
+    alive: Tensor
+    site_of: Tensor  # of each row, the number of its site
+
+    def __init__(self, model: CostModel, compress: Compress, align: int) -> None:
+        super().__init__()
+        self.model, self.target, self.align = model, compress.share, align
+        if model.least() > self.target:
+            raise BudgetError(
+                f"distill.compress.{compress.what} {self.target:g} can't be met: with all channels gone that can go, "
+                f"{model.least():.3f} of the dense network's {compress.what} are left. Ask for more than that, or for "
+                "distill.sites: all."
+            )
+        self._sizes = [site.channels for site in model.sites.values()]
+        self.register_buffer("alive", torch.ones(sum(self._sizes), dtype=torch.bool))
+        site_of = torch.arange(len(self._sizes)).repeat_interleave(torch.tensor(self._sizes))
+        self.register_buffer("site_of", site_of, persistent=False)
+        self.growth, self.behind, self.met = 1.0, True, False
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor([self.growth, self.behind, self.met], dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.growth, self.behind, self.met = float(state[0]), bool(state[1]), bool(state[2])
+
+    @property
+    def pressure(self) -> float:
+        """Factor on λ at this moment."""
+        return self.growth if self.behind and not self.met else 0.0
+
+    def by_site(self, rows: Tensor) -> dict[str, Tensor]:
+        """What is known of all rows, site by site."""
+        return dict(zip(self.model.sites, torch.split(rows, self._sizes), strict=True))
+
+    def share(self, alive: Tensor) -> float:
+        """Cost of what these living rows leave, as a share of the dense network's."""
+        sites = self.model.sites
+        largest = [rows.view(sites[name].chunks, -1).sum(1).max() for name, rows in self.by_site(alive).items()]
+        counts = torch.stack(largest).tolist()  # the only thing that the host waits for
+        kept = {
+            name: kept_count(count, site.channels, site.chunks, self.align, 0 if site.branch else 1)
+            for (name, site), count in zip(sites.items(), counts, strict=True)
+        }
+        return self.model(kept) / self.model.dense
+
+    def course(self, progress: float) -> float:
+        """What may be left at a moment of the phase (0 … 1)."""
+        return 1 - (1 - self.target) * min(1.0, progress / MET_AT)
+
+    def without(self, rows: Tensor) -> Tensor:
+        """Living rows but for some."""
+        alive = self.alive.clone()
+        alive[rows] = False
+        return alive
+
+    def fewest(self, norms: Tensor, share: float, among: Tensor) -> Tensor:
+        """The smallest rows whose death brings the cost to `share`; all that may die, if that is not enough.
+
+        With the last row of a site a whole branch goes, with alignment several channels at once. If that would leave
+        much less than `share`, no more of that site's rows go, and others in their place.
+
+        Args:
+            norms: of all rows, site after site.
+            among: booleans, which rows may die.
+        """
+        order = norms.masked_fill(~among, torch.inf).argsort()[: int(among.sum())]
+        while True:
+            low, high = 0, len(order)
+            while low < high:
+                middle = (low + high) // 2
+                if self.share(self.without(order[:middle])) <= share:
+                    high = middle
+                else:
+                    low = middle + 1
+            if not low or self.share(self.without(order[:low])) >= (1 - TOLERANCE) * share:
+                return order[:low]
+            places = torch.arange(len(order), device=order.device)
+            spared = order[(places < low - 1) | (self.site_of[order] != self.site_of[order[low - 1]])]
+            if self.share(self.without(spared)) > share:
+                return order[:low] if torch.equal(among, self.alive) else spared  # others may follow later
+            order = spared
+
+    @torch.no_grad()
+    def on_course(self, compactors: Mapping[str, Compactor], progress: float) -> Tensor:
+        """Living rows but for the smallest ones that would have to go for the cost to be on its course (ResRep)."""
+        norms = torch.cat([compactors[name].row_norms() for name in self.model.sites])
+        return self.without(self.fewest(norms, self.course(progress), self.alive))
+
+    @torch.no_grad()
+    def step(self, compactors: Mapping[str, Compactor], shrinks: float, progress: float, proximal: bool) -> None:
+        """Behind an optimiser step: let rows die, and hold those that are dead.
+
+        Args:
+            shrinks: lr · λ · pressure, by which the penalty shortens a row.
+            progress: how much of the phase is over, 0 … 1.
+            proximal: the penalty acts here, not in the gradient.
+        """
+        if not self.met:
+            norms = torch.cat([compactors[name].row_norms() for name in self.model.sites])
+            dying, aim = self.alive & (norms <= shrinks), self.course(progress)
+            if progress >= CUT_AT:
+                dying, aim = self.alive, self.target
+            self.alive = self.without(self.fewest(norms, aim, dying))
+            share = self.share(self.alive)
+            self.met, self.behind = share <= self.target, share > self.course(progress)
+            if self.met:
+                self._fill(norms)
+            elif self.behind:
+                self.growth *= GROWTH
+            if proximal and not self.met:
+                for compactor in compactors.values():
+                    compactor.shrink_rows(shrinks, spare=True)
+        for name, alive in self.by_site(self.alive).items():
+            compactors[name].weight.mul_(alive[:, None])
+
+    def _fill(self, norms: Tensor) -> None:
+        """Let rows live again that alignment keeps anyway."""
+        for (name, alive), lengths in zip(self.by_site(self.alive).items(), self.by_site(norms).values(), strict=True):
+            site = self.model.sites[name]
+            kept = kept_rows(lengths * alive, DEAD, site.chunks, self.align, 0 if site.branch else 1)
+            alive[kept] = True  # a view of all rows

@@ -1,0 +1,115 @@
+"""A budget: what is left is predicted exactly, met closely, and asked for only where it can be."""
+
+import pytest
+import torch
+
+from pipeline.errors import BudgetError
+from pipeline.method.budget import Budget, CostModel
+from pipeline.method.compactor import DEAD, Compactor, insert_compactors
+from pipeline.method.merge import kept_count, merge_site, prune_network
+from pipeline.method.settings import Compress
+from pipeline.networks.cost import network_cost
+from pipeline.networks.sites import find_sites
+from tests.helpers import SMALL, alive_network
+
+
+@pytest.mark.parametrize("what", ["macs", "params"])
+@pytest.mark.parametrize("align", [1, 8])
+@pytest.mark.parametrize(
+    ("architecture", "which"),
+    [
+        ("resnet10t", "spatial"),
+        ("resnet26", "all"),
+        ("resnext50_32x4d", "all"),
+        ("regnety_002", "spatial"),
+        ("mobilenetv3_small_050", "spatial"),
+        ("convnext_atto", "spatial"),
+        ("vit_tiny_patch16_224", "spatial"),
+    ],
+)
+def test_cost_is_predicted_to_the_last_parameter(architecture, which, what, align):
+    network = alive_network(architecture, 2)
+    sites = find_sites(network, which)
+    model = CostModel(network, sites, what)
+    random = torch.Generator().manual_seed(3)
+    kept, norms = {}, {}
+    with torch.no_grad():
+        for number, module in enumerate(insert_compactors(network, sites).values()):
+            site, weight = sites[number], module.compactor.weight
+            weight[torch.rand(len(weight), generator=random) < (1 if number == 1 else 0.6)] = 0
+            norms[site.writer] = rows = module.compactor.row_norms().detach()
+            fullest = int((rows >= DEAD).view(site.chunks, -1).sum(1).max())
+            kept[site.writer] = kept_count(fullest, site.channels, site.chunks, align, 0 if site.branch else 1)
+    for site in sites:
+        merge_site(network, site)
+    prune_network(network, sites, norms, DEAD, align)
+    cost = network_cost(network, SMALL)
+    assert model(kept) == pytest.approx(cost.macs if what == "macs" else cost.parameters, rel=1e-9)
+    assert model(kept) < model.dense
+
+
+def shrunk(network, compress, align=1, steps=120, proximal=True):
+    """Rows of random length under a budget's pressure alone; the budget and its compactors."""
+    sites = find_sites(network)
+    budget = Budget(CostModel(network, sites, compress.what), compress, align)
+    random = torch.Generator().manual_seed(0)
+    compactors = {site.writer: Compactor(site.channels, linear=site.linear, groups=site.groups) for site in sites}
+    with torch.no_grad():
+        for compactor in compactors.values():
+            compactor.weight.mul_(torch.rand(len(compactor.weight), 1, generator=random) + 0.5)
+    course = []
+    for step in range(steps):
+        if not proximal:
+            for compactor in compactors.values():
+                compactor.weight.grad = None
+                compactor.reset_gradient(torch.ones(len(compactor.weight)), budget.pressure)
+                with torch.no_grad():
+                    compactor.weight.sub_(0.01 * compactor.weight.grad)
+        budget.step(compactors, 0.01 * budget.pressure, step / steps, proximal)
+        course.append(budget.share(budget.alive))
+    return budget, compactors, course
+
+
+@pytest.mark.parametrize("compress", [Compress(macs=0.35), Compress(params=0.6), Compress(macs=0.9)])
+@pytest.mark.parametrize("proximal", [True, False])
+def test_a_budget_is_met_within_two_per_cent_and_then_left_alone(compress, proximal):
+    budget, compactors, course = shrunk(alive_network("resnet26"), compress, proximal=proximal)
+    assert budget.met
+    assert compress.share * 0.98 <= course[-1] <= compress.share
+    assert sorted(course, reverse=True) == course
+    met = next(step for step, share in enumerate(course) if share <= compress.share)
+    assert 0.4 * len(course) <= met <= 0.7 * len(course)  # neither at once nor at the end: the rest heals
+    assert budget.pressure == 0
+    dead = torch.cat([compactor.row_norms() for compactor in compactors.values()]) < DEAD
+    assert torch.equal(dead, ~budget.alive)
+
+
+def test_rows_that_have_died_stay_dead_and_others_may_grow():
+    budget, compactors, _ = shrunk(alive_network("resnet26"), Compress(macs=0.5))
+    with torch.no_grad():
+        for compactor in compactors.values():
+            compactor.weight.add_(1)
+    budget.step(compactors, 0.0, 1.0, True)
+    norms = torch.cat([compactor.row_norms() for compactor in compactors.values()])
+    assert torch.equal(norms >= DEAD, budget.alive)
+
+
+def test_alignment_counts_and_fills_up_with_rows_that_may_live():
+    budget, _, course = shrunk(alive_network("resnet26"), Compress(macs=0.5), align=8)
+    assert course[-1] <= 0.5
+    for rows in budget.by_site(budget.alive).values():
+        assert int(rows.sum()) % 8 == 0
+
+
+def test_what_cannot_be_met_is_refused_with_what_can():
+    with pytest.raises(BudgetError, match=r"compress.macs 0.01 can't be met: .* 0\.\d+ .* are left.*sites: all"):
+        shrunk(alive_network(), Compress(macs=0.01))
+
+
+def test_a_budget_is_state():
+    network = alive_network()
+    budget, _, _ = shrunk(network, Compress(macs=0.5), steps=30)
+    other = Budget(budget.model, Compress(macs=0.5), 1)
+    other.load_state_dict(budget.state_dict())
+    assert (other.growth, other.behind, other.met) == (budget.growth, budget.behind, budget.met)
+    assert torch.equal(other.alive, budget.alive)
