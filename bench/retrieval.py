@@ -92,7 +92,7 @@ def main() -> None:
             "baseline_seconds": baseline,
             "extra_mib": extra,
             "map": accuracy.map,
-            "options": {key: str(value) for key, value in vars(options).items()},
+            "options": {key: value for key, value in vars(options).items() if key != "json"},
             "device": this_device().model_dump(),
             "torch": version("torch"),
         }

@@ -129,7 +129,7 @@ def main() -> None:
             "literal_ms": 1000 * reference,
             "step_ms": 1000 * whole,
             "share": resetting / whole,
-            "options": {key: str(value) for key, value in vars(options).items()},
+            "options": {key: value for key, value in vars(options).items() if key != "json"},
             "device": this_device().model_dump(),
             "torch": version("torch"),
         }

@@ -104,6 +104,26 @@ def test_the_plan_says_what_would_run_and_why(built):
     assert "runs: the data changed" in built.zoo("build", "--plan").output.splitlines()[0]
 
 
+def test_a_deeper_teacher_and_a_budget(workshop):
+    settings = (
+        "teacher.architecture=resnet14t",
+        "distill.init=random",
+        "distill.compress={macs: 0.6}",
+        "distill.align=8",
+    )
+    workshop.build("tiny", "--target", "onnxruntime-cpu", *[part for s in settings for part in ("--set", s)])
+    compression = read_manifest(manifest_of(workshop)).compression
+    assert compression.teacher.macs > compression.before.macs
+    assert 0.55 <= compression.after.macs / compression.before.macs <= 0.6
+    assert all(site.width_after % 8 == 0 for site in compression.sites)
+
+
+def test_a_budget_that_cannot_be_met_is_refused_before_a_teacher_is_trained(workshop):
+    message = workshop.refused("build", "tiny", "--set", "distill.compress={macs: 0.01}")
+    assert "distill.compress.macs 0.01 can't be met" in message
+    assert not (workshop.home / "store" / "teacher").exists()
+
+
 def test_another_target_is_added_to_the_record(workshop, built):
     text = built.catalogue.read_text().replace("[onnxruntime-cpu, openvino-cpu]", "[onnxruntime-cpu]")
     built.catalogue.write_text(text)
