@@ -10,7 +10,6 @@ retrieval code usually does; it is measured on a few queries in the same run and
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import time
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench.figures import write_figures
 from pipeline.data.samples import Samples
 from pipeline.retrieval.accuracy import BLOCK_BYTES, retrieval_accuracy
 from targets.device import this_device
@@ -86,17 +86,13 @@ def main() -> None:
     print(f"{'retrieval_accuracy':40}{seconds:9.1f}{baseline / seconds:8.2f}{extra:8.0f}")
     bound = 2 * max(BLOCK_BYTES, 4 * options.gallery) + 24 * options.gallery
     print(f"memory beside the embeddings, by design about {bound / 2**20:.0f} MiB")
-    if options.json:
-        figures = {
-            "seconds": seconds,
-            "baseline_seconds": baseline,
-            "extra_mib": extra,
-            "map": accuracy.map,
-            "options": {key: value for key, value in vars(options).items() if key != "json"},
-            "device": this_device().model_dump(),
-            "torch": version("torch"),
-        }
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    figures = {
+        "seconds": seconds,
+        "baseline_seconds": baseline,
+        "extra_mib": extra,
+        "map": accuracy.map,
+    }
+    write_figures(options, figures)
 
 
 if __name__ == "__main__":

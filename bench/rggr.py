@@ -11,7 +11,6 @@ memory; its time is then scaled to the batch, which a step's time follows closel
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from statistics import median
 
 import torch
 
+from bench.figures import write_figures
 from pipeline.data.images import Input
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.rggr import GradientResetting
@@ -123,17 +123,13 @@ def main() -> None:
     print(f"{f'RGGR step, {options.rows} gallery rows':44}{1000 * resetting:10.1f}{resetting / whole:9.1%}{1:8.1f}")
     slower = reference / resetting
     print(f"{'the same, sample by sample':44}{1000 * reference:10.1f}{reference / whole:9.1%}{slower:8.1f}")
-    if options.json:
-        figures = {
-            "rggr_ms": 1000 * resetting,
-            "literal_ms": 1000 * reference,
-            "step_ms": 1000 * whole,
-            "share": resetting / whole,
-            "options": {key: value for key, value in vars(options).items() if key != "json"},
-            "device": this_device().model_dump(),
-            "torch": version("torch"),
-        }
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    figures = {
+        "rggr_ms": 1000 * resetting,
+        "literal_ms": 1000 * reference,
+        "step_ms": 1000 * whole,
+        "share": resetting / whole,
+    }
+    write_figures(options, figures)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ already; reading them is not in it. The second table changes one thing at a time
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from time import perf_counter
 
 import torch
 
+from bench.figures import write_figures
 from pipeline.data.images import Input
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.settings import Distillation, Resetting
@@ -122,14 +122,10 @@ def main() -> None:
     print(f"{options.architecture}, {options.batch} × {options.size}²")
     show("step", tasks)
     show("CDD + RGGR", ways)
-    if options.json:
-        figures = {
-            "images_per_second": {**tasks, **ways},
-            "options": {key: value for key, value in vars(options).items() if key != "json"},
-            "device": this_device().model_dump(),
-            "torch": version("torch"),
-        }
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    figures = {
+        "images_per_second": {**tasks, **ways},
+    }
+    write_figures(options, figures)
 
 
 if __name__ == "__main__":
