@@ -93,7 +93,7 @@ class Store:
         folder = self.root / "unfinished" / f"{stage}-{key}"
         if not folder.exists():
             return ""
-        resumes = any((folder / "scratch").glob("checkpoints/[!.]*"))
+        resumes = any((folder / "scratch").glob("**/checkpoints/[!.]*"))
         return "did not finish" + (", goes on from its last checkpoint" if resumes else "")
 
     @contextmanager

@@ -44,7 +44,7 @@ class CostModel:
     """MACs or parameters of the compacted network, from the number of channels kept at each site."""
 
     def __init__(self, network: Embedder, sites: Sequence[Site], what: str) -> None:
-        self.sites = {site.writer: site for site in sites}
+        self.sites, self.what = {site.writer: site for site in sites}, what
         cost = network_cost(network, network.size)
         self.dense = cost.macs if what == "macs" else cost.parameters
         macs = macs_by_module(network, network.size)

@@ -8,22 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.method.budget import Budget, CostModel
 from pipeline.method.compactor import insert_compactors, sparsity_loss
-from pipeline.method.losses import feature_distillation, logits_distillation
+from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
-from pipeline.networks.layers import open_norm
 from pipeline.networks.sites import Site, find_sites, pair_sites
-from pipeline.training.loop import Task
-from pipeline.training.supervised import Classified, label_losses
+from pipeline.training.supervised import Classified
 
 
-class CapacityDynamicDistillation(Task):
+class CapacityDynamicDistillation(TaughtStudent):
     """Trains `student`, into which compactors are put in place; `teacher` stays as it is and is no part of the state.
 
     Phase *learn*: one backward pass of all five terms. Phase *compress*: backward of the task loss only; then each
@@ -36,26 +34,21 @@ class CapacityDynamicDistillation(Task):
     """
 
     def __init__(self, student: Classified, teacher: Classified, settings: Distillation) -> None:
-        super().__init__()
-        self.settings = settings
-        self.student = student
-        self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple: neither trained nor saved
         sites = find_sites(student.embedder, settings.sites)
-        paired = pair_sites(sites, find_sites(teacher.embedder, settings.sites))
-        opened = {place: open_norm(teacher.embedder, place) for place in {site.place for site in paired.values()}}
-        self._taught = Taps((s.writer, opened[paired[s.writer].place], s.linear) for s in sites)
-        self.budget = make_budget(student.embedder, sites, settings)
+        pairs = pair_sites(sites, find_sites(teacher.embedder, settings.sites))
+        budget = make_budget(student.embedder, sites, settings)
         compacted = insert_compactors(student.embedder, sites)
+        taught = norm_places(teacher.embedder, pairs)
+        before, behind = (
+            {s.writer: (getattr(compacted[s.writer], part), s.linear) for s in sites} for part in ("inner", "compactor")
+        )
+        super().__init__(student, teacher, settings, taught, before)
+        self.budget = budget
         self._compactors = {name: module.compactor for name, module in compacted.items()}
-        self._before = Taps((s.writer, compacted[s.writer].inner, s.linear) for s in sites)
-        self._behind = Taps((s.writer, compacted[s.writer].compactor, s.linear) for s in sites)
+        self._behind = Taps(behind)
         channels = {site.writer: site.channels for site in sites}
         self.resetting = GradientResetting(channels, settings.rggr) if settings.rggr.by == "retrieval" else None
         self._compressing, self._progress = False, 0.0  # whether in the phase *compress*, and how much of it is over
-
-    @property
-    def classifier(self) -> nn.Linear:
-        return self.student.classifier
 
     def start_step(self, time: float) -> None:
         learn, epochs = self.settings.learn, self.settings.epochs
@@ -63,25 +56,14 @@ class CapacityDynamicDistillation(Task):
         self._progress = max(0.0, (time - learn) / (epochs - learn))
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        settings = self.settings
-        with torch.no_grad():
-            taught = self._teacher[0](images)
-        scores = self.student(images)
-        logits = logits_distillation(scores.classes, taught.classes, settings.temperature)
-        features = feature_distillation(self._before.features, self._taught.features)
-        losses = {
-            **label_losses(scores, labels, settings),
-            "logits": settings.logits_weight * logits,
-            "features": settings.features_weight * features,
-        }
-        loss = torch.stack([*losses.values()]).sum()
+        settings, losses = self.settings, super().forward(images, labels)
         sparsity = settings.sparsity_weight * sparsity_loss(self._compactors.values())
         if self._compressing:
             if self.resetting and not (self.budget and self.budget.met):
                 self.resetting.update(self._taught.features, self._behind.features)
         elif settings.sparsity == "subgradient":
-            loss = loss + sparsity
-        return {"loss": loss, **losses, "sparsity": sparsity.detach()}
+            losses["loss"] = losses["loss"] + sparsity
+        return {**losses, "sparsity": sparsity.detach()}
 
     def _masks(self) -> Mapping[str, Tensor]:
         """By site: 1 for rows that learn from the task, else 0."""

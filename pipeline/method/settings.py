@@ -9,6 +9,7 @@ from pipeline.settings import Settings
 from pipeline.training.schedule import Supervision
 
 Distance = Literal["cosine", "euclidean"]
+Method = Literal["cdd", "two_stage", "uniform_l1", "narrow"]
 
 
 class Resetting(Settings):
@@ -61,8 +62,15 @@ class Distillation(Supervision):
     """Sites, the weights of the five losses, and the two phases.
 
     `learn_epochs` is the length of the first phase; left out, it is a sixth of `epochs` (20 of 120 in the paper).
+
+    `method` is how the student becomes small. `cdd` is the paper's. The others are what it is compared with; they meet
+    the budget in `compress` by removing channels of the same sites at one moment, and learn from the same losses:
+    `narrow` at the start, whatever the channels hold (a small network from the first step); `uniform_l1` at the start,
+    the same share at each site, those with the smallest L1 norm (Li et al., ICLR 2017); `two_stage` in the middle (or
+    after `learn_epochs`), those with the smallest rows anywhere, with a schedule for each stage.
     """
 
+    method: Method = "cdd"
     sites: Literal["spatial", "all"] = "spatial"
     learn_epochs: float | None = Field(None, ge=0)
     logits_weight: float = Field(1.0, ge=0)
@@ -80,7 +88,9 @@ class Distillation(Supervision):
 
     @property
     def learn(self) -> float:
-        """Epochs of the first phase."""
+        """Epochs of the first phase, or stage."""
+        if self.method == "two_stage":
+            return self.epochs // 2 if self.learn_epochs is None else round(self.learn_epochs)
         return self.epochs / 6 if self.learn_epochs is None else self.learn_epochs
 
     @model_validator(mode="after")
@@ -93,4 +103,12 @@ class Distillation(Supervision):
     def _norm_has_a_budget(self) -> Self:
         if self.rggr.by == "norm" and self.compress is None:
             raise ValueError("rggr.by: norm resets as many rows as a budget asks for: set compress, as {macs: 0.5}")
+        return self
+
+    @model_validator(mode="after")
+    def _methods_have_what_they_need(self) -> Self:
+        if self.method != "cdd" and self.compress is None:
+            raise ValueError(f"method: {self.method} makes the student as small as a budget says: set compress")
+        if self.method == "two_stage" and self.learn < 1:
+            raise ValueError("method: two_stage needs at least one epoch before channels go: raise epochs")
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
@@ -16,12 +16,12 @@ class Taps:
     """Average-pooled outputs N×C of chosen modules, from the latest forward pass, by name.
 
     Args:
-        modules: name, module, and whether channels are the last axis of its output.
+        modules: by name, a module, and whether channels are the last axis of its output.
     """
 
-    def __init__(self, modules: Iterable[tuple[str, nn.Module, bool]]) -> None:
+    def __init__(self, modules: Mapping[str, tuple[nn.Module, bool]]) -> None:
         self.features: dict[str, Tensor] = {}
-        for name, module, linear in modules:
+        for name, (module, linear) in modules.items():
             module.register_forward_hook(self._keep(name, linear))
 
     def _keep(self, name: str, linear: bool):  # type: ignore[no-untyped-def]

@@ -44,13 +44,9 @@ def split_norm(norm: nn.Module) -> tuple[nn.Module, nn.Module]:
     return plain.train(norm.training), cast(nn.Module, norm.act)
 
 
-def open_norm(network: nn.Module, name: str) -> nn.Module:
-    """The module whose output is that of a norm before its activation; a fused one is taken apart, in place."""
-    layer = network.get_submodule(name)
-    plain, activation = split_norm(layer)
-    if plain is not layer:
-        network.set_submodule(name, nn.Sequential(plain, activation))
-    return plain
+def norm_output(norm: nn.Module) -> nn.Module:
+    """The module whose output is that of a norm before its activation, where timm fuses the two."""
+    return cast(nn.Module, norm.drop) if isinstance(norm, nn.BatchNorm2d) and hasattr(norm, "act") else norm
 
 
 def _sized(layer: nn.Module) -> bool:

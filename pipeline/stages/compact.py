@@ -13,6 +13,7 @@ from pipeline.data.samples import Index
 from pipeline.errors import CheckFailed
 from pipeline.networks.build import Network
 from pipeline.settings import Settings
+from pipeline.stages.distill import COMPACTED
 from pipeline.work import Work
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
     from pipeline.networks.sites import Site
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = (*IMAGES, "torch", "timm")
 CHECKED_IMAGES = 64
 
@@ -95,17 +96,19 @@ def compact_student(
     from pipeline.method.merge import merge_site, prune_network
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
-    from pipeline.networks.saved import load_network, save_network
+    from pipeline.networks.saved import DESCRIPTION, load_network, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module
     from pipeline.retrieval.evaluate import evaluate_network
 
     dense = build_network(network, input).eval()
     before: Cost = network_cost(dense, input)
-    embedder = build_network(network, input)
+    small = (student / DESCRIPTION).exists()  # already: only norms are left to fold, behind compactors that do nothing
+    embedder = load_network(student) if small else build_network(network, input)
     found = find_sites(embedder, sites)
     compacted = insert_compactors(embedder, found)
-    load_module(student / "student.safetensors", embedder)
+    if not small:
+        load_module(student / COMPACTED, embedder)
     embedder.eval()
     images = torch.from_numpy(next(read_batches(data.gallery, input, CHECKED_IMAGES))).permute(0, 3, 1, 2)
 

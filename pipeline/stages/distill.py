@@ -8,6 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import model_validator
+from typing_extensions import Self
+
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
@@ -19,8 +22,9 @@ from pipeline.work import Work
 if TYPE_CHECKING:
     from pipeline.training.supervised import Classified
 
-VERSION = 2
-LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
+VERSION = 3
+LIBRARIES = (*IMAGES, "torch", "torch-pruning", "torchvision", "timm")
+COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
 
 
 class Distill(Distillation):
@@ -28,6 +32,12 @@ class Distill(Distillation):
 
     init: Literal["pretrained", "teacher", "random"] = "pretrained"
     weights: LocalWeights = None
+
+    @model_validator(mode="after")
+    def _l1_has_something_to_rank(self) -> Self:
+        if self.method == "uniform_l1" and self.init == "random":
+            raise ValueError("method: uniform_l1 ranks what was learnt before: set init to teacher or pretrained")
+        return self
 
 
 def _start(settings: Distill, network: Network, input: Input, teacher: Classified, weights: Path | None) -> Classified:
@@ -50,6 +60,7 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
         PipelineError: no sites, stages of other widths, or a budget that can't be met.
     """
     from pipeline.method.cdd import make_budget
+    from pipeline.method.small import choose_channels
     from pipeline.networks.build import build_network
     from pipeline.networks.sites import find_sites, pair_sites
 
@@ -57,7 +68,10 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     sites = find_sites(student, settings.sites)
     if teacher != network:
         pair_sites(sites, find_sites(build_network(teacher, input), settings.sites))
-    make_budget(student, sites, settings)
+    if settings.method == "cdd":
+        make_budget(student, sites, settings)
+    else:
+        choose_channels(student, sites, settings)
 
 
 def distill_student(
@@ -72,7 +86,9 @@ def distill_student(
     weights: Path | None,
     teacher: Path,
 ) -> None:
-    """Write `student.safetensors` (embedder with compactors), `metrics.csv` and `accuracy.json`.
+    """Write the student, `metrics.csv` and `accuracy.json`.
+
+    A student with compactors is `student.safetensors`; a small one is a network (see `pipeline.networks.saved`).
 
     Args:
         weights: the backbone's local pretrained weights, for `init: pretrained`.
@@ -82,20 +98,41 @@ def distill_student(
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.method.cdd import CapacityDynamicDistillation
-    from pipeline.networks.saved import load_network
+    from pipeline.method.small import FixedStudent
+    from pipeline.networks.build import build_network
+    from pipeline.networks.saved import load_network, save_network
     from pipeline.networks.weights import load_module, save_module
     from pipeline.retrieval.evaluate import evaluate_network
-    from pipeline.training.loop import fit
+    from pipeline.training.loop import Task, fit
+    from pipeline.training.schedule import Schedule
     from pipeline.training.supervised import Classified
 
+    def frozen() -> Classified:
+        known = Classified(load_network(teacher), data.train.identity_count)
+        load_module(teacher / "classifier.safetensors", known.classifier)
+        return known.to(work.device)
+
+    def train(task: Task, schedule: Schedule, folder: str = "") -> None:
+        scratch = work.scratch / folder
+        scratch.mkdir(exist_ok=True)
+        fit(task, batches, schedule, scratch, work.device, work.progress)
+        (work.out / f"metrics{folder and '-'}{folder}.csv").write_bytes((scratch / "metrics.csv").read_bytes())
+
     torch.manual_seed(seed)
-    frozen = Classified(load_network(teacher), data.train.identity_count)
-    load_module(teacher / "classifier.safetensors", frozen.classifier)
-    student = _start(settings, network, input, frozen, weights)
     batches = TrainingBatches(data.train, input, sampling, seed, work.workers)
-    task = CapacityDynamicDistillation(student, frozen.to(work.device), settings)
-    fit(task, batches, settings, work.scratch, work.device, work.progress)
-    save_module(work.out / "student.safetensors", student.embedder)
-    (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
+    student = _start(settings, network, input, frozen(), weights)
+    if settings.method == "cdd":
+        train(CapacityDynamicDistillation(student, frozen(), settings), settings)
+        save_module(work.out / COMPACTED, student.embedder)
+    else:
+        schedule: Schedule = settings
+        if settings.method == "two_stage":
+            train(FixedStudent(student, frozen(), settings, cut=False), settings.part(settings.learn), "first-stage")
+            learnt = student.state_dict()
+            student = Classified(build_network(network, input), data.train.identity_count)
+            student.load_state_dict(learnt)
+            schedule = settings.part(settings.epochs - settings.learn)
+        train(FixedStudent(student, frozen(), settings, cut=True), schedule)
+        save_network(work.out, student.embedder, network, input)
     accuracy = evaluate_network(student.embedder, data.query, data.gallery, input, work.device)
     work.write_json("accuracy.json", accuracy.model_dump())
