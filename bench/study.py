@@ -26,6 +26,7 @@ from pipeline.build import run_plan, training_steps
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.errors import PipelineError
 from pipeline.plan import make_plan
+from pipeline.processes import Processes
 from pipeline.recipe import Recipe
 from pipeline.store import Store, read_record
 from pipeline.work import read_json
@@ -64,7 +65,7 @@ def run(recipe: Recipe, name: str, dataset: Dataset, data_root: Path, device: st
     store = Store(home.store)
     data = open_dataset(recipe.dataset, dataset, data_root, home.data, progress.say)
     steps = [step for step in training_steps(recipe, data) if step.stage in STUDIED]
-    folders = run_plan(make_plan(steps, store, {}), store, device, progress)
+    folders = run_plan(make_plan(steps, store, {}), store, Processes(device), progress)
     cost = read_json(folders["compact"] / "compression.json")
     accuracy = read_json(folders["compact"] / "accuracy.json")
     before, after = cost["before"], cost["after"]

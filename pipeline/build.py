@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.data.samples import Index
-from pipeline.errors import Interrupted, OutOfMemory
+from pipeline.errors import Interrupted, LaunchError, OutOfMemory, PipelineError, TrainingDiverged
 from pipeline.plan import Planned
+from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.stages import compact, compile, distill, export, measure, teacher
@@ -36,6 +37,7 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         files={"weights": recipe.teacher.weights},
         libraries=teacher.LIBRARIES,
         data=data,
+        trains=True,
     )
     yield Step(
         "distill",
@@ -46,6 +48,7 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         files={"weights": recipe.student_weights},
         libraries=distill.LIBRARIES,
         data=data,
+        trains=True,
     )
     yield Step(
         "compact",
@@ -121,7 +124,23 @@ def check_student(plan: Sequence[Planned], recipe: Recipe) -> None:
         distill.check_student(recipe.input, recipe.network, recipe.teacher_network, recipe.distill)
 
 
-def run_plan(plan: Sequence[Planned], store: Store, device: str, progress: Progress) -> dict[str, Path]:
+def _given(step: Step, folders: Mapping[str, Path]) -> dict[str, object]:
+    """What a step's function is called with."""
+    inputs = {parameter: folders[name] for parameter, name in step.inputs.items()}
+    return {**step.settings, **step.files, **inputs, **({"data": step.data} if step.data else {})}
+
+
+def _explain(error: RuntimeError, stage: str, processes: Processes) -> PipelineError | None:
+    """What a user can do about an error of torch's, which is not imported here; none if that is not known."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return OutOfMemory(stage)
+    lost = "gloo" in str(error) or type(error).__name__ in ("DistBackendError", "DistNetworkError")
+    if processes.count > 1 and lost:
+        return LaunchError(f"{stage} stopped: another process of this build has ended. Its own message says why.")
+    return None
+
+
+def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progress: Progress) -> dict[str, Path]:
     """Run what has to run; folders of all results by step name.
 
     Raises:
@@ -129,24 +148,48 @@ def run_plan(plan: Sequence[Planned], store: Store, device: str, progress: Progr
         OutOfMemory: the GPU's memory was too small.
         Interrupted: Ctrl-C; the same build goes on from the last checkpoint.
     """
-    folders: dict[str, Path] = {}
+    folders = {planned.step.name: store.folder(planned.step.stage, planned.key) for planned in plan}
     for planned in plan:
         step = planned.step
-        folders[step.name] = store.folder(step.stage, planned.key)
         if planned.hit:
             continue
         progress.say(f"{step.name}: {planned.reason}")
-        inputs = {parameter: folders[name] for parameter, name in step.inputs.items()}
-        data = {"data": step.data} if step.data else {}
-        given: Mapping[str, object] = {**step.settings, **step.files, **inputs, **data}
         try:
             with store.produce(step.stage, planned.key, planned.ingredients) as folder:
+                if step.trains:
+                    processes.wait()  # for `help_train`
                 if folder:
-                    step.run(Work(*folder, device, progress), **given)
+                    step.run(Work(*folder, processes, progress), **_given(step, folders))
         except KeyboardInterrupt:
             raise Interrupted(step.name) from None
         except RuntimeError as error:
-            if type(error).__name__ != "OutOfMemoryError":  # torch's; it is not imported here
+            known = _explain(error, step.name, processes)
+            if known is None:
                 raise
-            raise OutOfMemory(step.name) from None
+            raise known from None
+        if step.trains:
+            processes.wait()
     return folders
+
+
+def help_train(plan: Sequence[Planned], store: Store, processes: Processes, progress: Progress) -> None:
+    """The part of all processes but the main one in `run_plan`: to train with it.
+
+    Raises:
+        PipelineError: training failed, or the store is not the main process's.
+    """
+    folders = {planned.step.name: store.folder(planned.step.stage, planned.key) for planned in plan}
+    for planned in plan:
+        step = planned.step
+        if planned.hit or not step.trains:
+            continue
+        processes.wait()
+        try:
+            if not store.has(step.stage, planned.key):
+                folder = store.work_folders(step.stage, planned.key)
+                step.run(Work(*folder, processes, progress), **_given(step, folders))
+        except TrainingDiverged:
+            pass  # the main process has met it, too, and says so
+        except RuntimeError as error:
+            raise _explain(error, step.name, processes) or error from None
+        processes.wait()

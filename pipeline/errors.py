@@ -9,6 +9,7 @@ PipelineError               what, why, what next: one or two lines, shown withou
 ├── CheckFailed             a stage's own check of its result did not hold
 ├── TrainingDiverged        the loss is no longer a number
 ├── OutOfMemory             the GPU's memory is too small for the batch
+├── LaunchError             several processes that can't train together
 └── Interrupted             Ctrl-C in the middle of a stage
 """
 
@@ -43,6 +44,10 @@ class CheckFailed(PipelineError):
 
 class TrainingDiverged(PipelineError):
     """The loss became infinite or not a number."""
+
+
+class LaunchError(PipelineError):
+    """Processes that were started to train together can't: too few GPUs, one ended, or they do not see the same."""
 
 
 class OutOfMemory(PipelineError):

@@ -37,6 +37,7 @@ class Step:
     libraries: tuple[str, ...] = ()
     data: Index | None = None
     place: BaseModel | None = None  # the machine, where the result is bound to it
+    trains: bool = False  # in all processes; the others are the main process's alone
 
     @property
     def stage(self) -> str:

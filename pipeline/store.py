@@ -88,6 +88,20 @@ class Store:
         except OSError as error:
             raise explain(error, self.root) from None
 
+    def work_folders(self, stage: str, key: str) -> tuple[Path, Path]:
+        """Folders `out` and `scratch` of a stage that another process of this build is producing.
+
+        Raises:
+            StoreError: it is not at work here.
+        """
+        folder = self.root / "unfinished" / f"{stage}-{key}"
+        if not (folder / "scratch").is_dir():
+            raise StoreError(
+                f"{folder} is not there, which the build's main process works in. ZOO_HOME must be one folder that all "
+                "machines share."
+            )
+        return folder / "out", folder / "scratch"
+
     def unfinished(self, stage: str, key: str) -> str:
         """What an earlier build left of a result that it did not finish, in words; empty if nothing."""
         folder = self.root / "unfinished" / f"{stage}-{key}"

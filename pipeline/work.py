@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import write_text
+from pipeline.processes import Processes
 from pipeline.progress import Progress
 
 
@@ -22,13 +23,23 @@ class Work:
 
     out: Path
     scratch: Path
-    device: str
+    processes: Processes
     progress: Progress
 
     @property
+    def device(self) -> str:
+        """Where this process computes."""
+        return self.processes.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the result."""
+        return self.processes.main
+
+    @property
     def workers(self) -> int:
-        """Processes that read images: none beside CPU training, which needs the cores itself."""
-        return 0 if self.device == "cpu" else min(8, os.cpu_count() or 1)
+        """Processes that read images for this one: none beside CPU training, which needs the cores itself."""
+        return 0 if self.device == "cpu" else max(1, min(8, (os.cpu_count() or 1) // self.processes.here))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """A small JSON file of the result."""

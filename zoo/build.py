@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import check_student, check_targets, run_plan, target_steps, training_steps
+from pipeline.build import check_student, check_targets, help_train, run_plan, target_steps, training_steps
 from pipeline.data.dataset import open_dataset
 from pipeline.data.samples import Index
-from pipeline.errors import MissingLibrary
+from pipeline.errors import LaunchError, MissingLibrary
 from pipeline.files import write_text
 from pipeline.plan import Planned, make_plan
+from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.step import Step
@@ -102,7 +103,26 @@ def prepare(
     return Build(name, recipe, home, store, plan)
 
 
-def run(build: Build, device: str, progress: Progress) -> Path:
+def _check_agreement(build: Build, processes: Processes) -> None:
+    keys = [planned.key for planned in build.plan if planned.step.trains and not planned.hit]
+    if not processes.agree(json.dumps(keys)):
+        raise LaunchError(
+            "the processes would not train the same: they see other data, settings or library versions. Give all "
+            "machines the same command, data set, ZOO_HOME and environment."
+        )
+
+
+def help_run(build: Build, processes: Processes, progress: Progress) -> None:
+    """What processes other than the main one do of `run`: train with it.
+
+    Raises:
+        PipelineError: see `run`.
+    """
+    _check_agreement(build, processes)
+    help_train(build.plan, build.store, processes, progress)
+
+
+def run(build: Build, processes: Processes, progress: Progress) -> Path:
     """Run a prepared build; the path of its manifest.
 
     Raises:
@@ -110,7 +130,8 @@ def run(build: Build, device: str, progress: Progress) -> Path:
     """
     check_targets(build.plan)
     check_student(build.plan, build.recipe)
-    run_plan(build.plan, build.store, device, progress)
+    _check_agreement(build, processes)
+    run_plan(build.plan, build.store, processes, progress)
     release = f"{build.name}@{build.recipe.version}"
     with suppress(ManifestError):  # there is none yet, or it is damaged and this build mends it
         if find_release(build.home, release)[1].recipe != build.recipe.model_dump(mode="json"):

@@ -50,23 +50,42 @@ class _TrainingImages(TorchDataset[tuple[torch.Tensor, int]]):
 
 
 class TrainingBatches:
-    """uint8 images P·K×3×H×W and int64 labels P·K, epoch by epoch."""
+    """uint8 images P·K×3×H×W and int64 labels P·K, epoch by epoch.
 
-    def __init__(self, samples: Samples, size: Input, sampling: Sampling, seed: int, workers: int) -> None:
-        self.sampler = IdentitySampler(samples.labels, sampling, seed)
+    Args:
+        workers: processes that read; none reads in this one.
+        part, parts: give only this one of so many equal parts of each batch.
+
+    Raises:
+        DataError: see `IdentitySampler`.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        size: Input,
+        sampling: Sampling,
+        seed: int,
+        workers: int = 0,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
+        self.sampler = IdentitySampler(samples.labels, sampling, seed, part, parts)
         options: dict[str, Any] = {"persistent_workers": True, "prefetch_factor": 4} if workers else {}
         self.loader = DataLoader(
             _TrainingImages(samples, size, sampling),
             batch_sampler=self.sampler,
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # its own: an epoch entered twice must not move the state of training
             **options,
         )
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        """Batches of an epoch."""
+        return self.sampler.batches
 
-    def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of epoch `number` (from 0); the same ones each time they are asked for."""
-        self.sampler.epoch = number
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of epoch `number` (from 0), from batch `start` on; the same ones each time they are asked for."""
+        self.sampler.epoch, self.sampler.start = number, start
         yield from self.loader

@@ -33,27 +33,40 @@ class IdentitySampler:
     """Batches of P identities × K images each, distinct identities within a batch.
 
     An epoch has as many batches as the images fill. Identities come in shuffled rounds; of one with fewer than K
-    images some are repeated.
+    images some are repeated. `epoch` and `start` say which epoch is drawn, and from which batch on.
+
+    Args:
+        part, parts: give only this one of so many equal parts of each batch.
+
+    Raises:
+        DataError: fewer identities than a batch asks for, or a batch that can't be parted equally.
     """
 
-    def __init__(self, labels: np.ndarray, sampling: Sampling, seed: int) -> None:
+    def __init__(self, labels: np.ndarray, sampling: Sampling, seed: int, part: int = 0, parts: int = 1) -> None:
         self.groups = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
         if len(self.groups) < sampling.identities:
             raise DataError(
                 f"a batch asks for {sampling.identities} identities and the training split has {len(self.groups)}. "
                 "Lower sampling.identities."
             )
-        self.sampling, self.seed, self.epoch = sampling, seed, 0
-        self.batches = max(1, len(labels) // (sampling.identities * sampling.images))
+        size = sampling.identities * sampling.images
+        if size % parts:
+            raise DataError(
+                f"a batch of {sampling.identities} × {sampling.images} = {size} images can't be parted among {parts} "
+                "processes. Set sampling.identities to a multiple of their number."
+            )
+        self.sampling, self.seed, self.epoch, self.start = sampling, seed, 0, 0
+        self.batches = max(1, len(labels) // size)
+        self.part = slice(part * size // parts, (part + 1) * size // parts)
 
     def __len__(self) -> int:
-        return self.batches
+        return self.batches - self.start
 
     def __iter__(self) -> Iterator[list[Draw]]:
         random = np.random.default_rng([self.seed, self.epoch])
         size, count = self.sampling.identities, self.sampling.images
         round_: list[int] = []
-        for _ in range(self.batches):
+        for batch in range(self.batches):
             if len(round_) < size:  # the rest of a round is dropped, or a batch could hold an identity twice
                 round_ = random.permutation(len(self.groups)).tolist()
             chosen, round_ = round_[:size], round_[size:]
@@ -61,4 +74,5 @@ class IdentitySampler:
                 [random.choice(self.groups[i], count, replace=len(self.groups[i]) < count) for i in chosen]
             )
             seeds = random.integers(2**62, size=len(images))
-            yield list(zip(images.tolist(), seeds.tolist(), strict=True))
+            if batch >= self.start:
+                yield [*zip(images.tolist(), seeds.tolist(), strict=True)][self.part]

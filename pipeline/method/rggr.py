@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.method.settings import Distance, Resetting
+from pipeline.training.together import alone, gathered
 
 
 @torch.no_grad()
@@ -43,6 +44,15 @@ def unimportant_channels(
     return votes == nearest.numel()
 
 
+def _everywhere(features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Features from all processes, fetched in one go."""
+    if alone():
+        return features
+    rows = gathered(torch.cat([*features.values()], 1))
+    widths = [some.shape[1] for some in features.values()]
+    return dict(zip(features, torch.split(rows, widths, 1), strict=True))
+
+
 class GradientResetting(nn.Module):
     """Feature bank and accumulated mask of every site. All of it is state: it is saved and resumed with the student."""
 
@@ -69,14 +79,20 @@ class GradientResetting(nn.Module):
         mask: Tensor = self.sites[self._names[site]].mask  # type: ignore[assignment]
         return mask
 
-    @torch.no_grad()
     def update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> None:
         """Enqueue the batch's teacher features, then mask the rows that no match of this batch needs.
+
+        The batch is that of all processes.
 
         Args:
             teacher: by site, B×C pooled behind the norm.
             student: by site, B×C pooled behind the compactor.
         """
+        device = next(iter(teacher.values())).device
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):  # which rows are near is decided in float32
+            self._update(_everywhere(teacher), _everywhere(student))
+
+    def _update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> None:
         settings = self.settings
         batch = next(iter(teacher.values())).shape[0]
         start = self.written

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 
 def pooled(features: Tensor, linear: bool) -> Tensor:
-    """Mean over all positions: N×C of N×C×H×W, or of N×…×C for a linear layer."""
-    return features.flatten(1, -2).mean(1) if linear and features.ndim > 2 else features.flatten(2).mean(2)
+    """Mean over all positions, float32: N×C of N×C×H×W, or of N×…×C for a linear layer."""
+    if linear and features.ndim > 2:
+        return features.flatten(1, -2).mean(1, dtype=torch.float32)
+    return features.flatten(2).mean(2, dtype=torch.float32)
 
 
 class Taps:

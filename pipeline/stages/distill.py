@@ -115,15 +115,17 @@ def distill_student(
     def train(task: Task, schedule: Schedule, folder: str = "") -> None:
         scratch = work.scratch / folder
         scratch.mkdir(exist_ok=True)
-        fit(task, batches, schedule, scratch, work.device, work.progress)
-        (work.out / f"metrics{folder and '-'}{folder}.csv").write_bytes((scratch / "metrics.csv").read_bytes())
+        fit(task, batches, schedule, scratch, work.processes, work.progress)
+        if work.main:
+            (work.out / f"metrics{folder and '-'}{folder}.csv").write_bytes((scratch / "metrics.csv").read_bytes())
 
     torch.manual_seed(seed)
-    batches = TrainingBatches(data.train, input, sampling, seed, work.workers)
+    batches = TrainingBatches(
+        data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
+    )
     student = _start(settings, network, input, frozen(), weights)
     if settings.method == "cdd":
         train(CapacityDynamicDistillation(student, frozen(), settings), settings)
-        save_module(work.out / COMPACTED, student.embedder)
     else:
         schedule: Schedule = settings
         if settings.method == "two_stage":
@@ -133,6 +135,11 @@ def distill_student(
             student.load_state_dict(learnt)
             schedule = settings.part(settings.epochs - settings.learn)
         train(FixedStudent(student, frozen(), settings, cut=True), schedule)
+    if not work.main:
+        return
+    if settings.method == "cdd":
+        save_module(work.out / COMPACTED, student.embedder)
+    else:
         save_network(work.out, student.embedder, network, input)
     accuracy = evaluate_network(student.embedder, data.query, data.gallery, input, work.device)
     work.write_json("accuracy.json", accuracy.model_dump())

@@ -14,7 +14,7 @@ from pipeline.networks.build import LocalWeights, Network
 from pipeline.training.schedule import Supervision
 from pipeline.work import Work
 
-VERSION = 3
+VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 
 
@@ -57,8 +57,12 @@ def train_teacher(
     torch.manual_seed(seed)
     embedder = build_network(network, input, pretrained=settings.pretrained, weights=weights)
     classified = Classified(embedder, data.train.identity_count)
-    batches = TrainingBatches(data.train, input, sampling, seed, work.workers)
-    fit(SupervisedTask(classified, settings), batches, settings, work.scratch, work.device, work.progress)
+    batches = TrainingBatches(
+        data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
+    )
+    fit(SupervisedTask(classified, settings), batches, settings, work.scratch, work.processes, work.progress)
+    if not work.main:
+        return
     save_network(work.out, embedder, network, input)
     save_module(work.out / "classifier.safetensors", classified.classifier)
     (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import csv
 import math
+import warnings
 from abc import abstractmethod
 from pathlib import Path
+from time import monotonic
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.data.batches import TrainingBatches
 from pipeline.errors import TrainingDiverged
 from pipeline.files import write_text
+from pipeline.processes import Processes
 from pipeline.progress import Progress
-from pipeline.training.checkpoint import restore_checkpoint, save_checkpoint
+from pipeline.training import together
+from pipeline.training.checkpoint import Position, restore_checkpoint, save_checkpoint
 from pipeline.training.schedule import Schedule
+
+CHECKPOINT_SECONDS = 300.0  # how much of a long epoch may be lost
 
 
 class Task(nn.Module):
@@ -76,62 +83,116 @@ def _append_row(path: Path, row: dict[str, float]) -> None:
         writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
 
 
-def _check(means: dict[str, float], epoch: int, good: int) -> None:
+def _means(sums: dict[str, Tensor], steps: int, epoch: int) -> dict[str, float]:
+    """Mean losses of an epoch so far. Fetching them makes the host wait for the device: not to be done at every step.
+
+    Raises:
+        TrainingDiverged: one is infinite or not a number.
+    """
+    means = {name: float(total) / steps for name, total in sums.items()}
+    good = round(means.pop("finite") * steps)  # steps until the first loss that is no number
     if not math.isfinite(means["loss"]):
         bad = ", ".join(name for name, value in means.items() if not math.isfinite(value))
         raise TrainingDiverged(
-            f"the loss is no longer a number in epoch {epoch + 1}, step {good + 1} ({bad}). The state behind epoch "
-            f"{epoch} is kept; lower `lr` or lengthen `warmup_epochs`."
+            f"the loss is no longer a number in epoch {epoch + 1}, step {good + 1} ({bad}). The last checkpoint before "
+            "it is kept; lower `lr` or lengthen `warmup_epochs`."
         )
+    return means
+
+
+class _Step:
+    """One step of a task, on this process's part of the batch."""
+
+    def __init__(self, task: Task, schedule: Schedule, device: str) -> None:
+        self.task, self.schedule = task, schedule
+        self.device = torch.device(device)
+        self.optimizer = _optimizer(task, schedule)
+        self.forward: nn.Module = task
+
+    def share(self) -> None:
+        """Learn together with the other processes, from here on."""
+        if not together.alone():
+            together.normalise_together(self.task)
+            own = [self.device.index or 0] if self.device.type == "cuda" else None
+            # Buffers are the same everywhere by themselves: sending them at every step would be slow.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # its new name is younger than the torch that we accept
+                self.forward = DistributedDataParallel(self.task, own, broadcast_buffers=False)
+
+    def __call__(self, images: Tensor, labels: Tensor, time: float) -> dict[str, Tensor]:
+        """Learn from a batch; its losses without gradient."""
+        self.task.start_step(time)
+        lr = self.schedule.lr_at(time)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["factor"]
+        images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.schedule.precision == "bf16"):
+            losses = self.forward(images, labels.to(self.device, non_blocking=True))
+        losses["loss"].backward()
+        self.task.adjust_gradients()
+        self.optimizer.step()
+        self.task.after_step(lr)
+        values = together.averaged(torch.stack([loss.detach().float() for loss in losses.values()]))
+        return dict(zip(losses, values.unbind(), strict=True))
 
 
 def fit(
-    task: Task, batches: TrainingBatches, schedule: Schedule, folder: Path, device: str, progress: Progress
+    task: Task,
+    batches: TrainingBatches,
+    schedule: Schedule,
+    folder: Path,
+    processes: Processes,
+    progress: Progress,
 ) -> None:
     """Train `task` in place, writing `metrics.csv` and checkpoints into `folder`, from the last checkpoint there.
+
+    A checkpoint is written behind each epoch, and in long epochs every five minutes. What a training ends in does not
+    depend on whether it was interrupted, nor, up to rounding, on the number of processes.
 
     Raises:
         TrainingDiverged: a loss is infinite or not a number; the last good checkpoint stays.
     """
-    task.to(device).to(memory_format=torch.channels_last)
-    optimizer = _optimizer(task, schedule)
+    task.to(processes.device).to(memory_format=torch.channels_last)
+    learn = _Step(task, schedule, processes.device)
     checkpoints, metrics = folder / "checkpoints", folder / "metrics.csv"
-    done = restore_checkpoint(checkpoints, task, optimizer)
-    _keep_rows(metrics, done)
-    if done:
-        progress.say(f"resuming behind epoch {done} of {schedule.epochs}")
+    at = restore_checkpoint(checkpoints, task, learn.optimizer)
+    if at != Position():
+        progress.say(f"resuming behind epoch {at.epoch} of {schedule.epochs}" + f", step {at.step}" * bool(at.step))
+    learn.share()
+    if processes.main:
+        _keep_rows(metrics, at.epoch)
     steps = len(batches)
     task.train()
-    with progress.bar("epochs", schedule.epochs, done) as epochs:
-        for epoch in range(done, schedule.epochs):
-            sums: dict[str, Tensor] = {}
-            good = torch.zeros((), dtype=torch.int64, device=device)  # steps until the first loss that is no number
-            lr = 0.0
-            with progress.bar(f"epoch {epoch + 1}/{schedule.epochs}", steps) as bar:
-                for step, (images, labels) in enumerate(batches.epoch(epoch)):
-                    task.start_step(epoch + step / steps)
-                    lr = schedule.lr_at(epoch + step / steps)
-                    for group in optimizer.param_groups:
-                        group["lr"] = lr * group["factor"]
-                    images = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-                    optimizer.zero_grad(set_to_none=True)
-                    losses = task(images, labels.to(device, non_blocking=True))
-                    losses["loss"].backward()
-                    task.adjust_gradients()
-                    optimizer.step()
-                    task.after_step(lr)
-                    sums = {name: sums.get(name, 0) + loss.detach() for name, loss in losses.items()}
-                    good += sums["loss"].isfinite()
-                    means = {}
-                    # Fetching figures makes the host wait for the device: not at every step.
-                    if step % 10 == 0 or step == steps - 1:
-                        means = {name: float(total) / (step + 1) for name, total in sums.items()}
-                        _check(means, epoch, int(good))
+    saved = monotonic()
+    with progress.bar("epochs", schedule.epochs, at.epoch) as epochs:
+        for epoch in range(at.epoch, schedule.epochs):
+            sums = {name: value.to(processes.device) for name, value in at.sums.items()}
+            first, waited, begun = at.step, 0.0, monotonic()
+            with progress.bar(f"epoch {epoch + 1}/{schedule.epochs}", steps, first) as bar:
+                source = batches.epoch(epoch, first)
+                for step in range(first, steps):
+                    asked = monotonic()
+                    images, labels = next(source)
+                    waited += monotonic() - asked
+                    losses = learn(images, labels, epoch + step / steps)
+                    total = {name: sums.get(name, 0) + loss for name, loss in losses.items()}
+                    sums = {**total, "finite": sums.get("finite", 0) + total["loss"].isfinite()}
+                    last, due = step == steps - 1, processes.main and monotonic() - saved > CHECKPOINT_SECONDS
+                    means = _means(sums, step + 1, epoch) if step % 10 == 0 or last or due else {}
                     bar.advance(1, **means)
+                    if due and not last:
+                        save_checkpoint(checkpoints, Position(epoch, step + 1, sums), task, learn.optimizer)
+                        saved = monotonic()
             state = task.figures()
-            figures = {"epoch": epoch + 1, "lr": lr, **means, **state}
-            _append_row(metrics, figures)
-            save_checkpoint(checkpoints, epoch + 1, task, optimizer)
-            progress.figures(f"epoch {epoch + 1}/{schedule.epochs}", figures)
+            at = Position(epoch + 1)
+            if processes.main:
+                lr = schedule.lr_at(epoch + (steps - 1) / steps)
+                figures = {"epoch": epoch + 1, "lr": lr, **means, **state}
+                _append_row(metrics, figures)
+                save_checkpoint(checkpoints, at, task, learn.optimizer)
+                saved = monotonic()
+                told = {**figures, "waiting": waited / (monotonic() - begun)}
+                progress.figures(f"epoch {epoch + 1}/{schedule.epochs}", told)
             epochs.advance(1, **state)
     task.eval()

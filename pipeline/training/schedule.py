@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -26,6 +27,9 @@ class Schedule(Settings):
     final_lr: float = Field(1e-7, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="of forward and backward pass; bf16 is autocast to bfloat16, weights and losses stay fp32"
+    )
 
     @property
     def warmup(self) -> float:

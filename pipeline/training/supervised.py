@@ -11,6 +11,7 @@ from torch.nn import functional
 from pipeline.networks.embedder import Embedder
 from pipeline.training.loop import Task
 from pipeline.training.schedule import Supervision
+from pipeline.training.together import gathered
 from pipeline.training.triplet import batch_hard_triplet
 
 
@@ -31,16 +32,14 @@ class Classified(nn.Module):
 
     def forward(self, images: Tensor) -> Scores:
         pooled, embedding = self.embedder.features(images)
-        return Scores(pooled, self.classifier(embedding))
+        return Scores(pooled.float(), self.classifier(embedding).float())  # losses are float32 in any precision
 
 
 def label_losses(scores: Scores, labels: Tensor, settings: Supervision) -> dict[str, Tensor]:
-    """Weighted identity and triplet loss."""
+    """Weighted identity and triplet loss; the latter over the batches of all processes."""
     identity = functional.cross_entropy(scores.classes, labels, label_smoothing=settings.label_smoothing)
-    return {
-        "identity": settings.identity_weight * identity,
-        "triplet": settings.triplet_weight * batch_hard_triplet(scores.pooled, labels, settings.margin),
-    }
+    triplet = batch_hard_triplet(gathered(scores.pooled), gathered(labels), settings.margin)
+    return {"identity": settings.identity_weight * identity, "triplet": settings.triplet_weight * triplet}
 
 
 class SupervisedTask(Task):

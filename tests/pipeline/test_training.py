@@ -11,6 +11,7 @@ from pipeline.data.sampler import Sampling
 from pipeline.errors import StoreError, TrainingDiverged
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.settings import Compress, Resetting
+from pipeline.processes import Processes
 from pipeline.progress import Silent
 from pipeline.stages.distill import Distill
 from pipeline.training.checkpoint import restore_checkpoint
@@ -37,7 +38,7 @@ def make_task(settings=SETTINGS):
 
 def train(task, batches, folder, settings=SETTINGS):
     folder.mkdir(exist_ok=True)
-    fit(task, batches, settings, folder, "cpu", Silent())
+    fit(task, batches, settings, folder, Processes("cpu"), Silent())
     return {name: value.clone() for name, value in task.state_dict().items()}
 
 
@@ -49,9 +50,12 @@ BY_NORM = {"compress": Compress(macs=0.6), "rggr": Resetting(by="norm"), "sparsi
 BUDGETED = SETTINGS.model_copy(update=BY_NORM)
 
 
+@pytest.mark.parametrize("often", [False, True], ids=["by epoch", "by step"])
 @pytest.mark.parametrize("settings", [SETTINGS, BUDGETED], ids=["paper", "budget"])
-def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, batches, tmp_path):
+def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, often, batches, tmp_path, monkeypatch):
     whole = train(make_task(settings), batches, tmp_path / "whole", settings)
+    if often:
+        monkeypatch.setattr("pipeline.training.loop.CHECKPOINT_SECONDS", 0.0)
 
     task = make_task(settings)
     step, steps = task.forward, iter(range(10**6))
@@ -64,6 +68,8 @@ def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, batches, tmp
     task.forward = stop_in_the_third_epoch
     with pytest.raises(Stopped):
         train(task, batches, tmp_path / "broken", settings)
+    newest = sorted((tmp_path / "broken" / "checkpoints").iterdir())[-1].name
+    assert newest.startswith(f"epoch-00002-step-000000{int(often)}")
     resumed = train(make_task(settings), batches, tmp_path / "broken", settings)
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
@@ -84,13 +90,13 @@ def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before(batches, tmp
             {"params": task.classifier.parameters()},
         ]
     )
-    assert restore_checkpoint(tmp_path / "run" / "checkpoints", task, optimizer) == 3
+    assert restore_checkpoint(tmp_path / "run" / "checkpoints", task, optimizer).epoch == 3
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(batches, tmp_path):
     train(make_task(), batches, tmp_path / "run")
     other = SETTINGS.model_copy(update={"rggr": Resetting(bank=12)})
-    with pytest.raises(StoreError, match=r"epoch-00004.safetensors is of another recipe. Remove"):
+    with pytest.raises(StoreError, match=r"epoch-00004-step-0000000.safetensors is of another recipe. Remove"):
         train(make_task(other), batches, tmp_path / "run", other)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
+
+from pipeline.processes import Processes, join, launched
+from pipeline.progress import Silent
 
 
 @click.command()
@@ -21,6 +26,9 @@ import click
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override the recipe: distill.epochs=3.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to train.")
+@click.option(
+    "--gpus", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs of this machine, one process each."
+)
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would run and why, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the manifest as JSON.")
 def build(
@@ -29,6 +37,7 @@ def build(
     data_root: Path,
     overrides: tuple[str, ...],
     device: str,
+    gpus: int | None,
     plan_only: bool,
     as_json: bool,
 ) -> None:
@@ -37,9 +46,15 @@ def build(
     Without NAME, the catalogue's default. What stands from earlier builds is not made again; an interrupted build goes
     on where it was.
     """
+    from zoo.launch import check_gpus, launch
+
+    if gpus and not launched() and not plan_only:
+        check_gpus(gpus)
+        if gpus > 1:
+            sys.exit(launch(sys.argv[1:], gpus))
     from rich.console import Console
 
-    from zoo.build import prepare, run
+    from zoo.build import help_run, prepare, run
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import print_json, print_plan, print_release, training_device
     from zoo.cli.progress import ConsoleProgress
@@ -47,13 +62,24 @@ def build(
     from zoo.manifest import read_manifest
 
     catalogue = load_catalogue()
-    progress = ConsoleProgress(Console(stderr=True))
-    prepared = prepare(catalogue, Home.find(), name or catalogue.default, targets, overrides, data_root, progress)
+    processes = join(training_device(device)) if launched() else None
+    alone = processes is None or processes.main
+    progress = ConsoleProgress(Console(stderr=True)) if alone else Silent()
+    with processes.main_first() if processes else nullcontext():
+        prepared = prepare(catalogue, Home.find(), name or catalogue.default, targets, overrides, data_root, progress)
     if plan_only:
-        print_plan(prepared.plan, as_json)
+        if alone:
+            print_plan(prepared.plan, as_json)
         return
-    work_left = any(not planned.hit for planned in prepared.plan)
-    path = run(prepared, training_device(device) if work_left else "cpu", progress)
+    if processes and not processes.main:
+        help_run(prepared, processes, progress)
+        processes.leave()
+        return
+    if processes is None:
+        work_left = any(not planned.hit for planned in prepared.plan)
+        processes = Processes(training_device(device) if work_left else "cpu")
+    path = run(prepared, processes, progress)
+    processes.leave()
     if as_json:
         print_json(read_manifest(path).model_dump(mode="json"))
     else:

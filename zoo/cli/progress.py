@@ -15,7 +15,7 @@ HIDDEN = ("epoch",)
 
 def _told(figures: Mapping[str, float]) -> str:
     def value(name: str, number: float) -> str:
-        if name in ("masked", "dead"):
+        if name in ("masked", "dead", "left", "waiting"):
             return f"{100 * number:.1f}%"
         return f"{number:.2e}" if name == "lr" else f"{number:.3f}"
 

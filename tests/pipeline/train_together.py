@@ -1,0 +1,45 @@
+"""A training for `test_together`: alone, or as one of several processes under torch's launcher.
+
+python -m torch.distributed.run --nproc-per-node 2 tests/pipeline/train_together.py DATA FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from pipeline.data.batches import TrainingBatches
+from pipeline.data.dataset import open_dataset
+from pipeline.data.sampler import Sampling
+from pipeline.method.cdd import CapacityDynamicDistillation
+from pipeline.method.settings import Resetting
+from pipeline.networks.weights import save_tensors
+from pipeline.processes import join
+from pipeline.progress import Silent
+from pipeline.stages.distill import Distill
+from pipeline.training.loop import fit
+from pipeline.training.supervised import Classified
+from tests.helpers import SMALL, alive_network
+from tests.pipeline.test_data import VERI
+
+SETTINGS = Distill(epochs=3, learn_epochs=1, lr=0.001, sparsity_weight=0.5, rggr=Resetting(bank=24, share=0.8))
+
+
+def train(data_root: Path, folder: Path) -> None:
+    """Distil a tiny student; write its state, and beside it `metrics.csv`."""
+    processes = join("cpu")
+    data = open_dataset("veri", VERI, data_root, data_root / "drawn")
+    sampling = Sampling(identities=4, images=2, pad=2)
+    batches = TrainingBatches(data.train, SMALL, sampling, 0, 0, processes.index, processes.count)
+    torch.manual_seed(0)
+    teacher, student = (Classified(alive_network(), 8) for _ in range(2))
+    student.load_state_dict(teacher.state_dict())
+    task = CapacityDynamicDistillation(student, teacher, SETTINGS)
+    folder.mkdir(exist_ok=True)
+    fit(task, batches, SETTINGS, folder, processes, Silent())
+    save_tensors(folder / f"{processes.index}.safetensors", task.state_dict())
+    processes.leave()
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,70 @@
+"""`zoo build --gpus N`: the same command in N processes, by torch's own launcher.
+
+https://docs.pytorch.org/docs/stable/elastic/run.html; several machines run `torchrun … -m zoo build` themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import LaunchError
+
+
+def check_gpus(count: int) -> None:
+    """See whether there are so many GPUs.
+
+    Raises:
+        LaunchError: there are fewer.
+    """
+    import torch
+
+    there = torch.cuda.device_count()
+    if count > there:
+        mend = f"Use --gpus {there}." if there else "Leave --gpus out to train on the CPU."
+        raise LaunchError(f"--gpus {count}: torch sees {there or 'no'} CUDA device{'s' * (there != 1)} here. {mend}")
+
+
+def launch(arguments: Sequence[str], count: int) -> int:
+    """Run `zoo ARGUMENTS` in `count` processes on this machine; the exit code.
+
+    The first process speaks; of the others only an error is heard, if the first did not meet it.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it would tell what was told already
+    with tempfile.TemporaryDirectory(prefix="zoo-") as logs:
+        silent = dict.fromkeys(range(1, count), Std.ALL)
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            run_id=Path(logs).name,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            monitor_interval=0.1,
+            logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=silent),
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", "zoo", *arguments)
+        except ChildFailedError as failed:
+            said, main = _last_words(Path(logs)), failed.failures.get(0)
+            if main and main.exitcode > 0 and not said:  # it ended by itself, not on account of another
+                return main.exitcode
+            rank, failure = failed.get_first_failure()
+            raise LaunchError(said or f"process {rank} ended without a word ({failure.message})") from None
+        except (SignalException, KeyboardInterrupt):
+            return 130  # the first process has said how to go on
+    return 0
+
+
+def _last_words(logs: Path) -> str:
+    """The error that a silent process would have shown; empty if none did."""
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(logs.rglob("stderr.log"))]
+    return next((text.rpartition("Error: ")[2].strip() for text in texts if "\nError: " in f"\n{text}"), "")
