@@ -45,7 +45,9 @@ class _TrainingImages(TorchDataset[tuple[torch.Tensor, int]]):
     def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, int]:
         index, seed = draw
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(
+                seed
+            )  # torch.manual_seed reseeds GPUs too, which costs as much as all else
             return self.augment(self._read(index)), int(self.labels[index])
 
 

@@ -48,6 +48,8 @@ def build(
     """
     from zoo.launch import check_gpus, launch
 
+    if gpus and device == "cpu":
+        raise click.UsageError("--gpus trains on GPUs and --device cpu on none: leave one of them out.")
     if gpus and not launched() and not plan_only:
         check_gpus(gpus)
         if gpus > 1:
