@@ -2,90 +2,136 @@
 
     python bench/train.py                                          ResNet-50, 256×256, batch 96
     python bench/train.py --architecture resnet10t --size 64 --batch 64
+    python bench/train.py --dataset hcmc --data-root /data         images of a data set of your own
 
-A step is what training does: forward (of the teacher too), backward, gradients reset, SGD. Images lie on the device
-already; reading them is not in it. The second table changes one thing at a time of the last task.
+A step is what training does: forward (of the teacher too), backward, gradients reset, SGD. In the first two tables its
+images lie on the device already; the second changes one thing at a time of the last task. The third reads images from
+files, as training does: alone, and beside training, with the share of time that training waits for them.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from contextlib import nullcontext
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import torch
 
 from bench.figures import write_figures
+from pipeline.data.batches import TrainingBatches
+from pipeline.data.dataset import open_dataset
 from pipeline.data.images import Input
+from pipeline.data.sampler import Sampling
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.settings import Distillation, Resetting
+from pipeline.method.small import FixedStudent
 from pipeline.networks.build import Network, build_network
-from pipeline.training.loop import Task
+from pipeline.processes import Processes
+from pipeline.progress import Silent
+from pipeline.training.learner import Learner
 from pipeline.training.schedule import Supervision
 from pipeline.training.supervised import Classified, SupervisedTask
+from pipeline.training.task import Task
+from pipeline.work import Work
 from targets.device import this_device
+from zoo.catalogue import load_catalogue
 
 IDENTITIES = 576
-TASKS = {
-    "fine-tuning": None,
-    "distillation": Distillation(sparsity_weight=0, learn_epochs=119),
-    "CDD": Distillation(learn_epochs=0, rggr=Resetting(by="none")),
-    "CDD + RGGR": Distillation(learn_epochs=0),
+WARM_UP = 3
+PLAIN = Distillation(learn_epochs=0, rggr=Resetting(by="none"))
+PAPER = Distillation(learn_epochs=0)
+Pair = tuple[Classified, Classified]  # student and teacher
+TASKS: dict[str, Callable[[Pair], Task]] = {
+    "fine-tuning": lambda pair: SupervisedTask(pair[0], Supervision()),
+    "distillation": lambda pair: FixedStudent(*pair, PLAIN, cut=False),
+    "CDD": lambda pair: CapacityDynamicDistillation(*pair, PLAIN),
+    "CDD + RGGR": lambda pair: CapacityDynamicDistillation(*pair, PAPER),
 }
 
 
-def make_task(settings: Distillation | None, network: Network, size: Input) -> Task:
-    """The task of a row; distillation alone is phase *learn* without a penalty."""
-    student = Classified(build_network(network, size), IDENTITIES)
-    if settings is None:
-        return SupervisedTask(student, Supervision())
-    return CapacityDynamicDistillation(student, Classified(build_network(network, size), IDENTITIES), settings)
+class Contiguous(Learner):
+    """With images as they come, and not with channels last."""
+
+    memory_format = torch.contiguous_format
+
+
+def make_learner(name: str, options: argparse.Namespace, device: str, kind: type[Learner], precision: str) -> Learner:
+    """A task of the first table, ready to learn."""
+    torch.manual_seed(0)
+    size = Input(height=options.size, width=options.size)
+    network = Network(architecture=options.architecture, last_stride=options.last_stride)
+    student, teacher = (Classified(build_network(network, size), IDENTITIES) for _ in range(2))
+    task = TASKS[name]((student, teacher.to(device)))
+    task.train()
+    return kind(task, Supervision(lr=1e-4, precision=precision), device)
 
 
 def images_per_second(
-    settings: Distillation | None,
+    name: str,
     options: argparse.Namespace,
     device: str,
-    *,
-    channels_last: bool = True,
-    bf16: bool = False,
+    kind: type[Learner] = Learner,
+    precision: str = "fp32",
     compiled: bool = False,
 ) -> float:
-    """Median over steps, after three that are not counted."""
-    torch.manual_seed(0)
-    size = Input(height=options.size, width=options.size)
-    task = make_task(settings, Network(architecture=options.architecture, last_stride=options.last_stride), size)
-    task.to(device)
-    for part in getattr(task, "_teacher", ()):
-        part.to(device)
-    form = torch.channels_last if channels_last else torch.contiguous_format
-    task.to(memory_format=form)
-    task.train()
-    optimizer = torch.optim.SGD(task.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
+    """Median over steps, after some that are not counted."""
+    learner = make_learner(name, options, device, kind, precision)
+    if compiled:
+        learner.forward = torch.compile(learner.forward)  # type: ignore[assignment]
     images = torch.randint(0, 256, (options.batch, 3, options.size, options.size), dtype=torch.uint8, device=device)
-    images = images.contiguous(memory_format=form)
     labels = torch.arange(options.batch, device=device) // 2
-    forward: Callable[..., dict[str, torch.Tensor]] = torch.compile(task) if compiled else task
     times = []
-    for step in range(options.steps + 3):
+    for step in range(options.steps + WARM_UP):
         begun = perf_counter()
-        task.start_step(1.0)
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
-            loss = forward(images, labels)["loss"]
-        loss.backward()
-        task.adjust_gradients()
-        optimizer.step()
-        task.after_step(1e-4)
+        learner(images, labels, 1.0)
         if device == "cuda":
             torch.cuda.synchronize()
-        if step >= 3:
+        if step >= WARM_UP:
             times.append(perf_counter() - begun)
     return options.batch / median(times)
+
+
+def reading(options: argparse.Namespace, device: str, precision: str) -> dict[str, float]:
+    """Images a second that are read alone, and that are learnt from beside reading; share of time spent waiting."""
+    with TemporaryDirectory() as folder:
+        work = Work(Path(folder), Path(folder), Processes(device), Silent())
+        dataset = load_catalogue().datasets[options.dataset]
+        data = open_dataset(options.dataset, dataset, options.data_root, Path(folder))
+        size = Input(height=options.size, width=options.size)
+        sampling = Sampling(identities=options.batch // 4, images=4)
+
+        def batches() -> TrainingBatches:
+            return TrainingBatches(data.train, size, sampling, 0, work.workers)
+
+        def run(learn: Callable[..., object]) -> tuple[float, float]:
+            source, taken, waited, step, begun = batches(), 0, 0.0, 0, perf_counter()
+            epoch = 0
+            while step < options.steps + WARM_UP:
+                stream = source.epoch(epoch)
+                for _ in range(min(len(source), options.steps + WARM_UP - step)):
+                    if step == WARM_UP:
+                        begun, waited, taken = perf_counter(), 0.0, 0
+                    asked = perf_counter()
+                    images, labels = next(stream)
+                    waited += perf_counter() - asked
+                    learn(images, labels, 1.0)
+                    taken += len(images)
+                    step += 1
+                epoch += 1
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds = perf_counter() - begun
+            return taken / seconds, waited / seconds
+
+        alone, _ = run(lambda *_: None)
+        learner = make_learner("CDD + RGGR", options, device, Learner, precision)
+        together, waiting = run(learner)
+    return {"workers": work.workers, "read": alone, "learnt": together, "waiting": waiting}
 
 
 def show(title: str, rows: dict[str, float]) -> None:
@@ -104,28 +150,33 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--last-stride", type=int, default=1, choices=[1, 2])
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--dataset", default="toycars", help="of the catalogue, for the third table")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out; it starts slowly")
     parser.add_argument("--json", type=Path, help="write figures here")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    tasks = {name: images_per_second(settings, options, device) for name, settings in TASKS.items()}
-    last = TASKS["CDD + RGGR"]
+    tasks = {name: images_per_second(name, options, device) for name in TASKS}
+    last = partial(images_per_second, "CDD + RGGR", options, device)
     ways = {
-        "contiguous, float32": images_per_second(last, options, device, channels_last=False),
-        "channels_last, float32": images_per_second(last, options, device),
-        "channels_last, bf16 autocast": images_per_second(last, options, device, bf16=True),
+        "contiguous, fp32": last(Contiguous),
+        "channels_last, fp32": last(),
+        "channels_last, bf16": last(precision="bf16"),
     }
     if not options.no_compile:
-        ways["channels_last, float32, compiled"] = images_per_second(last, options, device, compiled=True)
+        ways["channels_last, fp32, compiled"] = last(compiled=True)
+        ways["channels_last, bf16, compiled"] = last(precision="bf16", compiled=True)
+    precision = "bf16" if ways["channels_last, bf16"] > ways["channels_last, fp32"] else "fp32"
+    read = reading(options, device, precision)
     print(f"{this_device().name}, {torch.get_num_threads()} threads, {device}, torch {version('torch')}")
     print(f"{options.architecture}, {options.batch} × {options.size}²")
     show("step", tasks)
     show("CDD + RGGR", ways)
-    figures = {
-        "images_per_second": {**tasks, **ways},
-    }
-    write_figures(options, figures)
+    print(f"images of {options.dataset}, {read['workers']} reading processes, {precision}")
+    print(f"{'read, and nothing else':32}{read['read']:10.1f}{read['read'] / read['learnt']:8.2f}")
+    print(f"{'CDD + RGGR beside it':32}{read['learnt']:10.1f}{1:8.2f}    waiting {read['waiting']:.1%}")
+    write_figures(options, {"images_per_second": {**tasks, **ways}, "reading": read})
 
 
 if __name__ == "__main__":

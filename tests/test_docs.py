@@ -37,7 +37,7 @@ def test_the_recipe_in_readme_is_right(tmp_path, monkeypatch):
 
 
 def test_every_recipe_that_readme_names_exists_and_the_other_way_round():
-    rows = re.findall(r"^\| (`resnet.*?) \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| (`(?:resnet|study).*?) \|", README, re.MULTILINE)
     assert set(re.findall(r"`(.*?)`", " ".join(rows))) == set(load_catalogue().models)
 
 

@@ -101,10 +101,9 @@ class Budget(nn.Module):
     While the cost is above a straight course from the dense network's to the budget, pressure grows from step to step;
     below it there is none. Of the rows that the penalty has brought to zero the smallest die, as many as the course
     asks for: rows start equally long and would all go at once. What has died stays zero. All of it is state.
-    """
 
-    alive: Tensor
-    site_of: Tensor  # of each row, the number of its site
+    It is decided on the host, which waits for the device once in a step: for the row norms.
+    """
 
     def __init__(self, model: CostModel, compress: Compress, align: int) -> None:
         super().__init__()
@@ -116,16 +115,16 @@ class Budget(nn.Module):
                 "distill.sites: all."
             )
         self._sizes = [site.channels for site in model.sites.values()]
-        self.register_buffer("alive", torch.ones(sum(self._sizes), dtype=torch.bool))
-        site_of = torch.arange(len(self._sizes)).repeat_interleave(torch.tensor(self._sizes))
-        self.register_buffer("site_of", site_of, persistent=False)
+        self.alive = torch.ones(sum(self._sizes), dtype=torch.bool)
+        self.site_of = torch.arange(len(self._sizes)).repeat_interleave(torch.tensor(self._sizes))
         self.growth, self.behind, self.met = 1.0, True, False
 
     def get_extra_state(self) -> Tensor:
-        return torch.tensor([self.growth, self.behind, self.met], dtype=torch.float64)
+        return torch.cat([torch.tensor([self.growth, self.behind, self.met], dtype=torch.float64), self.alive])
 
     def set_extra_state(self, state: Tensor) -> None:
         self.growth, self.behind, self.met = float(state[0]), bool(state[1]), bool(state[2])
+        self.alive = state[3:].bool()
 
     @property
     def pressure(self) -> float:
@@ -140,7 +139,7 @@ class Budget(nn.Module):
         """Cost of what these living rows leave, as a share of the dense network's."""
         sites = self.model.sites
         largest = [rows.view(sites[name].chunks, -1).sum(1).max() for name, rows in self.by_site(alive).items()]
-        counts = torch.stack(largest).tolist()  # the only thing that the host waits for
+        counts = torch.stack(largest).tolist()
         kept = {
             name: kept_count(count, site.channels, site.chunks, self.align, 0 if site.branch else 1)
             for (name, site), count in zip(sites.items(), counts, strict=True)
@@ -178,16 +177,20 @@ class Budget(nn.Module):
                     low = middle + 1
             if not low or self.share(self.without(order[:low])) >= (1 - TOLERANCE) * share:
                 return order[:low]
-            places = torch.arange(len(order), device=order.device)
+            places = torch.arange(len(order))
             spared = order[(places < low - 1) | (self.site_of[order] != self.site_of[order[low - 1]])]
             if self.share(self.without(spared)) > share:
                 return order[:low] if torch.equal(among, self.alive) else spared  # others may follow later
             order = spared
 
+    def norms(self, compactors: Mapping[str, Compactor]) -> Tensor:
+        """Norms of all rows, site after site, on the host."""
+        return torch.cat([compactors[name].row_norms() for name in self.model.sites]).cpu()
+
     @torch.no_grad()
     def on_course(self, compactors: Mapping[str, Compactor], progress: float) -> Tensor:
         """Living rows but for the smallest ones that would have to go for the cost to be on its course (ResRep)."""
-        norms = torch.cat([compactors[name].row_norms() for name in self.model.sites])
+        norms = self.norms(compactors)
         return self.without(self.fewest(norms, self.course(progress), self.alive))
 
     @torch.no_grad()
@@ -200,7 +203,7 @@ class Budget(nn.Module):
             proximal: the penalty acts here, not in the gradient.
         """
         if not self.met:
-            norms = torch.cat([compactors[name].row_norms() for name in self.model.sites])
+            norms = self.norms(compactors)
             dying, aim = self.alive & (norms <= shrinks), self.course(progress)
             if progress >= CUT_AT:
                 dying, aim = self.alive, self.target
@@ -215,7 +218,8 @@ class Budget(nn.Module):
                 for compactor in compactors.values():
                     compactor.shrink_rows(shrinks, spare=True)
         for name, alive in self.by_site(self.alive).items():
-            compactors[name].weight.mul_(alive[:, None])
+            weight = compactors[name].weight
+            weight.mul_(alive.to(weight.device, non_blocking=True)[:, None])
 
     def _fill(self, norms: Tensor) -> None:
         """Let rows live again that alignment keeps anyway."""

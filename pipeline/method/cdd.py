@@ -71,7 +71,10 @@ class CapacityDynamicDistillation(TaughtStudent):
             rows = self.budget.alive
             if self.settings.rggr.by == "norm" and not self.budget.met:
                 rows = self.budget.on_course(self._compactors, self._progress)
-            return {name: some.float() for name, some in self.budget.by_site(rows).items()}
+            device = self.student.classifier.weight.device
+            return {
+                name: some.float().to(device, non_blocking=True) for name, some in self.budget.by_site(rows).items()
+            }
         if self.resetting:
             return {name: self.resetting.mask(name) for name in self._compactors}
         return {name: torch.ones_like(compactor.weight[:, 0]) for name, compactor in self._compactors.items()}
@@ -103,7 +106,7 @@ class CapacityDynamicDistillation(TaughtStudent):
         alive = torch.cat([compactor.alive() for compactor in self._compactors.values()])
         masks = torch.cat([*self._masks().values()])
         figures = {"masked": 1 - masks.mean().item(), "dead": 1 - alive.mean().item()}
-        return figures | ({"left": self.budget.share(alive.bool())} if self.budget else {})
+        return figures | ({"left": self.budget.share(alive.bool().cpu())} if self.budget else {})
 
 
 def make_budget(student: Embedder, sites: Sequence[Site], settings: Distillation) -> Budget | None:

@@ -13,8 +13,8 @@ from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import norm_output
 from pipeline.networks.sites import Site
-from pipeline.training.loop import Task
 from pipeline.training.supervised import Classified, label_losses
+from pipeline.training.task import Task
 
 Places = Mapping[str, tuple[nn.Module, bool]]  # by site, the module whose output counts; whether channels come last
 

@@ -79,6 +79,7 @@ class GradientResetting(nn.Module):
         mask: Tensor = self.sites[self._names[site]].mask  # type: ignore[assignment]
         return mask
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator] # it counts rows on the host: a compiled step would be compiled anew each time
     def update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> None:
         """Enqueue the batch's teacher features, then mask the rows that no match of this batch needs.
 

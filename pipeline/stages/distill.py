@@ -103,9 +103,10 @@ def distill_student(
     from pipeline.networks.saved import load_network, save_network
     from pipeline.networks.weights import load_module, save_module
     from pipeline.retrieval.evaluate import evaluate_network
-    from pipeline.training.loop import Task, fit
+    from pipeline.training.loop import fit
     from pipeline.training.schedule import Schedule
     from pipeline.training.supervised import Classified
+    from pipeline.training.task import Task
 
     def frozen() -> Classified:
         known = Classified(load_network(teacher), data.train.identity_count)

@@ -1,70 +1,25 @@
-"""One training loop for teacher and student.
-
-What is learnt is a *task*: a module whose forward returns a dictionary of losses with the sum under `loss`, and which
-may change gradients between backward pass and optimiser step.
-"""
+"""One training loop for teacher and student: epochs, what is reported of them, and checkpoints."""
 
 from __future__ import annotations
 
 import csv
 import math
-import warnings
-from abc import abstractmethod
 from pathlib import Path
 from time import monotonic
 
-import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from pipeline.data.batches import TrainingBatches
 from pipeline.errors import TrainingDiverged
 from pipeline.files import write_text
 from pipeline.processes import Processes
 from pipeline.progress import Progress
-from pipeline.training import together
 from pipeline.training.checkpoint import Position, restore_checkpoint, save_checkpoint
+from pipeline.training.learner import Learner
 from pipeline.training.schedule import Schedule
+from pipeline.training.task import Task
 
 CHECKPOINT_SECONDS = 300.0  # how much of a long epoch may be lost
-
-
-class Task(nn.Module):
-    """The contract of what `fit` trains."""
-
-    @property
-    @abstractmethod
-    def classifier(self) -> nn.Linear:
-        """The layer with a learning rate of its own."""
-
-    @abstractmethod
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Scalar losses by name for images N×3×H×W and labels N; `loss` is what is minimised."""
-
-    def start_step(self, time: float) -> None:
-        """Called before each batch with the time in epochs since training began."""
-
-    def adjust_gradients(self) -> None:
-        """Called between backward pass and optimiser step."""
-
-    def after_step(self, lr: float) -> None:
-        """Called behind each optimiser step."""
-
-    def figures(self) -> dict[str, float]:
-        """What to report beside the losses at the end of an epoch."""
-        return {}
-
-
-def _optimizer(task: Task, schedule: Schedule) -> torch.optim.SGD:
-    """Two groups, of which the second is the classifier with its own factor on the learning rate."""
-    classifier = list(task.classifier.parameters())
-    rest = [p for p in task.parameters() if all(p is not own for own in classifier)]
-    return torch.optim.SGD(
-        [{"params": rest, "factor": 1.0}, {"params": classifier, "factor": schedule.classifier_lr_factor}],
-        lr=schedule.lr,
-        momentum=schedule.momentum,
-        weight_decay=schedule.weight_decay,
-    )
 
 
 def _keep_rows(path: Path, epochs: int) -> None:
@@ -100,43 +55,6 @@ def _means(sums: dict[str, Tensor], steps: int, epoch: int) -> dict[str, float]:
     return means
 
 
-class _Step:
-    """One step of a task, on this process's part of the batch."""
-
-    def __init__(self, task: Task, schedule: Schedule, device: str) -> None:
-        self.task, self.schedule = task, schedule
-        self.device = torch.device(device)
-        self.optimizer = _optimizer(task, schedule)
-        self.forward: nn.Module = task
-
-    def share(self) -> None:
-        """Learn together with the other processes, from here on."""
-        if not together.alone():
-            together.normalise_together(self.task)
-            own = [self.device.index or 0] if self.device.type == "cuda" else None
-            # Buffers are the same everywhere by themselves: sending them at every step would be slow.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # its new name is younger than the torch that we accept
-                self.forward = DistributedDataParallel(self.task, own, broadcast_buffers=False)
-
-    def __call__(self, images: Tensor, labels: Tensor, time: float) -> dict[str, Tensor]:
-        """Learn from a batch; its losses without gradient."""
-        self.task.start_step(time)
-        lr = self.schedule.lr_at(time)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["factor"]
-        images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.schedule.precision == "bf16"):
-            losses = self.forward(images, labels.to(self.device, non_blocking=True))
-        losses["loss"].backward()
-        self.task.adjust_gradients()
-        self.optimizer.step()
-        self.task.after_step(lr)
-        values = together.averaged(torch.stack([loss.detach().float() for loss in losses.values()]))
-        return dict(zip(losses, values.unbind(), strict=True))
-
-
 def fit(
     task: Task,
     batches: TrainingBatches,
@@ -153,8 +71,7 @@ def fit(
     Raises:
         TrainingDiverged: a loss is infinite or not a number; the last good checkpoint stays.
     """
-    task.to(processes.device).to(memory_format=torch.channels_last)
-    learn = _Step(task, schedule, processes.device)
+    learn = Learner(task, schedule, processes.device)
     checkpoints, metrics = folder / "checkpoints", folder / "metrics.csv"
     at = restore_checkpoint(checkpoints, task, learn.optimizer)
     if at != Position():

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.networks.embedder import Embedder
-from pipeline.training.loop import Task
 from pipeline.training.schedule import Supervision
+from pipeline.training.task import Task
 from pipeline.training.together import gathered
 from pipeline.training.triplet import batch_hard_triplet
 

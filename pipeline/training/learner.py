@@ -1,0 +1,68 @@
+"""One step of learning: forward, backward, gradients adjusted, optimiser; on one device or together with others."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pipeline.training import together
+from pipeline.training.schedule import Schedule
+from pipeline.training.task import Task
+
+
+def _optimizer(task: Task, schedule: Schedule) -> torch.optim.SGD:
+    """Two groups, of which the second is the classifier with its own factor on the learning rate."""
+    classifier = list(task.classifier.parameters())
+    rest = [p for p in task.parameters() if all(p is not own for own in classifier)]
+    return torch.optim.SGD(
+        [{"params": rest, "factor": 1.0}, {"params": classifier, "factor": schedule.classifier_lr_factor}],
+        lr=schedule.lr,
+        momentum=schedule.momentum,
+        weight_decay=schedule.weight_decay,
+    )
+
+
+class Learner:
+    """A task with its optimiser, on this process's part of the batch.
+
+    The task is moved to the device. `share` comes behind loading a checkpoint and before the first step.
+    """
+
+    memory_format = torch.channels_last
+
+    def __init__(self, task: Task, schedule: Schedule, device: str) -> None:
+        self.task, self.schedule = task, schedule
+        self.device = torch.device(device)
+        task.to(self.device).to(memory_format=self.memory_format)
+        self.optimizer = _optimizer(task, schedule)
+        self.forward: nn.Module = task
+
+    def share(self) -> None:
+        """Learn together with the other processes, from here on."""
+        if not together.alone():
+            together.normalise_together(self.task)
+            own = [self.device.index or 0] if self.device.type == "cuda" else None
+            # Buffers are the same everywhere by themselves: sending them at every step would be slow.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # its new name is younger than the torch that we accept
+                self.forward = DistributedDataParallel(self.task, own, broadcast_buffers=False)
+
+    def __call__(self, images: Tensor, labels: Tensor, time: float) -> dict[str, Tensor]:
+        """Learn from a batch; its losses without gradient."""
+        self.task.start_step(time)
+        lr = self.schedule.lr_at(time)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["factor"]
+        images = images.to(self.device, non_blocking=True).contiguous(memory_format=self.memory_format)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.schedule.precision == "bf16"):
+            losses = self.forward(images, labels.to(self.device, non_blocking=True))
+        losses["loss"].backward()
+        self.task.adjust_gradients()
+        self.optimizer.step()
+        self.task.after_step(lr)
+        values = together.averaged(torch.stack([loss.detach().float() for loss in losses.values()]))
+        return dict(zip(losses, values.unbind(), strict=True))
