@@ -11,10 +11,12 @@ from pipeline.data.sampler import Sampling
 from pipeline.errors import StoreError, TrainingDiverged
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.settings import Compress, Resetting
+from pipeline.method.small import FixedStudent
 from pipeline.processes import Processes
 from pipeline.progress import Silent
 from pipeline.stages.distill import Distill
 from pipeline.training.checkpoint import restore_checkpoint
+from pipeline.training.learner import Learner
 from pipeline.training.loop import fit
 from pipeline.training.supervised import Classified
 from tests.helpers import SMALL, alive_network, draw_vehicles
@@ -50,8 +52,11 @@ BY_NORM = {"compress": Compress(macs=0.6), "rggr": Resetting(by="norm"), "sparsi
 BUDGETED = SETTINGS.model_copy(update=BY_NORM)
 
 
-@pytest.mark.parametrize("often", [False, True], ids=["by epoch", "by step"])
-@pytest.mark.parametrize("settings", [SETTINGS, BUDGETED], ids=["paper", "budget"])
+@pytest.mark.parametrize(
+    ("settings", "often"),
+    [(SETTINGS, False), (SETTINGS, True), (BUDGETED, True)],
+    ids=["paper, by epoch", "paper, by step", "budget, by step"],
+)
 def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, often, batches, tmp_path, monkeypatch):
     whole = train(make_task(settings), batches, tmp_path / "whole", settings)
     if often:
@@ -141,3 +146,37 @@ def test_the_teacher_is_neither_trained_nor_saved(batches):
     assert not teacher.training
     ids = {id(p) for p in task.parameters()}
     assert not ids & {id(p) for p in teacher.parameters()}
+
+
+def test_bf16_learns_what_fp32_does_and_keeps_weights_banks_and_losses_in_fp32(batches):
+    seen = {}
+    for precision in ("fp32", "bf16"):
+        settings = SETTINGS.model_copy(update={"precision": precision})
+        task = make_task(settings).train()
+        inside = []
+        task.student.embedder.backbone.layer1[0].conv2.register_forward_hook(
+            lambda *call, to=inside: to.append(call[2].dtype)
+        )
+        images, labels = next(batches.epoch(0))
+        losses = Learner(task, settings, "cpu")(images, labels, 1.0)
+        assert inside == [torch.bfloat16 if precision == "bf16" else torch.float32]
+        assert {loss.dtype for loss in losses.values()} == {torch.float32}
+        assert {value.dtype for value in task.state_dict().values() if value.is_floating_point()} <= {
+            torch.float32,
+            torch.float64,
+        }
+        seen[precision] = losses
+    assert all(torch.isclose(seen["fp32"][name], seen["bf16"][name], rtol=0.1, atol=0.05) for name in seen["fp32"])
+
+
+def test_a_small_student_is_trained_and_a_heavy_one_before_it(batches, tmp_path):
+    for cut in (False, True):
+        settings = SETTINGS.model_copy(update={"method": "two_stage", "compress": Compress(macs=0.6)})
+        teacher, student = (Classified(alive_network(), 8) for _ in range(2))
+        before = {name: value.clone() for name, value in student.state_dict().items()}
+        task = FixedStudent(student, teacher, settings, cut=cut)
+        train(task, batches, tmp_path / str(cut), settings)
+        after = student.state_dict()
+        narrower = [name for name, value in after.items() if value.shape != before[name].shape]
+        assert bool(narrower) == cut
+        assert all(not torch.equal(value, before[name]) for name, value in after.items() if name not in narrower)

@@ -257,6 +257,39 @@ def test_pretrained_without_a_network_names_the_ways_out(workshop, monkeypatch):
         assert way in message
 
 
+def test_a_gpu_without_enough_memory_says_what_to_lower(workshop, monkeypatch):
+    import torch
+
+    def step(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("pipeline.training.learner.Learner.__call__", step)
+    message = workshop.refused("build")
+    assert message.startswith("the GPU's memory is too small for teacher. Lower sampling.identities or sampling.images")
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "method", ["two_stage", pytest.param("narrow", marks=SLOW), pytest.param("uniform_l1", marks=SLOW)]
+)
+def test_the_alternatives_end_in_releases_of_the_same_cost(method, workshop):
+    start = "random" if method == "narrow" else "teacher"
+    settings = (f"distill.method={method}", f"distill.init={start}", "distill.compress={macs: 0.6}")
+    workshop.build("tiny", "--target", "onnxruntime-cpu", *[part for s in settings for part in ("--set", s)])
+    compression = read_manifest(manifest_of(workshop)).compression
+    assert 0.58 <= compression.after.macs / compression.before.macs <= 0.6
+    assert all(0 < site.width_after < site.width_before for site in compression.sites)
+
+
+def test_alternatives_that_make_no_sense_are_refused(workshop):
+    assert "set compress" in workshop.refused("build", "--set", "distill.method=narrow")
+    settings = ("distill.method=uniform_l1", "distill.init=random", "distill.compress={macs: 0.6}")
+    message = workshop.refused("build", *[part for s in settings for part in ("--set", s)])
+    assert "ranks what was learnt before: set init to teacher or pretrained" in message
+
+
 def started(shop, *arguments):
     """A build in a process of its own."""
     environment = {**os.environ, "ZOO_HOME": str(shop.home), "ZOO_DATA": str(shop.root / "data")}
