@@ -46,7 +46,7 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         {**trained, "settings": recipe.distill},
         inputs={"teacher": "teacher"},
         files={"weights": recipe.student_weights},
-        libraries=distill.LIBRARIES,
+        libraries=recipe.distill.libraries,
         data=data,
         trains=True,
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.training.supervised import Classified
 
 VERSION = 3
-LIBRARIES = (*IMAGES, "torch", "torch-pruning", "torchvision", "timm")
+LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
 
 
@@ -32,6 +32,11 @@ class Distill(Distillation):
 
     init: Literal["pretrained", "teacher", "random"] = "pretrained"
     weights: LocalWeights = None
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Whose versions the result depends on."""
+        return LIBRARIES if self.method == "cdd" else (*LIBRARIES, "torch-pruning")
 
     @model_validator(mode="after")
     def _l1_has_something_to_rank(self) -> Self:
