@@ -28,7 +28,7 @@ from pipeline.errors import PipelineError
 from pipeline.plan import make_plan
 from pipeline.processes import Processes
 from pipeline.recipe import Recipe
-from pipeline.store import Store, read_record
+from pipeline.store import Store
 from pipeline.work import read_json
 from targets.device import this_device
 from zoo.catalogue import load_catalogue
@@ -52,7 +52,6 @@ class Run:
     cmc1: float
     parameters_saved: float
     macs_saved: float
-    seconds: float  # of distillation
 
 
 def run(recipe: Recipe, name: str, dataset: Dataset, data_root: Path, device: str, progress: ConsoleProgress) -> Run:
@@ -77,7 +76,6 @@ def run(recipe: Recipe, name: str, dataset: Dataset, data_root: Path, device: st
         cmc1=accuracy["cmc1"],
         parameters_saved=1 - after["parameters"] / before["parameters"],
         macs_saved=1 - after["macs"] / before["macs"],
-        seconds=read_record(folders["distill"])["seconds"],
     )
 
 
@@ -110,22 +108,23 @@ def table(runs: list[Run]) -> str:
     return "\n".join(lines)
 
 
-def write(options: argparse.Namespace, shared: Recipe, runs: list[Run], device: str) -> None:
+def write(out: Path, recipes: dict[str, Recipe], runs: list[Run], device: str) -> None:
     """The study so far, as JSON and Markdown."""
+    shared = next(iter(recipes.values()))
     about = {
         "command": shlex.join(["python", "bench/study.py", *sys.argv[1:]]),
         "dataset": shared.dataset,
         "device": this_device().model_dump(),
         "trained_on": device,
         "libraries": {name: version(name) for name in LIBRARIES},
-        "shared": shared.model_dump(mode="json", include={"input", "network", "sampling", "teacher"}),
+        "recipes": {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()},
         "runs": [asdict(one) for one in runs],
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_name(f"{out.name}.json").write_text(json.dumps(about, indent=2) + "\n")
     title = f"{shared.dataset}: {shared.network.architecture}, {shared.input.height}×{shared.input.width}"
     note = f"Mean ± standard deviation over seeds, {this_device().name}, {device}, torch {version('torch')}."
-    options.out.with_suffix(".md").write_text(f"# {title}\n\n`{about['command']}`\n\n{note}\n\n{table(runs)}\n")
+    out.with_name(f"{out.name}.md").write_text(f"# {title}\n\n`{about['command']}`\n\n{note}\n\n{table(runs)}\n")
 
 
 def main() -> None:
@@ -142,6 +141,7 @@ def main() -> None:
     options = parser.parse_args()
     progress = ConsoleProgress(Console(stderr=True))
     runs: list[Run] = []
+    recipes: dict[str, Recipe] = {}  # as they were run first
     try:
         catalogue, device = load_catalogue(), training_device(options.device)
         shared = [f"dataset={options.dataset}"] if options.dataset else []
@@ -152,8 +152,9 @@ def main() -> None:
                 progress.say(f"{name}, seed {seed}")
                 runs.append(run(recipe, name, data, options.data_root, device, progress))
                 progress.say(f"{name}, seed {seed}: mAP {runs[-1].map:.2f}, MACs saved {runs[-1].macs_saved:.1%}")
+                recipes.setdefault(name, recipe)
                 if options.out:
-                    write(options, recipe, runs, device)
+                    write(options.out, recipes, runs, device)
     except (PipelineError, ZooError) as error:
         sys.exit(f"Error: {error}")
     print(table(runs))

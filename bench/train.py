@@ -41,7 +41,6 @@ from pipeline.work import Work
 from targets.device import this_device
 from zoo.catalogue import load_catalogue
 
-IDENTITIES = 576
 WARM_UP = 3
 PLAIN = Distillation(learn_epochs=0, rggr=Resetting(by="none"))
 PAPER = Distillation(learn_epochs=0)
@@ -60,12 +59,14 @@ class Contiguous(Learner):
     memory_format = torch.contiguous_format
 
 
-def make_learner(name: str, options: argparse.Namespace, device: str, kind: type[Learner], precision: str) -> Learner:
+def make_learner(
+    name: str, options: argparse.Namespace, device: str, kind: type[Learner], precision: str, identities: int = 576
+) -> Learner:
     """A task of the first table, ready to learn."""
     torch.manual_seed(0)
     size = Input(height=options.size, width=options.size)
     network = Network(architecture=options.architecture, last_stride=options.last_stride)
-    student, teacher = (Classified(build_network(network, size), IDENTITIES) for _ in range(2))
+    student, teacher = (Classified(build_network(network, size), identities) for _ in range(2))
     task = TASKS[name]((student, teacher.to(device)))
     task.train()
     return kind(task, Supervision(lr=1e-4, precision=precision), device)
@@ -129,7 +130,7 @@ def reading(options: argparse.Namespace, device: str, precision: str) -> dict[st
             return taken / seconds, waited / seconds
 
         alone, _ = run(lambda *_: None)
-        learner = make_learner("CDD + RGGR", options, device, Learner, precision)
+        learner = make_learner("CDD + RGGR", options, device, Learner, precision, data.train.identity_count)
         together, waiting = run(learner)
     return {"workers": work.workers, "read": alone, "learnt": together, "waiting": waiting}
 

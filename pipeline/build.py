@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.data.samples import Index
-from pipeline.errors import Interrupted, LaunchError, OutOfMemory, PipelineError, TrainingDiverged
+from pipeline.errors import Interrupted, OutOfMemory, PipelineError, ProcessLost, TrainingDiverged
 from pipeline.plan import Planned
 from pipeline.processes import Processes
 from pipeline.progress import Progress
@@ -43,7 +43,7 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         "distill",
         distill.distill_student,
         distill.VERSION,
-        {**trained, "settings": recipe.distill},
+        {**trained, "settings": recipe.distill.read()},
         inputs={"teacher": "teacher"},
         files={"weights": recipe.student_weights},
         libraries=recipe.distill.libraries,
@@ -135,9 +135,7 @@ def _explain(error: RuntimeError, stage: str, processes: Processes) -> PipelineE
     if type(error).__name__ == "OutOfMemoryError":
         return OutOfMemory(stage)
     lost = "gloo" in str(error) or type(error).__name__ in ("DistBackendError", "DistNetworkError")
-    if processes.count > 1 and lost:
-        return LaunchError(f"{stage} stopped: another process of this build has ended. Its own message says why.")
-    return None
+    return ProcessLost() if processes.count > 1 and lost else None
 
 
 def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progress: Progress) -> dict[str, Path]:

@@ -10,12 +10,15 @@ PipelineError               what, why, what next: one or two lines, shown withou
 ├── TrainingDiverged        the loss is no longer a number
 ├── OutOfMemory             the GPU's memory is too small for the batch
 ├── LaunchError             several processes that can't train together
+│   └── ProcessLost         one of them has ended
 └── Interrupted             Ctrl-C in the middle of a stage
 """
 
 
 class PipelineError(Exception):
     """Root of what a user can mend in a build."""
+
+    exit_code = 1
 
 
 class DataError(PipelineError):
@@ -47,7 +50,19 @@ class TrainingDiverged(PipelineError):
 
 
 class LaunchError(PipelineError):
-    """Processes that were started to train together can't: too few GPUs, one ended, or they do not see the same."""
+    """Processes that were started to train together can't: too few GPUs, or they do not see the same."""
+
+
+class ProcessLost(LaunchError):
+    """Another process of the build has ended."""
+
+    exit_code = 3  # by which the launcher knows that the reason is still to be told
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another process of this build has ended. Its own message says why; if it left none it was killed, perhaps "
+            "for memory. The same command goes on from the last checkpoint."
+        )
 
 
 class OutOfMemory(PipelineError):
@@ -63,6 +78,8 @@ class OutOfMemory(PipelineError):
 
 class Interrupted(PipelineError):
     """The user stopped a build; `stage` is where."""
+
+    exit_code = 130
 
     def __init__(self, stage: str) -> None:
         super().__init__(

@@ -8,62 +8,79 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from pipeline.errors import LaunchError, ProcessLost
 
 if TYPE_CHECKING:
-    from accelerate import PartialState
+    from torch.distributed import ProcessGroup
 
-PATIENCE = timedelta(days=1)  # while others train, measure or read; a process that died ends all by the launcher
+PATIENCE = timedelta(days=1)  # with the main process, which may compile and measure for hours
 
 
 def launched() -> bool:
     """Whether torch's launcher started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Where this process stands among `count`; `device` is its own: `cpu`, `cuda` or `cuda:1`."""
+    """Where this process stands among `count`; `device` is its own: `cpu`, `cuda` or `cuda:1`.
+
+    Raises (every method):
+        ProcessLost: another process has ended.
+    """
 
     device: str
     index: int = 0
     count: int = 1
     here: int = 1  # how many of them are on this machine
-    state: PartialState | None = None
+    group: ProcessGroup | None = None  # over the host's network: waiting in it keeps neither core nor GPU busy
 
     @property
     def main(self) -> bool:
         """Whether this is the process that writes and reports."""
         return self.index == 0
 
-    def wait(self) -> None:
-        """Go on when all processes are here."""
-        if self.state:
-            self.state.wait_for_everyone()
-
-    def leave(self) -> None:
-        """Say goodbye to the others, who may be gone."""
-        if self.state:
-            self.state.destroy_process_group()
-
-    def main_first(self) -> AbstractContextManager[None]:
-        """A block that the main process goes through before the others."""
-        return self.state.main_process_first() if self.state else nullcontext()
-
     def agree(self, text: str) -> bool:
-        """Whether all processes say the same."""
-        if not self.state:
+        """Whether all processes say the same; goes on when all have said it."""
+        if self.group is None:
             return True
         import torch
         from torch import distributed
 
-        said = torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8).to(self.device)
+        said = torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
         heard = [torch.empty_like(said) for _ in range(self.count)]
-        distributed.all_gather(heard, said)
+        try:
+            distributed.all_gather(heard, said, self.group)
+        except RuntimeError:  # gloo knows no other
+            raise ProcessLost from None
         return all(torch.equal(one, said) for one in heard)
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        self.agree("")
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """A block that the main process goes through before the others."""
+        if not self.main:
+            self.wait()
+        yield
+        if self.main:
+            self.wait()
+
+    def leave(self) -> None:
+        """Part when all are done: a launcher ends what is left on the other machines when one has finished."""
+        if self.group is not None:
+            from torch import distributed
+
+            self.wait()
+            distributed.destroy_process_group()
 
 
 def join(device: str) -> Processes:
@@ -71,13 +88,27 @@ def join(device: str) -> Processes:
 
     Args:
         device: `cpu` or `cuda`, of which each process on a machine takes one.
+
+    Raises:
+        LaunchError: more processes than GPUs, or GPUs that can't be used together.
     """
     if not launched():
         return Processes(device)
+    import torch
     from accelerate import PartialState
+    from torch import distributed
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the number of threads, when none was set
-        state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return Processes(str(state.device), state.process_index, state.num_processes, here, state)
+    if device == "cuda" and here > torch.cuda.device_count():
+        raise LaunchError(
+            f"{here} processes were started on this machine, and torch sees {torch.cuda.device_count()} CUDA devices: "
+            "start one for each."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the number of threads, when none was set
+            state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
+    except NotImplementedError as error:  # some GPUs can't talk to each other directly; it names the variables to set
+        raise LaunchError(" ".join(str(error).split())) from None
+    group = cast("ProcessGroup", distributed.new_group(backend="gloo", timeout=PATIENCE))
+    return Processes(str(state.device), state.process_index, state.num_processes, here, group)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -25,6 +25,7 @@ from pipeline.errors import StoreError
 from pipeline.files import write_text
 
 RECORD = "stage.json"
+SHARED_SECONDS = 60
 
 
 def explain(error: OSError, place: Path) -> StoreError:
@@ -95,12 +96,14 @@ class Store:
             StoreError: it is not at work here.
         """
         folder = self.root / "unfinished" / f"{stage}-{key}"
-        if not (folder / "scratch").is_dir():
-            raise StoreError(
-                f"{folder} is not there, which the build's main process works in. ZOO_HOME must be one folder that all "
-                "machines share."
-            )
-        return folder / "out", folder / "scratch"
+        for _ in range(SHARED_SECONDS):
+            if folder.name in os.listdir(folder.parent) and (folder / "scratch").is_dir():  # noqa: PTH208
+                return folder / "out", folder / "scratch"
+            sleep(1)  # network file systems remember for a while that a file was not there
+        raise StoreError(
+            f"{folder} is not there, which the build's main process works in. ZOO_HOME must be one folder that all "
+            "machines share."
+        )
 
     def unfinished(self, stage: str, key: str) -> str:
         """What an earlier build left of a result that it did not finish, in words; empty if nothing."""

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import LaunchError
+from pipeline.errors import LaunchError, ProcessLost
 
 
 def check_gpus(count: int) -> None:
@@ -54,17 +54,25 @@ def launch(arguments: Sequence[str], count: int) -> int:
         try:
             elastic_launch(config, sys.executable)("-m", "zoo", *arguments)
         except ChildFailedError as failed:
-            said, main = _last_words(Path(logs)), failed.failures.get(0)
-            if main and main.exitcode > 0 and not said:  # it ended by itself, not on account of another
-                return main.exitcode
+            main = failed.failures.get(0)
+            if main and main.exitcode > 0 and main.exitcode != ProcessLost.exit_code:
+                return main.exitcode  # it ended by itself and has said why
+            said = _last_words(Path(logs))
             rank, failure = failed.get_first_failure()
-            raise LaunchError(said or f"process {rank} ended without a word ({failure.message})") from None
-        except (SignalException, KeyboardInterrupt):
-            return 130  # the first process has said how to go on
+            raise LaunchError(
+                said
+                or f"process {rank} ended with {failure.exitcode} and without a word; if that is -9, the machine ran "
+                "out of memory. The same command goes on from the last checkpoint."
+            ) from None
+        except SignalException:
+            raise KeyboardInterrupt from None
     return 0
 
 
 def _last_words(logs: Path) -> str:
     """The error that a silent process would have shown; empty if none did."""
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(logs.rglob("stderr.log"))]
-    return next((text.rpartition("Error: ")[2].strip() for text in texts if "\nError: " in f"\n{text}"), "")
+    words = [text.rpartition("Error: ")[2].strip() for text in texts if "\nError: " in f"\n{text}"]
+    told = [word for word in words if word != str(ProcessLost())]
+    # torch's own warnings may follow
+    return "\n".join(line for line in told[0].splitlines() if not line.startswith("[")) if told else ""

@@ -102,7 +102,7 @@ class Budget(nn.Module):
     below it there is none. Of the rows that the penalty has brought to zero the smallest die, as many as the course
     asks for: rows start equally long and would all go at once. What has died stays zero. All of it is state.
 
-    It is decided on the host, which waits for the device once in a step: for the row norms.
+    It is decided on the host, which waits for the device for the row norms alone.
     """
 
     def __init__(self, model: CostModel, compress: Compress, align: int) -> None:

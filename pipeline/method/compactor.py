@@ -92,8 +92,8 @@ class Gated(nn.Module):
         self._compactor = (compactor,)  # in a tuple: it belongs to its own site
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.inner(x) * self._compactor[0].alive()[:, None, None]
-        return out
+        out: Tensor = self.inner(x)
+        return out * self._compactor[0].alive().to(out.dtype)[:, None, None]
 
 
 def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, Compacted]:

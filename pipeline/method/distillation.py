@@ -50,7 +50,8 @@ class TaughtStudent(Task):
         self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple: neither trained nor saved
         self._taught = Taps(taught)
         self._learnt = Taps(places)
-        self._kept = dict(kept or {})
+        device = teacher.classifier.weight.device
+        self._kept = {name: rows.to(device) for name, rows in (kept or {}).items()}
 
     @property
     def classifier(self) -> nn.Linear:
@@ -63,7 +64,7 @@ class TaughtStudent(Task):
         scores = self.student(images)
         logits = logits_distillation(scores.classes, taught.classes, settings.temperature)
         goals = {
-            name: features[:, self._kept[name].to(features.device)] if name in self._kept else features
+            name: features[:, self._kept[name]] if name in self._kept else features
             for name, features in self._taught.features.items()
         }
         losses = {

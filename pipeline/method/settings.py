@@ -9,6 +9,7 @@ from pipeline.settings import Settings
 from pipeline.training.schedule import Supervision
 
 Distance = Literal["cosine", "euclidean"]
+COMPACTING = ("sparsity", "sparsity_weight", "rggr")  # settings of `method: cdd` alone
 Method = Literal["cdd", "two_stage", "uniform_l1", "narrow"]
 
 
@@ -85,6 +86,12 @@ class Distillation(Supervision):
     rggr: Resetting = Resetting()
     compress: Compress | None = Field(None, description="a budget; without one the penalty alone decides what is left")
     align: int = Field(1, ge=1, description="keep a multiple of this many channels at each site; runtimes like 8")
+
+    def read(self) -> Self:
+        """The same settings, with defaults in place of what `method` does not read: that makes no other result."""
+        unread = {"cdd": (), "two_stage": COMPACTING}.get(self.method, (*COMPACTING, "learn_epochs"))
+        fields = type(self).model_fields
+        return self.model_copy(update={name: fields[name].get_default() for name in unread})
 
     @property
     def learn(self) -> float:

@@ -65,7 +65,6 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
         PipelineError: no sites, stages of other widths, or a budget that can't be met.
     """
     from pipeline.method.cdd import make_budget
-    from pipeline.method.small import choose_channels
     from pipeline.networks.build import build_network
     from pipeline.networks.sites import find_sites, pair_sites
 
@@ -76,6 +75,8 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     if settings.method == "cdd":
         make_budget(student, sites, settings)
     else:
+        from pipeline.method.small import choose_channels
+
         choose_channels(student, sites, settings)
 
 
@@ -103,7 +104,6 @@ def distill_student(
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.method.cdd import CapacityDynamicDistillation
-    from pipeline.method.small import FixedStudent
     from pipeline.networks.build import build_network
     from pipeline.networks.saved import load_network, save_network
     from pipeline.networks.weights import load_module, save_module
@@ -133,6 +133,8 @@ def distill_student(
     if settings.method == "cdd":
         train(CapacityDynamicDistillation(student, frozen(), settings), settings)
     else:
+        from pipeline.method.small import FixedStudent
+
         schedule: Schedule = settings
         if settings.method == "two_stage":
             train(FixedStudent(student, frozen(), settings, cut=False), settings.part(settings.learn), "first-stage")

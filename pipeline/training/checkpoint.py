@@ -53,6 +53,8 @@ def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 def restore_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Position:
     """Load the newest whole checkpoint, if there is one; where training goes on.
 
+    One that is cut short is passed over, and gone when two newer ones are written.
+
     Raises:
         StoreError: the checkpoint is of another network.
     """
@@ -60,7 +62,6 @@ def restore_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> 
         try:
             tensors, about = load_tensors(path)
         except StoreError:  # cut short by a crash of the machine: the one before is whole
-            path.unlink(missing_ok=True)
             continue
         try:
             model.load_state_dict(_part(tensors, "model"))

@@ -10,7 +10,7 @@ from time import monotonic
 from torch import Tensor
 
 from pipeline.data.batches import TrainingBatches
-from pipeline.errors import TrainingDiverged
+from pipeline.errors import LaunchError, TrainingDiverged
 from pipeline.files import write_text
 from pipeline.processes import Processes
 from pipeline.progress import Progress
@@ -76,6 +76,8 @@ def fit(
     at = restore_checkpoint(checkpoints, task, learn.optimizer)
     if at != Position():
         progress.say(f"resuming behind epoch {at.epoch} of {schedule.epochs}" + f", step {at.step}" * bool(at.step))
+    if not processes.agree(f"{at.epoch} {at.step}"):
+        raise LaunchError(f"the processes find other checkpoints in {checkpoints}: all machines must share ZOO_HOME.")
     learn.share()
     if processes.main:
         _keep_rows(metrics, at.epoch)
@@ -102,6 +104,11 @@ def fit(
                         save_checkpoint(checkpoints, Position(epoch, step + 1, sums), task, learn.optimizer)
                         saved = monotonic()
             state = task.figures()
+            if not processes.agree(str(state)):
+                raise LaunchError(
+                    f"the processes hold different students behind epoch {epoch + 1}: their GPUs round differently. "
+                    "Train on GPUs of one kind; the same command goes on from the last checkpoint."
+                )
             at = Position(epoch + 1)
             if processes.main:
                 lr = schedule.lr_at(epoch + (steps - 1) / steps)

@@ -66,7 +66,8 @@ def _normalised(norm: _BatchNorm, x: Tensor) -> Tensor:
     shape = [1, -1, *[1] * (x.ndim - 2)]
     values = x.float()
     mean = _mean(values.mean(dims))
-    variance = _mean((values - mean.view(shape)).square().mean(dims))
+    centred = values - mean.view(shape)
+    variance = _mean(centred.square().mean(dims))
     with torch.no_grad():
         count = values.numel() // values.shape[1] * distributed.get_world_size()
         momentum = cast(float, norm.momentum)
@@ -74,7 +75,7 @@ def _normalised(norm: _BatchNorm, x: Tensor) -> Tensor:
         cast(Tensor, norm.running_var).lerp_(variance * (count / (count - 1)), momentum)
         cast(Tensor, norm.num_batches_tracked).add_(1)
     scale = norm.weight * (variance + norm.eps).rsqrt()
-    return ((values - mean.view(shape)) * scale.view(shape) + norm.bias.view(shape)).to(x.dtype)
+    return (centred * scale.view(shape) + norm.bias.view(shape)).to(x.dtype)
 
 
 def normalise_together(network: nn.Module) -> None:

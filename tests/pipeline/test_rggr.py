@@ -69,3 +69,17 @@ def test_state_is_restored():
     assert two.written == 12
     for name, value in one.state_dict().items():
         assert torch.equal(value, two.state_dict()[name])
+
+
+def test_masks_are_decided_in_float32_under_autocast():
+    masks = []
+    for enabled in (False, True):
+        random = torch.Generator().manual_seed(0)
+        resetting = GradientResetting({"a": 64}, Resetting(bank=64, share=0.8))
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            for _ in range(4):
+                teacher, student = (torch.randn(16, 64, generator=random) for _ in range(2))
+                resetting.update({"a": teacher + 20}, {"a": student})  # near each other: bfloat16 would take others
+        masks.append(resetting.mask("a"))
+    assert torch.equal(*masks)
+    assert 0 < masks[0].sum() < 64

@@ -38,7 +38,7 @@ def states(runs, name):
     return [load_tensors(runs / some / name / f"{index}.safetensors")[0] for some, index in places]
 
 
-@pytest.mark.parametrize("name", ["weights", "masks"])
+@pytest.mark.parametrize("name", ["weights", "masks", "budget"])
 def test_both_processes_hold_the_same_to_the_bit(name, runs):
     _, first, second = states(runs, name)
     for key, value in first.items():
@@ -54,6 +54,13 @@ def test_two_processes_mask_what_one_does_and_keep_the_same_features(runs):
     for key in [key for key in one if key.endswith("bank")]:
         assert one[key].abs().sum() > 0
         assert torch.allclose(one[key], two[key], atol=1e-5), key
+
+
+def test_two_processes_meet_a_budget_as_one_does(runs):
+    left = [
+        float([*csv.DictReader((runs / some / "budget" / "metrics.csv").open())][-1]["left"]) for some in ("one", "two")
+    ]
+    assert all(0.588 <= share <= 0.6 for share in left)
 
 
 def test_two_processes_end_in_the_losses_and_weights_of_one(runs):

@@ -12,6 +12,7 @@ from pipeline.errors import StoreError, TrainingDiverged
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.settings import Compress, Resetting
 from pipeline.method.small import FixedStudent
+from pipeline.networks.weights import load_tensors
 from pipeline.processes import Processes
 from pipeline.progress import Silent
 from pipeline.stages.distill import Distill
@@ -107,8 +108,27 @@ def test_a_checkpoint_of_another_recipe_is_refused(batches, tmp_path):
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(batches, tmp_path):
     settings = SETTINGS.model_copy(update={"lr": 1e6})
+    task = make_task(settings)
     with pytest.raises(TrainingDiverged, match=r"no longer a number in epoch \d, step \d.*lower `lr`"):
-        train(make_task(settings), batches, tmp_path / "run", settings)
+        train(task, batches, tmp_path / "run", settings)
+    assert not list((tmp_path / "run").glob("checkpoints/*"))  # it broke in the first epoch
+
+
+def test_no_checkpoint_is_written_of_a_state_that_is_no_number(batches, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.training.loop.CHECKPOINT_SECONDS", 0.0)
+    task = make_task()
+    forward, steps = task.forward, iter(range(10**6))
+
+    def broken_from_the_sixth_step_on(images, labels):
+        losses = forward(images, labels)
+        return {**losses, "loss": losses["loss"] * (torch.nan if next(steps) >= 5 else 1)}
+
+    task.forward = broken_from_the_sixth_step_on
+    with pytest.raises(TrainingDiverged, match="in epoch 2, step 2"):
+        train(task, batches, tmp_path / "run")
+    tensors, about = load_tensors(sorted((tmp_path / "run" / "checkpoints").iterdir())[-1])
+    assert (about["epoch"], about["step"]) == (1, 1)
+    assert all(value.isfinite().all() for value in tensors.values())
 
 
 def test_the_first_phase_has_all_five_terms_and_the_second_resets_gradients(batches):

@@ -12,7 +12,7 @@ from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
 from pipeline.method.cdd import CapacityDynamicDistillation
-from pipeline.method.settings import Resetting
+from pipeline.method.settings import Compress, Resetting
 from pipeline.networks.weights import save_tensors
 from pipeline.processes import join
 from pipeline.progress import Silent
@@ -26,6 +26,14 @@ WEIGHTS = Distill(epochs=3, learn_epochs=1, lr=3e-4, sparsity_weight=0.5, rggr=R
 # Rounding differs, and grows as training goes on, until a channel falls on the other side of a near tie: for masks that
 # must be equal the student hardly moves.
 MASKS = WEIGHTS.model_copy(update={"lr": 1e-7})
+BUDGET = WEIGHTS.model_copy(
+    update={
+        "compress": Compress(macs=0.6),
+        "rggr": Resetting(by="norm"),
+        "sparsity": "proximal",
+        "sparsity_weight": 9.0,
+    }
+)
 
 
 def train(data_root: Path, folder: Path) -> None:
@@ -34,7 +42,7 @@ def train(data_root: Path, folder: Path) -> None:
     data = open_dataset("veri", VERI, data_root, data_root / "drawn")
     sampling = Sampling(identities=4, images=2, pad=2)
     batches = TrainingBatches(data.train, SMALL, sampling, 0, 0, processes.index, processes.count)
-    for name, settings in (("weights", WEIGHTS), ("masks", MASKS)):
+    for name, settings in (("weights", WEIGHTS), ("masks", MASKS), ("budget", BUDGET)):
         torch.manual_seed(0)
         teacher, student = (Classified(alive_network(), 8) for _ in range(2))
         student.load_state_dict(teacher.state_dict())

@@ -50,6 +50,13 @@ def test_a_loss_that_is_no_number_is_told_once(workshop):
 
 
 @pytest.mark.slow
+def test_what_all_processes_meet_is_told_once(workshop):
+    result = launched(workshop, "--set", "sampling.identities=3", "--set", "sampling.images=3")
+    assert result.returncode == 1
+    assert result.stderr.count("can't be parted among 2 processes") == 1
+
+
+@pytest.mark.slow
 def test_two_processes_build_the_release_of_one(workshop, finished):
     result = launched(workshop, "--target", "onnxruntime-cpu")
     assert result.returncode == 0, result.stderr
@@ -61,3 +68,6 @@ def test_two_processes_build_the_release_of_one(workshop, finished):
     for name in ("teacher", "distill", "compact"):
         assert keys[0][name] == keys[1][name]
     assert manifests[0]["compression"]["after"] == pytest.approx(manifests[1]["compression"]["after"], rel=0.1)
+    assert manifests[0]["accuracy"]["student"]["map"] == pytest.approx(
+        manifests[1]["accuracy"]["student"]["map"], abs=5
+    )

@@ -1,6 +1,6 @@
 """The command line: parse, call, print. What a user can mend ends in a line or two on standard error.
 
-Exit codes: 0 done, 1 something to mend, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 something to mend, 2 wrong usage, 3 another process of the build ended, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pipeline.errors import Interrupted, PipelineError
+from pipeline.errors import PipelineError
 from targets.errors import TargetError
 from zoo import __version__
 from zoo.cli.build import build
@@ -27,7 +27,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except (ZooError, PipelineError, TargetError) as error:
             click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
-            sys.exit(130 if isinstance(error, Interrupted) else 1)
+            sys.exit(error.exit_code if isinstance(error, PipelineError) else 1)
         except KeyboardInterrupt:
             click.echo("Interrupted. What was finished is kept; the same command goes on from there.", err=True)
             sys.exit(130)
