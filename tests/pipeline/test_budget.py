@@ -13,8 +13,7 @@ from pipeline.networks.sites import find_sites
 from tests.helpers import SMALL, alive_network
 
 
-@pytest.mark.parametrize("what", ["macs", "params"])
-@pytest.mark.parametrize("align", [1, 8])
+@pytest.mark.parametrize(("what", "align"), [("macs", 1), ("params", 8)])
 @pytest.mark.parametrize(
     ("architecture", "which"),
     [

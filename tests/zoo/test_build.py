@@ -271,9 +271,8 @@ def test_a_gpu_without_enough_memory_says_what_to_lower(workshop, monkeypatch):
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    "method", ["two_stage", pytest.param("narrow", marks=SLOW), pytest.param("uniform_l1", marks=SLOW)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["two_stage", "narrow", "uniform_l1"])
 def test_the_alternatives_end_in_releases_of_the_same_cost(method, workshop):
     start = "random" if method == "narrow" else "teacher"
     settings = (f"distill.method={method}", f"distill.init={start}", "distill.compress={macs: 0.6}")

@@ -41,6 +41,7 @@ def test_gpus_on_a_cpu_is_wrong_usage(workshop):
     assert "--gpus trains on GPUs and --device cpu on none" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_told_once(workshop):
     result = launched(workshop, "--set", "teacher.lr=1e9")
     assert result.returncode == 1
