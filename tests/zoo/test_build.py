@@ -268,9 +268,6 @@ def test_a_gpu_without_enough_memory_says_what_to_lower(workshop, monkeypatch):
     assert message.startswith("the GPU's memory is too small for teacher. Lower sampling.identities or sampling.images")
 
 
-SLOW = pytest.mark.slow
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["two_stage", "narrow", "uniform_l1"])
 def test_the_alternatives_end_in_releases_of_the_same_cost(method, workshop):
