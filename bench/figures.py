@@ -19,4 +19,4 @@ def write_figures(options: argparse.Namespace, figures: dict[str, Any]) -> None:
             "device": this_device().model_dump(),
             "torch": version("torch"),
         }
-        options.json.write_text(json.dumps(content, indent=2) + "\n")
+        options.json.write_text(json.dumps(content, indent=2, default=str) + "\n")
