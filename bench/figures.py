@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -16,7 +17,7 @@ def write_figures(options: argparse.Namespace, figures: dict[str, Any]) -> None:
         content = {
             **figures,
             "options": {key: value for key, value in vars(options).items() if key != "json"},
-            "device": this_device().model_dump(),
+            "device": asdict(this_device()),
             "torch": version("torch"),
         }
         options.json.write_text(json.dumps(content, indent=2, default=str) + "\n")

@@ -114,7 +114,7 @@ def write(out: Path, recipes: dict[str, Recipe], runs: list[Run], device: str) -
     about = {
         "command": shlex.join(["python", "bench/study.py", *sys.argv[1:]]),
         "dataset": shared.dataset,
-        "device": this_device().model_dump(),
+        "device": asdict(this_device()),
         "trained_on": device,
         "libraries": {name: version(name) for name in LIBRARIES},
         "recipes": {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()},

@@ -19,8 +19,9 @@ from pipeline.stages import compact, compile, distill, export, measure, teacher
 from pipeline.step import Step
 from pipeline.store import Store
 from pipeline.work import Work
-from targets.contract import TargetSettings, make_target, runtime_version
+from targets.contract import make_target, runtime_version
 from targets.device import this_device
+from targets.settings import TargetSettings
 
 SUBJECTS = {"teacher": "teacher", "student": "compact"}  # what is deployed → the step that made its network
 

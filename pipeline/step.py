@@ -10,11 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from pipeline.data.samples import Index
 from pipeline.errors import MissingLibrary, WeightsError
 from pipeline.files import sha256
+from targets.device import Device
 from targets.installing import install_command
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
@@ -36,7 +37,7 @@ class Step:
     files: Mapping[str, Path | None] = field(default_factory=dict)  # parameter → file whose content counts
     libraries: tuple[str, ...] = ()
     data: Index | None = None
-    place: BaseModel | None = None  # the machine, where the result is bound to it
+    place: Device | None = None  # the machine, where the result is bound to it
     trains: bool = False  # in all processes; the others are the main process's alone
 
     @property
@@ -76,7 +77,7 @@ def ingredients(step: Step, keys: Mapping[str, str]) -> dict[str, Any]:
         "files": {parameter: _digest(path) for parameter, path in step.files.items() if path},
         "libraries": {library: _version(library) for library in step.libraries},
         "data": step.data.fingerprint if step.data else None,
-        "place": step.place.model_dump(mode="json") if step.place else None,
+        "place": _ANYTHING.dump_python(step.place, mode="json"),
     }
 
 

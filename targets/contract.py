@@ -1,30 +1,26 @@
-"""What a target is. Three methods, a description; anything installed under the entry point `zoo.targets` is one."""
+"""What a target is: three methods and a description; anything installed under the entry point `zoo.targets` is one.
+
+Modules of this package import numpy and the standard library, and a runtime only inside functions: they travel in
+bundles to devices that have nothing else.
+"""
 
 from __future__ import annotations
 
 import difflib
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from targets.device import usable_cores
-from targets.errors import UnknownRuntime, Unusable
+from targets.errors import UnknownRuntime, UnsupportedPrecision, Unusable
 from targets.installing import install_command
+from targets.settings import PRECISIONS, Activations, Precision, TargetSettings
 
 GROUP = "zoo.targets"
-
-
-class TargetSettings(BaseModel):
-    """A target as zoo.yaml describes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    runtime: str = Field(description="name under the entry point `zoo.targets`")
-    device: str = Field("CPU", description="device by the runtime's own name")
-    threads: int | None = Field(None, ge=1, description="threads of one inference; left out: one per core")
 
 
 def thread_count(settings: TargetSettings) -> int:
@@ -32,18 +28,60 @@ def thread_count(settings: TargetSettings) -> int:
     return settings.threads or usable_cores()
 
 
+def _silent(_text: str, _share: float) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What compiling needs to know besides the graph.
+
+    Attributes:
+        height, width: pixels of an image.
+        batches: batch sizes that will be measured, ascending. The artifact takes any from 1 to the largest.
+        cache: a folder that outlives this job, for a runtime that can save time with one.
+        tell: is called with what is being done and which share of it is done, 0 … 1.
+    """
+
+    height: int
+    width: int
+    batches: tuple[int, ...]
+    cache: Path | None = None
+    tell: Callable[[str, float], None] = _silent
+
+
 class Session(Protocol):
     """A loaded artifact."""
 
+    compute_ms: float | None
+    """What the last `embed` spent computing, without copies to and from the device, ms; none if that is not known."""
+
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """uint8 N×H×W×3 RGB → float32 N×D, rows of length 1. Any N ≥ 1."""
+        """uint8 N×H×W×3 RGB → float32 N×D, rows of length 1. Any N from 1 to the job's largest batch."""
 
 
 class Target(Protocol):
     """A runtime on a device. Made from its settings; importing its module must not import the runtime."""
 
-    distribution: ClassVar[str]  # the PyPI name of the runtime: its version is part of every result
-    extra: ClassVar[str]  # the extra of this project that installs it
+    @property
+    def distribution(self) -> str:
+        """The PyPI name of the runtime: its version is part of every result."""
+
+    @property
+    def extra(self) -> str:
+        """The extra of this project that installs it."""
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What it can compute in."""
+
+    @property
+    def activations(self) -> Activations:
+        """Which int8 graph it is given, see `calibration.quantize`."""
+
+    @property
+    def compiles_ahead(self) -> bool:
+        """Whether `compile` works where the runtime is installed and its device is missing."""
 
     def __init__(self, settings: TargetSettings) -> None: ...
 
@@ -54,15 +92,15 @@ class Target(Protocol):
             Unusable: and why, and what to do.
         """
 
-    def compile(self, graph: Path, folder: Path) -> None:
+    def compile(self, graph: Path, folder: Path, job: Job) -> None:
         """Turn an ONNX graph (see the stage `export` for its form) into artifacts inside `folder`.
 
         Raises:
             ArtifactFailed: the runtime refuses the graph.
         """
 
-    def load(self, folder: Path) -> Session:
-        """What `compile` made, ready to run.
+    def load(self, folder: Path, cache: Path | None = None) -> Session:
+        """What `compile` made, ready to run; `cache` as in `Job`.
 
         Raises:
             ArtifactFailed: the runtime refuses the artifact.
@@ -74,19 +112,29 @@ def runtimes() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def make_target(settings: TargetSettings) -> Target:
-    """The target that the settings describe.
+def find_runtime(name: str) -> EntryPoint:
+    """The door of a runtime.
 
     Raises:
         UnknownRuntime: no installed package offers it.
     """
     for point in entry_points(group=GROUP):
-        if point.name == settings.runtime:
-            target: Target = point.load()(settings)
-            return target
-    near = difflib.get_close_matches(settings.runtime, runtimes(), 1)
+        if point.name == name:
+            return point
+    near = difflib.get_close_matches(name, runtimes(), 1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Installed: {', '.join(runtimes()) or 'none'}."
-    raise UnknownRuntime(f"no installed package offers the runtime {settings.runtime!r}. {hint}")
+    raise UnknownRuntime(f"no installed package offers the runtime {name!r}. {hint}")
+
+
+def make_target(settings: TargetSettings) -> Target:
+    """The target that the settings describe.
+
+    Raises:
+        UnknownRuntime: no installed package offers it.
+        BadOption: the runtime does not know an option.
+    """
+    target: Target = find_runtime(settings.runtime).load()(settings)
+    return target
 
 
 def runtime_version(target: Target) -> str:
@@ -99,3 +147,19 @@ def runtime_version(target: Target) -> str:
         return version(target.distribution)
     except PackageNotFoundError:
         raise Unusable(f"{target.distribution} is not installed", f"Run: {install_command(target.extra)}") from None
+
+
+def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | None = None) -> tuple[Precision, ...]:
+    """What a target is built in: the one that is wanted, or all that it takes and its settings name.
+
+    Raises:
+        UnsupportedPrecision: the wanted one, or one of the settings', is none of the runtime's.
+    """
+    asked = (wanted,) if wanted else settings.precisions or target.precisions
+    for precision in asked:
+        if precision not in target.precisions:
+            raise UnsupportedPrecision(
+                f"{settings.runtime} on {settings.device} can't compute in {precision}, only in "
+                f"{', '.join(target.precisions)}. Use precision: auto, or another target."
+            )
+    return tuple(precision for precision in PRECISIONS if precision in asked)

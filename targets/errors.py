@@ -2,8 +2,13 @@
 
 TargetError                 what, why, what next
 ├── UnknownRuntime          no installed package offers this runtime
+├── BadOption               a setting of the runtime's own that it does not know
 ├── Unusable                the runtime or its device is not to be had here
-└── ArtifactFailed          a graph did not compile, or an artifact did not load or run
+├── UnsupportedPrecision    the runtime can't compute in it
+├── ArtifactFailed          a graph did not compile, or an artifact did not load or run
+│   └── ForeignEngine       it was built for another GPU, or by another version
+├── BadBundle               a bundle is damaged, or is not one
+└── DeviceError             a device over ssh: not reached, not trusted, not ready, lost
 """
 
 
@@ -15,6 +20,10 @@ class UnknownRuntime(TargetError):
     """No installed package offers this runtime."""
 
 
+class BadOption(TargetError):
+    """A runtime does not know an option, or not with this value."""
+
+
 class Unusable(TargetError):
     """The runtime or its device is not usable on this machine; `mend` is the command that changes that, if any."""
 
@@ -23,5 +32,21 @@ class Unusable(TargetError):
         self.why, self.mend = why, mend
 
 
+class UnsupportedPrecision(TargetError):
+    """A target can't compute in a precision that was asked for."""
+
+
 class ArtifactFailed(TargetError):
     """A graph did not compile, or an artifact did not load or run."""
+
+
+class ForeignEngine(ArtifactFailed):
+    """An engine was built for another GPU or by another version of its runtime."""
+
+
+class BadBundle(TargetError):
+    """A bundle's content is not what its list says, or it holds what no bundle may."""
+
+
+class DeviceError(TargetError):
+    """A device can't be reached or trusted, lacks what the bundle needs, or was lost on the way."""

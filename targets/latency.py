@@ -7,11 +7,12 @@ n ≥ 44 for p90 and n ≥ 459 for p99.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import median
 from time import perf_counter, sleep
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from targets.contract import Session
 
@@ -23,19 +24,24 @@ TURN = 27  # calls of one session before the other's turn: 17 turns make 459
 PAUSE_SECONDS = 0.05  # between turns: threads of the session before may still be spinning for work
 
 
-class Latency(BaseModel):
-    """Figures of one artifact at one batch size. A percentile that n does not support is left out."""
+@dataclass(frozen=True)
+class Latency:
+    """Figures of one artifact at one batch size."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     batch: int
-    calls: int = Field(description="n, timed calls behind the warm-up")
+    calls: int
+    """n, timed calls behind the warm-up"""
     p50_ms: float
     p90_ms: float | None
+    """left out where n does not support it, as p99"""
     p99_ms: float | None
-    images_per_second: float = Field(description="batch ÷ mean time of a call")
+    images_per_second: float
+    """batch ÷ mean time of a call"""
     warmup_calls: int
-    steady: bool = Field(description="whether warming up ended because times were steady, not because time ran out")
+    steady: bool
+    """whether warming up ended because times were steady, not because time ran out"""
     timer: str = TIMER
 
 

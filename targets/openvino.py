@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from targets.contract import Session, TargetSettings, runtime_version, thread_count
+from targets.contract import Job, Session, runtime_version, thread_count
 from targets.errors import ArtifactFailed, Unusable
+from targets.settings import Activations, Precision, TargetSettings, read_options
 
 ARTIFACT = "model.xml"
+HINTS = ("latency", "throughput")
+HALF = ["zoo", "half"]  # where a model says that it may be computed in fp16
 DRIVERS = {"GPU": "Run: apt install intel-opencl-icd", "NPU": "Install Intel's NPU driver (intel-driver-compiler-npu)"}
 
 
+@dataclass(frozen=True)
+class Options:
+    """What OpenVINO is tuned for, its `PERFORMANCE_HINT`."""
+
+    hint: str = "latency"
+
+    def __post_init__(self) -> None:
+        if self.hint not in HINTS:
+            raise ValueError(f"hint is {' or '.join(HINTS)}, not {self.hint!r}")
+
+
 class OpenVino:
-    """One device of OpenVINO, tuned for latency."""
+    """One device of OpenVINO."""
 
     distribution: ClassVar[str] = "openvino"
     extra: ClassVar[str] = "openvino"
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
+    activations: ClassVar[Activations] = "symmetric"
+    compiles_ahead: ClassVar[bool] = False
 
     def __init__(self, settings: TargetSettings) -> None:
         self.settings = settings
+        self.options = read_options(Options, settings)
 
     def check(self) -> str:
         """See `Target.check`."""
@@ -40,7 +59,7 @@ class OpenVino:
             )
         return f"OpenVINO {version} on {self.settings.device}"
 
-    def compile(self, graph: Path, folder: Path) -> None:
+    def compile(self, graph: Path, folder: Path, job: Job) -> None:  # noqa: ARG002 - takes any batch
         """See `Target.compile`. Weights keep the graph's precision."""
         import openvino
 
@@ -48,21 +67,31 @@ class OpenVino:
             model = openvino.Core().read_model(graph)
         except RuntimeError as error:
             raise ArtifactFailed(f"OpenVINO refuses {graph.name}: {str(error).strip().splitlines()[-1]}") from None
-
+        half = any(
+            node.get_type_name() == "Constant" and node.get_element_type() == openvino.Type.f16
+            for node in model.get_ops()
+        )
+        model.set_rt_info("yes" if half else "no", HALF)
         try:
             openvino.save_model(model, folder / ARTIFACT, compress_to_fp16=False)
         except RuntimeError as error:  # it only writes here, and does not say what the system said
             raise OSError(errno.ENOSPC, f"OpenVINO could not write: {error}", str(folder)) from None
 
-    def load(self, folder: Path) -> Session:
-        """See `Target.load`. Computes in the precision of the graph, not in one that the CPU happens to be fast in."""
+    def load(self, folder: Path, cache: Path | None = None) -> Session:
+        """See `Target.load`. Computes in the graph's precision, not in one that the device happens to be fast in."""
         import openvino
 
-        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        core = openvino.Core()
+        options: dict[str, Any] = {"PERFORMANCE_HINT": self.options.hint.upper()}
         if self.settings.device == "CPU":
             options["INFERENCE_NUM_THREADS"] = thread_count(self.settings)
+        if cache:
+            options["CACHE_DIR"] = str(cache)
         try:
-            return _Session(openvino.Core().compile_model(folder / ARTIFACT, self.settings.device, options))
+            model = core.read_model(folder / ARTIFACT)
+            half = model.has_rt_info(HALF) and model.get_rt_info(HALF).astype(str) == "yes"
+            options["INFERENCE_PRECISION_HINT"] = "f16" if half else "f32"
+            return _Session(core.compile_model(model, self.settings.device, options))
         except RuntimeError as error:
             raise ArtifactFailed(f"OpenVINO can't load {folder / ARTIFACT}: {str(error).strip()[:200]}") from None
 
@@ -70,7 +99,9 @@ class OpenVino:
 class _Session:
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
+        self.compute_ms: float | None = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         outputs = self._request.infer([images], share_inputs=True)
+        self.compute_ms = self._request.latency
         return np.array(outputs[0], np.float32)

@@ -10,7 +10,8 @@ from pipeline.data.images import Input
 from pipeline.errors import CheckFailed
 from pipeline.stages.export import GRAPH
 from pipeline.work import Work
-from targets.contract import TargetSettings, make_target
+from targets.contract import Job, make_target
+from targets.settings import TargetSettings
 
 VERSION = 1
 ARTIFACTS = "artifacts"
@@ -29,7 +30,7 @@ def compile_graph(work: Work, *, input: Input, target: TargetSettings, graph: Pa
     folder = work.out / ARTIFACTS
     folder.mkdir()
     runner = make_target(target)
-    runner.compile(graph / GRAPH, folder)
+    runner.compile(graph / GRAPH, folder, Job(input.height, input.width, (2,)))
     probe = np.random.default_rng(0).integers(0, 256, (2, input.height, input.width, 3), np.uint8)
     lengths = np.linalg.norm(runner.load(folder).embed(probe), axis=1)
     if not np.allclose(lengths, 1, atol=1e-3):

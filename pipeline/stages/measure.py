@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
 from pipeline.settings import Settings
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.work import Work
-from targets.contract import Session, TargetSettings, make_target, runtime_version, thread_count
+from targets.contract import Session, make_target, runtime_version, thread_count
 from targets.device import this_device
 from targets.latency import Latency, measure_latency
+from targets.settings import TargetSettings
 
 VERSION = 1
 LIBRARIES = (*IMAGES, "torch")
@@ -82,14 +84,14 @@ def measure_target(
         "measurement.json",
         {
             "kind": "measured",
-            "device": this_device().model_dump(),
+            "device": asdict(this_device()),
             "runtime": {"name": target.runtime, "version": runtime_version(runner), "device": target.device},
             "threads": thread_count(target),
             "subjects": {
                 name: {
                     "accuracy": accuracy[name].model_dump(),
                     "reranked": reranked[name].model_dump() if name in reranked else None,
-                    "latency": [row.model_dump() for row in figures[name]],
+                    "latency": [asdict(row) for row in figures[name]],
                 }
                 for name in sessions
             },

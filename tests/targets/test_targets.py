@@ -8,8 +8,9 @@ import torch
 
 from pipeline.stages.export import deployed, same_neighbours, write_graph
 from targets import contract
-from targets.contract import TargetSettings, make_target, runtimes
+from targets.contract import Job, make_target, runtimes
 from targets.errors import ArtifactFailed, UnknownRuntime, Unusable
+from targets.settings import TargetSettings
 from tests.helpers import alive_network, random_images
 
 
@@ -28,7 +29,7 @@ def test_a_runtime_embeds_as_torch_does_at_any_batch(runtime, exported, tmp_path
     graph, images, expected = exported
     target = make_target(TargetSettings(runtime=runtime, threads=1))
     assert "CPU" in target.check()
-    target.compile(graph, tmp_path)
+    target.compile(graph, tmp_path, Job(32, 32, (1, 9)))
     session = target.load(tmp_path)
     for count in (9, 1, 4):
         found = session.embed(images[:count])
@@ -41,7 +42,7 @@ def test_a_runtime_embeds_as_torch_does_at_any_batch(runtime, exported, tmp_path
 @pytest.mark.parametrize(("runtime", "name"), [("openvino", "model.xml"), ("onnxruntime", "model.onnx")])
 def test_a_damaged_artifact_is_refused(runtime, name, exported, tmp_path):
     target = make_target(TargetSettings(runtime=runtime))
-    target.compile(exported[0], tmp_path)
+    target.compile(exported[0], tmp_path, Job(32, 32, (1, 2)))
     (tmp_path / name).write_bytes(b"nonsense")
     with pytest.raises(ArtifactFailed, match="can't load"):
         target.load(tmp_path)
@@ -55,7 +56,7 @@ def test_an_unknown_runtime_gets_a_suggestion():
 def test_a_device_that_is_not_there():
     with pytest.raises(Unusable, match="sees no device GPU here"):
         make_target(TargetSettings(runtime="openvino", device="GPU")).check()
-    with pytest.raises(Unusable, match="on CPU only"):
+    with pytest.raises(Unusable, match="on CPU, CUDA, TensorRT only"):
         make_target(TargetSettings(runtime="onnxruntime", device="TPU")).check()
 
 

@@ -13,7 +13,8 @@ import pytest
 import safetensors.torch
 
 from pipeline.networks.saved import load_network
-from targets.contract import TargetSettings, make_target
+from targets.contract import make_target
+from targets.settings import TargetSettings
 from tests.helpers import random_images
 from zoo.manifest import read_manifest
 

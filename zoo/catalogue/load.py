@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline.data.dataset import Dataset
 from pipeline.recipe import Recipe
-from targets.contract import TargetSettings
+from targets.settings import TargetSettings
 from zoo.catalogue.problems import did_you_mean, problems
 from zoo.catalogue.source import Source, merge, override, read_source
 from zoo.errors import CatalogueError
@@ -21,7 +21,7 @@ from zoo.home import shipped_catalogue, user_catalogue
 
 SECTIONS = ("datasets", "targets", "models")
 NAME = re.compile(r"\w[\w.-]*")  # names become folders
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Catalogue:
 
 def _validated(model: type[Model], source: Source, at: str, found: list[str]) -> Model | None:
     try:
-        return model.model_validate(source.data)
+        return TypeAdapter(model).validate_python(source.data)
     except ValidationError as error:
         found += problems(error, model, source, at)
         return None

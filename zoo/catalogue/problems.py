@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import types
 from collections.abc import Iterable, Iterator
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -19,26 +20,32 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(words) or 'none'}."
 
 
-def _fields(model: type[BaseModel], path: KeyPath) -> list[str]:
+def _keys(model: Any) -> dict[str, Any]:
+    """Keys of a model or dataclass, and what they hold."""
+    if dataclasses.is_dataclass(model):
+        return get_type_hints(model)
+    is_model = isinstance(model, type) and issubclass(model, BaseModel)
+    return {name: field.annotation for name, field in model.model_fields.items()} if is_model else {}
+
+
+def _fields(model: type[Any], path: KeyPath) -> list[str]:
     """Keys that are allowed at a key path below a model."""
     current: Any = model
     for key in path:
-        if not (isinstance(current, type) and issubclass(current, BaseModel)) or key not in current.model_fields:
-            return []
-        current = current.model_fields[str(key)].annotation
+        current = _keys(current).get(str(key))
         if get_origin(current) in (Union, types.UnionType):
             options = [option for option in get_args(current) if option is not type(None)]
             current = options[0] if options else None
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+    return [name for name in _keys(current) if not name.startswith("_")]
 
 
-def problems(error: ValidationError, model: type[BaseModel], source: Source, at: str) -> Iterator[str]:
+def problems(error: ValidationError, model: type[Any], source: Source, at: str) -> Iterator[str]:
     """One line per problem: `file:line: key path: what is wrong. What would be right`."""
     for item in error.errors():
         path: KeyPath = item["loc"]
         where = f"{source.origin(path)}: {'.'.join(map(str, (at, *path)))}"
         match item["type"]:
-            case "extra_forbidden":
+            case "extra_forbidden" | "unexpected_keyword_argument":
                 yield f"{where}: unknown key. {did_you_mean(str(path[-1]), _fields(model, path[:-1]))}"
             case "missing":
                 yield f"{where}: is missing."

@@ -1,0 +1,73 @@
+"""A target as zoo.yaml describes it. Standard library only, as everything that a device may have to import."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar, get_args
+
+from targets.errors import BadOption
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+Activations = Literal["symmetric", "asymmetric"]
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """A runtime on a device.
+
+    Attributes:
+        runtime: name under the entry point `zoo.targets`.
+        device: device by the runtime's own name.
+        threads: threads of one inference on a CPU; left out: one per core.
+        board: words by which the machine names itself (`targets.device`), where only that machine will do.
+        about: what the machine is, for tables and lists.
+        host: `ssh://user@host:port` of the machine; without it, this one.
+        precisions: those worth building; left out: all that the runtime takes.
+        options: settings of the runtime's own, see its `Options`.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    runtime: str
+    device: str = "CPU"
+    threads: int | None = None
+    board: str | None = None
+    about: str = ""
+    host: str | None = None
+    precisions: tuple[Precision, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise ValueError("threads: at least 1")
+        if self.precisions is not None and not self.precisions:
+            raise ValueError(f"precisions: at least one of {', '.join(PRECISIONS)}")
+
+
+def read_options(kind: type[Options], settings: TargetSettings) -> Options:
+    """The settings of a runtime's own, as its dataclass of plain values; each checked against its default's type.
+
+    Raises:
+        BadOption: unknown, or of another type.
+    """
+    known = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.options.items()}
+    for name, value in plain.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
+            raise BadOption(f"the runtime {settings.runtime} has no option {name!r}. {hint}")
+        if not isinstance(value, type(known[name])) and not (
+            isinstance(value, list) and isinstance(known[name], tuple)
+        ):
+            wanted = type(known[name]).__name__.replace("tuple", "list").replace("str", "text")
+            raise BadOption(f"options.{name} of a {settings.runtime} target is a {wanted}, not {value!r}.")
+    try:
+        return kind(**plain)
+    except ValueError as error:
+        raise BadOption(f"options of a {settings.runtime} target: {error}.") from None
