@@ -1,7 +1,7 @@
-"""The stages in order, from recipe to measurement; and running those that have to.
+"""The stages in order, from recipe to graphs; and running those that have to. What follows is `pipeline.deployment`.
 
-teacher ─► distill ─► compact ─► export ─► compile ─► measure      (the teacher is exported, compiled and
-   └───────────────────────────► export ─► compile ─────┘           measured too: the dense baseline)
+teacher ─► distill ─► compact ─► export, reference     (the teacher is exported and compared with too:
+   └───────────────────────────► export, reference      the dense baseline)
 """
 
 from __future__ import annotations
@@ -15,13 +15,10 @@ from pipeline.plan import Planned
 from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
-from pipeline.stages import compact, compile, distill, export, measure, teacher
+from pipeline.stages import compact, distill, export, reference, teacher
 from pipeline.step import Step
 from pipeline.store import Store
 from pipeline.work import Work
-from targets.contract import make_target, runtime_version
-from targets.device import this_device
-from targets.settings import TargetSettings
 
 SUBJECTS = {"teacher": "teacher", "student": "compact"}  # what is deployed → the step that made its network
 
@@ -70,49 +67,15 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
             libraries=export.LIBRARIES,
             data=data,
         )
-
-
-def target_steps(recipe: Recipe, data: Index, name: str, target: TargetSettings) -> Iterator[Step]:
-    """From graphs to measurements on one target.
-
-    Raises:
-        UnknownRuntime: no installed package offers the target's runtime.
-        Unusable: the runtime itself is not installed.
-    """
-    runner = make_target(target)
-    runtime_version(runner)
-    runtime = (runner.distribution,)
-    for subject in SUBJECTS:
         yield Step(
-            f"compile/{subject}/{name}",
-            compile.compile_graph,
-            compile.VERSION,
-            {"input": recipe.input, "target": target},
-            inputs={"graph": f"export/{subject}"},
-            libraries=runtime,
+            f"reference/{subject}",
+            reference.embed_reference,
+            reference.VERSION,
+            {"input": recipe.input},
+            inputs={"network": source},
+            libraries=reference.LIBRARIES,
+            data=data,
         )
-    yield Step(
-        f"measure/{name}",
-        measure.measure_target,
-        measure.VERSION,
-        {"input": recipe.input, "target": target, "settings": recipe.measure},
-        inputs={subject: f"compile/{subject}/{name}" for subject in SUBJECTS},
-        libraries=(*measure.LIBRARIES, *runtime),
-        data=data,
-        place=this_device(),
-    )
-
-
-def check_targets(plan: Sequence[Planned]) -> None:
-    """Find out before hours of training whether the targets of the steps to run are usable here.
-
-    Raises:
-        Unusable: one is not.
-    """
-    for planned in plan:
-        target = planned.step.settings.get("target")
-        if not planned.hit and isinstance(target, TargetSettings):
-            make_target(target).check()
 
 
 def check_student(plan: Sequence[Planned], recipe: Recipe) -> None:
@@ -158,7 +121,7 @@ def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progre
                 if step.trains:
                     processes.wait()  # for `help_train`
                 if folder:
-                    step.run(Work(*folder, processes, progress), **_given(step, folders))
+                    step.run(Work(*folder, processes, progress, store.cache), **_given(step, folders))
         except KeyboardInterrupt:
             raise Interrupted(step.name) from None
         except RuntimeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 from typing_extensions import Self
@@ -12,6 +12,7 @@ from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.networks.build import Network
 from pipeline.settings import Settings
+from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.compact import Compact
 from pipeline.stages.distill import Distill
 from pipeline.stages.export import Export
@@ -36,6 +37,10 @@ class Recipe(Settings):
     distill: Distill = Distill()
     compact: Compact = Compact()
     export: Export = Export()
+    calibrate: Calibrate = Calibrate()
+    precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
+        "auto", description="of what ships; auto: the fastest on the target that passes the gate on accuracy"
+    )
     measure: Measure = Measure()
 
     @property

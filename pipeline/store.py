@@ -2,6 +2,7 @@
 
     STORE/<stage>/<key>/            a finished result, with `stage.json`: what it was made from, when, how long it took
     STORE/unfinished/<stage>-<key>/ a stage at work: `out` becomes the result in one rename; `scratch` survives a kill
+    STORE/cache/                    of runtimes
 
 A key is the digest of everything that a result depends on (see `pipeline.plan`). Nothing in the store ever changes.
 """
@@ -75,8 +76,14 @@ class Store:
         self.root = root
         try:
             (root / "unfinished").mkdir(parents=True, exist_ok=True)
+            self.cache.mkdir(exist_ok=True)
         except OSError as error:
             raise explain(error, root) from None
+
+    @property
+    def cache(self) -> Path:
+        """What runtimes keep to start faster; may be removed at any time."""
+        return self.root / "cache"
 
     def folder(self, stage: str, key: str) -> Path:
         """Where the result of a stage lies, or will."""

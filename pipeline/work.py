@@ -18,13 +18,15 @@ from pipeline.progress import Progress
 class Work:
     """Where a stage writes, what it runs on, whom it tells.
 
-    `out` becomes the result in one rename; `scratch` outlives a kill and is where checkpoints go.
+    `out` becomes the result in one rename; `scratch` outlives a kill and is where checkpoints go; `cache` outlives all
+    builds and is for runtimes that save time with one.
     """
 
     out: Path
     scratch: Path
     processes: Processes
     progress: Progress
+    cache: Path | None = None
 
     @property
     def device(self) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import check_student, check_targets, help_train, run_plan, target_steps, training_steps
+from pipeline.build import check_student, help_train, run_plan, training_steps
 from pipeline.data.dataset import open_dataset
 from pipeline.data.samples import Index
+from pipeline.deployment import check_calibration, check_targets, target_steps
 from pipeline.errors import LaunchError, MissingLibrary
 from pipeline.files import write_text
 from pipeline.plan import Planned, make_plan
@@ -34,6 +35,7 @@ class Build:
 
     name: str
     recipe: Recipe
+    data: Index
     home: Home
     store: Store
     plan: list[Planned]
@@ -95,12 +97,12 @@ def prepare(
         raise explain(error, home.root) from None
     trained = list(training_steps(recipe, data))
     settings |= {t: catalogue.targets[t] for t in _measured_before(catalogue, recipe, data, store, asked, trained)}
-    compiled = [step for target, spec in settings.items() for step in target_steps(recipe, data, target, spec)]
-    steps = [*trained, *compiled]
-    build = Build(name, recipe, home, store, [])
+    deployed = (step for target, spec in settings.items() for step in target_steps(recipe, data, target, spec))
+    steps = list({step.name: step for step in (*trained, *deployed)}.values())  # targets share graphs
+    build = Build(name, recipe, data, home, store, [])
     last = _remembered(build.memory)
     plan = make_plan([*steps, record_step(name, recipe, data, steps, tuple(settings), tuple(overrides))], store, last)
-    return Build(name, recipe, home, store, plan)
+    return Build(name, recipe, data, home, store, plan)
 
 
 def _check_agreement(build: Build, processes: Processes) -> None:
@@ -129,6 +131,7 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
         PipelineError, TargetError: a stage failed; what earlier stages made stands.
     """
     check_targets(build.plan)
+    check_calibration(build.plan, build.recipe, build.data)
     check_student(build.plan, build.recipe)
     _check_agreement(build, processes)
     run_plan(build.plan, build.store, processes, progress)

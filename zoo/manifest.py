@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.networks.cost import Cost
 from pipeline.retrieval.accuracy import Accuracy
+from pipeline.retrieval.agreement import Agreement
 from targets.device import Device
 from targets.latency import Latency
+from targets.settings import Precision
 from zoo.errors import ManifestError
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 
 
@@ -88,16 +90,19 @@ class Artifact(Record):
     path: str
     size_bytes: int
     sha256: str
-    precision: Literal["fp32"]
+    precision: Precision
     target: str | None = Field(description="the target it was compiled for; none for what targets are compiled from")
     runtime: str | None
 
 
-class Subject(Record):
-    """Figures of one network on one target."""
+class Figures(Record):
+    """Figures of one network in one precision on one target."""
 
+    network: Literal["teacher", "student"] = Field(description="the teacher is the dense network, as baseline")
+    precision: Precision
     accuracy: Accuracy
     reranked: Accuracy | None = Field(None, description="after re-ranking, if the recipe asks for it")
+    agreement: Agreement
     latency: list[Latency]
     size_bytes: int
 
@@ -111,7 +116,7 @@ class Runtime(Record):
 
 
 class Measurement(Record):
-    """Both networks on one target, measured in one run."""
+    """All that was compiled for one target, measured in one run."""
 
     target: str
     kind: Literal["measured"]
@@ -119,8 +124,40 @@ class Measurement(Record):
     runtime: Runtime
     threads: int
     measured_at: str
-    teacher: Subject = Field(description="the dense network, as baseline")
-    student: Subject
+    chosen: Precision = Field(description="of the student that ships: as the recipe asks, or the fastest that passes")
+    rows: list[Figures]
+
+    def figures(self, network: str, precision: str) -> Figures | None:
+        """Those of one network in one precision, if it was measured."""
+        return next((row for row in self.rows if (row.network, row.precision) == (network, precision)), None)
+
+    @property
+    def shipped(self) -> Figures:
+        """Those of the student that ships."""
+        found = self.figures("student", self.chosen)
+        assert found is not None
+        return found
+
+
+class Calibration(Record):
+    """How a graph in small numbers came about, and what it costs where it was judged."""
+
+    network: Literal["teacher", "student"]
+    precision: Literal["fp16", "int8"]
+    target: str | None = Field(description="int8 is a target's own; fp16 serves all")
+    judge: str = Field(description="the runtime that found out what it costs")
+    agreement: Agreement
+    holds: bool = Field(description="whether the drop is within calibrate.max_map_drop_points")
+    activations: Literal["symmetric", "asymmetric"] | None = None
+    images: list[str] = Field(default_factory=list, description="training images that ranges were observed on")
+    images_sha256: str | None = Field(None, description="of the uint8 arrays N×H×W×3 that were fed")
+    coverage: dict[str, float] | None = None
+    before_fallback: Agreement | None = Field(None, description="with every layer in int8")
+    float_layers: list[str] = Field(default_factory=list, description="layers that went back to float")
+    sensitivities: dict[str, float] = Field(
+        default_factory=dict, description="1 − mean cosine with one layer in int8, if layers had to go back"
+    )
+    layers: int | None = Field(None, description="that could be quantised")
 
 
 class Accuracies(Record):
@@ -146,7 +183,7 @@ class Provenance(Record):
 class Manifest(Record):
     """One release."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     version: str
     description: str
@@ -158,6 +195,7 @@ class Manifest(Record):
     accuracy: Accuracies
     compression: Compression
     parity: dict[Literal["teacher", "student"], Parity]
+    calibrations: list[Calibration]
     artifacts: list[Artifact]
     measurements: list[Measurement]
     provenance: Provenance

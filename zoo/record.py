@@ -8,7 +8,7 @@ import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipeline.networks.saved import DESCRIPTION, WEIGHTS
 from pipeline.recipe import Recipe
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.export import GRAPH
+from pipeline.stages.measure import artifact_files
 from pipeline.step import Step
 from pipeline.store import Store, explain, read_record
 from pipeline.work import Work, read_json
@@ -27,7 +28,7 @@ from zoo import __version__
 from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
 
-VERSION = 1
+VERSION = 2
 
 
 def _place(source: Path, target: Path) -> None:
@@ -39,13 +40,15 @@ def _place(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _artifact(root: Path, path: str, target: str | None, runtime: str | None) -> dict[str, Any]:
+def _artifact(
+    root: Path, path: str, precision: str = "fp32", target: str | None = None, runtime: str | None = None
+) -> dict[str, Any]:
     file = root / path
     return {
         "path": path,
         "size_bytes": file.stat().st_size,
         "sha256": sha256(file),
-        "precision": "fp32",
+        "precision": precision,
         "target": target,
         "runtime": runtime,
     }
@@ -80,15 +83,19 @@ def _stage(name: str, folder: Path) -> dict[str, Any]:
 def _measurement(target: str, folders: Mapping[str, Path]) -> dict[str, Any]:
     folder = folders[f"measure/{target}"]
     measured = read_json(folder / "measurement.json")
-    subjects = measured.pop("subjects")
-    for name, figures in subjects.items():
-        figures["size_bytes"] = sum(path.stat().st_size for path in _artifact_files(folders, name, target))
-    return {"target": target, "measured_at": read_record(folder)["finished_at"], **measured, **subjects}
+    return {"target": target, "measured_at": read_record(folder)["finished_at"], **measured}
 
 
-def _artifact_files(folders: Mapping[str, Path], subject: str, target: str) -> list[Path]:
-    folder = folders[f"compile/{subject}/{target}"] / ARTIFACTS
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def _calibrations(folders: Mapping[str, Path]) -> Iterator[dict[str, Any]]:
+    for name, folder in folders.items():
+        match name.split("/"):
+            case ["calibrate", network, _, target]:
+                pass
+            case ["calibrate", network, _]:
+                target = None
+            case _:
+                continue
+        yield {"network": network, "target": target, **read_json(folder / "calibration.json")}
 
 
 def record_release(
@@ -117,14 +124,15 @@ def record_release(
         (folders["export/student"] / GRAPH, f"graph/{GRAPH}"),
     ):
         _place(source, out / path)
-        artifacts.append(_artifact(out, path, None, None))
+        artifacts.append(_artifact(out, path))
     measurements = [_measurement(target, folders) for target in targets]
     for target, measurement in zip(targets, measurements, strict=True):
-        folder = folders[f"compile/student/{target}"] / ARTIFACTS
-        for source in _artifact_files(folders, "student", target):
-            path = f"{target}/{source.relative_to(folder).as_posix()}"
+        precision = measurement["chosen"]
+        folder = folders[f"compile/student/{precision}/{target}"]
+        for source in artifact_files(folder):
+            path = f"{target}/{source.relative_to(folder / ARTIFACTS).as_posix()}"
             _place(source, out / path)
-            artifacts.append(_artifact(out, path, target, measurement["runtime"]["name"]))
+            artifacts.append(_artifact(out, path, precision, target, measurement["runtime"]["name"]))
     stages = [_stage(step, folder) for step, folder in folders.items()]
     parity = {}
     for subject in ("teacher", "student"):
@@ -157,6 +165,7 @@ def record_release(
                 **read_json(student / "compression.json"),
             },
             "parity": parity,
+            "calibrations": list(_calibrations(folders)),
             "artifacts": artifacts,
             "measurements": measurements,
             "provenance": Provenance(

@@ -8,7 +8,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from zoo.manifest import Manifest, Measurement, Subject
+from zoo.manifest import Figures, Manifest, Measurement
 
 Row = dict[str, Any]
 
@@ -19,8 +19,9 @@ def _number(digits: int, scale: float = 1.0) -> Callable[[Any], str]:
 
 # key of a row → heading, format; for all measurements in this order
 MEASURED: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "network": ("network", str),
     "target": ("target", str),
+    "network": ("network", str),
+    "precision": ("precision", str),
     "map": ("mAP %", _number(2)),
     "cmc1": ("R1 %", _number(2)),
     "parameters": ("parameters M", _number(3, 1e-6)),
@@ -28,7 +29,9 @@ MEASURED: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "size_bytes": ("MB", _number(2, 1e-6)),
     "p50_ms": ("p50 ms", _number(2)),
     "p90_ms": ("p90 ms", _number(2)),
+    "ratio_to_dense": ("× dense", _number(2)),
     "images_per_second": ("images/s", _number(0)),
+    "ships": ("✓", lambda value: "✓" if value else ""),
 }
 COLUMNS = {
     **MEASURED,
@@ -40,26 +43,30 @@ COLUMNS = {
 }
 
 
-def _row(manifest: Manifest, measurement: Measurement, network: str) -> Row:
-    subject: Subject = getattr(measurement, network)
-    cost = manifest.compression.teacher if network == "teacher" else manifest.compression.after
-    alone, largest = subject.latency[0], subject.latency[-1]
+def _row(manifest: Manifest, measurement: Measurement, figures: Figures) -> Row:
+    cost = manifest.compression.teacher if figures.network == "teacher" else manifest.compression.after
+    alone, largest = figures.latency[0], figures.latency[-1]
+    dense = measurement.figures("teacher", "fp32")
     return {
         "model": f"{manifest.name}@{manifest.version}",
-        "network": network,
+        "network": figures.network,
+        "precision": figures.precision,
         "target": measurement.target,
-        "map": subject.accuracy.map,
-        "cmc1": subject.accuracy.cmc1,
+        "map": figures.accuracy.map,
+        "cmc1": figures.accuracy.cmc1,
+        "map_drop_points": figures.agreement.map_drop_points,
         "parameters": cost.parameters,
         "macs": cost.macs,
-        "size_bytes": subject.size_bytes,
+        "size_bytes": figures.size_bytes,
         "batch": alone.batch,
         "p50_ms": alone.p50_ms,
         "p90_ms": alone.p90_ms,
         "p99_ms": alone.p99_ms,
+        "ratio_to_dense": dense and dense.latency[0].p50_ms / alone.p50_ms,
         "throughput_batch": largest.batch,
         "images_per_second": largest.images_per_second,
-        "steady": all(latency.steady for latency in subject.latency),
+        "steady": all(latency.steady for latency in figures.latency),
+        "ships": figures is measurement.shipped,
         "kind": measurement.kind,
         "device": measurement.device.name,
         "runtime": f"{measurement.runtime.name} {measurement.runtime.version}",
@@ -68,12 +75,12 @@ def _row(manifest: Manifest, measurement: Measurement, network: str) -> Row:
 
 
 def measurement_rows(manifests: Iterable[Manifest]) -> list[Row]:
-    """One row per network and target: dense teacher above pruned student."""
+    """One row per network, precision and target: dense teacher above pruned student."""
     return [
-        _row(manifest, measurement, network)
+        _row(manifest, measurement, figures)
         for manifest in manifests
         for measurement in manifest.measurements
-        for network in ("teacher", "student")
+        for figures in measurement.rows
     ]
 
 
@@ -139,7 +146,7 @@ def measurement_table(manifests: Sequence[Manifest]) -> Table:
     columns = ("model", *MEASURED) if len(manifests) > 1 else MEASURED
     batches = sorted({(row["batch"], row["throughput_batch"]) for row in rows})
     devices = sorted({f"{row['device']}, {row['threads']} threads" for row in rows})
-    restless = sorted({f"{row['network']} on {row['target']}" for row in rows if not row["steady"]})
+    restless = sorted({f"{r['network']} {r['precision']} on {r['target']}" for r in rows if not r["steady"]})
     unsteady = f"; never became steady: {', '.join(restless)}" if restless else ""
     said = "; ".join(f"p50 and p90 at batch {one}, images/s at batch {many}" for one, many in batches)
     return table(rows, columns, f"{said}; whole call; {'; '.join(devices)}{unsteady}")
@@ -154,10 +161,14 @@ def gains(manifest: Manifest) -> list[str]:
         f"mAP {accuracy.teacher.map:.2f} (teacher) → {accuracy.student.map:.2f} (student)"
     ]
     for measurement in manifest.measurements:
-        dense, pruned = measurement.teacher, measurement.student
-        ratio = dense.latency[0].p50_ms / pruned.latency[0].p50_ms
-        lines.append(f"{measurement.target}: {ratio:.2f}× the dense teacher's speed in the same run (p50, batch 1)")
-        if dense.reranked and pruned.reranked:
-            change = f"mAP {dense.reranked.map:.2f} (teacher) → {pruned.reranked.map:.2f} (student)"
-            lines.append(f"{measurement.target}, {pruned.reranked.protocol.split(' over')[0]}: {change}")
+        row = _row(manifest, measurement, measurement.shipped)
+        dense = measurement.figures("teacher", "fp32")
+        pace = (
+            f", {row['ratio_to_dense']:.2f}× the dense teacher's speed in the same run (p50, batch 1)" if dense else ""
+        )
+        lines.append(f"{measurement.target} ships {measurement.chosen}: mAP {row['map']:.2f}{pace}")
+        if dense and dense.reranked and measurement.shipped.reranked:
+            after = measurement.shipped.reranked
+            change = f"mAP {dense.reranked.map:.2f} (teacher) → {after.map:.2f} (student)"
+            lines.append(f"{measurement.target}, {after.protocol.split(' over')[0]}: {change}")
     return lines

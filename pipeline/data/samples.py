@@ -29,6 +29,11 @@ class Samples:
         """Number of different identities."""
         return len(np.unique(self.identities))
 
+    def subset(self, chosen: np.ndarray) -> Samples:
+        """The images at some places, in that order."""
+        paths = tuple(self.paths[place] for place in chosen)
+        return Samples(self.root, paths, self.identities[chosen], self.cameras[chosen])
+
     @property
     def labels(self) -> np.ndarray:
         return np.unique(self.identities, return_inverse=True)[1].astype(np.int64)

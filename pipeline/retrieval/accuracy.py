@@ -62,10 +62,14 @@ def cosine_blocks(query: np.ndarray, gallery: np.ndarray, device: str) -> Iterat
         yield rows, (q[rows] @ g.T).div_(lengths)
 
 
-def scored_accuracy(blocks: Iterable[Scored], query_of: Samples, gallery_of: Samples, protocol: str) -> Accuracy:
-    """Accuracy of scores (larger is nearer) that come in blocks of queries, in order."""
+def scored_ranks(blocks: Iterable[Scored], query_of: Samples, gallery_of: Samples) -> list[np.ndarray]:
+    """Ranks of right answers by query, from scores (larger is nearer) that come in blocks of queries, in order."""
     answers = Answers(query_of, gallery_of)
-    ranks = [right_ranks(row, *answers(rows.start + n)) for rows, scores in blocks for n, row in enumerate(scores)]
+    return [right_ranks(row, *answers(rows.start + n)) for rows, scores in blocks for n, row in enumerate(scores)]
+
+
+def accuracy_of(ranks: list[np.ndarray], gallery: int, protocol: str = PROTOCOL) -> Accuracy:
+    """Accuracy from every query's ranks of right answers among `gallery` images."""
     counted = [row for row in ranks if len(row)]
     first = np.array([row[0] for row in counted])
     return Accuracy(
@@ -76,7 +80,7 @@ def scored_accuracy(blocks: Iterable[Scored], query_of: Samples, gallery_of: Sam
         minp=100 * float(np.mean([len(row) / row[-1] for row in counted])),
         queries=len(counted),
         skipped=len(ranks) - len(counted),
-        gallery=len(gallery_of),
+        gallery=gallery,
         protocol=protocol,
     )
 
@@ -89,4 +93,5 @@ def retrieval_accuracy(
     Memory beside the embeddings: two blocks of scores of at most 128 MiB (4 bytes × G where one query alone needs
     more), and up to 24 bytes × G for the query that is being counted.
     """
-    return scored_accuracy(cosine_blocks(query, gallery, device), query_of, gallery_of, PROTOCOL)
+    ranks = scored_ranks(cosine_blocks(query, gallery, device), query_of, gallery_of)
+    return accuracy_of(ranks, len(gallery_of))

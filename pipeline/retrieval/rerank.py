@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.data.samples import Samples
-from pipeline.retrieval.accuracy import Accuracy, Scored, cosine_blocks, scored_accuracy
+from pipeline.retrieval.accuracy import Accuracy, Scored, accuracy_of, cosine_blocks, scored_ranks
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -131,4 +131,5 @@ def reranked_accuracy(
     device: str = "cpu",
 ) -> Accuracy:
     """As `retrieval_accuracy`, after k-reciprocal re-ranking; `protocol` says so."""
-    return scored_accuracy(reranked_blocks(query, gallery, settings, device), query_of, gallery_of, settings.protocol)
+    ranks = scored_ranks(reranked_blocks(query, gallery, settings, device), query_of, gallery_of)
+    return accuracy_of(ranks, len(gallery_of), settings.protocol)

@@ -27,8 +27,8 @@ def manifest_of(shop):
 
 def test_a_build_ends_in_a_table_and_a_manifest(finished):
     result = finished.build("tiny")
-    assert "teacher   openvino-cpu" in result.output
-    assert "student   onnxruntime-cpu" in result.output
+    assert re.search(r"openvino-cpu +teacher +fp32", result.output)
+    assert re.search(r"onnxruntime-cpu +student +int8", result.output)
     assert result.output.splitlines()[-1] == f"manifest: {manifest_of(finished)}"
 
 
@@ -48,8 +48,14 @@ def test_the_manifest_agrees_with_files_and_figures(finished):
     assert before.parameters - after.parameters == removed + norms
     assert [measurement.target for measurement in manifest.measurements] == ["onnxruntime-cpu", "openvino-cpu"]
     for measurement in manifest.measurements:
-        assert measurement.student.accuracy.map == pytest.approx(manifest.accuracy.student.map, abs=0.5)
-        alone = measurement.student.latency[0]
+        assert [(row.network, row.precision) for row in measurement.rows] == [
+            ("teacher", "fp32"), ("student", "fp32"), ("student", "int8"),
+        ]  # fmt: skip
+        exact = measurement.figures("student", "fp32")
+        assert exact.accuracy.map == pytest.approx(manifest.accuracy.student.map, abs=0.5)
+        assert exact.agreement.min_cosine > 0.9999
+        assert measurement.shipped.precision == "int8"
+        alone = measurement.shipped.latency[0]
         assert (alone.calls, alone.p99_ms) == (50, None)
         assert alone.p90_ms >= alone.p50_ms > 0
 
@@ -68,7 +74,7 @@ def test_the_release_runs_by_itself(finished):
     expected /= (expected**2).sum(1, keepdims=True) ** 0.5
     for runtime in ("openvino", "onnxruntime"):
         session = make_target(TargetSettings(runtime=runtime)).load(folder / f"{runtime}-cpu")
-        assert session.embed(images) == pytest.approx(expected, abs=1e-5)
+        assert (session.embed(images) * expected).sum(1).min() > 0.98  # in whatever precision ships
     names = safetensors.torch.load_file(folder / "network" / "network.safetensors")
     assert not any("compactor" in name or "classifier" in name for name in names)
 
@@ -143,7 +149,7 @@ def test_list_show_and_compare(finished):
         assert part in shown
     assert json.loads(finished.zoo("show", "tiny@1.0.0", "--json").output)["name"] == "tiny"
     rows = json.loads(finished.zoo("compare", "tiny", "tiny@1.0.0", "--json").output)
-    assert len(rows) == 8
+    assert len(rows) == 12
     assert "tiny@1.0.0" in finished.zoo("compare", "tiny", "tiny").output
 
 
@@ -239,9 +245,9 @@ def test_a_manifest_of_a_newer_schema(built):
     path = manifest_of(built)
     content = json.loads(path.read_text())
     path.unlink()  # a hard link would change the finished one too
-    path.write_text(json.dumps({**content, "schema_version": 2}))
+    path.write_text(json.dumps({**content, "schema_version": 3}))
     message = built.refused("show", "tiny")
-    assert "has schema 2; this zoo reads up to 1. Upgrade" in message
+    assert "has schema 3; this zoo reads up to 2. Upgrade" in message
     path.write_text(json.dumps({**content, "name": 7}))
     assert "is not valid: name" in built.refused("show", "tiny")
     path.write_text("{")

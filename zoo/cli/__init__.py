@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from calibration.errors import CalibrationError
 from pipeline.errors import PipelineError
 from targets.errors import TargetError
 from zoo import __version__
@@ -25,7 +26,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ZooError, PipelineError, TargetError) as error:
+        except (ZooError, PipelineError, CalibrationError, TargetError) as error:
             click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
             sys.exit(error.exit_code if isinstance(error, PipelineError) else 1)
         except KeyboardInterrupt:

@@ -25,6 +25,11 @@ from pipeline.progress import Silent
     help="Folder that holds the data sets.",
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override the recipe: distill.epochs=3.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
+    help="Of what ships; auto keeps the fastest on the target that passes the gate on accuracy.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to train.")
 @click.option(
     "--gpus", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs of this machine, one process each."
@@ -36,6 +41,7 @@ def build(
     targets: tuple[str, ...],
     data_root: Path,
     overrides: tuple[str, ...],
+    precision: str | None,
     device: str,
     gpus: int | None,
     plan_only: bool,
@@ -63,6 +69,7 @@ def build(
     from zoo.home import Home
     from zoo.manifest import read_manifest
 
+    overrides += (f"precision={precision}",) if precision else ()
     catalogue = load_catalogue()
     processes = join(training_device(device)) if launched() else None
     alone = processes is None or processes.main

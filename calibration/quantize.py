@@ -1,0 +1,130 @@
+"""One graph per precision: fp16, and int8 with explicit Q/DQ. ONNX Runtime's tools do the work.
+
+Precision belongs to the graph: TensorRT 11 and TensorRT-RTX know only strongly typed networks with explicit Q/DQ. The
+int8 graph comes in two kinds, alike but for activations; weights are int8, symmetric, per channel in both.
+
+- `symmetric`: int8 activations with zero point 0, bias left in float: what TensorRT parses, and OpenVINO takes.
+- `asymmetric`: uint8 activations with a zero point: what ONNX Runtime's kernels on x86 are fast with.
+
+Sources: ONNX Runtime, "Quantize ONNX models"; NVIDIA TensorRT documentation, "Working with Quantized Types".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from calibration.errors import NotQuantisable
+
+Kind = Literal["symmetric", "asymmetric"]
+LAYERS = ("Conv", "Gemm", "MatMul")  # what holds nearly all of the arithmetic, and is worth a sensitivity of its own
+BETWEEN = ("Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Concat")  # int8 passes through
+BATCH = 16  # images at once while ranges are observed
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The tools advise on every call to preprocess the graph, which `export` has done."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def write_half(graph: Path, path: Path) -> None:
+    """The graph with weights and activations in fp16, input and output as they were.
+
+    What surrounds the network stays in fp32: pixels have more values than fp16 tells apart once their mean is taken
+    off, and squares of an embedding that is not yet of length 1 can exceed 65 504.
+
+    Raises:
+        NotQuantisable: the library refuses the graph.
+    """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = onnx.load(graph)
+    at = [place for place, node in enumerate(model.graph.node) if node.op_type in LAYERS]
+    if not at:
+        raise NotQuantisable(f"{graph.name} has no convolution or linear layer: nothing of it would be in fp16.")
+    around = [*model.graph.node[: at[0]], *model.graph.node[at[-1] + 1 :]]
+    try:
+        half = convert_float_to_float16(model, keep_io_types=True, node_block_list=[node.name for node in around])
+    except (ValueError, RuntimeError) as error:
+        raise NotQuantisable(f"{graph.name} can't be turned into fp16: {str(error).splitlines()[0]}") from None
+    onnx.save(half, path)
+
+
+class Quantizer:
+    """Quantised variants of one graph, from ranges that are observed once.
+
+    Args:
+        graph: ONNX with a single input.
+        images: uint8 N×H×W×3, what ranges are observed on.
+        kind: of activations.
+        scratch: a folder for the observed ranges.
+    """
+
+    def __init__(self, graph: Path, images: np.ndarray, kind: Kind, scratch: Path) -> None:
+        import onnx
+
+        model = onnx.load(graph)
+        self.graph, self.images, self.kind = graph, images, kind
+        self.layers = [node.name for node in model.graph.node if node.op_type in LAYERS]
+        if not self.layers:
+            raise NotQuantisable(f"{graph.name} has no convolution or linear layer: there is nothing to quantise.")
+        self._others = [node.name for node in model.graph.node if node.op_type in BETWEEN]
+        self._input = model.graph.input[0].name
+        self._ranges = scratch / "ranges.json"
+        self._ranges.unlink(missing_ok=True)
+
+    def write(self, path: Path, excluded: Sequence[str] = (), only: str | None = None) -> None:
+        """Write the graph with every layer quantised but those excluded; or one layer only.
+
+        Raises:
+            NotQuantisable: the library refuses the graph.
+        """
+        from onnxruntime.quantization import QuantType, quantize_static
+
+        symmetric = self.kind == "symmetric"
+        nodes = [only] if only else [name for name in (*self.layers, *self._others) if name not in excluded]
+        with _quiet():
+            try:
+                quantize_static(
+                    self.graph,
+                    path,
+                    self._reader(),
+                    per_channel=True,
+                    activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+                    weight_type=QuantType.QInt8,
+                    nodes_to_quantize=nodes,
+                    calibration_cache_path=self._ranges,
+                    extra_options={
+                        "ActivationSymmetric": symmetric,
+                        "WeightSymmetric": True,
+                        "QuantizeBias": not symmetric,
+                        "ForceQuantizeNoInputCheck": True,
+                    },
+                )
+            except (ValueError, RuntimeError, TypeError) as error:
+                raise NotQuantisable(f"{self.graph.name} can't be quantised: {str(error).splitlines()[0]}") from None
+
+    def _reader(self) -> Any:
+        from onnxruntime.quantization import CalibrationDataReader
+
+        batches = iter([self.images[start : start + BATCH] for start in range(0, len(self.images), BATCH)])
+        name = self._input
+
+        class Reader(CalibrationDataReader):  # type: ignore[misc]
+            def get_next(self) -> dict[str, np.ndarray] | None:
+                batch = next(batches, None)
+                return None if batch is None else {name: batch}
+
+        return Reader()

@@ -1,0 +1,83 @@
+"""How embeddings in small numbers agree with those they stand for: by cosine, by neighbours, by AP per query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.data.samples import Samples
+from pipeline.retrieval.accuracy import Scored, accuracy_of, average_precision, cosine_blocks, scored_ranks
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.retrieval.accuracy import Accuracy
+
+NEIGHBOURS = 10
+WORSE_POINTS = 1.0
+
+
+class Agreement(Settings):
+    """Figures on the whole test set, against the network in torch."""
+
+    min_cosine: float = Field(description="the smallest cosine of an image's two embeddings")
+    mean_cosine: float
+    shared_neighbours: float = Field(description=f"of the {NEIGHBOURS} nearest gallery images of a query, % the same")
+    map_drop_points: float = Field(description="mAP in torch − mAP here, points of per cent")
+    map_drop_interval: tuple[float, float] = Field(
+        description="95 % interval of the drop over queries (mean of paired differences of AP, normal approximation)"
+    )
+    largest_ap_drop_points: float = Field(description="of the query that lost most")
+    queries_worse: float = Field(description=f"queries that lost more than {WORSE_POINTS:g} point of AP, %")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What embeddings Q×D and G×D answer to a test set.
+
+    `nearest` is Q×10; `precisions` is the AP of Q queries, 0 … 1, NaN where a query does not count.
+    """
+
+    query: np.ndarray
+    gallery: np.ndarray
+    nearest: np.ndarray
+    precisions: np.ndarray
+    accuracy: Accuracy
+
+
+def answer(query: np.ndarray, gallery: np.ndarray, query_of: Samples, gallery_of: Samples) -> Answered:
+    """Rank the gallery for every query, in the memory of `retrieval_accuracy`."""
+    nearest: list[np.ndarray] = []
+
+    def watched() -> Iterator[Scored]:
+        for rows, scores in cosine_blocks(query, gallery, "cpu"):
+            nearest.append(scores.topk(min(NEIGHBOURS, scores.shape[1])).indices.numpy())
+            yield rows, scores
+
+    ranks = scored_ranks(watched(), query_of, gallery_of)
+    precisions = np.array([average_precision(row) if len(row) else np.nan for row in ranks])
+    return Answered(query, gallery, np.concatenate(nearest), precisions, accuracy_of(ranks, len(gallery_of)))
+
+
+def agreement(reference: Answered, other: Answered) -> Agreement:
+    """Compare two sets of unit embeddings of the same images."""
+    cosine = np.concatenate(
+        [(reference.query * other.query).sum(1), (reference.gallery * other.gallery).sum(1)], dtype=np.float64
+    )
+    shared = [len(np.intersect1d(a, b)) / len(a) for a, b in zip(reference.nearest, other.nearest, strict=True)]
+    drops = 100 * (reference.precisions - other.precisions)
+    drops = drops[~np.isnan(drops)]
+    error = 1.96 * float(drops.std(ddof=1)) / len(drops) ** 0.5 if len(drops) > 1 else 0.0
+    mean = float(drops.mean())
+    return Agreement(
+        min_cosine=float(cosine.min()),
+        mean_cosine=float(cosine.mean()),
+        shared_neighbours=100 * float(np.mean(shared)),
+        map_drop_points=mean,
+        map_drop_interval=(mean - error, mean + error),
+        largest_ap_drop_points=float(drops.max()),
+        queries_worse=100 * float(np.mean(drops > WORSE_POINTS)),
+    )

@@ -1,0 +1,206 @@
+"""Stage `calibrate`: one graph per precision, and what it costs in accuracy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from calibration.errors import TooFewImages
+from calibration.fallback import Outcome, fall_back, sensitivities
+from calibration.quantize import Quantizer, write_half
+from calibration.samples import candidates, coverage, k_centre
+from pipeline.data import LIBRARIES as IMAGES
+from pipeline.data.images import Input, read_batches
+from pipeline.data.samples import Index, Samples
+from pipeline.retrieval.agreement import Agreement, Answered, agreement, answer
+from pipeline.settings import Settings
+from pipeline.stages.compile import EMBED_BATCH
+from pipeline.stages.export import GRAPH
+from pipeline.stages.reference import read_reference
+from pipeline.work import Work
+from targets.contract import Job, Session, make_target
+from targets.settings import Activations, TargetSettings
+
+VERSION = 1
+LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")
+SENSITIVITY_IMAGES = 32
+HOST = TargetSettings("onnxruntime")  # runs graphs for devices that are not here
+
+
+class Calibrate(Settings):
+    """Which images, and how much accuracy small numbers may cost."""
+
+    images: int = Field(300, ge=1, description="training images that ranges are observed on")
+    min_images: int = Field(128, ge=1, description="fewer are an error")
+    choose: Literal["k_centre", "random"] = Field("k_centre", description="how the images are chosen")
+    max_map_drop_points: float = Field(0.5, ge=0, description="mAP in torch − mAP of the artifact, points of per cent")
+    max_float_layers: float = Field(
+        0.5, ge=0, le=1, description="share of layers that may go back to float before int8 is given up"
+    )
+
+    @model_validator(mode="after")
+    def _asks_for_enough(self) -> Self:
+        if self.images < self.min_images:
+            raise ValueError(f"images ({self.images}) is below min_images ({self.min_images})")
+        return self
+
+    def check(self, data: Index) -> None:
+        """Find out before anything is trained whether there is enough to calibrate on.
+
+        Raises:
+            TooFewImages: there is not.
+        """
+        if len(data.train) < self.min_images:
+            raise TooFewImages(
+                f"the data set has {len(data.train)} training images, fewer than calibrate.min_images "
+                f"({self.min_images}) to calibrate int8 on. Add images, lower it, or build with --precision fp16."
+            )
+
+
+def embed_samples(session: Session, samples: Samples, size: Input) -> np.ndarray:
+    """Embeddings N×D of a split by a compiled artifact."""
+    return np.concatenate([session.embed(batch) for batch in read_batches(samples, size, EMBED_BATCH)])
+
+
+class Judge:
+    """Runs graphs as one target would."""
+
+    def __init__(self, target: TargetSettings, data: Index, size: Input, scratch: Path) -> None:
+        self.target, self._data, self._size = make_target(target), data, size
+        self._folder = scratch / "judged"
+
+    def session(self, graph: Path) -> Session:
+        """The graph, compiled and loaded."""
+        self._folder.mkdir(exist_ok=True)
+        self.target.compile(graph, self._folder, Job(self._size.height, self._size.width, (1, EMBED_BATCH)))
+        return self.target.load(self._folder)
+
+    def embed(self, graph: Path, images: np.ndarray) -> np.ndarray:
+        """Embeddings N×D of uint8 N×H×W×3."""
+        session = self.session(graph)
+        parts = [session.embed(images[at : at + EMBED_BATCH]) for at in range(0, len(images), EMBED_BATCH)]
+        return np.concatenate(parts)
+
+    def answer(self, graph: Path) -> Answered:
+        """What the graph answers to the test set."""
+        session, data = self.session(graph), self._data
+        query, gallery = (embed_samples(session, samples, self._size) for samples in (data.query, data.gallery))
+        return answer(query, gallery, data.query, data.gallery)
+
+
+def _gate(judge: Judge, reference: Answered) -> Callable[[Path], Agreement]:
+    return lambda graph: agreement(reference, judge.answer(graph))
+
+
+def halve_graph(work: Work, *, data: Index, input: Input, settings: Calibrate, graph: Path, reference: Path) -> None:
+    """Write `model.onnx` in fp16 and `calibration.json`: what it costs on the host.
+
+    Args:
+        graph: folder of a stage `export`.
+        reference: folder of the stage `reference` of the same network.
+
+    Raises:
+        NotQuantisable: the graph can't be turned into fp16.
+    """
+    write_half(graph / GRAPH, work.out / GRAPH)
+    verdict = _gate(Judge(HOST, data, input, work.scratch), read_reference(reference, data))(work.out / GRAPH)
+    work.write_json(
+        "calibration.json",
+        {
+            "precision": "fp16",
+            "judge": HOST.runtime,
+            "agreement": verdict.model_dump(),
+            "holds": verdict.map_drop_points <= settings.max_map_drop_points,
+        },
+    )
+
+
+def _chosen(
+    data: Index, settings: Calibrate, embed: Callable[[Samples], np.ndarray], seed: int
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Indices of training images, and how well they cover the others."""
+    some = candidates(len(data.train), seed)
+    embeddings = embed(data.train.subset(some))
+    if settings.choose == "k_centre":
+        picked = k_centre(embeddings, settings.images)
+    else:
+        picked = np.random.default_rng(seed).permutation(len(some))[: settings.images]
+    found = coverage(embeddings, picked)
+    return np.sort(some[picked]), {"mean_distance": found.mean, "largest_distance": found.largest}
+
+
+def quantize_graph(
+    work: Work,
+    *,
+    data: Index,
+    input: Input,
+    seed: int,
+    settings: Calibrate,
+    activations: Activations,
+    judge: TargetSettings,
+    graph: Path,
+    reference: Path,
+) -> None:
+    """Write `model.onnx` with Q/DQ and `calibration.json`: on which images, which layers are float, what it costs.
+
+    Args:
+        activations: what the target asks for, see `calibration.quantize`.
+        judge: where the graph is run to find out what it costs: the target itself where it is here.
+        graph: folder of a stage `export`.
+        reference: folder of the stage `reference` of the same network.
+
+    Raises:
+        TooFewImages: see `Calibrate.check`.
+        NotQuantisable: the graph can't be quantised.
+    """
+    settings.check(data)
+    runs = Judge(judge, data, input, work.scratch)
+    float_session = runs.session(graph / GRAPH)
+    picked, covered = _chosen(data, settings, lambda some: embed_samples(float_session, some, input), seed)
+    chosen = data.train.subset(picked)
+    images = np.concatenate(list(read_batches(chosen, input, EMBED_BATCH)))
+    quantizer = Quantizer(graph / GRAPH, images, activations, work.scratch)
+    gate = _gate(runs, read_reference(reference, data))
+
+    def holds(verdict: Agreement) -> bool:
+        return verdict.map_drop_points <= settings.max_map_drop_points
+
+    path = work.out / GRAPH
+    quantizer.write(path)
+    verdict = gate(path)
+    outcome = Outcome((), verdict, holds(verdict))
+    ranked = []
+    if not outcome.holds:
+        work.progress.say(
+            f"int8 costs {verdict.map_drop_points:.2f} mAP points, more than {settings.max_map_drop_points:g}: "
+            "the most sensitive layers go back to float"
+        )
+        with work.progress.bar("sensitivity", len(quantizer.layers)) as bar:
+            few = images[:: max(1, len(images) // SENSITIVITY_IMAGES)][:SENSITIVITY_IMAGES]
+            ranked = sensitivities(quantizer, runs.embed, few, work.scratch, bar.advance)
+        most = int(settings.max_float_layers * len(quantizer.layers))
+        if most:
+            outcome = fall_back(quantizer, [one.layer for one in ranked], path, gate, holds, most)
+    work.write_json(
+        "calibration.json",
+        {
+            "precision": "int8",
+            "activations": activations,
+            "images": list(chosen.paths),
+            "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+            "coverage": covered,
+            "judge": judge.runtime,
+            "agreement": outcome.verdict.model_dump(),
+            "before_fallback": verdict.model_dump(),
+            "float_layers": list(outcome.excluded),
+            "sensitivities": {one.layer: one.loss for one in ranked},
+            "layers": len(quantizer.layers),
+            "holds": outcome.holds,
+        },
+    )
