@@ -92,6 +92,13 @@ class Target(Protocol):
             Unusable: and why, and what to do.
         """
 
+    def check_compiler(self) -> str:
+        """What would compile, in words: as `check`, but where `compiles_ahead` without the device.
+
+        Raises:
+            Unusable: and why, and what to do.
+        """
+
     def compile(self, graph: Path, folder: Path, job: Job) -> None:
         """Turn an ONNX graph (see the stage `export` for its form) into artifacts inside `folder`.
 
@@ -146,7 +153,9 @@ def runtime_version(target: Target) -> str:
     try:
         return version(target.distribution)
     except PackageNotFoundError:
-        raise Unusable(f"{target.distribution} is not installed", f"Run: {install_command(target.extra)}") from None
+        raise Unusable(
+            f"{target.distribution} is not installed", f"Run: {install_command(target.extra, target.distribution)}"
+        ) from None
 
 
 def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | None = None) -> tuple[Precision, ...]:

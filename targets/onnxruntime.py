@@ -59,6 +59,10 @@ class OnnxRuntime:
             raise Unusable(f"this build of ONNX Runtime {version} has no {provider}", "Install one that does.")
         return f"ONNX Runtime {version} on {self.settings.device}"
 
+    def check_compiler(self) -> str:
+        """See `Target.check_compiler`."""
+        return self.check()
+
     def compile(self, graph: Path, folder: Path, job: Job) -> None:  # noqa: ARG002 - takes any batch
         """See `Target.compile`. The graph is the artifact; the runtime optimises it when it loads."""
         shutil.copyfile(graph, folder / ARTIFACT)

@@ -59,6 +59,10 @@ class OpenVino:
             )
         return f"OpenVINO {version} on {self.settings.device}"
 
+    def check_compiler(self) -> str:
+        """See `Target.check_compiler`."""
+        return self.check()
+
     def compile(self, graph: Path, folder: Path, job: Job) -> None:  # noqa: ARG002 - takes any batch
         """See `Target.compile`. Weights keep the graph's precision."""
         import openvino

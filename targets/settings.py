@@ -27,6 +27,7 @@ class TargetSettings:
         board: words by which the machine names itself (`targets.device`), where only that machine will do.
         about: what the machine is, for tables and lists.
         host: `ssh://user@host:port` of the machine; without it, this one.
+        python: the interpreter on `host` that has numpy and the runtime.
         precisions: those worth building; left out: all that the runtime takes.
         options: settings of the runtime's own, see its `Options`.
     """
@@ -39,6 +40,7 @@ class TargetSettings:
     board: str | None = None
     about: str = ""
     host: str | None = None
+    python: str = "python3"
     precisions: tuple[Precision, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,0 +1,146 @@
+"""Archives that cross a network: a list of all files with size and sha256, and nothing that the list does not name.
+
+A ZIP file whose first file is the list. It is read as something that a stranger sent: names that lead out of the
+folder, links, devices, names that differ only in case, and content that is longer than it says are refused before
+anything is visible where it was asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from targets.errors import BadBundle
+
+SCHEMA = 1
+LIST_BYTES = 16 * 2**20  # more than any list needs
+MOMENT = (1980, 1, 1, 0, 0, 0)  # equal content makes equal archives
+CHUNK = 2**20
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # what zipfile raises then
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, MOMENT)
+    info.external_attr = (stat.S_IFREG | 0o644) << 16
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, hexadecimal."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(CHUNK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def write_archive(path: Path, list_name: str, about: Mapping[str, Any], files: Mapping[str, Path | bytes]) -> None:
+    """Write files by their names in the archive, and the list `about` them. Appears in one rename."""
+    listed = {
+        name: {"size_bytes": len(source), "sha256": hashlib.sha256(source).hexdigest()}
+        if isinstance(source, bytes)
+        else {"size_bytes": source.stat().st_size, "sha256": digest(source)}
+        for name, source in files.items()
+    }
+    content = json.dumps({"schema_version": SCHEMA, **about, "files": listed}, indent=1).encode()
+    fresh = path.with_name(f".{path.name}.new")
+    with zipfile.ZipFile(fresh, "w") as archive:
+        archive.writestr(_info(list_name), content)
+        for name, source in files.items():
+            if isinstance(source, bytes):
+                archive.writestr(_info(name), source)
+            else:
+                with source.open("rb") as file, archive.open(_info(name), "w", force_zip64=True) as out:
+                    shutil.copyfileobj(file, out, CHUNK)
+    fresh.replace(path)
+
+
+def safe_name(name: str) -> bool:
+    """Whether a name stays inside any folder it is joined to, on any system."""
+    parts = PurePosixPath(name).parts
+    plain = name == "/".join(parts) and not set(name) & set('\\:*?"<>|') and name.isprintable()
+    return bool(parts) and plain and not name.startswith("/") and not {"..", "."} & {*parts}
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile, list_name: str, listed: Mapping[str, Any]) -> None:
+    names = [info.filename for info in archive.infolist()]
+    for info in archive.infolist():
+        mode = info.external_attr >> 16
+        if not safe_name(info.filename):
+            raise BadBundle(
+                f"{path.name} holds a file named {info.filename!r}, which leads out of its folder. Refused."
+            )
+        if info.is_dir() or (mode and not stat.S_ISREG(mode)):
+            raise BadBundle(f"{path.name} holds {info.filename!r}, which is a link or a folder, no file. Refused.")
+    if len({name.casefold() for name in names}) < len(names):
+        raise BadBundle(f"{path.name} holds a name twice, perhaps in other letters. Refused.")
+    if missing := {*listed} ^ ({*names} - {list_name}):
+        raise BadBundle(f"{path.name}: {sorted(missing)[0]!r} stands in its list or in the archive, but not in both.")
+
+
+def read_list(path: Path, list_name: str) -> dict[str, Any]:
+    """The list of an archive, without looking at the files.
+
+    Raises:
+        BadBundle: it is no archive of this kind, is damaged, or was written by a newer zoo.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(list_name) as file:
+            content = json.loads(file.read(LIST_BYTES + 1)[:LIST_BYTES])
+        schema = content["schema_version"]
+        entries = [(one["size_bytes"], one["sha256"]) for one in content["files"].values()]
+        whole = all(isinstance(size, int) and isinstance(sha, str) for size, sha in entries)
+    except OSError as error:
+        raise BadBundle(f"can't read {path}: {error.strerror or error}.") from None
+    except (*DAMAGED, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise BadBundle(f"{path} is damaged, or no such archive ({error}). Make or copy it again.") from None
+    if schema != SCHEMA or not whole:
+        raise BadBundle(
+            f"{path} has schema {schema!r}; this zoo reads {SCHEMA}. Use the zoo that made it, or a newer one."
+        )
+    return dict(content)
+
+
+def read_archive(path: Path, list_name: str, folder: Path) -> dict[str, Any]:
+    """Unpack into a new folder, which appears in one rename once every byte is checked; its list.
+
+    Raises:
+        BadBundle: see `read_list`; or a file is not what the list says.
+    """
+    content = read_list(path, list_name)
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(path, archive, list_name, content["files"])
+            for name, entry in content["files"].items():
+                place = fresh / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                found, left = hashlib.sha256(), entry["size_bytes"]
+                with archive.open(name) as source, place.open("wb") as out:
+                    while block := source.read(min(CHUNK, left + 1)):
+                        found.update(block)
+                        left -= len(block)
+                        if left < 0:
+                            break
+                        out.write(block)
+                if left or found.hexdigest() != entry["sha256"]:
+                    raise BadBundle(
+                        f"{path.name} is damaged: {name} is not what its list says (sha256). Copy it again."
+                    )
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.mkdir(parents=True, exist_ok=True)
+        fresh.rename(folder)
+    except DAMAGED as error:
+        raise BadBundle(f"{path.name} is damaged: {error}. Copy it again.") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return content

@@ -1,0 +1,157 @@
+"""What a device does with a bundle: compile every variant, time them against each other, embed the test set.
+
+Runs where Python ≥ 3.10, numpy and the runtime are, and nothing else of this project.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from targets.archive import write_archive
+from targets.bundle import RESULT_LIST, Bundle, open_bundle
+from targets.contract import Job, Session, Target, runtime_version, thread_count
+from targets.device import cache_folder, this_device
+from targets.errors import BadBundle, TargetError
+from targets.retrieval import quick_accuracy
+from targets.trial import run_trial
+
+EMBED_BATCH = 8  # images at once where accuracy is measured
+BASELINE = "teacher-fp32"
+
+Tell = Callable[[str], None]
+
+
+def _target(bundle: Bundle) -> Target:
+    module, _, name = bundle.entry.partition(":")
+    try:
+        target: Target = getattr(importlib.import_module(module), name)(bundle.settings)
+    except (ImportError, AttributeError) as error:
+        raise BadBundle(f"the bundle's target {bundle.entry} can't be imported: {error}. Build it again.") from None
+    return target
+
+
+def _embed(session: Session, images: np.ndarray, places: np.ndarray) -> np.ndarray:
+    batches = [places[at : at + EMBED_BATCH] for at in range(0, len(places), EMBED_BATCH)]
+    return np.concatenate([session.embed(np.ascontiguousarray(images[batch])) for batch in batches])
+
+
+def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell) -> None:
+    """Compile and measure a bundle here, and write the archive `result`.
+
+    Args:
+        scratch: a folder for artifacts, which the caller removes.
+        cache: a folder that stays, for runtimes that start faster with one.
+        tell: is called with each step.
+
+    Raises:
+        Unusable: the runtime or its device is not here.
+        ArtifactFailed: the runtime refuses a graph.
+    """
+    target = _target(bundle)
+    tell(f"{bundle.release} for {bundle.target}: {target.check()}")
+    job = Job(bundle.height, bundle.width, tuple(sorted({*bundle.batches, EMBED_BATCH})), cache)
+    folders = {}
+    for variant in bundle.variants:
+        tell(f"compiling {variant.network} {variant.precision}")
+        folders[variant.name] = folder = scratch / "artifacts" / variant.name
+        folder.mkdir(parents=True)
+        target.compile(bundle.folder / variant.graph, folder, job)
+    sessions = {name: target.load(folder, cache) for name, folder in folders.items()}
+    tell(f"measuring {len(sessions)} artifacts in turn at batches {', '.join(map(str, bundle.batches))}")
+    images = bundle.images
+    trial = run_trial(
+        sessions,
+        np.array(images[: max(bundle.batches)]),
+        bundle.batches,
+        bundle.calls,
+        bundle.max_seconds,
+        BASELINE if BASELINE in sessions else None,
+        nvidia=bundle.settings.device.startswith(("GPU", "CUDA", "TensorRT")) and bundle.settings.runtime != "openvino",
+    )
+    files: dict[str, Path | bytes] = {}
+    rows = []
+    for variant in bundle.variants:
+        name = variant.name
+        tell(f"embedding the test set with {variant.network} {variant.precision}")
+        splits = {split: _embed(sessions[name], images, bundle.places(split)) for split in ("query", "gallery")}
+        for split, embeddings in splits.items():
+            path = scratch / f"{name}-{split}.npy"
+            np.save(path, embeddings)
+            files[f"embeddings/{path.name}"] = path
+        mean_ap, first = quick_accuracy(*(bundle.labelled(split, rows_) for split, rows_ in splits.items()))
+        artifacts = sorted(path for path in folders[name].rglob("*") if path.is_file())
+        files |= {f"artifacts/{name}/{path.relative_to(folders[name]).as_posix()}": path for path in artifacts}
+        latency = trial.latency[name]
+        alone = latency[0]
+        tell(f"  mAP {mean_ap:.2f}  R1 {first:.2f}  p50 {alone.p50_ms:.2f} ms at batch {alone.batch}")
+        rows.append(
+            {
+                "network": variant.network,
+                "precision": variant.precision,
+                "latency": [asdict(row) for row in latency],
+                "ratios": [asdict(ratio) for ratio in trial.ratios[name]],
+                "size_bytes": sum(path.stat().st_size for path in artifacts),
+            }
+        )
+    write_archive(
+        result,
+        RESULT_LIST,
+        {
+            "key": bundle.key,
+            "release": bundle.release,
+            "target": bundle.target,
+            "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "device": asdict(this_device()),
+            "runtime": {
+                "name": bundle.settings.runtime,
+                "version": runtime_version(target),
+                "device": bundle.settings.device,
+            },
+            "threads": thread_count(bundle.settings),
+            "conditions": asdict(trial.conditions),
+            "rows": rows,
+        },
+        files,
+    )
+
+
+def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
+    """Unpack a bundle, finish it, leave nothing but `result` and the cache.
+
+    Raises:
+        BadBundle: it is damaged, or holds what no bundle may.
+    """
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=cache, prefix="bundle-") as scratch:
+        finish(open_bundle(path, Path(scratch, "bundle")), result, Path(scratch), cache, tell)
+
+
+def default_result(path: Path) -> Path:
+    """Where the result of a bundle goes if nobody says."""
+    return Path(f"{path.stem}.result")
+
+
+def main(bundle: str, result: str | None = None) -> None:
+    """`python3 BUNDLE [RESULT]`: exits with 1 and a line or two if something is to be mended."""
+    path = Path(bundle)
+    out = Path(result) if result else default_result(path)
+    try:
+        compile_bundle(path, out, lambda line: print(line, flush=True))
+    except TargetError as error:
+        sys.exit(f"Error: {error}")
+    except OSError as error:
+        sys.exit(
+            f"Error: {error.strerror or error}: {error.filename or ''}. Free some space, or check the folder's owner."
+        )
+    except KeyboardInterrupt:
+        sys.exit("Interrupted; nothing was written. Run the same command again.")
+    print(f"result: {out}\nTake it to where the model was built: zoo receive {out.name}")
