@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := 0.13.9
+# Not tensorrt: it comes from NVIDIA's own host, and is wanted on the device only.
+LOCKED := build openvino onnxruntime tensorrt-rtx ssh dev
 
 .PHONY: demo test slow lint docs lock setup clean
 
@@ -32,8 +34,8 @@ docs: setup ## what is generated: the command-line reference in README.md, the m
 	$(BIN)/python -m zoo.cli.reference README.md docs/manifest.schema.json
 
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate --upgrade \
-		pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(LOCKED:%=--extra %) --no-header --no-annotate \
+		--upgrade pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv .zoo

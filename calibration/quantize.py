@@ -80,7 +80,13 @@ class Quantizer:
         self.layers = [node.name for node in model.graph.node if node.op_type in LAYERS]
         if not self.layers:
             raise NotQuantisable(f"{graph.name} has no convolution or linear layer: there is nothing to quantise.")
-        self._others = [node.name for node in model.graph.node if node.op_type in BETWEEN]
+        constants = {tensor.name for tensor in model.graph.initializer}
+        self._others = [
+            node.name
+            for node in model.graph.node
+            if node.op_type in BETWEEN
+            and (node.op_type == "ReduceMean" or not constants & {*node.input})  # TensorRT wants no Q/DQ on a scalar
+        ]
         self._input = model.graph.input[0].name
         self._ranges = scratch / "ranges.json"
         self._ranges.unlink(missing_ok=True)

@@ -1,21 +1,28 @@
-"""From graphs to figures on one target; by where the target is.
+"""From graphs to figures on one target; by where its device is.
 
-here         calibrate ─► compile ─► measure
+here        calibrate ─► compile ─► measure
+over ssh    calibrate ─► bundle ─► device
+elsewhere   calibrate ─► bundle [─► device, once its result was brought]; ─► compile, if that can be done ahead
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
 
 from pipeline.build import SUBJECTS
 from pipeline.data.samples import Index
 from pipeline.plan import Planned
 from pipeline.recipe import Recipe
-from pipeline.stages import calibrate, compile, measure
+from pipeline.stages import bundle, calibrate, compile, device, measure
 from pipeline.step import Step
 from targets.contract import Target, make_target, precisions_of, runtime_version
 from targets.device import this_device
+from targets.errors import Unusable
 from targets.settings import PRECISIONS, Precision, TargetSettings
+
+Place = Literal["here", "ssh", "elsewhere"]
 
 
 def variants(recipe: Recipe, target: TargetSettings, runner: Target) -> list[tuple[str, Precision]]:
@@ -72,51 +79,146 @@ def graph_steps(
                 graph_name(subject, precision, name),
                 calibrate.quantize_graph,
                 calibrate.VERSION,
-                {**common, "seed": recipe.seed, "activations": runner.activations, "judge": judge},
+                {**common, "seed": recipe.seed, "activations": runner.activations, "judge": judge.computing},
                 inputs=inputs,
                 libraries=(*calibrate.LIBRARIES, make_target(judge).distribution),
                 data=data,
             )
 
 
-def target_steps(recipe: Recipe, data: Index, name: str, target: TargetSettings) -> Iterator[Step]:
-    """All steps of one target, on this machine.
+def place_of(target: TargetSettings, runner: Target) -> Place:
+    """Where a target's device is."""
+    if target.host:
+        return "ssh"
+    if target.board and target.board.casefold() not in this_device().name.casefold():
+        return "elsewhere"
+    if runner.compiles_ahead:
+        try:
+            runner.check()
+        except Unusable:
+            return "elsewhere"
+    return "here"
+
+
+def target_steps(
+    recipe: Recipe, data: Index, release: str, name: str, target: TargetSettings, result: Path | None = None
+) -> Iterator[Step]:
+    """All steps of one target.
+
+    Args:
+        release: name@version.
+        name: the target's.
+        result: what its device made of the bundle, if that was brought by hand.
 
     Raises:
         UnknownRuntime: no installed package offers the target's runtime.
         UnsupportedPrecision: see `variants`.
-        Unusable: the runtime itself is not installed.
+        Unusable: the runtime is to run here, and is not installed.
     """
     runner = make_target(target)
-    runtime_version(runner)
-    runtime = (runner.distribution,)
-    yield from graph_steps(recipe, data, name, target, target, runner)
-    compiled = {}
+    place = place_of(target, runner)
+    if place == "here":
+        runtime_version(runner)
+        yield from graph_steps(recipe, data, name, target, target, runner)
+        yield from _compile_steps(recipe, name, target, runner, tried=True)
+        yield _measure_step(recipe, data, name, target, runner)
+        return
+    yield from graph_steps(recipe, data, name, target, calibrate.HOST, runner)
+    if runner.compiles_ahead and _compiles_here(runner):
+        yield from _compile_steps(recipe, name, target, runner, tried=False)
+    yield _bundle_step(recipe, data, release, name, target, runner)
+    if place == "ssh" or result:
+        yield _device_step(recipe, data, name, target, result)
+
+
+def _compiles_here(runner: Target) -> bool:
+    try:
+        runner.check_compiler()
+    except Unusable:
+        return False
+    return True
+
+
+def _compile_steps(recipe: Recipe, name: str, target: TargetSettings, runner: Target, tried: bool) -> Iterator[Step]:
     for subject, precision in variants(recipe, target, runner):
-        compiled[f"{subject}/{precision}"] = step = f"compile/{subject}/{precision}/{name}"
         yield Step(
-            step,
+            f"compile/{subject}/{precision}/{name}",
             compile.compile_graph,
             compile.VERSION,
-            {"input": recipe.input, "target": target, "batches": recipe.measure.batches, "tried": True},
+            {"input": recipe.input, "target": target.computing, "batches": recipe.measure.batches, "tried": tried},
             inputs={"graph": graph_name(subject, precision, name)},
-            libraries=runtime,
+            libraries=(runner.distribution,),
         )
-    yield Step(
+
+
+def _references(recipe: Recipe, target: TargetSettings, runner: Target) -> dict[str, str]:
+    subjects = dict.fromkeys(subject for subject, _ in variants(recipe, target, runner))
+    return {f"reference/{subject}": f"reference/{subject}" for subject in subjects}
+
+
+def _measure_step(recipe: Recipe, data: Index, name: str, target: TargetSettings, runner: Target) -> Step:
+    compiled = {
+        f"{subject}/{precision}": f"compile/{subject}/{precision}/{name}"
+        for subject, precision in variants(recipe, target, runner)
+    }
+    return Step(
         f"measure/{name}",
         measure.measure_target,
         measure.VERSION,
         {
             "input": recipe.input,
-            "target": target,
+            "target": target.computing,
             "settings": recipe.measure,
             "precision": recipe.precision,
             "max_map_drop_points": recipe.calibrate.max_map_drop_points,
         },
-        inputs={**compiled, **{f"reference/{subject}": f"reference/{subject}" for subject in SUBJECTS}},
-        libraries=(*measure.LIBRARIES, *runtime),
+        inputs={**compiled, **_references(recipe, target, runner)},
+        libraries=(*measure.LIBRARIES, runner.distribution),
         data=data,
         place=this_device(),
+    )
+
+
+def _bundle_step(recipe: Recipe, data: Index, release: str, name: str, target: TargetSettings, runner: Target) -> Step:
+    graphs = {
+        f"{subject}/{precision}": graph_name(subject, precision, name)
+        for subject, precision in variants(recipe, target, runner)
+    }
+    return Step(
+        f"bundle/{name}",
+        bundle.write_bundle,
+        bundle.VERSION,
+        {
+            "input": recipe.input,
+            "release": release,
+            "name": name,
+            "target": target.computing,
+            "code": bundle.code_digest(target.runtime),
+            "settings": recipe.measure,
+            "max_map_drop_points": recipe.calibrate.max_map_drop_points,
+        },
+        inputs={**graphs, "reference/student": "reference/student"},
+        libraries=bundle.LIBRARIES,
+        data=data,
+    )
+
+
+def _device_step(recipe: Recipe, data: Index, name: str, target: TargetSettings, result: Path | None) -> Step:
+    return Step(
+        f"device/{name}",
+        device.measure_on_device,
+        device.VERSION,
+        {
+            "settings": recipe.measure,
+            "precision": recipe.precision,
+            "max_map_drop_points": recipe.calibrate.max_map_drop_points,
+            "host": None if result else target.host,
+            "python": target.python,
+        },
+        inputs={"bundle": f"bundle/{name}", **_references(recipe, target, make_target(target))},
+        files={"result": result},
+        libraries=device.LIBRARIES,
+        data=data,
     )
 
 
@@ -128,7 +230,7 @@ def check_targets(plan: Sequence[Planned]) -> None:
     """
     for planned in plan:
         target = planned.step.settings.get("target")
-        if not planned.hit and isinstance(target, TargetSettings):
+        if not planned.hit and planned.step.stage == "measure" and isinstance(target, TargetSettings):
             make_target(target).check()
 
 

@@ -87,14 +87,15 @@ def _check_members(path: Path, archive: zipfile.ZipFile, list_name: str, listed:
 
 
 def read_list(path: Path, list_name: str) -> dict[str, Any]:
-    """The list of an archive, without looking at the files.
+    """The list of an archive, without looking at the files; and as `key` the sha256 of the list, and so of everything.
 
     Raises:
         BadBundle: it is no archive of this kind, is damaged, or was written by a newer zoo.
     """
     try:
         with zipfile.ZipFile(path) as archive, archive.open(list_name) as file:
-            content = json.loads(file.read(LIST_BYTES + 1)[:LIST_BYTES])
+            text = file.read(LIST_BYTES)
+        content = json.loads(text)
         schema = content["schema_version"]
         entries = [(one["size_bytes"], one["sha256"]) for one in content["files"].values()]
         whole = all(isinstance(size, int) and isinstance(sha, str) for size, sha in entries)
@@ -106,7 +107,7 @@ def read_list(path: Path, list_name: str) -> dict[str, Any]:
         raise BadBundle(
             f"{path} has schema {schema!r}; this zoo reads {SCHEMA}. Use the zoo that made it, or a newer one."
         )
-    return dict(content)
+    return {**content, "key": hashlib.sha256(text).hexdigest()}
 
 
 def read_archive(path: Path, list_name: str, folder: Path) -> dict[str, Any]:

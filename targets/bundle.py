@@ -52,7 +52,7 @@ class Bundle:
     """An unpacked bundle.
 
     Attributes:
-        key: digest of all that it was made from; a result says which bundle it is of.
+        key: see `targets.archive.read_list`; a result says which bundle it is of.
         release: name@version.
         target: the target's name in the catalogue.
         entry: `module:class` of the target, in the bundle itself.

@@ -1,4 +1,4 @@
-"""How time is measured: warm up until it is steady, then two sessions in turn, and only percentiles that n supports.
+"""How time is measured: warm up until it is steady, then sessions in turn, and only percentiles that n supports.
 
 A percentile q is stated with 99 % confidence once q^n ≤ 0.01 (the order statistic behind MLPerf's early stopping):
 n ≥ 44 for p90 and n ≥ 459 for p99.
@@ -6,21 +6,21 @@ n ≥ 44 for p90 and n ≥ 459 for p99.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import median
-from time import perf_counter, sleep
+from statistics import fmean, median
+from time import sleep
 from typing import Any, ClassVar
 
 import numpy as np
 
 from targets.contract import Session
+from targets.energy import Energy
+from targets.ratio import Ratio, estimate
+from targets.turns import Times, orders, take_turn, warm_up
 
 TIMER = "whole call: uint8 array in host memory to float32 embeddings in host memory"
 P90_CALLS, P99_CALLS = 44, 459
-WINDOW = 15  # calls whose median is compared while warming up
-STEADY = 0.05  # three windows within this share of each other are steady
-TURN = 27  # calls of one session before the other's turn: 17 turns make 459
 PAUSE_SECONDS = 0.05  # between turns: threads of the session before may still be spinning for work
 
 
@@ -41,66 +41,85 @@ class Latency:
     """batch ÷ mean time of a call"""
     warmup_calls: int
     steady: bool
-    """whether warming up ended because times were steady, not because time ran out"""
+    """whether three windows of the warm-up agreed within 5 %, and the last third of the run with its first"""
+    compute_p50_ms: float | None = None
+    """without copies to and from the device, by the runtime's own clock; left out where it has none"""
+    energy: Energy | None = None
+    """left out where the machine does not meter it"""
     timer: str = TIMER
 
 
-def _call(session: Session, images: np.ndarray) -> float:
-    begun = perf_counter()
-    session.embed(images)
-    return 1000 * (perf_counter() - begun)
+@dataclass(frozen=True)
+class Timing:
+    """Several sessions on one batch, timed in turn in one run."""
+
+    batch: int
+    times: Mapping[str, Times]
+
+    def latency(self, name: str, energy: Energy | None = None) -> Latency:
+        """Figures of one session."""
+        times = self.times[name]
+        calls = times.calls
+
+        def percentile(q: float, needed: int) -> float | None:
+            return round(float(np.percentile(calls, q, method="higher")), 3) if len(calls) >= needed else None
+
+        return Latency(
+            batch=self.batch,
+            calls=len(calls),
+            p50_ms=round(median(calls), 3),
+            p90_ms=percentile(90, P90_CALLS),
+            p99_ms=percentile(99, P99_CALLS),
+            images_per_second=round(1000 * self.batch / fmean(calls), 2),
+            warmup_calls=times.warmup.calls,
+            steady=times.steady,
+            compute_p50_ms=round(median(times.compute), 3) if times.compute else None,
+            energy=energy,
+        )
+
+    def ratio(self, name: str, baseline: str) -> Ratio:
+        """One session against another, see `targets.ratio.estimate`."""
+        ours, theirs = self.times[name].medians, self.times[baseline].medians
+        middle, low, high = estimate(theirs, ours)
+        return Ratio(
+            baseline=baseline,
+            batch=self.batch,
+            ratio=round(middle, 3),
+            low=None if low is None else round(low, 3),
+            high=None if high is None else round(high, 3),
+            turns=min(len(ours), len(theirs)),
+        )
 
 
-def warm_up(session: Session, images: np.ndarray, seconds: float) -> tuple[int, bool]:
-    """Call until the medians of three windows in a row agree; calls made, and whether they did before time was up."""
-    medians: list[float] = []
-    end = perf_counter() + seconds
-    while perf_counter() < end:
-        medians.append(median(_call(session, images) for _ in range(WINDOW)))
-        last = medians[-3:]
-        if len(last) == 3 and max(last) <= (1 + STEADY) * min(last):
-            return WINDOW * len(medians), True
-    return WINDOW * len(medians), False
-
-
-def _figures(times: list[float], batch: int, warmup: tuple[int, bool]) -> Latency:
-    def percentile(q: float, calls: int) -> float | None:
-        return round(float(np.percentile(times, q, method="higher")), 3) if len(times) >= calls else None
-
-    return Latency(
-        batch=batch,
-        calls=len(times),
-        p50_ms=round(median(times), 3),
-        p90_ms=percentile(90, P90_CALLS),
-        p99_ms=percentile(99, P99_CALLS),
-        images_per_second=round(1000 * batch / float(np.mean(times)), 2),
-        warmup_calls=warmup[0],
-        steady=warmup[1],
-    )
+def _nothing() -> None:
+    """What is done between rounds if nothing is."""
 
 
 def measure_latency(
-    sessions: Mapping[str, Session], images: np.ndarray, calls: int, max_seconds: float
-) -> dict[str, Latency]:
-    """Time several sessions on one batch, in turn (A B A B …), so that a drift of the machine meets all of them.
+    sessions: Mapping[str, Session],
+    images: np.ndarray,
+    calls: int,
+    max_seconds: float,
+    between: Callable[[], None] = _nothing,
+) -> Timing:
+    """Time several sessions on one batch, in turn (A B B A …), so that a drift of the machine meets all of them.
 
     Args:
         images: uint8 N×H×W×3, the batch of every call.
         calls: timed calls of each session.
         max_seconds: limit for each session's timed calls; and for its warm-up, a third of it.
+        between: is called before each round, when nothing is timed, such as `targets.conditions.Watch.look`.
 
     Returns:
-        Figures by session. The first call of every turn is made but not counted: caches still belong to the other one.
+        Times by session. The first call of every turn is made but not counted: caches still belong to another one.
     """
-    warm = {name: warm_up(session, images, max_seconds / 3) for name, session in sessions.items()}
-    times: dict[str, list[float]] = {name: [] for name in sessions}
-    end = perf_counter() + max_seconds * len(sessions)
-    while len(min(times.values(), key=len)) < calls and perf_counter() < end:
-        for name, session in sessions.items():
+    times = {name: Times(warm_up(session, images, max_seconds / 3)) for name, session in sessions.items()}
+    for order in orders(list(sessions)):
+        going = [name for name in order if len(times[name].calls) < calls and times[name].seconds < max_seconds]
+        if not going:
+            break
+        between()
+        for name in going:
             sleep(PAUSE_SECONDS)
-            _call(session, images)
-            for _ in range(min(TURN, calls - len(times[name]))):
-                times[name].append(_call(session, images))
-                if perf_counter() > end:
-                    break
-    return {name: _figures(times[name], len(images), warm[name]) for name in sessions}
+            take_turn(sessions[name], images, times[name], calls, max_seconds)
+    return Timing(len(images), times)

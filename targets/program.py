@@ -21,7 +21,7 @@ from targets.contract import Job, Session, Target, runtime_version, thread_count
 from targets.device import cache_folder, this_device
 from targets.errors import BadBundle, TargetError
 from targets.retrieval import quick_accuracy
-from targets.trial import run_trial
+from targets.trial import run_trial, uses_nvidia
 
 EMBED_BATCH = 8  # images at once where accuracy is measured
 BASELINE = "teacher-fp32"
@@ -74,7 +74,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
         bundle.calls,
         bundle.max_seconds,
         BASELINE if BASELINE in sessions else None,
-        nvidia=bundle.settings.device.startswith(("GPU", "CUDA", "TensorRT")) and bundle.settings.runtime != "openvino",
+        nvidia=uses_nvidia(bundle.settings),
     )
     files: dict[str, Path | bytes] = {}
     rows = []
@@ -105,7 +105,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
         result,
         RESULT_LIST,
         {
-            "key": bundle.key,
+            "bundle": bundle.key,
             "release": bundle.release,
             "target": bundle.target,
             "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -50,6 +50,11 @@ class TargetSettings:
         if self.precisions is not None and not self.precisions:
             raise ValueError(f"precisions: at least one of {', '.join(PRECISIONS)}")
 
+    @property
+    def computing(self) -> TargetSettings:
+        """What results depend on: without words about the machine, where it is, and what else could be built."""
+        return TargetSettings(self.runtime, self.device, self.threads, options=self.options)
+
 
 def read_options(kind: type[Options], settings: TargetSettings) -> Options:
     """The settings of a runtime's own, as its dataclass of plain values; each checked against its default's type.

@@ -12,6 +12,7 @@ from targets.contract import Session
 from targets.energy import find_meter, measure_energy
 from targets.latency import Latency, measure_latency
 from targets.ratio import Ratio
+from targets.settings import TargetSettings
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class Trial:
     latency: Mapping[str, Sequence[Latency]]
     ratios: Mapping[str, Sequence[Ratio]]
     conditions: Conditions
+
+
+def uses_nvidia(settings: TargetSettings) -> bool:
+    """Whether a target computes on an NVIDIA GPU, whose clocks and energy then count."""
+    return settings.device.startswith(("CUDA", "TensorRT")) or settings.runtime.startswith("tensorrt")
 
 
 def run_trial(
@@ -52,6 +58,6 @@ def run_trial(
         for name, session in sessions.items():
             energy = measure_energy(meter, session, repeated) if meter else None
             latency[name].append(timing.latency(name, energy))
-            if baseline:
+            if baseline and name != baseline:
                 ratios[name].append(timing.ratio(name, baseline))
     return Trial(latency, ratios, conditions)

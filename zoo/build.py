@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,20 @@ from pipeline.data.dataset import open_dataset
 from pipeline.data.samples import Index
 from pipeline.deployment import check_calibration, check_targets, target_steps
 from pipeline.errors import LaunchError, MissingLibrary
-from pipeline.files import write_text
+from pipeline.files import place_file, write_text
 from pipeline.plan import Planned, make_plan
 from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
+from pipeline.stages.bundle import bundle_file
 from pipeline.step import Step
 from pipeline.store import Store, explain
 from targets.errors import TargetError
+from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
+from zoo.received import received
 from zoo.record import publish, record_step
 from zoo.releases import find_release
 
@@ -54,55 +57,95 @@ def _remembered(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _measured_before(
-    catalogue: Catalogue, recipe: Recipe, data: Index, store: Store, asked: Sequence[str], trained: list[Step]
-) -> Iterable[str]:
-    """Other targets on which this very model was measured already: they stay in the record."""
-    for name, target in catalogue.targets.items():
-        if name in asked:
+@dataclass(frozen=True)
+class _Deployment:
+    """What the steps of a target follow from."""
+
+    name: str
+    recipe: Recipe
+    data: Index
+    home: Home
+
+    def steps(self, target: str, settings: TargetSettings) -> Iterator[Step]:
+        release = f"{self.name}@{self.recipe.version}"
+        result = received(self.home, release, target)
+        return target_steps(self.recipe, self.data, release, target, settings, result if result.exists() else None)
+
+
+def _built_before(
+    catalogue: Catalogue, deployment: _Deployment, store: Store, last: Mapping[str, Any], trained: list[Step]
+) -> Iterator[str]:
+    """Other targets for which this very model was built already: they stay in the record."""
+    stages = ("measure", "device", "bundle")
+    for name in dict.fromkeys(name for step in last for stage, _, name in [step.partition("/")] if stage in stages):
+        if name not in catalogue.targets:
             continue
         try:
-            plan = make_plan([*trained, *target_steps(recipe, data, name, target)], store, {})
+            steps = deployment.steps(name, catalogue.targets[name])
+            plan = make_plan(list({step.name: step for step in (*trained, *steps)}.values()), store, {})
         except (TargetError, MissingLibrary):
             continue
         if all(planned.hit for planned in plan):
             yield name
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What is to be built.
+
+    Attributes:
+        targets: names of targets; none means those of the recipe.
+        host: where these run, instead of what the catalogue says.
+        overrides: `key.path=value`, laid on the recipe.
+    """
+
+    name: str
+    targets: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+    host: str | None = None
+
+
 def prepare(
     catalogue: Catalogue,
     home: Home,
-    name: str,
-    targets: Sequence[str],
-    overrides: Sequence[str],
+    wish: Wish,
     data_root: Path,
     progress: Progress,
 ) -> Build:
     """Settle what is to be built and what of it stands.
 
-    Args:
-        targets: names of targets; none means those of the recipe.
-        overrides: `key.path=value`, laid on the recipe.
-
     Raises:
         CatalogueError, DataError, StoreError, UnknownRuntime, MissingLibrary: see there.
     """
-    recipe = catalogue.recipe(name, overrides)
-    asked = tuple(dict.fromkeys(targets or recipe.targets))
-    settings = {target: catalogue.target(target) for target in asked}
+    recipe = catalogue.recipe(wish.name, wish.overrides)
+    asked = tuple(dict.fromkeys(catalogue.target(target) for target in wish.targets or recipe.targets))
+    settings = {target: catalogue.targets[target] for target in asked}
+    if wish.host:
+        settings = {target: replace(spec, host=wish.host, board=None) for target, spec in settings.items()}
     store = Store(home.store)
     try:
         data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)
     except OSError as error:
         raise explain(error, home.root) from None
     trained = list(training_steps(recipe, data))
-    settings |= {t: catalogue.targets[t] for t in _measured_before(catalogue, recipe, data, store, asked, trained)}
-    deployed = (step for target, spec in settings.items() for step in target_steps(recipe, data, target, spec))
+    last = _remembered(Build(wish.name, recipe, data, home, store, []).memory)
+    deployment = _Deployment(wish.name, recipe, data, home)
+    before = _built_before(catalogue, deployment, store, last, trained)
+    settings |= {target: catalogue.targets[target] for target in before if target not in asked}
+    deployed = (step for target, spec in settings.items() for step in deployment.steps(target, spec))
     steps = list({step.name: step for step in (*trained, *deployed)}.values())  # targets share graphs
-    build = Build(name, recipe, data, home, store, [])
-    last = _remembered(build.memory)
-    plan = make_plan([*steps, record_step(name, recipe, data, steps, tuple(settings), tuple(overrides))], store, last)
-    return Build(name, recipe, data, home, store, plan)
+    runtimes = {target: spec.runtime for target, spec in settings.items()}
+    recorded = record_step(wish.name, recipe, data, steps, runtimes, tuple(wish.overrides))
+    return Build(wish.name, recipe, data, home, store, make_plan([*steps, recorded], store, last))
+
+
+def place_bundles(build: Build) -> None:
+    """Bundles under names that one can copy from."""
+    for planned in build.plan:
+        if planned.step.stage == "bundle":
+            source = bundle_file(build.store.folder("bundle", planned.key))
+            build.home.bundles.mkdir(parents=True, exist_ok=True)
+            place_file(source, build.home.bundles / source.name)
 
 
 def _check_agreement(build: Build, processes: Processes) -> None:
@@ -140,6 +183,10 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
         if find_release(build.home, release)[1].recipe != build.recipe.model_dump(mode="json"):
             progress.say(f"{release} was built from another recipe before; the name leads to this build from now on")
     path = publish(build.store, build.plan[-1].key, build.home.releases, build.name, build.recipe.version)
+    try:
+        place_bundles(build)
+    except OSError as error:
+        raise explain(error, build.home.bundles) from None
     memory = json.dumps({planned.step.name: planned.ingredients for planned in build.plan})
     if not build.memory.exists() or build.memory.read_text(encoding="utf-8") != memory:
         try:

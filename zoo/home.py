@@ -49,6 +49,11 @@ class Home:
         return self.root / "releases"
 
     @property
+    def bundles(self) -> Path:
+        """Archives that wait to be taken to a device."""
+        return self.root / "bundles"
+
+    @property
     def builds(self) -> Path:
         """What the latest build of each model was made from, to say what changed since."""
         return self.root / "builds"

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.networks.cost import Cost
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
+from targets.conditions import Conditions
 from targets.device import Device
 from targets.latency import Latency
+from targets.ratio import Ratio
 from targets.settings import Precision
 from zoo.errors import ManifestError
 
@@ -103,7 +105,8 @@ class Figures(Record):
     accuracy: Accuracy
     reranked: Accuracy | None = Field(None, description="after re-ranking, if the recipe asks for it")
     agreement: Agreement
-    latency: list[Latency]
+    latency: list[Latency] = Field(description="one for each batch size")
+    ratios: list[Ratio] = Field(description="to the dense network in fp32, one for each batch size; none without it")
     size_bytes: int
 
 
@@ -123,6 +126,7 @@ class Measurement(Record):
     device: Device
     runtime: Runtime
     threads: int
+    conditions: Conditions
     measured_at: str
     chosen: Precision = Field(description="of the student that ships: as the recipe asks, or the fastest that passes")
     rows: list[Figures]
@@ -137,6 +141,15 @@ class Measurement(Record):
         found = self.figures("student", self.chosen)
         assert found is not None
         return found
+
+
+class Pending(Record):
+    """A target that waits for its device: the bundle that has to run there."""
+
+    target: str
+    kind: Literal["pending"]
+    bundle: str = Field(description="name of the archive")
+    bundle_sha256: str
 
 
 class Calibration(Record):
@@ -197,8 +210,18 @@ class Manifest(Record):
     parity: dict[Literal["teacher", "student"], Parity]
     calibrations: list[Calibration]
     artifacts: list[Artifact]
-    measurements: list[Measurement]
+    measurements: list[Annotated[Measurement | Pending, Field(discriminator="kind")]]
     provenance: Provenance
+
+    @property
+    def measured(self) -> list[Measurement]:
+        """Targets with figures."""
+        return [one for one in self.measurements if isinstance(one, Measurement)]
+
+    @property
+    def pending(self) -> list[Pending]:
+        """Targets that wait for their device."""
+        return [one for one in self.measurements if isinstance(one, Pending)]
 
 
 def read_manifest(path: Path) -> Manifest:

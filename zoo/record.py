@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.samples import Index
-from pipeline.files import sha256
+from pipeline.files import place_file, sha256
 from pipeline.networks.saved import DESCRIPTION, WEIGHTS
 from pipeline.recipe import Recipe
+from pipeline.stages.bundle import bundle_file
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.export import GRAPH
-from pipeline.stages.measure import artifact_files
+from pipeline.stages.measure import files_below
 from pipeline.step import Step
 from pipeline.store import Store, explain, read_record
 from pipeline.work import Work, read_json
@@ -29,15 +29,6 @@ from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
 
 VERSION = 2
-
-
-def _place(source: Path, target: Path) -> None:
-    """A file of an earlier stage into the release, without a second copy where the disk allows it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _artifact(
@@ -81,12 +72,35 @@ def _stage(name: str, folder: Path) -> dict[str, Any]:
 
 
 def _measurement(target: str, folders: Mapping[str, Path]) -> dict[str, Any]:
-    folder = folders[f"measure/{target}"]
-    measured = read_json(folder / "measurement.json")
-    return {"target": target, "measured_at": read_record(folder)["finished_at"], **measured}
+    """Of one target: what was measured here, or on its device, or that it waits for its device."""
+    for stage in ("measure", "device"):
+        if folder := folders.get(f"{stage}/{target}"):
+            measured = read_json(folder / "measurement.json")
+            return {"target": target, "measured_at": read_record(folder)["finished_at"], **measured}
+    archive = bundle_file(folders[f"bundle/{target}"])
+    return {"target": target, "kind": "pending", "bundle": archive.name, "bundle_sha256": sha256(archive)}
+
+
+def _shipped(
+    target: str, measurement: Mapping[str, Any], folders: Mapping[str, Path]
+) -> Iterator[tuple[str, str, Path]]:
+    """Artifacts of a target: precision, path in the release, file. Of what waits for its device, all precisions."""
+    chosen = measurement.get("chosen")
+    device = folders.get(f"device/{target}")
+    if device and chosen:
+        root = device / ARTIFACTS / f"student-{chosen}"
+        yield from ((chosen, f"{target}/{path.relative_to(root).as_posix()}", path) for path in files_below(root))
+    for step, folder in folders.items():
+        match step.split("/"):
+            case ["compile", "student", precision, name] if name == target and not device:
+                below = target if chosen else f"{target}/{precision}"
+                if chosen in (None, precision):
+                    root = folder / ARTIFACTS
+                    yield from ((precision, f"{below}/{p.relative_to(root).as_posix()}", p) for p in files_below(root))
 
 
 def _calibrations(folders: Mapping[str, Path]) -> Iterator[dict[str, Any]]:
+    target: str | None
     for name, folder in folders.items():
         match name.split("/"):
             case ["calibrate", network, _, target]:
@@ -104,7 +118,7 @@ def record_release(
     data: Index,
     name: str,
     recipe: Recipe,
-    targets: tuple[str, ...],
+    targets: Mapping[str, str],
     overrides: tuple[str, ...],
     git: str | None,
     **folders: Path,
@@ -112,6 +126,7 @@ def record_release(
     """Write `manifest.json` and, beside it, every file that it names.
 
     Args:
+        targets: runtimes by target.
         overrides: what was laid on the catalogue's recipe, for the command that repeats the build.
         git: commit of the catalogue's folder, if it is in a repository.
         folders: results of all earlier steps, by step name.
@@ -123,16 +138,14 @@ def record_release(
         (student / DESCRIPTION, f"network/{DESCRIPTION}"),
         (folders["export/student"] / GRAPH, f"graph/{GRAPH}"),
     ):
-        _place(source, out / path)
+        place_file(source, out / path)
         artifacts.append(_artifact(out, path))
     measurements = [_measurement(target, folders) for target in targets]
     for target, measurement in zip(targets, measurements, strict=True):
-        precision = measurement["chosen"]
-        folder = folders[f"compile/student/{precision}/{target}"]
-        for source in artifact_files(folder):
-            path = f"{target}/{source.relative_to(folder / ARTIFACTS).as_posix()}"
-            _place(source, out / path)
-            artifacts.append(_artifact(out, path, precision, target, measurement["runtime"]["name"]))
+        runtime = targets[target]
+        for precision, path, source in _shipped(target, measurement, folders):
+            place_file(source, out / path)
+            artifacts.append(_artifact(out, path, precision, target, runtime))
     stages = [_stage(step, folder) for step, folder in folders.items()]
     parity = {}
     for subject in ("teacher", "student"):
@@ -187,7 +200,7 @@ def record_release(
 
 
 def record_step(
-    name: str, recipe: Recipe, data: Index, steps: list[Step], targets: tuple[str, ...], overrides: tuple[str, ...]
+    name: str, recipe: Recipe, data: Index, steps: list[Step], targets: Mapping[str, str], overrides: tuple[str, ...]
 ) -> Step:
     """The step that records what `steps` made."""
     return Step(

@@ -46,7 +46,11 @@ COLUMNS = {
 def _row(manifest: Manifest, measurement: Measurement, figures: Figures) -> Row:
     cost = manifest.compression.teacher if figures.network == "teacher" else manifest.compression.after
     alone, largest = figures.latency[0], figures.latency[-1]
-    dense = measurement.figures("teacher", "fp32")
+    void = measurement.conditions.throttled  # the machine was slowed down: times are not its own
+
+    def valid(value: float | None) -> float | None:
+        return None if void else value
+
     return {
         "model": f"{manifest.name}@{manifest.version}",
         "network": figures.network,
@@ -59,12 +63,17 @@ def _row(manifest: Manifest, measurement: Measurement, figures: Figures) -> Row:
         "macs": cost.macs,
         "size_bytes": figures.size_bytes,
         "batch": alone.batch,
-        "p50_ms": alone.p50_ms,
-        "p90_ms": alone.p90_ms,
-        "p99_ms": alone.p99_ms,
-        "ratio_to_dense": dense and dense.latency[0].p50_ms / alone.p50_ms,
+        "p50_ms": valid(alone.p50_ms),
+        "p90_ms": valid(alone.p90_ms),
+        "p99_ms": valid(alone.p99_ms),
+        "compute_p50_ms": valid(alone.compute_p50_ms),
+        "ratio_to_dense": valid(figures.ratios[0].ratio) if figures.ratios else None,
+        "ratio_low": valid(figures.ratios[0].low) if figures.ratios else None,
+        "ratio_high": valid(figures.ratios[0].high) if figures.ratios else None,
+        "mj_per_image": valid(alone.energy.mj_per_image) if alone.energy else None,
+        "void": void,
         "throughput_batch": largest.batch,
-        "images_per_second": largest.images_per_second,
+        "images_per_second": valid(largest.images_per_second),
         "steady": all(latency.steady for latency in figures.latency),
         "ships": figures is measurement.shipped,
         "kind": measurement.kind,
@@ -79,8 +88,17 @@ def measurement_rows(manifests: Iterable[Manifest]) -> list[Row]:
     return [
         _row(manifest, measurement, figures)
         for manifest in manifests
-        for measurement in manifest.measurements
+        for measurement in manifest.measured
         for figures in measurement.rows
+    ]
+
+
+def pending_rows(manifests: Iterable[Manifest]) -> list[Row]:
+    """One row per target that waits for its device."""
+    return [
+        {"model": f"{manifest.name}@{manifest.version}", **one.model_dump()}
+        for manifest in manifests
+        for one in manifest.pending
     ]
 
 
@@ -147,9 +165,10 @@ def measurement_table(manifests: Sequence[Manifest]) -> Table:
     batches = sorted({(row["batch"], row["throughput_batch"]) for row in rows})
     devices = sorted({f"{row['device']}, {row['threads']} threads" for row in rows})
     restless = sorted({f"{r['network']} {r['precision']} on {r['target']}" for r in rows if not r["steady"]})
-    unsteady = f"; never became steady: {', '.join(restless)}" if restless else ""
+    void = sorted({f"{row['target']} (throttled: {row['void']})" for row in rows if row["void"]})
+    notes = [f"void: {', '.join(void)}"] * bool(void) + [f"never became steady: {', '.join(restless)}"] * bool(restless)
     said = "; ".join(f"p50 and p90 at batch {one}, images/s at batch {many}" for one, many in batches)
-    return table(rows, columns, f"{said}; whole call; {'; '.join(devices)}{unsteady}")
+    return table(rows, columns, "; ".join((said, "whole call", *devices, *notes)))
 
 
 def gains(manifest: Manifest) -> list[str]:
@@ -160,12 +179,12 @@ def gains(manifest: Manifest) -> list[str]:
         f"compaction removed {shares['macs']:.1f} % of MACs and {shares['parameters']:.1f} % of parameters; "
         f"mAP {accuracy.teacher.map:.2f} (teacher) → {accuracy.student.map:.2f} (student)"
     ]
-    for measurement in manifest.measurements:
+    for measurement in manifest.measured:
         row = _row(manifest, measurement, measurement.shipped)
         dense = measurement.figures("teacher", "fp32")
-        pace = (
-            f", {row['ratio_to_dense']:.2f}× the dense teacher's speed in the same run (p50, batch 1)" if dense else ""
-        )
+        ratio, low, high = row["ratio_to_dense"], row["ratio_low"], row["ratio_high"]
+        interval = f" ({low:.2f} … {high:.2f})" if low and high else ""
+        pace = f", {ratio:.2f}×{interval} the dense teacher's speed in the same run (batch 1)" if ratio else ""
         lines.append(f"{measurement.target} ships {measurement.chosen}: mAP {row['map']:.2f}{pace}")
         if dense and dense.reranked and measurement.shipped.reranked:
             after = measurement.shipped.reranked

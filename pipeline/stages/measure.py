@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -13,20 +14,21 @@ from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
 from pipeline.errors import CheckFailed
-from pipeline.retrieval.agreement import Agreement, agreement, answer
+from pipeline.retrieval.agreement import agreement, answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
 from pipeline.settings import Settings
 from pipeline.stages.calibrate import embed_samples
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.reference import read_reference
 from pipeline.work import Work
-from targets.contract import Session, make_target, runtime_version, thread_count
+from targets.contract import make_target, runtime_version, thread_count
 from targets.device import this_device
-from targets.latency import Latency, measure_latency
 from targets.settings import Precision, TargetSettings
+from targets.trial import run_trial, uses_nvidia
 
 VERSION = 2
 LIBRARIES = (*IMAGES, "torch")
+BASELINE = "teacher/fp32"
 
 
 class Measure(Settings):
@@ -66,18 +68,46 @@ def choose(candidates: Sequence[Candidate], precision: str, max_map_drop_points:
     )
 
 
-def artifact_files(folder: Path) -> list[Path]:
-    """Files of a stage `compile`."""
-    return sorted(path for path in (folder / ARTIFACTS).rglob("*") if path.is_file())
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and those below it, in order."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def latencies(sessions: Mapping[str, Session], images: np.ndarray, settings: Measure) -> dict[str, list[Latency]]:
-    """Figures of every session at every batch size."""
-    by_batch = []
-    for batch in settings.batches:
-        repeated = np.ascontiguousarray(np.resize(images, (batch, *images.shape[1:])))
-        by_batch.append(measure_latency(sessions, repeated, settings.calls, settings.max_seconds))
-    return {name: [figures[name] for figures in by_batch] for name in sessions}
+@dataclass(frozen=True)
+class Embedded:
+    """What one artifact makes of the test set: unit embeddings Q×D and G×D."""
+
+    network: str
+    precision: Precision
+    query: np.ndarray
+    gallery: np.ndarray
+
+
+def accuracy_row(one: Embedded, data: Index, reference: Path, rerank: ReRanking | None) -> dict[str, Any]:
+    """Accuracy of one artifact, and how it agrees with the network in torch.
+
+    Args:
+        reference: folder of the stage `reference` of the same network.
+    """
+    found = answer(one.query, one.gallery, data.query, data.gallery)
+    after = rerank and reranked_accuracy(one.query, one.gallery, data.query, data.gallery, rerank)
+    return {
+        "network": one.network,
+        "precision": one.precision,
+        "accuracy": found.accuracy.model_dump(),
+        "reranked": after.model_dump() if after else None,
+        "agreement": agreement(read_reference(reference, data), found).model_dump(),
+    }
+
+
+def chosen(rows: Sequence[Mapping[str, Any]], precision: str, max_map_drop_points: float) -> Precision:
+    """See `choose`, from rows of a measurement."""
+    students = [row for row in rows if row["network"] == "student"]
+    candidates = [
+        Candidate(row["precision"], row["agreement"]["map_drop_points"], row["latency"][0]["p50_ms"])
+        for row in students
+    ]
+    return choose(candidates, precision, max_map_drop_points)
 
 
 def measure_target(
@@ -106,27 +136,25 @@ def measure_target(
     sessions = {name: runner.load(folder / ARTIFACTS, work.cache) for name, folder in compiled.items()}
     work.progress.say(f"measuring {target.runtime} at batches {', '.join(map(str, settings.batches))}")
     images = next(read_batches(data.query, input, max(settings.batches)))
-    figures = latencies(sessions, images, settings)
-    rows, candidates = [], []
+    baseline = BASELINE if BASELINE in sessions else None
+    trial = run_trial(
+        sessions, images, settings.batches, settings.calls, settings.max_seconds, baseline, uses_nvidia(target)
+    )
+    rows = []
     for name, session in sessions.items():
         subject, numbers = name.split("/")
         query, gallery = (embed_samples(session, samples, input) for samples in (data.query, data.gallery))
-        found = answer(query, gallery, data.query, data.gallery)
-        agrees: Agreement = agreement(read_reference(folders[f"reference/{subject}"], data), found)
-        reranked = settings.rerank and reranked_accuracy(query, gallery, data.query, data.gallery, settings.rerank)
+        embedded = Embedded(subject, numbers, query, gallery)  # type: ignore[arg-type]
         rows.append(
             {
-                "network": subject,
-                "precision": numbers,
-                "accuracy": found.accuracy.model_dump(),
-                "reranked": reranked.model_dump() if reranked else None,
-                "agreement": agrees.model_dump(),
-                "latency": [asdict(row) for row in figures[name]],
-                "size_bytes": sum(path.stat().st_size for path in artifact_files(compiled[name])),
+                **accuracy_row(embedded, data, folders[f"reference/{subject}"], settings.rerank),
+                "latency": [asdict(row) for row in trial.latency[name]],
+                "ratios": [asdict(ratio) for ratio in trial.ratios[name]],
+                "size_bytes": sum(path.stat().st_size for path in files_below(compiled[name] / ARTIFACTS)),
             }
         )
-        if subject == "student":
-            candidates.append(Candidate(numbers, agrees.map_drop_points, figures[name][0].p50_ms))  # type: ignore[arg-type]
+    if trial.conditions.throttled:
+        work.progress.say(f"figures of {target.runtime} are void: throttled ({trial.conditions.throttled})")
     work.write_json(
         "measurement.json",
         {
@@ -134,7 +162,8 @@ def measure_target(
             "device": asdict(this_device()),
             "runtime": {"name": target.runtime, "version": runtime_version(runner), "device": target.device},
             "threads": thread_count(target),
-            "chosen": choose(candidates, precision, max_map_drop_points),
+            "conditions": asdict(trial.conditions),
+            "chosen": chosen(rows, precision, max_map_drop_points),
             "rows": rows,
         },
     )

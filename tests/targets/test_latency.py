@@ -1,10 +1,13 @@
 """How time is measured."""
 
+from itertools import islice, pairwise
+
 import numpy as np
 import pytest
 
-from targets import latency
-from targets.latency import measure_latency, warm_up
+from targets import latency, turns
+from targets.latency import measure_latency
+from targets.turns import orders, warm_up
 
 IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
 
@@ -25,7 +28,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(latency, "perf_counter", clock)
+    monkeypatch.setattr(turns, "perf_counter", clock)
     monkeypatch.setattr(latency, "sleep", clock.sleep)
     monkeypatch.setattr(Fake, "clock", clock)
     return clock
@@ -35,6 +38,7 @@ class Fake:
     """A session that takes a known time; the first calls take longer, less and less."""
 
     clock = Clock()
+    compute_ms = None
 
     def __init__(self, seconds, cold=0):
         self.seconds, self.cold, self.calls = seconds, cold, 0
@@ -47,30 +51,142 @@ class Fake:
 
 @pytest.mark.parametrize(("calls", "p90", "p99"), [(43, False, False), (44, True, False), (459, True, True)])
 def test_only_percentiles_that_n_supports(calls, p90, p99):
-    figures = measure_latency({"a": Fake(0.0001)}, IMAGES, calls, 20)["a"]
+    figures = measure_latency({"a": Fake(0.0001)}, IMAGES, calls, 20).latency("a")
     assert figures.calls == calls
     assert (figures.p90_ms is not None, figures.p99_ms is not None) == (p90, p99)
 
 
 def test_figures_are_those_of_the_session():
-    found = measure_latency({"slow": Fake(0.004), "fast": Fake(0.001)}, IMAGES, 60, 20)
-    assert found["slow"].p50_ms == pytest.approx(4)
-    assert found["fast"].p50_ms == pytest.approx(1)
-    assert found["slow"].images_per_second == pytest.approx(1000)
-    assert found["slow"].batch == 4
-    assert found["slow"].p90_ms >= found["slow"].p50_ms
+    timing = measure_latency({"slow": Fake(0.004), "fast": Fake(0.001)}, IMAGES, 60, 20)
+    slow, fast = timing.latency("slow"), timing.latency("fast")
+    assert slow.p50_ms == pytest.approx(4)
+    assert fast.p50_ms == pytest.approx(1)
+    assert slow.images_per_second == pytest.approx(1000)
+    assert slow.batch == 4
+    assert slow.p90_ms >= slow.p50_ms
+    assert slow.steady
+
+
+def test_what_the_runtime_says_that_it_computed_is_given_beside_the_whole_call():
+    class Telling(Fake):
+        def embed(self, images):
+            self.compute_ms = 1000 * self.seconds - 1
+            return super().embed(images)
+
+    timing = measure_latency({"tells": Telling(0.004), "silent": Fake(0.004)}, IMAGES, 20, 20)
+    assert timing.latency("tells").compute_p50_ms == pytest.approx(3)
+    assert timing.latency("silent").compute_p50_ms is None
 
 
 def test_time_limits_calls():
-    found = measure_latency({"a": Fake(0.01)}, IMAGES, 10_000, 0.5)["a"]
+    found = measure_latency({"a": Fake(0.01)}, IMAGES, 10_000, 0.5).latency("a")
     assert 20 <= found.calls < 120
 
 
+def test_a_slow_session_has_enough_turns_for_an_interval_and_leaves_the_fast_one_its_calls():
+    timing = measure_latency({"slow": Fake(0.3), "fast": Fake(0.003)}, IMAGES, 459, 30)
+    assert timing.latency("fast").calls == 459
+    found = timing.ratio("fast", "slow")
+    assert found.turns >= 6
+    assert found.low == found.ratio == found.high == pytest.approx(100)
+
+
+def test_sessions_follow_each_other_equally_often():
+    for count in (2, 4, 6):
+        rounds = list(islice(orders("abcdef"[:count]), count))
+        pairs = [pair for order in rounds for pair in pairwise(order)]
+        assert all(sorted(order) == sorted(rounds[0]) for order in rounds)
+        assert len(set(pairs)) == len(pairs) == count * (count - 1)
+    pairs = [pair for order in islice(orders("abc"), 6) for pair in pairwise(order)]
+    assert {pairs.count(pair) for pair in pairs} == {2}
+
+
+def test_the_first_call_of_a_turn_is_not_counted():
+    """Caches hold what the session before needed: that call takes longer."""
+
+    class Evicted(Fake):
+        last = None
+
+        def embed(self, images):
+            self.clock.now += 0.05 if Evicted.last is not self else 0
+            Evicted.last = self
+            return super().embed(images)
+
+    timing = measure_latency({"a": Evicted(0.001), "b": Evicted(0.001)}, IMAGES, 459, 30)
+    assert timing.latency("a").p99_ms == pytest.approx(1)
+
+
+def test_drift_of_the_machine_does_not_bias_the_ratio(clock):
+    """A machine that gets slower by half over the run: each session for itself looks slower, the ratio stays."""
+
+    class Drifting(Fake):
+        def embed(self, images):
+            self.clock.now += self.seconds * (1 + clock.now / 4)
+            return np.ones((len(images), 2), np.float32)
+
+    timing = measure_latency({"dense": Drifting(0.004), "pruned": Drifting(0.002)}, IMAGES, 459, 60)
+    found = timing.ratio("pruned", "dense")
+    assert timing.latency("dense").p50_ms > 4.4
+    assert found.ratio == pytest.approx(2, rel=0.01)
+    assert found.low <= 2 <= found.high
+    assert (found.baseline, found.batch) == ("dense", 4)
+
+
+def test_a_run_whose_end_is_not_like_its_beginning_is_not_steady(clock):
+    class Throttled(Fake):
+        def embed(self, images):
+            self.clock.now += self.seconds * (1.2 if clock.now > 1.2 else 1)
+            return np.ones((len(images), 2), np.float32)
+
+    timing = measure_latency({"a": Throttled(0.002)}, IMAGES, 459, 30)
+    assert timing.times["a"].warmup.steady
+    assert not timing.latency("a").steady
+
+
+def test_a_run_that_began_before_the_session_was_warm_is_not_steady(clock):
+    class Late(Fake):
+        def embed(self, images):
+            self.clock.now += self.seconds * (1 + 99 * max(0, 1 - clock.now))
+            return np.ones((len(images), 2), np.float32)
+
+    timing = measure_latency({"a": Late(0.001)}, IMAGES, 459, 2)
+    assert timing.times["a"].warmup.calls > 3
+    assert not timing.latency("a").steady
+
+
+def test_few_calls_still_make_turns_enough_for_an_interval():
+    assert measure_latency({"a": Fake(0.001), "b": Fake(0.001)}, IMAGES, 50, 20).ratio("a", "b").turns == 8
+
+
+def test_between_rounds_someone_may_look():
+    looks = []
+    timing = measure_latency({"a": Fake(0.001), "b": Fake(0.001)}, IMAGES, 459, 30, lambda: looks.append(1))
+    assert len(looks) == len(timing.times["a"].turns) == 17
+
+
 def test_warming_up_outlasts_the_cold_calls():
-    session = Fake(0.001, cold=40)
-    calls, steady = warm_up(session, IMAGES, 10)
-    assert steady
-    assert calls > 40
+    session = Fake(0.01, cold=40)
+    warm = warm_up(session, IMAGES, 10)
+    assert warm.steady
+    assert warm.calls > 40
+    assert warm.p50_ms == pytest.approx(10)
+
+
+def test_warming_up_outlasts_a_governor_even_if_calls_are_short(clock):
+    """A clock that rises for a tenth of a second: thousands of calls of a microsecond, each as long as the last."""
+
+    class Rising(Fake):
+        def embed(self, images):
+            self.clock.now += 1e-4 * (1 if clock.now > 0.1 else 3)
+            return np.ones((len(images), 2), np.float32)
+
+    assert warm_up(Rising(0), IMAGES, 10).p50_ms == pytest.approx(0.1)
+
+
+def test_slow_sessions_get_warm_in_few_calls():
+    warm = warm_up(Fake(1.0), IMAGES, 10)
+    assert warm.steady
+    assert warm.calls == 9
 
 
 def test_what_never_settles_is_marked():
@@ -79,4 +195,4 @@ def test_what_never_settles_is_marked():
             self.seconds *= 1.03
             return super().embed(images)
 
-    assert warm_up(Rising(0.0002), IMAGES, 0.5)[1] is False
+    assert not warm_up(Rising(0.002), IMAGES, 0.5).steady

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +31,7 @@ class Catalogue:
     default: str
     datasets: dict[str, Dataset]
     targets: dict[str, TargetSettings]
+    aliases: dict[str, str]  # further names of targets
     models: dict[str, Recipe]
     sources: dict[str, Source]  # of models, bases already merged in: what overrides are laid on
 
@@ -50,20 +51,23 @@ class Catalogue:
         found: list[str] = []
         recipe = _validated(Recipe, source, f"models.{name}", found)
         if recipe:
-            found += _unknown_names(recipe, source, f"models.{name}", self.datasets, self.targets)
+            known = {*self.targets, *self.aliases}
+            found += _unknown_names(recipe, source, f"models.{name}", self.datasets, known)
         if found or recipe is None:
             raise CatalogueError("\n".join(found))
         return recipe
 
-    def target(self, name: str) -> TargetSettings:
-        """A target by name.
+    def target(self, name: str) -> str:
+        """The own name of a target, which may be called by an alias.
 
         Raises:
             CatalogueError: unknown target.
         """
-        if name not in self.targets:
-            raise CatalogueError(f"no target {name!r} in the catalogue. {did_you_mean(name, self.targets)}")
-        return self.targets[name]
+        own = self.aliases.get(name, name)
+        if own not in self.targets:
+            known = {*self.targets, *self.aliases}
+            raise CatalogueError(f"no target {name!r} in the catalogue. {did_you_mean(name, known)}")
+        return own
 
 
 def _validated(model: type[Model], source: Source, at: str, found: list[str]) -> Model | None:
@@ -75,7 +79,7 @@ def _validated(model: type[Model], source: Source, at: str, found: list[str]) ->
 
 
 def _unknown_names(
-    recipe: Recipe, source: Source, at: str, datasets: dict[str, Dataset], targets: dict[str, TargetSettings]
+    recipe: Recipe, source: Source, at: str, datasets: Collection[str], targets: Collection[str]
 ) -> list[str]:
     found = []
     if recipe.dataset not in datasets:
@@ -152,7 +156,8 @@ def load_catalogue() -> Catalogue:
     def all_of(section: str, model: type[Model]) -> dict[str, Model | None]:
         return {
             name: _validated(model, source.at(section, name), f"{section}.{name}", found)
-            for name in source.data[section]
+            for name, content in source.data[section].items()
+            if section != "targets" or not isinstance(content, str)
         }
 
     datasets, targets = all_of("datasets", Dataset), all_of("targets", TargetSettings)
@@ -161,9 +166,15 @@ def load_catalogue() -> Catalogue:
     recipes = {name: _validated(Recipe, part, f"models.{name}", found) for name, part in sources.items()}
     known_datasets = {n: value for n, value in datasets.items() if value}
     known_targets = {n: value for n, value in targets.items() if value}
+    aliases = {name: to for name, to in source.data["targets"].items() if isinstance(to, str)}
+    for name, to in aliases.items():
+        if to not in targets:
+            where = f"{source.origin(('targets', name))}: targets.{name}"
+            found.append(f"{where}: is an alias of no target: {to!r}. {did_you_mean(to, targets)}")
     for name, recipe in recipes.items():
         if recipe:
-            unknown = _unknown_names(recipe, sources[name], f"models.{name}", known_datasets, known_targets)
+            names = {*known_targets, *aliases}
+            unknown = _unknown_names(recipe, sources[name], f"models.{name}", known_datasets, names)
             found += [] if any(value is None for value in (*datasets.values(), *targets.values())) else unknown
     default = str(source.data.get("default"))
     if default not in recipes:
@@ -172,4 +183,4 @@ def load_catalogue() -> Catalogue:
     if found:
         raise CatalogueError("\n".join(dict.fromkeys(found)))
     known_models = {n: value for n, value in recipes.items() if value}
-    return Catalogue(default, known_datasets, known_targets, known_models, sources)
+    return Catalogue(default, known_datasets, known_targets, aliases, known_models, sources)

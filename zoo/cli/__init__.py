@@ -15,6 +15,7 @@ from pipeline.errors import PipelineError
 from targets.errors import TargetError
 from zoo import __version__
 from zoo.cli.build import build
+from zoo.cli.device import compile_, receive
 from zoo.cli.doctor import doctor
 from zoo.cli.releases import compare, list_releases, show
 from zoo.errors import ZooError
@@ -44,5 +45,5 @@ def main() -> None:
     """
 
 
-for command in (build, list_releases, show, compare, doctor):
+for command in (build, list_releases, show, compare, compile_, receive, doctor):
     main.add_command(command)

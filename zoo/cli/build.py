@@ -30,6 +30,9 @@ from pipeline.progress import Silent
     type=click.Choice(["auto", "fp32", "fp16", "int8"]),
     help="Of what ships; auto keeps the fastest on the target that passes the gate on accuracy.",
 )
+@click.option(
+    "--host", metavar="ssh://USER@HOST:PORT", help="Compile and measure on that machine; needs exactly one --target."
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to train.")
 @click.option(
     "--gpus", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs of this machine, one process each."
@@ -42,6 +45,7 @@ def build(
     data_root: Path,
     overrides: tuple[str, ...],
     precision: str | None,
+    host: str | None,
     device: str,
     gpus: int | None,
     plan_only: bool,
@@ -54,6 +58,8 @@ def build(
     """
     from zoo.launch import check_gpus, launch
 
+    if host and len(targets) != 1:
+        raise click.UsageError("--host is where one target runs: name it with --target.")
     if gpus and device == "cpu":
         raise click.UsageError("--gpus trains on GPUs and --device cpu on none: leave one of them out.")
     if gpus and not launched() and not plan_only:
@@ -62,7 +68,7 @@ def build(
             sys.exit(launch(sys.argv[1:], gpus))
     from rich.console import Console
 
-    from zoo.build import help_run, prepare, run
+    from zoo.build import Wish, help_run, prepare, run
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import print_json, print_plan, print_release, training_device
     from zoo.cli.progress import ConsoleProgress
@@ -75,7 +81,8 @@ def build(
     alone = processes is None or processes.main
     progress = ConsoleProgress(Console(stderr=True)) if alone else Silent()
     with processes.main_first() if processes else nullcontext():
-        prepared = prepare(catalogue, Home.find(), name or catalogue.default, targets, overrides, data_root, progress)
+        wish = Wish(name or catalogue.default, targets, overrides, host)
+        prepared = prepare(catalogue, Home.find(), wish, data_root, progress)
     if plan_only:
         if alone:
             print_plan(prepared.plan, as_json)
@@ -92,4 +99,4 @@ def build(
     if as_json:
         print_json(read_manifest(path).model_dump(mode="json"))
     else:
-        print_release(path, read_manifest(path))
+        print_release(path, read_manifest(path), prepared.home.bundles)

@@ -41,15 +41,24 @@ def print_plan(plan: Sequence[Planned], as_json: bool) -> None:
         click.echo(f"{planned.step.name:{width}}  {planned.key[:12]}  {state}")
 
 
-def print_release(path: Path, manifest: Manifest) -> None:
+def _near(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    shown = os.path.relpath(path)
+    return str(path) if shown.startswith("..") else shown
+
+
+def print_release(path: Path, manifest: Manifest, bundles: Path) -> None:
     """The table of a release, what compaction bought, and where the manifest lies."""
     out = console()
     out.print(f"{manifest.name}@{manifest.version}: {manifest.description}", markup=False)
-    out.print(measurement_table([manifest]))
+    if manifest.measured:
+        out.print(measurement_table([manifest]))
     for line in gains(manifest):
         out.print(line, markup=False)
-    shown = os.path.relpath(path)
-    click.echo(f"manifest: {path if shown.startswith('..') else shown}")
+    click.echo(f"manifest: {_near(path)}")
+    for waiting in manifest.pending:
+        click.echo(f"{waiting.target} waits for its device. Copy {_near(bundles / waiting.bundle)} there, and run:")
+        click.echo(f"python3 {waiting.bundle}")
 
 
 def training_device(wanted: str) -> str:

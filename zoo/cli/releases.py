@@ -42,7 +42,8 @@ def show(name: str, as_json: bool) -> None:
     from zoo.releases import find_release
     from zoo.tables import site_rows, table
 
-    path, manifest = find_release(Home.find(), name)
+    home = Home.find()
+    path, manifest = find_release(home, name)
     if as_json:
         print_json(manifest.model_dump(mode="json"))
         return
@@ -66,7 +67,7 @@ def show(name: str, as_json: bool) -> None:
     stages = [{"stage": s.name, "key": s.key[:12], "seconds": s.seconds, "at": s.finished_at} for s in manifest.stages]
     made = manifest.provenance
     out.print(table(stages, ("stage", "key", "seconds", "at"), f"{made.command}; git {made.git}; seed {made.seed}"))
-    print_release(path, manifest)
+    print_release(path, manifest, home.bundles)
 
 
 @click.command()

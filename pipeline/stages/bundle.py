@@ -1,0 +1,141 @@
+"""Stage `bundle`: one archive with all that a device needs to compile and measure (`targets.bundle`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import targets
+from pipeline.data import LIBRARIES as IMAGES
+from pipeline.data.images import Input, read_image
+from pipeline.data.samples import Index
+from pipeline.files import sha256
+from pipeline.stages.export import GRAPH
+from pipeline.stages.measure import Measure
+from pipeline.stages.reference import GALLERY, QUERY
+from pipeline.work import Work
+from targets.archive import write_archive
+from targets.bundle import BUNDLE_LIST, MAIN, Variant
+from targets.contract import find_runtime
+from targets.settings import TargetSettings
+
+VERSION = 1
+LIBRARIES = IMAGES
+SUFFIX = ".zoo"
+
+
+def _sources(package: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(package.rglob("*.py")):
+        yield path.relative_to(package.parent).as_posix(), path
+
+
+def device_code(runtime: str) -> dict[str, Path]:
+    """Sources of `targets`, and of the package that offers the runtime if it is another's; by name in the bundle.
+
+    Raises:
+        UnknownRuntime: no installed package offers it.
+    """
+    code = dict(_sources(Path(targets.__file__).parent))
+    top = find_runtime(runtime).module.split(".")[0]
+    spec = find_spec(top)
+    if top != "targets" and spec and spec.origin:
+        origin = Path(spec.origin)
+        code |= dict(_sources(origin.parent)) if origin.name == "__init__.py" else {origin.name: origin}
+    return code
+
+
+def code_digest(runtime: str) -> str:
+    """sha256 over what `device_code` gives."""
+    listed = {name: sha256(path) for name, path in device_code(runtime).items()}
+    return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
+
+
+def _write_test_set(folder: Path, data: Index, size: Input) -> None:
+    """Every image once, as pixels: a device needs no decoder then, and the archive squeezes them."""
+    folder.mkdir()
+    places: dict[str, int] = {}
+    for name, samples in (("query", data.query), ("gallery", data.gallery)):
+        at = [places.setdefault(path, len(places)) for path in samples.paths]
+        np.save(folder / f"{name}.npy", np.array(at))
+        np.save(folder / f"{name}-labels.npy", np.stack([samples.identities, samples.cameras]))
+    shape = (len(places), size.height, size.width, 3)
+    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
+    for path, place in places.items():
+        images[place] = read_image(data.query.root / path, size)
+    images.flush()
+
+
+def write_bundle(
+    work: Work,
+    *,
+    data: Index,
+    input: Input,
+    release: str,
+    name: str,
+    target: TargetSettings,
+    code: str,  # noqa: ARG001 - makes the bundle another one when the code changes
+    settings: Measure,
+    max_map_drop_points: float,
+    **folders: Path,
+) -> None:
+    """Write `NAME-VERSION-TARGET.zoo`.
+
+    Args:
+        release: name@version.
+        name: the target's name.
+        code: see `code_digest`.
+        folders: graphs by `subject/precision`, and of the stage `reference` by `reference/subject`.
+    """
+    scratch = work.scratch / "bundle"
+    scratch.mkdir(exist_ok=True)
+    graphs = {key: folder for key, folder in folders.items() if not key.startswith("reference/")}
+    variants = [
+        Variant(subject, precision, f"graphs/{subject}-{precision}.onnx")
+        for subject, precision in (key.split("/") for key in graphs)
+    ]
+    files: dict[str, Path | bytes] = {"__main__.py": MAIN.encode(), **device_code(target.runtime)}
+    calibrations = {}
+    for (key, folder), variant in zip(graphs.items(), variants, strict=True):
+        files[variant.graph] = folder / GRAPH
+        if (folder / "calibration.json").exists():
+            calibrations[key] = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
+    test = scratch / "test"
+    if not test.exists():
+        _write_test_set(fresh := scratch / "test.new", data, input)
+        fresh.rename(test)
+    files |= {f"test/{path.name}": path for path in sorted(test.iterdir())}
+    for split in (QUERY, GALLERY):
+        half = np.load(folders["reference/student"] / split).astype(np.float16)  # moves a cosine by less than 1e-6
+        np.save(scratch / split, half)
+        files[f"reference/{split}"] = scratch / split
+    manifest = {"release": release, "data": data.fingerprint, "calibrations": calibrations}
+    files["manifest.json"] = (json.dumps(manifest, indent=1) + "\n").encode()
+    entry = find_runtime(target.runtime)
+    shown: Mapping[str, Any] = {
+        "release": release,
+        "target": name,
+        "settings": asdict(target),
+        "entry": f"{entry.module}:{entry.attr}",
+        "height": input.height,
+        "width": input.width,
+        "batches": settings.batches,
+        "calls": settings.calls,
+        "max_seconds": settings.max_seconds,
+        "max_map_drop_points": max_map_drop_points,
+        "variants": [asdict(variant) for variant in variants],
+    }
+    path = work.out / f"{release.replace('@', '-')}-{name}{SUFFIX}"
+    write_archive(path, BUNDLE_LIST, shown, files)
+    work.progress.say(f"bundle for {name}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def bundle_file(folder: Path) -> Path:
+    """The archive in a folder of this stage."""
+    return next(folder.glob(f"*{SUFFIX}"))

@@ -1,0 +1,168 @@
+"""Under what conditions a machine measured: clocks, heat, other work; and whether it was throttled, which voids all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter, process_time
+from typing import Any, ClassVar
+
+from targets import sensors, tegrastats
+from targets.nvml import Gpu, open_gpu
+
+ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class State:
+    """A machine at one moment. What it does not tell is left out."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    load_average: float | None
+    """of the last minute, own work included"""
+    cpu_min_mhz: float | None
+    """over the cores that the process may use, as mean and maximum"""
+    cpu_mean_mhz: float | None
+    cpu_max_mhz: float | None
+    gpu_mhz: float | None
+    gpu_memory_mhz: float | None
+    temperatures_c: dict[str, float] | None
+    power_w: dict[str, float] | None
+    """by rail of the board, or of the GPU"""
+    slowed_by: list[str] | None
+    """what slowed it down at that moment"""
+    throttle_counts: dict[str, int] | None
+    """how often it was slowed down since it started"""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """A machine during a run. What it does not tell is left out."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    cores: list[int]
+    """that the process was allowed to use"""
+    governors: list[str] | None
+    power_mode: str | None
+    """by nvpmodel on a Jetson, by the platform profile on a laptop"""
+    before: State
+    after: State
+    seconds: float
+    other_work_cores: float | None
+    """of these cores, how many other processes kept busy, on average over the run"""
+    stolen_cores: float | None
+    """of these cores, how many a hypervisor withheld, on average over the run"""
+    throttled: str | None
+    """why the figures do not count: what slowed the machine down during the run"""
+    tells_throttling: bool
+    """whether the machine would say that it is throttled"""
+
+
+def own_cores() -> list[int]:
+    """Numbers of the cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _slowed_by(root: Path, gpu: Gpu | None) -> list[str] | None:
+    board, card = sensors.slowed_by(root), gpu.slowed_by if gpu else None
+    return None if board is None and card is None else [*(board or []), *(card or [])]
+
+
+def _throttle_counts(root: Path, cores: Sequence[int], gpu: Gpu | None) -> dict[str, int]:
+    hot = gpu.hot_ms if gpu else None
+    return sensors.throttle_counts(root, cores) | ({} if hot is None else {"GPU too hot (ms)": hot})
+
+
+def read_state(root: Path = ROOT, cores: Sequence[int] = (), gpu: Gpu | None = None) -> State:
+    """The machine now. On a Jetson tegrastats is asked for what sysfs does not say.
+
+    Args:
+        root: folder that holds `sys` and `proc`.
+        cores: those whose clocks count; left out: all that this process may use.
+        gpu: the NVIDIA GPU that computes, if one does.
+    """
+    cores = cores or own_cores()
+    cpu_mhz = sensors.cpu_mhz(root, cores)
+    gpu_mhz, temperatures, power = sensors.gpu_mhz(root), sensors.temperatures_c(root), sensors.power_w(root)
+    if (board := tegrastats.read_once()) is not None:
+        gpu_mhz = gpu_mhz or board.gpu_mhz
+        temperatures = temperatures or dict(board.temperatures_c)
+        power = power or dict(board.power_w)
+    if gpu:
+        gpu_mhz = gpu.clock_mhz
+        temperatures |= {} if gpu.temperature_c is None else {"GPU": float(gpu.temperature_c)}
+        power |= {} if gpu.power_w is None else {"GPU": gpu.power_w}
+    return State(
+        load_average=sensors.load_average(root),
+        cpu_min_mhz=round(min(cpu_mhz), 1) if cpu_mhz else None,
+        cpu_mean_mhz=round(fmean(cpu_mhz), 1) if cpu_mhz else None,
+        cpu_max_mhz=round(max(cpu_mhz), 1) if cpu_mhz else None,
+        gpu_mhz=gpu_mhz,
+        gpu_memory_mhz=gpu.memory_mhz if gpu else None,
+        temperatures_c=temperatures or None,
+        power_w=power or None,
+        slowed_by=_slowed_by(root, gpu),
+        throttle_counts=_throttle_counts(root, cores, gpu) or None,
+    )
+
+
+def throttling(before: State, after: State, seen: Sequence[str] = ()) -> str | None:
+    """What slowed a machine down between two moments, in words; none if nothing is known of it.
+
+    Args:
+        seen: what was found to slow it down in between.
+    """
+    now = dict.fromkeys([*(before.slowed_by or []), *seen, *(after.slowed_by or [])])
+    first, last = before.throttle_counts or {}, after.throttle_counts or {}
+    risen = [f"{reason} (+{last[reason] - first[reason]})" for reason in first if last.get(reason, 0) > first[reason]]
+    return "; ".join([*now, *risen]) or None
+
+
+class Watch:
+    """Watches a machine from its making to `conditions`; `look` in between catches what comes and goes."""
+
+    def __init__(self, nvidia: bool = False, root: Path = ROOT, cores: Sequence[int] = ()) -> None:
+        """Begin.
+
+        Args:
+            nvidia: whether an NVIDIA GPU computes, and not only sits there.
+            root, cores: see `read_state`.
+        """
+        self._root, self._cores = root, list(cores) or own_cores()
+        self._gpu = open_gpu() if nvidia else None
+        self._before = read_state(root, self._cores, self._gpu)
+        self._seen: list[str] = []
+        self._busy, self._own, self._begun = sensors.busy_seconds(root, self._cores), process_time(), perf_counter()
+
+    def look(self) -> None:
+        """Note what slows the machine down now. Takes milliseconds: for pauses between timed calls."""
+        self._seen += [reason for reason in _slowed_by(self._root, self._gpu) or [] if reason not in self._seen]
+
+    def conditions(self) -> Conditions:
+        """The record, up to now. Clocks are those of a machine at work only if this follows right on the work."""
+        seconds, own = perf_counter() - self._begun, process_time() - self._own
+        busy = sensors.busy_seconds(self._root, self._cores)
+        after = read_state(self._root, self._cores, self._gpu)
+        others = stolen = None
+        if busy and self._busy and seconds > 0:
+            others = round(max(0.0, busy[0] - self._busy[0] - own) / seconds, 2)
+            stolen = round((busy[1] - self._busy[1]) / seconds, 2)
+        return Conditions(
+            cores=self._cores,
+            governors=sensors.governors(self._root, self._cores) or None,
+            power_mode=sensors.power_mode(self._root),
+            before=self._before,
+            after=after,
+            seconds=round(seconds, 1),
+            other_work_cores=others,
+            stolen_cores=stolen,
+            throttled=throttling(self._before, after, self._seen),
+            tells_throttling=after.slowed_by is not None or after.throttle_counts is not None,
+        )

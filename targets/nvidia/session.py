@@ -1,0 +1,204 @@
+"""An engine at work: memory for its largest batch, a stream of its own, times from CUDA events.
+
+Sources: NVIDIA TensorRT documentation, "Performing Inference" and "Engine Inspector".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from targets.errors import ArtifactFailed
+from targets.nvidia.cuda import Gpu, Holdings, bindings, call, use
+from targets.nvidia.jit import Kernels, check_header, compiles_at_load
+from targets.nvidia.log import make_log
+
+BOOKKEEPING = ("Constant", "Identity", "NoOp", "Reformat", "Shuffle")  # layers that move or keep, and compute nothing
+
+
+def open_engine(trt: Any, plan: bytes) -> Any:
+    """Deserialise an engine on the current GPU.
+
+    Raises:
+        ForeignEngine: it is for another GPU, or of another release, and says so.
+        ArtifactFailed: the runtime refuses it.
+    """
+    if compiles_at_load(trt):
+        check_header(trt, plan)
+    log = make_log(trt)
+    log.clear()
+    runtime = trt.Runtime(log)
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise ArtifactFailed(f"{trt.__name__} {trt.__version__} can't load this engine: {log.reason()}")
+    return engine
+
+
+def _tensors(trt: Any, engine: Any) -> tuple[str, str]:
+    """Names of input and output.
+
+    Raises:
+        ArtifactFailed: it is not one uint8 tensor in and one float32 tensor out.
+    """
+    found = {}
+    for place in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(place)
+        found[engine.get_tensor_mode(name), engine.get_tensor_dtype(name)] = name
+    wanted = ((trt.TensorIOMode.INPUT, trt.DataType.UINT8), (trt.TensorIOMode.OUTPUT, trt.DataType.FLOAT))
+    if engine.num_io_tensors != len(wanted) or set(found) != set(wanted):
+        raise ArtifactFailed("this engine does not take uint8 images and give float32 embeddings, and nothing else")
+    return found[wanted[0]], found[wanted[1]]
+
+
+class EngineSession:
+    """See `Session`. Takes any number of images; more than the largest batch go in one part after another.
+
+    Args:
+        trt: the package `tensorrt` or `tensorrt_rtx`.
+        engine: a deserialised engine.
+        kernels: file that keeps what TensorRT-RTX compiles for this GPU.
+
+    Raises:
+        ArtifactFailed: the engine is none of ours, or there is not enough memory for it.
+    """
+
+    def __init__(self, trt: Any, engine: Any, gpu: Gpu, kernels: Path | None = None) -> None:
+        self.compute_ms: float | None = None
+        self._gpu, self._cuda, self._log = gpu, bindings(), make_log(trt)
+        self._holdings = Holdings(gpu)
+        self._input, output = _tensors(trt, engine)
+        self._context = self._make_context(trt, engine, kernels)
+        largest: tuple[int, ...] = tuple(engine.get_tensor_profile_shape(self._input, 0)[2])
+        self.largest_batch, self._image, self._count = largest[0], largest[1:], 0
+        self._set_count(self.largest_batch)
+        self._images = self._holdings.pinned(largest, np.uint8)
+        self._embeddings = self._holdings.pinned(tuple(self._context.get_tensor_shape(output)), np.float32)
+        self._source = self._holdings.device(self._images.nbytes)
+        self._result = self._holdings.device(self._embeddings.nbytes)
+        self._context.set_tensor_address(self._input, self._source)
+        self._context.set_tensor_address(output, self._result)
+        self._stream = self._holdings.stream()
+        self._begun, self._ended = self._holdings.event(), self._holdings.event()
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """See `Session.embed`.
+
+        Raises:
+            ArtifactFailed: the engine or CUDA fails, or the session is closed.
+        """
+        if not self._holdings.open:
+            raise ArtifactFailed("this session is closed; load the engine again")
+        use(self._gpu)
+        embeddings = np.empty((len(images), self._embeddings.shape[1]), np.float32)
+        compute_ms = 0.0
+        for start in range(0, len(images), self.largest_batch):
+            part = slice(start, start + self.largest_batch)
+            compute_ms += self._run(images[part], embeddings[part])
+        self.compute_ms = compute_ms
+        return embeddings
+
+    def close(self) -> None:
+        """Give the GPU's memory back. It also happens when nobody refers to the session any more."""
+        self._holdings.close()
+
+    def _make_context(self, trt: Any, engine: Any, kernels: Path | None) -> Any:
+        self._log.clear()
+        if compiles_at_load(trt):
+            compiled = Kernels(trt, engine, kernels)
+            context = engine.create_execution_context(runtime_config=compiled.settings)
+            self._holdings.at_close(compiled.save)
+        else:
+            context = engine.create_execution_context()
+        if context is None:
+            raise ArtifactFailed(f"{trt.__name__} can't run this engine: {self._log.reason()}")
+        return context
+
+    def _set_count(self, count: int) -> None:
+        """Images of the next run."""
+        if count != self._count:
+            self._log.clear()
+            if not self._context.set_input_shape(self._input, (count, *self._image)):
+                raise ArtifactFailed(f"the engine refuses {count} images: {self._log.reason()}")
+            self._count = count
+
+    def _run(self, images: np.ndarray, embeddings: np.ndarray) -> float:
+        """Embed what one batch takes; milliseconds that the engine took for it."""
+        count, cuda = len(images), self._cuda
+        self._set_count(count)
+        self._images[:count] = images
+        sent, received = self._images[:count].nbytes, self._embeddings[:count].nbytes
+        copies, copy = cuda.cudaMemcpyKind, cuda.cudaMemcpyAsync
+        call(copy, self._source, self._images.ctypes.data, sent, copies.cudaMemcpyHostToDevice, self._stream)
+        call(cuda.cudaEventRecord, self._begun, self._stream)
+        self._log.clear()
+        if not self._context.execute_async_v3(int(self._stream)):
+            raise ArtifactFailed(f"the engine failed on {count} images: {self._log.reason()}")
+        call(cuda.cudaEventRecord, self._ended, self._stream)
+        call(copy, self._embeddings.ctypes.data, self._result, received, copies.cudaMemcpyDeviceToHost, self._stream)
+        call(cuda.cudaStreamSynchronize, self._stream)
+        embeddings[:] = self._embeddings[:count]
+        return float(call(cuda.cudaEventElapsedTime, self._begun, self._ended))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of an engine, as the runtime has fused it.
+
+    Attributes:
+        name: names of the graph's nodes in it, in the runtime's words.
+        kind: of layer, in the runtime's words.
+        reads: data types and formats of what goes in.
+        writes: those of what comes out.
+    """
+
+    name: str
+    kind: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+    @property
+    def int8(self) -> bool:
+        """Whether it computes on int8 values."""
+        return self.kind not in BOOKKEEPING and any("int8" in one.lower().replace("uint8", "") for one in self.reads)
+
+
+def _words(tensor: Mapping[str, Any]) -> str:
+    """Type and format, which releases put into one field or into two."""
+    return " ".join(str(value) for name, value in tensor.items() if "ormat" in name or "atatype" in name.lower())
+
+
+def parse_layers(text: str) -> list[Layer]:
+    """Layers from the JSON of the engine inspector.
+
+    Raises:
+        ArtifactFailed: it holds names only, as for an engine that was not built with details.
+    """
+    layers = json.loads(text).get("Layers", [])
+    if not all(isinstance(layer, dict) for layer in layers):
+        raise ArtifactFailed("this engine knows only the names of its layers. Compile it again with zoo.")
+    return [
+        Layer(
+            str(layer.get("Name", "")),
+            str(layer.get("LayerType", "")),
+            tuple(map(_words, layer.get("Inputs", []))),
+            tuple(map(_words, layer.get("Outputs", []))),
+        )
+        for layer in layers
+    ]
+
+
+def read_layers(trt: Any, engine: Any) -> list[Layer]:
+    """What an engine is made of, on the current GPU. Formats are known once a shape is: the profile's best one."""
+    name, _ = _tensors(trt, engine)
+    context = engine.create_execution_context()
+    if context is None:
+        raise ArtifactFailed(f"{trt.__name__} can't run this engine: {make_log(trt).reason()}")
+    context.set_input_shape(name, engine.get_tensor_profile_shape(name, 0)[1])
+    inspector = engine.create_engine_inspector()
+    inspector.execution_context = context
+    return parse_layers(inspector.get_engine_information(trt.LayerInformationFormat.JSON))

@@ -1,0 +1,70 @@
+"""How much faster one session is than another, with the interval that the noise of a run leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+from typing import Any, ClassVar
+
+import numpy as np
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Speed of one artifact as a multiple of a baseline's, at one batch size, both timed in turn in one run."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    baseline: str
+    batch: int
+    ratio: float
+    """the baseline's time ÷ this one's: above 1 is faster than the baseline"""
+    low: float | None
+    """end of the 95 % interval; left out, as `high`, where fewer than 6 turns were timed"""
+    high: float | None
+    turns: int
+    """pairs of turns that it was estimated from"""
+
+
+def trimmed_averages(pairs: int) -> int | None:
+    """How many Walsh averages lie outside the 95 % interval on either side; none if so few pairs can't give one.
+
+    The largest k with P(W < k) ≤ 2.5 %, where W is the signed-rank statistic of `pairs` differences around zero.
+    """
+    counts = [1]  # of the subsets of the ranks 1 … n, by their sum
+    for rank in range(1, pairs + 1):
+        counts = [
+            (counts[total] if total < len(counts) else 0) + (counts[total - rank] if total >= rank else 0)
+            for total in range(len(counts) + rank)
+        ]
+    below, k = 0, 0
+    while 2 * (below + counts[k]) <= (1 - CONFIDENCE) * 2**pairs:
+        below, k = below + counts[k], k + 1
+    return k - 1 if k else None
+
+
+def estimate(baseline: Sequence[float], times: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """The ratio of two sessions' times and its 95 % interval, from the medians of turns taken side by side.
+
+    Hodges and Lehmann's estimate with Tukey's interval, on the logarithms of the ratio in each pair: the median of all
+    averages of two pairs, and those averages that the signed-rank test leaves (Hollander & Wolfe, Nonparametric
+    Statistical Methods, 3.2 and 3.3). What slows the machine for a while is in both halves of a pair and cancels. The
+    interval is exact for any number of pairs if the logarithms are symmetric around the truth, as differences of two
+    alike noises are; one disturbed turn does not widen it. Bootstrap intervals are not exact: over 6 to 17 pairs, those
+    of the mean cover the truth in 83 to 94 % of runs, those of p50 ÷ p50 in 93 to 99 % at up to twice the width.
+
+    Args:
+        baseline, times: ms, one for each turn, in order; the longer one's last turns have no partner and are left out.
+    """
+    pairs = min(len(baseline), len(times))
+    logs = np.log(np.asarray(baseline[:pairs], float)) - np.log(np.asarray(times[:pairs], float))
+    first, second = np.triu_indices(pairs)
+    averages = np.sort((logs[first] + logs[second]) / 2)
+    middle = exp(float(np.median(averages)))
+    cut = trimmed_averages(pairs)
+    if cut is None:
+        return middle, None, None
+    return middle, exp(float(averages[cut])), exp(float(averages[-1 - cut]))

@@ -1,0 +1,166 @@
+"""Energy of an image, on machines in miniature."""
+
+import sys
+from time import perf_counter, sleep
+
+import numpy as np
+import pytest
+
+from targets import energy
+from targets.energy import Jetson, Nvml, Rapl, find_meter, measure_energy
+from tests.targets.boards import ORIN_NANO, Library, command, laptop, write
+
+IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
+RANGE_UJ = 262_143_328_850
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """The only folder where commands are found."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+class Fake:
+    """A session that takes half a second of a clock of its own, and does something in each call."""
+
+    compute_ms = None
+
+    def __init__(self, monkeypatch, each=lambda: None):
+        self.now, self.calls, self.each = 0.0, 0, each
+        monkeypatch.setattr(energy, "perf_counter", lambda: self.now)
+
+    def embed(self, images):
+        self.calls, self.now = self.calls + 1, self.now + 0.5
+        self.each()
+        return np.ones((len(images), 2), np.float32)
+
+
+def package(root, microjoules, number=0):
+    write(root, {f"sys/class/powercap/intel-rapl:{number}/energy_uj": microjoules})
+
+
+def test_rapl_counts_packages_only(tmp_path, commands):
+    root = laptop(tmp_path)
+    package(root, 1_000_000)
+    meter = find_meter(root=root)
+    with meter:
+        package(root, 7_500_000)
+        write(root, {"sys/class/powercap/intel-rapl:1/energy_uj": 900_000_000})
+    assert meter.joules == pytest.approx(6.5)
+    assert meter.source.startswith("RAPL")
+
+
+def test_rapl_wraps_around(tmp_path, commands):
+    root = laptop(tmp_path)
+    package(root, RANGE_UJ - 2_000_000)
+    meter = Rapl(root)
+    with meter:
+        package(root, 3_000_000)
+    assert meter.joules == pytest.approx(5)
+
+
+def test_rapl_that_falls_without_a_known_range_is_not_guessed(tmp_path, commands):
+    root = laptop(tmp_path)
+    write(root, {"sys/class/powercap/intel-rapl:0/max_energy_range_uj": ""})
+    meter = Rapl(root)
+    with meter:
+        package(root, 3_000_000)
+    assert meter.joules is None
+
+
+def test_two_sockets_add_up(tmp_path, commands):
+    root = laptop(tmp_path)
+    write(root, {"sys/class/powercap/intel-rapl:2/name": "package-1"})
+    package(root, 0)
+    package(root, 0, 2)
+    meter = Rapl(root)
+    with meter:
+        package(root, 1_000_000)
+        package(root, 2_000_000, 2)
+    assert meter.joules == pytest.approx(3)
+
+
+def test_rapl_that_only_root_may_read_is_no_meter(tmp_path, commands):
+    """As the kernel refuses it: opening fails. A folder in its place fails for root, too."""
+    root = laptop(tmp_path)
+    counter = root / "sys/class/powercap/intel-rapl:0/energy_uj"
+    counter.unlink()
+    counter.mkdir()
+    assert find_meter(root=root) is None
+
+
+def test_a_cpus_meter_is_not_taken_for_a_gpu(tmp_path, commands, monkeypatch):
+    library = Library()
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    root = laptop(tmp_path)
+    assert isinstance(find_meter(nvidia=False, root=root), Rapl)
+    meter = find_meter(nvidia=True, root=root)
+    assert isinstance(meter, Nvml)
+    with meter:
+        library.energy_mj = 4200
+    assert meter.joules == pytest.approx(4.2)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert find_meter(nvidia=True, root=root) is None
+
+
+def test_a_jetson_is_metered_by_tegrastats_as_a_whole(commands, tmp_path):
+    """A board that takes 4.824 W all the time."""
+    command(commands, "tegrastats", f"while :; do echo '{ORIN_NANO}'; /bin/sleep 0.02; done")
+    meter = find_meter(nvidia=True, root=tmp_path)
+    assert isinstance(meter, Jetson)
+    assert meter.source == "tegrastats: the whole module (VDD_IN)"
+    with meter:
+        begun = perf_counter()
+        while perf_counter() - begun < 0.3 or len(meter._sampler.samples) < 10:
+            sleep(0.01)
+        took = perf_counter() - begun
+    assert meter.joules == pytest.approx(4.824 * took, rel=0.2)
+    assert meter._sampler._process.returncode is not None, "it must not run on"
+
+
+def test_too_few_samples_give_no_energy(commands, tmp_path):
+    command(commands, "tegrastats", f"echo '{ORIN_NANO}'; /bin/sleep 0.2")
+    meter = find_meter(root=tmp_path)
+    with meter:
+        pass
+    assert meter.joules is None
+
+
+def test_a_tegrastats_that_says_nothing_is_no_meter(commands, tmp_path, monkeypatch):
+    command(commands, "tegrastats", "exit 1")
+    assert find_meter(root=tmp_path) is None
+
+
+def test_energy_is_that_of_an_image(tmp_path, commands, monkeypatch):
+    """6 J in each call of 4 images; calls for 2 seconds, and one before them that is not metered."""
+    root = laptop(tmp_path)
+    package(root, 0)
+
+    def work():
+        package(root, 6_000_000 * session.calls)
+
+    session = Fake(monkeypatch, work)
+    found = measure_energy(Rapl(root), session, IMAGES, 2.0)
+    assert found.mj_per_image == pytest.approx(1500)
+    assert (found.images, found.seconds, session.calls) == (16, 2.0, 5)
+    assert found.source == Rapl.source
+
+
+def test_a_slow_session_is_metered_over_three_calls(tmp_path, commands, monkeypatch):
+    root = laptop(tmp_path)
+    package(root, 0)
+    session = Fake(monkeypatch, lambda: package(root, 1_000_000 * session.calls))
+    assert measure_energy(Rapl(root), session, IMAGES, 0.1).images == 12
+
+
+def test_a_counter_that_stands_still_gives_no_energy(tmp_path, commands, monkeypatch):
+    assert measure_energy(Rapl(laptop(tmp_path)), Fake(monkeypatch), IMAGES) is None
+
+
+def test_a_machine_without_a_meter_has_none(tmp_path, commands, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert find_meter(root=tmp_path) is None
+    assert find_meter(nvidia=True, root=tmp_path) is None

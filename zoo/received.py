@@ -1,0 +1,44 @@
+"""Results that were brought from devices by hand; a build takes them where it would have asked a device over ssh."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.store import explain
+from targets.archive import read_archive
+from targets.bundle import RESULT_LIST
+from targets.errors import BadBundle
+from zoo.home import Home
+
+
+def received(home: Home, release: str, target: str) -> Path:
+    """Where the result of a release on a target lies, or would."""
+    return home.root / "received" / f"{release.replace('@', '-')}-{target}.result"
+
+
+def receive(home: Home, path: Path) -> tuple[str, str]:
+    """Check a result byte by byte and keep it; the release (name@version) and the target that it is of.
+
+    Raises:
+        BadBundle: it is damaged, or no result.
+        StoreError: it can't be kept.
+    """
+    with TemporaryDirectory() as scratch:
+        about = read_archive(path, RESULT_LIST, Path(scratch, "result"))
+    try:
+        release, target = about["release"], about["target"]
+        place = received(home, release, target)
+    except (KeyError, AttributeError):
+        raise BadBundle(f"{path} does not say of which release and target it is. Run the bundle again.") from None
+    if place.parent != home.root / "received":
+        raise BadBundle(f"{path} is of a release with a name that is none: {release!r}. Refused.")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh = place.with_name(f".{place.name}.new")
+        shutil.copyfile(path, fresh)
+        fresh.replace(place)
+    except OSError as error:
+        raise explain(error, place.parent) from None
+    return release, target
