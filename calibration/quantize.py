@@ -15,11 +15,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from calibration.errors import NotQuantisable
+
+if TYPE_CHECKING:
+    import onnx
 
 Kind = Literal["symmetric", "asymmetric"]
 LAYERS = ("Conv", "Gemm", "MatMul")  # what holds nearly all of the arithmetic, and is worth a sensitivity of its own
@@ -49,6 +52,7 @@ def write_half(graph: Path, path: Path) -> None:
     """
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     model = onnx.load(graph)
     at = [place for place, node in enumerate(model.graph.node) if node.op_type in LAYERS]
@@ -59,7 +63,39 @@ def write_half(graph: Path, path: Path) -> None:
         half = convert_float_to_float16(model, keep_io_types=True, node_block_list=[node.name for node in around])
     except (ValueError, RuntimeError) as error:
         raise NotQuantisable(f"{graph.name} can't be turned into fp16: {str(error).splitlines()[0]}") from None
+    _spare_detours(half)
+    OnnxModel(half).topological_sort()
     onnx.save(half, path)
+
+
+def _spare_detours(model: onnx.ModelProto) -> None:
+    """Let float values reach float readers directly: the converter takes each of them through fp16 and back."""
+    from onnx import TensorProto
+
+    graph = model.graph
+    maker = {name: node for node in graph.node for name in node.output}
+    casts = [node for node in graph.node if node.op_type == "Cast"]
+    goal = {node.name: node.attribute[0].i for node in casts}
+    direct: dict[str, str] = {}
+    for back in casts:
+        there = maker.get(back.input[0])
+        if goal[back.name] == TensorProto.FLOAT and there is not None and goal.get(there.name) == TensorProto.FLOAT16:
+            direct[back.output[0]] = there.input[0]
+    for output in graph.output:
+        if source := direct.pop(output.name, None):  # it keeps its name; what makes it takes that name over
+            made = maker[source]
+            made.output[list(made.output).index(source)] = output.name
+            graph.node.remove(maker[output.name])
+            direct = {name: output.name if to == source else to for name, to in direct.items()}
+            direct[source] = output.name
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = direct.get(name, name)
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    while unread := [node for node in graph.node if node.op_type == "Cast" and node.output[0] not in read]:
+        for node in unread:
+            graph.node.remove(node)
+        read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
 
 
 class Quantizer:

@@ -8,6 +8,7 @@ elsewhere   calibrate ─► bundle [─► device, once its result was brought]
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,7 @@ from pipeline.recipe import Recipe
 from pipeline.stages import bundle, calibrate, compile, device, measure
 from pipeline.step import Step
 from targets.contract import Target, make_target, precisions_of, runtime_version
-from targets.device import this_device
+from targets.device import is_board, this_device
 from targets.errors import Unusable
 from targets.settings import PRECISIONS, Precision, TargetSettings
 
@@ -90,7 +91,7 @@ def place_of(target: TargetSettings, runner: Target) -> Place:
     """Where a target's device is."""
     if target.host:
         return "ssh"
-    if target.board and target.board.casefold() not in this_device().name.casefold():
+    if not is_board(target.board):
         return "elsewhere"
     if runner.compiles_ahead:
         try:
@@ -192,7 +193,7 @@ def _bundle_step(recipe: Recipe, data: Index, release: str, name: str, target: T
             "input": recipe.input,
             "release": release,
             "name": name,
-            "target": target.computing,
+            "target": replace(target.computing, board=target.board),
             "code": bundle.code_digest(target.runtime),
             "settings": recipe.measure,
             "max_map_drop_points": recipe.calibrate.max_map_drop_points,

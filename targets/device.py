@@ -46,6 +46,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_board(words: str | None) -> bool:
+    """Whether this machine calls itself so; any does if no words are given."""
+    return words is None or words.casefold() in this_device().name.casefold()
+
+
 def cache_folder() -> Path:
     """`ZOO_CACHE`, or the user's cache folder: what runtimes keep to start faster. May be removed at any time."""
     if named := os.environ.get("ZOO_CACHE"):

@@ -18,8 +18,8 @@ import numpy as np
 from targets.archive import write_archive
 from targets.bundle import RESULT_LIST, Bundle, open_bundle
 from targets.contract import Job, Session, Target, runtime_version, thread_count
-from targets.device import cache_folder, this_device
-from targets.errors import BadBundle, TargetError
+from targets.device import cache_folder, is_board, this_device
+from targets.errors import BadBundle, TargetError, Unusable
 from targets.retrieval import quick_accuracy
 from targets.trial import run_trial, uses_nvidia
 
@@ -56,6 +56,11 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
         ArtifactFailed: the runtime refuses a graph.
     """
     target = _target(bundle)
+    if not is_board(bundle.settings.board):
+        raise Unusable(
+            f"this bundle is for a {bundle.settings.board}, and this machine calls itself {this_device().name}",
+            "Run it there; for this machine build with another --target.",
+        )
     tell(f"{bundle.release} for {bundle.target}: {target.check()}")
     job = Job(bundle.height, bundle.width, tuple(sorted({*bundle.batches, EMBED_BATCH})), cache)
     folders = {}

@@ -121,7 +121,7 @@ def prepare(
     asked = tuple(dict.fromkeys(catalogue.target(target) for target in wish.targets or recipe.targets))
     settings = {target: catalogue.targets[target] for target in asked}
     if wish.host:
-        settings = {target: replace(spec, host=wish.host, board=None) for target, spec in settings.items()}
+        settings = {target: replace(spec, host=wish.host) for target, spec in settings.items()}
     store = Store(home.store)
     try:
         data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)

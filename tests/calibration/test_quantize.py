@@ -1,0 +1,145 @@
+"""Graphs of small numbers: what is in them, and that they still embed alike."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from calibration.errors import NotQuantisable
+from calibration.fallback import fall_back, sensitivities
+from calibration.graph import unquantised
+from calibration.quantize import Quantizer, write_half
+from pipeline.stages.export import deployed, write_graph
+from tests.helpers import alive_network, random_images
+
+
+def embed(path, images):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {"images": images})[0]
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    path = tmp_path_factory.mktemp("graph") / "model.onnx"
+    write_graph(deployed(alive_network()), random_images(2), 18, path)
+    return path
+
+
+@pytest.fixture(params=["symmetric", "asymmetric"])
+def quantizer(request, graph, tmp_path):
+    return Quantizer(graph, random_images(24), request.param, tmp_path)
+
+
+def test_half_keeps_input_output_and_what_surrounds_the_network(graph, tmp_path):
+    write_half(graph, tmp_path / "half.onnx")
+    model = onnx.load(tmp_path / "half.onnx")
+    types = {value.name: value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
+    assert types == {"images": TensorProto.UINT8, "embeddings": TensorProto.FLOAT}
+    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    kernels = [node.input[1] for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    assert {weights[name] for name in kernels} == {TensorProto.FLOAT16}
+    assert weights["embedder.mean"] == TensorProto.FLOAT
+    onnx.checker.check_model(model, full_check=True)
+    found = embed(tmp_path / "half.onnx", images := random_images(8))
+    assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-6)  # the last division is not in fp16
+    assert (embed(graph, images) * found).sum(1).min() > 0.9999
+
+
+def test_squares_beyond_what_half_holds_are_no_trouble(graph, tmp_path):
+    """Embeddings of length 600 before they are normalised: the sum of squares is over 65 504."""
+    model = onnx.load(graph)
+    (head,) = [node for node in model.graph.node if node.op_type == "Gemm"]
+    for tensor in model.graph.initializer:
+        if tensor.name in head.input[1:]:
+            tensor.CopyFrom(numpy_helper.from_array(600 * numpy_helper.to_array(tensor), tensor.name))
+    onnx.save(model, tmp_path / "large.onnx")
+    write_half(tmp_path / "large.onnx", tmp_path / "half.onnx")
+    images = random_images(4)
+    found = embed(tmp_path / "half.onnx", images)
+    assert np.isfinite(found).all()
+    assert (embed(graph, images) * found).sum(1).min() > 0.999
+
+
+def test_every_layer_is_between_q_and_dq(quantizer, tmp_path):
+    quantizer.write(tmp_path / "int8.onnx")
+    assert unquantised(tmp_path / "int8.onnx") == []
+    model = onnx.load(tmp_path / "int8.onnx")
+    values = {tensor.name: tensor for tensor in model.graph.initializer}
+    pairs = [node for node in model.graph.node if node.op_type == "DequantizeLinear"]
+    kernels = [node for node in pairs if node.input[0] in values and len(values[node.input[0]].dims) == 4]
+    assert len(kernels) == 14
+    for node in kernels:  # weights: int8, one scale per output channel, zero point 0
+        assert values[node.input[0]].data_type == TensorProto.INT8
+        assert list(values[node.input[1]].dims) == [values[node.input[0]].dims[0]]
+        assert not numpy_helper.to_array(values[node.input[2]]).any()
+    points = [numpy_helper.to_array(values[n.input[2]]) for n in model.graph.node if n.op_type == "QuantizeLinear"]
+    if quantizer.kind == "symmetric":
+        assert {(point.dtype.name, int(point)) for point in points} == {("int8", 0)}
+        assert not any(values[n.input[0]].data_type == TensorProto.INT32 for n in pairs if n.input[0] in values)
+    else:
+        assert {point.dtype.name for point in points} == {"uint8"}
+
+
+def test_quantised_embeddings_are_near(quantizer, graph, tmp_path):
+    """Near as random weights allow: trained ones are nearer."""
+    quantizer.write(tmp_path / "int8.onnx")
+    images = random_images(16, seed=5)
+    assert (embed(graph, images) * embed(tmp_path / "int8.onnx", images)).sum(1).mean() > 0.9
+
+
+def test_excluded_layers_stay_in_float(quantizer, tmp_path):
+    excluded = quantizer.layers[2:4]
+    quantizer.write(tmp_path / "int8.onnx", excluded=excluded)
+    assert sorted(unquantised(tmp_path / "int8.onnx")) == sorted(excluded)
+
+
+def test_float_for_the_most_sensitive_layers_helps_more_than_for_the_least(graph, tmp_path):
+    images, told = random_images(16), []
+    quantizer = Quantizer(graph, images, "symmetric", tmp_path)
+    ranked = sensitivities(quantizer, embed, images, tmp_path, lambda: told.append(1))
+    assert len(told) == len(ranked) == len(quantizer.layers)
+    assert [one.loss for one in ranked] == sorted((one.loss for one in ranked), reverse=True)
+    cosine = {}
+    for which, some in (("most", ranked[:4]), ("least", ranked[-4:])):
+        quantizer.write(tmp_path / "int8.onnx", excluded=[one.layer for one in some])
+        cosine[which] = (embed(graph, images) * embed(tmp_path / "int8.onnx", images)).sum(1).mean()
+    assert cosine["most"] > cosine["least"]
+
+
+@pytest.mark.parametrize(("needed", "tries"), [(0, 1), (1, 1), (3, 4), (5, 6), (8, 7)])
+def test_as_few_layers_as_needed_fall_back(needed, tries, tmp_path):
+    written = []
+
+    class Counting:
+        def write(self, _path, excluded=()):
+            written.append(tuple(excluded))
+
+    layers = [f"layer{n}" for n in range(12)]
+    outcome = fall_back(Counting(), layers, tmp_path, lambda _path: len(written[-1]), lambda count: count >= needed, 10)
+    assert outcome.holds
+    assert outcome.excluded == tuple(layers[: max(1, needed)])
+    assert written[-1] == outcome.excluded  # what lies on disk is what is told
+    assert len(written) <= tries
+
+
+def test_a_gate_that_cannot_hold_says_what_was_reached(tmp_path):
+    class Recording:
+        def write(self, _path, excluded=()):
+            self.last = excluded
+
+    writer, layers = Recording(), [f"layer{n}" for n in range(6)]
+    outcome = fall_back(writer, layers, tmp_path, lambda _path: 7.5, lambda _drop: False, 3)
+    assert not outcome.holds
+    assert (outcome.verdict, len(outcome.excluded), len(writer.last)) == (7.5, 3, 3)
+
+
+def test_a_graph_without_layers_is_refused(tmp_path):
+    value = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 4, 4, 3])
+    out = helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", 4, 4, 3])
+    graph = helper.make_graph([helper.make_node("Cast", ["images"], ["embeddings"], to=1)], "g", [value], [out])
+    onnx.save(helper.make_model(graph), path := tmp_path / "empty.onnx")
+    with pytest.raises(NotQuantisable, match="no convolution or linear layer"):
+        write_half(path, tmp_path / "half.onnx")
+    with pytest.raises(NotQuantisable, match="nothing to quantise"):
+        Quantizer(path, random_images(2), "symmetric", tmp_path)
