@@ -6,6 +6,9 @@ int8 graph comes in two kinds, alike but for activations; weights are int8, symm
 - `symmetric`: int8 activations with zero point 0, bias left in float: what TensorRT parses, and OpenVINO takes.
 - `asymmetric`: uint8 activations with a zero point: what ONNX Runtime's kernels on x86 are fast with.
 
+A range is the mean over batches of their extremes. With the extremes of all images one odd image decides, and more images
+make it worse (`bench/int8.py`).
+
 Sources: ONNX Runtime, "Quantize ONNX models"; NVIDIA TensorRT documentation, "Working with Quantized Types".
 """
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 Kind = Literal["symmetric", "asymmetric"]
 LAYERS = ("Conv", "Gemm", "MatMul")  # what holds nearly all of the arithmetic, and is worth a sensitivity of its own
 BETWEEN = ("Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Concat")  # int8 passes through
-BATCH = 16  # images at once while ranges are observed
+BATCH = 16  # images that share a smallest and a largest value; ranges are the means of these
 
 
 @contextmanager
@@ -153,6 +156,7 @@ class Quantizer:
                         "WeightSymmetric": True,
                         "QuantizeBias": not symmetric,
                         "ForceQuantizeNoInputCheck": True,
+                        "CalibMovingAverage": True,
                     },
                 )
             except (ValueError, RuntimeError, TypeError) as error:

@@ -27,7 +27,7 @@ from pipeline.work import Work
 from targets.contract import Job, Session, make_target
 from targets.settings import Activations, TargetSettings
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")
 SENSITIVITY_IMAGES = 32
 HOST = TargetSettings("onnxruntime")  # runs graphs for devices that are not here
