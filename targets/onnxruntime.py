@@ -30,7 +30,6 @@ class Options:
 class OnnxRuntime:
     """One execution provider of ONNX Runtime. On x86 its int8 kernels want uint8 activations."""
 
-    extra: ClassVar[str] = "onnxruntime"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
     compiles_ahead: ClassVar[bool] = False
 
@@ -38,7 +37,7 @@ class OnnxRuntime:
         read_options(Options, settings)
         self.settings = settings
         on_cpu = settings.device == "CPU"
-        self.distribution = "onnxruntime" if on_cpu else "onnxruntime-gpu"
+        self.distribution = self.extra = "onnxruntime" if on_cpu else "onnxruntime-gpu"
         self.activations: Activations = "asymmetric" if on_cpu else "symmetric"
 
     def check(self) -> str:

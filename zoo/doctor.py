@@ -6,9 +6,10 @@ from importlib.util import find_spec
 from tempfile import TemporaryFile
 
 from targets.contract import make_target
-from targets.device import this_device
+from targets.device import is_board, this_device
 from targets.errors import TargetError, Unusable
 from targets.installing import install_command
+from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
 from zoo.home import Home
 
@@ -35,6 +36,29 @@ def _training() -> Row:
     return _row("training", True, f"torch {torch.__version__} on {torch.cuda.get_device_name()}")
 
 
+def _target(name: str, settings: TargetSettings) -> Row:
+    try:
+        runner = make_target(settings)
+        if settings.host:
+            return _row(name, True, f"over ssh at {settings.host}: whether it answers is seen when it is built for")
+        if not is_board(settings.board):
+            why = f"another machine, a {settings.board} ({settings.about})"
+            return _row(name, False, why, "A build ends in a bundle to run there. Or set `host: ssh://USER@HOST`.")
+        try:
+            return _row(name, True, runner.check())
+        except Unusable as error:
+            if not runner.compiles_ahead:
+                return _row(name, False, error.why, error.mend)
+            compiler = runner.check_compiler()
+            return _row(
+                name, False, f"{error.why}; {compiler}", "A build compiles ahead, and ends in a bundle to measure."
+            )
+    except Unusable as error:
+        return _row(name, False, error.why, error.mend)
+    except TargetError as error:
+        return _row(name, False, str(error), "Install the package that offers it, or change the target in zoo.yaml.")
+
+
 def examine(catalogue: Catalogue, home: Home) -> list[Row]:
     """This machine, the home, training, then every target of the catalogue. `what` says why where it is unusable."""
     device = this_device()
@@ -43,13 +67,7 @@ def examine(catalogue: Catalogue, home: Home) -> list[Row]:
         _home(home),
         _training(),
     ]
-    for name, settings in catalogue.targets.items():
-        try:
-            rows.append(_row(name, True, make_target(settings).check()))
-        except Unusable as error:
-            rows.append(_row(name, False, error.why, error.mend))
-        except TargetError as error:
-            rows.append(_row(name, False, str(error), "Install the package that offers it, or change `runtime:`."))
+    rows += [_target(name, settings) for name, settings in catalogue.targets.items()]
     return rows
 
 

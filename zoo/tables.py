@@ -35,6 +35,9 @@ MEASURED: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 }
 COLUMNS = {
     **MEASURED,
+    "map_drop_points": ("mAP lost", _number(2)),
+    "mean_cosine": ("mean cosine", _number(5)),
+    "shared_neighbours": ("shared neighbours %", _number(1)),
     "cmc5": ("R5 %", _number(2)),
     "cmc10": ("R10 %", _number(2)),
     "minp": ("mINP %", _number(2)),
@@ -134,6 +137,25 @@ def site_rows(manifest: Manifest) -> list[Row]:
             row[heading] = f"{show(figures[f'{key}_before'])} → {show(figures[f'{key}_after'])}"
         rows.append(row)
     return rows
+
+
+def calibration_rows(manifest: Manifest) -> list[Row]:
+    """One row per graph in small numbers: what it costs where it was judged, and which layers are float in it."""
+    return [
+        {
+            "network": one.network,
+            "precision": one.precision,
+            "target": one.target or "all",
+            "judged in": one.judge,
+            "map_drop_points": one.agreement.map_drop_points,
+            "mean_cosine": one.agreement.mean_cosine,
+            "shared_neighbours": one.agreement.shared_neighbours,
+            "images": len(one.images),
+            "float layers": ", ".join(one.float_layers) or "–",
+            "gate": "holds" if one.holds else "does not hold",
+        }
+        for one in manifest.calibrations
+    ]
 
 
 def saved(manifest: Manifest) -> dict[str, float]:

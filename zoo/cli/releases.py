@@ -40,7 +40,7 @@ def show(name: str, as_json: bool) -> None:
     from zoo.cli.output import console, print_json, print_release
     from zoo.home import Home
     from zoo.releases import find_release
-    from zoo.tables import site_rows, table
+    from zoo.tables import calibration_rows, site_rows, table
 
     home = Home.find()
     path, manifest = find_release(home, name)
@@ -62,6 +62,9 @@ def show(name: str, as_json: bool) -> None:
     out.print(table(accuracy, ("network", "map", "cmc1", "cmc5", "cmc10", "minp"), protocol))
     sites = site_rows(manifest)
     out.print(table(sites, sites[0]))
+    if calibrations := calibration_rows(manifest):
+        told = "against the network in torch; int8 observed on training images"
+        out.print(table(calibrations, calibrations[0], told))
     artifacts = [{**a.model_dump(), "sha256": a.sha256[:12], "target": a.target or ""} for a in manifest.artifacts]
     out.print(table(artifacts, ("path", "target", "precision", "size_bytes", "sha256")))
     stages = [{"stage": s.name, "key": s.key[:12], "seconds": s.seconds, "at": s.finished_at} for s in manifest.stages]
