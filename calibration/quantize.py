@@ -6,8 +6,8 @@ int8 graph comes in two kinds, alike but for activations; weights are int8, symm
 - `symmetric`: int8 activations with zero point 0, bias left in float: what TensorRT parses, and OpenVINO takes.
 - `asymmetric`: uint8 activations with a zero point: what ONNX Runtime's kernels on x86 are fast with.
 
-A range is the mean over batches of their extremes. With the extremes of all images one odd image decides, and more images
-make it worse (`bench/int8.py`).
+A range is the mean over batches of their extremes. With the extremes of all images one odd image decides, and more
+images make it worse (`bench/int8.py`).
 
 Sources: ONNX Runtime, "Quantize ONNX models"; NVIDIA TensorRT documentation, "Working with Quantized Types".
 """
