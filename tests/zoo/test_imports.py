@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-ALLOWED = {"zoo": {"zoo", "pipeline", "targets"}, "pipeline": {"pipeline", "targets"}, "targets": {"targets"}}
-HEAVY = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "safetensors", "huggingface_hub")
+ALLOWED = {
+    "zoo": {"zoo", "pipeline", "calibration", "targets"},
+    "pipeline": {"pipeline", "calibration", "targets"},
+    "calibration": {"calibration"},
+    "targets": {"targets"},
+}
+HEAVY = (
+    "torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "safetensors", "huggingface_hub", "tensorrt_rtx",
+    "asyncssh",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("room", ALLOWED)
@@ -21,6 +29,16 @@ def test_imports_go_one_way(room):
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             tops = {name.split(".")[0] for name in names} & set(ALLOWED)
             assert tops <= ALLOWED[room], f"{path} imports {tops - ALLOWED[room]}"
+
+
+def test_what_travels_in_a_bundle_needs_numpy_and_nothing_else():
+    """At import; runtimes are imported when they are used, and ssh stays at home."""
+    for path in (TOP / "targets").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            tops = {name.split(".")[0] for name in names} - {"targets", "numpy"} - sys.stdlib_module_names
+            assert not tops or "ssh" in path.parts, f"{path} imports {tops}"
 
 
 def imported_by(home, *arguments):
@@ -48,7 +66,7 @@ def test_all_modules_of_the_face_import_without_frameworks():
         ".".join(path.relative_to(TOP).with_suffix("").parts)
         for room in ("zoo", "targets")
         for path in (TOP / room).rglob("*.py")
-        if path.stem not in ("__init__", "__main__")
+        if path.stem not in ("__init__", "__main__") and "ssh" not in path.parts
     ]
     blocked = f"import sys\nfor name in {HEAVY!r}: sys.modules[name] = None\n"
     code = blocked + "\n".join(f"import {module}" for module in modules)

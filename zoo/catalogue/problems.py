@@ -14,10 +14,10 @@ from zoo.catalogue.source import KeyPath, Source
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known word, or all of them when none is near."""
+    """A sentence that names the known words that begin so, or the nearest one, or all of them when none is near."""
     words = sorted(known)
-    near = difflib.get_close_matches(word, words, 1)
-    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(words) or 'none'}."
+    near = [other for other in words if word and other.startswith(word)] or difflib.get_close_matches(word, words, 1)
+    return f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known: {', '.join(words) or 'none'}."
 
 
 def _keys(model: Any) -> dict[str, Any]:
