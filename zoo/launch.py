@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import LaunchError, ProcessLost
+from pipeline.errors import Interrupted, LaunchError, ProcessLost
 
 
 def check_gpus(count: int) -> None:
@@ -37,7 +37,9 @@ def launch(arguments: Sequence[str], count: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it would tell what was told already
+    for name in ("torch.distributed.elastic", *logging.root.manager.loggerDict):  # each has a level of its own
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # it would tell what was told already
     with tempfile.TemporaryDirectory(prefix="zoo-") as logs:
         silent = dict.fromkeys(range(1, count), Std.ALL)
         config = LaunchConfig(
@@ -65,7 +67,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
                 "out of memory. The same command goes on from the last checkpoint."
             ) from None
         except SignalException:
-            raise KeyboardInterrupt from None
+            return Interrupted.exit_code  # the first process has said where
     return 0
 
 
