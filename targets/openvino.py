@@ -94,6 +94,8 @@ class OpenVino:
         try:
             model = core.read_model(folder / ARTIFACT)
             half = model.has_rt_info(HALF) and model.get_rt_info(HALF).astype(str) == "yes"
+            # Asked for f16, a CPU that has none computes in bf16, which is another and a coarser precision.
+            half = half and "FP16" in core.get_property(self.settings.device, "OPTIMIZATION_CAPABILITIES")
             options["INFERENCE_PRECISION_HINT"] = "f16" if half else "f32"
             return _Session(core.compile_model(model, self.settings.device, options))
         except RuntimeError as error:
@@ -102,6 +104,7 @@ class OpenVino:
 
 class _Session:
     def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
         self._request = compiled.create_infer_request()
         self.compute_ms: float | None = None
 

@@ -13,7 +13,7 @@ from pipeline.work import Work
 from targets.contract import Job, make_target
 from targets.settings import TargetSettings
 
-VERSION = 2
+VERSION = 3
 ARTIFACTS = "artifacts"
 EMBED_BATCH = 8  # images at once where accuracy is measured
 

@@ -26,7 +26,7 @@ from targets.device import this_device
 from targets.settings import Precision, TargetSettings
 from targets.trial import run_trial, uses_nvidia
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = (*IMAGES, "torch")
 BASELINE = "teacher/fp32"
 

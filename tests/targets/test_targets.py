@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.quantize import write_half
 from pipeline.stages.export import deployed, same_neighbours, write_graph
 from targets import contract
 from targets.contract import Job, make_target, runtimes
@@ -87,3 +88,14 @@ def test_other_neighbours_are_noticed():
     assert same_neighbours(rows, other)
     other[0], other[3] = [0.0, 0.7, 0.714], [1.0, 0.0, 0.0]
     assert not same_neighbours(rows, other)
+
+
+def test_half_is_computed_in_half_or_in_float_but_in_no_coarser_precision(exported, tmp_path):
+    import openvino
+
+    write_half(exported[0], tmp_path / "half.onnx")
+    target = make_target(TargetSettings(runtime="openvino", threads=1))
+    target.compile(tmp_path / "half.onnx", tmp_path, Job(32, 32, (1, 9)))
+    has = "FP16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    computed = target.load(tmp_path).compiled.get_property("INFERENCE_PRECISION_HINT")
+    assert computed == (openvino.Type.f16 if has else openvino.Type.f32)
