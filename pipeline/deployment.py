@@ -22,6 +22,7 @@ from targets.contract import Target, make_target, precisions_of, runtime_version
 from targets.device import is_board, this_device
 from targets.errors import Unusable
 from targets.settings import PRECISIONS, Precision, TargetSettings
+from targets.ssh.address import read_address
 
 Place = Literal["here", "ssh", "elsewhere"]
 
@@ -228,11 +229,14 @@ def check_targets(plan: Sequence[Planned]) -> None:
 
     Raises:
         Unusable: one is not.
+        DeviceError: the address of a device is none.
     """
     for planned in plan:
         target = planned.step.settings.get("target")
         if not planned.hit and planned.step.stage == "measure" and isinstance(target, TargetSettings):
             make_target(target).check()
+        if not planned.hit and (host := planned.step.settings.get("host")):
+            read_address(str(host))
 
 
 def check_calibration(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None:

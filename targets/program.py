@@ -6,6 +6,7 @@ Runs where Python ≥ 3.10, numpy and the runtime are, and nothing else of this 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -136,7 +137,7 @@ def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
     """
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=cache, prefix="bundle-") as scratch:
+    with TemporaryDirectory(dir=cache, prefix=f"bundle-{os.getpid()}-") as scratch:
         finish(open_bundle(path, Path(scratch, "bundle")), result, Path(scratch), cache, tell)
 
 
@@ -159,4 +160,5 @@ def main(bundle: str, result: str | None = None) -> None:
         )
     except KeyboardInterrupt:
         sys.exit("Interrupted; nothing was written. Run the same command again.")
-    print(f"result: {out}\nTake it to where the model was built: zoo receive {out.name}")
+    if result is None:
+        print(f"result: {out}\nTake it to where the model was built: zoo receive {out.name}")

@@ -42,7 +42,8 @@ def device_code(runtime: str) -> dict[str, Path]:
     Raises:
         UnknownRuntime: no installed package offers it.
     """
-    code = dict(_sources(Path(targets.__file__).parent))
+    ours = _sources(Path(targets.__file__).parent)
+    code = {name: path for name, path in ours if not name.startswith("targets/ssh/")}  # that is the host's part
     top = find_runtime(runtime).module.split(".")[0]
     spec = find_spec(top)
     if top != "targets" and spec and spec.origin:

@@ -1,0 +1,65 @@
+"""Running a bundle on a device over ssh: sent, compiled and measured there, its result brought back.
+
+    address       ssh://user@host:port
+    connect       a connection as OpenSSH makes it: configuration, keys, agent, known hosts
+    errand        one run, from the first connection to the last, however many there are
+    device_side   what answers on the device
+
+On the device everything is in `CACHE/ssh/KEY`, where CACHE is `targets.device.cache_folder` there and KEY names the
+bundle. The folder goes when the run ends, well or not; it stays when the run is interrupted, and the same command goes
+on from it. After a week without one, the next run on that device removes it. One run at a time uses a device, because
+two would spoil each other's times: the second waits.
+
+Ctrl-C stops the program on the device and leaves what was sent. A connection that is cut stops nothing there.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from targets.errors import DeviceError
+from targets.installing import install_command
+from targets.ssh.address import read_address
+
+
+class Bar(Protocol):
+    """One thing that advances."""
+
+    def advance(self, steps: int = 1, /) -> None:
+        """Go on by `steps`."""
+
+
+class Progress(Protocol):
+    """Where a run reports to; `pipeline.progress.Progress` is one."""
+
+    def say(self, text: str, /) -> None:
+        """One line that stays."""
+
+    def bar(self, name: str, total: int, done: int = 0, /) -> AbstractContextManager[Bar]:
+        """A bar of `total` steps, of which `done` are behind us. Here a step is one MiB."""
+
+
+def run_on_device(host: str, python: str, bundle: Path, result: Path, progress: Progress) -> None:
+    """Run a bundle on a device and write what it measured there to `result`, which appears in one rename.
+
+    Args:
+        host: `ssh://user@host:port`; `~/.ssh/config` says what is left out, and may know the host by another name.
+        python: the interpreter there that has numpy and the runtime; may begin with `~/`.
+        bundle: see `targets.bundle`.
+
+    Raises:
+        DeviceError: the device can't be reached or trusted, lacks something, or was lost for good; or the program
+            failed there, and then the message is its own.
+        BadBundle: `bundle` is no bundle.
+        OSError: `result` can't be written here.
+    """
+    address = read_address(host)
+    try:
+        from targets.ssh.errand import run
+    except ModuleNotFoundError as error:
+        if error.name != "asyncssh":
+            raise
+        raise DeviceError(f"devices over ssh need asyncssh. {install_command('ssh')}") from None
+    run(address, python, bundle, result, progress)

@@ -1,0 +1,129 @@
+"""The process on the device that answers: `device_side`, started by its text over a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from targets.errors import DeviceError
+from targets.ssh.address import Address
+from targets.ssh.connect import CUT, Lost, reason
+
+SOURCE = Path(__file__).with_name("device_side.py")
+MARK = "zoo-answer:"  # before an answer; a login script may print what it likes
+BEAT_SECONDS = 15  # between signs of life, well below the patience of the other side
+# Only this much has to be understood by any Python, and by any shell in quotes: no backslash, no exclamation mark.
+START = (
+    'import sys; sys.version_info < (3, 10) and sys.exit("it is Python %d.%d" % sys.version_info[:2]); '
+    "sys.path = [path for path in sys.path if path]; exec(sys.stdin.buffer.read({size}))"  # not the home's modules
+)
+
+
+def shell_word(path: str) -> str:
+    """A path as any shell takes it for one word; `~/` keeps its meaning."""
+    return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
+
+
+def plain(line: str) -> str:
+    """A line as a terminal would leave it: what overwrites itself once, and nothing that steers a terminal."""
+    return "".join(letter for letter in line.rstrip("\r").rsplit("\r")[-1] if letter.isprintable())
+
+
+class Attendant:
+    """Answers one question at a time."""
+
+    def __init__(self, address: Address, python: str, process: asyncssh.SSHClientProcess[str]) -> None:
+        self._address, self._python, self._process = address, python, process
+        self._turn = asyncio.Lock()
+        self._number = 0
+
+    async def ask(self, name: str, *arguments: object) -> Any:
+        """Call a method of `device_side.Errand`.
+
+        Raises:
+            DeviceError: the device could not do it.
+            Lost: it is gone.
+        """
+        async with self._turn:
+            self._number += 1
+            try:
+                self._process.stdin.write(json.dumps([self._number, name, *arguments]) + "\n")
+                answer = await self._answer()
+            except CUT as error:
+                raise Lost(reason(error)) from None
+        if failed := answer.get("error"):
+            raise DeviceError(
+                f"{self._address}: {plain(failed)}. Free some space there, or check the folder's owner; "
+                "ZOO_CACHE there may name another."
+            )
+        return answer["answer"]
+
+    async def _answer(self) -> dict[str, Any]:
+        while line := await self._process.stdout.readline():
+            _, mark, text = line.partition(MARK)
+            answer: dict[str, Any] = json.loads(text) if mark else {}
+            if answer.get("number") == self._number:  # else an earlier question's, which was given up
+                return answer
+        raise await self._ended()
+
+    async def _ended(self) -> Lost | DeviceError:
+        await self._process.wait_closed()
+        status, said = self._process.exit_status, await self._process.stderr.read()
+        last = plain((said.strip().splitlines() or ["no word"])[-1])
+        if status is None:
+            return Lost("it was cut")
+        if self._number > 1:
+            return Lost(f"the process there ended: {last}")
+        where = "Name one with `python:` of the target in zoo.yaml, such as ~/venv/bin/python."
+        if status in {126, 127}:
+            return DeviceError(f"{self._address} has no {self._python!r} where a command finds it. {where}")
+        if "it is Python" in last:
+            return DeviceError(f"{self._python!r} on {self._address} won't do: {last}, and 3.10 is needed. {where}")
+        return DeviceError(f"{self._python!r} does not start on {self._address}: {last}. {where}")
+
+
+async def _beat(attendant: Attendant) -> None:
+    while True:
+        await asyncio.sleep(BEAT_SECONDS)
+        await attendant.ask("alive")
+
+
+@asynccontextmanager
+async def attended(
+    connection: asyncssh.SSHClientConnection, address: Address, python: str, key: str, about: str
+) -> AsyncIterator[Attendant]:
+    """The process of one connection, checked for what the program needs.
+
+    Args:
+        key, about: the bundle's name for this program, and for people.
+
+    Raises:
+        DeviceError: Python or numpy isn't there.
+    """
+    source = f"{SOURCE.read_text(encoding='utf-8')}\n\nserve({key!r}, {about!r}, {MARK!r})\n"
+    command = f"{shell_word(python)} -c {shlex.quote(START.format(size=len(source.encode())))}"
+    try:
+        process = await connection.create_process(command, encoding="utf-8", errors="replace", request_pty=False)
+    except asyncssh.ChannelOpenError as error:
+        if connection.is_closed():
+            raise
+        raise DeviceError(f"{address} lets you in, but runs no command: {error.reason}.") from None
+    process.stdin.write(source)
+    attendant = Attendant(address, python, process)
+    if not (await attendant.ask("hello"))["numpy"]:
+        mend = address.command("ssh") + " " + shlex.quote(f"{shell_word(python)} -m pip install numpy")
+        raise DeviceError(f"{python!r} on {address} has no numpy. {mend}")
+    beat = asyncio.create_task(_beat(attendant))
+    try:
+        yield attendant
+    finally:
+        beat.cancel()
+        with suppress(asyncio.CancelledError, Lost):
+            await beat

@@ -1,0 +1,188 @@
+"""One run on a device, from the first connection to the last, however many there are."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+from targets.archive import digest, read_list
+from targets.bundle import BUNDLE_LIST
+from targets.errors import DeviceError
+from targets.ssh.address import Address
+from targets.ssh.attendant import Attendant, attended, plain
+from targets.ssh.connect import Lost, connected
+from targets.ssh.transfer import Carrier
+
+if TYPE_CHECKING:
+    from targets.ssh import Progress
+
+WAITS = (1, 2, 4, 8, 15, 30)  # seconds before a lost connection is made again; a board starts within the last
+BUSY_SECONDS = 2  # between questions whether the device is free
+FOLLOW_SECONDS = 2.0  # between questions what the program says; the first come sooner
+STOP_SECONDS = 20
+
+
+def needed_bytes(about: dict[str, Any], packed: int) -> int:
+    """What a bundle takes on a device: packed and unpacked; and three times the graphs, for artifacts, what a runtime
+    keeps, and the result."""
+    sizes: dict[str, int] = {name: entry["size_bytes"] for name, entry in about["files"].items()}
+    return packed + sum(sizes.values()) + 3 * sum(size for name, size in sizes.items() if name.startswith("graphs/"))
+
+
+class Errand:
+    """A bundle and its result, and how far the run is; outlives connections."""
+
+    def __init__(self, address: Address, python: str, bundle: Path, result: Path, progress: Progress) -> None:
+        self.about = read_list(bundle, BUNDLE_LIST)
+        self.address, self.python, self.bundle, self.result, self.progress = address, python, bundle, result, progress
+        self.sha256 = digest(bundle)
+        self.moved = 0  # bytes of anything: a connection that brought some on was worth making
+        self.offset = 0  # of the program's log
+        self.last = "it said nothing"  # the line of its log that was told last
+        self.error: list[str] = []
+        self.fetched = False
+        self.reached = False
+
+    async def run(self) -> None:
+        """All of it, over as many connections as it takes; see `targets.ssh.run_on_device`."""
+        failures = 0
+        while True:
+            before = self.moved
+            try:
+                async with connected(self.address) as connection:
+                    await self._visit(connection)
+                return
+            except Lost as lost:
+                if not self.reached:
+                    raise DeviceError(f"{self.address} can't be reached: {lost}.") from None
+                failures = 0 if self.moved > before else failures + 1
+                if failures == len(WAITS) and self.fetched:
+                    self.progress.say(f"{self.address} was lost before it was tidied: a run there after a week does it")
+                    return
+                if failures == len(WAITS):
+                    raise DeviceError(
+                        f"the connection to {self.address} is lost: {lost}.\n"
+                        "What runs there goes on; the same command takes it up where it is."
+                    ) from None
+                self.progress.say(f"lost the connection to {self.address} ({lost}); again in {WAITS[failures]} s")
+                await asyncio.sleep(WAITS[failures])
+
+    async def _visit(self, connection: asyncssh.SSHClientConnection) -> None:
+        user = f"{getpass.getuser()}@{socket.gethostname()}"
+        about = f"{self.about.get('release', self.bundle.name)}, from {user}"
+        async with attended(connection, self.address, self.python, self.about["key"], about) as attendant:
+            self.reached = True
+            state = await self._enter(attendant)
+            try:
+                await self._work(Carrier(self.address, connection, attendant, self.progress, self._moved), state)
+            except DeviceError:
+                with suppress(DeviceError, Lost):
+                    await attendant.ask("clean")
+                raise
+            except (asyncio.CancelledError, KeyboardInterrupt):  # Python 3.10 raises the second where it stands
+                await self._stop(attendant)
+                raise
+            await attendant.ask("clean")
+
+    async def _enter(self, attendant: Attendant) -> dict[str, Any]:
+        told = None
+        while (state := await attendant.ask("enter"))["busy"]:
+            if told != state["busy"]:
+                told = state["busy"]
+                self.progress.say(f"{self.address} is in use ({plain(told)}); waiting for it")
+            await asyncio.sleep(BUSY_SECONDS)
+        return dict(state)
+
+    async def _work(self, carrier: Carrier, state: dict[str, Any]) -> None:
+        if self.fetched:
+            return
+        ask = carrier.attendant.ask
+        if not state["started"]:
+            await self._send(carrier, state)
+            await ask("start")
+            self.progress.say(f"running on {self.address}")
+        elif not self.offset:
+            self.progress.say(f"taking up the run that was begun on {self.address}")
+        self._judge(await self._follow(carrier.attendant))
+        outcome = await ask("outcome")
+        if outcome is None:
+            raise DeviceError(f"{self.address}: the program ended well, but wrote no result. Build the bundle again.")
+        self.progress.say(f"fetching {outcome['size'] / 1e6:.1f} MB from {self.address}")
+        await carrier.fetch(f"{state['folder']}/result", outcome["size"], outcome["sha256"], self.result)
+        self.fetched = True
+
+    async def _send(self, carrier: Carrier, state: dict[str, Any]) -> None:
+        size, sent = self.bundle.stat().st_size, min(state["sent"], self.bundle.stat().st_size)
+        needed = needed_bytes(self.about, size) - sent
+        if needed > state["free"]:
+            raise DeviceError(
+                f"{self.address}: {state['folder']} has {state['free'] / 1e6:,.0f} MB free, and {needed / 1e6:,.0f} MB "
+                "are needed. Free some, or let ZOO_CACHE there name a folder on a larger disk."
+            )
+        if state["whole"]:
+            return
+        self.progress.say(f"sending {(size - sent) / 1e6:.1f} MB to {self.address}")
+        await carrier.send(self.bundle, self.sha256, f"{state['folder']}/bundle.part", sent)
+
+    def _moved(self, size: int) -> None:
+        self.moved += size
+
+    async def _follow(self, attendant: Attendant) -> int | None:
+        """Tell what the program says until it ends; its exit code, or None if nobody knows."""
+        wait = 0.05
+        while True:
+            seen = await attendant.ask("follow", self.offset)
+            for line in map(plain, seen["text"].split("\n")):
+                if line:
+                    self._hear(line)
+            self.moved += len(seen["text"])
+            self.offset = seen["offset"]
+            if seen["running"]:
+                await asyncio.sleep(wait)
+                wait = min(1.5 * wait, FOLLOW_SECONDS)
+            elif not seen["more"]:
+                code: int | None = seen["code"]
+                return code
+
+    def _hear(self, line: str) -> None:
+        """Tell a line, unless it belongs to an error that will be raised."""
+        if self.error or line.startswith("Error: "):
+            self.error.append(line)
+        else:
+            self.last = line
+            self.progress.say(line)
+
+    def _judge(self, code: int | None) -> None:
+        if code is None:
+            why = (
+                "the program ended without a word: the device was restarted, or ran out of memory or disk. "
+                "The same command begins anew."
+            )
+        elif code < 0:
+            why = f"the program was killed (signal {-code}), perhaps for lack of memory: dmesg there tells."
+        elif code:
+            why = "\n".join(self.error).removeprefix("Error: ") or f"the program failed: {self.last}"
+        else:
+            for line in self.error:  # none, after all
+                self.progress.say(line)
+            return
+        raise DeviceError(f"{self.address}: {why}")
+
+    async def _stop(self, attendant: Attendant) -> None:
+        try:
+            await asyncio.wait_for(attendant.ask("stop"), STOP_SECONDS)
+        except (DeviceError, Lost, asyncio.TimeoutError):
+            self.progress.say(f"{self.address} could not be told to stop; the same command takes the run up")
+        else:
+            self.progress.say(f"stopped on {self.address}; what was sent stays there for a week, for the same command")
+
+
+def run(address: Address, python: str, bundle: Path, result: Path, progress: Progress) -> None:
+    """See `targets.ssh.run_on_device`."""
+    asyncio.run(Errand(address, python, bundle, result, progress).run())

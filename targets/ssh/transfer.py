@@ -1,0 +1,113 @@
+"""Files to and from a device over SFTP: from where they were left, and checked when they are there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from targets.archive import digest
+from targets.errors import DeviceError
+from targets.ssh.address import Address
+from targets.ssh.attendant import Attendant
+
+if TYPE_CHECKING:
+    from targets.ssh import Progress
+
+MIB = 2**20
+CHUNK = 2 * MIB  # in flight at once; SFTP cuts it into blocks that wait for no answer between them
+TRIES = 2  # what was left of a file may be of another
+MODE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT  # what is there stays
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """Carries files over one connection; `moved` is told the bytes of each step."""
+
+    address: Address
+    connection: asyncssh.SSHClientConnection
+    attendant: Attendant
+    progress: Progress
+    moved: Callable[[int], None]
+
+    async def send(self, file: Path, sha256: str, part: str, done: int) -> None:
+        """A file of ours to `part` there, which has `done` bytes already.
+
+        Raises:
+            DeviceError: it can't be written.
+        """
+        for _ in range(TRIES):
+            with file.open("rb") as source, self._bar("sending", file.stat().st_size, done) as step:
+                source.seek(done)
+                async with self._sftp() as sftp, sftp.open(part, MODE, encoding=None) as there:
+                    while block := source.read(CHUNK):
+                        await there.write(block, done)
+                        done += len(block)
+                        step(len(block))
+            if await self.attendant.ask("verify", sha256):
+                return
+            done = 0
+        raise self._damaged()
+
+    async def fetch(self, there: str, size: int, sha256: str, file: Path) -> None:
+        """A file there to `file`, which appears in one rename.
+
+        Raises:
+            DeviceError: it can't be read.
+        """
+        part = file.with_name(f".{file.name}.part")
+        for _ in range(TRIES):
+            done = part.stat().st_size if part.exists() else 0
+            with part.open("ab") as out, self._bar("fetching", size, done) as step:
+                async with self._sftp() as sftp, sftp.open(there, "rb", encoding=None) as source:
+                    while done < size and (block := await source.read(min(CHUNK, size - done), done)):
+                        out.write(block)  # type: ignore[arg-type]  # bytes, as there is no encoding
+                        done += len(block)
+                        step(len(block))
+            if digest(part) == sha256:
+                part.replace(file)
+                return
+            part.unlink()
+        raise self._damaged()
+
+    @contextmanager
+    def _bar(self, what: str, size: int, done: int) -> Iterator[Callable[[int], None]]:
+        with self.progress.bar(f"{what}, MiB", size // MIB, done // MIB) as bar:
+
+            def step(count: int) -> None:
+                nonlocal done
+                before, done = done, done + count
+                self.moved(count)
+                if steps := done // MIB - before // MIB:
+                    bar.advance(steps)
+
+            yield step
+
+    @asynccontextmanager
+    async def _sftp(self) -> AsyncIterator[asyncssh.SFTPClient]:
+        try:
+            sftp = await self.connection.start_sftp_client()
+        except (asyncssh.ChannelOpenError, asyncssh.SFTPError) as error:
+            await self.attendant.ask("alive")  # no answer: it is the connection
+            raise DeviceError(
+                f"{self.address} offers no SFTP ({error.reason}). Its sshd_config needs a line `Subsystem sftp …`."
+            ) from None
+        try:
+            async with sftp:
+                yield sftp
+        except asyncssh.SFTPError as error:
+            free = await self.attendant.ask("free")
+            raise DeviceError(
+                f"{self.address} can't write or read a file ({error.reason}): {free / 1e6:,.0f} MB are free there. "
+                "Free some space or quota, or let ZOO_CACHE there name another folder."
+            ) from None
+
+    def _damaged(self) -> DeviceError:
+        return DeviceError(
+            f"{self.address}: a file did not arrive as it was sent, twice (sha256). "
+            "Check the device's disk: dmesg there tells errors."
+        )
