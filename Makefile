@@ -19,8 +19,9 @@ setup: .venv/ready
 demo: setup ## from nothing to the table
 	$(BIN)/zoo build
 
+# One thread each: torch's threads spin while they wait, and two processes of two threads would take turns at that.
 test: setup lint ## everything that takes seconds
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 slow: setup ## what takes minutes
 	$(BIN)/pytest -m slow

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -103,7 +104,13 @@ def place_of(target: TargetSettings, runner: Target) -> Place:
 
 
 def target_steps(
-    recipe: Recipe, data: Index, release: str, name: str, target: TargetSettings, result: Path | None = None
+    recipe: Recipe,
+    data: Index,
+    release: str,
+    name: str,
+    target: TargetSettings,
+    result: Path | None = None,
+    measured: bool = False,
 ) -> Iterator[Step]:
     """All steps of one target.
 
@@ -111,11 +118,13 @@ def target_steps(
         release: name@version.
         name: the target's.
         result: what its device made of the bundle, if that was brought by hand.
+        measured: whether the device gave figures before, which then still count.
 
     Raises:
         UnknownRuntime: no installed package offers the target's runtime.
         UnsupportedPrecision: see `variants`.
         Unusable: the runtime is to run here, and is not installed.
+        DeviceError: the address of the device is none.
     """
     runner = make_target(target)
     place = place_of(target, runner)
@@ -129,7 +138,9 @@ def target_steps(
     if runner.compiles_ahead and _compiles_here(runner):
         yield from _compile_steps(recipe, name, target, runner, tried=False)
     yield _bundle_step(recipe, data, release, name, target, runner)
-    if place == "ssh" or result:
+    if target.host:
+        read_address(target.host)
+    if place == "ssh" or result or measured:
         yield _device_step(recipe, data, name, target, result)
 
 
@@ -208,14 +219,13 @@ def _bundle_step(recipe: Recipe, data: Index, release: str, name: str, target: T
 def _device_step(recipe: Recipe, data: Index, name: str, target: TargetSettings, result: Path | None) -> Step:
     return Step(
         f"device/{name}",
-        device.measure_on_device,
+        # How the device is reached is no part of the key: figures are its own, wherever it stands.
+        partial(device.measure_on_device, host=target.host, python=target.python),
         device.VERSION,
         {
             "settings": recipe.measure,
             "precision": recipe.precision,
             "max_map_drop_points": recipe.calibrate.max_map_drop_points,
-            "host": None if result else target.host,
-            "python": target.python,
         },
         inputs={"bundle": f"bundle/{name}", **_references(recipe, target, make_target(target))},
         files={"result": result},
@@ -229,14 +239,11 @@ def check_targets(plan: Sequence[Planned]) -> None:
 
     Raises:
         Unusable: one is not.
-        DeviceError: the address of a device is none.
     """
     for planned in plan:
         target = planned.step.settings.get("target")
         if not planned.hit and planned.step.stage == "measure" and isinstance(target, TargetSettings):
             make_target(target).check()
-        if not planned.hit and (host := planned.step.settings.get("host")):
-            read_address(str(host))
 
 
 def check_calibration(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None:

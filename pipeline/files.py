@@ -41,6 +41,8 @@ def write_text(path: Path, content: str) -> None:
 def place_file(source: Path, target: Path) -> None:
     """A file under a second name, in one rename, and without a second copy where the disk allows it."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and target.samefile(source):
+        return  # a rename onto itself would leave the other name behind
     fresh = target.with_name(f".{target.name}.new")
     fresh.unlink(missing_ok=True)
     try:

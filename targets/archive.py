@@ -7,10 +7,12 @@ anything is visible where it was asked for.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -23,7 +25,11 @@ SCHEMA = 1
 LIST_BYTES = 16 * 2**20  # more than any list needs
 MOMENT = (1980, 1, 1, 0, 0, 0)  # equal content makes equal archives
 CHUNK = 2**20
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # what zipfile raises then
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What zipfile raises on content that is not as it says.
+DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+# Of names that no disk takes.
+NAMES = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
 
 
 def _info(name: str) -> zipfile.ZipInfo:
@@ -52,15 +58,18 @@ def write_archive(path: Path, list_name: str, about: Mapping[str, Any], files: M
     }
     content = json.dumps({"schema_version": SCHEMA, **about, "files": listed}, indent=1).encode()
     fresh = path.with_name(f".{path.name}.new")
-    with zipfile.ZipFile(fresh, "w") as archive:
-        archive.writestr(_info(list_name), content)
-        for name, source in files.items():
-            if isinstance(source, bytes):
-                archive.writestr(_info(name), source)
-            else:
-                with source.open("rb") as file, archive.open(_info(name), "w", force_zip64=True) as out:
-                    shutil.copyfileobj(file, out, CHUNK)
-    fresh.replace(path)
+    try:
+        with zipfile.ZipFile(fresh, "w") as archive:
+            archive.writestr(_info(list_name), content)
+            for name, source in files.items():
+                if isinstance(source, bytes):
+                    archive.writestr(_info(name), source)
+                else:
+                    with source.open("rb") as file, archive.open(_info(name), "w", force_zip64=True) as out:
+                        shutil.copyfileobj(file, out, CHUNK)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def safe_name(name: str) -> bool:
@@ -80,6 +89,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile, list_name: str, listed:
             )
         if info.is_dir() or (mode and not stat.S_ISREG(mode)):
             raise BadBundle(f"{path.name} holds {info.filename!r}, which is a link or a folder, no file. Refused.")
+        if info.compress_type not in PACKED:
+            raise BadBundle(f"{path.name} packs {info.filename!r} in a way that no bundle does. Refused.")
     if len({name.casefold() for name in names}) < len(names):
         raise BadBundle(f"{path.name} holds a name twice, perhaps in other letters. Refused.")
     if missing := {*listed} ^ ({*names} - {list_name}):
@@ -93,21 +104,35 @@ def read_list(path: Path, list_name: str) -> dict[str, Any]:
         BadBundle: it is no archive of this kind, is damaged, or was written by a newer zoo.
     """
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(list_name) as file:
-            text = file.read(LIST_BYTES)
+        with zipfile.ZipFile(path) as archive:
+            listed = archive.getinfo(list_name)
+            if listed.compress_type not in PACKED:
+                raise BadBundle(f"{path.name} packs {list_name} in a way that no bundle does. Refused.")
+            if listed.file_size > LIST_BYTES:
+                raise BadBundle(f"{path.name} has a list that is longer than any list needs. Refused.")
+            with archive.open(list_name) as file:
+                text = file.read(LIST_BYTES)
         content = json.loads(text)
-        schema = content["schema_version"]
-        entries = [(one["size_bytes"], one["sha256"]) for one in content["files"].values()]
-        whole = all(isinstance(size, int) and isinstance(sha, str) for size, sha in entries)
+    except (*DAMAGED, KeyError, OverflowError) as error:
+        raise BadBundle(f"{path} is damaged, or no such archive ({error}). Make or copy it again.") from None
     except OSError as error:
         raise BadBundle(f"can't read {path}: {error.strerror or error}.") from None
-    except (*DAMAGED, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise BadBundle(f"{path} is damaged, or no such archive ({error}). Make or copy it again.") from None
-    if schema != SCHEMA or not whole:
-        raise BadBundle(
-            f"{path} has schema {schema!r}; this zoo reads {SCHEMA}. Use the zoo that made it, or a newer one."
-        )
+    schema = content.get("schema_version") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise BadBundle(f"{path} has schema {schema!r}; this zoo reads {SCHEMA}. Use the zoo that made it.")
+    if not _is_list(content.get("files")):
+        raise BadBundle(f"{path} is damaged: its list is none. Make or copy it again.")
     return {**content, "key": hashlib.sha256(text).hexdigest()}
+
+
+def _is_list(files: Any) -> bool:
+    return isinstance(files, dict) and all(
+        isinstance(one, dict)
+        and isinstance(one.get("sha256"), str)
+        and isinstance(one.get("size_bytes"), int)
+        and one["size_bytes"] >= 0
+        for one in files.values()
+    )
 
 
 def read_archive(path: Path, list_name: str, folder: Path) -> dict[str, Any]:
@@ -140,8 +165,12 @@ def read_archive(path: Path, list_name: str, folder: Path) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
         fresh.mkdir(parents=True, exist_ok=True)
         fresh.rename(folder)
-    except DAMAGED as error:
+    except (*DAMAGED, OverflowError) as error:
         raise BadBundle(f"{path.name} is damaged: {error}. Copy it again.") from None
+    except OSError as error:
+        if error.errno not in NAMES:
+            raise
+        raise BadBundle(f"{path.name} holds a name that no disk takes: {error.strerror}. Refused.") from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return content

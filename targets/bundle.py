@@ -108,6 +108,8 @@ def open_bundle(path: Path, folder: Path) -> Bundle:
     """
     about = read_archive(path, BUNDLE_LIST, folder)
     try:
+        if not all(isinstance(about[name], str) for name in ("release", "target", "entry")):
+            raise TypeError("names that are no text")
         return Bundle(
             folder=folder,
             key=about["key"],
@@ -123,5 +125,5 @@ def open_bundle(path: Path, folder: Path) -> Bundle:
             max_map_drop_points=about["max_map_drop_points"],
             variants=tuple(Variant(**variant) for variant in about["variants"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadBundle(f"{path.name} is no bundle that this zoo understands ({error}). Build it again.") from None

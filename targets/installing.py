@@ -5,11 +5,14 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+EXTRAS = ("build", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "ssh")  # of this project
 CHECKOUT = Path(__file__).parents[1]
 
 
 def install_command(extra: str, distribution: str | None = None) -> str:
-    """For a checkout the checkout itself, else the package by name; in a bundle the runtime alone."""
+    """For a checkout the checkout itself, or the package by name; else the runtime alone."""
+    if distribution and extra not in EXTRAS:
+        return f"pip install {distribution}"
     if (CHECKOUT / "pyproject.toml").exists():
         return f"pip install -e '{CHECKOUT}[{extra}]'"
     alone = distribution and find_spec("zoo") is None

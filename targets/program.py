@@ -5,6 +5,7 @@ Runs where Python ≥ 3.10, numpy and the runtime are, and nothing else of this 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -63,9 +64,17 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
             "Run it there; for this machine build with another --target.",
         )
     tell(f"{bundle.release} for {bundle.target}: {target.check()}")
-    job = Job(bundle.height, bundle.width, tuple(sorted({*bundle.batches, EMBED_BATCH})), cache)
+    said: list[str] = []
+
+    def building(what: str, share: float) -> None:
+        if what not in said:
+            said.append(what)
+            tell(f"  {what} ({100 * share:.0f} %)")
+
+    job = Job(bundle.height, bundle.width, tuple(sorted({*bundle.batches, EMBED_BATCH})), cache, building)
     folders = {}
     for variant in bundle.variants:
+        said.clear()
         tell(f"compiling {variant.network} {variant.precision}")
         folders[variant.name] = folder = scratch / "artifacts" / variant.name
         folder.mkdir(parents=True)
@@ -135,9 +144,14 @@ def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
     Raises:
         BadBundle: it is damaged, or holds what no bundle may.
     """
+    if not (folder := result.absolute().parent).is_dir():
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    if not os.access(folder, os.W_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache, prefix=f"bundle-{os.getpid()}-") as scratch:
+        os.environ |= {"XDG_CACHE_HOME": scratch, "TMPDIR": scratch}  # for what runtimes keep unasked
         finish(open_bundle(path, Path(scratch, "bundle")), result, Path(scratch), cache, tell)
 
 
@@ -146,18 +160,20 @@ def default_result(path: Path) -> Path:
     return Path(f"{path.stem}.result")
 
 
-def main(bundle: str, result: str | None = None) -> None:
+def main(bundle: str, *words: str) -> None:
     """`python3 BUNDLE [RESULT]`: exits with 1 and a line or two if something is to be mended."""
     path = Path(bundle)
+    if len(words) > 1 or any(word.startswith("-") for word in words):
+        sys.exit(f"Usage: python3 {path.name} [RESULT]\nCompiles and measures on this machine, and writes RESULT.")
+    result = words[0] if words else None
     out = Path(result) if result else default_result(path)
     try:
         compile_bundle(path, out, lambda line: print(line, flush=True))
     except TargetError as error:
         sys.exit(f"Error: {error}")
     except OSError as error:
-        sys.exit(
-            f"Error: {error.strerror or error}: {error.filename or ''}. Free some space, or check the folder's owner."
-        )
+        where = f": {error.filename}" if error.filename else ""
+        sys.exit(f"Error: {error.strerror or error}{where}. Free some space, or check the folder's owner.")
     except KeyboardInterrupt:
         sys.exit("Interrupted; nothing was written. Run the same command again.")
     if result is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,8 @@ from pipeline.recipe import Recipe
 from pipeline.stages.bundle import bundle_file
 from pipeline.step import Step
 from pipeline.store import Store, explain
+from targets.archive import read_list
+from targets.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.errors import TargetError
 from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
@@ -57,6 +59,11 @@ def _remembered(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _unique(steps: Iterable[Step]) -> list[Step]:
+    """Steps by name: targets share graphs."""
+    return list({step.name: step for step in steps}.values())
+
+
 @dataclass(frozen=True)
 class _Deployment:
     """What the steps of a target follow from."""
@@ -65,28 +72,44 @@ class _Deployment:
     recipe: Recipe
     data: Index
     home: Home
+    store: Store
+    trained: list[Step]
+    say: Callable[[str], None]
 
-    def steps(self, target: str, settings: TargetSettings) -> Iterator[Step]:
+    def steps(self, target: str, settings: TargetSettings, measured: bool = False) -> list[Step]:
+        """Steps of a target. A result that was brought by hand counts if it is of this very bundle."""
         release = f"{self.name}@{self.recipe.version}"
         result = received(self.home, release, target)
-        return target_steps(self.recipe, self.data, release, target, settings, result if result.exists() else None)
+        if result.exists():
+            steps = list(target_steps(self.recipe, self.data, release, target, settings, result, measured))
+            if self._is_of(result, target, steps):
+                return steps
+            self.say(f"{result.name} is the result of another build of {release}, and does not count for this one")
+        return list(target_steps(self.recipe, self.data, release, target, settings, None, measured))
 
+    def plan(self, steps: Iterable[Step]) -> list[Planned]:
+        return make_plan(_unique((*self.trained, *steps)), self.store, {})
 
-def _built_before(
-    catalogue: Catalogue, deployment: _Deployment, store: Store, last: Mapping[str, Any], trained: list[Step]
-) -> Iterator[str]:
-    """Other targets for which this very model was built already: they stay in the record."""
-    stages = ("measure", "device", "bundle")
-    for name in dict.fromkeys(name for step in last for stage, _, name in [step.partition("/")] if stage in stages):
-        if name not in catalogue.targets:
-            continue
-        try:
-            steps = deployment.steps(name, catalogue.targets[name])
-            plan = make_plan(list({step.name: step for step in (*trained, *steps)}.values()), store, {})
-        except (TargetError, MissingLibrary):
-            continue
-        if all(planned.hit for planned in plan):
-            yield name
+    def _is_of(self, result: Path, target: str, steps: list[Step]) -> bool:
+        for planned in self.plan(steps):
+            if planned.step.name == f"bundle/{target}" and planned.hit:
+                archive = bundle_file(self.store.folder("bundle", planned.key))
+                return bool(read_list(archive, BUNDLE_LIST)["key"] == read_list(result, RESULT_LIST).get("bundle"))
+        return False
+
+    def built_before(self, targets: Mapping[str, TargetSettings], last: Mapping[str, Any]) -> Iterator[str]:
+        """Targets for which this very model was built already: they stay in the record."""
+        stages = ("measure", "device", "bundle")
+        for name in dict.fromkeys(name for step in last for stage, _, name in [step.partition("/")] if stage in stages):
+            try:
+                if name in targets and all(p.hit for p in self.plan(self.again(name, targets[name], last))):
+                    yield name
+            except (TargetError, MissingLibrary):
+                continue
+
+    def again(self, target: str, settings: TargetSettings, last: Mapping[str, Any]) -> list[Step]:
+        """Steps of a target as it was built before: with figures if its device has given some."""
+        return self.steps(target, settings, measured=f"device/{target}" in last)
 
 
 @dataclass(frozen=True)
@@ -129,11 +152,13 @@ def prepare(
         raise explain(error, home.root) from None
     trained = list(training_steps(recipe, data))
     last = _remembered(Build(wish.name, recipe, data, home, store, []).memory)
-    deployment = _Deployment(wish.name, recipe, data, home)
-    before = _built_before(catalogue, deployment, store, last, trained)
-    settings |= {target: catalogue.targets[target] for target in before if target not in asked}
-    deployed = (step for target, spec in settings.items() for step in deployment.steps(target, spec))
-    steps = list({step.name: step for step in (*trained, *deployed)}.values())  # targets share graphs
+    deployment = _Deployment(wish.name, recipe, data, home, store, trained, progress.say)
+    deployed = [step for target, spec in settings.items() for step in deployment.steps(target, spec)]
+    for target in deployment.built_before(catalogue.targets, last):
+        if target not in settings:
+            settings[target] = catalogue.targets[target]
+            deployed += deployment.again(target, settings[target], last)
+    steps = _unique((*trained, *deployed))
     runtimes = {target: spec.runtime for target, spec in settings.items()}
     recorded = record_step(wish.name, recipe, data, steps, runtimes, tuple(wish.overrides))
     return Build(wish.name, recipe, data, home, store, make_plan([*steps, recorded], store, last))

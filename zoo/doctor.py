@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 
 from targets.contract import make_target
 from targets.device import is_board, this_device
-from targets.errors import TargetError, Unusable
+from targets.errors import TargetError, UnknownRuntime, Unusable
 from targets.installing import install_command
 from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
@@ -55,8 +55,13 @@ def _target(name: str, settings: TargetSettings) -> Row:
             )
     except Unusable as error:
         return _row(name, False, error.why, error.mend)
+    except UnknownRuntime as error:
+        return _row(name, False, str(error), "Install the package that offers it, or change `runtime:` in zoo.yaml.")
     except TargetError as error:
-        return _row(name, False, str(error), "Install the package that offers it, or change the target in zoo.yaml.")
+        return _row(name, False, str(error), "Change the target in zoo.yaml.")
+    except Exception as error:  # noqa: BLE001 - another's package may fail in any way, and the others are still told
+        why = f"the package of the runtime {settings.runtime} fails: {type(error).__name__}: {error}"
+        return _row(name, False, why, "Mend or remove that package.")
 
 
 def examine(catalogue: Catalogue, home: Home) -> list[Row]:

@@ -11,6 +11,7 @@ from targets.archive import read_archive
 from targets.bundle import RESULT_LIST
 from targets.errors import BadBundle
 from zoo.home import Home
+from zoo.releases import find_release
 
 
 def received(home: Home, release: str, target: str) -> Path:
@@ -23,17 +24,19 @@ def receive(home: Home, path: Path) -> tuple[str, str]:
 
     Raises:
         BadBundle: it is damaged, or no result.
+        ManifestError: the release that it is of was not built here.
         StoreError: it can't be kept.
     """
     with TemporaryDirectory() as scratch:
         about = read_archive(path, RESULT_LIST, Path(scratch, "result"))
     try:
         release, target = about["release"], about["target"]
-        place = received(home, release, target)
-    except (KeyError, AttributeError):
+        place = received(home, release, target).resolve()
+    except (KeyError, AttributeError, ValueError):
         raise BadBundle(f"{path} does not say of which release and target it is. Run the bundle again.") from None
-    if place.parent != home.root / "received":
+    if place.parent != (home.root / "received").resolve():
         raise BadBundle(f"{path} is of a release with a name that is none: {release!r}. Refused.")
+    find_release(home, release)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh = place.with_name(f".{place.name}.new")

@@ -49,7 +49,13 @@ class Answered:
 
 
 def answer(query: np.ndarray, gallery: np.ndarray, query_of: Samples, gallery_of: Samples) -> Answered:
-    """Rank the gallery for every query, in the memory of `retrieval_accuracy`."""
+    """Rank the gallery for every query, in the memory of `retrieval_accuracy`.
+
+    An embedding that is not of numbers, as where fp16 can't hold a value, counts as zeros: like nothing, and last.
+    """
+    query, gallery = (
+        np.where(np.isfinite(rows).all(1, keepdims=True), rows, 0).astype(np.float32) for rows in (query, gallery)
+    )
     nearest: list[np.ndarray] = []
 
     def watched() -> Iterator[Scored]:

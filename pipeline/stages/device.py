@@ -2,22 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field, ValidationError
 
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.samples import Index
+from pipeline.settings import Settings
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.measure import Embedded, Measure, accuracy_row, chosen
 from pipeline.work import Work
 from targets.archive import read_archive, read_list
 from targets.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.conditions import Conditions
+from targets.device import Device
 from targets.errors import BadBundle
+from targets.latency import Latency
+from targets.ratio import Ratio
+from targets.settings import Precision
 
 VERSION = 1
 LIBRARIES = (*IMAGES, "torch")
+
+
+class ToldRow(Settings):
+    """Figures of one artifact, as the device gave them."""
+
+    network: Literal["teacher", "student"]
+    precision: Precision
+    latency: list[Latency] = Field(min_length=1)
+    ratios: list[Ratio]
+    size_bytes: int
+
+
+class Told(Settings):
+    """What the list of a result says."""
+
+    measured_at: str
+    device: Device
+    runtime: dict[str, str]
+    threads: int
+    conditions: Conditions
+    rows: list[ToldRow] = Field(min_length=1)
+
+
+def _row(
+    row: ToldRow, unpacked: Path, data: Index, settings: Measure, references: Mapping[str, Path]
+) -> dict[str, Any]:
+    query, gallery = (
+        np.load(unpacked / "embeddings" / f"{row.network}-{row.precision}-{split}.npy")
+        for split in ("query", "gallery")
+    )
+    if (len(query), len(gallery)) != (len(data.query), len(data.gallery)) or query.shape[1:] != gallery.shape[1:]:
+        raise ValueError("embeddings are not of the test set")
+    embedded = Embedded(row.network, row.precision, query, gallery)
+    accuracy = accuracy_row(embedded, data, references[f"reference/{row.network}"], settings.rerank)
+    return {**accuracy, **row.model_dump(mode="json", include={"latency", "ratios", "size_bytes"})}
 
 
 def measure_on_device(
@@ -59,22 +103,19 @@ def measure_on_device(
             f"{result.name} is the result of another build of {about.get('release')}. Take the bundle of this build "
             f"({archive.name}) to the device, and bring back what it gives."
         )
-    rows = []
-    for row in about["rows"]:
-        name = f"{row['network']}-{row['precision']}"
-        query, gallery = (
-            np.load(work.scratch / "unpacked" / "embeddings" / f"{name}-{split}.npy") for split in ("query", "gallery")
-        )
-        embedded = Embedded(row["network"], row["precision"], query, gallery)
-        accuracy = accuracy_row(embedded, data, references[f"reference/{row['network']}"], settings.rerank)
-        rows.append({**accuracy, **{key: row[key] for key in ("latency", "ratios", "size_bytes")}})
-    (work.scratch / "unpacked" / ARTIFACTS).rename(work.out / ARTIFACTS)
-    told = ("measured_at", "device", "runtime", "threads", "conditions")
+    unpacked = work.scratch / "unpacked"
+    try:
+        told = Told.model_validate({name: about.get(name) for name in Told.model_fields})
+        rows = [_row(row, unpacked, data, settings, references) for row in told.rows]
+        (unpacked / ARTIFACTS).rename(work.out / ARTIFACTS)
+    except (ValidationError, ValueError, KeyError, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
     work.write_json(
         "measurement.json",
         {
             "kind": "measured",
-            **{key: about[key] for key in told},
+            **told.model_dump(mode="json", exclude={"rows"}),
             "chosen": chosen(rows, precision, max_map_drop_points),
             "rows": rows,
         },

@@ -15,7 +15,7 @@ from typing import Any
 from targets.errors import ArtifactFailed, ForeignEngine
 
 ENGINE, SIDE_FILE = "model.engine", "engine.json"
-AGAIN = "Compile it here: zoo compile BUNDLE"
+AGAIN = "Compile it here: python3 BUNDLE (or zoo compile BUNDLE)"
 
 
 @dataclass(frozen=True)

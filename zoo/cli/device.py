@@ -20,7 +20,10 @@ def compile_(bundle: Path, out: Path | None) -> None:
     from targets.program import compile_bundle, default_result
 
     result = out or default_result(bundle)
-    compile_bundle(bundle, result, click.echo)
+    try:
+        compile_bundle(bundle, result, click.echo)
+    except OSError as error:
+        raise click.ClickException(f"{error.strerror or error} ({error.filename or result}).") from None
     click.echo(f"result: {result}\nTake it to where the model was built: zoo receive {result.name}")
 
 

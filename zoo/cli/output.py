@@ -15,7 +15,7 @@ from pipeline.plan import Planned
 from zoo.manifest import Manifest
 from zoo.tables import gains, measurement_table
 
-MIN_WIDTH = 130  # a table that is piped is not folded to eighty columns
+MIN_WIDTH = 150  # a table that is piped is not folded to eighty columns
 
 
 def console() -> Console:

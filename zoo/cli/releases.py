@@ -81,11 +81,15 @@ def compare(names: tuple[str, ...], as_json: bool) -> None:
     from zoo.cli.output import console, print_json
     from zoo.home import Home
     from zoo.releases import find_release
-    from zoo.tables import measurement_rows, measurement_table
+    from zoo.tables import measurement_rows, measurement_table, pending_rows
 
     home = Home.find()
     manifests = [find_release(home, name)[1] for name in names]
     if as_json:
         print_json(measurement_rows(manifests))
         return
-    console().print(measurement_table(manifests))
+    out = console()
+    if any(manifest.measured for manifest in manifests):
+        out.print(measurement_table(manifests))
+    for row in pending_rows(manifests):
+        out.print(f"{row['model']} on {row['target']}: pending, its bundle {row['bundle']} waits for the device")

@@ -1,0 +1,177 @@
+"""How two sets of embeddings agree, against literal arithmetic; and that a device counts as the host does."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pipeline.retrieval.accuracy import retrieval_accuracy
+from pipeline.retrieval.agreement import NEIGHBOURS, agreement, answer
+from targets.retrieval import Labelled, quick_accuracy
+from tests.pipeline.test_retrieval import samples
+
+QUERIES, GALLERY, WIDTH = 30, 80, 8
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def labels():
+    """Query and gallery; identity 9 is in no gallery, so its queries do not count."""
+    random = np.random.default_rng(0)
+    query = samples(random.integers(0, 10, QUERIES), random.integers(0, 3, QUERIES))
+    return query, samples(random.integers(0, 9, GALLERY), random.integers(0, 3, GALLERY))
+
+
+@pytest.fixture(scope="module")
+def exact(labels):
+    """Embeddings around a centre for each identity, apart enough to be right often and not always."""
+    random = np.random.default_rng(1)
+    centres = random.normal(size=(10, WIDTH))
+    return tuple(unit(centres[s.identities] + 0.8 * random.normal(size=(len(s), WIDTH))) for s in labels)
+
+
+def noisy(rows, size, seed):
+    return unit(rows + size * np.random.default_rng(seed).normal(size=rows.shape))
+
+
+def literal_precision(scores, identity, camera, gallery_of):
+    """AP of one query, by walking down the ranking."""
+    right, seen, total = 0, 0, []
+    for place in sorted(range(len(scores)), key=lambda place: -scores[place]):
+        if gallery_of.identities[place] == identity and gallery_of.cameras[place] == camera:
+            continue
+        seen += 1
+        if gallery_of.identities[place] == identity:
+            right += 1
+            total.append(right / seen)
+    return sum(total) / len(total) if total else None
+
+
+def literal_precisions(query, gallery, query_of, gallery_of):
+    rows = zip(query.astype(float), query_of.identities, query_of.cameras, strict=True)
+    return [literal_precision(row @ gallery.astype(float).T, *label, gallery_of) for row, *label in rows]
+
+
+@pytest.mark.parametrize("size", [0.05, 0.3, 1.5])
+def test_equals_literal_arithmetic(exact, labels, size):
+    other = tuple(noisy(rows, size, seed) for seed, rows in enumerate(exact, 2))
+    found = agreement(answer(*exact, *labels), answer(*other, *labels))
+    cosines = [float(a @ b) for a, b in zip(np.concatenate(exact), np.concatenate(other), strict=True)]
+    assert found.min_cosine == pytest.approx(min(cosines), abs=1e-6)
+    assert found.mean_cosine == pytest.approx(sum(cosines) / len(cosines), abs=1e-6)
+    nearest = [
+        [{*sorted(range(GALLERY), key=lambda g, q=q: -float(q @ gallery[g]))[:NEIGHBOURS]} for q in query]
+        for query, gallery in (exact, other)
+    ]
+    shared = [len(a & b) / NEIGHBOURS for a, b in zip(*nearest, strict=True)]
+    assert found.shared_neighbours == pytest.approx(100 * sum(shared) / QUERIES)
+    before, after = (literal_precisions(*pair, *labels) for pair in (exact, other))
+    drops = [100 * (a - b) for a, b in zip(before, after, strict=True) if a is not None]
+    assert 0 < len(drops) < QUERIES
+    mean = sum(drops) / len(drops)
+    assert found.map_drop_points == pytest.approx(mean, abs=1e-6)
+    assert found.largest_ap_drop_points == pytest.approx(max(drops), abs=1e-6)
+    assert found.queries_worse == pytest.approx(100 * sum(drop > 1 for drop in drops) / len(drops))
+    error = 1.96 * (sum((drop - mean) ** 2 for drop in drops) / (len(drops) - 1) / len(drops)) ** 0.5
+    assert found.map_drop_interval == pytest.approx((mean - error, mean + error), abs=1e-6)
+
+
+def test_the_drop_is_the_difference_of_both_map(exact, labels):
+    other = tuple(noisy(rows, 0.5, seed) for seed, rows in enumerate(exact, 2))
+    before, after = (retrieval_accuracy(*pair, *labels).map for pair in (exact, other))
+    found = agreement(answer(*exact, *labels), answer(*other, *labels))
+    assert found.map_drop_points == pytest.approx(before - after, abs=1e-6)
+    assert found.map_drop_points > 1
+    back = agreement(answer(*other, *labels), answer(*exact, *labels))
+    assert back.map_drop_points == pytest.approx(-found.map_drop_points)
+
+
+def test_embeddings_agree_with_themselves(exact, labels):
+    found = agreement(answer(*exact, *labels), answer(*exact, *labels))
+    assert (found.min_cosine, found.mean_cosine) == pytest.approx((1, 1), abs=1e-6)
+    assert found.shared_neighbours == 100
+    assert (found.map_drop_points, found.largest_ap_drop_points, found.queries_worse) == (0, 0, 0)
+    assert found.map_drop_interval == (0, 0)
+
+
+def test_the_answer_says_what_retrieval_accuracy_says(exact, labels):
+    found = answer(*exact, *labels)
+    assert found.accuracy == retrieval_accuracy(*exact, *labels)
+    assert np.isnan(found.precisions).sum() == found.accuracy.skipped > 0
+    assert 100 * np.nanmean(found.precisions) == pytest.approx(found.accuracy.map)
+    assert found.nearest.shape == (QUERIES, NEIGHBOURS)
+
+
+def test_embeddings_that_are_no_numbers_are_no_answers(exact, labels):
+    """As where fp16 can't hold a value: figures are still figures, and fail any gate."""
+    query, gallery = (rows.copy() for rows in exact)
+    query[::2], gallery[:5] = np.nan, np.inf
+    reference = answer(*exact, *labels)
+    found = agreement(reference, answer(query, gallery, *labels))
+    assert found.min_cosine <= 0
+    assert found.mean_cosine < 0.9
+    assert found.map_drop_points > 10
+    nothing = agreement(reference, answer(query * np.nan, gallery * np.nan, *labels))
+    assert nothing.mean_cosine <= 0
+    assert nothing.map_drop_points > found.map_drop_points
+
+
+def test_a_gallery_smaller_than_ten_is_shared_whole():
+    query, gallery = unit(np.eye(3) + 0.1), unit(np.eye(4, 3) + 0.1)
+    labels = samples([0, 1, 2], [0] * 3), samples([0, 1, 2, 0], [1] * 4)
+    assert agreement(answer(query, gallery, *labels), answer(-query, gallery, *labels)).shared_neighbours == 100
+
+
+def test_one_query_has_no_interval_to_speak_of():
+    query, gallery = unit(np.array([[1.0, 0.1]])), unit(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    labels = samples([0], [0]), samples([0, 1], [1, 1])
+    found = agreement(answer(query, gallery, *labels), answer(query[:, ::-1].copy(), gallery, *labels))
+    assert found.map_drop_points == pytest.approx(50)
+    assert found.map_drop_interval == pytest.approx((50, 50))
+
+
+def test_the_interval_covers_the_drop_of_all_queries_nineteen_times_in_twenty(exact, labels):
+    """Queries are drawn from three hundred; the drop over all of them is the truth."""
+    random = np.random.default_rng(5)
+    query_of = samples(random.integers(0, 9, 300), random.integers(0, 3, 300))
+    centres = np.stack([exact[1][labels[1].identities == one].mean(0) for one in range(9)])
+    query = unit(centres[query_of.identities] + 0.3 * random.normal(size=(300, WIDTH)))
+    gallery, gallery_of = exact[1], labels[1]
+    pair = (query, gallery), (noisy(query, 0.3, 6), noisy(gallery, 0.3, 7))
+    before, after = (answer(*one, query_of, gallery_of) for one in pair)
+    truth = agreement(before, after).map_drop_points
+    covered = []
+    for _ in range(200):
+        some = random.integers(0, 300, 60)
+        parts = [type(one)(one.query[some], one.gallery, one.nearest[some], one.precisions[some], one.accuracy)
+                 for one in (before, after)]  # fmt: skip
+        low, high = agreement(*parts).map_drop_interval
+        covered.append(low <= truth <= high)
+    assert 0.89 < np.mean(covered) < 0.99
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_device_counts_as_the_host_does(seed):
+    """Random labels; embeddings of which many are equal in score, exactly, and one query that does not count."""
+    random = np.random.default_rng(seed)
+    corners = np.array(list(itertools.product([-0.5, 0.5], repeat=4)), np.float32)  # of length 1, exact products
+    query, gallery = corners[random.integers(0, 16, 50)], corners[random.integers(0, 16, 150)]
+    query_of = samples([*random.integers(0, 12, 49), 99], random.integers(0, 3, 50))
+    gallery_of = samples(random.integers(0, 12, 150), random.integers(0, 3, 150))
+    host = retrieval_accuracy(query, gallery, query_of, gallery_of)
+    device = quick_accuracy(
+        Labelled(query, query_of.identities, query_of.cameras),
+        Labelled(gallery, gallery_of.identities, gallery_of.cameras),
+    )
+    assert host.skipped > 0
+    assert device == pytest.approx((host.map, host.cmc1), abs=1e-6)
+
+
+def test_a_device_counts_as_the_host_does_without_ties(exact, labels):
+    parts = [Labelled(rows, s.identities, s.cameras) for rows, s in zip(exact, labels, strict=True)]
+    host = retrieval_accuracy(*exact, *labels)
+    assert 0 < host.cmc1 < 100
+    assert quick_accuracy(*parts) == pytest.approx((host.map, host.cmc1), abs=1e-6)

@@ -1,0 +1,322 @@
+"""Stage `calibrate`: on which images, what it costs, which layers go back to float; and what ships in the end."""
+
+import hashlib
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+import pipeline.stages.calibrate as stage
+from calibration.errors import TooFewImages
+from calibration.graph import unquantised
+from pipeline.data.images import Input
+from pipeline.data.samples import Index, Samples
+from pipeline.errors import CheckFailed
+from pipeline.processes import Processes
+from pipeline.progress import Silent
+from pipeline.retrieval.agreement import agreement, answer
+from pipeline.stages.calibrate import HOST, Calibrate, halve_graph, quantize_graph
+from pipeline.stages.measure import Candidate, choose, chosen
+from pipeline.stages.reference import GALLERY, QUERY, read_reference
+from pipeline.work import Work
+
+SIZE = Input(height=16, width=16)
+CHANNELS = 8
+TRAIN, TEST = 12, 30  # identities
+FEW = Calibrate(images=20, min_images=8, max_map_drop_points=2, max_float_layers=1)
+
+
+def draw(root, identity, camera, colour, random):
+    """A vehicle that is a colour, under the light of a camera."""
+    pixels = np.clip(colour + 2 * camera + random.normal(0, 8, (16, 16, 3)), 0, 255).astype(np.uint8)
+    name = f"{identity:02d}_{camera}.png"
+    Image.fromarray(pixels).save(root / name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Training identities 0 … 11, test identities 12 … 41; each once under each of two or three cameras."""
+    root, random = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    colours = random.integers(30, 220, (TRAIN + TEST, 3))
+
+    def split(identities, cameras):
+        rows = [(identity, camera) for identity in identities for camera in cameras]
+        paths = tuple(draw(root, identity, camera, colours[identity], random) for identity, camera in rows)
+        return Samples(root, paths, *np.array(rows, np.int64).T)
+
+    test = range(TRAIN, TRAIN + TEST)
+    return Index(split(range(TRAIN), (0, 1, 2)), split(test, (0,)), split(test, (1, 2)), "fingerprint")
+
+
+def network(loud):
+    """Two convolutions and a linear layer: uint8 N×16×16×3 → N×8 of length 1.
+
+    Args:
+        loud: by what the first channel of the first convolution is multiplied, and divided again in the second: the
+            result stays, but one step of int8 over the values in between is then more than all other channels hold.
+    """
+    random = np.random.default_rng(1)
+    scale = np.ones(CHANNELS, np.float32)
+    scale[0] = loud
+    first = random.normal(0, 0.02, (CHANNELS, 3, 3, 3)).astype(np.float32) * scale[:, None, None, None]
+    second = random.normal(0, 0.2, (CHANNELS, CHANNELS, 3, 3)).astype(np.float32) / scale[None, :, None, None]
+    constants = {
+        "middle": np.float32(128),
+        "first.weight": first,
+        "first.bias": scale,
+        "second.weight": second,
+        "second.bias": np.zeros(CHANNELS, np.float32),
+        "head.weight": random.normal(0, 1, (CHANNELS, CHANNELS)).astype(np.float32),
+        "head.bias": random.normal(0, 0.1, CHANNELS).astype(np.float32),
+        "axes": np.array([1], np.int64),
+        "least": np.float32(1e-12),
+    }
+    make = helper.make_node
+    nodes = [
+        make("Cast", ["images"], ["float"], "cast", to=TensorProto.FLOAT),
+        make("Transpose", ["float"], ["planes"], "transpose", perm=[0, 3, 1, 2]),
+        make("Sub", ["planes", "middle"], ["centred"], "sub"),
+        make("Conv", ["centred", "first.weight", "first.bias"], ["a"], "first", strides=[2, 2]),
+        make("Relu", ["a"], ["b"], "relu1"),
+        make("Conv", ["b", "second.weight", "second.bias"], ["c"], "second", strides=[2, 2]),
+        make("Relu", ["c"], ["d"], "relu2"),
+        make("GlobalAveragePool", ["d"], ["e"], "pool"),
+        make("Flatten", ["e"], ["f"], "flatten"),
+        make("Gemm", ["f", "head.weight", "head.bias"], ["g"], "head"),
+        make("ReduceL2", ["g", "axes"], ["length"], "length", keepdims=1),
+        make("Max", ["length", "least"], ["clamped"], "clamp"),
+        make("Div", ["g", "clamped"], ["embeddings"], "div"),
+    ]
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 16, 16, 3])
+    embeddings = helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", CHANNELS])
+    initial = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "g", [images], [embeddings], initial)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def pixels(samples):
+    return np.stack([np.asarray(Image.open(samples.root / path)) for path in samples.paths])
+
+
+def embed(path, samples):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {"images": pixels(samples)})[0]
+
+
+class Bench:
+    """Calls the stage on one network: `out` is what it wrote, `told` what it said."""
+
+    def __init__(self, root, data, loud):
+        self.data, self.root, self.told, self.count = data, root, [], 0
+        for name in ("graph", "reference"):
+            (root / name).mkdir()
+        onnx.save(network(loud), root / "graph" / "model.onnx")
+        for name, samples in ((QUERY, data.query), (GALLERY, data.gallery)):
+            np.save(root / "reference" / name, embed(root / "graph" / "model.onnx", samples))
+
+    def run(self, settings, function=quantize_graph, data=None, **more):
+        self.count += 1
+        self.out = self.root / f"out{self.count}"
+        scratch = self.root / f"scratch{self.count}"
+        self.out.mkdir()
+        scratch.mkdir()
+        progress = Silent()
+        progress.say = self.told.append
+        given = {"graph": self.root / "graph", "reference": self.root / "reference", "settings": settings, **more}
+        if function is quantize_graph:
+            given = {"seed": 0, "activations": "asymmetric", "judge": HOST, **given}
+        function(Work(self.out, scratch, Processes("cpu"), progress), data=data or self.data, input=SIZE, **given)
+        return SimpleNamespace(**json.loads((self.out / "calibration.json").read_text()))
+
+    def cost(self):
+        """What the written graph costs, found out beside the stage."""
+        rows = [embed(self.out / "model.onnx", samples) for samples in (self.data.query, self.data.gallery)]
+        reference = read_reference(self.root / "reference", self.data)
+        return flat(agreement(reference, answer(*rows, self.data.query, self.data.gallery)).model_dump())
+
+
+def flat(figures):
+    """Figures in a row, for comparing."""
+    return pytest.approx([*figures["map_drop_interval"], *(v for k, v in figures.items() if k != "map_drop_interval")])
+
+
+def told(found):
+    """Those that the stage wrote down."""
+    return flat(found.agreement).expected
+
+
+@pytest.fixture(scope="module")
+def quiet(data, tmp_path_factory):
+    """A network that quantises well."""
+    return Bench(tmp_path_factory.mktemp("quiet"), data, 1)
+
+
+@pytest.fixture(scope="module")
+def loud(data, tmp_path_factory):
+    """The same network, written so that what its convolutions hand on quantises badly."""
+    return Bench(tmp_path_factory.mktemp("loud"), data, 300)
+
+
+def test_both_networks_are_the_same_and_worth_measuring(quiet, loud):
+    for name in (QUERY, GALLERY):
+        rows = [np.load(bench.root / "reference" / name) for bench in (quiet, loud)]
+        assert np.allclose(*rows, atol=1e-4)
+    assert 40 < read_reference(quiet.root / "reference", quiet.data).accuracy.map < 99
+
+
+# Images
+
+
+@pytest.mark.parametrize("how", ["k_centre", "random"])
+def test_images_are_of_training_identities_and_recorded(quiet, data, how, monkeypatch):
+    fed = []
+    ours = stage.Quantizer
+
+    def watched(graph, images, *more):
+        fed.append(images)
+        return ours(graph, images, *more)
+
+    monkeypatch.setattr(stage, "Quantizer", watched)
+    found = quiet.run(FEW.model_copy(update={"choose": how}))
+    assert len({*found.images}) == 20
+    assert {*found.images} <= {*data.train.paths}
+    assert not {*found.images} & {*data.query.paths, *data.gallery.paths}
+    assert {int(path[:2]) for path in found.images} <= set(range(TRAIN))
+    places = [data.train.paths.index(path) for path in found.images]
+    images = pixels(data.train.subset(np.array(places)))
+    assert np.array_equal(fed[0], images)  # what was recorded is what ranges were observed on
+    assert found.images_sha256 == hashlib.sha256(images.tobytes()).hexdigest()
+
+
+def test_chosen_images_cover_the_others_better_than_random_ones(quiet):
+    found = {how: quiet.run(FEW.model_copy(update={"choose": how})).coverage for how in ("k_centre", "random")}
+    assert found["k_centre"]["largest_distance"] < 0.7 * found["random"]["largest_distance"]
+
+
+def test_another_seed_changes_nothing_where_all_images_are_looked_at(quiet):
+    first, second = (quiet.run(FEW, seed=seed).images for seed in (0, 1))
+    assert first == second
+    assert quiet.run(FEW.model_copy(update={"choose": "random"}), seed=1).images != first
+
+
+def test_all_images_are_taken_where_there_are_no_more(quiet, data):
+    found = quiet.run(FEW.model_copy(update={"images": 300}))
+    assert sorted(found.images) == sorted(data.train.paths)
+    assert found.coverage["largest_distance"] == pytest.approx(0, abs=1e-3)
+
+
+def test_fewer_images_than_the_minimum_are_an_error(quiet, data):
+    few = Index(data.train.subset(np.arange(7)), data.query, data.gallery, "other")
+    with pytest.raises(TooFewImages, match=r"has 7 training images, fewer than calibrate.min_images \(8\)"):
+        quiet.run(FEW, data=few)
+
+
+# The gate
+
+
+@pytest.mark.parametrize("activations", ["asymmetric", "symmetric"])
+def test_where_the_gate_holds_every_layer_is_int8(quiet, activations):
+    found = quiet.run(FEW.model_copy(update={"max_map_drop_points": 5}), activations=activations)
+    assert found.holds
+    assert (found.float_layers, found.sensitivities, found.layers) == ([], {}, 3)
+    assert (found.precision, found.activations, found.judge) == ("int8", activations, "onnxruntime")
+    assert found.agreement == found.before_fallback
+    assert told(found) == quiet.cost()
+    assert unquantised(quiet.out / "model.onnx") == []
+
+
+def test_layers_that_quantise_badly_go_back_to_float_and_no_others(loud):
+    loud.told.clear()
+    found = loud.run(FEW)
+    assert found.before_fallback["map_drop_points"] > 10
+    assert found.float_layers == ["second", "first"]
+    assert found.holds
+    assert found.agreement["map_drop_points"] <= 2
+    assert [*found.sensitivities] == ["second", "first", "head"]
+    assert [*found.sensitivities.values()] == sorted(found.sensitivities.values(), reverse=True)
+    assert found.sensitivities["first"] > 100 * found.sensitivities["head"]
+    assert sorted(unquantised(loud.out / "model.onnx")) == ["first", "second"]  # what is told is what lies on disk
+    assert told(found) == loud.cost()
+    drop = found.before_fallback["map_drop_points"]
+    said = f"int8 costs {drop:.2f} mAP points, more than 2: the most sensitive layers go back to float"
+    assert loud.told == [said]
+
+
+@pytest.mark.parametrize(("share", "layers"), [(0, []), (0.33, []), (0.34, ["second"])])
+def test_a_gate_that_does_not_hold_says_so_and_what_was_reached(loud, share, layers):
+    found = loud.run(FEW.model_copy(update={"max_float_layers": share}))
+    assert not found.holds
+    assert found.agreement["map_drop_points"] > 2
+    assert found.float_layers == layers
+    assert len(found.sensitivities) == 3
+    assert (found.agreement == found.before_fallback) == (not layers)
+    assert unquantised(loud.out / "model.onnx") == layers
+    assert told(found) == loud.cost()
+
+
+def test_half_is_judged_too(quiet):
+    found = quiet.run(FEW, halve_graph)
+    assert (found.precision, found.judge, found.holds) == ("fp16", "onnxruntime", True)
+    assert found.agreement["min_cosine"] > 0.9999
+    weights = {tensor.name: tensor.data_type for tensor in onnx.load(quiet.out / "model.onnx").graph.initializer}
+    assert weights["second.weight"] == TensorProto.FLOAT16
+
+
+# What ships
+
+
+FP32, FP16, INT8 = Candidate("fp32", 0, 9), Candidate("fp16", 0.1, 5), Candidate("int8", 0.7, 2)
+
+
+@pytest.mark.parametrize(
+    ("precision", "limit", "ships"),
+    [("auto", 1, "int8"), ("auto", 0.7, "int8"), ("auto", 0.5, "fp16"), ("auto", 0.05, "fp32"),
+     ("fp32", 1, "fp32"), ("fp16", 0.5, "fp16"), ("int8", 1, "int8")],
+)  # fmt: skip
+def test_what_ships_is_what_was_asked_for_or_the_fastest_that_passes(precision, limit, ships):
+    assert choose([FP32, FP16, INT8], precision, limit) == ships
+    assert choose([INT8, FP32, FP16], precision, limit) == ships
+
+
+def test_small_numbers_that_are_slower_do_not_ship():
+    slow = Candidate("int8", 0, 12)
+    assert choose([FP32, FP16, slow], "auto", 1) == "fp16"
+    assert choose([FP32, slow], "auto", 1) == "fp32"
+    assert choose([FP32, slow], "int8", 1) == "int8"  # who asks for it gets it
+
+
+@pytest.mark.parametrize(("precision", "limit", "reached"), [("int8", 0.5, "int8 0.70"), ("fp16", 0.05, "fp16 0.10")])
+def test_a_precision_that_fails_fails_the_build_and_says_what_was_reached(precision, limit, reached):
+    with pytest.raises(CheckFailed) as caught:
+        choose([FP32, FP16, INT8], precision, limit)
+    message = str(caught.value)
+    assert f"calibrate.max_map_drop_points ({limit:g}): {reached} points" in message
+    assert "precision: auto" in message
+    assert message.count("\n") < 2
+
+
+def test_where_nothing_passes_all_that_was_reached_is_told():
+    with pytest.raises(CheckFailed, match="fp32 0.60, int8 0.70 points"):
+        choose([Candidate("fp32", 0.6, 1), INT8], "auto", 0.5)
+
+
+def test_a_drop_that_is_no_number_does_not_pass():
+    with pytest.raises(CheckFailed, match="int8 nan points"):
+        choose([Candidate("int8", float("nan"), 1)], "auto", 100)
+
+
+def test_only_students_ship_and_batch_one_decides():
+    def row(network, precision, *p50):
+        latency = [{"p50_ms": value} for value in p50]
+        return {"network": network, "precision": precision, "agreement": {"map_drop_points": 0}, "latency": latency}
+
+    rows = [row("teacher", "int8", 1, 1), row("student", "fp32", 3, 9), row("student", "int8", 4, 5)]
+    assert chosen(rows, "auto", 0.5) == "fp32"

@@ -1,0 +1,312 @@
+"""What follows from a target and where its device is: steps, precisions, and what keys depend on."""
+
+import json
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from calibration.errors import TooFewImages
+from pipeline.build import training_steps
+from pipeline.data.dataset import open_dataset
+from pipeline.deployment import check_calibration, place_of, target_steps, variants
+from pipeline.plan import make_plan
+from pipeline.store import Store
+from targets import contract
+from targets.contract import make_target
+from targets.device import is_board, this_device
+from targets.errors import UnsupportedPrecision, Unusable
+from targets.settings import TargetSettings
+from tests.conftest import make_workshop
+from zoo.catalogue import load_catalogue
+
+HERE = TargetSettings("onnxruntime")
+BOARD = "a board that is nowhere near"
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory):
+    """A workshop in which nothing is trained."""
+    return make_workshop(tmp_path_factory.mktemp("idle"))
+
+
+@pytest.fixture
+def untouched(idle):
+    """The same, for what has to be told before anything is trained."""
+    yield idle
+    assert not (idle.home / "store" / "teacher").exists()
+    assert not list(idle.home.glob("store/unfinished/*"))
+
+
+@pytest.fixture(scope="module")
+def model(idle):
+    """Recipe and data of `tiny`, in precision auto."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CATALOGUE", str(idle.catalogue))
+        catalogue = load_catalogue()
+    data = open_dataset("squares", catalogue.datasets["squares"], idle.root / "data", idle.home / "data")
+    return catalogue.recipe("tiny", ["precision=auto"]), data
+
+
+def names(model, target, result=None):
+    return [step.name for step in target_steps(*model, "tiny@1.0.0", "mine", target, result)]
+
+
+class Limited:
+    """Another's runtime, without int8, which compiles ahead; its device is never there."""
+
+    distribution, extra, activations, precisions, compiles_ahead = "numpy", "x", "symmetric", ("fp32", "fp16"), True
+
+    def __init__(self, settings):
+        self.settings = settings
+
+    def check(self):
+        raise Unusable("no such device", "Buy one.")
+
+    def check_compiler(self):
+        if self.settings.device == "none":
+            raise Unusable("no compiler", "Install one.")
+        return "a compiler"
+
+
+@pytest.fixture
+def limited(monkeypatch):
+    """The runtime `limited`, beside those that are installed."""
+    ours, point = contract.entry_points, EntryPoint("limited", f"{__name__}:Limited", contract.GROUP)
+    monkeypatch.setattr(contract, "entry_points", lambda group: [*ours(group=group), point])
+
+
+def test_a_board_is_known_by_words_of_its_name():
+    name = this_device().name
+    assert is_board(None)
+    assert is_board(name.upper()[2:9])
+    assert not is_board(BOARD)
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        (HERE, "here"),
+        (replace(HERE, board=this_device().name), "here"),
+        (replace(HERE, board=BOARD), "elsewhere"),
+        (replace(HERE, host="ssh://there"), "ssh"),
+        (replace(HERE, host="ssh://there", board=BOARD), "ssh"),
+        (TargetSettings("openvino", device="GPU"), "here"),  # and `check` then says that there is none
+        (TargetSettings("limited"), "elsewhere"),
+    ],
+)
+def test_where_a_device_is(limited, target, place):
+    assert place_of(target, make_target(target)) == place
+
+
+def test_here_everything_is_compiled_and_measured(model):
+    found = names(model, HERE)
+    assert found[-1] == "measure/mine"
+    assert [name for name in found if name.startswith("compile/")] == [
+        "compile/teacher/fp32/mine", "compile/student/fp32/mine", "compile/student/fp16/mine",
+        "compile/student/int8/mine",
+    ]  # fmt: skip
+    assert {"calibrate/student/fp16", "calibrate/student/int8/mine"} <= {*found}
+    assert not [name for name in found if name.startswith(("bundle/", "device/"))]
+
+
+def test_elsewhere_it_ends_in_a_bundle_until_its_result_is_there(model, tmp_path):
+    elsewhere = replace(HERE, board=BOARD)
+    graphs = ["calibrate/student/fp16", "calibrate/student/int8/mine"]
+    assert names(model, elsewhere) == [*graphs, "bundle/mine"]
+    (tmp_path / "result").write_bytes(b"1")
+    assert names(model, elsewhere, tmp_path / "result") == [*graphs, "bundle/mine", "device/mine"]
+    assert names(model, replace(HERE, host="ssh://there")) == [*graphs, "bundle/mine", "device/mine"]
+
+
+def test_what_compiles_ahead_is_compiled_although_its_device_is_not_here(model, limited):
+    found = names(model, TargetSettings("limited"))
+    assert found == [
+        "calibrate/student/fp16", "compile/teacher/fp32/mine", "compile/student/fp32/mine",
+        "compile/student/fp16/mine", "bundle/mine",
+    ]  # fmt: skip
+    assert names(model, TargetSettings("limited", device="none")) == ["calibrate/student/fp16", "bundle/mine"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "asked", "student"),
+    [
+        ("auto", None, ["fp32", "fp16", "int8"]),
+        ("auto", ("int8",), ["fp32", "int8"]),  # fp32 is what all else is compared with
+        ("auto", ("int8", "fp16"), ["fp32", "fp16", "int8"]),
+        ("int8", None, ["fp32", "int8"]),
+        ("fp16", None, ["fp32", "fp16"]),
+        ("fp32", None, ["fp32"]),
+    ],
+)
+def test_which_precisions_are_built(model, wish, asked, student):
+    recipe = model[0].model_copy(update={"precision": wish})
+    target = replace(HERE, precisions=asked)
+    found = variants(recipe, target, make_target(target))
+    assert found == [("teacher", "fp32"), *(("student", precision) for precision in student)]
+
+
+@pytest.mark.parametrize(("wish", "asked"), [("int8", None), ("auto", ("fp16", "int8"))])
+def test_a_precision_that_the_runtime_lacks_is_refused(model, limited, wish, asked):
+    recipe, target = model[0].model_copy(update={"precision": wish}), TargetSettings("limited", precisions=asked)
+    with pytest.raises(UnsupportedPrecision, match="limited on CPU can't compute in int8, only in fp32, fp16"):
+        variants(recipe, target, make_target(target))
+
+
+def more_targets(shop, **targets):
+    """The same workshop under a catalogue with further targets."""
+    text = (
+        shop.catalogue.read_text() + "\ntargets:\n" + "".join(f"  {k}: {json.dumps(v)}\n" for k, v in targets.items())
+    )
+    path = shop.root / "more.yaml"
+    path.write_text(text)
+    return type("More", (type(shop),), {"catalogue": path})(shop.root)
+
+
+def test_an_unsupported_precision_is_told_in_a_line_before_anything_is_trained(untouched, limited):
+    shop = more_targets(untouched, mine={"runtime": "limited"})
+    message = shop.refused("build", "tiny", "--target", "mine", "--precision", "int8")
+    assert (
+        message == "limited on CPU can't compute in int8, only in fp32, fp16. Use precision: auto, or another target."
+    )
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_trained(untouched):
+    shop = more_targets(untouched, mine={"runtime": "openvino", "device": "GPU"})
+    message = shop.refused("build", "tiny", "--target", "mine")
+    assert message.startswith("OpenVINO")
+    assert "sees no device GPU here" in message
+
+
+def keys(model, tmp_path, target, result=None):
+    steps = [*training_steps(*model), *target_steps(*model, "tiny@1.0.0", "mine", target, result)]
+    return {planned.step.name: planned.key for planned in make_plan(steps, Store(tmp_path / "store"), {})}
+
+
+@pytest.mark.parametrize("place", [{}, {"board": BOARD}, {"host": "ssh://there"}], ids=["here", "elsewhere", "ssh"])
+@pytest.mark.parametrize(
+    "words", [{"about": "new"}, {"python": "python3.12"}, {"precisions": ("fp32", "fp16", "int8")}]
+)
+def test_words_about_a_machine_change_no_key(model, tmp_path, place, words):
+    """What can be built, where the machine is and what it is called are no part of what was computed."""
+    target = replace(HERE, **place)
+    assert keys(model, tmp_path, target) == keys(model, tmp_path, replace(target, **words))
+
+
+def test_a_device_that_moves_to_another_address_changes_no_key(model, tmp_path):
+    first, second = (keys(model, tmp_path, replace(HERE, host=host)) for host in ("ssh://one", "ssh://user@two:2222"))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "changed", [{"threads": 3}, {"runtime": "openvino"}, {"options": {"hint": "throughput"}}, {"device": "GPU"}]
+)
+def test_what_is_computed_with_changes_the_keys_of_what_it_computes(model, tmp_path, changed):
+    target = TargetSettings("openvino")
+    if "runtime" in changed:
+        target = HERE
+    before, after = (keys(model, tmp_path, one) for one in (target, replace(target, **changed)))
+    different = {name for name in before if before[name] != after[name]}
+    assert {"compile/student/int8/mine", "compile/teacher/fp32/mine", "measure/mine"} <= different
+    assert not {name for name in different if name.startswith(("export/", "reference/", "teacher", "compact"))}
+
+
+def test_targets_that_ask_for_the_same_graph_share_it(model, tmp_path):
+    elsewhere, other = keys(model, tmp_path, replace(HERE, board=BOARD)), keys(model, tmp_path, HERE)
+    for name in ("calibrate/student/fp16", "calibrate/student/int8/mine"):
+        assert elsewhere[name] == other[name]
+
+
+def test_another_result_is_another_measurement_of_the_same_bundle(model, tmp_path):
+    found = []
+    for content in (b"1", b"2"):
+        (tmp_path / "result").write_bytes(content)
+        found.append(keys(model, tmp_path, replace(HERE, board=BOARD), tmp_path / "result"))
+    assert {name for name in found[0] if found[0][name] != found[1][name]} == {"device/mine"}
+
+
+def planned(shop, *arguments):
+    result = shop.zoo("build", "tiny", "--plan", "--json", *arguments)
+    assert result.exit_code == 0, result.output
+    return [row["step"] for row in json.loads(result.stdout)]
+
+
+def test_an_alias_is_its_target(untouched):
+    steps = planned(untouched, "--target", "jetson", "--target", "jetson-orin-nano")
+    assert steps == planned(untouched, "--target", "jetson-orin-nano")
+    assert steps[-2:] == ["bundle/jetson-orin-nano", "record"]
+
+
+def test_an_alias_of_ones_own_serves_recipes_too(untouched):
+    shop = more_targets(untouched, mine="onnxruntime-cpu")
+    shop.catalogue.write_text(shop.catalogue.read_text().replace("[onnxruntime-cpu, openvino-cpu]", "[mine]"))
+    assert planned(shop)[-2:] == ["measure/onnxruntime-cpu", "record"]
+
+
+@pytest.mark.parametrize(("to", "hint"), [("onnxruntime-cup", "'onnxruntime-cpu'"), ("jetson", "'jetson-orin-agx' or")])
+def test_an_alias_of_no_target_is_told_with_its_place(untouched, to, hint):
+    shop = more_targets(untouched, mine=to)
+    line = shop.catalogue.read_text().splitlines().index(f'  mine: "{to}"') + 1
+    message = shop.refused("build", "tiny", "--plan")
+    assert f"more.yaml:{line}: targets.mine: is an alias of no target: {to!r}. Did you mean {hint}" in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("targets", [[], ["openvino-cpu", "onnxruntime-cpu"]])
+def test_a_host_is_of_exactly_one_target(untouched, targets):
+    options = [word for target in targets for word in ("--target", target)]
+    result = untouched.zoo("build", "tiny", "--host", "ssh://there", *options)
+    assert result.exit_code == 2
+    assert "--host is where one target runs: name it with --target" in result.stderr
+
+
+def test_a_host_makes_any_target_one_over_ssh(untouched):
+    steps = planned(untouched, "--target", "openvino-cpu", "--host", "ssh://there")
+    assert steps[-3:] == ["bundle/openvino-cpu", "device/openvino-cpu", "record"]
+    assert not [step for step in steps if step.startswith(("compile/", "measure/"))]
+
+
+def test_a_host_that_is_no_address_is_told_before_anything_is_trained(untouched, monkeypatch):
+    monkeypatch.setattr("zoo.build.check_student", lambda *_: pytest.fail("it is about to train"))
+    message = untouched.refused("build", "tiny", "--target", "openvino-cpu", "--host", "user@there")
+    assert "'user@there' is no device. Write ssh://USER@HOST:PORT" in message
+
+
+def test_too_few_images_to_calibrate_on_are_told_before_anything_is_trained(untouched):
+    settings = ("--set", "calibrate.images=64", "--set", "calibrate.min_images=33")
+    message = untouched.refused("build", "tiny", *settings)
+    assert message == (
+        "the data set has 32 training images, fewer than calibrate.min_images (33) to calibrate int8 on. Add images, "
+        "lower it, or build with --precision fp16."
+    )
+
+
+def test_where_nothing_becomes_int8_few_images_are_enough(model, tmp_path):
+    recipe, data = model
+    few = recipe.calibrate.model_copy(update={"min_images": 33})
+    for precision, refused in (("fp16", False), ("auto", True)):
+        recipe = recipe.model_copy(update={"precision": precision, "calibrate": few})
+        steps = [*training_steps(recipe, data), *target_steps(recipe, data, "tiny@1.0.0", "mine", HERE)]
+        plan = make_plan(steps, Store(tmp_path / "store"), {})
+        if refused:
+            with pytest.raises(TooFewImages):
+                check_calibration(plan, recipe, data)
+        else:
+            check_calibration(plan, recipe, data)
+
+
+def test_fewer_images_than_the_minimum_are_not_asked_for(untouched):
+    message = untouched.refused("build", "tiny", "--set", "calibrate.images=7")
+    assert "images (7) is below min_images (8)" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_an_empty_folder_of_training_images_is_told_in_a_line(tmp_path):
+    shop = make_workshop(tmp_path)
+    folder = shop.root / "data" / "squares" / "image_train"
+    for path in folder.iterdir():
+        path.unlink()
+    message = shop.refused("build", "tiny")
+    assert message.startswith("no image matches")
+    assert str(folder) in message
+    assert len(message.splitlines()) == 1
