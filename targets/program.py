@@ -9,7 +9,8 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -138,6 +139,18 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
     )
 
 
+@contextmanager
+def _kept_in(folder: str) -> Iterator[None]:
+    """What runtimes keep unasked, such as ONNX Runtime an id of the device, goes there."""
+    before = dict(os.environ)
+    os.environ |= {"XDG_CACHE_HOME": folder, "TMPDIR": folder}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
+
+
 def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
     """Unpack a bundle, finish it, leave nothing but `result` and the cache.
 
@@ -150,8 +163,7 @@ def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=cache, prefix=f"bundle-{os.getpid()}-") as scratch:
-        os.environ |= {"XDG_CACHE_HOME": scratch, "TMPDIR": scratch}  # for what runtimes keep unasked
+    with TemporaryDirectory(dir=cache, prefix=f"bundle-{os.getpid()}-") as scratch, _kept_in(scratch):
         finish(open_bundle(path, Path(scratch, "bundle")), result, Path(scratch), cache, tell)
 
 
