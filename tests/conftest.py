@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,12 @@ models:
     calibrate: {images: 16, min_images: 8, max_map_drop_points: 5}
     measure: {batches: [1, 2], calls: 50, max_seconds: 2}
 """
+
+
+def pytest_sessionstart() -> None:
+    """Ctrl-C is tested on processes that we start, even where we were started with it ignored, as by nohup."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,12 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
+from pipeline.data.samples import Index
 from pipeline.retrieval.accuracy import retrieval_accuracy
 from pipeline.retrieval.agreement import NEIGHBOURS, agreement, answer
+from pipeline.retrieval.rerank import ReRanking
+from pipeline.stages.measure import Embedded, accuracy_row
+from pipeline.stages.reference import GALLERY, QUERY
 from targets.retrieval import Labelled, quick_accuracy
 from tests.pipeline.test_retrieval import samples
 
-QUERIES, GALLERY, WIDTH = 30, 80, 8
+QUERIES, IMAGES, WIDTH = 30, 80, 8
 
 
 def unit(rows):
@@ -22,7 +26,7 @@ def labels():
     """Query and gallery; identity 9 is in no gallery, so its queries do not count."""
     random = np.random.default_rng(0)
     query = samples(random.integers(0, 10, QUERIES), random.integers(0, 3, QUERIES))
-    return query, samples(random.integers(0, 9, GALLERY), random.integers(0, 3, GALLERY))
+    return query, samples(random.integers(0, 9, IMAGES), random.integers(0, 3, IMAGES))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def test_equals_literal_arithmetic(exact, labels, size):
     assert found.min_cosine == pytest.approx(min(cosines), abs=1e-6)
     assert found.mean_cosine == pytest.approx(sum(cosines) / len(cosines), abs=1e-6)
     nearest = [
-        [{*sorted(range(GALLERY), key=lambda g, q=q: -float(q @ gallery[g]))[:NEIGHBOURS]} for q in query]
+        [{*sorted(range(IMAGES), key=lambda g, q=q: -float(q @ gallery[g]))[:NEIGHBOURS]} for q in query]
         for query, gallery in (exact, other)
     ]
     shared = [len(a & b) / NEIGHBOURS for a, b in zip(*nearest, strict=True)]
@@ -117,6 +121,15 @@ def test_embeddings_that_are_no_numbers_are_no_answers(exact, labels):
     nothing = agreement(reference, answer(query * np.nan, gallery * np.nan, *labels))
     assert nothing.mean_cosine <= 0
     assert nothing.map_drop_points > found.map_drop_points
+
+
+def test_nor_are_they_after_re_ranking(exact, labels, tmp_path):
+    for name, rows in zip((QUERY, GALLERY), exact, strict=True):
+        np.save(tmp_path / name, rows)
+    data = Index(labels[0], *labels, "fingerprint")
+    rows = [accuracy_row(Embedded("student", "fp16", *pair), data, tmp_path, ReRanking(k1=6, k2=3))
+            for pair in (exact, tuple(part * np.nan for part in exact))]  # fmt: skip
+    assert 0 <= rows[1]["reranked"]["map"] < rows[0]["reranked"]["map"] <= 100
 
 
 def test_a_gallery_smaller_than_ten_is_shared_whole():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.processes import Processes
 from pipeline.progress import Silent
 from pipeline.retrieval.agreement import agreement, answer
 from pipeline.stages.calibrate import HOST, Calibrate, halve_graph, quantize_graph
+from pipeline.stages.compile import compile_graph
 from pipeline.stages.measure import Candidate, choose, chosen
 from pipeline.stages.reference import GALLERY, QUERY, read_reference
 from pipeline.work import Work
@@ -268,6 +270,22 @@ def test_half_is_judged_too(quiet):
     assert found.agreement["min_cosine"] > 0.9999
     weights = {tensor.name: tensor.data_type for tensor in onnx.load(quiet.out / "model.onnx").graph.initializer}
     assert weights["second.weight"] == TensorProto.FLOAT16
+
+
+@pytest.mark.parametrize(("value", "refused"), [(np.nan, False), (0.25, True), (8**-0.5, False)])
+def test_a_precision_that_gives_no_numbers_is_for_the_gate_to_turn_down(quiet, tmp_path, monkeypatch, value, refused):
+    """Others of the same target may pass; embeddings of a wrong length are a fault in any precision."""
+
+    class Runtime:
+        def compile(self, graph, folder, job): ...
+
+        def load(self, folder, cache):
+            return SimpleNamespace(embed=lambda images: np.full((len(images), CHANNELS), value, np.float32))
+
+    monkeypatch.setattr("pipeline.stages.compile.make_target", lambda _: Runtime())
+    work = Work(tmp_path, tmp_path, Processes("cpu"), Silent())
+    with pytest.raises(CheckFailed, match="of length 0.707, not 1") if refused else nullcontext():
+        compile_graph(work, input=SIZE, target=HOST, batches=(1,), tried=True, graph=quiet.root / "graph")
 
 
 # What ships

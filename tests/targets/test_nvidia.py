@@ -37,7 +37,7 @@ def test_an_engine_of_this_gpu_and_release_fits():
 def test_a_foreign_engine_is_refused_with_what_to_do(here, why):
     message = refusal(check_fit, RECORD, dataclasses.replace(BUILT, **here), of=ForeignEngine)
     assert why in message
-    assert message.endswith("\nCompile it here: zoo compile BUNDLE")
+    assert message.endswith("\nCompile it here: python3 BUNDLE (or zoo compile BUNDLE)")
 
 
 def test_a_gpu_and_its_driver(monkeypatch, tmp_path):

@@ -21,6 +21,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from rich.console import Console
 
 from pipeline.data.samples import Samples
 from pipeline.errors import CheckFailed
@@ -44,7 +45,7 @@ from zoo.build import Wish, prepare
 from zoo.catalogue import load_catalogue
 from zoo.home import Home
 from zoo.manifest import manifest_schema, read_manifest
-from zoo.tables import measurement_rows
+from zoo.tables import measurement_rows, measurement_table
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 NAME = "tiny-1.0.0-board"
@@ -310,6 +311,19 @@ def test_a_device_needs_neither_torch_nor_zoo(desk, bundle):
     assert desk.run("-c", code) == (0, f"{bundle}/targets/program.py\n", "")
 
 
+def test_a_runtime_does_not_report_to_its_maker(desk, bundle):
+    """From its import on ONNX Runtime keeps an id of the device and reports to Microsoft, if nobody says no before."""
+    code = (
+        f"import sys; sys.path[:0] = [{str(bundle)!r}]\n"
+        "from targets.onnxruntime import OnnxRuntime\n"
+        "from targets.settings import TargetSettings\n"
+        "print(OnnxRuntime(TargetSettings('onnxruntime')).check())"
+    )
+    assert desk.run("-c", code)[::2] == (0, "")
+    assert not desk.left()
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"  # nor does a build, which has imported `targets` here
+
+
 def printed_figures(output):
     return [(float(mean), float(first)) for mean, first in re.findall(r"^  mAP ([\d.]+)  R1 ([\d.]+) ", output, re.M)]
 
@@ -516,6 +530,14 @@ def test_the_same_runtime_elsewhere_agrees_as_it_does_here(back):
         assert one.agreement == other.agreement
 
 
+@pytest.mark.parametrize("width", [80, 100, 130])
+def test_what_ships_is_marked_on_a_narrow_terminal_too(back, width):
+    """Columns that find no room are cut off at the right."""
+    console = Console(width=width, file=io.StringIO())
+    console.print(measurement_table([manifest_of(back[0])]))
+    assert console.file.getvalue().count("✓") == 1 + 3  # the heading, and one row for each target
+
+
 @pytest.mark.parametrize("when", ["waiting", "back"])
 def test_manifests_follow_both_schemas(when, request):
     shop = request.getfixturevalue(when)[0]
@@ -551,6 +573,16 @@ def test_what_is_no_whole_result_is_not_taken_in(spare, result, bundle, damage, 
     assert len(message.splitlines()) <= 2
     assert "some.result" in message
     assert not list(spare.home.glob("received/*"))
+
+
+def test_a_disk_that_is_full_while_a_result_is_taken_in_is_told_in_a_line(spare, result, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zoo.received.read_archive", full)
+    message = spare.refused("receive", str(result))
+    assert "no space left" in message.lower()
+    assert message.count("\n") < 2
 
 
 @pytest.mark.parametrize(
@@ -667,6 +699,9 @@ NONSENSE = {
     "no latency at all": ({}, {"rows": lambda rows: [{**row, "latency": []} for row in rows]}),
     "a size that is none": ({}, {"rows": lambda rows: [{**row, "size_bytes": "large"} for row in rows]}),
     "embeddings of objects": ({QUERY: lambda rows: rows.astype(object)}, {}),
+    "a variant less": ({}, {"rows": lambda rows: rows[:-1]}),
+    "a variant twice": ({}, {"rows": lambda rows: [*rows, rows[-1]]}),
+    "no artifact of one": ({"artifacts/student-int8/model.onnx": None}, {}),
     "no artifacts": ({f"artifacts/student-{precision}/model.onnx": None for precision in ("fp32", "int8")}, {}),
 }
 
