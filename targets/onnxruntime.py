@@ -71,7 +71,6 @@ class OnnxRuntime:
         """See `Target.load`."""
         import onnxruntime
 
-        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = thread_count(self.settings)
         try:

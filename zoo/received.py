@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from pipeline.store import explain
 from targets.archive import read_archive
@@ -27,8 +27,11 @@ def receive(home: Home, path: Path) -> tuple[str, str]:
         ManifestError: the release that it is of was not built here.
         StoreError: it can't be kept.
     """
-    with TemporaryDirectory() as scratch:
-        about = read_archive(path, RESULT_LIST, Path(scratch, "result"))
+    try:
+        with TemporaryDirectory() as scratch:
+            about = read_archive(path, RESULT_LIST, Path(scratch, "result"))
+    except OSError as error:
+        raise explain(error, Path(gettempdir())) from None
     try:
         release, target = about["release"], about["target"]
         place = received(home, release, target).resolve()

@@ -22,6 +22,7 @@ MEASURED: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "target": ("target", str),
     "network": ("network", str),
     "precision": ("precision", str),
+    "ships": ("✓", lambda value: "✓" if value else ""),
     "map": ("mAP %", _number(2)),
     "cmc1": ("R1 %", _number(2)),
     "parameters": ("parameters M", _number(3, 1e-6)),
@@ -31,7 +32,6 @@ MEASURED: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "p90_ms": ("p90 ms", _number(2)),
     "ratio_to_dense": ("× dense", _number(2)),
     "images_per_second": ("images/s", _number(0)),
-    "ships": ("✓", lambda value: "✓" if value else ""),
 }
 COLUMNS = {
     **MEASURED,

@@ -107,6 +107,12 @@ def measure_on_device(
     try:
         told = Told.model_validate({name: about.get(name) for name in Told.model_fields})
         rows = [_row(row, unpacked, data, settings, references) for row in told.rows]
+        asked = [(one["network"], one["precision"]) for one in read_list(archive, BUNDLE_LIST)["variants"]]
+        if sorted((row.network, row.precision) for row in told.rows) != sorted(asked):
+            raise ValueError("other variants than the bundle's")
+        for row in told.rows:
+            if row.network == "student":  # what may ship
+                next((unpacked / ARTIFACTS / f"student-{row.precision}").iterdir())
         (unpacked / ARTIFACTS).rename(work.out / ARTIFACTS)
     except (ValidationError, ValueError, KeyError, OSError, EOFError) as error:
         reason = str(error).splitlines()[0]

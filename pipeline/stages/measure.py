@@ -90,7 +90,7 @@ def accuracy_row(one: Embedded, data: Index, reference: Path, rerank: ReRanking 
         reference: folder of the stage `reference` of the same network.
     """
     found = answer(one.query, one.gallery, data.query, data.gallery)
-    after = rerank and reranked_accuracy(one.query, one.gallery, data.query, data.gallery, rerank)
+    after = rerank and reranked_accuracy(found.query, found.gallery, data.query, data.gallery, rerank)
     return {
         "network": one.network,
         "precision": one.precision,

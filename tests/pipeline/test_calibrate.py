@@ -277,9 +277,9 @@ def test_a_precision_that_gives_no_numbers_is_for_the_gate_to_turn_down(quiet, t
     """Others of the same target may pass; embeddings of a wrong length are a fault in any precision."""
 
     class Runtime:
-        def compile(self, graph, folder, job): ...
+        def compile(self, *_): ...
 
-        def load(self, folder, cache):
+        def load(self, *_):
             return SimpleNamespace(embed=lambda images: np.full((len(images), CHANNELS), value, np.float32))
 
     monkeypatch.setattr("pipeline.stages.compile.make_target", lambda _: Runtime())
