@@ -50,48 +50,55 @@ def sensitivities(
 
 @dataclass(frozen=True)
 class Outcome(Generic[Verdict]):
-    """The last graph that was written, the layers that are float in it, and what the gate said of it."""
+    """The graph that was kept, the layers that are float in it, and what the gate said of it and of all in int8."""
 
     excluded: tuple[str, ...]
     verdict: Verdict
+    before: Verdict
     holds: bool
 
 
 def fall_back(
     quantizer: Quantizer,
-    ranked: Sequence[str],
+    rank: Callable[[Verdict], Sequence[str]],
     path: Path,
     judge: Callable[[Path], Verdict],
-    holds: Callable[[Verdict], bool],
+    drop: Callable[[Verdict], float],
+    most: float,
     largest: int,
 ) -> Outcome[Verdict]:
     """Write to `path` the graph with as few layers in float as the gate asks for.
 
-    The number is doubled until the gate holds, then halved between the last that failed and the first that held.
+    The number is doubled until the gate holds, then halved between the last that failed and the first that held. If
+    it never holds, the graph that costs least is kept, and the outcome says that it does not.
 
     Args:
-        ranked: layers, the first to go back first.
-        largest: no more than so many go back. If the gate does not hold then, the outcome says so.
+        rank: gives layers, the first to go back first; called once, if the gate does not hold with all in int8.
+        drop, most: what a verdict costs, and how much it may.
+        largest: no more than so many go back.
     """
+    verdicts: dict[int, Verdict] = {}
+    ranked: Sequence[str] = ()
 
-    def attempt(count: int) -> Outcome[Verdict]:
+    def holds(count: int) -> bool:
         quantizer.write(path, excluded=ranked[:count])
-        verdict = judge(path)
-        return Outcome(tuple(ranked[:count]), verdict, holds(verdict))
+        verdicts[count] = judge(path)
+        return drop(verdicts[count]) <= most
 
-    failed, count = 0, min(1, largest)
-    outcome = attempt(count)
-    while not outcome.holds and count < largest:
-        failed, count = count, min(2 * count, largest)
-        outcome = attempt(count)
-    best, last = outcome, count
-    while best.holds and count - failed > 1:
+    failed, count, held = 0, 0, holds(0)
+    if not held:
+        ranked = rank(verdicts[0])
+    while not held and count < largest:
+        failed, count = count, min(2 * count or 1, largest)
+        held = holds(count)
+    while held and count - failed > 1:
         middle = (failed + count) // 2
-        outcome, last = attempt(middle), middle
-        if outcome.holds:
-            best, count = outcome, middle
+        if holds(middle):
+            count = middle
         else:
             failed = middle
-    if last != len(best.excluded):
-        quantizer.write(path, excluded=best.excluded)
-    return best
+    if not held:
+        count = min(verdicts, key=lambda tried: drop(verdicts[tried]))
+    if count != [*verdicts][-1]:
+        quantizer.write(path, excluded=ranked[:count])
+    return Outcome(tuple(ranked[:count]), verdicts[count], verdicts[0], held)

@@ -7,7 +7,7 @@ elsewhere   calibrate ─► bundle [─► device, once its result was brought]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,20 +23,28 @@ from targets.contract import Target, make_target, precisions_of, runtime_version
 from targets.device import is_board, this_device
 from targets.errors import Unusable
 from targets.settings import PRECISIONS, Precision, TargetSettings
+from targets.ssh import check_device
 from targets.ssh.address import read_address
 
 Place = Literal["here", "ssh", "elsewhere"]
+
+
+def may_ship(recipe: Recipe, target: TargetSettings, runner: Target) -> tuple[Precision, ...]:
+    """Precisions of the student of which one is kept.
+
+    Raises:
+        UnsupportedPrecision: the recipe's precision is none of the target's.
+    """
+    return precisions_of(runner, target, None if recipe.precision == "auto" else recipe.precision)
 
 
 def variants(recipe: Recipe, target: TargetSettings, runner: Target) -> list[tuple[str, Precision]]:
     """What is compiled for a target: subjects in their precisions. The student in fp32 is always among them.
 
     Raises:
-        UnsupportedPrecision: the recipe's precision is none of the target's.
+        UnsupportedPrecision: see `may_ship`.
     """
-    wanted = None if recipe.precision == "auto" else recipe.precision
-    student = {*precisions_of(runner, target, wanted), "fp32"}
-    asked = {"teacher": {*recipe.measure.dense}, "student": student}
+    asked = {"teacher": {*recipe.measure.dense}, "student": {*may_ship(recipe, target, runner), "fp32"}}
     return [
         (subject, precision)
         for subject in SUBJECTS
@@ -141,7 +149,7 @@ def target_steps(
     if target.host:
         read_address(target.host)
     if place == "ssh" or result or measured:
-        yield _device_step(recipe, data, name, target, result)
+        yield _device_step(recipe, data, name, target, runner, result)
 
 
 def _compiles_here(runner: Target) -> bool:
@@ -182,7 +190,7 @@ def _measure_step(recipe: Recipe, data: Index, name: str, target: TargetSettings
             "input": recipe.input,
             "target": target.computing,
             "settings": recipe.measure,
-            "precision": recipe.precision,
+            "precisions": may_ship(recipe, target, runner),
             "max_map_drop_points": recipe.calibrate.max_map_drop_points,
         },
         inputs={**compiled, **_references(recipe, target, runner)},
@@ -216,34 +224,39 @@ def _bundle_step(recipe: Recipe, data: Index, release: str, name: str, target: T
     )
 
 
-def _device_step(recipe: Recipe, data: Index, name: str, target: TargetSettings, result: Path | None) -> Step:
+def _device_step(
+    recipe: Recipe, data: Index, name: str, target: TargetSettings, runner: Target, result: Path | None
+) -> Step:
     return Step(
         f"device/{name}",
-        # How the device is reached is no part of the key: figures are its own, wherever it stands.
-        partial(device.measure_on_device, host=target.host, python=target.python),
+        partial(device.measure_on_device, python=target.python),
         device.VERSION,
         {
+            "host": None if result else target.host,  # another address may be another board
             "settings": recipe.measure,
-            "precision": recipe.precision,
+            "precisions": may_ship(recipe, target, runner),
             "max_map_drop_points": recipe.calibrate.max_map_drop_points,
         },
-        inputs={"bundle": f"bundle/{name}", **_references(recipe, target, make_target(target))},
+        inputs={"bundle": f"bundle/{name}", **_references(recipe, target, runner)},
         files={"result": result},
         libraries=device.LIBRARIES,
         data=data,
     )
 
 
-def check_targets(plan: Sequence[Planned]) -> None:
-    """Find out before hours of training whether the targets of the steps to run are usable here.
+def check_targets(plan: Sequence[Planned], targets: Mapping[str, TargetSettings]) -> None:
+    """Find out before hours of training whether the devices of the steps to run are usable.
 
     Raises:
-        Unusable: one is not.
+        Unusable: one that is here is not.
+        DeviceError: one over ssh is not reached, or lacks Python, numpy or the runtime.
     """
-    for planned in plan:
-        target = planned.step.settings.get("target")
-        if not planned.hit and planned.step.stage == "measure" and isinstance(target, TargetSettings):
-            make_target(target).check()
+    for stage, _, name in (planned.step.name.partition("/") for planned in plan if not planned.hit):
+        if stage == "measure":
+            make_target(targets[name]).check()
+        if stage == "device" and (host := targets[name].host):
+            runner = make_target(targets[name])
+            check_device(host, targets[name].python, runner.distribution)
 
 
 def check_calibration(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None:

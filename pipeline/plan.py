@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,11 @@ class Planned:
         return not self.reason
 
 
+def _shown(value: object) -> object:
+    """A value, or the beginning of a sha256."""
+    return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else value
+
+
 def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted(old.keys() | new.keys(), key=str):
@@ -36,7 +42,7 @@ def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str
         match section:
             case "settings":
                 name = rest.removeprefix("settings.") if rest.startswith("settings.") else ""
-                yield f"{f'{stage}.{name}' if name else rest} {old} → {new}"
+                yield f"{f'{stage}.{name}' if name else rest} {_shown(old)} → {_shown(new)}"
             case "inputs":
                 yield f"{rest} is new"
             case "libraries":

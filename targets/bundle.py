@@ -19,6 +19,7 @@ import numpy as np
 
 from targets.archive import read_archive
 from targets.errors import BadBundle
+from targets.pixels import unpack
 from targets.retrieval import Labelled
 from targets.settings import TargetSettings
 
@@ -73,11 +74,9 @@ class Bundle:
     max_map_drop_points: float
     variants: tuple[Variant, ...]
 
-    @property
-    def images(self) -> np.ndarray:
-        """The test set, every image once: uint8 N×H×W×3, read as it is needed."""
-        images: np.ndarray = np.load(self.folder / "test/images.npy", mmap_mode="r")
-        return images
+    def images(self, places: np.ndarray) -> np.ndarray:
+        """Images of the test set, which has every one once: uint8 N×H×W×3."""
+        return unpack(np.load(self.folder / "test/images.npy", mmap_mode="r")[places])
 
     def places(self, split: str) -> np.ndarray:
         """Which of the images a split (`query` or `gallery`) consists of."""

@@ -159,10 +159,11 @@ def runtime_version(target: Target) -> str:
 
 
 def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | None = None) -> tuple[Precision, ...]:
-    """What a target is built in: the one that is wanted, or all that it takes and its settings name.
+    """What may ship for a target: the one that is wanted, or all that it takes and its settings name.
 
     Raises:
-        UnsupportedPrecision: the wanted one, or one of the settings', is none of the runtime's.
+        UnsupportedPrecision: the wanted one, or one of the settings', is none of the runtime's; or the settings leave
+            the wanted one out.
     """
     asked = (wanted,) if wanted else settings.precisions or target.precisions
     for precision in asked:
@@ -170,5 +171,10 @@ def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | 
             raise UnsupportedPrecision(
                 f"{settings.runtime} on {settings.device} can't compute in {precision}, only in "
                 f"{', '.join(target.precisions)}. Use precision: auto, or another target."
+            )
+        if settings.precisions and precision not in settings.precisions:
+            raise UnsupportedPrecision(
+                f"{precision} is none of this target's precisions in zoo.yaml ({', '.join(settings.precisions)}). "
+                "Use precision: auto, or add it there."
             )
     return tuple(precision for precision in PRECISIONS if precision in asked)

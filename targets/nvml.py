@@ -1,10 +1,11 @@
-"""What NVIDIA's management library tells of the first GPU; by `pynvml` (PyPI nvidia-ml-py), where that is installed.
+"""What NVIDIA's management library tells of a GPU; by `pynvml` (PyPI nvidia-ml-py), where that is installed.
 
 Source: NVML API Reference, Device Queries.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
@@ -21,11 +22,17 @@ SLOWDOWNS = {
 
 
 class Gpu:
-    """The first GPU. What it does not support is none."""
+    """The GPU that CUDA calls its first: `CUDA_VISIBLE_DEVICES` may name another. What it does not support is none."""
 
     def __init__(self, library: Any) -> None:
         self._library = library
-        self._handle = library.nvmlDeviceGetHandleByIndex(0)
+        first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+        by_name = first.startswith("GPU-")
+        self._handle = (
+            library.nvmlDeviceGetHandleByUUID(first)
+            if by_name
+            else library.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)
+        )
 
     def _ask(self, question: Callable[[], Answer]) -> Answer | None:
         try:

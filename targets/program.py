@@ -41,9 +41,10 @@ def _target(bundle: Bundle) -> Target:
     return target
 
 
-def _embed(session: Session, images: np.ndarray, places: np.ndarray) -> np.ndarray:
-    batches = [places[at : at + EMBED_BATCH] for at in range(0, len(places), EMBED_BATCH)]
-    return np.concatenate([session.embed(np.ascontiguousarray(images[batch])) for batch in batches])
+def _embed(session: Session, bundle: Bundle, split: str) -> np.ndarray:
+    places = bundle.places(split)
+    batches = (places[at : at + EMBED_BATCH] for at in range(0, len(places), EMBED_BATCH))
+    return np.concatenate([session.embed(bundle.images(batch)) for batch in batches])
 
 
 def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell) -> None:
@@ -82,10 +83,9 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
         target.compile(bundle.folder / variant.graph, folder, job)
     sessions = {name: target.load(folder, cache) for name, folder in folders.items()}
     tell(f"measuring {len(sessions)} artifacts in turn at batches {', '.join(map(str, bundle.batches))}")
-    images = bundle.images
     trial = run_trial(
         sessions,
-        np.array(images[: max(bundle.batches)]),
+        bundle.images(bundle.places("query")[: max(bundle.batches)]),
         bundle.batches,
         bundle.calls,
         bundle.max_seconds,
@@ -97,14 +97,15 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
     for variant in bundle.variants:
         name = variant.name
         tell(f"embedding the test set with {variant.network} {variant.precision}")
-        splits = {split: _embed(sessions[name], images, bundle.places(split)) for split in ("query", "gallery")}
+        splits = {split: _embed(sessions[name], bundle, split) for split in ("query", "gallery")}
         for split, embeddings in splits.items():
             path = scratch / f"{name}-{split}.npy"
             np.save(path, embeddings)
             files[f"embeddings/{path.name}"] = path
         mean_ap, first = quick_accuracy(*(bundle.labelled(split, rows_) for split, rows_ in splits.items()))
         artifacts = sorted(path for path in folders[name].rglob("*") if path.is_file())
-        files |= {f"artifacts/{name}/{path.relative_to(folders[name]).as_posix()}": path for path in artifacts}
+        if variant.network == "student":  # what may ship
+            files |= {f"artifacts/{name}/{path.relative_to(folders[name]).as_posix()}": path for path in artifacts}
         latency = trial.latency[name]
         alone = latency[0]
         tell(f"  mAP {mean_ap:.2f}  R1 {first:.2f}  p50 {alone.p50_ms:.2f} ms at batch {alone.batch}")

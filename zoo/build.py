@@ -36,13 +36,14 @@ from zoo.releases import find_release
 
 @dataclass(frozen=True)
 class Build:
-    """A model's build, ready to run."""
+    """A model's build, ready to run; `targets` are those of the record, by name."""
 
     name: str
     recipe: Recipe
     data: Index
     home: Home
     store: Store
+    targets: Mapping[str, TargetSettings]
     plan: list[Planned]
 
     @property
@@ -108,8 +109,10 @@ class _Deployment:
                 continue
 
     def again(self, target: str, settings: TargetSettings, last: Mapping[str, Any]) -> list[Step]:
-        """Steps of a target as it was built before: with figures if its device has given some."""
-        return self.steps(target, settings, measured=f"device/{target}" in last)
+        """Steps of a target as it was built before: with figures if its device has given some, wherever that was."""
+        device = last.get(f"device/{target}")
+        host = device and device["settings"].get("host")
+        return self.steps(target, replace(settings, host=host or settings.host), measured=device is not None)
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def prepare(
     except OSError as error:
         raise explain(error, home.root) from None
     trained = list(training_steps(recipe, data))
-    last = _remembered(Build(wish.name, recipe, data, home, store, []).memory)
+    last = _remembered(Build(wish.name, recipe, data, home, store, {}, []).memory)
     deployment = _Deployment(wish.name, recipe, data, home, store, trained, progress.say)
     deployed = [step for target, spec in settings.items() for step in deployment.steps(target, spec)]
     for target in deployment.built_before(catalogue.targets, last):
@@ -161,7 +164,7 @@ def prepare(
     steps = _unique((*trained, *deployed))
     runtimes = {target: spec.runtime for target, spec in settings.items()}
     recorded = record_step(wish.name, recipe, data, steps, runtimes, tuple(wish.overrides))
-    return Build(wish.name, recipe, data, home, store, make_plan([*steps, recorded], store, last))
+    return Build(wish.name, recipe, data, home, store, settings, make_plan([*steps, recorded], store, last))
 
 
 def place_bundles(build: Build) -> None:
@@ -198,7 +201,7 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
     Raises:
         PipelineError, TargetError: a stage failed; what earlier stages made stands.
     """
-    check_targets(build.plan)
+    check_targets(build.plan, build.targets)
     check_calibration(build.plan, build.recipe, build.data)
     check_student(build.plan, build.recipe)
     _check_agreement(build, processes)

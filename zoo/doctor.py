@@ -72,7 +72,11 @@ def examine(catalogue: Catalogue, home: Home) -> list[Row]:
         _home(home),
         _training(),
     ]
-    rows += [_target(name, settings) for name, settings in catalogue.targets.items()]
+    for name, settings in catalogue.targets.items():
+        row = _target(name, settings)
+        if aliases := [alias for alias, own in catalogue.aliases.items() if own == name]:
+            row["what"] = f"{row['what']} (also called {', '.join(aliases)})"
+        rows.append(row)
     return rows
 
 

@@ -116,7 +116,7 @@ def release_rows(manifests: Iterable[Manifest]) -> list[Row]:
             "parameters": manifest.compression.after.parameters,
             "macs": manifest.compression.after.macs,
             "macs_saved": saved(manifest)["macs"],
-            "targets": [measurement.target for measurement in manifest.measurements],
+            "targets": [one.target + " (pending)" * (one.kind == "pending") for one in manifest.measurements],
             "created_at": manifest.created_at,
         }
         for manifest in manifests
@@ -185,7 +185,7 @@ def measurement_table(manifests: Sequence[Manifest]) -> Table:
     rows = measurement_rows(manifests)
     columns = ("model", *MEASURED) if len(manifests) > 1 else MEASURED
     batches = sorted({(row["batch"], row["throughput_batch"]) for row in rows})
-    devices = sorted({f"{row['device']}, {row['threads']} threads" for row in rows})
+    devices = sorted({f"{row['device']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows})
     restless = sorted({f"{r['network']} {r['precision']} on {r['target']}" for r in rows if not r["steady"]})
     void = sorted({f"{row['target']} (throttled: {row['void']})" for row in rows if row["void"]})
     notes = [f"void: {', '.join(void)}"] * bool(void) + [f"never became steady: {', '.join(restless)}"] * bool(restless)

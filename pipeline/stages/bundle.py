@@ -24,9 +24,10 @@ from pipeline.work import Work
 from targets.archive import write_archive
 from targets.bundle import BUNDLE_LIST, MAIN, Variant
 from targets.contract import find_runtime
+from targets.pixels import pack
 from targets.settings import TargetSettings
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = IMAGES
 SUFFIX = ".zoo"
 
@@ -59,17 +60,17 @@ def code_digest(runtime: str) -> str:
 
 
 def _write_test_set(folder: Path, data: Index, size: Input) -> None:
-    """Every image once, as pixels: a device needs no decoder then, and the archive squeezes them."""
+    """Every image once, as pixels: a device needs no decoder then (see `targets.pixels`)."""
     folder.mkdir()
     places: dict[str, int] = {}
     for name, samples in (("query", data.query), ("gallery", data.gallery)):
         at = [places.setdefault(path, len(places)) for path in samples.paths]
         np.save(folder / f"{name}.npy", np.array(at))
         np.save(folder / f"{name}-labels.npy", np.stack([samples.identities, samples.cameras]))
-    shape = (len(places), size.height, size.width, 3)
+    shape = (len(places), 3, size.height, size.width)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
     for path, place in places.items():
-        images[place] = read_image(data.query.root / path, size)
+        images[place] = pack(read_image(data.query.root / path, size)[None])[0]
     images.flush()
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from calibration.errors import TooFewImages
-from calibration.fallback import Outcome, fall_back, sensitivities
+from calibration.fallback import Sensitivity, fall_back, sensitivities
 from calibration.quantize import Quantizer, write_half
 from calibration.samples import candidates, coverage, k_centre
 from pipeline.data import LIBRARIES as IMAGES
@@ -27,7 +27,7 @@ from pipeline.work import Work
 from targets.contract import Job, Session, make_target
 from targets.settings import Activations, TargetSettings
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")
 SENSITIVITY_IMAGES = 32
 HOST = TargetSettings("onnxruntime")  # runs graphs for devices that are not here
@@ -166,27 +166,28 @@ def quantize_graph(
     chosen = data.train.subset(picked)
     images = np.concatenate(list(read_batches(chosen, input, EMBED_BATCH)))
     quantizer = Quantizer(graph / GRAPH, images, activations, work.scratch)
-    gate = _gate(runs, read_reference(reference, data))
 
-    def holds(verdict: Agreement) -> bool:
-        return verdict.map_drop_points <= settings.max_map_drop_points
+    ranked: list[Sensitivity] = []
 
-    path = work.out / GRAPH
-    quantizer.write(path)
-    verdict = gate(path)
-    outcome = Outcome((), verdict, holds(verdict))
-    ranked = []
-    if not outcome.holds:
+    def rank(verdict: Agreement) -> list[str]:
         work.progress.say(
             f"int8 costs {verdict.map_drop_points:.2f} mAP points, more than {settings.max_map_drop_points:g}: "
             "the most sensitive layers go back to float"
         )
         with work.progress.bar("sensitivity", len(quantizer.layers)) as bar:
             few = images[:: max(1, len(images) // SENSITIVITY_IMAGES)][:SENSITIVITY_IMAGES]
-            ranked = sensitivities(quantizer, runs.embed, few, work.scratch, bar.advance)
-        most = int(settings.max_float_layers * len(quantizer.layers))
-        if most:
-            outcome = fall_back(quantizer, [one.layer for one in ranked], path, gate, holds, most)
+            ranked.extend(sensitivities(quantizer, runs.embed, few, work.scratch, bar.advance))
+        return [one.layer for one in ranked]
+
+    outcome = fall_back(
+        quantizer,
+        rank,
+        work.out / GRAPH,
+        _gate(runs, read_reference(reference, data)),
+        lambda verdict: verdict.map_drop_points,
+        settings.max_map_drop_points,
+        int(settings.max_float_layers * len(quantizer.layers)),
+    )
     work.write_json(
         "calibration.json",
         {
@@ -197,7 +198,7 @@ def quantize_graph(
             "coverage": covered,
             "judge": judge.runtime,
             "agreement": outcome.verdict.model_dump(),
-            "before_fallback": verdict.model_dump(),
+            "before_fallback": outcome.before.model_dump(),
             "float_layers": list(outcome.excluded),
             "sensitivities": {one.layer: one.loss for one in ranked},
             "layers": len(quantizer.layers),

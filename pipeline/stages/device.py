@@ -25,7 +25,7 @@ from targets.latency import Latency
 from targets.ratio import Ratio
 from targets.settings import Precision
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = (*IMAGES, "torch")
 
 
@@ -69,7 +69,7 @@ def measure_on_device(
     *,
     data: Index,
     settings: Measure,
-    precision: str,
+    precisions: tuple[Precision, ...],
     max_map_drop_points: float,
     host: str | None,
     python: str,
@@ -80,6 +80,7 @@ def measure_on_device(
     """Write `measurement.json` and, below `artifacts/NETWORK-PRECISION/`, what the device compiled.
 
     Args:
+        precisions: those that may ship.
         host, python: see `TargetSettings`; none if `result` was brought by hand.
         bundle: folder of the stage `bundle`.
         result: what the device made of that bundle.
@@ -122,7 +123,7 @@ def measure_on_device(
         {
             "kind": "measured",
             **told.model_dump(mode="json", exclude={"rows"}),
-            "chosen": chosen(rows, precision, max_map_drop_points),
+            "chosen": chosen(rows, precisions, max_map_drop_points),
             "rows": rows,
         },
     )

@@ -26,7 +26,7 @@ from targets.device import this_device
 from targets.settings import Precision, TargetSettings
 from targets.trial import run_trial, uses_nvidia
 
-VERSION = 3
+VERSION = 4
 LIBRARIES = (*IMAGES, "torch")
 BASELINE = "teacher/fp32"
 
@@ -50,13 +50,13 @@ class Candidate:
     p50_ms: float
 
 
-def choose(candidates: Sequence[Candidate], precision: str, max_map_drop_points: float) -> Precision:
-    """The precision that ships: the one asked for, or with `auto` the fastest that passes the gate.
+def choose(candidates: Sequence[Candidate], precisions: Sequence[Precision], max_map_drop_points: float) -> Precision:
+    """The precision that ships: of those that may, the fastest that passes the gate.
 
     Raises:
         CheckFailed: none passes; says what was reached.
     """
-    wanted = [one for one in candidates if precision in ("auto", one.precision)]
+    wanted = [one for one in candidates if one.precision in precisions]
     passing = [one for one in wanted if one.map_drop_points <= max_map_drop_points]
     if passing:
         return min(passing, key=lambda one: one.p50_ms).precision
@@ -100,14 +100,14 @@ def accuracy_row(one: Embedded, data: Index, reference: Path, rerank: ReRanking 
     }
 
 
-def chosen(rows: Sequence[Mapping[str, Any]], precision: str, max_map_drop_points: float) -> Precision:
+def chosen(rows: Sequence[Mapping[str, Any]], precisions: Sequence[Precision], max_map_drop_points: float) -> Precision:
     """See `choose`, from rows of a measurement."""
     students = [row for row in rows if row["network"] == "student"]
     candidates = [
         Candidate(row["precision"], row["agreement"]["map_drop_points"], row["latency"][0]["p50_ms"])
         for row in students
     ]
-    return choose(candidates, precision, max_map_drop_points)
+    return choose(candidates, precisions, max_map_drop_points)
 
 
 def measure_target(
@@ -117,13 +117,14 @@ def measure_target(
     input: Input,
     target: TargetSettings,
     settings: Measure,
-    precision: str,
+    precisions: tuple[Precision, ...],
     max_map_drop_points: float,
     **folders: Path,
 ) -> None:
     """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol.
 
     Args:
+        precisions: those that may ship.
         folders: of the stage `compile` by `subject/precision`, and of the stage `reference` by `reference/subject`.
 
     Raises:
@@ -163,7 +164,7 @@ def measure_target(
             "runtime": {"name": target.runtime, "version": runtime_version(runner), "device": target.device},
             "threads": thread_count(target),
             "conditions": asdict(trial.conditions),
-            "chosen": chosen(rows, precision, max_map_drop_points),
+            "chosen": chosen(rows, precisions, max_map_drop_points),
             "rows": rows,
         },
     )

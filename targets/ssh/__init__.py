@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 from targets.errors import DeviceError
@@ -55,11 +56,27 @@ def run_on_device(host: str, python: str, bundle: Path, result: Path, progress: 
         BadBundle: `bundle` is no bundle.
         OSError: `result` can't be written here.
     """
-    address = read_address(host)
+    _errand().run(read_address(host), python, bundle, result, progress)
+
+
+def check_device(host: str, python: str, distribution: str) -> None:
+    """Find out whether a device could run a bundle, and leave nothing there.
+
+    Args:
+        host, python: see `run_on_device`.
+        distribution: the PyPI name of the runtime.
+
+    Raises:
+        DeviceError: it can't be reached or trusted, or lacks Python, numpy or the runtime.
+    """
+    _errand().check(read_address(host), python, distribution)
+
+
+def _errand() -> ModuleType:
     try:
-        from targets.ssh.errand import run
+        from targets.ssh import errand
     except ModuleNotFoundError as error:
         if error.name != "asyncssh":
             raise
         raise DeviceError(f"devices over ssh need asyncssh. {install_command('ssh')}") from None
-    run(address, python, bundle, result, progress)
+    return errand

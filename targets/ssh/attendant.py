@@ -65,6 +65,11 @@ class Attendant:
             )
         return answer["answer"]
 
+    def install_command(self, distribution: str) -> str:
+        """What installs a package there."""
+        command = f"{shell_word(self._python)} -m pip install {distribution}"
+        return f"{self._address.command('ssh')} {shlex.quote(command)}"
+
     async def _answer(self) -> dict[str, Any]:
         while line := await self._process.stdout.readline():
             _, mark, text = line.partition(MARK)
@@ -118,8 +123,7 @@ async def attended(
     process.stdin.write(source)
     attendant = Attendant(address, python, process)
     if not (await attendant.ask("hello"))["numpy"]:
-        mend = address.command("ssh") + " " + shlex.quote(f"{shell_word(python)} -m pip install numpy")
-        raise DeviceError(f"{python!r} on {address} has no numpy. {mend}")
+        raise DeviceError(f"{python!r} on {address} has no numpy. {attendant.install_command('numpy')}")
     beat = asyncio.create_task(_beat(attendant))
     try:
         yield attendant

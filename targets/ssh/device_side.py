@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -76,6 +77,14 @@ class Errand:
     def hello(self) -> dict[str, Any]:
         """Whether Python has what the program needs."""
         return {"numpy": importlib.util.find_spec("numpy") is not None}
+
+    def has(self, distribution: str) -> bool:
+        """Whether a package is installed."""
+        try:
+            importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return False
+        return True
 
     def alive(self) -> None:
         """Nothing: being asked is enough."""

@@ -35,6 +35,11 @@ def needed_bytes(about: dict[str, Any], packed: int) -> int:
     return packed + sum(sizes.values()) + 3 * sum(size for name, size in sizes.items() if name.startswith("graphs/"))
 
 
+def unreached(address: Address, lost: Lost) -> DeviceError:
+    """What a first connection that fails ends in."""
+    return DeviceError(f"{address} can't be reached: {lost}.")
+
+
 class Errand:
     """A bundle and its result, and how far the run is; outlives connections."""
 
@@ -60,7 +65,7 @@ class Errand:
                 return
             except Lost as lost:
                 if not self.reached:
-                    raise DeviceError(f"{self.address} can't be reached: {lost}.") from None
+                    raise unreached(self.address, lost) from None
                 failures = 0 if self.moved > before else failures + 1
                 if failures == len(WAITS) and self.fetched:
                     self.progress.say(f"{self.address} was lost before it was tidied: a run there after a week does it")
@@ -186,3 +191,19 @@ class Errand:
 def run(address: Address, python: str, bundle: Path, result: Path, progress: Progress) -> None:
     """See `targets.ssh.run_on_device`."""
     asyncio.run(Errand(address, python, bundle, result, progress).run())
+
+
+async def _check(address: Address, python: str, distribution: str) -> None:
+    try:
+        async with connected(address) as connection, attended(connection, address, python, "check", "") as attendant:
+            if not await attendant.ask("has", distribution):
+                raise DeviceError(
+                    f"{python!r} on {address} has no {distribution}. {attendant.install_command(distribution)}"
+                )
+    except Lost as lost:
+        raise unreached(address, lost) from None
+
+
+def check(address: Address, python: str, distribution: str) -> None:
+    """See `targets.ssh.check_device`."""
+    asyncio.run(_check(address, python, distribution))

@@ -107,31 +107,50 @@ def test_float_for_the_most_sensitive_layers_helps_more_than_for_the_least(graph
     assert cosine["most"] > cosine["least"]
 
 
-@pytest.mark.parametrize(("needed", "tries"), [(0, 1), (1, 1), (3, 4), (5, 6), (8, 7)])
-def test_as_few_layers_as_needed_fall_back(needed, tries, tmp_path):
-    written = []
+class Recording:
+    """Stands for a quantizer; each graph costs what `cost` says of the number of layers in float."""
 
-    class Counting:
-        def write(self, _path, excluded=()):
-            written.append(tuple(excluded))
+    layers = tuple(f"layer{n}" for n in range(12))
 
-    layers = [f"layer{n}" for n in range(12)]
-    outcome = fall_back(Counting(), layers, tmp_path, lambda _path: len(written[-1]), lambda count: count >= needed, 10)
+    def __init__(self, cost):
+        self.written, self.cost = [], cost
+
+    def write(self, _path, excluded=()):
+        self.written.append(tuple(excluded))
+
+    def fall_back(self, most, largest, ranked=None):
+        ranked = [] if ranked is None else ranked
+
+        def rank(verdict):
+            ranked.append(verdict)
+            return self.layers
+
+        return fall_back(
+            self, rank, "unused", lambda _path: self.cost(len(self.written[-1])), lambda cost: cost, most, largest
+        )
+
+
+@pytest.mark.parametrize(("needed", "tries"), [(0, 1), (1, 2), (3, 5), (5, 7), (8, 8)])
+def test_as_few_layers_as_needed_fall_back(needed, tries):
+    quantizer, ranked = Recording(lambda count: -count), []
+    outcome = quantizer.fall_back(-needed, 10, ranked)
     assert outcome.holds
-    assert outcome.excluded == tuple(layers[: max(1, needed)])
-    assert written[-1] == outcome.excluded  # what lies on disk is what is told
-    assert len(written) <= tries
+    assert outcome.excluded == quantizer.layers[:needed]
+    assert outcome.before == 0
+    assert quantizer.written[-1] == outcome.excluded  # what lies on disk is what is told
+    assert len(quantizer.written) <= tries
+    assert ranked == ([0] if needed else [])  # the sensitivity of layers is measured only where it is needed
 
 
-def test_a_gate_that_cannot_hold_says_what_was_reached(tmp_path):
-    class Recording:
-        def write(self, _path, excluded=()):
-            self.last = excluded
-
-    writer, layers = Recording(), [f"layer{n}" for n in range(6)]
-    outcome = fall_back(writer, layers, tmp_path, lambda _path: 7.5, lambda _drop: False, 3)
+@pytest.mark.parametrize(
+    ("costs", "largest", "kept"), [((7, 5, 3, 9), 3, 2), ((7, 8, 9), 2, 0), ((7,), 0, 0), ((7, 7), 1, 0)]
+)
+def test_where_the_gate_cannot_hold_the_cheapest_attempt_is_kept(costs, largest, kept):
+    quantizer = Recording(lambda count: costs[count])
+    outcome = quantizer.fall_back(1, largest)
     assert not outcome.holds
-    assert (outcome.verdict, len(outcome.excluded), len(writer.last)) == (7.5, 3, 3)
+    assert (outcome.verdict, outcome.before) == (costs[kept], 7)
+    assert outcome.excluded == quantizer.written[-1] == quantizer.layers[:kept]
 
 
 def test_a_graph_without_layers_is_refused(tmp_path):

@@ -153,6 +153,19 @@ def test_a_precision_that_the_runtime_lacks_is_refused(model, limited, wish, ask
         variants(recipe, target, make_target(target))
 
 
+def test_a_precision_that_the_target_leaves_out_is_refused(model):
+    recipe, target = model[0].model_copy(update={"precision": "fp32"}), replace(HERE, precisions=("fp16", "int8"))
+    with pytest.raises(UnsupportedPrecision, match=r"fp32 is none of this target's precisions .*\(fp16, int8\)"):
+        variants(recipe, target, make_target(target))
+
+
+@pytest.mark.parametrize("place", [{}, {"host": "ssh://there"}], ids=["here", "ssh"])
+def test_what_is_built_only_to_compare_with_does_not_ship(model, place):
+    target = replace(HERE, precisions=("fp16", "int8"), **place)
+    last = [*target_steps(*model, "tiny@1.0.0", "mine", target)][-1]
+    assert last.settings["precisions"] == ("fp16", "int8")
+
+
 def more_targets(shop, **targets):
     """The same workshop under a catalogue with further targets."""
     text = (
@@ -193,9 +206,9 @@ def test_words_about_a_machine_change_no_key(model, tmp_path, place, words):
     assert keys(model, tmp_path, target) == keys(model, tmp_path, replace(target, **words))
 
 
-def test_a_device_that_moves_to_another_address_changes_no_key(model, tmp_path):
+def test_another_address_is_another_device_and_measured_anew(model, tmp_path):
     first, second = (keys(model, tmp_path, replace(HERE, host=host)) for host in ("ssh://one", "ssh://user@two:2222"))
-    assert first == second
+    assert {name for name in first if first[name] != second[name]} == {"device/mine"}
 
 
 @pytest.mark.parametrize(

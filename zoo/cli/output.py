@@ -56,7 +56,7 @@ def print_release(path: Path, manifest: Manifest, bundles: Path) -> None:
     for line in gains(manifest):
         out.print(line, markup=False)
     click.echo(f"manifest: {_near(path)}")
-    for waiting in manifest.pending:
+    for waiting in reversed(manifest.pending):  # the last line is of the target that was asked for first
         click.echo(f"{waiting.target} waits for its device. Copy {_near(bundles / waiting.bundle)} there, and run:")
         click.echo(f"python3 {waiting.bundle}")
 
