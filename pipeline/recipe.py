@@ -27,6 +27,7 @@ class Recipe(Settings):
 
     description: str = ""
     version: Version = "1.0.0"
+    license: str = Field("not stated", description="of the weights: an SPDX expression, or words")
     dataset: str
     targets: tuple[str, ...] = Field(min_length=1)
     seed: int = Field(0, ge=0, lt=2**63)

@@ -163,7 +163,8 @@ def prepare(
             deployed += deployment.again(target, settings[target], last)
     steps = _unique((*trained, *deployed))
     runtimes = {target: spec.runtime for target, spec in settings.items()}
-    recorded = record_step(wish.name, recipe, data, steps, runtimes, tuple(wish.overrides))
+    license = catalogue.datasets[recipe.dataset].license
+    recorded = record_step(wish.name, recipe, data, license, steps, runtimes, tuple(wish.overrides))
     return Build(wish.name, recipe, data, home, store, settings, make_plan([*steps, recorded], store, last))
 
 
@@ -208,7 +209,7 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
     run_plan(build.plan, build.store, processes, progress)
     release = f"{build.name}@{build.recipe.version}"
     with suppress(ManifestError):  # there is none yet, or it is damaged and this build mends it
-        if find_release(build.home, release)[1].recipe != build.recipe.model_dump(mode="json"):
+        if find_release(build.home, release).manifest.recipe != build.recipe.model_dump(mode="json"):
             progress.say(f"{release} was built from another recipe before; the name leads to this build from now on")
     path = publish(build.store, build.plan[-1].key, build.home.releases, build.name, build.recipe.version)
     try:

@@ -1,28 +1,41 @@
-"""The record of one release: what was built from what, how good it is, how fast, and how to repeat it.
+"""The record of one release: what was built from what, how good it is, and how to repeat it.
 
-The JSON Schema of this version is published as docs/manifest.schema.json.
+It never changes once the release is published. How fast an artifact is on a device is a record of its own beside it
+(`zoo.measurements`). The JSON Schema of this version is published as docs/manifest.schema.json; docs/manifest.md says
+why each field is there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from typing_extensions import Self
 
 from pipeline.networks.cost import Cost
+from pipeline.recipe import Version
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
-from targets.conditions import Conditions
-from targets.device import Device
-from targets.latency import Latency
-from targets.ratio import Ratio
+from targets.archive import safe_name
 from targets.settings import Precision
 from zoo.errors import ManifestError
 
-SCHEMA = 2
+SCHEMA = 3
 MANIFEST = "manifest.json"
+
+
+def _stays_inside(path: str) -> str:
+    if not safe_name(path) or path.casefold() == MANIFEST:
+        raise ValueError(f"{path!r} leads out of the release's folder, or is no name that every system takes")
+    return path
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ReleasePath = Annotated[str, StringConstraints(max_length=255), AfterValidator(_stays_inside)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
 
 
 class Record(BaseModel):
@@ -78,6 +91,14 @@ class Compression(Record):
     sites: list[SiteRecord]
 
 
+class Licenses(Record):
+    """Who may do what: SPDX expressions where there is one, else words."""
+
+    code: str
+    weights: str
+    data: str
+
+
 class Parity(Record):
     """How the exported graph agrees with torch."""
 
@@ -86,70 +107,20 @@ class Parity(Record):
     opset: int
 
 
-class Artifact(Record):
+class File(Record):
     """One file of the release. `path` is relative to the manifest."""
 
-    path: str
-    size_bytes: int
-    sha256: str
+    path: ReleasePath
+    size_bytes: int = Field(ge=0)
+    sha256: Sha256
+
+
+class Artifact(File):
+    """What runs, or what that is compiled from."""
+
     precision: Precision
     target: str | None = Field(description="the target it was compiled for; none for what targets are compiled from")
     runtime: str | None
-
-
-class Figures(Record):
-    """Figures of one network in one precision on one target."""
-
-    network: Literal["teacher", "student"] = Field(description="the teacher is the dense network, as baseline")
-    precision: Precision
-    accuracy: Accuracy
-    reranked: Accuracy | None = Field(None, description="after re-ranking, if the recipe asks for it")
-    agreement: Agreement
-    latency: list[Latency] = Field(description="one for each batch size")
-    ratios: list[Ratio] = Field(description="to the dense network in fp32, one for each batch size; none without it")
-    size_bytes: int
-
-
-class Runtime(Record):
-    """What ran the artifact."""
-
-    name: str
-    version: str
-    device: str
-
-
-class Measurement(Record):
-    """All that was compiled for one target, measured in one run."""
-
-    target: str
-    kind: Literal["measured"]
-    device: Device
-    runtime: Runtime
-    threads: int
-    conditions: Conditions
-    measured_at: str
-    chosen: Precision = Field(description="of the student that ships: as the recipe asks, or the fastest that passes")
-    rows: list[Figures]
-
-    def figures(self, network: str, precision: str) -> Figures | None:
-        """Those of one network in one precision, if it was measured."""
-        return next((row for row in self.rows if (row.network, row.precision) == (network, precision)), None)
-
-    @property
-    def shipped(self) -> Figures:
-        """Those of the student that ships."""
-        found = self.figures("student", self.chosen)
-        assert found is not None
-        return found
-
-
-class Pending(Record):
-    """A target that waits for its device: the bundle that has to run there."""
-
-    target: str
-    kind: Literal["pending"]
-    bundle: str = Field(description="name of the archive")
-    bundle_sha256: str
 
 
 class Calibration(Record):
@@ -196,32 +167,75 @@ class Provenance(Record):
 class Manifest(Record):
     """One release."""
 
-    schema_version: Literal[2] = 2
-    name: str
-    version: str
+    schema_version: Literal[3] = 3
+    name: Name
+    version: Version
     description: str
     created_at: str
     recipe: dict[str, Any]
     recipe_digest: str
     data: DataRecord
+    licenses: Licenses
     stages: list[StageRecord]
     accuracy: Accuracies
     compression: Compression
     parity: dict[Literal["teacher", "student"], Parity]
     calibrations: list[Calibration]
     artifacts: list[Artifact]
-    measurements: list[Annotated[Measurement | Pending, Field(discriminator="kind")]]
+    documents: list[File] = Field(description="beside the artifacts: card, licenses, golden input, runner, SBOM")
     provenance: Provenance
 
     @property
-    def measured(self) -> list[Measurement]:
-        """Targets with figures."""
-        return [one for one in self.measurements if isinstance(one, Measurement)]
+    def label(self) -> str:
+        """name@version"""
+        return f"{self.name}@{self.version}"
 
     @property
-    def pending(self) -> list[Pending]:
-        """Targets that wait for their device."""
-        return [one for one in self.measurements if isinstance(one, Pending)]
+    def files(self) -> list[Artifact | File]:
+        """All files of the release but the manifest itself."""
+        return [*self.artifacts, *self.documents]
+
+    @property
+    def content_sha256(self) -> str:
+        """What the release is: digest over paths and content of its artifacts. Dates and documents do not count."""
+        listed = {artifact.path: artifact.sha256 for artifact in self.artifacts}
+        return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
+
+    @model_validator(mode="after")
+    def _names_are_apart(self) -> Self:
+        paths = [file.path.casefold() for file in self.files]
+        if twice := sorted({path for path in paths if paths.count(path) > 1}):
+            raise ValueError(f"a name stands twice, perhaps in other letters: {twice[0]}")
+        return self
+
+
+def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
+    """A manifest from its bytes.
+
+    Args:
+        where, mend: what it is called in errors, and what to do about them.
+
+    Raises:
+        ManifestError: it is damaged, or written by a newer zoo.
+    """
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"the manifest {where} is damaged: {error}. {mend}") from None
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise ManifestError(
+            f"the manifest {where} has schema {version}; this zoo reads {SCHEMA}. Upgrade: pip install -U "
+            "edge-model-zoo."
+        )
+    try:
+        return Manifest.model_validate(values)
+    except (ValidationError, RecursionError) as error:
+        told = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_input=False)[0]
+            told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ManifestError(f"the manifest {where} is not valid: {told}. {mend}") from None
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -231,24 +245,10 @@ def read_manifest(path: Path) -> Manifest:
         ManifestError: it is missing, damaged, or written by a newer zoo.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise ManifestError(f"can't read the manifest {path}: {error.strerror}.") from None
-    except ValueError as error:
-        raise ManifestError(f"the manifest {path} is damaged: {error}. Build the model again.") from None
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
-        raise ManifestError(
-            f"the manifest {path} has schema {version}; this zoo reads up to {SCHEMA}. Upgrade: pip install -U "
-            "edge-model-zoo."
-        )
-    try:
-        return Manifest.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        reason = f"{where}: {first['msg']}"
-        raise ManifestError(f"the manifest {path} is not valid: {reason}. Build the model again.") from None
+    return parse_manifest(content, str(path), "Build the model again.")
 
 
 def manifest_schema() -> dict[str, Any]:

@@ -24,11 +24,15 @@ from pipeline.stages.measure import files_below
 from pipeline.step import Step
 from pipeline.store import Store, explain, read_record
 from pipeline.work import Work, read_json
+from targets.settings import Precision
 from zoo import __version__
+from zoo.documents import write_documents
 from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
+from zoo.measurements import MEASUREMENTS, Measured, Pending, measured_rows, read_measurements, write_measurements
 
-VERSION = 2
+VERSION = 3
+LICENSE = "Apache-2.0"  # of this project: of the code that made the release and that runs it
 
 
 def _artifact(
@@ -71,21 +75,21 @@ def _stage(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _measurement(target: str, folders: Mapping[str, Path]) -> dict[str, Any]:
-    """Of one target: what was measured here, or on its device, or that it waits for its device."""
+def _measurements(
+    target: str, release: str, data: str, folders: Mapping[str, Path]
+) -> tuple[Precision | None, list[Measured | Pending]]:
+    """Of one target: which precision ships, and what was measured here or on its device; or that it waits for it."""
     for stage in ("measure", "device"):
         if folder := folders.get(f"{stage}/{target}"):
-            measured = read_json(folder / "measurement.json")
-            return {"target": target, "measured_at": read_record(folder)["finished_at"], **measured}
+            run = read_json(folder / "measurement.json")
+            at = run.get("measured_at") or read_record(folder)["finished_at"]
+            return run["chosen"], [*measured_rows(target, release, data, at, run)]
     archive = bundle_file(folders[f"bundle/{target}"])
-    return {"target": target, "kind": "pending", "bundle": archive.name, "bundle_sha256": sha256(archive)}
+    return None, [Pending(target=target, release=release, bundle=archive.name, bundle_sha256=sha256(archive))]
 
 
-def _shipped(
-    target: str, measurement: Mapping[str, Any], folders: Mapping[str, Path]
-) -> Iterator[tuple[str, str, Path]]:
+def _shipped(target: str, chosen: Precision | None, folders: Mapping[str, Path]) -> Iterator[tuple[str, str, Path]]:
     """Artifacts of a target: precision, path in the release, file. Of what waits for its device, all precisions."""
-    chosen = measurement.get("chosen")
     device = folders.get(f"device/{target}")
     if device and chosen:
         root = device / ARTIFACTS / f"student-{chosen}"
@@ -118,6 +122,7 @@ def record_release(
     data: Index,
     name: str,
     recipe: Recipe,
+    data_license: str,
     targets: Mapping[str, str],
     overrides: tuple[str, ...],
     git: str | None,
@@ -140,10 +145,10 @@ def record_release(
     ):
         place_file(source, out / path)
         artifacts.append(_artifact(out, path))
-    measurements = [_measurement(target, folders) for target in targets]
-    for target, measurement in zip(targets, measurements, strict=True):
-        runtime = targets[target]
-        for precision, path, source in _shipped(target, measurement, folders):
+    for target, runtime in targets.items():
+        chosen, records = _measurements(target, f"{name}@{recipe.version}", data.fingerprint, folders)
+        write_measurements(out / MEASUREMENTS, records)
+        for precision, path, source in _shipped(target, chosen, folders):
             place_file(source, out / path)
             artifacts.append(_artifact(out, path, precision, target, runtime))
     stages = [_stage(step, folder) for step, folder in folders.items()]
@@ -151,7 +156,7 @@ def record_release(
     for subject in ("teacher", "student"):
         exported = read_json(folders[f"export/{subject}"] / "export.json")
         parity[subject] = {key: exported[key] for key in ("min_cosine", "images", "opset")}
-    manifest = Manifest.model_validate(
+    draft = Manifest.model_validate(
         {
             "name": name,
             "version": recipe.version,
@@ -167,6 +172,7 @@ def record_release(
                 "query_images": len(data.query),
                 "gallery_images": len(data.gallery),
             },
+            "licenses": {"code": LICENSE, "weights": recipe.license, "data": data_license},
             "stages": stages,
             "accuracy": {
                 "teacher": read_json(folders["teacher"] / "accuracy.json"),
@@ -180,7 +186,7 @@ def record_release(
             "parity": parity,
             "calibrations": list(_calibrations(folders)),
             "artifacts": artifacts,
-            "measurements": measurements,
+            "documents": [],
             "provenance": Provenance(
                 zoo=__version__,
                 python=platform.python_version(),
@@ -196,11 +202,18 @@ def record_release(
             ),
         }
     )
-    work.write_json(MANIFEST, manifest.model_dump(mode="json"))
+    documents = write_documents(out, draft, read_measurements(out / MEASUREMENTS), recipe.input)
+    work.write_json(MANIFEST, draft.model_copy(update={"documents": documents}).model_dump(mode="json"))
 
 
 def record_step(
-    name: str, recipe: Recipe, data: Index, steps: list[Step], targets: Mapping[str, str], overrides: tuple[str, ...]
+    name: str,
+    recipe: Recipe,
+    data: Index,
+    data_license: str,
+    steps: list[Step],
+    targets: Mapping[str, str],
+    overrides: tuple[str, ...],
 ) -> Step:
     """The step that records what `steps` made."""
     return Step(
@@ -209,7 +222,13 @@ def record_step(
         # commit is told in the record and is no part of its key.
         partial(record_release, git=_git()),
         VERSION,
-        {"name": name, "recipe": recipe, "targets": targets, "overrides": overrides},
+        {
+            "name": name,
+            "recipe": recipe,
+            "data_license": data_license,
+            "targets": targets,
+            "overrides": overrides,
+        },
         inputs={step.name: step.name for step in steps},
         data=data,
     )

@@ -1,13 +1,52 @@
-"""Finding recorded releases by name."""
+"""Releases on this machine: those that were built here, and those that were pulled."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.manifest import MANIFEST, Manifest, read_manifest
+from zoo.measurements import MEASUREMENTS, Measured, Pending, read_measurements
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release with the measurements that are known of it here.
+
+    Attributes:
+        path: of its manifest, beside which its files lie.
+    """
+
+    path: Path
+    manifest: Manifest
+    measurements: list[Measured | Pending]
+
+    @property
+    def measured(self) -> list[Measured]:
+        """Figures."""
+        return [one for one in self.measurements if isinstance(one, Measured)]
+
+    @property
+    def pending(self) -> list[Pending]:
+        """Targets that wait for their device."""
+        return [one for one in self.measurements if isinstance(one, Pending)]
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of targets that it was measured on or waits for."""
+        return list(dict.fromkeys(one.target for one in self.measurements))
+
+
+def read_release(path: Path) -> Release:
+    """The release whose manifest lies at `path`.
+
+    Raises:
+        ManifestError: manifest or a measurement can't be read.
+    """
+    return Release(path, read_manifest(path), read_measurements(path.parent / MEASUREMENTS))
 
 
 def _order(version: str) -> tuple[int, ...]:
@@ -23,7 +62,7 @@ def recorded(home: Home) -> dict[str, list[str]]:
     return {name: sorted(versions, key=_order) for name, versions in found.items()}
 
 
-def find_release(home: Home, wanted: str) -> tuple[Path, Manifest]:
+def find_release(home: Home, wanted: str) -> Release:
     """A release by `name` (its newest version) or `name@version`.
 
     Raises:
@@ -36,5 +75,4 @@ def find_release(home: Home, wanted: str) -> tuple[Path, Manifest]:
         raise ManifestError(f"no release {name!r} in {home.root}. {hint}Build it: zoo build {name}")
     if version and version not in known[name]:
         raise ManifestError(f"no version {version} of {name} in {home.root}. There: {', '.join(known[name])}.")
-    path = home.releases / name / (version or known[name][-1]) / MANIFEST
-    return path, read_manifest(path)
+    return read_release(home.releases / name / (version or known[name][-1]) / MANIFEST)

@@ -8,7 +8,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from zoo.manifest import Figures, Manifest, Measurement
+from zoo.manifest import Manifest
+from zoo.measurements import Measured
+from zoo.releases import Release
 
 Row = dict[str, Any]
 
@@ -46,80 +48,77 @@ COLUMNS = {
 }
 
 
-def _row(manifest: Manifest, measurement: Measurement, figures: Figures) -> Row:
-    cost = manifest.compression.teacher if figures.network == "teacher" else manifest.compression.after
-    alone, largest = figures.latency[0], figures.latency[-1]
-    void = measurement.conditions.throttled  # the machine was slowed down: times are not its own
+def _row(release: Release, record: Measured) -> Row:
+    manifest = release.manifest
+    cost = manifest.compression.teacher if record.network == "teacher" else manifest.compression.after
+    alone, largest = record.latency[0], record.latency[-1]
+    void = record.conditions.throttled  # the machine was slowed down: times are not its own
 
     def valid(value: float | None) -> float | None:
         return None if void else value
 
     return {
-        "model": f"{manifest.name}@{manifest.version}",
-        "network": figures.network,
-        "precision": figures.precision,
-        "target": measurement.target,
-        "map": figures.accuracy.map,
-        "cmc1": figures.accuracy.cmc1,
-        "map_drop_points": figures.agreement.map_drop_points,
+        "model": manifest.label,
+        "network": record.network,
+        "precision": record.precision,
+        "target": record.target,
+        "map": record.accuracy.map,
+        "cmc1": record.accuracy.cmc1,
+        "map_drop_points": record.agreement.map_drop_points,
         "parameters": cost.parameters,
         "macs": cost.macs,
-        "size_bytes": figures.size_bytes,
+        "size_bytes": record.size_bytes,
         "batch": alone.batch,
         "p50_ms": valid(alone.p50_ms),
         "p90_ms": valid(alone.p90_ms),
         "p99_ms": valid(alone.p99_ms),
         "compute_p50_ms": valid(alone.compute_p50_ms),
-        "ratio_to_dense": valid(figures.ratios[0].ratio) if figures.ratios else None,
-        "ratio_low": valid(figures.ratios[0].low) if figures.ratios else None,
-        "ratio_high": valid(figures.ratios[0].high) if figures.ratios else None,
+        "ratio_to_dense": valid(record.ratios[0].ratio) if record.ratios else None,
+        "ratio_low": valid(record.ratios[0].low) if record.ratios else None,
+        "ratio_high": valid(record.ratios[0].high) if record.ratios else None,
         "mj_per_image": valid(alone.energy.mj_per_image) if alone.energy else None,
         "void": void,
         "throughput_batch": largest.batch,
         "images_per_second": valid(largest.images_per_second),
-        "steady": all(latency.steady for latency in figures.latency),
-        "ships": figures is measurement.shipped,
-        "kind": measurement.kind,
-        "device": measurement.device.name,
-        "runtime": f"{measurement.runtime.name} {measurement.runtime.version}",
-        "threads": measurement.threads,
+        "steady": all(latency.steady for latency in record.latency),
+        "ships": record.ships,
+        "kind": record.kind,
+        "device": record.device.name,
+        "runtime": f"{record.runtime.name} {record.runtime.version}",
+        "threads": record.threads,
     }
 
 
-def measurement_rows(manifests: Iterable[Manifest]) -> list[Row]:
+def measurement_rows(releases: Iterable[Release]) -> list[Row]:
     """One row per network, precision and target: dense teacher above pruned student."""
-    return [
-        _row(manifest, measurement, figures)
-        for manifest in manifests
-        for measurement in manifest.measured
-        for figures in measurement.rows
-    ]
+    return [_row(release, record) for release in releases for record in release.measured]
 
 
-def pending_rows(manifests: Iterable[Manifest]) -> list[Row]:
+def pending_rows(releases: Iterable[Release]) -> list[Row]:
     """One row per target that waits for its device."""
     return [
-        {"model": f"{manifest.name}@{manifest.version}", **one.model_dump()}
-        for manifest in manifests
-        for one in manifest.pending
+        {"model": release.manifest.label, **one.model_dump(include={"target", "kind", "bundle", "bundle_sha256"})}
+        for release in releases
+        for one in release.pending
     ]
 
 
-def release_rows(manifests: Iterable[Manifest]) -> list[Row]:
+def release_rows(releases: Iterable[Release]) -> list[Row]:
     """One row per release."""
     return [
         {
-            "model": f"{manifest.name}@{manifest.version}",
+            "model": manifest.label,
             "data": manifest.data.name,
             "map": manifest.accuracy.student.map,
             "cmc1": manifest.accuracy.student.cmc1,
             "parameters": manifest.compression.after.parameters,
             "macs": manifest.compression.after.macs,
             "macs_saved": saved(manifest)["macs"],
-            "targets": [one.target + " (pending)" * (one.kind == "pending") for one in manifest.measurements],
+            "targets": list(dict.fromkeys(one.target + " (pending)" * (one.kind == "pending") for one in records)),
             "created_at": manifest.created_at,
         }
-        for manifest in manifests
+        for release in releases
+        for manifest, records in [(release.manifest, release.measurements)]
     ]
 
 
@@ -180,10 +179,10 @@ def table(rows: Sequence[Row], columns: Iterable[str], caption: str | None = Non
     return result
 
 
-def measurement_table(manifests: Sequence[Manifest]) -> Table:
+def measurement_table(releases: Sequence[Release]) -> Table:
     """Teacher and student on each target; with a column for the model if there are several."""
-    rows = measurement_rows(manifests)
-    columns = ("model", *MEASURED) if len(manifests) > 1 else MEASURED
+    rows = measurement_rows(releases)
+    columns = ("model", *MEASURED) if len(releases) > 1 else MEASURED
     batches = sorted({(row["batch"], row["throughput_batch"]) for row in rows})
     devices = sorted({f"{row['device']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows})
     restless = sorted({f"{r['network']} {r['precision']} on {r['target']}" for r in rows if not r["steady"]})
@@ -193,23 +192,24 @@ def measurement_table(manifests: Sequence[Manifest]) -> Table:
     return table(rows, columns, "; ".join((said, "whole call", *devices, *notes)))
 
 
-def gains(manifest: Manifest) -> list[str]:
-    """What compaction bought, a line per target."""
+def gains(release: Release) -> list[str]:
+    """What compaction bought, a line per run on a target."""
+    manifest = release.manifest
     shares = saved(manifest)
     accuracy = manifest.accuracy
     lines = [
         f"compaction removed {shares['macs']:.1f} % of MACs and {shares['parameters']:.1f} % of parameters; "
         f"mAP {accuracy.teacher.map:.2f} (teacher) → {accuracy.student.map:.2f} (student)"
     ]
-    for measurement in manifest.measured:
-        row = _row(manifest, measurement, measurement.shipped)
-        dense = measurement.figures("teacher", "fp32")
+    dense = {one.run: one for one in release.measured if (one.network, one.precision) == ("teacher", "fp32")}
+    for shipped in (one for one in release.measured if one.ships):
+        row = _row(release, shipped)
         ratio, low, high = row["ratio_to_dense"], row["ratio_low"], row["ratio_high"]
         interval = f" ({low:.2f} … {high:.2f})" if low and high else ""
         pace = f", {ratio:.2f}×{interval} the dense teacher's speed in the same run (batch 1)" if ratio else ""
-        lines.append(f"{measurement.target} ships {measurement.chosen}: mAP {row['map']:.2f}{pace}")
-        if dense and dense.reranked and measurement.shipped.reranked:
-            after = measurement.shipped.reranked
-            change = f"mAP {dense.reranked.map:.2f} (teacher) → {after.map:.2f} (student)"
-            lines.append(f"{measurement.target}, {after.protocol.split(' over')[0]}: {change}")
+        lines.append(f"{shipped.target} ships {shipped.precision}: mAP {row['map']:.2f}{pace}")
+        baseline = dense.get(shipped.run)
+        if baseline and baseline.reranked and shipped.reranked:
+            change = f"mAP {baseline.reranked.map:.2f} (teacher) → {shipped.reranked.map:.2f} (student)"
+            lines.append(f"{shipped.target}, {shipped.reranked.protocol.split(' over')[0]}: {change}")
     return lines

@@ -27,10 +27,12 @@ class Dataset(Settings):
     """How a data set lies on disk.
 
     `pattern` finds identity and camera in a path; a split's list may name them instead. `cameras: false` says that the
-    set knows no cameras: then only the query's own image does not count as an answer.
+    set knows no cameras: then only the query's own image does not count as an answer. `license` is told with every
+    release that was trained on the set.
     """
 
     path: str
+    license: str = "not stated"
     pattern: str = ""
     cameras: bool = True
     train: Split

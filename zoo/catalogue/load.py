@@ -20,7 +20,7 @@ from zoo.errors import CatalogueError
 from zoo.home import shipped_catalogue, user_catalogue
 
 SECTIONS = ("datasets", "targets", "models")
-NAME = re.compile(r"\w[\w.-]*")  # names become folders
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # names become folders, on any system
 Model = TypeVar("Model")
 
 

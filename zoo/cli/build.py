@@ -38,7 +38,7 @@ from pipeline.progress import Silent
     "--gpus", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs of this machine, one process each."
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would run and why, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan or the manifest as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan, or manifest and measurements, as JSON.")
 def build(
     name: str | None,
     targets: tuple[str, ...],
@@ -70,10 +70,10 @@ def build(
 
     from zoo.build import Wish, help_run, prepare, run
     from zoo.catalogue import load_catalogue
-    from zoo.cli.output import print_json, print_plan, print_release, training_device
+    from zoo.cli.output import print_json, print_plan, print_release, release_json, training_device
     from zoo.cli.progress import ConsoleProgress
     from zoo.home import Home
-    from zoo.manifest import read_manifest
+    from zoo.releases import read_release
 
     overrides += (f"precision={precision}",) if precision else ()
     catalogue = load_catalogue()
@@ -94,9 +94,9 @@ def build(
     if processes is None:
         work_left = any(not planned.hit for planned in prepared.plan)
         processes = Processes(training_device(device) if work_left else "cpu")
-    path = run(prepared, processes, progress)
+    release = read_release(run(prepared, processes, progress))
     processes.leave()
     if as_json:
-        print_json(read_manifest(path).model_dump(mode="json"))
+        print_json(release_json(release))
     else:
-        print_release(path, read_manifest(path), prepared.home.bundles)
+        print_release(release, prepared.home.bundles)

@@ -37,4 +37,4 @@ def receive(result: Path) -> None:
 
     home = Home.find()
     release, target = take_in(home, result)
-    click.echo(f"received: {release} on {target}. Record it: {find_release(home, release)[1].provenance.command}")
+    click.echo(f"received: {release} on {target}. Record it: {find_release(home, release).manifest.provenance.command}")

@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 
 from pipeline.plan import Planned
-from zoo.manifest import Manifest
-from zoo.tables import gains, measurement_table
+from zoo.releases import Release
+from zoo.tables import Row, gains, measurement_table
 
 MIN_WIDTH = 150  # a table that is piped is not folded to eighty columns
 
@@ -47,18 +47,24 @@ def _near(path: Path) -> str:
     return str(path) if shown.startswith("..") else shown
 
 
-def print_release(path: Path, manifest: Manifest, bundles: Path) -> None:
+def print_release(release: Release, bundles: Path) -> None:
     """The table of a release, what compaction bought, and where the manifest lies."""
     out = console()
-    out.print(f"{manifest.name}@{manifest.version}: {manifest.description}", markup=False)
-    if manifest.measured:
-        out.print(measurement_table([manifest]))
-    for line in gains(manifest):
+    out.print(f"{release.manifest.label}: {release.manifest.description}", markup=False)
+    if release.measured:
+        out.print(measurement_table([release]))
+    for line in gains(release):
         out.print(line, markup=False)
-    click.echo(f"manifest: {_near(path)}")
-    for waiting in reversed(manifest.pending):  # the last line is of the target that was asked for first
+    click.echo(f"manifest: {_near(release.path)}")
+    for waiting in reversed(release.pending):  # the last line is of the target that was asked for first
         click.echo(f"{waiting.target} waits for its device. Copy {_near(bundles / waiting.bundle)} there, and run:")
         click.echo(f"python3 {waiting.bundle}")
+
+
+def release_json(release: Release) -> Row:
+    """A release for scripts: its manifest, and the measurements that are known here."""
+    records = [record.model_dump(mode="json") for record in release.measurements]
+    return {"manifest": release.manifest.model_dump(mode="json"), "measurements": records}
 
 
 def training_device(wanted: str) -> str:

@@ -17,8 +17,7 @@ def list_releases(as_json: bool) -> None:
 
     home, catalogue = Home.find(), load_catalogue()
     known = recorded(home)
-    manifests = [find_release(home, f"{n}@{version}")[1] for n, versions in known.items() for version in versions]
-    rows = release_rows(manifests)
+    rows = release_rows(find_release(home, f"{n}@{version}") for n, versions in known.items() for version in versions)
     waiting = {name: recipe.description for name, recipe in catalogue.models.items() if name not in known}
     if as_json:
         print_json({"built": rows, "not_built": waiting})
@@ -34,19 +33,20 @@ def list_releases(as_json: bool) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
+@click.option("--json", "as_json", is_flag=True, help="Print manifest and measurements as JSON.")
 def show(name: str, as_json: bool) -> None:
     """Show release NAME or NAME@VERSION: accuracy, compression by site, artifacts, lineage, measurements."""
-    from zoo.cli.output import console, print_json, print_release
+    from zoo.cli.output import console, print_json, print_release, release_json
     from zoo.home import Home
     from zoo.releases import find_release
     from zoo.tables import calibration_rows, site_rows, table
 
     home = Home.find()
-    path, manifest = find_release(home, name)
+    release = find_release(home, name)
     if as_json:
-        print_json(manifest.model_dump(mode="json"))
+        print_json(release_json(release))
         return
+    manifest = release.manifest
     out = console()
     data = manifest.data
     out.print(
@@ -70,7 +70,7 @@ def show(name: str, as_json: bool) -> None:
     stages = [{"stage": s.name, "key": s.key[:12], "seconds": s.seconds, "at": s.finished_at} for s in manifest.stages]
     made = manifest.provenance
     out.print(table(stages, ("stage", "key", "seconds", "at"), f"{made.command}; git {made.git}; seed {made.seed}"))
-    print_release(path, manifest, home.bundles)
+    print_release(release, home.bundles)
 
 
 @click.command()
@@ -84,12 +84,12 @@ def compare(names: tuple[str, ...], as_json: bool) -> None:
     from zoo.tables import measurement_rows, measurement_table, pending_rows
 
     home = Home.find()
-    manifests = [find_release(home, name)[1] for name in names]
+    releases = [find_release(home, name) for name in names]
     if as_json:
-        print_json(measurement_rows(manifests))
+        print_json(measurement_rows(releases))
         return
     out = console()
-    if any(manifest.measured for manifest in manifests):
-        out.print(measurement_table(manifests))
-    for row in pending_rows(manifests):
+    if any(release.measured for release in releases):
+        out.print(measurement_table(releases))
+    for row in pending_rows(releases):
         out.print(f"{row['model']} on {row['target']}: pending, its bundle {row['bundle']} waits for the device")

@@ -1,0 +1,144 @@
+"""Measurements: records beside a release, one per artifact, device and time. They are added to and never changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from pipeline.files import write_text
+from pipeline.retrieval.accuracy import Accuracy
+from pipeline.retrieval.agreement import Agreement
+from targets.conditions import Conditions
+from targets.device import Device
+from targets.latency import Latency
+from targets.ratio import Ratio
+from targets.settings import Precision
+from zoo.errors import ManifestError
+from zoo.manifest import Name, Record, Sha256
+
+MEASUREMENTS = "measurements"  # folder beside the manifest
+LIMIT = 2**20  # bytes; more than any record needs
+
+
+class Runtime(Record):
+    """What ran the artifact."""
+
+    name: str
+    version: str
+    device: str
+
+
+class _About(Record):
+    schema_version: Literal[1] = 1
+    release: str = Field(description="name@version")
+    target: Name
+
+
+class Measured(_About):
+    """Figures of one network in one precision on one device."""
+
+    kind: Literal["measured"] = "measured"
+    network: Literal["teacher", "student"] = Field(description="the teacher is the dense network, as baseline")
+    precision: Precision
+    ships: bool = Field(description="whether it is what the build kept for this target")
+    run: str = Field(description="names what was timed in turn in one run: only such figures have a ratio")
+    device: Device
+    runtime: Runtime
+    threads: int
+    conditions: Conditions
+    measured_at: str
+    data: str = Field(description="fingerprint of the data set that accuracy was measured on")
+    accuracy: Accuracy
+    reranked: Accuracy | None = Field(None, description="after re-ranking, if the recipe asks for it")
+    agreement: Agreement
+    latency: list[Latency] = Field(min_length=1, description="one for each batch size, ascending")
+    ratios: list[Ratio] = Field(description="to the dense network in fp32, one for each batch size; none without it")
+    size_bytes: int
+
+
+class Pending(_About):
+    """A target that waits for its device: the bundle that has to run there."""
+
+    kind: Literal["pending"] = "pending"
+    bundle: str = Field(description="name of the archive")
+    bundle_sha256: Sha256
+
+
+Measurement = Annotated[Measured | Pending, Field(discriminator="kind")]
+_ANY: TypeAdapter[Measured | Pending] = TypeAdapter(Measurement)
+
+
+def measured_rows(target: str, release: str, data: str, measured_at: str, run: Mapping[str, Any]) -> list[Measured]:
+    """Records of one run, as the stages `measure` and `device` write it.
+
+    Args:
+        data: fingerprint of the data set.
+    """
+    shared = {name: run[name] for name in ("device", "runtime", "threads", "conditions")}
+    about = {"target": target, "release": release, "data": data, "measured_at": measured_at, **shared}
+    name = hashlib.sha256(json.dumps([about, run["rows"]], sort_keys=True).encode()).hexdigest()[:16]
+    return [
+        Measured.model_validate(
+            {**about, "run": name, "ships": (row["network"], row["precision"]) == ("student", run["chosen"]), **row}
+        )
+        for row in run["rows"]
+    ]
+
+
+def to_bytes(record: Measured | Pending) -> bytes:
+    """A record as it is kept and published: equal records are equal bytes."""
+    return (json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
+
+
+def from_bytes(content: bytes, where: str) -> Measured | Pending:
+    """Read a record.
+
+    Raises:
+        ManifestError: it is damaged, or none.
+    """
+    try:
+        return _ANY.validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ManifestError(f"the measurement {where} is not valid: {told}. Remove it, or get it again.") from None
+
+
+def file_name(record: Measured | Pending) -> str:
+    """Where a record lies in a folder of them."""
+    of = f"{record.network}-{record.precision}" if isinstance(record, Measured) else record.kind
+    return f"{record.target}-{of}-{hashlib.sha256(to_bytes(record)).hexdigest()[:12]}.json"
+
+
+def write_measurements(folder: Path, records: Iterable[Measured | Pending]) -> None:
+    """Add records to a folder; those that are there already stay as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for record in records:
+        path = folder / file_name(record)
+        if not path.exists():
+            write_text(path, to_bytes(record).decode())
+
+
+def read_measurements(folder: Path) -> list[Measured | Pending]:
+    """All records of a folder; by target, then as they were timed: the dense network first, then by precision.
+
+    Raises:
+        ManifestError: one is damaged.
+    """
+    try:
+        found = [from_bytes(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json"))]
+    except OSError as error:
+        raise ManifestError(f"can't read measurements in {folder}: {error.strerror}.") from None
+    return sorted(found, key=_place)
+
+
+def _place(record: Measured | Pending) -> tuple[Any, ...]:
+    if isinstance(record, Pending):
+        return (record.target, "", "", 0, 0)
+    order = ("fp32", "fp16", "int8").index(record.precision)
+    return (record.target, record.measured_at, record.run, record.network == "student", order)
