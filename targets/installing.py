@@ -5,7 +5,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-EXTRAS = ("build", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "ssh")  # of this project
+EXTRAS = (  # of this project
+    "build", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx",
+    "ssh", "s3", "hub", "sign", "plot",
+)  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]
 
 

@@ -49,6 +49,21 @@ class Home:
         return self.root / "releases"
 
     @property
+    def pulled(self) -> Path:
+        """One entry per release that came from a registry, each leading into the cache."""
+        return self.root / "pulled"
+
+    @property
+    def cache(self) -> Path:
+        """What came from registries, by content."""
+        return self.root / "cache"
+
+    @property
+    def measurements(self) -> Path:
+        """Measurements that were added on this machine, by release."""
+        return self.root / "measurements"
+
+    @property
     def bundles(self) -> Path:
         """Archives that wait to be taken to a device."""
         return self.root / "bundles"

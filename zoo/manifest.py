@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -25,10 +25,11 @@ from zoo.errors import ManifestError
 
 SCHEMA = 3
 MANIFEST = "manifest.json"
+RESERVED = (MANIFEST, "measurements", "stage.json")  # names beside the files of a release that are not its own
 
 
 def _stays_inside(path: str) -> str:
-    if not safe_name(path) or path.casefold() == MANIFEST:
+    if not safe_name(path) or PurePosixPath(path.casefold()).parts[0] in RESERVED:
         raise ValueError(f"{path!r} leads out of the release's folder, or is no name that every system takes")
     return path
 
@@ -204,8 +205,11 @@ class Manifest(Record):
     @model_validator(mode="after")
     def _names_are_apart(self) -> Self:
         paths = [file.path.casefold() for file in self.files]
+        folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
         if twice := sorted({path for path in paths if paths.count(path) > 1}):
             raise ValueError(f"a name stands twice, perhaps in other letters: {twice[0]}")
+        if both := sorted(folders & {*paths}):
+            raise ValueError(f"a name is a file's and a folder's: {both[0]}")
         return self
 
 

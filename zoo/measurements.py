@@ -124,16 +124,17 @@ def write_measurements(folder: Path, records: Iterable[Measured | Pending]) -> N
             write_text(path, to_bytes(record).decode())
 
 
-def read_measurements(folder: Path) -> list[Measured | Pending]:
-    """All records of a folder; by target, then as they were timed: the dense network first, then by precision.
+def read_measurements(*folders: Path) -> list[Measured | Pending]:
+    """All records of some folders; by target, then as they were timed: the dense network first, then by precision.
 
     Raises:
         ManifestError: one is damaged.
     """
     try:
-        found = [from_bytes(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json"))]
+        paths = {path.name: path for folder in folders for path in sorted(folder.glob("*.json"))}
+        found = [from_bytes(path.read_bytes(), str(path)) for path in paths.values()]
     except OSError as error:
-        raise ManifestError(f"can't read measurements in {folder}: {error.strerror}.") from None
+        raise ManifestError(f"can't read the measurement {error.filename}: {error.strerror}.") from None
     return sorted(found, key=_place)
 
 

@@ -40,26 +40,36 @@ class Release:
         return list(dict.fromkeys(one.target for one in self.measurements))
 
 
-def read_release(path: Path) -> Release:
+def read_release(path: Path, added: Path | None = None) -> Release:
     """The release whose manifest lies at `path`.
+
+    Args:
+        added: folder of measurements that were made later.
 
     Raises:
         ManifestError: manifest or a measurement can't be read.
     """
-    return Release(path, read_manifest(path), read_measurements(path.parent / MEASUREMENTS))
+    records = read_measurements(path.parent / MEASUREMENTS, *([added] if added else []))
+    return Release(path, read_manifest(path), records)
 
 
 def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
+def _paths(home: Home) -> dict[str, dict[str, Path]]:
+    """Manifests by name and version. What was built here stands before what was pulled under the same name."""
+    found: dict[str, dict[str, Path]] = {}
+    for root in (home.pulled, home.releases):
+        for path in sorted(root.glob(f"*/*/{MANIFEST}")):
+            if not path.parent.name.startswith("."):
+                found.setdefault(path.parent.parent.name, {})[path.parent.name] = path
+    return found
+
+
 def recorded(home: Home) -> dict[str, list[str]]:
-    """Versions of every release by name, oldest first."""
-    found: dict[str, list[str]] = {}
-    for path in sorted(home.releases.glob(f"*/*/{MANIFEST}")):
-        if not path.parent.name.startswith("."):
-            found.setdefault(path.parent.parent.name, []).append(path.parent.name)
-    return {name: sorted(versions, key=_order) for name, versions in found.items()}
+    """Versions of every release that is here by name, oldest first."""
+    return {name: sorted(versions, key=_order) for name, versions in sorted(_paths(home).items())}
 
 
 def find_release(home: Home, wanted: str) -> Release:
@@ -69,10 +79,15 @@ def find_release(home: Home, wanted: str) -> Release:
         ManifestError: there is none, or its manifest can't be read.
     """
     name, _, version = wanted.partition("@")
-    known = recorded(home)
-    if name not in known:
-        hint = f"{did_you_mean(name, known)} " if known else ""
-        raise ManifestError(f"no release {name!r} in {home.root}. {hint}Build it: zoo build {name}")
-    if version and version not in known[name]:
-        raise ManifestError(f"no version {version} of {name} in {home.root}. There: {', '.join(known[name])}.")
-    return read_release(home.releases / name / (version or known[name][-1]) / MANIFEST)
+    known = _paths(home).get(name)
+    if known is None:
+        names = recorded(home)
+        hint = f"{did_you_mean(name, names)} " if names else ""
+        raise ManifestError(
+            f"no release {name!r} in {home.root}. {hint}Build it: zoo build {name}; or get it: zoo pull {name}"
+        )
+    if version and version not in known:
+        there = ", ".join(sorted(known, key=_order))
+        raise ManifestError(f"no version {version} of {name} in {home.root}. There: {there}.")
+    version = version or max(known, key=_order)
+    return read_release(known[version], home.measurements / name / version)

@@ -18,8 +18,10 @@ from zoo.catalogue.problems import did_you_mean, problems
 from zoo.catalogue.source import Source, merge, override, read_source
 from zoo.errors import CatalogueError
 from zoo.home import shipped_catalogue, user_catalogue
+from zoo.registry.settings import RegistrySettings
 
 SECTIONS = ("datasets", "targets", "models")
+SINGLE = ("default", "registry")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # names become folders, on any system
 Model = TypeVar("Model")
 
@@ -34,6 +36,7 @@ class Catalogue:
     aliases: dict[str, str]  # further names of targets
     models: dict[str, Recipe]
     sources: dict[str, Source]  # of models, bases already merged in: what overrides are laid on
+    registry: RegistrySettings
 
     def recipe(self, name: str, overrides: Sequence[str] = ()) -> Recipe:
         """A model's recipe, with `key.path=value` overrides.
@@ -139,9 +142,9 @@ def load_catalogue() -> Catalogue:
     """
     source = _layered()
     found = [
-        f"{source.origin((key,))}: {key}: unknown key. {did_you_mean(key, (*SECTIONS, 'default'))}"
+        f"{source.origin((key,))}: {key}: unknown key. {did_you_mean(key, (*SECTIONS, *SINGLE))}"
         for key in source.data
-        if key not in (*SECTIONS, "default")
+        if key not in (*SECTIONS, *SINGLE)
     ]
     for section in SECTIONS:
         if not isinstance(source.data.get(section), dict):
@@ -180,7 +183,9 @@ def load_catalogue() -> Catalogue:
     if default not in recipes:
         hint = did_you_mean(default, recipes)
         found.append(f"{source.origin(('default',))}: default: no model {default!r}. {hint}")
-    if found:
+    named = "registry" in source.data
+    registry = _validated(RegistrySettings, source.at("registry"), "registry", found) if named else RegistrySettings()
+    if found or registry is None:
         raise CatalogueError("\n".join(dict.fromkeys(found)))
     known_models = {n: value for n, value in recipes.items() if value}
-    return Catalogue(default, known_datasets, known_targets, aliases, known_models, sources)
+    return Catalogue(default, known_datasets, known_targets, aliases, known_models, sources, registry)

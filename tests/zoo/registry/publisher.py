@@ -1,0 +1,20 @@
+"""A process that publishes: URL NAME FIRST COUNT. Releases NAME@1.FIRST.0 and so on, each of other content."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.progress import Silent
+from tests.zoo.registry.samples import files_of, put_release
+from zoo.home import Home
+from zoo.registry.places import open_place
+from zoo.registry.publish import publish
+
+if __name__ == "__main__":
+    url, name, first, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    place = open_place(url)
+    with TemporaryDirectory() as root:
+        for number in range(first, first + count):
+            files = files_of(f"{name} {number} ".encode())
+            publish(put_release(Home(Path(root)), name, f"1.{number}.0", files), place, None, Silent())
+            print(number, flush=True)

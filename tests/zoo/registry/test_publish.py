@@ -1,0 +1,140 @@
+"""What is published is whole, never changes, and only grows; in a folder and in a bucket alike."""
+
+import os
+import time
+
+import pytest
+
+from pipeline.progress import Silent
+from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
+from zoo.errors import RegistryError
+from zoo.home import Home
+from zoo.registry.index import INDEX, LIMIT
+from zoo.registry.places import open_place
+from zoo.registry.publish import Published, collect_garbage, publish, read_index, read_listed, yank
+
+
+def test_every_file_of_a_release_is_there_under_its_digest(home, writable):
+    release = put_release(home)
+    assert publish(release, writable, None, Silent()) == Published(new=True, measurements=1, signed=False)
+    listed = read_index(writable).find("tiny", "1.0.0")
+    content, manifest = read_listed(writable, "tiny@1.0.0", listed)
+    assert content == release.path.read_bytes()
+    for file in manifest.files:
+        assert sha(writable.read(f"blobs/{file.sha256[:2]}/{file.sha256}", LIMIT)) == file.sha256
+    assert len(listed.measurements) == 1
+
+
+def test_publishing_again_changes_nothing(home, writable):
+    release = put_release(home)
+    publish(release, writable, None, Silent())
+    before = writable.read(INDEX, LIMIT)
+    assert publish(release, writable, None, Silent()) == Published(new=False, measurements=0, signed=False)
+    assert writable.read(INDEX, LIMIT) == before
+
+
+def test_other_content_needs_another_version_and_the_difference_is_told(home, tmp_path, writable):
+    publish(put_release(home), writable, None, Silent())
+    before = writable.read(INDEX, LIMIT)
+    other = put_release(Home(tmp_path / "other"), files=files_of(b"more"), recipe={"seed": 7})
+    with pytest.raises(RegistryError) as caught:
+        publish(other, writable, None, Silent())
+    message = str(caught.value)
+    assert "is published" in message
+    assert "Raise `version`" in message
+    assert "graph/model.onnx: other content" in message
+    assert "recipe.seed: 0 → 7" in message
+    assert writable.read(INDEX, LIMIT) == before
+    newer = put_release(Home(tmp_path / "newer"), version="1.1.0", files=files_of(b"more"))
+    assert publish(newer, writable, None, Silent()).new
+
+
+def test_the_same_content_built_again_is_no_other_release(home, tmp_path, writable):
+    """Dates of a build differ; what it made does not. Its new measurements are added."""
+    publish(put_release(home), writable, None, Silent())
+    again = put_release(
+        Home(tmp_path / "again"), records=(measured("tiny@1.0.0", p50_ms=3.0),), created_at="2026-02-02T00:00:00+00:00"
+    )
+    assert publish(again, writable, None, Silent()) == Published(new=False, measurements=1, signed=False)
+    listed = read_index(writable).find("tiny", "1.0.0")
+    assert len(listed.measurements) == 2
+    assert read_listed(writable, "tiny@1.0.0", listed)[1].created_at.startswith("2026-01-01")
+
+
+def test_a_damaged_file_is_not_published(home, folder):
+    release = put_release(home)
+    (release.path.parent / "openvino-cpu/model.bin").write_bytes(b"x" * len(b"weights" * 50_000))
+    with pytest.raises(RegistryError, match=r"openvino-cpu/model.bin of tiny@1.0.0 is not what the manifest says"):
+        publish(release, folder, None, Silent())
+    assert not folder.root.exists()
+
+
+def test_blobs_are_shared_between_releases(home, folder):
+    publish(put_release(home), folder, None, Silent())
+    count = len(tree(folder.root / "blobs"))
+    publish(put_release(home, version="1.0.1", records=()), folder, None, Silent())
+    assert len(tree(folder.root / "blobs")) == count + 1  # the manifest
+
+
+def test_a_yanked_release_keeps_its_reason_and_its_files(home, writable):
+    publish(put_release(home), writable, None, Silent())
+    yank(writable, "tiny", "1.0.0", "bad crops")
+    listed = read_index(writable).find("tiny", "1.0.0")
+    assert listed.yanked == "bad crops"
+    assert read_listed(writable, "tiny@1.0.0", listed)[1].name == "tiny"
+    yank(writable, "tiny", "1.0.0", None)
+    assert read_index(writable).find("tiny", "1.0.0").yanked is None
+    with pytest.raises(RegistryError, match=r"no release tiny@2.0.0 .* Versions there: 1.0.0"):
+        yank(writable, "tiny", "2.0.0", "?")
+
+
+def test_garbage_is_what_no_release_refers_to_and_is_old(home, folder):
+    publish(put_release(home), folder, None, Silent())
+    kept = tree(folder.root)
+    for name, age in (("0" * 64, 3 * 86400), ("1" * 64, 60)):
+        path = folder.root / "blobs" / name[:2] / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"rest")
+        os.utime(path, (time.time() - age,) * 2)
+    for path in kept:
+        os.utime(folder.root / path, (time.time() - 9 * 86400,) * 2)
+    assert collect_garbage(folder, dry=True) == (1, 4)
+    assert collect_garbage(folder, dry=False) == (1, 4)
+    assert tree(folder.root) == {*kept, f"blobs/11/{'1' * 64}"}
+
+
+def test_no_garbage_is_collected_where_a_manifest_is_damaged(home, folder):
+    publish(put_release(home), folder, None, Silent())
+    listed = read_index(folder).find("tiny", "1.0.0")
+    (folder.root / listed.manifest.path).write_bytes(b"{}")
+    before = tree(folder.root)
+    with pytest.raises(RegistryError, match="missing or damaged"):
+        collect_garbage(folder, dry=False)
+    assert tree(folder.root) == before
+
+
+def test_nothing_is_garbage_where_there_is_no_index(home, folder):
+    publish(put_release(home), folder, None, Silent())
+    (folder.root / INDEX).unlink()
+    before = tree(folder.root)
+    with pytest.raises(RegistryError, match="is no registry: it has no index.json"):
+        collect_garbage(folder, dry=False)
+    assert tree(folder.root) == before
+
+
+def test_http_is_read_only(home, serve, tmp_path):
+    place = open_place(serve(tmp_path))
+    with pytest.raises(RegistryError, match="can be read only"):
+        publish(put_release(home), place, None, Silent())
+
+
+@pytest.mark.parametrize("url", ["ftp://host/x", "gopher://x"])
+def test_places_that_nobody_knows_are_refused(url):
+    with pytest.raises(RegistryError, match="no registry can be at"):
+        open_place(url)
+
+
+def test_a_registry_where_a_file_lies_is_told(home, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RegistryError, match="can't be used: Not a directory"):
+        publish(put_release(home), open_place(str(tmp_path / "file")), None, Silent())

@@ -1,0 +1,246 @@
+"""What is pulled is whole and checked before it is visible: after cuts, from mirrors, without a network."""
+
+import hashlib
+import random
+import time
+from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from pipeline.progress import Silent
+from tests.zoo.registry.conftest import Quiet
+from tests.zoo.registry.samples import files_of, measured, put_release, tree
+from zoo.errors import RegistryError
+from zoo.home import Home
+from zoo.registry.cache import Cache
+from zoo.registry.choice import chooser
+from zoo.registry.places import open_place
+from zoo.registry.publish import publish, yank
+from zoo.registry.pull import Registry, pull
+from zoo.registry.verify import damage, missing
+
+EVERYTHING = chooser(None)
+
+
+def reader(home, *urls, **settings):
+    return Registry([open_place(str(url)) for url in urls], Cache(home.cache), **settings)
+
+
+def pulled(home, url, wanted="tiny", choose=EVERYTHING, **settings):
+    return pull(reader(home, url, **settings), home, wanted, choose, Silent())
+
+
+def check(release, files=None):
+    """Every file is there, byte by byte."""
+    assert list(damage(release)) == []
+    for path, content in (files or files_of()).items():
+        assert (release.path.parent / path).read_bytes() == content
+
+
+@pytest.fixture
+def another(tmp_path):
+    return Home(tmp_path / "another")
+
+
+@pytest.fixture
+def published(home, folder):
+    """A folder with three versions of a release."""
+    for version in ("1.0.0", "1.1.0", "2.0.0"):
+        publish(put_release(home, version=version, files=files_of(version.encode())), folder, None, Silent())
+    return folder
+
+
+def test_every_file_comes_with_its_measurements(home, writable, another):
+    release = put_release(home, records=(measured("tiny@1.0.0"), measured("tiny@1.0.0", p50_ms=9.0)))
+    publish(release, writable, None, Silent())
+    got = pulled(another, writable.url)
+    check(got)
+    assert got.manifest == release.manifest
+    assert {one.latency[0].p50_ms for one in got.measured} == {2.0, 9.0}
+
+
+def test_over_http(published, serve, another):
+    check(pulled(another, serve(published.root)), files_of(b"2.0.0"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "version"),
+    [("tiny", "2.0.0"), ("tiny@1.0.0", "1.0.0"), ("tiny@^1.0", "1.1.0"), ("tiny@1", "1.1.0"), ("tiny@<1.1", "1.0.0")],
+)
+def test_versions_and_ranges(published, another, wanted, version):
+    assert pulled(another, published.url, wanted).manifest.version == version
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ("tinny", "no release 'tinny' in .* Did you mean 'tiny'?"),
+        ("tiny@3", "no version 3 of tiny in .* There: 1.0.0, 1.1.0, 2.0.0"),
+        ("tiny@newest", "'newest' is no version. Write tiny@1.2.0, or a range"),
+    ],
+)
+def test_what_is_not_there_is_told(published, another, wanted, told):
+    with pytest.raises(RegistryError, match=told):
+        pulled(another, published.url, wanted)
+    assert not another.pulled.exists()
+
+
+def test_a_yanked_version_is_taken_by_name_only(published, another):
+    yank(published, "tiny", "2.0.0", "bad crops")
+    assert pulled(another, published.url).manifest.version == "1.1.0"
+    told = []
+    progress = type("Told", (Silent,), {"say": lambda _, text: told.append(text)})()
+    assert pull(reader(another, published.url), another, "tiny@2.0.0", EVERYTHING, progress).manifest.version == "2.0.0"
+    assert "tiny@2.0.0 is yanked: bad crops" in told
+
+
+def test_one_target_comes_with_the_graph_and_without_the_others(published, another):
+    release = pulled(another, published.url, choose=chooser(["onnxruntime-cpu"]))
+    assert {path for path in tree(release.path.parent) if "measurements" not in path} == {
+        "manifest.json", "graph/model.onnx", "onnxruntime-cpu/model.onnx",
+    }  # fmt: skip
+    assert missing(release) == ["network/network.safetensors", "openvino-cpu/model.xml", "openvino-cpu/model.bin"]
+    both = pulled(another, published.url, choose=chooser(["openvino-cpu"]))
+    assert missing(both) == ["network/network.safetensors"]  # what was pulled before stays
+
+
+def test_a_target_without_artifacts_is_told_with_the_way_to_build_it(published, another):
+    with pytest.raises(RegistryError) as caught:
+        pulled(another, published.url, choose=chooser(["jetson-orin-nano"]))
+    assert "nothing prebuilt for jetson-orin-nano; there is: onnxruntime-cpu, openvino-cpu" in str(caught.value)
+    assert "zoo build tiny --target jetson-orin-nano" in str(caught.value)
+
+
+def test_without_a_network_what_was_pulled_before_is_used(published, serve, another, tmp_path):
+    url = serve(published.root)
+    pulled(another, url)
+    published.root.rename(tmp_path / "gone")
+    check(pulled(another, url), files_of(b"2.0.0"))
+    with pytest.raises(RegistryError, match="not there.*Run the same command again"):
+        pulled(another, url, "tiny@1.0.0")
+
+
+def test_a_registry_that_was_never_seen_and_is_not_there_is_told(another):
+    with pytest.raises(RegistryError, match=r"the registry http://127.0.0.1:9 can't be used: .*Check its address"):
+        pulled(another, "http://127.0.0.1:9")
+
+
+def test_a_mirror_gives_what_the_registry_lacks(published, serve, another, tmp_path):
+    mirror = tmp_path / "mirror"
+    (published.root / "blobs").rename(mirror)
+    urls = serve(published.root), serve(tmp_path)  # the second has blobs under another folder's name
+    (tmp_path / "blobs").symlink_to(mirror)
+    check(pull(reader(another, *urls), another, "tiny", EVERYTHING, Silent()), files_of(b"2.0.0"))
+
+
+def test_a_mirror_that_lags_behind_does_not_turn_the_registry_back(published, serve, another, home, tmp_path):
+    old = (published.root / "index.json").read_bytes()
+    url = serve(published.root)
+    publish(put_release(home, version="3.0.0"), published, None, Silent())
+    pulled(another, url)
+    (tmp_path / "lagging").mkdir()
+    (tmp_path / "lagging/index.json").write_bytes(old)
+    (published.root / "index.json").unlink()
+    (published.root / "index.json").mkdir()  # the registry itself is broken
+    got = pull(reader(another, url, serve(tmp_path / "lagging")), another, "tiny", EVERYTHING, Silent())
+    assert got.manifest.version == "3.0.0"
+
+
+class Cutting(SimpleHTTPRequestHandler):
+    """Gives parts, as web servers do, and cuts every other connection somewhere in the middle."""
+
+    dice = random.Random(0)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        content, first, last = path.read_bytes(), 0, None
+        if asked := self.headers.get("Range"):
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            first, last = int(first), int(last) + 1
+        part = content[first:last]
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part if self.dice.random() < 0.5 else part[: self.dice.randrange(len(part) + 1)])
+
+
+def test_fifty_pulls_with_the_connection_cut_at_random_all_end_right(published, serve, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.registry.download.CHUNK", 70_000)
+    monkeypatch.setattr("zoo.registry.download.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("zoo.registry.download.LONGEST_PAUSE", 0.002)
+    url, right = serve(published.root, Cutting), 0
+    for number in range(50):
+        home = Home(tmp_path / f"home{number}")
+        for _ in range(20):  # the same command again, as the error says
+            try:
+                release = pulled(home, url)
+                break
+            except RegistryError:
+                assert not home.pulled.exists()  # no half release in sight
+                for path in tree(home.cache / "blobs"):  # what has a name is whole
+                    assert hashlib.sha256((home.cache / "blobs" / path).read_bytes()).hexdigest() == Path(path).name
+        check(release, files_of(b"2.0.0"))
+        assert not tree(home.cache / "parts")
+        right += 1
+    assert right == 50
+
+
+def test_a_server_without_parts_serves_too(published, serve, another, monkeypatch):
+    monkeypatch.setattr("zoo.registry.download.CHUNK", 1000)
+    check(pulled(another, serve(published.root, Quiet)), files_of(b"2.0.0"))
+
+
+def test_a_pull_goes_on_where_it_was(published, another, monkeypatch):
+    taken = []
+    place = open_place(published.url)
+    original = type(place).fetch
+
+    def fetch(self, path, start, end):
+        taken.append(start)
+        if len(taken) == 3:
+            raise PermissionError("cut")
+        return original(self, path, start, end)
+
+    monkeypatch.setattr("zoo.registry.download.CHUNK", 100_000)
+    monkeypatch.setattr("zoo.registry.pull.PARALLEL", 1)
+    monkeypatch.setattr(type(place), "fetch", fetch)
+    with pytest.raises(RegistryError):
+        pulled(another, published.url)
+    for _ in range(2):
+        try:
+            pulled(another, published.url)
+        except RegistryError:
+            continue
+    check(pulled(another, published.url), files_of(b"2.0.0"))
+
+
+def test_other_content_under_a_digest_is_never_taken(published, another):
+    for path in tree(published.root / "blobs"):
+        file = published.root / "blobs" / path
+        if file.stat().st_size > 200_000:
+            file.write_bytes(b"y" * file.stat().st_size)
+    with pytest.raises(RegistryError, match="gives other content"):
+        pulled(another, published.url)
+    assert not another.pulled.exists()
+
+
+def test_no_room_is_told_before_anything_comes(published, another, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(RegistryError, match="MB free. Free some"):
+        pulled(another, published.url)
+
+
+def test_a_cache_that_cannot_be_written_is_told(published, another):
+    another.root.mkdir()
+    another.cache.write_text("a file")
+    started = time.monotonic()
+    with pytest.raises((RegistryError, OSError)):
+        pulled(another, published.url)
+    assert time.monotonic() - started < 5

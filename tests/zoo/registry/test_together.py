@@ -1,0 +1,70 @@
+"""Two publishers at once lose nothing; one that is killed leaves a registry that is whole."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+from tests.zoo.registry.samples import tree
+from zoo.registry.index import Blob
+from zoo.registry.places import open_place
+from zoo.registry.publish import collect_garbage, read_index, read_listed
+
+COUNT = 50
+
+
+def publisher(url, name, first, count):
+    command = [sys.executable, "-m", "tests.zoo.registry.publisher", url, name, str(first), str(count)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def check_whole(place):
+    """Every release of the index has a manifest, and every file that it names."""
+    index = read_index(place)
+    for name, versions in index.releases.items():
+        for version, listed in versions.items():
+            _, manifest = read_listed(place, f"{name}@{version}", listed)
+            for blob in [*manifest.files, *listed.measurements]:
+                path = Blob(sha256=blob.sha256, size_bytes=blob.size_bytes).path
+                assert len(place.read(path, 2**24)) == blob.size_bytes
+    return index
+
+
+def test_two_processes_with_fifty_releases_each_lose_none(writable):
+    running = [publisher(writable.url, name, 0, COUNT) for name in ("one", "two")]
+    for process in running:
+        _, errors = process.communicate(timeout=250)
+        assert process.returncode == 0, errors
+    index = read_index(writable)
+    assert {name: len(versions) for name, versions in index.releases.items()} == {"one": COUNT, "two": COUNT}
+    assert index.revision == 2 * COUNT
+
+
+def test_two_processes_on_the_same_name_lose_none(tmp_path):
+    place = open_place(str(tmp_path / "registry"))
+    running = [publisher(place.url, "same", first, 20) for first in (0, 20)]
+    assert [process.wait(timeout=100) for process in running] == [0, 0]
+    assert len(check_whole(place).releases["same"]) == 40
+
+
+def test_publishers_that_are_killed_leave_a_whole_registry(tmp_path):
+    """Twenty times at random: what is listed is whole, what is not listed is garbage, and the next one goes on."""
+    place, dice, seen = open_place(str(tmp_path / "registry")), random.Random(0), 0
+    for round_ in range(20):
+        process = publisher(place.url, "killed", 1000 * round_, 1000)
+        process.stdout.readline()
+        time.sleep(dice.uniform(0, 0.1))
+        process.kill()
+        process.communicate()
+        found = check_whole(place).releases["killed"]
+        assert len(found) > seen
+        seen = len(found)
+    assert publisher(place.url, "killed", 99_000, 1).wait(timeout=60) == 0
+    assert len(check_whole(place).releases["killed"]) == seen + 1
+    assert collect_garbage(place, dry=True)[0] == 0  # all of it is young
+    for path in tree(tmp_path / "registry"):
+        os.utime(tmp_path / "registry" / path, (1, 1))
+    collect_garbage(place, dry=False)
+    assert len(check_whole(place).releases["killed"]) == seen + 1
+    assert not [path for path in tree(tmp_path / "registry") if path.startswith("unfinished")]

@@ -1,0 +1,296 @@
+"""What a stranger may have changed is refused, each with its reason; nothing of it becomes visible."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.progress import Silent
+from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
+from zoo.errors import RegistryError
+from zoo.home import Home
+from zoo.registry.cache import Cache
+from zoo.registry.choice import chooser
+from zoo.registry.index import INDEX, Blob, Index, parse_index
+from zoo.registry.places import open_place
+from zoo.registry.publish import publish, read_index
+from zoo.registry.pull import Registry, pull
+from zoo.registry.signing import key_id
+from zoo.registry.verify import damage, signed_by
+
+EVERYTHING = chooser(None)
+pytest.importorskip("model_signing")
+
+
+def make_key(folder, name):
+    private, public = folder / f"{name}.key", folder / f"{name}.pub"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", private], check=True)
+    command = ["openssl", "ec", "-in", private, "-pubout", "-out", public]
+    subprocess.run(command, check=True, capture_output=True)
+    return private, public
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """Of the publisher, and of somebody else: private and public."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl to make keys, as the documentation does")
+    folder = tmp_path_factory.mktemp("keys")
+    return make_key(folder, "ours"), make_key(folder, "theirs")
+
+
+@pytest.fixture
+def another(tmp_path):
+    return Home(tmp_path / "another")
+
+
+def pulled(home, place, keys=(), required=False):
+    registry = Registry([open_place(place.url)], Cache(home.cache), keys, required)
+    return pull(registry, home, "tiny", EVERYTHING, Silent())
+
+
+def refused(home, place, told, keys=(), required=False):
+    with pytest.raises(RegistryError, match=told) as caught:
+        pulled(home, place, keys, required)
+    assert str(caught.value).count("\n") < 2
+    assert not home.pulled.exists()
+
+
+def edit_index(place, change):
+    """As somebody who may write to the registry, and does not use zoo."""
+    path = place.root / INDEX
+    values = json.loads(path.read_bytes())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+def put_blob(place, content):
+    blob = Blob(sha256=sha(content), size_bytes=len(content))
+    (place.root / blob.path).parent.mkdir(parents=True, exist_ok=True)
+    (place.root / blob.path).write_bytes(content)
+    return blob.model_dump()
+
+
+def test_a_signature_by_a_trusted_key_holds(home, folder, another, keys):
+    (private, public), (_, theirs) = keys
+    assert publish(put_release(home), folder, private, Silent()).signed
+    release = pulled(another, folder, (theirs, public), required=True)
+    registry = Registry([folder], Cache(another.cache), (public,), True)
+    assert signed_by(registry, release) == ["ours.pub"]
+    assert read_index(folder).find("tiny", "1.0.0").signatures[0].key == key_id(public)
+
+
+def test_signatures_are_added_to_what_is_published(home, folder, another, keys):
+    (private, public), (their_private, theirs) = keys
+    publish(put_release(home), folder, None, Silent())
+    refused(another, folder, "tiny@1.0.0 is signed not at all .*Refused", (public,), True)
+    assert publish(put_release(home), folder, private, Silent()).signed
+    assert publish(put_release(home), folder, their_private, Silent()).signed
+    assert not publish(put_release(home), folder, private, Silent()).signed
+    pulled(another, folder, (public, theirs), True)
+
+
+def test_a_signature_by_a_stranger_is_not_enough(home, folder, another, keys):
+    (_, public), (their_private, _) = keys
+    publish(put_release(home), folder, their_private, Silent())
+    refused(another, folder, r"signed by no trusted key \(trusted: ours.pub\)", (public,), True)
+    pulled(another, folder, (public,))  # where none is required, one of a stranger does no harm
+
+
+def test_signatures_cannot_be_required_without_keys(home, folder, another):
+    publish(put_release(home), folder, None, Silent())
+    refused(another, folder, "no key is trusted. Name public keys", (), True)
+
+
+def test_a_forged_signature_is_refused(home, folder, another, keys):
+    """Somebody else's signature under the name of a trusted key."""
+    (private, public), (their_private, _) = keys
+    publish(put_release(home), folder, private, Silent())
+    publish(put_release(home), folder, their_private, Silent())
+
+    def swap(values):
+        ours, theirs = values["releases"]["tiny"]["1.0.0"]["signatures"]
+        ours["blob"] = theirs["blob"]
+
+    edit_index(folder, swap)
+    refused(another, folder, "the signature of tiny@1.0.0 does not hold under ours.pub", (public,))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"dsseEnvelope": {"signatures": []}}'])
+def test_a_signature_that_is_none_is_refused(home, folder, another, keys, content):
+    (private, public), _ = keys
+    publish(put_release(home), folder, private, Silent())
+    blob = put_blob(folder, content)
+    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"]["signatures"][0].update(blob=blob))
+    refused(another, folder, "does not hold under ours.pub", (public,))
+
+
+def test_the_signature_of_another_release_is_refused(home, folder, another, keys):
+    (private, public), _ = keys
+    publish(put_release(home, "other", files=files_of(b"other")), folder, private, Silent())
+    publish(put_release(home), folder, None, Silent())
+
+    def move(values):
+        releases = values["releases"]
+        releases["tiny"]["1.0.0"]["signatures"] = releases["other"]["1.0.0"]["signatures"]
+
+    edit_index(folder, move)
+    refused(another, folder, "does not hold", (public,))
+
+
+def test_a_release_under_another_ones_name_is_refused(home, folder, another, keys):
+    """Signed, but not what was asked for: an older or another model of the same publisher."""
+    (private, public), _ = keys
+    publish(put_release(home, "other", files=files_of(b"other")), folder, private, Silent())
+    publish(put_release(home), folder, private, Silent())
+    edit_index(folder, lambda values: values["releases"].update(tiny=values["releases"]["other"]))
+    refused(another, folder, "under tiny@1.0.0 of .* lies other@1.0.0", (public,), True)
+
+
+def test_a_swapped_blob_is_refused(home, folder, another):
+    publish(put_release(home), folder, None, Silent())
+    manifest = read_index(folder).find("tiny", "1.0.0").manifest
+    content = (folder.root / manifest.path).read_bytes()
+    (folder.root / manifest.path).write_bytes(content.replace(b"a sample", b"a simple"))
+    refused(another, folder, r"gives other content \(sha256\)")
+
+
+def test_an_index_that_was_turned_back_is_refused(home, folder, another):
+    publish(put_release(home), folder, None, Silent())
+    old = (folder.root / INDEX).read_bytes()
+    publish(put_release(home, version="1.0.1", files=files_of(b"mended")), folder, None, Silent())
+    assert pulled(another, folder).manifest.version == "1.0.1"
+    (folder.root / INDEX).write_bytes(old)
+    with pytest.raises(RegistryError, match="is at revision 1, and another one with 2 was seen here before"):
+        pulled(another, folder)
+
+
+def test_a_release_that_became_another_one_is_refused(home, folder, another, tmp_path):
+    publish(put_release(home), folder, None, Silent())
+    pulled(another, folder)
+    other = open_place(str(tmp_path / "other"))
+    publish(put_release(Home(tmp_path / "h"), files=files_of(b"evil")), other, None, Silent())
+    evil = json.loads((other.root / INDEX).read_bytes())["releases"]["tiny"]["1.0.0"]
+    edit_index(folder, lambda v: v.update(revision=9, releases={"tiny": {"1.0.0": evil}}))
+    with pytest.raises(RegistryError, match="has another tiny@1.0.0 than was seen here before"):
+        pulled(another, folder)
+    edit_index(folder, lambda v: v.update(revision=10, releases={}))
+    with pytest.raises(RegistryError, match="lacks tiny@1.0.0, which was seen here before") as caught:
+        pulled(another, folder)
+    remembered = Path(re.search(r"remove (\S+\.json)", str(caught.value))[1])
+    remembered.unlink()  # what the message says, for a registry that was set up anew by its keeper
+    edit_index(folder, lambda v: v.update(revision=1, releases={"tiny": {"1.0.0": evil}}))
+    shutil.copytree(other.root / "blobs", folder.root / "blobs", dirs_exist_ok=True)
+    assert pulled(another, folder).manifest.name == "tiny"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil", "/nowhere/evil", "a/../../evil", "..", "C:\\evil", "a\\b", "con\x00", "graph/./model", "MANIFEST.json",
+     "x" * 300, "a//b", "", "a/", "\u202eevil"],
+)  # fmt: skip
+def test_names_that_lead_out_or_that_no_system_takes_are_refused(home, folder, another, name):
+    """A path is made of a name only after this."""
+    publish(put_release(home), folder, None, Silent())
+    listed = read_index(folder).find("tiny", "1.0.0")
+    manifest = json.loads((folder.root / listed.manifest.path).read_bytes())
+    manifest["artifacts"][0]["path"] = name
+    blob = put_blob(folder, json.dumps(manifest).encode())
+    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update(manifest=blob))
+    with pytest.raises(Exception, match=r"artifacts\.0\.path") as caught:
+        pulled(another, folder)
+    assert type(caught.value).__name__ == "ManifestError"
+    assert not another.pulled.exists()
+    assert not [path for path in tree(another.root.parent) if "evil" in path]
+
+
+def test_names_that_differ_in_case_only_are_refused(home, folder, another):
+    publish(put_release(home), folder, None, Silent())
+    listed = read_index(folder).find("tiny", "1.0.0")
+    manifest = json.loads((folder.root / listed.manifest.path).read_bytes())
+    manifest["artifacts"][1]["path"] = "Graph/MODEL.onnx"
+    blob = put_blob(folder, json.dumps(manifest).encode())
+    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update(manifest=blob))
+    with pytest.raises(Exception, match="a name stands twice"):
+        pulled(another, folder)
+
+
+def forge(folder, change):
+    """A manifest that was changed, with an index that fits it."""
+    listed = read_index(folder).find("tiny", "1.0.0")
+    manifest = json.loads((folder.root / listed.manifest.path).read_bytes())
+    change(manifest)
+    blob = put_blob(folder, json.dumps(manifest).encode())
+    content = {one["path"]: one["sha256"] for one in manifest["artifacts"]}
+    digest = sha(json.dumps(content, sort_keys=True).encode())
+    entry = {"manifest": blob, "content_sha256": digest}
+    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update(entry))
+
+
+def test_ten_gigabytes_that_are_claimed_are_refused(home, folder, another):
+    publish(put_release(home), folder, None, Silent())
+    forge(folder, lambda manifest: manifest["artifacts"][0].update(size_bytes=10 * 10**9))
+    refused(another, folder, "claims 10 GB, more than a release may have")
+
+
+@pytest.mark.parametrize(("size", "told"), [(1, "gives other content"), (10**6, "ends too early")])
+def test_a_file_that_is_shorter_or_longer_than_it_says_is_refused(home, folder, another, monkeypatch, size, told):
+    monkeypatch.setattr("zoo.registry.download.LONGEST_PAUSE", 0.001)
+    publish(put_release(home), folder, None, Silent())
+    forge(folder, lambda manifest: manifest["artifacts"][4].update(size_bytes=size))
+    refused(another, folder, told)
+
+
+@pytest.mark.parametrize("part", ["manifest", "measurements"])
+def test_small_files_that_claim_to_be_large_are_refused(home, folder, another, part):
+    publish(put_release(home), folder, None, Silent())
+    huge = {"sha256": "0" * 64, "size_bytes": 10**12}
+    value = huge if part == "manifest" else [huge]
+    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update({part: value}))
+    refused(another, folder, "claims 1,000,000 MB, which no such file has")
+
+
+def test_a_measurement_of_another_release_is_refused(home, folder, another):
+    publish(put_release(home), folder, None, Silent())
+    blob = put_blob(folder, measured("other@1.0.0").model_dump_json().encode())
+    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update(measurements=[blob]))
+    refused(another, folder, "lists for tiny@1.0.0 is of other@1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "is damaged"), (b"[]", "is damaged"), (b"{", "is damaged"), (b"[" * 200_000, "is damaged"),
+     (b'{"schema_version": 2}', "has schema 2; this zoo reads 1"),
+     (b'{"schema_version": 1, "releases": {"../x": {}}}', "is damaged"),
+     (b'{"schema_version": 1, "releases": {"x": {"../1": {}}}}', "is damaged"),
+     (b'{"schema_version": 1, "revision": -1}', "is damaged")],
+)  # fmt: skip
+def test_an_index_that_is_none_is_refused(folder, another, content, told):
+    folder.root.mkdir()
+    (folder.root / INDEX).write_bytes(content)
+    refused(another, folder, told)
+
+
+def test_an_index_means_the_same_once_it_is_read(home, folder):
+    publish(put_release(home), folder, None, Silent())
+    content = (folder.root / INDEX).read_bytes()
+    assert parse_index(content, "x").to_bytes() == content
+    assert parse_index(Index().to_bytes(), "x") == Index()
+
+
+def test_verify_sees_every_changed_byte(home):
+    release = put_release(home)
+    assert list(damage(release)) == []
+    folder = release.path.parent
+    content = (folder / "openvino-cpu/model.bin").read_bytes()
+    (folder / "openvino-cpu/model.bin").write_bytes(content[:-1] + b"?")
+    (folder / "graph/model.onnx").write_bytes(b"short")
+    (folder / "added.so").write_bytes(b"x")
+    assert [re.sub(r"\d+", "N", line) for line in damage(release)] == [
+        "graph/model.onnx: N bytes, not N",
+        "openvino-cpu/model.bin: other content (shaN)",
+        "added.so: no file of this release",
+    ]

@@ -1,0 +1,81 @@
+"""What came from registries, on this machine: blobs that were checked, and each index as it was last seen.
+
+blobs/aa/SHA256          whole and checked
+parts/SHA256             on its way; the next pull goes on from there
+indexes/SHA256-OF-URL    for work without a network, and to notice a registry that was turned back
+releases/DIGEST/…        releases as they are used: files under their names
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from filelock import FileLock
+
+from pipeline.files import sha256, write_bytes
+from zoo.errors import RegistryError
+from zoo.registry.index import Blob, Index, outgrown, parse_index
+
+
+class Cache:
+    """A folder of its own below `Home.cache`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, blob: Blob) -> Path:
+        """Where content lies, or would."""
+        return self.root / blob.path
+
+    def part(self, blob: Blob) -> Path:
+        """Where it grows."""
+        return self.root / "parts" / blob.sha256
+
+    def lock(self, blob: Blob) -> FileLock:
+        """One process at a time fetches it; the system lets go when that dies."""
+        lock = self.root / "locks" / blob.sha256
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(lock)
+
+    def has(self, blob: Blob) -> bool:
+        """Whether it is here, whole by its size; its digest was checked before it got its name."""
+        path = self.path(blob)
+        return path.is_file() and path.stat().st_size == blob.size_bytes
+
+    def is_intact(self, blob: Blob) -> bool:
+        """Whether it is here and still what it was, byte by byte."""
+        return self.has(blob) and sha256(self.path(blob)) == blob.sha256
+
+    def take_in(self, blob: Blob, content: bytes) -> None:
+        """Keep content that was checked."""
+        self.path(blob).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.path(blob), content)
+
+    def last_index(self, url: str) -> Index | None:
+        """The index of a registry as it was last seen; none if it never was."""
+        try:
+            return parse_index(self._index(url).read_bytes(), url)
+        except FileNotFoundError:
+            return None
+
+    def see_index(self, url: str, index: Index) -> None:
+        """Remember an index.
+
+        Raises:
+            RegistryError: it can't follow on what was seen before.
+        """
+        path = self._index(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            before = self.last_index(url)
+            if before is not None and (why := outgrown(before, index)):
+                raise RegistryError(
+                    f"the index of {url} {why}. Someone may have put an old or a forged one there: nothing was taken. "
+                    f"If its keeper says that it was set up anew, remove {path}"
+                )
+            if before != index:
+                write_bytes(path, index.to_bytes())
+
+    def _index(self, url: str) -> Path:
+        return self.root / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"

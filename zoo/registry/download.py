@@ -1,0 +1,121 @@
+"""Fetching content: in parts, from where it was left, from any mirror; checked before it gets its name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tenacity import Retrying, retry_if_exception_type, retry_if_not_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from zoo.errors import RegistryError
+from zoo.registry.cache import Cache
+from zoo.registry.index import Blob
+from zoo.registry.places import Place
+
+CHUNK = 4 * 2**20
+ATTEMPTS = 8  # of a part, with growing pauses: half a minute in all
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # s
+FINAL = (FileNotFoundError, PermissionError)  # what trying again would not change
+
+
+def _fetch_part(place: Place, path: str, start: int, end: int) -> bytes:
+    for attempt in Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE),
+        retry=retry_if_exception_type(Exception) & retry_if_not_exception_type(FINAL),
+        reraise=True,
+    ):
+        with attempt:
+            content = place.fetch(path, start, end)
+            if not content:
+                raise OSError(None, "the file ends too early")
+            return content
+    raise AssertionError("tenacity raises the last error")
+
+
+class _CannotWrite(RegistryError):
+    """It is this machine that fails, and no mirror would help."""
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _CannotWrite(
+            f"can't write {path}: {error.strerror or error}. Free some space, or let ZOO_HOME name another folder."
+        ) from None
+
+
+def _fill(place: Place, blob: Blob, part: Path, moved: Callable[[int], None]) -> None:
+    """Add to `part` until it has all bytes."""
+    done = part.stat().st_size
+    while done < blob.size_bytes:
+        content = _fetch_part(place, blob.path, done, min(done + CHUNK, blob.size_bytes))[: blob.size_bytes - done]
+        with _writing(part), part.open("ab") as out:
+            out.write(content)
+        done += len(content)
+        moved(len(content))
+
+
+def _keep(part: Path, path: Path) -> None:
+    with _writing(path):
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(path)
+
+
+def _digest(part: Path) -> str:
+    found = hashlib.sha256()
+    with part.open("rb") as file:
+        while block := file.read(2**20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[int], None]) -> None:
+    """Bring content into the cache, unless it is there.
+
+    Args:
+        places: the registry and its mirrors, in the order in which they are tried.
+        moved: is told bytes as they come; those that were there already, too.
+
+    Raises:
+        RegistryError: none of them gives it as it should be, or the cache can't be written. What came stays, and the
+            next call goes on from there.
+    """
+    with cache.lock(blob):
+        if cache.has(blob):
+            moved(blob.size_bytes)
+            return
+        part, why = cache.part(blob), []
+        with _writing(part):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.touch()
+            if part.stat().st_size > blob.size_bytes:
+                part.write_bytes(b"")
+        moved(part.stat().st_size)
+        for place in places:
+            try:
+                _fill(place, blob, part, moved)
+            except _CannotWrite:
+                raise
+            except FileNotFoundError:
+                why.append(f"{place.url}: not there")
+            except Exception as error:  # noqa: BLE001 - every kind of place has errors of its own
+                why.append(f"{place.url}: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}")
+            else:
+                if _digest(part) == blob.sha256:
+                    _keep(part, cache.path(blob))
+                    return
+                part.write_bytes(b"")
+                why.append(f"{place.url}: gives other content (sha256)")
+        raise RegistryError(
+            f"can't get {blob.sha256[:12]}… ({blob.size_bytes / 1e6:.1f} MB): {'; '.join(why)}. Run the same command "
+            "again: it goes on from what came."
+        )

@@ -1,0 +1,108 @@
+"""The index of a registry: which releases there are, what each consists of, and which measurements were added.
+
+It is the one file of a registry that changes; all else is content under its sha256. It only ever grows: a release stays
+what it is, a yanked one stays listed with its reason, and `revision` rises with every change. So a reader who has seen
+an index knows what no later one may lack.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from pipeline.recipe import Version
+from zoo.errors import RegistryError
+from zoo.manifest import Name, Record, Sha256
+
+INDEX = "index.json"
+LIMIT = 64 * 2**20  # bytes; some hundred thousand releases
+SCHEMA = 1
+
+
+class Blob(Record):
+    """Content: where it lies follows from its digest."""
+
+    sha256: Sha256
+    size_bytes: int = Field(ge=0)
+
+    @property
+    def path(self) -> str:
+        """In a registry, and in a cache."""
+        return f"blobs/{self.sha256[:2]}/{self.sha256}"
+
+
+class Signature(Record):
+    """A signature over the manifest."""
+
+    blob: Blob
+    key: str = Field(description="sha256 of the public key (DER), so that a reader knows which of its keys to try")
+
+
+class Listed(Record):
+    """A release."""
+
+    manifest: Blob
+    content_sha256: Sha256 = Field(description="see `zoo.manifest.Manifest.content_sha256`")
+    published_at: str
+    signatures: list[Signature] = Field(default_factory=list)
+    measurements: list[Blob] = Field(default_factory=list)
+    yanked: str | None = Field(None, description="why it is hidden from resolution")
+
+
+class Index(Record):
+    """All releases by name and version."""
+
+    schema_version: Literal[1] = 1
+    revision: int = Field(0, ge=0)
+    releases: dict[Name, dict[Version, Listed]] = Field(default_factory=dict)
+
+    def find(self, name: str, version: str) -> Listed | None:
+        """A release, if it is there."""
+        return self.releases.get(name, {}).get(version)
+
+    def with_release(self, name: str, version: str, listed: Listed) -> Index:
+        """With one release more, or changed."""
+        versions = {**self.releases.get(name, {}), version: listed}
+        return Index(revision=self.revision + 1, releases={**self.releases, name: versions})
+
+    def to_bytes(self) -> bytes:
+        """As it is published."""
+        return (json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
+
+
+def parse_index(content: bytes, url: str) -> Index:
+    """An index from its bytes.
+
+    Raises:
+        RegistryError: it is damaged, or written by a newer zoo.
+    """
+    try:
+        values = json.loads(content)
+        schema = values.get("schema_version") if isinstance(values, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise RegistryError(
+                f"the registry {url} has schema {schema}; this zoo reads {SCHEMA}. Run: pip install -U edge-model-zoo"
+            )
+        return Index.model_validate(values)
+    except (ValueError, RecursionError) as error:
+        told = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_input=False)[0]
+            told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise RegistryError(f"the index of {url} is damaged: {told}. Tell who keeps it, or use a mirror.") from None
+
+
+def outgrown(seen: Index, now: Index) -> str | None:
+    """Why an index can't follow on one that was seen before: it is older, or a release is gone or is another one."""
+    if now.revision < seen.revision or (now.revision == seen.revision and now != seen):
+        return f"is at revision {now.revision}, and another one with {seen.revision} was seen here before"
+    for name, versions in seen.releases.items():
+        for version, before in versions.items():
+            after = now.find(name, version)
+            if after is None:
+                return f"lacks {name}@{version}, which was seen here before"
+            if after.manifest != before.manifest:
+                return f"has another {name}@{version} than was seen here before"
+    return None

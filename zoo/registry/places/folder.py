@@ -1,0 +1,87 @@
+"""A registry in a folder of this machine, or one that it mounts."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+from filelock import FileLock
+
+from zoo.registry.places import UNFINISHED, YOUNG, Edit, too_long, unreached
+
+CHUNK = 2**20
+
+
+class Folder:
+    """See `Place`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.url = root, str(root)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """See `Place.read`."""
+        try:
+            with (self.root / path).open("rb") as file:
+                content = file.read(limit + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise unreached(self.url, error) from None
+        if len(content) > limit:
+            raise too_long(path, self.url, limit)
+        return content
+
+    def fetch(self, path: str, start: int, end: int) -> bytes:
+        """See `Place.fetch`."""
+        with (self.root / path).open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
+
+    def publish(self, blobs: Mapping[str, Path], index: str, limit: int, edit: Edit) -> None:
+        """See `Place.publish`."""
+        try:
+            for path, source in blobs.items():
+                if not self._is_young(self.root / path):
+                    with source.open("rb") as file:
+                        self._write(file, self.root / path)
+            self.root.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / f"{index}.lock"):
+                content = edit(self.read(index, limit))
+                if content is not None:
+                    self._write(io.BytesIO(content), self.root / index)
+        except OSError as error:
+            raise unreached(self.url, error) from None
+
+    def listing(self, below: str) -> Iterator[tuple[str, int, float]]:
+        """See `Place.listing`."""
+        for found in (self.root / below).rglob("*"):
+            if found.is_file():
+                about = found.stat()
+                yield found.relative_to(self.root).as_posix(), about.st_size, about.st_mtime
+
+    def remove(self, paths: list[str]) -> None:
+        """See `Place.remove`."""
+        for path in paths:
+            (self.root / path).unlink(missing_ok=True)
+
+    def _is_young(self, path: Path) -> bool:
+        return path.is_file() and time.time() - path.stat().st_mtime < YOUNG
+
+    def _write(self, source: IO[bytes], target: Path) -> None:
+        """In one rename; and no link: what is published shares no bytes with what is built."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (self.root / UNFINISHED).mkdir(exist_ok=True)
+        fresh = self.root / UNFINISHED / f"{target.name}.{os.getpid()}"
+        try:
+            with fresh.open("wb") as out:
+                shutil.copyfileobj(source, out, CHUNK)
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.replace(target)
+        finally:
+            fresh.unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""A registry in a bucket of S3, or of anything that speaks it with conditional writes.
+
+Credentials and endpoint are found as by every AWS tool: environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`), ~/.aws,
+or the machine's role. Source: Amazon S3 User Guide, "Conditional requests"; s3fs, API Reference.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fsspec.asyn import sync
+
+from targets.installing import install_command
+from zoo.errors import RegistryError
+from zoo.registry.places import YOUNG, Edit, too_long, unreached
+
+ATTEMPTS = 60  # of a change that others come before
+LOST_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+
+
+def _code(error: BaseException) -> str:
+    """What the server called an error."""
+    answer = getattr(error.__cause__, "response", None) or getattr(error, "response", None) or {}
+    return str(answer.get("Error", {}).get("Code", ""))
+
+
+async def _up_to(body: Any, limit: int) -> bytes:
+    """At most so many bytes of a body, which comes in pieces."""
+    content = bytearray()
+    while len(content) < limit and (piece := await body.read(limit - len(content))):
+        content += piece
+    return bytes(content)
+
+
+class S3:
+    """See `Place`."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            import s3fs
+        except ModuleNotFoundError:
+            raise RegistryError(f"registries in S3 need s3fs. {install_command('s3')}") from None
+        self.url = url.rstrip("/")
+        self._root = self.url.partition("://")[2]
+        self._files: Any = s3fs.S3FileSystem(use_listings_cache=False)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """See `Place.read`."""
+        try:
+            return self._read(path, limit)[0]
+        except OSError as error:
+            raise unreached(self.url, error) from None
+
+    def fetch(self, path: str, start: int, end: int) -> bytes:
+        """See `Place.fetch`."""
+        content: bytes = self._files.cat_file(f"{self._root}/{path}", start=start, end=end)
+        return content
+
+    def publish(self, blobs: Mapping[str, Path], index: str, limit: int, edit: Edit) -> None:
+        """See `Place.publish`."""
+        try:
+            for path, source in blobs.items():
+                if not self._is_young(path):
+                    self._files.put_file(str(source), f"{self._root}/{path}")
+            self._change(index, limit, edit)
+        except OSError as error:
+            raise unreached(self.url, error) from None
+
+    def listing(self, below: str) -> Iterator[tuple[str, int, float]]:
+        """See `Place.listing`."""
+        found = self._files.find(f"{self._root}/{below}", detail=True)
+        for name, about in found.items():
+            yield name.removeprefix(f"{self._root}/"), about["size"], about["LastModified"].timestamp()
+
+    def remove(self, paths: list[str]) -> None:
+        """See `Place.remove`."""
+        if paths:
+            self._files.rm([f"{self._root}/{path}" for path in paths])
+
+    def _is_young(self, path: str) -> bool:
+        try:
+            changed = self._files.info(f"{self._root}/{path}", refresh=True)["LastModified"]
+        except FileNotFoundError:
+            return False
+        return bool(time.time() - changed.timestamp() < YOUNG)
+
+    def _read(self, path: str, limit: int) -> tuple[bytes | None, str | None]:
+        """Content and its tag, of one and the same moment."""
+        bucket, key, _ = self._files.split_path(f"{self._root}/{path}")
+        try:
+            answer = self._files.call_s3("get_object", Bucket=bucket, Key=key)
+        except FileNotFoundError:
+            return None, None
+        content: bytes = sync(self._files.loop, _up_to, answer["Body"], limit + 1)
+        if len(content) > limit:
+            raise too_long(path, self.url, limit)
+        return content, answer["ETag"]
+
+    def _change(self, path: str, limit: int, edit: Edit) -> None:
+        for attempt in range(ATTEMPTS):
+            before, tag = self._read(path, limit)
+            content = edit(before)
+            if content is None or self._write_if(path, content, tag):
+                if content is not None and before is None:
+                    self._check_conditions(path, content)
+                return
+            time.sleep(random.uniform(0, min(2.0, 0.02 * 2**attempt)))
+        raise RegistryError(f"other writers of {self.url} came first {ATTEMPTS} times. Run the same command again.")
+
+    def _write_if(self, path: str, content: bytes, tag: str | None) -> bool:
+        """Write if what is there is what was read; whether it was."""
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        try:
+            self._files.pipe_file(f"{self._root}/{path}", content, **condition)
+        except OSError as error:
+            if isinstance(error, FileExistsError) or _code(error) in LOST_RACE:
+                return False
+            raise
+        return True
+
+    def _check_conditions(self, path: str, content: bytes) -> None:
+        """A server that ignores conditions would lose what two writers write at once: better no registry there."""
+        if self._write_if(path, content, None):
+            self.remove([path])
+            raise RegistryError(
+                f"{self.url} ignores conditional writes (If-None-Match): two publishers at once would lose releases. "
+                "Nothing was published. Use a server that has them, such as Amazon S3, SeaweedFS, or a folder."
+            )

@@ -1,0 +1,248 @@
+"""From a release on this machine to a registry; and what is done to one later: yank, collect garbage."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.files import sha256
+from pipeline.progress import Progress
+from zoo.errors import RegistryError
+from zoo.manifest import Manifest, parse_manifest
+from zoo.measurements import to_bytes
+from zoo.registry.index import INDEX, LIMIT, Blob, Index, Listed, Signature, parse_index
+from zoo.registry.places import GARBAGE, UNFINISHED, Place
+from zoo.registry.signing import key_id, sign
+from zoo.releases import Release
+
+MANIFEST_LIMIT = 16 * 2**20  # bytes; more than any manifest needs
+SHOWN = 8  # differences that are told
+
+
+def blob_of(content: bytes) -> Blob:
+    """Content that is small enough to be in memory."""
+    return Blob(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+
+
+def find_index(place: Place) -> Index | None:
+    """The index of a registry; none where there is none yet.
+
+    Raises:
+        RegistryError: it can't be read, or is damaged.
+    """
+    content = place.read(INDEX, LIMIT)
+    return None if content is None else parse_index(content, place.url)
+
+
+def read_index(place: Place) -> Index:
+    """The index of a registry that is there.
+
+    Raises:
+        RegistryError: there is none, or it can't be read.
+    """
+    index = find_index(place)
+    if index is None:
+        raise RegistryError(f"{place.url} is no registry: it has no {INDEX}. Check the address.")
+    return index
+
+
+def read_listed(place: Place, label: str, listed: Listed) -> tuple[bytes, Manifest]:
+    """The manifest of a listed release.
+
+    Raises:
+        RegistryError: it is not there, or not what the index says.
+        ManifestError: it is none.
+    """
+    content = place.read(listed.manifest.path, MANIFEST_LIMIT)
+    if content is None or blob_of(content) != listed.manifest:
+        raise RegistryError(
+            f"the manifest of {label} in {place.url} is missing or damaged (sha256). Tell who keeps it."
+        )
+    return content, parse_manifest(content, f"of {label}", f"Tell who keeps {place.url}.")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of publishing: whether the release is new there, and how many measurements are."""
+
+    new: bool
+    measurements: int
+    signed: bool
+
+
+def differences(published: Manifest, ours: Manifest) -> Iterator[str]:
+    """What makes two builds of one version different, in lines."""
+    before = {artifact.path: artifact.sha256 for artifact in published.artifacts}
+    after = {artifact.path: artifact.sha256 for artifact in ours.artifacts}
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            yield f"{path}: " + ("new" if path not in before else "gone" if path not in after else "other content")
+    if published.data.fingerprint != ours.data.fingerprint:
+        yield "data: another content of the data set"
+    yield from _changed(published.recipe, ours.recipe, "recipe")
+    libraries = published.provenance.libraries, ours.provenance.libraries
+    yield from _changed(*libraries, "libraries")
+
+
+def _changed(before: object, after: object, at: str) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted(before.keys() | after.keys(), key=str):
+            yield from _changed(before.get(key), after.get(key), f"{at}.{key}")
+    elif before != after:
+        yield f"{at}: {before} → {after}"
+
+
+def _check_files(release: Release) -> dict[str, Path]:
+    """Files by blob path, each checked against the manifest."""
+    found = {}
+    for file in release.manifest.files:
+        path = release.path.parent / file.path
+        if not path.exists():
+            raise RegistryError(
+                f"{file.path} of {release.manifest.label} is not here: it was pulled in part. First: zoo pull "
+                f"{release.manifest.label} --all"
+            )
+        if path.stat().st_size != file.size_bytes or sha256(path) != file.sha256:
+            raise RegistryError(
+                f"{file.path} of {release.manifest.label} is not what the manifest says (sha256). Build it again: "
+                f"{release.manifest.provenance.command}"
+            )
+        found[Blob(sha256=file.sha256, size_bytes=file.size_bytes).path] = path
+    return found
+
+
+def _refuse_other_content(place: Place, label: str, listed: Listed, ours: Manifest) -> None:
+    """An artifact never changes once it is published.
+
+    Raises:
+        RegistryError: the content of the two is not the same, and what differs.
+    """
+    if listed.content_sha256 == ours.content_sha256:
+        return
+    _, published = read_listed(place, label, listed)
+    lines = list(differences(published, ours))
+    more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    told = "\n  ".join(lines[:SHOWN] + more)
+    raise RegistryError(
+        f"{label} is published in {place.url} with other content, and never changes. Raise `version` of the model in "
+        f"zoo.yaml and build it again. What differs:\n  {told}"
+    )
+
+
+def publish(release: Release, place: Place, key: Path | None, progress: Progress) -> Published:
+    """Publish a release, or add what is new about one that is published: measurements and signatures.
+
+    Args:
+        key: private key to sign with.
+
+    Raises:
+        RegistryError: the registry can't be written; or it has this version with other content.
+    """
+    manifest = release.manifest
+    files = _check_files(release)
+    content = release.path.read_bytes()
+    listed = (find_index(place) or Index()).find(manifest.name, manifest.version)
+    if listed:
+        _refuse_other_content(place, manifest.label, listed, manifest)
+        content, files = read_listed(place, manifest.label, listed)[0], {}
+    records = [to_bytes(record) for record in release.measured]
+    small = {**{blob_of(record): record for record in records}, blob_of(content): content}
+    signatures = []
+    if key:
+        signature = sign(content, key)
+        signatures = [Signature(blob=blob_of(signature), key=key_id(key, private=True))]
+        small[blob_of(signature)] = signature
+    ours = Listed(
+        manifest=blob_of(content),
+        content_sha256=manifest.content_sha256,
+        published_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        signatures=signatures,
+        measurements=[blob_of(record) for record in records],
+    )
+    outcome = Published(new=True, measurements=len(records), signed=bool(key))
+
+    def edit(before: bytes | None) -> bytes | None:
+        nonlocal outcome
+        index = parse_index(before, place.url) if before is not None else Index()
+        there = index.find(manifest.name, manifest.version)
+        if there is None:
+            outcome = Published(new=True, measurements=len(records), signed=bool(key))
+            return index.with_release(manifest.name, manifest.version, ours).to_bytes()
+        if there.manifest != ours.manifest:
+            _refuse_other_content(place, manifest.label, there, manifest)
+        merged, outcome = _merge(there, ours)
+        return None if merged == there else index.with_release(manifest.name, manifest.version, merged).to_bytes()
+
+    total = sum(path.stat().st_size for path in files.values())
+    if files:
+        progress.say(f"publishing {manifest.label} to {place.url}: {len(files)} files, {total / 1e6:.1f} MB")
+    with TemporaryDirectory() as scratch:
+        for blob, text in small.items():
+            Path(scratch, blob.sha256).write_bytes(text)
+            files[blob.path] = Path(scratch, blob.sha256)
+        place.publish(files, INDEX, LIMIT, edit)
+    return outcome
+
+
+def _merge(there: Listed, ours: Listed) -> tuple[Listed, Published]:
+    """With what is new of ours."""
+    same = there.manifest == ours.manifest  # else another publisher was faster: a signature of ours is over another one
+    known = {signature.key for signature in there.signatures}
+    signatures = [one for one in ours.signatures if same and one.key not in known]
+    measurements = [one for one in ours.measurements if one not in there.measurements]
+    merged = there.model_copy(
+        update={
+            "signatures": [*there.signatures, *signatures],
+            "measurements": [*there.measurements, *measurements],
+        }
+    )
+    return merged, Published(new=False, measurements=len(measurements), signed=bool(signatures))
+
+
+def yank(place: Place, name: str, version: str, reason: str | None) -> None:
+    """Hide a release from resolution, with a reason; without one, show it again. It stays where it is.
+
+    Raises:
+        RegistryError: there is no such release.
+    """
+
+    def edit(before: bytes | None) -> bytes | None:
+        index = parse_index(before, place.url) if before is not None else Index()
+        listed = index.find(name, version)
+        if listed is None:
+            there = ", ".join(index.releases.get(name, {})) or "none"
+            raise RegistryError(f"no release {name}@{version} in {place.url}. Versions there: {there}.")
+        if listed.yanked == reason:
+            return None
+        return index.with_release(name, version, listed.model_copy(update={"yanked": reason})).to_bytes()
+
+    place.publish({}, INDEX, LIMIT, edit)
+
+
+def collect_garbage(place: Place, dry: bool) -> tuple[int, int]:
+    """Remove what no release refers to and is older than a day; how many files and bytes that was.
+
+    Args:
+        dry: count only.
+
+    Raises:
+        RegistryError: a manifest can't be read: then nothing is known to be garbage, and nothing is removed.
+    """
+    used: set[str] = set()
+    for name, versions in read_index(place).releases.items():
+        for version, listed in versions.items():
+            _, manifest = read_listed(place, f"{name}@{version}", listed)
+            blobs = [listed.manifest, *listed.measurements, *(one.blob for one in listed.signatures)]
+            used |= {blob.path for blob in blobs}
+            used |= {Blob(sha256=file.sha256, size_bytes=file.size_bytes).path for file in manifest.files}
+    now = time.time()
+    there = [file for below in ("blobs", UNFINISHED) for file in place.listing(below)]
+    garbage = [(path, size) for path, size, at in there if path not in used and now - at > GARBAGE]
+    if not dry:
+        place.remove([path for path, _ in garbage])
+    return len(garbage), sum(size for _, size in garbage)

@@ -1,0 +1,255 @@
+"""From a registry to a release on this machine: found, checked, fetched, and then visible in one rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from pipeline.files import place_file
+from pipeline.progress import Progress
+from zoo.errors import RegistryError
+from zoo.home import Home
+from zoo.manifest import MANIFEST, Artifact, Manifest, parse_manifest
+from zoo.measurements import LIMIT as RECORD_LIMIT
+from zoo.measurements import MEASUREMENTS, Measured, file_name, from_bytes, to_bytes
+from zoo.registry.cache import Cache
+from zoo.registry.download import fetch
+from zoo.registry.index import Blob, Index, Listed
+from zoo.registry.places import Place
+from zoo.registry.publish import MANIFEST_LIMIT, read_index
+from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
+from zoo.registry.signing import check_signatures
+from zoo.registry.versions import resolve
+from zoo.releases import Release, read_release
+
+PARALLEL = 4
+LARGEST = 4 * 2**30  # bytes of one release; models for edge devices are far from it
+MIB = 2**20
+Choose = Callable[[Manifest, list[Measured]], Sequence[str] | None]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry as a reader uses it.
+
+    Attributes:
+        places: the registry itself, then its mirrors.
+        keys: public keys that are trusted.
+        require_signature: whether a release without a signature by one of them is refused.
+    """
+
+    places: Sequence[Place]
+    cache: Cache
+    keys: Sequence[Path] = ()
+    require_signature: bool = False
+
+    @property
+    def url(self) -> str:
+        """Of the registry itself."""
+        return self.places[0].url
+
+    def index(self, say: Callable[[str], None]) -> Index:
+        """The newest index that can be had: the registry's, a mirror's, or the last one seen.
+
+        Raises:
+            RegistryError: none can be had; or it does not follow on what was seen before.
+        """
+        seen, why = self.cache.last_index(self.url), ""
+        for place in self.places:
+            try:
+                index = read_index(place)
+            except RegistryError as error:
+                why = why or str(error)
+                continue
+            if place is not self.places[0] and seen and index.revision < seen.revision:
+                continue  # a mirror may lag behind; what was seen is newer
+            self.cache.see_index(self.url, index)
+            return index
+        if seen is None:
+            raise RegistryError(why)
+        say(f"{self.url} can't be reached: going by what was seen of it before")
+        return seen
+
+    def small(self, blob: Blob, limit: int, what: str) -> bytes:
+        """Content that is small, through the cache.
+
+        Raises:
+            RegistryError: it is not to be had, or larger than such content ever is.
+        """
+        if blob.size_bytes > limit:
+            raise RegistryError(f"{what} claims {blob.size_bytes / 1e6:,.0f} MB, which no such file has. Refused.")
+        if not self.cache.is_intact(blob):
+            self.cache.path(blob).unlink(missing_ok=True)
+            fetch(blob, self.places, self.cache, lambda _count: None)
+        return self.cache.path(blob).read_bytes()
+
+    def manifest(self, name: str, version: str, listed: Listed) -> tuple[bytes, Manifest]:
+        """The manifest of a release, its signature checked.
+
+        Raises:
+            RegistryError: it is another release's, claims too much, or its signature does not hold.
+            ManifestError: it is none.
+        """
+        label = f"{name}@{version}"
+        content = self.small(listed.manifest, MANIFEST_LIMIT, f"the manifest of {label}")
+        signatures = [
+            (one.key, self.small(one.blob, SIGNATURE_LIMIT, f"a signature of {label}")) for one in listed.signatures
+        ]
+        if self.keys or self.require_signature:
+            check_signatures(label, content, signatures, self.keys, self.require_signature)
+        manifest = parse_manifest(content, f"of {label}", f"Tell who keeps {self.url}.")
+        if manifest.label != label or manifest.content_sha256 != listed.content_sha256:
+            raise RegistryError(
+                f"under {label} of {self.url} lies {manifest.label} with other content. Someone may have swapped it: "
+                "nothing was taken."
+            )
+        if (claimed := sum(file.size_bytes for file in manifest.files)) > LARGEST:
+            raise RegistryError(f"{label} claims {claimed / 1e9:,.0f} GB, more than a release may have. Refused.")
+        return content, manifest
+
+
+def wanted_files(manifest: Manifest, targets: Sequence[str] | None) -> list[tuple[str, Blob]]:
+    """Paths and content of what is pulled.
+
+    Args:
+        targets: those whose artifacts come, beside the graph and the documents; none: everything.
+    """
+    return [
+        (file.path, Blob(sha256=file.sha256, size_bytes=file.size_bytes))
+        for file in manifest.files
+        if targets is None
+        or not isinstance(file, Artifact)
+        or (file.target in targets if file.target else file.path.startswith("graph/"))
+    ]
+
+
+def pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: Progress) -> Release:
+    """Pull a release; what is here already is not fetched again.
+
+    Args:
+        wanted: NAME, NAME@VERSION, NAME@^RANGE.
+        choose: targets whose artifacts are wanted, see `wanted_files`; may raise.
+
+    Raises:
+        RegistryError: see `resolve`, `Registry`, `fetch`.
+        ManifestError: manifest or a measurement is damaged.
+    """
+    name, version, listed = resolve(registry.index(progress.say), wanted, registry.url)
+    label = f"{name}@{version}"
+    if listed.yanked:
+        progress.say(f"{label} is yanked: {listed.yanked}")
+    content, manifest = registry.manifest(name, version, listed)
+    records = [_record(registry, blob, label) for blob in listed.measurements]
+    files = wanted_files(manifest, choose(manifest, records))
+    have = pulled_files(home, label)
+    files += [(path, blob) for path, blob in have.items() if (path, blob) not in files and _of(manifest, path, blob)]
+    _fetch_all(registry, [blob for _, blob in files], label, progress)
+    folder = _assemble(registry.cache, content, records, files)
+    _show(folder, home.pulled / name / version)
+    return read_release(home.pulled / name / version / MANIFEST)
+
+
+def _of(manifest: Manifest, path: str, blob: Blob) -> bool:
+    return any((file.path, file.sha256) == (path, blob.sha256) for file in manifest.files)
+
+
+def pulled_files(home: Home, label: str) -> dict[str, Blob]:
+    """What was pulled of a release before, by path."""
+    name, _, version = label.partition("@")
+    folder = home.pulled / name / version
+    if not (folder / MANIFEST).is_file():
+        return {}
+    manifest = parse_manifest((folder / MANIFEST).read_bytes(), f"of {label}", f"Remove {folder}, and pull again.")
+    return {
+        file.path: Blob(sha256=file.sha256, size_bytes=file.size_bytes)
+        for file in manifest.files
+        if (folder / file.path).is_file()
+    }
+
+
+def _record(registry: Registry, blob: Blob, label: str) -> Measured:
+    record = from_bytes(registry.small(blob, RECORD_LIMIT, f"a measurement of {label}"), f"of {label}")
+    if not isinstance(record, Measured) or record.release != label:
+        raise RegistryError(f"a measurement that {registry.url} lists for {label} is of {record.release}. Refused.")
+    return record
+
+
+def _fetch_all(registry: Registry, blobs: Sequence[Blob], label: str, progress: Progress) -> None:
+    """Fetch in parallel.
+
+    Raises:
+        RegistryError: one can't be had, or there is no room for them.
+    """
+    unique = list(dict.fromkeys(blobs))
+    missing = [blob for blob in unique if not registry.cache.has(blob)]
+    registry.cache.root.mkdir(parents=True, exist_ok=True)
+    needed, free = sum(blob.size_bytes for blob in missing), shutil.disk_usage(registry.cache.root).free
+    if needed > free:
+        raise RegistryError(
+            f"{label} needs {needed / 1e6:,.0f} MB, and {registry.cache.root} has {free / 1e6:,.0f} MB free. Free some "
+            "space, pull one target only, or let ZOO_HOME name another folder."
+        )
+    if not missing:
+        return
+    progress.say(f"pulling {label} from {registry.url}: {len(missing)} files, {needed / 1e6:.1f} MB")
+    moved, turn = 0, Lock()
+    with progress.bar("pulling, MiB", max(1, needed // MIB)) as bar:
+
+        def step(count: int) -> None:
+            nonlocal moved
+            with turn:
+                before, moved = moved, moved + count
+                if steps := moved // MIB - before // MIB:
+                    bar.advance(steps)
+
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            running = [pool.submit(fetch, blob, registry.places, registry.cache, step) for blob in missing]
+            try:
+                for one in running:
+                    one.result()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+
+def _assemble(cache: Cache, content: bytes, records: Sequence[Measured], files: Sequence[tuple[str, Blob]]) -> Path:
+    """A folder with files under their names; it has its own name once it is whole."""
+    listed = repr((hashlib.sha256(content).hexdigest(), sorted(map(file_name, records)), sorted(files, key=str)))
+    folder = cache.root / "releases" / hashlib.sha256(listed.encode()).hexdigest()[:32]
+    if folder.is_dir():
+        return folder
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        for path, blob in files:
+            place_file(cache.path(blob), fresh / path)
+        (fresh / MEASUREMENTS).mkdir(exist_ok=True)
+        for record in records:
+            (fresh / MEASUREMENTS / file_name(record)).write_bytes(to_bytes(record))
+        (fresh / MANIFEST).write_bytes(content)
+        fresh.rename(folder)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def _show(folder: Path, link: Path) -> None:
+    """Let a release's name lead to a folder, in one rename."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    target = os.path.relpath(folder, link.parent)
+    if link.is_symlink() and str(link.readlink()) == target:
+        return
+    fresh = link.with_name(f".{link.name}.{os.getpid()}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target, target_is_directory=True)
+    fresh.replace(link)

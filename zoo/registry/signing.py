@@ -1,0 +1,136 @@
+"""Signatures over manifests, by OpenSSF model-signing with keys (elliptic curves): made and checked without a network.
+
+A manifest names every file of its release with size and sha256, and its own name and version: who signs it signs all.
+Source: https://github.com/sigstore/model-transparency, "Signing with public keys".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+
+from targets.installing import install_command
+from zoo.errors import RegistryError
+
+PASSWORD = "ZOO_KEY_PASSWORD"  # environment variable with the private key's password, if it has one
+LIMIT = 2**20  # bytes; more than any signature needs
+
+
+def _library() -> ModuleType:
+    try:
+        import model_signing
+        import model_signing.signing
+        import model_signing.verifying
+    except ModuleNotFoundError:
+        raise RegistryError(f"signatures need model-signing. {install_command('sign')}") from None
+    return model_signing
+
+
+def _public_sha256(pem: bytes, private: bool) -> str:
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_pem_private_key,
+        load_pem_public_key,
+    )
+
+    password = os.environ.get(PASSWORD)
+    key = load_pem_private_key(pem, password.encode() if password else None) if private else load_pem_public_key(pem)
+    public = key.public_key() if private else key  # type: ignore[union-attr]
+    return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()  # type: ignore[union-attr]
+
+
+def key_id(path: Path, private: bool = False) -> str:
+    """sha256 of a public key (DER), or of the public half of a private one.
+
+    Raises:
+        RegistryError: it is no key that can be read.
+    """
+    _library()
+    try:
+        return _public_sha256(path.read_bytes(), private)
+    except OSError as error:
+        raise RegistryError(f"can't read the key {path}: {error.strerror}.") from None
+    except (ValueError, TypeError) as error:
+        kind = "private" if private else "public"
+        raise RegistryError(
+            f"{path} is no {kind} key in PEM that can be read: {error}. A password goes into {PASSWORD}."
+        ) from None
+
+
+def sign(manifest: bytes, key: Path) -> bytes:
+    """A signature (a Sigstore bundle, JSON) by a private key in PEM.
+
+    Raises:
+        RegistryError: the key can't be used.
+    """
+    library = _library()
+    key_id(key, private=True)
+    with TemporaryDirectory() as scratch:
+        file, out = Path(scratch, "manifest.json"), Path(scratch, "manifest.json.sig")
+        file.write_bytes(manifest)
+        config = library.signing.Config()
+        try:
+            config.use_elliptic_key_signer(private_key=key, password=os.environ.get(PASSWORD)).sign(file, out)
+        except (ValueError, TypeError) as error:
+            raise RegistryError(f"can't sign with {key}: {error}. Use a key of an elliptic curve, P-256 say.") from None
+        return out.read_bytes()
+
+
+def verify(manifest: bytes, signature: bytes, key: Path) -> str | None:
+    """Why a signature does not hold under a public key; none if it does.
+
+    Raises:
+        RegistryError: the key can't be used.
+    """
+    library = _library()
+    key_id(key)
+    with TemporaryDirectory() as scratch:
+        file, signed = Path(scratch, "manifest.json"), Path(scratch, "manifest.json.sig")
+        file.write_bytes(manifest)
+        signed.write_bytes(signature)
+        try:
+            library.verifying.Config().use_elliptic_key_verifier(public_key=key).verify(file, signed)
+        except Exception as error:  # noqa: BLE001 - what comes from a stranger may fail in any way, and never holds
+            return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return None
+
+
+def check_signatures(
+    label: str, manifest: bytes, signatures: Sequence[tuple[str, bytes]], keys: Sequence[Path], required: bool
+) -> list[Path]:
+    """Keys whose signature holds.
+
+    Args:
+        label: name@version, for errors.
+        signatures: each with the id of its key.
+        keys: public keys that are trusted.
+        required: whether there has to be one.
+
+    Raises:
+        RegistryError: a trusted key's signature does not hold; or there is none, and there has to be one.
+    """
+    if required and not keys:
+        raise RegistryError(
+            "signatures are required, and no key is trusted. Name public keys: registry: {keys: [FILE]} in zoo.yaml."
+        )
+    good = []
+    for key in keys:
+        mine = [content for name, content in signatures if name == key_id(key)]
+        why = [verify(manifest, content, key) for content in mine]
+        if None in why:
+            good.append(key)
+        elif why:
+            raise RegistryError(
+                f"the signature of {label} does not hold under {key.name}: {why[0]}. The manifest or the signature was "
+                "changed: nothing was taken."
+            )
+    if required and not good:
+        who = ", ".join(key.name for key in keys)
+        what = "by no trusted key" if signatures else "not at all"
+        raise RegistryError(f"{label} is signed {what} (trusted: {who}), and signatures are required. Refused.")
+    return good

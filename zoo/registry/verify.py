@@ -1,0 +1,65 @@
+"""Whether a release that is here is what was published, or built: every byte, and the signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.files import sha256
+from zoo.errors import RegistryError
+from zoo.manifest import RESERVED
+from zoo.registry.publish import blob_of
+from zoo.registry.pull import Registry
+from zoo.registry.signing import LIMIT, check_signatures
+from zoo.releases import Release
+
+
+def damage(release: Release) -> Iterator[str]:
+    """What is not as the manifest says, in lines. Files that were not pulled are no damage; files of nobody are."""
+    folder = release.path.parent
+    listed = {file.path: file for file in release.manifest.files}
+    for path, file in listed.items():
+        place = folder / path
+        if not place.exists():
+            continue
+        if not place.is_file():
+            yield f"{path}: no file"
+        elif place.stat().st_size != file.size_bytes:
+            yield f"{path}: {place.stat().st_size} bytes, not {file.size_bytes}"
+        elif sha256(place) != file.sha256:
+            yield f"{path}: other content (sha256)"
+    for found in sorted(folder.rglob("*")):
+        name = found.relative_to(folder).as_posix()
+        if found.is_file() and name not in listed and Path(name).parts[0] not in RESERVED:
+            yield f"{name}: no file of this release"
+
+
+def missing(release: Release) -> list[str]:
+    """Files of the release that are not here: pulled for one target, it lacks those of others."""
+    return [file.path for file in release.manifest.files if not (release.path.parent / file.path).exists()]
+
+
+def signed_by(registry: Registry, release: Release) -> list[str]:
+    """Names of trusted keys whose signature over the manifest that is here holds.
+
+    Raises:
+        RegistryError: the registry has this version with another manifest; or a signature does not hold, or is missing
+            and required.
+    """
+    manifest = release.manifest
+    listed = registry.index(lambda _line: None).find(manifest.name, manifest.version)
+    content = release.path.read_bytes()
+    if listed is None:
+        raise RegistryError(f"{manifest.label} is not in {registry.url}: nothing to compare it with.")
+    if blob_of(content) != listed.manifest:
+        raise RegistryError(
+            f"the manifest of {manifest.label} here is not the one in {registry.url}. It was built or changed here; "
+            f"for the published one: zoo pull {manifest.label} into another ZOO_HOME."
+        )
+    signatures = [
+        (one.key, registry.small(one.blob, LIMIT, f"a signature of {manifest.label}")) for one in listed.signatures
+    ]
+    if not registry.keys and not registry.require_signature:
+        return []
+    good = check_signatures(manifest.label, content, signatures, registry.keys, registry.require_signature)
+    return [key.name for key in good]

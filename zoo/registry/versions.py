@@ -1,0 +1,37 @@
+"""Which release is meant: NAME, NAME@1.2.0, NAME@^1.2."""
+
+from __future__ import annotations
+
+from semantic_version import NpmSpec, Version
+
+from zoo.catalogue.problems import did_you_mean
+from zoo.errors import RegistryError
+from zoo.registry.index import Index, Listed
+
+
+def resolve(index: Index, wanted: str, url: str) -> tuple[str, str, Listed]:
+    """Name, version and entry: the newest that fits. A yanked one only if it is named exactly.
+
+    Ranges are npm's: ^1.2, ~1.2.3, >=1.0 <2 (https://github.com/npm/node-semver).
+
+    Raises:
+        RegistryError: there is none.
+    """
+    name, _, spec = wanted.partition("@")
+    versions = index.releases.get(name)
+    if not versions:
+        hint = did_you_mean(name, index.releases) if index.releases else "It is empty."
+        raise RegistryError(f"no release {name!r} in {url}. {hint}")
+    if spec in versions:
+        return name, spec, versions[spec]
+    try:
+        range_ = NpmSpec(spec or "*")
+    except ValueError:
+        raise RegistryError(f"{spec!r} is no version. Write {name}@1.2.0, or a range: {name}@^1.2.") from None
+    best = range_.select(Version(version) for version, listed in versions.items() if listed.yanked is None)
+    if best is None:
+        shown = [
+            f"{version} (yanked: {listed.yanked})" if listed.yanked else version for version, listed in versions.items()
+        ]
+        raise RegistryError(f"no version {spec or 'at all'} of {name} in {url}. There: {', '.join(shown)}.")
+    return name, str(best), versions[str(best)]
