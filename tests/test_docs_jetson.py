@@ -22,7 +22,7 @@ PRINTERS = (  # what a user on this page hears from
     "targets/nvidia/*.py",
     "targets/ssh/*.py",
     "zoo/cli/*.py",
-    "zoo/tables.py",
+    "zoo/tables/*.py",
 )
 
 

@@ -1,4 +1,4 @@
-"""`zoo list`, `zoo show`, `zoo compare`."""
+"""`zoo list`, `zoo show`."""
 
 from __future__ import annotations
 
@@ -71,25 +71,3 @@ def show(name: str, as_json: bool) -> None:
     made = manifest.provenance
     out.print(table(stages, ("stage", "key", "seconds", "at"), f"{made.command}; git {made.git}; seed {made.seed}"))
     print_release(release, home.bundles)
-
-
-@click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
-def compare(names: tuple[str, ...], as_json: bool) -> None:
-    """Compare releases NAME... on the targets they were measured on."""
-    from zoo.cli.output import console, print_json
-    from zoo.home import Home
-    from zoo.releases import find_release
-    from zoo.tables import measurement_rows, measurement_table, pending_rows
-
-    home = Home.find()
-    releases = [find_release(home, name) for name in names]
-    if as_json:
-        print_json(measurement_rows(releases))
-        return
-    out = console()
-    if any(release.measured for release in releases):
-        out.print(measurement_table(releases))
-    for row in pending_rows(releases):
-        out.print(f"{row['model']} on {row['target']}: pending, its bundle {row['bundle']} waits for the device")

@@ -1,96 +1,83 @@
-"""Tables from manifests: rows of plain values first, then how they look."""
+"""Rows of plain values from releases: what there is to say of them, in full precision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-
-from rich import box
-from rich.table import Table
 
 from zoo.manifest import Manifest
 from zoo.measurements import Measured
 from zoo.releases import Release
+from zoo.tables.columns import COLUMNS, Row, number
 
-Row = dict[str, Any]
-
-
-def _number(digits: int, scale: float = 1.0) -> Callable[[Any], str]:
-    return lambda value: "–" if value is None else f"{value * scale:,.{digits}f}".replace(",", " ")
-
-
-# key of a row → heading, format; for all measurements in this order
-MEASURED: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "target": ("target", str),
-    "network": ("network", str),
-    "precision": ("precision", str),
-    "ships": ("✓", lambda value: "✓" if value else ""),
-    "map": ("mAP %", _number(2)),
-    "cmc1": ("R1 %", _number(2)),
-    "parameters": ("parameters M", _number(3, 1e-6)),
-    "macs": ("MACs M", _number(1, 1e-6)),
-    "size_bytes": ("MB", _number(2, 1e-6)),
-    "p50_ms": ("p50 ms", _number(2)),
-    "p90_ms": ("p90 ms", _number(2)),
-    "ratio_to_dense": ("× dense", _number(2)),
-    "images_per_second": ("images/s", _number(0)),
-}
-COLUMNS = {
-    **MEASURED,
-    "map_drop_points": ("mAP lost", _number(2)),
-    "mean_cosine": ("mean cosine", _number(5)),
-    "shared_neighbours": ("shared neighbours %", _number(1)),
-    "cmc5": ("R5 %", _number(2)),
-    "cmc10": ("R10 %", _number(2)),
-    "minp": ("mINP %", _number(2)),
-    "macs_saved": ("MACs saved %", _number(1)),
-    "created_at": ("made (UTC)", lambda value: value[:16].replace("T", " ")),
-}
+UNITS = {"CUDA": "GPU"}  # what runtimes call by several names
 
 
 def _row(release: Release, record: Measured) -> Row:
     manifest = release.manifest
-    cost = manifest.compression.teacher if record.network == "teacher" else manifest.compression.after
+    teacher = record.network == "teacher"
+    cost = manifest.compression.teacher if teacher else manifest.compression.after
+    in_torch = manifest.accuracy.teacher if teacher else manifest.accuracy.student
+    same_data = manifest.data.fingerprint == record.data
+    here = record.accuracy
+    same_protocol = same_data and (in_torch.protocol, in_torch.queries) == (here.protocol, here.queries)
     alone, largest = record.latency[0], record.latency[-1]
+    ratio = record.ratios[0] if record.ratios else None
     void = record.conditions.throttled  # the machine was slowed down: times are not its own
-
-    def valid(value: float | None) -> float | None:
-        return None if void else value
-
-    return {
+    row: Row = {
         "model": manifest.label,
+        "name": manifest.name,
+        "target": record.target,
         "network": record.network,
         "precision": record.precision,
-        "target": record.target,
-        "map": record.accuracy.map,
-        "cmc1": record.accuracy.cmc1,
+        "ships": record.ships,
+        "kind": record.kind,
+        "map_float": in_torch.map if same_protocol else None,
+        "map": here.map,
+        "cmc1": here.cmc1,
         "map_drop_points": record.agreement.map_drop_points,
         "parameters": cost.parameters,
         "macs": cost.macs,
         "size_bytes": record.size_bytes,
         "batch": alone.batch,
-        "p50_ms": valid(alone.p50_ms),
-        "p90_ms": valid(alone.p90_ms),
-        "p99_ms": valid(alone.p99_ms),
-        "compute_p50_ms": valid(alone.compute_p50_ms),
-        "ratio_to_dense": valid(record.ratios[0].ratio) if record.ratios else None,
-        "ratio_low": valid(record.ratios[0].low) if record.ratios else None,
-        "ratio_high": valid(record.ratios[0].high) if record.ratios else None,
-        "mj_per_image": valid(alone.energy.mj_per_image) if alone.energy else None,
-        "void": void,
+        "calls": alone.calls,
+        "p50_ms": alone.p50_ms,
+        "p90_ms": alone.p90_ms,
+        "p99_ms": alone.p99_ms,
+        "compute_p50_ms": alone.compute_p50_ms,
         "throughput_batch": largest.batch,
-        "images_per_second": valid(largest.images_per_second),
+        "images_per_second": largest.images_per_second,
+        "mj_per_image": alone.energy.mj_per_image if alone.energy else None,
+        "meter": alone.energy.source if alone.energy else None,
+        "ratio_to_dense": ratio.ratio if ratio else None,
+        "ratio_low": ratio.low if ratio else None,
+        "ratio_high": ratio.high if ratio else None,
         "steady": all(latency.steady for latency in record.latency),
-        "ships": record.ships,
-        "kind": record.kind,
+        "void": void,
         "device": record.device.name,
-        "runtime": f"{record.runtime.name} {record.runtime.version}",
+        "architecture": record.device.architecture,
+        "cores": record.device.cores,
+        "unit": UNITS.get(record.runtime.device, record.runtime.device),
+        "power_mode": record.conditions.power_mode,
         "threads": record.threads,
+        "runtime": f"{record.runtime.name} {record.runtime.version}",
+        "timer": alone.timer,
+        "dataset": manifest.data.name if same_data else None,
+        "data": record.data,
+        "protocol": here.protocol,
+        "queries": here.queries,
+        "gallery": here.gallery,
+        "run": record.run,
+        "measured_at": record.measured_at,
     }
+    return {key: None if void and COLUMNS[key].timed else value for key, value in row.items()}
 
 
 def measurement_rows(releases: Iterable[Release]) -> list[Row]:
-    """One row per network, precision and target: dense teacher above pruned student."""
+    """One row per record of figures: network, precision, target, run. The dense teacher is above the pruned student.
+
+    Times of a throttled run are none, and `void` says why. What waits for its device is not here: `pending_rows`.
+    """
     return [_row(release, record) for release in releases for record in release.measured]
 
 
@@ -125,7 +112,7 @@ def release_rows(releases: Iterable[Release]) -> list[Row]:
 def site_rows(manifest: Manifest) -> list[Row]:
     """One row per site, before and after compaction."""
     shown: Mapping[str, Callable[[Any], str]] = {
-        "width": str, "parameters M": _number(3, 1e-6), "MACs M": _number(1, 1e-6),
+        "width": str, "parameters M": number(3, 1e-6), "MACs M": number(1, 1e-6),
     }  # fmt: skip
     rows = []
     for site in manifest.compression.sites:
@@ -161,35 +148,6 @@ def saved(manifest: Manifest) -> dict[str, float]:
     """Shares of parameters and MACs that compaction removed, %."""
     before, after = manifest.compression.before, manifest.compression.after
     return {key: 100 * (1 - getattr(after, key) / getattr(before, key)) for key in ("parameters", "macs")}
-
-
-def table(rows: Sequence[Row], columns: Iterable[str], caption: str | None = None) -> Table:
-    """A table for a terminal; numbers are right-aligned, a missing one is a dash; only headings wrap."""
-    result = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", caption_style="dim", pad_edge=False)
-    cells = []
-    for key in columns:
-        heading, shown = COLUMNS.get(key, (key, str))
-        text = all(isinstance(row[key], str | list) for row in rows)
-        column = ["\n".join(row[key]) if isinstance(row[key], list) else shown(row[key]) for row in rows]
-        least = max((len(line) for cell in column for line in cell.split("\n")), default=0)
-        result.add_column(heading, justify="left" if text else "right", min_width=least, overflow="fold")
-        cells.append(column)
-    for row_cells in zip(*cells, strict=True):
-        result.add_row(*row_cells)
-    return result
-
-
-def measurement_table(releases: Sequence[Release]) -> Table:
-    """Teacher and student on each target; with a column for the model if there are several."""
-    rows = measurement_rows(releases)
-    columns = ("model", *MEASURED) if len(releases) > 1 else MEASURED
-    batches = sorted({(row["batch"], row["throughput_batch"]) for row in rows})
-    devices = sorted({f"{row['device']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows})
-    restless = sorted({f"{r['network']} {r['precision']} on {r['target']}" for r in rows if not r["steady"]})
-    void = sorted({f"{row['target']} (throttled: {row['void']})" for row in rows if row["void"]})
-    notes = [f"void: {', '.join(void)}"] * bool(void) + [f"never became steady: {', '.join(restless)}"] * bool(restless)
-    said = "; ".join(f"p50 and p90 at batch {one}, images/s at batch {many}" for one, many in batches)
-    return table(rows, columns, "; ".join((said, "whole call", *devices, *notes)))
 
 
 def gains(release: Release) -> list[str]:

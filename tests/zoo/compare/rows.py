@@ -1,0 +1,97 @@
+"""Releases made by hand, for tests of what is said of them."""
+
+from pathlib import Path
+
+from targets.latency import TIMER
+from zoo.home import Home
+from zoo.manifest import MANIFEST, Manifest
+from zoo.measurements import MEASUREMENTS, Measured, Pending, write_measurements
+from zoo.releases import Release
+
+ACCURACY = {
+    "map": 80.0, "cmc1": 95.0, "cmc5": 97.0, "cmc10": 98.0, "minp": 50.0, "queries": 100, "skipped": 0, "gallery": 500,
+}  # fmt: skip
+AGREEMENT = {
+    "min_cosine": 0.9, "mean_cosine": 0.99, "shared_neighbours": 95.0, "map_drop_points": 0.2,
+    "map_drop_interval": [0.1, 0.3], "largest_ap_drop_points": 4.0, "queries_worse": 5.0,
+}  # fmt: skip
+NO_STATE = dict.fromkeys((
+    "load_average", "cpu_min_mhz", "cpu_mean_mhz", "cpu_max_mhz", "gpu_mhz", "gpu_memory_mhz", "temperatures_c",
+    "power_w", "slowed_by", "throttle_counts",
+))  # fmt: skip
+CONDITIONS = {
+    "cores": [0, 1], "governors": None, "power_mode": None, "before": NO_STATE, "after": NO_STATE, "seconds": 9.0,
+    "other_work_cores": None, "stolen_cores": None, "throttled": None, "tells_throttling": True,
+}  # fmt: skip
+DEVICE = {"name": "AMD EPYC", "architecture": "x86_64", "cores": 2, "memory_gib": 8.0, "system": "Linux 6"}
+ORIN = {"name": "NVIDIA Jetson Orin Nano Developer Kit", "architecture": "aarch64", "cores": 6, "memory_gib": 7.4,
+        "system": "Linux 5.15"}  # fmt: skip
+
+
+def latency(batch=1, p50_ms=5.0, **changes):
+    figures = {
+        "batch": batch, "calls": 500, "p50_ms": p50_ms, "p90_ms": 1.2 * p50_ms, "p99_ms": 1.5 * p50_ms,
+        "images_per_second": 1000 * batch / p50_ms, "warmup_calls": 50, "steady": True, "timer": TIMER,
+    }  # fmt: skip
+    return figures | changes
+
+
+def ratio(low, high, batch=1):
+    return {"baseline": "teacher/fp32", "batch": batch, "ratio": (low + high) / 2, "low": low, "high": high, "turns": 9}
+
+
+def measurement(
+    p50_ms=5.0, map_=80.0, throttled=None, power_mode=None, protocol=None, steady=True, energy=None, batch=1, **changes
+):
+    """A record of figures; `changes` are of the record itself."""
+    accuracy = ACCURACY | {"map": map_} | ({"protocol": protocol} if protocol else {})
+    timed = [latency(batch, p50_ms, steady=steady, energy=energy)]
+    record = {
+        "release": "big@1.0.0", "target": "openvino-cpu", "network": "student", "precision": "int8", "ships": True,
+        "run": "one", "device": DEVICE, "runtime": {"name": "openvino", "version": "2026.1", "device": "CPU"},
+        "threads": 2, "conditions": CONDITIONS | {"throttled": throttled, "power_mode": power_mode},
+        "measured_at": "2026-11-01T00:00:00+00:00", "data": "a" * 64, "accuracy": accuracy, "agreement": AGREEMENT,
+        "latency": timed, "ratios": [ratio(2.9, 3.1, batch)], "size_bytes": 1_000_000,
+    }  # fmt: skip
+    return Measured.model_validate(record | changes)
+
+
+def dense(p50_ms=15.0, **changes):
+    """The teacher beside it."""
+    return measurement(p50_ms, **{"network": "teacher", "precision": "fp32", "ships": False, "ratios": []} | changes)
+
+
+def pending(target="jetson-orin-nano"):
+    return Pending(release="big@1.0.0", target=target, bundle=f"big-1.0.0-{target}.pyz", bundle_sha256="b" * 64)
+
+
+def release(name="big", version="1.0.0", records=None, parameters=(4_000_000, 1_000_000)):
+    """A release with a dense network and a student of so many parameters."""
+    costs = [{"parameters": n, "kernel_parameters": n, "macs": 10 * n} for n in parameters]
+    manifest = {
+        "name": name, "version": version, "description": "made by hand", "created_at": "2026-11-01T00:00:00+00:00",
+        "recipe": {}, "recipe_digest": "d",
+        "licenses": {"code": "Apache-2.0", "weights": "Apache-2.0", "data": "CC0-1.0"},
+        "data": {"name": "cars", "fingerprint": "a" * 64, "train_images": 9, "train_identities": 3, "query_images": 100,
+                 "gallery_images": 500},
+        "stages": [], "parity": {}, "calibrations": [], "artifacts": [], "documents": [],
+        "accuracy": {"teacher": ACCURACY | {"map": 85.0}, "dense_student": ACCURACY,
+                     "student": ACCURACY | {"map": 80.2}},
+        "compression": {"teacher": costs[0], "before": costs[0], "after": costs[1], "difference_after_merging": 0.0,
+                        "difference_after_pruning": 0.0, "sites": []},
+        "provenance": {"zoo": "0", "python": "3.11", "libraries": {}, "git": None, "seed": 0, "seconds": 1.0,
+                       "command": f"zoo build {name}"},
+    }  # fmt: skip
+    records = [measurement()] if records is None else records
+    label = f"{name}@{version}"
+    labelled = [record.model_copy(update={"release": label}) for record in records]
+    return Release(Path("nowhere"), Manifest.model_validate(manifest), labelled)
+
+
+def keep(home: Path, *releases: Release) -> None:
+    """Write releases where a home has those that were built."""
+    for one in releases:
+        folder = Home(home).releases / one.manifest.name / one.manifest.version
+        folder.mkdir(parents=True)
+        (folder / MANIFEST).write_text(one.manifest.model_dump_json())
+        write_measurements(folder / MEASUREMENTS, one.measurements)

@@ -1,0 +1,124 @@
+"""`zoo diff`: what is a regression, and what is only noise."""
+
+import pytest
+
+from tests.zoo.compare.rows import ORIN, dense, latency, measurement, pending, ratio, release
+from zoo.diff import diff
+from zoo.errors import CompareError
+
+
+def between(old, new, **changes):
+    """The difference of two versions with one record each, or several."""
+    lists = [one if isinstance(one, list) else [one] for one in (old, new)]
+    return diff(release(records=lists[0]), release(version="1.1.0", records=lists[1], **changes), 0.5, 5.0)
+
+
+def buckets(found):
+    return {one.figure: one.bucket for one in found.changes}
+
+
+def test_equal_releases_do_not_differ():
+    assert set(buckets(between(measurement(), measurement())).values()) == {"unchanged"}
+
+
+@pytest.mark.parametrize(
+    ("map_", "bucket"), [(79.4, "regressions"), (79.6, "unchanged"), (80.4, "unchanged"), (80.6, "improvements")]
+)
+def test_map_counts_beyond_its_tolerance_in_points(map_, bucket):
+    assert buckets(between(measurement(), measurement(map_=map_)))["map"] == bucket
+
+
+@pytest.mark.parametrize(
+    ("p50_ms", "interval", "bucket"),
+    [
+        (6.0, (2.3, 2.5), "regressions"),
+        (5.2, (2.3, 2.5), "unchanged"),
+        (4.0, (3.6, 3.8), "improvements"),
+    ],
+)
+def test_times_count_beyond_their_tolerance_if_the_ratio_to_the_dense_network_moved_too(p50_ms, interval, bucket):
+    found = buckets(between(measurement(), measurement(p50_ms, ratios=[ratio(*interval)])))
+    assert found["p50_ms"] == found["images_per_second"] == bucket
+
+
+@pytest.mark.parametrize("p50_ms", [6.0, 4.0])
+@pytest.mark.parametrize("interval", [(2.9, 3.1), (2.5, 2.95), (3.05, 3.3)])
+def test_a_time_that_moved_with_the_dense_network_is_unsure(p50_ms, interval):
+    found = between(measurement(), measurement(p50_ms, ratios=[ratio(*interval)]))
+    assert buckets(found)["p50_ms"] == "unsure"
+    assert "beside the dense network 2.90 … 3.10× before" in found.of("unsure")[0].why
+
+
+def test_the_ratio_counts_in_the_direction_of_the_time_only():
+    assert buckets(between(measurement(), measurement(6, ratios=[ratio(3.5, 3.7)])))["p50_ms"] == "unsure"
+
+
+def test_ratios_to_dense_networks_of_other_sizes_say_nothing_against_it():
+    assert buckets(between(measurement(), measurement(6), parameters=(9_000_000, 1_000_000)))["p50_ms"] == "regressions"
+
+
+def test_a_run_that_never_became_steady_is_unsure_beyond_tolerance_only():
+    found = between(measurement(), measurement(6, steady=False, ratios=[ratio(2.3, 2.5)]))
+    assert buckets(found)["p50_ms"] == "unsure"
+    assert found.of("unsure")[0].why == "never became steady: after"
+    assert buckets(between(measurement(steady=False), measurement()))["p50_ms"] == "unchanged"
+
+
+def test_a_throttled_time_is_unsure_and_its_accuracy_counts():
+    found = between(measurement(), measurement(9, map_=70, throttled="too hot"))
+    assert buckets(found) == {"map": "regressions", "p50_ms": "unsure", "images_per_second": "unsure"}
+    assert {one.after for one in found.of("unsure")} == {None}
+    assert found.of("unsure")[0].why == "void, throttled by too hot"
+
+
+def test_the_newest_time_that_is_not_void_counts():
+    good = measurement(6, ratios=[ratio(2.3, 2.5)], measured_at="2026-11-02T00:00:00+00:00")
+    hot = measurement(1, throttled="hot", measured_at="2026-11-03T00:00:00+00:00")
+    old = measurement(1, measured_at="2026-11-01T00:00:00+00:00")
+    (change,) = (one for one in between(measurement(), [hot, old, good]).changes if one.figure == "p50_ms")
+    assert change.after == 6
+    assert change.bucket == "regressions"
+
+
+@pytest.mark.parametrize(
+    ("changes", "figures"),
+    [
+        ({"data": "c" * 64}, {"map"}),
+        ({"threads": 1}, {"p50_ms", "images_per_second"}),
+        ({"power_mode": "15W"}, {"p50_ms", "images_per_second"}),
+        ({"latency": [latency(), latency(batch=8)]}, {"images_per_second"}),
+    ],
+)
+def test_what_was_measured_otherwise_is_unsure_and_says_in_what(changes, figures):
+    found = between(measurement(), measurement(**changes))
+    assert {one.figure for one in found.of("unsure")} == figures
+    assert all(one.why.startswith("not one protocol: ") for one in found.of("unsure"))
+
+
+def test_what_only_one_was_measured_in_is_named():
+    orin = measurement(device=ORIN, target="jetson-orin-nano")
+    found = between([measurement(), measurement(precision="fp32")], [measurement(), orin, pending()])
+    assert found.only_before == ["fp32 on openvino-cpu, AMD EPYC"]
+    assert found.only_after == ["int8 on jetson-orin-nano, NVIDIA Jetson Orin Nano Developer Kit"]
+
+
+def test_the_dense_network_is_not_what_is_compared():
+    found = between([dense(), measurement()], [dense(99), measurement()])
+    assert {one.precision for one in found.changes} == {"int8"}
+
+
+@pytest.mark.parametrize("new", [measurement(device=ORIN), dense(), pending()])
+def test_nothing_in_common_is_an_error_and_no_success(new):
+    with pytest.raises(CompareError, match="no student of both was measured on one target, device and precision"):
+        between(measurement(), new)
+
+
+def test_a_release_is_not_compared_with_itself():
+    with pytest.raises(CompareError, match="both are big@1.0.0"):
+        diff(release(), release(), 0.5, 5.0)
+
+
+def test_the_largest_change_is_first():
+    new = [measurement(map_=79), measurement(map_=70, precision="fp16"), measurement(map_=75, precision="fp32")]
+    old = [measurement(), measurement(precision="fp16"), measurement(precision="fp32")]
+    assert [one.precision for one in between(old, new).of("regressions")] == ["fp16", "fp32", "int8"]

@@ -1,0 +1,83 @@
+"""The plot of mAP against latency."""
+
+import importlib.util
+import re
+
+import pytest
+
+from tests.zoo.compare.rows import ORIN, dense, measurement, release
+from zoo.errors import CompareError
+from zoo.pareto import check_plot, front, plot
+from zoo.tables import compare
+
+RECORDS = [
+    dense(100, map_=82),
+    measurement(8, 80, precision="fp32", ships=False),
+    measurement(9, 79, precision="fp16", ships=False),
+    measurement(3, 78),
+    measurement(2, 60, throttled="CPU too hot", target="onnxruntime-cpu"),
+]
+
+
+def groups():
+    return compare([release(records=RECORDS), release("small", records=[measurement(1, 70, device=ORIN)])]).groups
+
+
+def test_the_front_is_of_students_that_none_beats_in_both():
+    assert [row["p50_ms"] for row in front(groups()[0].rows)] == [3, 8]
+
+
+def test_of_equals_one_is_on_the_front():
+    rows = compare([release(records=[measurement(5, 80), measurement(5, 80), measurement(5, 79)])]).rows
+    assert [row["map"] for row in front(rows)] == [80]
+
+
+def test_svg_is_equal_for_equal_figures_and_has_no_date(tmp_path):
+    texts = []
+    for name in ("a.svg", "b.SVG"):
+        plot(groups(), tmp_path / name)
+        texts.append((tmp_path / name).read_text())
+    assert texts[0] == texts[1]
+    assert "<dc:date>" not in texts[0]
+
+
+def test_png_has_a_panel_for_each_table(tmp_path):
+    plot(groups(), tmp_path / "two.png")
+    plot(groups()[:1], tmp_path / "one.png")
+    heights = []
+    for name in ("one", "two"):
+        content = (tmp_path / f"{name}.png").read_bytes()
+        assert content.startswith(b"\x89PNG")
+        heights.append(int.from_bytes(content[20:24]))
+    assert heights[1] == 2 * heights[0]
+
+
+def test_labels_void_and_a_wide_axis_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.panels.STYLE", {"svg.fonttype": "none", "svg.hashsalt": "zoo"})
+    plot(groups(), tmp_path / "a.svg")
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a.svg").read_text())
+    for label in ("big dense fp32", "big fp32", "big fp16", "big int8", "small int8", "10", "50"):
+        assert label in texts
+    assert "left out as void, throttled by CPU too hot: 1" in texts
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("a.gif", "ends in .png or .svg"), ("a", "ends in .png or .svg"), ("no/a.png", "no folder")]
+)
+def test_a_plot_that_can_not_be_written_is_refused_first(name, told, tmp_path):
+    with pytest.raises(CompareError, match=told):
+        check_plot(tmp_path / name)
+
+
+def test_without_matplotlib_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "zoo.pareto.find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
+    )
+    with pytest.raises(CompareError, match=r"matplotlib.*pip install .*\[plot\]"):
+        check_plot(tmp_path / "a.png")
+
+
+def test_nothing_but_void_is_nothing_to_draw(tmp_path):
+    with pytest.raises(CompareError, match="nothing to draw"):
+        plot(compare([release(records=RECORDS[-1:])]).groups, tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()

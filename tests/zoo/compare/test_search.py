@@ -1,0 +1,121 @@
+"""`zoo search`: what is asked, what is answered, and what is refused in a line."""
+
+import time
+
+import pytest
+
+from tests.zoo.compare.rows import dense, measurement, pending, release
+from zoo.errors import CompareError
+from zoo.search import LONGEST, found, read_question
+from zoo.tables import compare
+from zoo.tables.comparison import KEYS
+
+ROW = {"map": 90.0, "cmc1": 95.0, "p50_ms": 3.0, "p90_ms": None, "steady": True, "ships": False, "model": "a@1.0.0"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "answer"),
+    [
+        ("map > 80 and p50_ms < 5", True),
+        ("map > 80 and p50_ms < 2", False),
+        ("map>95 or p50_ms<=3", True),
+        ("map < cmc1", True),
+        ("80 < map", True),
+        ("map == 9e1", True),
+        ("map != 90.0", False),
+        ("p50_ms > -1", True),
+        ("model == 'a@1.0.0'", True),
+        ('model != "a@1.0.0"', False),
+        ("steady and not ships", True),
+        ("NOT (steady AND ships)", True),
+        ("ships or steady and map > 1", True),
+        ("(ships or steady) and map > 91", False),
+        ("not map > 80 or steady", True),
+    ],
+)
+def test_questions(expression, answer):
+    assert read_question(expression)(ROW) is answer
+
+
+@pytest.mark.parametrize(
+    ("expression", "answer"),
+    [
+        ("p90_ms < 5", None),
+        ("not p90_ms < 5", None),
+        ("p90_ms < 5 or p90_ms >= 5", None),
+        ("p90_ms == p90_ms", None),
+        ("p90_ms < 5 or map > 80", True),
+        ("p90_ms < 5 and map < 80", False),
+    ],
+)
+def test_what_is_missing_is_neither_above_nor_below(expression, answer):
+    assert read_question(expression)(ROW) is answer
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "__import__('os').system('true')",
+        "map.__class__.__mro__",
+        "().__class__",
+        "[row for row in [1] * 9999999]",
+        "lambda: 1",
+        "9**9**9 > 1",
+        "'a'*10**9 == 'b'",
+        "(" * 500 + "map > 1",
+        "x" * 100_000,
+        "map > 1 and " * 8000 + "map > 1",
+        "(" * 50_000 + ")" * 50_000,
+        "",
+        "map >",
+        "map = 1",
+        "1 < map < 2",
+        "map > 80; map > 90",
+        "map > 'a'",
+        "map > 1\x00",
+        "é > 1",
+        "model < 'b'",
+        "ships == 1",
+        "map",
+    ],
+)
+def test_hostile_and_wrong_questions_end_in_a_short_message_at_once(expression):
+    begun = time.perf_counter()
+    with pytest.raises(CompareError) as refused:
+        read_question(expression)
+    assert time.perf_counter() - begun < 1
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "expression", ["(" * 490 + "map>1" + ")" * 490, "not " * 248 + "map>1", "1<2 or " * 142 + "1<2"]
+)
+def test_the_deepest_that_is_allowed_is_answered(expression):
+    assert len(expression) <= LONGEST
+    assert read_question(expression)(ROW) is True
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_all():
+    with pytest.raises(CompareError) as refused:
+        read_question("p50 < 5")
+    assert "Did you mean 'p50_ms'?" in str(refused.value)
+    assert all(key in str(refused.value) for key in KEYS)
+
+
+def test_only_what_ships_is_found_unless_all_is_asked_for():
+    here = compare([release(records=[dense(), measurement(6, precision="fp32", ships=False), measurement(5)])])
+    question = read_question("map > 1")
+    assert [row["precision"] for row in found(here, question, None, False).comparison.rows] == ["int8"]
+    everything = found(here, question, "p50_ms", True).comparison
+    assert [row["p50_ms"] for row in everything.rows] == [5, 6, 15]
+
+
+def test_void_figures_match_nothing_and_are_told():
+    here = compare([release(records=[measurement(1, throttled="hot"), pending()])])
+    for expression in ("p50_ms < 5", "not p50_ms < 5"):
+        matches = found(here, read_question(expression), None, False)
+        assert not matches.comparison.rows
+        assert matches.told == (
+            "0 of 1 match; 1 can't be judged: a value is missing or void; 1 more pending, without figures"
+        )

@@ -1,0 +1,232 @@
+"""What may stand under each other, what is best, and how it is printed."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+
+from tests.zoo.compare.rows import ACCURACY, ORIN, dense, latency, measurement, pending, release
+from zoo.errors import CompareError
+from zoo.tables import compare, measurement_table
+from zoo.tables.comparison import KEYS, by_column
+from zoo.tables.formats import as_json, comma_separated, markdown, terminal
+
+OPENVINO, ONNX = {"target": "openvino-cpu"}, {"target": "onnxruntime-cpu"}
+
+
+def shown(comparison, **options):
+    console = Console(width=300, file=io.StringIO(), **options)
+    console.print(terminal(comparison))
+    return console.file.getvalue()
+
+
+def cells(text, row, heading):
+    """A cell of the first table in Markdown."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return lines[2 + row][lines[0].index(heading)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"data": "c" * 64}, "data"),
+        ({"protocol": "cosine; re-ranked"}, "accuracy"),
+        ({"accuracy": ACCURACY | {"queries": 99}}, "queries"),
+        ({"device": ORIN}, "device"),
+        ({"runtime": {"name": "openvino", "version": "1", "device": "GPU"}}, "computes on"),
+        ({"power_mode": "15W"}, "power mode"),
+        ({"threads": 1}, "threads"),
+        ({"batch": 8}, "batch"),
+        ({"latency": [latency(), latency(batch=8)]}, "batch of images/s"),
+        ({"latency": [latency(timer="compute only")]}, "timer"),
+    ],
+)
+def test_what_was_measured_otherwise_is_in_a_table_of_its_own_and_a_line_says_why(changes, field):
+    both = compare([release(), release("small", records=[measurement(**changes)])])
+    assert len(both.groups) == 2
+    assert f"{field} (" in both.apart
+    assert both.apart in " ".join(shown(both).split("\n"))
+    assert both.apart in markdown(both)
+
+
+def test_the_line_names_the_values_between_which_tables_differ():
+    both = compare([release(), release("small", records=[measurement(threads=1, power_mode="15W")])])
+    assert both.apart.endswith("they differ in power mode (– / 15W); threads (2 / 1)")
+
+
+def test_runtimes_versions_and_runs_share_a_table():
+    other = measurement(run="two", runtime={"name": "onnxruntime", "version": "1", "device": "CPU"}, **ONNX)
+    both = compare([release(), release("small", records=[other])])
+    assert len(both.groups) == 1
+    assert both.apart is None
+    assert "2 runs: only what one run timed was timed in turn" in shown(both)
+
+
+def test_cuda_and_tensorrt_compute_on_one_gpu():
+    units = [measurement(runtime={"name": "any", "version": "1", "device": name}) for name in ("CUDA", "GPU")]
+    assert len(compare([release(records=units)]).groups) == 1
+
+
+def test_accuracy_in_float_stands_beside_that_on_the_device_if_it_is_of_one_protocol():
+    (row,) = compare([release()]).rows
+    assert (row["map_float"], row["map"]) == (80.2, 80.0)
+    (row,) = compare([release(records=[measurement(protocol="re-ranked")])]).rows
+    assert row["map_float"] is None
+
+
+def test_high_map_and_low_times_are_best_and_ties_all():
+    fast, exact = measurement(4, 79, **OPENVINO), measurement(5, 80, **ONNX)
+    (group,) = compare([release(records=[fast, exact])]).groups
+    assert group.best["p50_ms"] == [0]
+    assert group.best["images_per_second"] == [0]
+    assert group.best["map"] == [1]
+    assert group.best["size_bytes"] == [0, 1]
+
+
+def test_what_reads_the_same_is_equally_good():
+    (group,) = compare([release(records=[measurement(4.001), measurement(4.004, **ONNX)])]).groups
+    assert group.best["p50_ms"] == [0, 1]
+
+
+def test_what_does_not_ship_is_never_best_however_good():
+    records = [measurement(1, 99, ships=False), dense(1, map_=99), measurement(5), measurement(6, **ONNX)]
+    (group,) = compare([release(records=records)]).groups
+    assert group.best["p50_ms"] == [2]
+    assert group.best["map"] == [2, 3]
+
+
+def test_nothing_is_best_of_one_nor_across_tables():
+    both = compare([release(), release("small", records=[measurement(1, 99, threads=1)])])
+    assert [group.best for group in both.groups] == [{}, {}]
+
+
+def test_a_ratio_to_ones_own_dense_network_is_never_best():
+    (group,) = compare([release(records=[measurement(), measurement(**ONNX)])]).groups
+    assert "ratio_to_dense" not in group.best
+
+
+def energy(source, mj=3.0):
+    return {"mj_per_image": mj, "source": source, "images": 9, "seconds": 2.0}
+
+
+def test_energy_of_two_meters_has_no_best_and_says_so():
+    records = [measurement(energy=energy("NVML")), measurement(energy=energy("RAPL", 2), **ONNX)]
+    both = compare([release(records=records)])
+    assert "mj_per_image" not in both.groups[0].best
+    assert "which does not compare" in shown(both)
+    records = [measurement(energy=energy("RAPL")), measurement(energy=energy("RAPL", 2), **ONNX)]
+    assert compare([release(records=records)]).groups[0].best["mj_per_image"] == [1]
+
+
+def test_a_throttled_time_is_void_with_its_reason_and_in_no_format_a_number():
+    hot = measurement(1.2345, throttled="CPU too hot (+3)", energy=energy("RAPL", 7.654))
+    both = compare([release(records=[hot, measurement(**ONNX)])])
+    text = markdown(both)
+    for heading in ("p50 ms", "p90 ms", "p99 ms", "images/s", "mJ/image", "× dense"):
+        assert cells(text, 0, heading) == "void"
+    assert cells(text, 0, "mAP %") == "**80.00**"
+    assert "void, throttled by CPU too hot (+3): student int8 on openvino-cpu" in shown(both)
+    first = next(csv.DictReader(io.StringIO(comma_separated(both))))
+    assert (first["p50_ms"], first["mj_per_image"], first["void"]) == ("", "", "CPU too hot (+3)")
+    for printed in (text, shown(both), comma_separated(both), json.dumps(as_json(both))):
+        assert "1.23" not in printed
+        assert "7.65" not in printed
+    assert "p50_ms" not in both.groups[0].best
+
+
+def test_what_waits_for_its_device_is_in_no_table():
+    both = compare([release(records=[measurement(), pending()])])
+    assert [row["kind"] for row in both.rows] == ["measured"]
+    content = as_json(both)
+    assert [row["kind"] for row in content["pending"]] == ["pending"]
+    assert "pending, its bundle big-1.0.0-jetson-orin-nano.pyz waits" in shown(both)
+    assert "pending" not in comma_separated(both)
+
+
+def test_the_best_is_bold():
+    both = compare([release(records=[measurement(4), measurement(5, **ONNX)])])
+    assert "**4.00**" in markdown(both)
+    assert "**5.00**" not in markdown(both)
+    bold = re.findall(r"\x1b\[1;32m *([\d.]+)", shown(both, force_terminal=True, color_system="standard"))
+    assert "4.00" in bold
+    assert "5.00" not in bold
+
+
+def test_csv_has_one_header_and_full_precision():
+    both = compare([release(), release("small", records=[measurement(1 / 3, threads=1)])])
+    rows = list(csv.DictReader(io.StringIO(comma_separated(both))))
+    assert [row["table"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["p50_ms"]) == 1 / 3
+    assert list(rows[0]) == ["table", *KEYS]
+    assert comma_separated(both).count("p50_ms") == 2  # with compute_p50_ms
+
+
+def test_json_has_the_shape_that_is_documented():
+    content = json.loads(json.dumps(as_json(compare([release(records=[measurement(), pending()])]))))
+    assert list(content) == ["tables", "apart", "pending"]
+    (one,) = content["tables"]
+    assert list(one) == ["protocol", "rows", "best"]
+    assert list(one["rows"][0]) == list(KEYS)
+    assert set(content["pending"][0]) == {"model", "target", "kind", "bundle", "bundle_sha256"}
+
+
+def test_markup_and_pipes_in_a_name_stay_text():
+    strange = measurement(device={**ORIN, "name": "[bold]A|B[/]"})
+    both = compare([release(records=[strange])])
+    assert "[bold]A|B[/]" in shown(both)
+    assert "[bold]A\\|B[/]" in markdown(both)
+
+
+def test_columns_without_figures_are_left_out_and_named():
+    few = measurement(latency=[latency(p99_ms=None)])
+    text = shown(compare([release(records=[few])]))
+    assert "no figures: p99 ms, mJ/image" in text
+    assert "p99 ms" not in text.splitlines()[1]
+
+
+def test_one_model_needs_no_column():
+    def text(releases):
+        console = Console(width=300, file=io.StringIO())
+        console.print(measurement_table(releases))
+        return console.file.getvalue()
+
+    assert "big@1.0.0" not in text([release()])
+    assert "big@1.0.0" in text([release(), release("small")])
+
+
+BOTH = [measurement(), measurement(device=ORIN, target="jetson-orin-nano"), pending("raspberrypi5")]
+
+
+@pytest.mark.parametrize(
+    ("words", "targets"),
+    [
+        ("epyc", ["openvino-cpu"]),
+        ("ORIN-nano", ["jetson-orin-nano"]),
+        ("nano orin", ["jetson-orin-nano"]),
+        ("openvino-cpu", ["openvino-cpu"]),
+        ("edge", ["jetson-orin-nano"]),
+        ("raspberry", ["raspberrypi5"]),
+    ],
+)
+def test_a_device_is_found_by_words_of_its_name_its_target_or_an_alias(words, targets):
+    found = compare([release(records=BOTH)], words, {"edge": "jetson-orin-nano"})
+    assert [row["target"] for row in [*found.rows, *found.pending]] == targets
+
+
+@pytest.mark.parametrize("words", ["tpu", "orin epyc", "", "--"])
+def test_a_device_that_is_not_there_is_answered_with_those_that_are(words):
+    with pytest.raises(CompareError) as refused:
+        compare([release(records=BOTH)], words)
+    assert "AMD EPYC (openvino-cpu); NVIDIA Jetson Orin Nano Developer Kit (jetson-orin-nano)" in str(refused.value)
+    assert "raspberrypi5 (pending)" in str(refused.value)
+
+
+def test_rows_are_sorted_from_the_best_and_those_without_a_value_are_last():
+    hot = measurement(1, throttled="hot")
+    rows = compare([release(records=[hot, measurement(5, 70), measurement(4, 60)])]).rows
+    assert [row["p50_ms"] for row in by_column(rows, "p50_ms")] == [4, 5, None]
+    assert [row["map"] for row in by_column(rows, "map")] == [80, 70, 60]
+    assert len(by_column(rows, "void")) == 3

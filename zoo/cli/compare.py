@@ -1,0 +1,219 @@
+"""`zoo compare`, `zoo search`, `zoo diff`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from zoo.diff import Change, Difference
+    from zoo.tables import Comparison
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+MAP_POINTS = 0.5  # what the gate on a precision allows by default, too (calibrate.max_map_drop_points)
+LATENCY_PERCENT = 5.0  # as far as windows of a steady run may lie apart (`targets.latency`)
+WIDTH = 300  # of a pipe: whatever reads it cuts where it likes
+
+
+def _printing(command: Command) -> Command:
+    """The options that are alike in `compare` and `search`."""
+    shape = click.option(
+        "--format",
+        "shape",
+        type=click.Choice(["terminal", "markdown", "csv", "json"]),
+        default="terminal",
+        show_default=True,
+        help="CSV and JSON are in full precision.",
+    )
+    as_json = click.option("--json", "shape", flag_value="json", help="Short for --format json.")
+    device = click.option(
+        "--device", metavar="WORDS", help="Only on this device: words of its name, or of a target's name or alias."
+    )
+    return shape(as_json(device(command)))
+
+
+def _print(comparison: Comparison, shape: str, models: int) -> None:
+    from zoo.cli.output import console
+    from zoo.tables.formats import comma_separated, json_text, markdown, pending_lines, terminal
+
+    if shape == "terminal":
+        out = console()
+        out.width = out.width if out.is_terminal else max(out.width, WIDTH)
+        out.print(terminal(comparison, models))
+        return
+    text = {"markdown": markdown, "csv": comma_separated, "json": json_text}[shape](comparison)
+    sys.stdout.write(text)
+    if shape == "csv":
+        for line in pending_lines(comparison):
+            click.echo(line, err=True)
+
+
+def _aliases(device: str | None) -> dict[str, str]:
+    if device is None:
+        return {}
+    from zoo.catalogue import load_catalogue
+
+    return load_catalogue().aliases
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@_printing
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw mAP against p50 into this .png or .svg, too; a panel per table.",
+)
+def compare(names: tuple[str, ...], shape: str, device: str | None, plot: Path | None) -> None:
+    """Compare releases NAME... (or NAME@VERSION) on the devices they were measured on.
+
+    A table holds what compares: one device, one data set, one protocol. If there are several, a line says in what they
+    differ. What waits for its device is never in a table, and a time of a throttled machine is void.
+    """
+    from zoo.home import Home
+    from zoo.releases import find_release
+    from zoo.tables import compare as compared
+
+    if plot:
+        from zoo.pareto import check_plot
+
+        check_plot(plot)
+    home = Home.find()
+    releases = {release.manifest.label: release for release in (find_release(home, name) for name in names)}
+    comparison = compared([*releases.values()], device, _aliases(device))
+    _print(comparison, shape, len(releases))
+    if plot:
+        from zoo.pareto import plot as draw
+
+        draw(comparison.groups, plot)
+        click.echo(f"plot: {plot}", err=True)
+
+
+@click.command()
+@click.argument("expression")
+@_printing
+@click.option("--sort", metavar="COLUMN", help="Order rows of a table by this column, the best first.")
+@click.option("--all-precisions", is_flag=True, help="Also what was measured and does not ship, and the dense network.")
+def search(expression: str, shape: str, device: str | None, sort: str | None, all_precisions: bool) -> None:
+    """Find what matches EXPRESSION among all releases here: 'map > 80 and p50_ms < 5'.
+
+    Columns are compared by < <= > >= == != with numbers, texts in quotes or each other; and, or, not and parentheses
+    join them; ships and steady stand alone. Columns have the names of --format csv; an unknown one is answered with all
+    of them. What is missing or void matches nothing.
+    """
+    from zoo.errors import CompareError
+    from zoo.home import Home
+    from zoo.releases import find_release, recorded
+    from zoo.search import found, read_question
+    from zoo.tables import compare as compared
+    from zoo.tables.comparison import check_column
+
+    question = read_question(expression)
+    if sort:
+        check_column(sort)
+    home = Home.find()
+    releases = [find_release(home, f"{name}@{v}") for name, versions in recorded(home).items() for v in versions]
+    if not releases:
+        raise CompareError(
+            f"there is no release in {home.root} to search. Build one: zoo build; or get it: zoo pull NAME"
+        )
+    matches = found(compared(releases, device, _aliases(device)), question, sort, all_precisions)
+    if matches.comparison.groups or shape != "terminal":
+        _print(matches.comparison, shape, 2)
+    click.echo(matches.told, err=True)
+
+
+def _tolerance(_: click.Context, __: click.Parameter, value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise click.BadParameter("a number from 0 on.")
+    return value
+
+
+@click.command()
+@click.argument("before")
+@click.argument("after")
+@click.option(
+    "--map-points",
+    type=float,
+    default=MAP_POINTS,
+    show_default=True,
+    callback=_tolerance,
+    help="Tolerance of mAP, in points.",
+)
+@click.option(
+    "--latency-percent",
+    type=float,
+    default=LATENCY_PERCENT,
+    show_default=True,
+    callback=_tolerance,
+    help="Tolerance of p50 and images/s, in per cent.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print changes by bucket as JSON.")
+def diff(before: str, after: str, map_points: float, latency_percent: float, as_json: bool) -> None:
+    """Say what got worse and better from release BEFORE to AFTER, each NAME@VERSION. For CI.
+
+    Times of two releases come from two runs. Beyond tolerance they count only if both runs were steady and the change
+    stands beside the dense network, too; else they are unsure.
+
+    Exit codes: 0 no regression, 1 regressions (or an error, on standard error), 2 wrong usage.
+    """
+    from zoo.cli.output import print_json
+    from zoo.diff import diff as difference
+    from zoo.home import Home
+    from zoo.releases import find_release
+
+    home = Home.find()
+    found = difference(find_release(home, before), find_release(home, after), map_points, latency_percent)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print_difference(found)
+    sys.exit(1 if found.of("regressions") else 0)
+
+
+def _print_difference(found: Difference) -> None:
+    from zoo.cli.output import console
+    from zoo.diff import BUCKETS
+    from zoo.tables import table
+
+    out = console()
+    out.width = out.width if out.is_terminal else max(out.width, WIDTH)
+    out.print(
+        f"{found.before} → {found.after}; tolerances: mAP {found.map_points:g} points, "
+        f"times {found.latency_percent:g} %",
+        markup=False,
+    )
+    for bucket in BUCKETS:
+        changes = found.of(bucket)
+        out.print(
+            f"\n{bucket}: {len(changes) or 'none'}", style="bold red" if bucket == "regressions" and changes else "bold"
+        )
+        if changes:
+            rows = [_said(change) for change in changes]
+            out.print(table(rows, [key for key in rows[0] if any(row[key] for row in rows)]))
+    for label, only in ((found.before, found.only_before), (found.after, found.only_after)):
+        if only:
+            out.print(f"\nonly in {label}: {'; '.join(only)}", markup=False)
+
+
+def _said(change: Change) -> dict[str, Any]:
+    from zoo.tables.columns import COLUMNS, NOTHING
+
+    column = COLUMNS[change.figure]
+    unit = "points" if change.figure == "map" else "%"
+    return {
+        "target": change.target,
+        "precision": change.precision,
+        "ships": change.ships,
+        "figure": column.heading,
+        "before": column.show(change.before),
+        "after": column.show(change.after),
+        "change": NOTHING if change.change is None else f"{change.change:+.2f} {unit}",
+        "why": change.why,
+        "on": change.device,
+    }

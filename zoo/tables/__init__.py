@@ -1,0 +1,33 @@
+"""Tables from releases: rows of plain values, which of them are comparable, and how they look.
+
+`rows` is what there is to say of a release; `columns` how a value is said, and which way it is better; `protocol` which
+rows may stand under each other; `comparison` all that was asked for; `formats` how it is printed.
+"""
+
+from zoo.tables.columns import Row
+from zoo.tables.comparison import Comparison, compare
+from zoo.tables.formats import measurement_table, table
+from zoo.tables.rows import (
+    calibration_rows,
+    gains,
+    measurement_rows,
+    pending_rows,
+    release_rows,
+    saved,
+    site_rows,
+)
+
+__all__ = [
+    "Comparison",
+    "Row",
+    "calibration_rows",
+    "compare",
+    "gains",
+    "measurement_rows",
+    "measurement_table",
+    "pending_rows",
+    "release_rows",
+    "saved",
+    "site_rows",
+    "table",
+]

@@ -1,0 +1,115 @@
+"""How a value is said, what kind it is, and which way it is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Row = dict[str, Any]
+Kind = Literal["number", "text", "yes or no"]
+
+NOTHING = "–"
+VOID = "void"  # stands where the machine was throttled: the reason is in the row
+
+
+def number(digits: int, scale: float = 1.0) -> Callable[[Any], str]:
+    """Says a number in so many digits after the point; a missing one is a dash."""
+    return lambda value: NOTHING if value is None else f"{value * scale:,.{digits}f}".replace(",", " ")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A key of a row.
+
+    Attributes:
+        heading: with the unit.
+        better: the end that is best; none where no end is.
+        within: a key that has to be the same in all rows for one to be best.
+        timed: counts only if the machine was not throttled.
+        optional: not shown in a table where no row has it.
+    """
+
+    heading: str
+    show: Callable[[Any], str] = str
+    kind: Kind = "number"
+    better: Literal["high", "low"] | None = None
+    within: str | None = None
+    timed: bool = False
+    optional: bool = False
+
+
+def _time(heading: str, digits: int = 2, better: Literal["high", "low"] = "low", optional: bool = False) -> Column:
+    return Column(heading, number(digits), better=better, timed=True, optional=optional)
+
+
+# All measurements in this order. A ratio is to the dense network of its own release in its own runtime: a high one may
+# tell of a slow baseline, so none is best.
+MEASURED: Mapping[str, Column] = {
+    "target": Column("target", kind="text"),
+    "network": Column("network", kind="text"),
+    "precision": Column("precision", kind="text"),
+    "ships": Column("✓", lambda value: "✓" if value else "", kind="yes or no"),
+    "map_float": Column("mAP float %", number(2), better="high", optional=True),
+    "map": Column("mAP %", number(2), better="high"),
+    "cmc1": Column("R1 %", number(2), better="high"),
+    "parameters": Column("parameters M", number(3, 1e-6), better="low"),
+    "macs": Column("MACs M", number(1, 1e-6), better="low"),
+    "size_bytes": Column("MB", number(2, 1e-6), better="low"),
+    "p50_ms": _time("p50 ms"),
+    "p90_ms": _time("p90 ms", optional=True),
+    "p99_ms": _time("p99 ms", optional=True),
+    "images_per_second": _time("images/s", 0, "high"),
+    "mj_per_image": Column("mJ/image", number(2), better="low", within="meter", timed=True, optional=True),
+    "ratio_to_dense": Column("× dense", number(2), timed=True, optional=True),
+}
+# What else a row of a measurement holds.
+BESIDE: Mapping[str, Column] = {
+    "model": Column("model", kind="text"),
+    "name": Column("name", kind="text"),
+    "dataset": Column("data", kind="text"),
+    "map_drop_points": Column("mAP lost", number(2), better="low"),
+    "compute_p50_ms": _time("compute p50 ms"),
+    "ratio_low": Column("× dense, from", number(2), timed=True),
+    "ratio_high": Column("× dense, to", number(2), timed=True),
+    "batch": Column("batch"),
+    "throughput_batch": Column("batch of images/s"),
+    "calls": Column("calls"),
+    "steady": Column("steady", kind="yes or no"),
+    "void": Column("void", kind="text"),
+    "meter": Column("meter", kind="text"),
+    "kind": Column("kind", kind="text"),
+    "device": Column("device", kind="text"),
+    "architecture": Column("architecture", kind="text"),
+    "cores": Column("cores"),
+    "unit": Column("computes on", kind="text"),
+    "power_mode": Column("power mode", kind="text"),
+    "threads": Column("threads"),
+    "runtime": Column("runtime", kind="text"),
+    "timer": Column("timer", kind="text"),
+    "data": Column("data", kind="text"),
+    "protocol": Column("accuracy", kind="text"),
+    "queries": Column("queries"),
+    "gallery": Column("gallery images"),
+    "run": Column("run", kind="text"),
+    "measured_at": Column("measured at", kind="text"),
+}
+COLUMNS: Mapping[str, Column] = {
+    **MEASURED,
+    **BESIDE,
+    "mean_cosine": Column("mean cosine", number(5)),
+    "shared_neighbours": Column("shared neighbours %", number(1)),
+    "cmc5": Column("R5 %", number(2)),
+    "cmc10": Column("R10 %", number(2)),
+    "minp": Column("mINP %", number(2)),
+    "macs_saved": Column("MACs saved %", number(1)),
+    "created_at": Column("made (UTC)", lambda value: value[:16].replace("T", " "), kind="text"),
+}
+
+
+def shown(row: Row, key: str) -> str:
+    """What stands in a cell."""
+    column = COLUMNS.get(key, Column(key))
+    if column.timed and row.get("void"):
+        return VOID
+    return column.show(row[key])

@@ -1,0 +1,156 @@
+"""Tables for a terminal, as Markdown, CSV and JSON.
+
+In a terminal and in Markdown each table has only columns that some row has, rounded, with the best in bold. CSV and
+JSON hold every row and key in full precision under fixed names (`zoo.tables.comparison.KEYS`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group as Together
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from zoo.releases import Release
+from zoo.tables.columns import COLUMNS, Column, Row, shown
+from zoo.tables.comparison import KEYS, Comparison, compare
+from zoo.tables.protocol import Group
+
+
+def _cell(row: Row, key: str) -> str:
+    return "\n".join(row[key]) if isinstance(row[key], list) else shown(row, key)
+
+
+def _is_text(rows: Sequence[Row], key: str) -> bool:
+    return all(isinstance(row[key], str | list) for row in rows)
+
+
+def table(
+    rows: Sequence[Row], columns: Iterable[str], caption: str | None = None, best: Mapping[str, list[int]] | None = None
+) -> Table:
+    """A table for a terminal; numbers are right-aligned, a missing one is a dash; only headings wrap.
+
+    Args:
+        best: rows whose cell is bold, by column.
+    """
+    told = Text(caption) if caption else None  # not markup
+    result = Table(box=box.SIMPLE_HEAD, caption=told, caption_justify="left", caption_style="dim", pad_edge=False)
+    cells = []
+    for key in columns:
+        column = [_cell(row, key) for row in rows]
+        least = max((len(line) for cell in column for line in cell.split("\n")), default=0)
+        justify = "left" if _is_text(rows, key) else "right"
+        heading = COLUMNS.get(key, Column(key)).heading
+        result.add_column(heading, justify=justify, min_width=least, overflow="fold")  # type: ignore[arg-type]
+        bold = (best or {}).get(key, [])
+        cells.append([Text(cell, "bold green" if i in bold else "") for i, cell in enumerate(column)])
+    for row_cells in zip(*cells, strict=True):
+        result.add_row(*row_cells)
+    return result
+
+
+def _columns(group: Group, models: int) -> list[str]:
+    return ["model"] * (models > 1) + group.columns
+
+
+def _lines(group: Group) -> list[str]:
+    best = ["bold: best of what ships"] * bool(group.best)
+    return [group.where, group.how, *group.notes, *best]
+
+
+def pending_lines(comparison: Comparison) -> list[str]:
+    """What waits for its device, a line each."""
+    return [
+        f"{row['model']} on {row['target']}: pending, its bundle {row['bundle']} waits for the device"
+        for row in comparison.pending
+    ]
+
+
+def terminal(comparison: Comparison, models: int = 2) -> RenderableType:
+    """Tables for a terminal, each with its protocol; then why they are apart, and what waits.
+
+    Args:
+        models: how many there are: one needs no column.
+    """
+    tables = [
+        table(group.rows, _columns(group, models), "\n".join(_lines(group)), group.best) for group in comparison.groups
+    ]
+    said = [comparison.apart] if comparison.apart else []
+    return Together(*tables, *(Text(line) for line in [*said, *pending_lines(comparison)]))
+
+
+def measurement_table(releases: Sequence[Release]) -> RenderableType:
+    """Teacher and student on each target; with a column for the model if there are several."""
+    figures = Comparison(compare(releases).groups, [])
+    return terminal(figures, len(releases))
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def _markdown_table(group: Group) -> list[str]:
+    columns = _columns(group, 2)
+    sides = [":--" if _is_text(group.rows, key) else "--:" for key in columns]
+    lines = [[COLUMNS[key].heading for key in columns], sides]
+    for index, row in enumerate(group.rows):
+        cells = [(key, _escaped(_cell(row, key))) for key in columns]
+        lines.append([f"**{cell}**" if index in group.best.get(key, []) else cell for key, cell in cells])
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def markdown(comparison: Comparison) -> str:
+    """Tables with their protocols, in GitHub's Markdown."""
+    parts = []
+    for group in comparison.groups:
+        where, *rest = map(_escaped, _lines(group))
+        parts += [f"**{where}**", "\n".join(_markdown_table(group)), "  \n".join(rest)]
+    said = [comparison.apart] if comparison.apart else []
+    parts += [_escaped(line) for line in [*said, *pending_lines(comparison)]]
+    return "\n\n".join(parts) + "\n"
+
+
+def comma_separated(comparison: Comparison) -> str:
+    """CSV with one header: every measured row in full precision; `table` is the number of its protocol.
+
+    A time of a throttled run is empty, and `void` says why. What waits for its device has no figures and no row.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["table", *KEYS], lineterminator="\n")
+    writer.writeheader()
+    for number, group in enumerate(comparison.groups, 1):
+        writer.writerows({"table": number, **row} for row in group.rows)
+    return text.getvalue()
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """`{tables: [{protocol, rows, best}], apart, pending}`.
+
+    `protocol` is what is equal in all rows of a table; `rows` hold `KEYS`, missing and void values as null; `best` is,
+    by column, the indices of the best rows that ship; `apart` says why there is more than one table, or is null;
+    `pending` are targets that wait for their device: model, target, kind, bundle, bundle_sha256.
+    """
+    return {
+        "tables": [
+            {
+                "protocol": group.protocol,
+                "rows": [{key: row[key] for key in KEYS} for row in group.rows],
+                "best": group.best,
+            }
+            for group in comparison.groups
+        ],
+        "apart": comparison.apart,
+        "pending": comparison.pending,
+    }
+
+
+def json_text(comparison: Comparison) -> str:
+    """`as_json` as text."""
+    return json.dumps(as_json(comparison), indent=2) + "\n"

@@ -1,0 +1,164 @@
+"""Which figures may stand under each other, and which of them is best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.tables.columns import COLUMNS, MEASURED, NOTHING, Row, shown
+
+ACCURACY = ("data", "protocol", "queries", "gallery")
+LATENCY = ("device", "architecture", "cores", "unit", "power_mode", "threads", "batch", "throughput_batch", "timer")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one protocol.
+
+    Two things have to be equal for rows to compare, and a table holds only rows that are equal in both:
+
+    - for accuracy (mAP in float and on the device, R1): the data set by its fingerprint, the protocol in words (camera
+      rule, re-ranking) and the number of queries that count and of gallery images. On which device it was measured,
+      with which runtime, in which batches, does not matter: the embeddings are the same to rounding, and that rounding
+      is what the column shows.
+    - for times and energy (p50, p90, p99, images/s, mJ/image): the machine by name, architecture and usable cores, what
+      computes there (CPU or GPU), its power mode, threads, batch sizes, and what is inside the timer. Target, runtime
+      and its version may differ: which of them is faster is what one wants to know. Energy asks for the same meter,
+      too; where rows of a table have several, none is best.
+
+    Parameters, MACs and megabytes compare always. The ratio to the dense network is to that of the row's own release,
+    runtime and run, whatever else stands in the table; so it is shown and never ranked.
+    """
+
+    rows: list[Row]
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What is equal in all rows."""
+        return {key: self.rows[0][key] for key in (*ACCURACY, *LATENCY)}
+
+    @property
+    def where(self) -> str:
+        """The device and how it computed, in words."""
+        p = self.protocol
+        mode = f", power mode {p['power_mode']}" if p["power_mode"] else ""
+        return (
+            f"{p['device']} ({p['architecture']}, {_counted(p['cores'], 'core')}), {p['unit']}, "
+            f"{_counted(p['threads'], 'thread')}{mode}"
+        )
+
+    @property
+    def how(self) -> str:
+        """What was measured, in words."""
+        p = self.protocol
+        timed = f"p50, p90 and p99 at batch {p['batch']}, images/s at batch {p['throughput_batch']}, {p['timer']}"
+        data = _said(self.rows[0], "data")
+        return f"{timed}; data {data}, {p['queries']} queries, {p['gallery']} gallery images, {p['protocol']}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know of single rows, a line each."""
+        runs = len({row["run"] for row in self.rows})
+        restless = [row for row in self.rows if not row["steady"] and not row["void"]]
+        meters = sorted({row["meter"] for row in self.rows if row["meter"]})
+        void: dict[str, list[Row]] = {}
+        for row in self.rows:
+            void.setdefault(row["void"], []).append(row)
+        lines = [f"void, throttled by {why}: {self._names(rows)}" for why, rows in void.items() if why]
+        lines += [f"never became steady: {self._names(restless)}"] * bool(restless)
+        lines += [f"mJ/image by {'; and, which does not compare, by '.join(meters)}"] * bool(meters)
+        lines += [f"{runs} runs: only what one run timed was timed in turn"] * (runs > 1)
+        absent = [COLUMNS[key].heading for key in self._absent]
+        return lines + [f"no figures: {', '.join(absent)}"] * bool(absent)
+
+    def _names(self, rows: Sequence[Row]) -> str:
+        if len(rows) == len(self.rows):
+            return "all"
+        models = len({row["model"] for row in self.rows}) > 1
+        return ", ".join(f"{row['model']} " * models + name_of(row) for row in rows)
+
+    @property
+    def _absent(self) -> list[str]:
+        return [
+            key
+            for key, column in MEASURED.items()
+            if column.optional and all(shown(row, key) == NOTHING for row in self.rows)
+        ]
+
+    @property
+    def columns(self) -> list[str]:
+        """Those that some row has a figure for."""
+        absent = self._absent
+        return [key for key in MEASURED if key not in absent]
+
+    @property
+    def best(self) -> dict[str, list[int]]:
+        """Rows that are best in a column, of those that ship. Figures that read the same are equally good.
+
+        A column in which fewer than two rows that ship have a figure has no best.
+        """
+        found = {}
+        for key, column in MEASURED.items():
+            rivals = [i for i, row in enumerate(self.rows) if row["ships"] and row[key] is not None]
+            shared = {self.rows[i][column.within] for i in rivals} if column.within else set()
+            if column.better is None or len(rivals) < 2 or len(shared) > 1:
+                continue
+            choose = max if column.better == "high" else min
+            best = choose(rivals, key=lambda i: self.rows[i][key])
+            found[key] = [i for i in rivals if shown(self.rows[i], key) == shown(self.rows[best], key)]
+        return found
+
+
+def grouped(rows: Iterable[Row]) -> list[Group]:
+    """Rows by protocol, in the order in which they come."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in (*ACCURACY, *LATENCY)), []).append(row)
+    return [Group(rows) for rows in groups.values()]
+
+
+def differing(first: Row, second: Row, keys: Iterable[str] = (*ACCURACY, *LATENCY)) -> list[str]:
+    """In what two rows are not comparable, such as `threads: 2, 4`."""
+    return [
+        f"{COLUMNS[key].heading}: {_said(first, key)}, {_said(second, key)}"
+        for key in keys
+        if first[key] != second[key]
+    ]
+
+
+def apart(groups: Sequence[Group]) -> str | None:
+    """One line that says why there is more than one table: the fields that differ, and between which values."""
+    if len(groups) < 2:
+        return None
+    firsts = [group.rows[0] for group in groups]
+    fields = [
+        f"{COLUMNS[key].heading} ({' / '.join(values)})"
+        for key in (*ACCURACY, *LATENCY)
+        if len(values := dict.fromkeys(_said(row, key) for row in firsts)) > 1
+    ]
+    return f"{len(groups)} tables, since only figures of one protocol compare; they differ in {'; '.join(fields)}"
+
+
+def _said(row: Row, key: str) -> str:
+    if key == "data":
+        return " ".join(filter(None, (row["dataset"], row["data"][:12])))
+    return NOTHING if row[key] is None else str(row[key])
+
+
+def name_of(row: Row) -> str:
+    """Which of a release's rows it is."""
+    return f"{row['network']} {row['precision']} on {row['target']}"
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def names_of(rows: Sequence[Row]) -> Iterator[str]:
+    """Devices with the targets that were measured on them, a phrase each."""
+    devices: dict[str, dict[str, None]] = {}
+    for row in rows:
+        devices.setdefault(row["device"], {})[row["target"]] = None
+    for device, targets in devices.items():
+        yield f"{device} ({', '.join(targets)})"
