@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from tests.helpers import draw_vehicles
+from pipeline.stages.export import deployed, write_graph
+from tests.helpers import alive_network, draw_vehicles, random_images
 from zoo.cli import main
 
 CATALOGUE = """\
@@ -37,7 +40,7 @@ models:
     distill: {init: teacher, epochs: 3, learn_epochs: 1, sparsity: proximal, sparsity_weight: 14, rggr: {bank: 16}}
     precision: int8
     calibrate: {images: 16, min_images: 8, max_map_drop_points: 5}
-    measure: {batches: [1, 2], calls: 50, max_seconds: 2}
+    measure: {batches: [1, 2], calls: 50, max_seconds: 1}
 """
 
 
@@ -47,13 +50,41 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What runs longest begins first, so that no core waits for another's last file.
+LONGEST = ("tests/zoo/test_kill.py", "tests/pipeline/test_together.py", "tests/zoo/test_build.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """xdist would begin with the files of most tests."""
+    config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """GPU tests are skipped without one."""
+    """The longest files come first; GPU tests are skipped without one."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     if torch.cuda.is_available():
         return
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_pauses() -> Iterator[None]:
+    """Nobody compares these latencies: threads of the session before may spin on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("targets.latency.PAUSE_SECONDS", 0)
+        yield
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, np.ndarray]:
+    """A graph, images, and torch's embeddings of them."""
+    path = tmp_path_factory.mktemp("graph") / "model.onnx"
+    model, images = deployed(alive_network()), random_images(9)
+    write_graph(model, images, 18, path)
+    with torch.inference_mode():
+        return path, images, model(torch.from_numpy(images)).numpy()
 
 
 @dataclass(frozen=True)

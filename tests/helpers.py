@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ from torch import nn
 from pipeline.data.images import Input
 from pipeline.networks.build import Network, build_network
 from pipeline.networks.embedder import Embedder
+from pipeline.stages.export import same_neighbours
+from targets.contract import Session
 
 SMALL = Input(height=32, width=32)
 
@@ -51,6 +55,23 @@ def alive_network(architecture: str = "resnet10t", last_stride: int = 1, size: I
 def random_images(count: int, size: Input = SMALL, seed: int = 0) -> np.ndarray:
     """uint8 N×H×W×3."""
     return np.random.default_rng(seed).integers(0, 256, (count, size.height, size.width, 3), np.uint8)
+
+
+def assert_embeds_at_any_batch(session: Session, images: np.ndarray, expected: np.ndarray) -> None:
+    """Rows of float32, N×D, that are torch's, whatever the batch."""
+    for count in (len(images), 1, 4):
+        found = session.embed(images[:count])
+        assert found.dtype == np.float32
+        assert found.shape == (count, expected.shape[1])
+        assert np.allclose(found, expected[:count], atol=1e-5)
+    assert same_neighbours(expected, session.embed(images))
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def draw_vehicles(root: Path, train: int = 8, test: int = 4, cameras: int = 2, shots: int = 2) -> Path:

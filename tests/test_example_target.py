@@ -10,17 +10,14 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from pipeline.stages.bundle import device_code
-from pipeline.stages.export import deployed, same_neighbours, write_graph
 from targets.contract import Job, Session, Target, make_target, precisions_of
 from targets.device import this_device
 from targets.errors import ArtifactFailed, BadOption, UnsupportedPrecision, Unusable
 from targets.settings import TargetSettings
-from tests.helpers import alive_network, random_images
+from tests.helpers import assert_embeds_at_any_batch
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "example-target"
 README = (EXAMPLE / "README.md").read_text()
@@ -49,16 +46,6 @@ def example(installed, monkeypatch):
     monkeypatch.syspath_prepend(installed)
     yield installed
     sys.modules.pop("zoo_tract", None)
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """A graph, images, and torch's embeddings of them."""
-    path = tmp_path_factory.mktemp("graph") / "model.onnx"
-    model, images = deployed(alive_network()), random_images(9)
-    write_graph(model, images, 18, path)
-    with torch.inference_mode():
-        return path, images, model(torch.from_numpy(images)).numpy()
 
 
 def with_target(workshop, *more):
@@ -91,13 +78,8 @@ def test_it_embeds_as_torch_does_at_any_batch(fixed_batch, example, exported, tm
     assert told == sorted(told)
     assert told[-1] == 1.0
     session = target.load(tmp_path)
-    for count in (9, 1, 4):
-        found = session.embed(images[:count])
-        assert found.dtype == np.float32
-        assert found.shape == (count, 16)
-        assert (found * expected[:count]).sum(1).min() > 0.999999
-        assert session.compute_ms > 0
-    assert same_neighbours(expected, session.embed(images))
+    assert_embeds_at_any_batch(session, images, expected)
+    assert session.compute_ms > 0
 
 
 def test_it_refuses_in_words(example, exported, tmp_path):

@@ -16,6 +16,7 @@ Ctrl-C stops the program on the device and leaves what was sent. A connection th
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -74,9 +75,8 @@ def check_device(host: str, python: str, distribution: str) -> None:
 
 def _errand() -> ModuleType:
     try:
-        from targets.ssh import errand
+        return import_module("targets.ssh.errand")
     except ModuleNotFoundError as error:
         if error.name != "asyncssh":
             raise
         raise DeviceError(f"devices over ssh need asyncssh. {install_command('ssh')}") from None
-    return errand

@@ -191,6 +191,11 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_trained(untouched
     assert "sees no device GPU here" in message
 
 
+def test_a_device_over_ssh_that_is_not_there_is_told_before_anything_is_trained(untouched):
+    message = untouched.refused("build", "tiny", "--target", "openvino-cpu", "--host", "ssh://127.0.0.1:9")
+    assert message == "127.0.0.1 can't be reached: connection refused at port 9 (is its ssh server running?)."
+
+
 def keys(model, tmp_path, target, result=None):
     steps = [*training_steps(*model), *target_steps(*model, "tiny@1.0.0", "mine", target, result)]
     return {planned.step.name: planned.key for planned in make_plan(steps, Store(tmp_path / "store"), {})}

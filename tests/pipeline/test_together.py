@@ -1,10 +1,6 @@
 """Several processes on parts of a batch learn what one learns on the whole."""
 
 import csv
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +9,9 @@ import torch
 from pipeline.data.sampler import IdentitySampler, Sampling
 from pipeline.errors import DataError
 from pipeline.networks.weights import load_tensors
-from tests.helpers import draw_vehicles
-from tests.pipeline.train_together import train
-
-TOP = Path(__file__).parents[2]
+from tests.forked import context
+from tests.helpers import draw_vehicles, free_port
+from tests.pipeline.train_together import train, train_as
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +20,13 @@ def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("together")
     draw_vehicles(root / "veri")
     train(root, root / "one")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = TOP / "tests" / "pipeline" / "train_together.py"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TOP)}
-    subprocess.run([*command, script, root, root / "two"], check=True, env=environment, timeout=200)
+    port = str(free_port())
+    started = [context.Process(target=train_as, args=(root, root / "two", index, port)) for index in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(200)
+    assert [process.exitcode for process in started] == [0, 0]
     return root
 
 

@@ -1,9 +1,6 @@
-"""A training for `test_together`: alone, or as one of several processes under torch's launcher.
+"""A training for `test_together`: alone, or as one of two processes."""
 
-python -m torch.distributed.run --nproc-per-node 2 tests/pipeline/train_together.py DATA FOLDER
-"""
-
-import sys
+import os
 from pathlib import Path
 
 import torch
@@ -53,5 +50,9 @@ def train(data_root: Path, folder: Path) -> None:
     processes.leave()
 
 
-if __name__ == "__main__":
-    train(Path(sys.argv[1]), Path(sys.argv[2]))
+def train_as(data_root: Path, folder: Path, index: int, port: str) -> None:
+    """Train as one of two processes, which torch's launcher tells by these variables."""
+    os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    torch.set_num_threads(1)
+    train(data_root, folder)

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import free_port
+
 PACKAGES = ("openssh-server", "libwrap0")  # of Debian and its kin; only some versions need the second
 
 
@@ -68,12 +70,6 @@ def find_server() -> Server | None:
         shutil.rmtree(fresh, ignore_errors=True)
     program = cached / "usr/sbin/sshd"
     return Server(program, cached) if program.exists() else None
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Wire:

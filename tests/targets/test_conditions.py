@@ -1,31 +1,13 @@
 """Under what conditions a machine measured, on machines in miniature."""
 
-import sys
-
 import pytest
 
 from targets import conditions
 from targets.conditions import Watch, read_state
 from targets.sensors import busy_seconds
-from tests.targets.boards import Library, command, jetson, laptop, raspberry, stat, write
+from tests.targets.boards import command, jetson, laptop, raspberry, stat, write
 
 CORES = [0, 1]
-
-
-@pytest.fixture
-def commands(tmp_path, monkeypatch):
-    """The only folder where commands are found."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    return folder
-
-
-@pytest.fixture
-def nvml(monkeypatch):
-    library = Library()
-    monkeypatch.setitem(sys.modules, "pynvml", library)
-    return library
 
 
 def test_a_laptop_tells_clocks_heat_and_profile(tmp_path, commands):

@@ -8,19 +8,10 @@ import pytest
 
 from targets import energy
 from targets.energy import Jetson, Nvml, Rapl, find_meter, measure_energy
-from tests.targets.boards import ORIN_NANO, Library, command, laptop, write
+from tests.targets.boards import ORIN_NANO, command, laptop, write
 
 IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
 RANGE_UJ = 262_143_328_850
-
-
-@pytest.fixture
-def commands(tmp_path, monkeypatch):
-    """The only folder where commands are found."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    return folder
 
 
 class Fake:
@@ -92,15 +83,13 @@ def test_rapl_that_only_root_may_read_is_no_meter(tmp_path, commands):
     assert find_meter(root=root) is None
 
 
-def test_a_cpus_meter_is_not_taken_for_a_gpu(tmp_path, commands, monkeypatch):
-    library = Library()
-    monkeypatch.setitem(sys.modules, "pynvml", library)
+def test_a_cpus_meter_is_not_taken_for_a_gpu(tmp_path, commands, nvml, monkeypatch):
     root = laptop(tmp_path)
     assert isinstance(find_meter(nvidia=False, root=root), Rapl)
     meter = find_meter(nvidia=True, root=root)
     assert isinstance(meter, Nvml)
     with meter:
-        library.energy_mj = 4200
+        nvml.energy_mj = 4200
     assert meter.joules == pytest.approx(4.2)
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert find_meter(nvidia=True, root=root) is None

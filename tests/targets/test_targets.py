@@ -4,25 +4,14 @@ from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
-import torch
 
 from calibration.quantize import write_half
-from pipeline.stages.export import deployed, same_neighbours, write_graph
+from pipeline.stages.export import same_neighbours
 from targets import contract
 from targets.contract import Job, make_target, runtimes
 from targets.errors import ArtifactFailed, UnknownRuntime, Unusable
 from targets.settings import TargetSettings
-from tests.helpers import alive_network, random_images
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """A graph, images, and torch's embeddings of them."""
-    path = tmp_path_factory.mktemp("graph") / "model.onnx"
-    model, images = deployed(alive_network()), random_images(9)
-    write_graph(model, images, 18, path)
-    with torch.inference_mode():
-        return path, images, model(torch.from_numpy(images)).numpy()
+from tests.helpers import assert_embeds_at_any_batch
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
@@ -32,12 +21,7 @@ def test_a_runtime_embeds_as_torch_does_at_any_batch(runtime, exported, tmp_path
     assert "CPU" in target.check()
     target.compile(graph, tmp_path, Job(32, 32, (1, 9)))
     session = target.load(tmp_path)
-    for count in (9, 1, 4):
-        found = session.embed(images[:count])
-        assert found.dtype == np.float32
-        assert found.shape == (count, 16)
-        assert np.allclose(found, expected[:count], atol=1e-5)
-    assert same_neighbours(expected, session.embed(images))
+    assert_embeds_at_any_batch(session, images, expected)
 
 
 @pytest.mark.parametrize(("runtime", "name"), [("openvino", "model.xml"), ("onnxruntime", "model.onnx")])

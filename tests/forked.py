@@ -1,0 +1,12 @@
+"""Processes forked from one that has imported everything: they begin at once, and a kill hits work, no import."""
+
+import multiprocessing
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(
+    [
+        "torch", "torch._dynamo", "torch.export._trace", "torch.onnx._internal.exporter._core", "networkx",
+        "torchvision.transforms.v2", "timm", "onnxsim", "onnxscript", "onnxruntime", "openvino", "torch_pruning",
+        "pipeline.stages.distill", "pipeline.stages.calibrate", "pipeline.stages.measure", "zoo.cli.build",
+    ]
+)  # fmt: skip

@@ -1,0 +1,51 @@
+"""Members that lead elsewhere, are no plain files, or stand in one another's way are refused."""
+
+import json
+import stat
+import zipfile
+
+import pytest
+
+from tests.targets.archive.strangers import LIST, craft, entry, refused
+
+
+def special(kind, name="a"):
+    """A member that is no plain file."""
+    info = zipfile.ZipInfo(name)
+    info.external_attr = (kind | 0o777) << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/../../x", "..", "/etc/x", "//x", "C:\\x", "C:x", "a\\b", "..\\x", "./a", "a//b", "a/", ".", "a\n"],
+)
+def test_names_that_lead_elsewhere_are_refused(room, name):
+    message = refused(craft(room / "archive", [("fine", b"1"), (name, b"2")]))
+    assert f"holds a file named {name!r}, which leads out of its folder" in message
+
+
+@pytest.mark.parametrize("kind", ["LNK", "DIR", "CHR", "BLK", "IFO", "SOCK"])
+def test_links_folders_and_devices_are_refused(room, kind):
+    member = special(getattr(stat, f"S_IF{kind}"))
+    assert "which is a link or a folder, no file" in refused(craft(room / "archive", [(member, b"/etc/passwd")]))
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a/b", "A/b"), ("ß", "SS"), ("a", LIST.upper())])
+def test_names_that_stand_twice_or_clash_where_case_does_not_count_are_refused(room, names):
+    assert "a name twice" in refused(craft(room / "archive", [(name, b"1") for name in names]))
+
+
+def test_a_second_list_is_refused(room):
+    text = json.dumps({"schema_version": 1, "files": {"a": entry(b"1")}}).encode()
+    assert "a name twice" in refused(craft(room / "archive", [("a", b"1"), (LIST, text)], text=text))
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+def test_a_name_that_is_file_and_folder_at_once_is_refused(room, names):
+    refused(craft(room / "archive", [(name, b"1") for name in names]))
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "/".join("a" * 3000)], ids=["wide", "deep"])
+def test_names_that_no_disk_takes_are_refused(room, name):
+    refused(craft(room / "archive", [(name, b"1")]))

@@ -1,0 +1,104 @@
+"""What goes wrong on a device is told in a line and leaves nothing."""
+
+import re
+import signal
+import zipfile
+
+import pytest
+
+from targets.archive import read_list
+from targets.bundle import BUNDLE_LIST
+from targets.device import this_device
+from targets.errors import BadBundle
+from targets.program import compile_bundle
+from tests.targets.refusal import refusal
+from tests.zoo.elsewhere.boards import altered, board_elsewhere
+
+
+def test_another_machine_than_the_board_is_refused_in_a_line(desk, quick, tmp_path):
+    settings = {**read_list(quick, BUNDLE_LIST)["settings"], "board": "Jetson Orin Nano"}
+    message = desk.refused(str(altered(quick, tmp_path / "jetson.zoo", BUNDLE_LIST, settings=settings)))
+    assert message == (
+        f"this bundle is for a Jetson Orin Nano, and this machine calls itself {this_device().name}. Run it there; for "
+        "this machine build with another --target."
+    )
+
+
+def test_a_runtime_that_is_missing_is_named_with_what_installs_it(desk, shop):
+    """A bundle for TensorRT, of a build without it."""
+    with board_elsewhere():
+        shop.build("tiny", "--target", "engine", "--precision", "fp32", "--set", "measure.dense=[]")
+    message = desk.refused(str(shop.home / "bundles" / "tiny-1.0.0-engine.zoo"))
+    assert message == "tensorrt is not installed. Run: pip install tensorrt"
+
+
+def test_a_damaged_bundle_is_refused(desk, quick, tmp_path):
+    """Damaged where Python still finds the program."""
+    content = bytearray(quick.read_bytes())
+    with zipfile.ZipFile(quick) as archive:
+        at = archive.getinfo("graphs/student-fp32.onnx").header_offset
+    content[at + 5000] ^= 255
+    (tmp_path / "damaged.zoo").write_bytes(content)
+    assert "damaged.zoo is damaged" in desk.refused(str(tmp_path / "damaged.zoo"))
+
+
+@pytest.mark.parametrize("changed", [{"settings": ["x"]}, {"settings": {}}, {"variants": [{"a": 1}]}, {"entry": 7},
+                                     {"entry": "nothing:here"}, {"batches": 3}])  # fmt: skip
+def test_a_list_that_makes_no_sense_is_refused(quick, tmp_path, monkeypatch, changed):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    path = altered(quick, tmp_path / "other.zoo", BUNDLE_LIST, **changed)
+    refusal(compile_bundle, path, tmp_path / "result", lambda _: None, of=BadBundle)
+    assert not (tmp_path / "result").exists()
+
+
+def test_ctrl_c_while_measuring_is_told_in_a_line_and_leaves_nothing(desk, quick, tmp_path):
+    process = desk.start(str(altered(quick, tmp_path / "long.zoo", BUNDLE_LIST, calls=10**7, max_seconds=90)))
+    while not process.stdout.readline().startswith("measuring"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert errors.strip() == "Interrupted; nothing was written. Run the same command again."
+    assert not desk.left()
+    assert not [*(desk.root / "cache").iterdir()]
+
+
+@pytest.mark.parametrize("while_writing", ["bundle", "result"])
+def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(desk, quick, while_writing):
+    """Full for files beyond a size: the largest in the bundle, or only the result with all of them."""
+    largest = max(one["size_bytes"] for one in read_list(quick, BUNDLE_LIST)["files"].values())
+    message = desk.refused(str(quick), limit=largest // 2 if while_writing == "bundle" else largest + 4096)
+    assert message.startswith("File too large")
+    assert "Free some space" in message
+    assert ": ." not in message
+    assert not [*(desk.root / "cache").iterdir()]
+
+
+def test_a_result_that_cannot_be_written_is_told_before_anything_is_compiled(desk, quick):
+    code, output, errors = desk.run(str(quick), "nowhere/result")
+    assert code == 1
+    assert re.match("Error: No such file or directory: .*nowhere", errors)
+    assert "compiling" not in output
+
+
+@pytest.mark.parametrize("words", [("--help",), ("one", "two")])
+def test_wrong_words_are_answered_with_what_is_right(desk, quick, words):
+    _, output, errors = desk.run(str(quick), *words)
+    assert "Traceback" not in errors
+    assert "python3" in output + errors
+    assert not desk.left()
+
+
+@pytest.mark.parametrize("out", ["nowhere/result", "/proc/result"])
+def test_zoo_compile_tells_in_a_line_what_cannot_be_written(spare, quick, out, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    assert "No such file or directory" in spare.refused("compile", str(quick), "--out", out)
+
+
+def test_zoo_compile_of_what_is_no_bundle(spare, result, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.zoo").write_text("no bundle")
+    for path, said in ((tmp_path / "none.zoo", "No such file"), (tmp_path / "text.zoo", "no such archive"),
+                       (result, "no such archive")):  # fmt: skip
+        assert said in spare.refused("compile", str(path))

@@ -1,0 +1,56 @@
+"""What is no result, or not of this build, is not received."""
+
+import shutil
+
+import pytest
+
+from targets.bundle import RESULT_LIST
+from tests.zoo.elsewhere.boards import NAME, altered, build, manifest_of
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "bundle", "none", "text"])
+def test_what_is_no_whole_result_is_not_taken_in(spare, result, bundle, damage, tmp_path):
+    path = tmp_path / "some.result"
+    content = result.read_bytes()
+    match damage:
+        case "flipped":
+            path.write_bytes(content[:90_000] + bytes([content[90_000] ^ 1]) + content[90_001:])
+        case "cut":
+            path.write_bytes(content[:-1000])
+        case "bundle":
+            shutil.copyfile(bundle, path)
+        case "text":
+            path.write_text("no result")
+    message = spare.refused("receive", str(path))
+    assert len(message.splitlines()) <= 2
+    assert "some.result" in message
+    assert not list(spare.home.glob("received/*"))
+
+
+def test_a_disk_that_is_full_while_a_result_is_taken_in_is_told_in_a_line(spare, result, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zoo.received.read_archive", full)
+    message = spare.refused("receive", str(result))
+    assert "no space left" in message.lower()
+    assert message.count("\n") < 2
+
+
+@pytest.mark.parametrize(
+    "about", [{"release": "../../x"}, {"target": "a/b"}, {"release": 7}, {"release": None}, {"target": "x\0y"}]
+)
+def test_a_result_of_a_release_that_is_none_is_not_taken_in(spare, light, about, tmp_path):
+    path = altered(light, tmp_path / "some.result", RESULT_LIST, **about)
+    before = sorted(spare.root.rglob("*"))
+    spare.refused("receive", str(path))
+    assert sorted(spare.root.rglob("*")) in (before, sorted([*before, spare.home / "received"]))
+
+
+def test_a_result_of_another_build_is_refused_with_the_way_out(shop, foreign):
+    """Another build's result lies there; the next bundle is where it is said to be, and other targets go on."""
+    shop.zoo("receive", str(foreign))
+    printed = build(shop)
+    assert "tiny-1.0.0-board.result is the result of another build of tiny@1.0.0" in printed.stderr
+    assert printed.stdout.splitlines()[-1] == f"python3 {NAME}.zoo"
+    assert [one.target for one in manifest_of(shop).pending] == ["board"]

@@ -1,0 +1,113 @@
+"""The stage that takes in a result: the gate chooses, and nonsense is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.errors import CheckFailed
+from pipeline.processes import Processes
+from pipeline.progress import Silent
+from pipeline.stages.device import measure_on_device
+from pipeline.work import Work
+from targets.archive import read_list
+from targets.bundle import RESULT_LIST
+from targets.errors import BadBundle
+from tests.targets.refusal import refusal
+from tests.zoo.elsewhere.boards import NAME, altered, board_elsewhere, changed
+from zoo.build import Wish, prepare
+from zoo.catalogue import load_catalogue
+from zoo.home import Home
+
+
+@pytest.fixture(scope="module")
+def take_in(waiting):
+    """Calls the stage that takes in a result."""
+    shop, _ = waiting
+    with pytest.MonkeyPatch.context() as patch, board_elsewhere():
+        patch.setenv("ZOO_CATALOGUE", str(shop.catalogue))
+        made = prepare(load_catalogue(), Home(shop.home), Wish("tiny", ("board",)), shop.root / "data", Silent())
+    folders = {planned.step.name: made.store.folder(planned.step.stage, planned.key) for planned in made.plan}
+    references = {name: folder for name, folder in folders.items() if name.startswith("reference/")}
+
+    def call(path, folder, precisions=("fp32", "fp16", "int8")):
+        for name in ("out", "scratch"):
+            (folder / name).mkdir()
+        work = Work(folder / "out", folder / "scratch", Processes("cpu"), Silent())
+        given = {"data": made.data, "settings": made.recipe.measure, "bundle": folders["bundle/board"], "result": path}
+        at = {"precisions": precisions, "max_map_drop_points": 5, "host": None, "python": "python3"}
+        measure_on_device(work, **given, **at, **references)
+
+    return call
+
+
+def test_a_result_is_taken_in_with_all_of_its_figures(take_in, light, tmp_path):
+    take_in(light, tmp_path)
+    rows = json.loads((tmp_path / "out" / "measurement.json").read_text())["rows"]
+    assert [row["network"] for row in rows] == ["teacher", "student", "student"]
+
+
+def test_a_result_of_another_bundle_is_not_taken_for_this_ones(take_in, foreign, tmp_path):
+    message = refusal(take_in, foreign, tmp_path, of=BadBundle)
+    assert message.startswith(
+        "foreign.result is the result of another build of tiny@1.0.0. Take the bundle of this build"
+    )
+    assert f"({NAME}.zoo)" in message
+
+
+WORSE = {"other images'": lambda rows: rows[::-1], "no numbers": lambda rows: rows * np.nan}
+
+
+@pytest.mark.parametrize("how", WORSE)
+def test_a_precision_that_the_gate_turns_down_does_not_ship_and_stays_in_the_table(take_in, light, how, tmp_path):
+    """int8 embeds badly on the device, or not at all."""
+    names = [f"embeddings/student-int8-{split}.npy" for split in ("query", "gallery")]
+    files = {name: changed(light, name, WORSE[how]) for name in (names if how == "no numbers" else names[:1])}
+    path = altered(light, tmp_path / "worse.result", RESULT_LIST, files)
+    for name in ("auto", "asked"):
+        (tmp_path / name).mkdir()
+    take_in(path, tmp_path / "auto")
+    measured = json.loads((tmp_path / "auto" / "out" / "measurement.json").read_text())
+    assert measured["chosen"] == "fp32"
+    drops = {row["precision"]: row["agreement"]["map_drop_points"] for row in measured["rows"][1:]}
+    assert drops["fp32"] < 1
+    assert drops["int8"] > 5
+    with pytest.raises(CheckFailed, match=f"int8 {drops['int8']:.2f} points"):
+        take_in(path, tmp_path / "asked", ("int8",))
+
+
+QUERY = "embeddings/student-fp32-query.npy"
+
+
+STUDENT = {"network": "student", "precision": "fp32"}
+
+
+NONSENSE = {
+    "no rows": ({}, {"rows": []}),
+    "a row of nobody": ({}, {"rows": [{"network": "nobody", "precision": "fp32"}]}),
+    "a row that is none": ({}, {"rows": [7]}),
+    "no latency": ({}, {"rows": [STUDENT]}),
+    "no device": ({}, {"device": None}),
+    "no embeddings": ({QUERY: None}, {}),
+    "embeddings that are none": ({QUERY: b"nonsense"}, {}),
+    "too few embeddings": ({QUERY: lambda rows: rows[:1]}, {}),
+    "no latency at all": ({}, {"rows": lambda rows: [{**row, "latency": []} for row in rows]}),
+    "a size that is none": ({}, {"rows": lambda rows: [{**row, "size_bytes": "large"} for row in rows]}),
+    "embeddings of objects": ({QUERY: lambda rows: rows.astype(object)}, {}),
+    "a variant less": ({}, {"rows": lambda rows: rows[:-1]}),
+    "a variant twice": ({}, {"rows": lambda rows: [*rows, rows[-1]]}),
+    "no artifact of one": ({"artifacts/student-int8/model.onnx": None}, {}),
+    "no artifacts": ({f"artifacts/student-{precision}/model.onnx": None for precision in ("fp32", "int8")}, {}),
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+def test_a_result_that_says_nonsense_is_refused_in_a_line(take_in, light, what, tmp_path):
+    """Digests are right, and the bundle is: a device, or whoever plays one, may still say what it likes."""
+    files, about = NONSENSE[what]
+    files = {name: changed(light, name, change) if callable(change) else change for name, change in files.items()}
+    about = {
+        key: change(read_list(light, RESULT_LIST)[key]) if callable(change) else change for key, change in about.items()
+    }
+    path = altered(light, tmp_path / "nonsense.result", RESULT_LIST, files, **about)
+    assert "nonsense.result" in refusal(take_in, path, tmp_path, of=BadBundle)

@@ -1,0 +1,70 @@
+"""What a build for a board elsewhere ends in."""
+
+import json
+from pathlib import Path
+
+from pipeline.files import sha256
+from targets.archive import read_list
+from targets.bundle import BUNDLE_LIST
+from tests.zoo.elsewhere.boards import (
+    NAME,
+    build,
+    contents,
+    manifest_of,
+)
+
+
+def test_a_build_for_a_board_elsewhere_ends_in_what_to_run_there(waiting):
+    shop, printed = waiting
+    path = shop.home / "bundles" / f"{NAME}.zoo"
+    assert printed.exit_code == 0
+    lines = printed.stdout.splitlines()
+    assert lines[-2:] == [f"board waits for its device. Copy {path} there, and run:", f"python3 {NAME}.zoo"]
+    assert path.is_file()
+    assert [path.name for path in path.parent.iterdir()] == [path.name]
+
+
+def test_the_manifest_names_the_bundle_that_waits_and_keeps_what_was_measured(waiting):
+    shop, _ = waiting
+    manifest = manifest_of(shop)
+    assert [one.model_dump() for one in manifest.pending] == [
+        {
+            "target": "board",
+            "kind": "pending",
+            "bundle": f"{NAME}.zoo",
+            "bundle_sha256": sha256(shop.home / "bundles" / f"{NAME}.zoo"),
+        }
+    ]
+    assert [one.target for one in manifest.measured] == ["onnxruntime-cpu", "openvino-cpu"]
+    shipped = {(artifact.target, artifact.precision) for artifact in manifest.artifacts if artifact.target}
+    assert shipped == {("onnxruntime-cpu", "int8"), ("openvino-cpu", "int8")}
+    assert "board" in {one.target for one in manifest.calibrations}
+
+
+def test_what_waits_is_told_by_other_commands_too(waiting):
+    shop, _ = waiting
+    assert shop.zoo("show", "tiny").output.splitlines()[-1] == f"python3 {NAME}.zoo"
+    assert "board" in shop.zoo("list").output
+    rows = json.loads(shop.zoo("list", "--json").output)["built"]
+    assert rows[0]["targets"] == ["board (pending)", "onnxruntime-cpu", "openvino-cpu"]
+    assert shop.zoo("compare", "tiny").exit_code == 0
+
+
+def test_a_second_build_makes_nothing_and_leaves_nothing(shop):
+    again = build(shop)
+    assert again.stderr == ""
+    assert again.stdout.splitlines()[-1] == f"python3 {NAME}.zoo"
+    assert [path.name for path in (shop.home / "bundles").iterdir()] == [f"{NAME}.zoo"]
+
+
+def test_a_bundle_holds_code_graphs_and_the_test_set_and_says_how_it_came_about(bundle):
+    names = set(contents(bundle))
+    graphs = {"teacher-fp32", "student-fp32", "student-int8"}
+    assert {f"graphs/{name}.onnx" for name in graphs} == {name for name in names if name.startswith("graphs/")}
+    assert {"__main__.py", "targets/program.py", "test/images.npy", "reference/query.npy"} <= names
+    assert not [name for name in names if name.startswith(("zoo/", "pipeline/", "calibration/"))]
+    told = json.loads(contents(bundle)["manifest.json"])
+    assert told["calibrations"]["student/int8"]["images_sha256"]
+    about = read_list(bundle, BUNDLE_LIST)
+    assert (about["release"], about["target"]) == ("tiny@1.0.0", "board")
+    assert str(Path.home()) not in json.dumps(about["settings"])
