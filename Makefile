@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := 0.13.9
 # Not tensorrt: it comes from NVIDIA's own host, and is wanted on the device only.
-LOCKED := build openvino onnxruntime tensorrt-rtx ssh dev
+LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub sign plot dev
 
 .PHONY: demo test slow lint docs lock setup clean
 
@@ -31,8 +31,8 @@ lint: setup
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy
 
-docs: setup ## what is generated: the command-line reference in README.md, the manifest's schema
-	$(BIN)/python -m zoo.cli.reference README.md docs/manifest.schema.json
+docs: setup ## what is generated: the command-line reference in README.md, the schemas
+	$(BIN)/python -m zoo.cli.reference README.md docs
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(LOCKED:%=--extra %) --no-header --no-annotate \

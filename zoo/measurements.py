@@ -73,6 +73,11 @@ Measurement = Annotated[Measured | Pending, Field(discriminator="kind")]
 _ANY: TypeAdapter[Measured | Pending] = TypeAdapter(Measurement)
 
 
+def measurement_schema() -> dict[str, Any]:
+    """The published JSON Schema of a record."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ANY.json_schema(mode="serialization")}
+
+
 def measured_rows(target: str, release: str, data: str, measured_at: str, run: Mapping[str, Any]) -> list[Measured]:
     """Records of one run, as the stages `measure` and `device` write it.
 

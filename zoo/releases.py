@@ -34,10 +34,9 @@ class Release:
         """Targets that wait for their device."""
         return [one for one in self.measurements if isinstance(one, Pending)]
 
-    @property
-    def targets(self) -> list[str]:
-        """Names of targets that it was measured on or waits for."""
-        return list(dict.fromkeys(one.target for one in self.measurements))
+    def on(self, target: str) -> list[Measured]:
+        """Figures on one target."""
+        return [one for one in self.measured if one.target == target]
 
 
 def read_release(path: Path, added: Path | None = None) -> Release:

@@ -16,6 +16,7 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     from pipeline.data.samples import Samples
 
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises of a bad image
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -41,17 +42,22 @@ def decode(source: Path | IO[bytes], name: Path | str) -> Image.Image:
     try:
         with Image.open(source) as image:
             return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DataError(f"can't decode image {name}: {error}. Replace or remove it.") from None
 
 
+def to_pixels(image: Image.Image, size: Input) -> np.ndarray:
+    """uint8 H×W×3 RGB of an image of any mode, resized (bilinear, antialiased); its EXIF orientation does not count."""
+    return np.asarray(image.convert("RGB").resize((size.width, size.height), Image.Resampling.BILINEAR))
+
+
 def read_image(path: Path, size: Input) -> np.ndarray:
-    """uint8 H×W×3 RGB, resized (bilinear, antialiased).
+    """`to_pixels` of a file.
 
     Raises:
         DataError: the file can't be decoded.
     """
-    return np.asarray(decode(path, path).resize((size.width, size.height), Image.Resampling.BILINEAR))
+    return to_pixels(decode(path, path), size)
 
 
 def read_batches(samples: Samples, size: Input, batch: int) -> Iterator[np.ndarray]:

@@ -17,6 +17,7 @@ from targets.contract import make_target
 from targets.settings import TargetSettings
 from tests.helpers import random_images
 from zoo.manifest import read_manifest
+from zoo.releases import read_release
 
 TOP = Path(__file__).parents[2]
 
@@ -38,32 +39,40 @@ def test_the_manifest_agrees_with_files_and_figures(finished):
     for artifact in manifest.artifacts:
         file = path.parent / artifact.path
         assert file.stat().st_size == artifact.size_bytes
-    names = {path.relative_to(path.parents[1]).as_posix() for path in path.parent.glob("*/*")}
-    assert {artifact.path for artifact in manifest.artifacts} == {"/".join(n.split("/")[-2:]) for n in names}
+    found = {one.relative_to(path.parent).as_posix() for one in path.parent.rglob("*") if one.is_file()}
+    listed = {file.path for file in manifest.files}
+    assert {name for name in found if not name.startswith("measurements/")} == {*listed, "manifest.json", "stage.json"}
     before, after = manifest.compression.before, manifest.compression.after
     assert after.macs < before.macs
     assert after.kernel_parameters < before.kernel_parameters
     removed = sum(site.parameters_before - site.parameters_after for site in manifest.compression.sites)
     norms = sum(2 * site.width_before for site in manifest.compression.sites)  # folded: weight and bias of each channel
     assert before.parameters - after.parameters == removed + norms
-    assert [measurement.target for measurement in manifest.measurements] == ["onnxruntime-cpu", "openvino-cpu"]
-    for measurement in manifest.measurements:
-        assert [(row.network, row.precision) for row in measurement.rows] == [
-            ("teacher", "fp32"), ("student", "fp32"), ("student", "int8"),
+    release = read_release(path)
+    assert {one.target for one in release.measured} == {"onnxruntime-cpu", "openvino-cpu"}
+    for target in ("onnxruntime-cpu", "openvino-cpu"):
+        rows = release.on(target)
+        assert [(row.network, row.precision, row.ships) for row in rows] == [
+            ("teacher", "fp32", False), ("student", "fp32", False), ("student", "int8", True),
         ]  # fmt: skip
-        exact = measurement.figures("student", "fp32")
+        exact = rows[1]
         assert exact.accuracy.map == pytest.approx(manifest.accuracy.student.map, abs=0.5)
         assert exact.agreement.min_cosine > 0.9999
-        assert measurement.shipped.precision == "int8"
-        alone = measurement.shipped.latency[0]
+        assert exact.data == manifest.data.fingerprint
+        alone = rows[-1].latency[0]
         assert (alone.calls, alone.p99_ms) == (50, None)
         assert alone.p90_ms >= alone.p50_ms > 0
 
 
-def test_the_manifest_follows_the_published_schema(finished):
-    published = json.loads((TOP / "docs" / "manifest.schema.json").read_text())
+@pytest.mark.parametrize(("kind", "count"), [("manifest", 1), ("measurement", 6)])
+def test_records_follow_the_published_schemas(finished, kind, count):
+    published = json.loads((TOP / "docs" / f"{kind}.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(published)
-    jsonschema.validate(json.loads(manifest_of(finished).read_text()), published)
+    folder = manifest_of(finished).parent
+    records = [folder / "manifest.json"] if kind == "manifest" else list((folder / "measurements").iterdir())
+    assert len(records) == count
+    for record in records:
+        jsonschema.validate(json.loads(record.read_text()), published)
 
 
 def test_the_release_runs_by_itself(finished):
@@ -136,7 +145,7 @@ def test_another_target_is_added_to_the_record(workshop, built):
     text = built.catalogue.read_text().replace("[onnxruntime-cpu, openvino-cpu]", "[onnxruntime-cpu]")
     built.catalogue.write_text(text)
     built.build("tiny", "--target", "onnxruntime-cpu")
-    targets = [measurement.target for measurement in read_manifest(manifest_of(built)).measurements]
+    targets = list(dict.fromkeys(one.target for one in read_release(manifest_of(built)).measurements))
     assert sorted(targets) == ["onnxruntime-cpu", "openvino-cpu"]
 
 
@@ -148,10 +157,12 @@ def test_list_show_and_compare(finished):
     shown = finished.zoo("show", "tiny").output
     for part in ("backbone.layer1.0.conv1", "student, pruned", "openvino-cpu/model.bin", "zoo build tiny"):
         assert part in shown
-    assert json.loads(finished.zoo("show", "tiny@1.0.0", "--json").output)["name"] == "tiny"
-    rows = json.loads(finished.zoo("compare", "tiny", "tiny@1.0.0", "--json").output)
-    assert len(rows) == 12
-    assert "tiny@1.0.0" in finished.zoo("compare", "tiny", "tiny").output
+    shown = json.loads(finished.zoo("show", "tiny@1.0.0", "--json").output)
+    assert shown["manifest"]["name"] == "tiny"
+    assert len(shown["measurements"]) == 6
+    tables = json.loads(finished.zoo("compare", "tiny", "tiny@1.0.0", "--json").output)["tables"]
+    assert sum(len(one["rows"]) for one in tables) == 6
+    assert re.search(r"openvino-cpu +student +int8 +✓", finished.zoo("compare", "tiny", "tiny").output)
 
 
 def test_doctor(finished):
@@ -249,9 +260,9 @@ def test_a_manifest_of_a_newer_schema(built):
     path = manifest_of(built)
     content = json.loads(path.read_text())
     path.unlink()  # a hard link would change the finished one too
-    path.write_text(json.dumps({**content, "schema_version": 3}))
+    path.write_text(json.dumps({**content, "schema_version": 4}))
     message = built.refused("show", "tiny")
-    assert "has schema 3; this zoo reads up to 2. Upgrade" in message
+    assert "has schema 4; this zoo reads 3. Upgrade" in message
     path.write_text(json.dumps({**content, "name": 7}))
     assert "is not valid: name" in built.refused("show", "tiny")
     path.write_text("{")

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.targets.sshd import bare_environment, running_device
-from zoo.manifest import read_manifest
+from zoo.home import Home
+from zoo.releases import find_release
 
 
 @pytest.mark.slow
@@ -29,11 +30,11 @@ def test_from_a_fresh_environment_to_a_row_in_the_manifest(runtime, built, tmp_p
         result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stderr
     assert "running on" in result.stderr
-    manifest = read_manifest(built.home / "releases" / "tiny" / "1.0.0" / "manifest.json")
-    (measured,) = [one for one in manifest.measured if one.target == "board"]
-    assert measured.runtime.name == runtime
-    assert {row.precision for row in measured.rows} == {"fp32", "int8"}
-    exact = measured.figures("student", "fp32")
+    release = find_release(Home(built.home), "tiny")
+    manifest, rows = release.manifest, release.on("board")
+    assert {row.runtime.name for row in rows} == {runtime}
+    assert {row.precision for row in rows} == {"fp32", "int8"}
+    (exact,) = [row for row in rows if (row.network, row.precision) == ("student", "fp32")]
     assert exact.agreement.min_cosine > 0.9999
     assert exact.accuracy.map == pytest.approx(manifest.accuracy.student.map, abs=0.5)
     assert [one for one in manifest.artifacts if one.target == "board"]

@@ -15,9 +15,12 @@ from pipeline.errors import PipelineError
 from targets.errors import TargetError
 from zoo import __version__
 from zoo.cli.build import build
+from zoo.cli.compare import compare, diff, search
 from zoo.cli.device import compile_, receive
 from zoo.cli.doctor import doctor
-from zoo.cli.releases import compare, list_releases, show
+from zoo.cli.registry import gc, publish, pull, verify, yank
+from zoo.cli.releases import list_releases, show
+from zoo.cli.use import embed, query
 from zoo.errors import ZooError
 
 
@@ -45,5 +48,8 @@ def main() -> None:
     """
 
 
-for command in (build, list_releases, show, compare, compile_, receive, doctor):
+for command in (
+    build, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish, pull, verify,
+    yank, gc,
+):  # fmt: skip
     main.add_command(command)

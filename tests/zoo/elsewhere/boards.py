@@ -18,7 +18,8 @@ import pytest
 
 from targets.archive import write_archive
 from tests.conftest import Workshop
-from zoo.manifest import read_manifest
+from zoo.home import Home
+from zoo.releases import find_release
 
 NAME = "tiny-1.0.0-board"
 
@@ -36,12 +37,18 @@ def build(shop, *arguments):
         return shop.build("tiny", "--target", "board", *arguments)
 
 
-def manifest_of(shop):
-    return read_manifest(shop.home / "releases" / "tiny" / "1.0.0" / "manifest.json")
+def release_of(shop):
+    return find_release(Home(shop.home), "tiny@1.0.0")
 
 
 def measured_on(shop, target="board"):
-    return next(one for one in manifest_of(shop).measured if one.target == target)
+    """The dense network first, then by precision."""
+    return release_of(shop).on(target)
+
+
+def ships_on(shop, target="board"):
+    (shipped,) = [one for one in measured_on(shop, target) if one.ships]
+    return shipped
 
 
 def copied(shop, folder):

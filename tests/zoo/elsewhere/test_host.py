@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.zoo.elsewhere.boards import NAME, board_elsewhere, build, measured_on
+from tests.zoo.elsewhere.boards import NAME, board_elsewhere, build, measured_on, ships_on
 
 
 @pytest.fixture
@@ -42,4 +42,4 @@ def test_a_device_that_can_be_asked_is_asked_whatever_was_brought(shop, over_ssh
     shop.zoo("receive", str(foreign))
     build(shop, "--host", "ssh://there")
     assert len(over_ssh) == 1
-    assert measured_on(shop).chosen == "int8"
+    assert ships_on(shop).precision == "int8"

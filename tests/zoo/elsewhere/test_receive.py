@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from targets.bundle import RESULT_LIST
-from tests.zoo.elsewhere.boards import NAME, altered, build, manifest_of
+from tests.zoo.elsewhere.boards import NAME, altered, build, release_of
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "bundle", "none", "text"])
@@ -53,4 +53,4 @@ def test_a_result_of_another_build_is_refused_with_the_way_out(shop, foreign):
     printed = build(shop)
     assert "tiny-1.0.0-board.result is the result of another build of tiny@1.0.0" in printed.stderr
     assert printed.stdout.splitlines()[-1] == f"python3 {NAME}.zoo"
-    assert [one.target for one in manifest_of(shop).pending] == ["board"]
+    assert [one.target for one in release_of(shop).pending] == ["board"]

@@ -10,7 +10,7 @@ from tests.zoo.elsewhere.boards import (
     NAME,
     build,
     contents,
-    manifest_of,
+    release_of,
 )
 
 
@@ -26,19 +26,21 @@ def test_a_build_for_a_board_elsewhere_ends_in_what_to_run_there(waiting):
 
 def test_the_manifest_names_the_bundle_that_waits_and_keeps_what_was_measured(waiting):
     shop, _ = waiting
-    manifest = manifest_of(shop)
-    assert [one.model_dump() for one in manifest.pending] == [
+    release = release_of(shop)
+    assert [one.model_dump() for one in release.pending] == [
         {
+            "schema_version": 1,
+            "release": "tiny@1.0.0",
             "target": "board",
             "kind": "pending",
             "bundle": f"{NAME}.zoo",
             "bundle_sha256": sha256(shop.home / "bundles" / f"{NAME}.zoo"),
         }
     ]
-    assert [one.target for one in manifest.measured] == ["onnxruntime-cpu", "openvino-cpu"]
-    shipped = {(artifact.target, artifact.precision) for artifact in manifest.artifacts if artifact.target}
+    assert {one.target for one in release.measured} == {"onnxruntime-cpu", "openvino-cpu"}
+    shipped = {(artifact.target, artifact.precision) for artifact in release.manifest.artifacts if artifact.target}
     assert shipped == {("onnxruntime-cpu", "int8"), ("openvino-cpu", "int8")}
-    assert "board" in {one.target for one in manifest.calibrations}
+    assert "board" in {one.target for one in release.manifest.calibrations}
 
 
 def test_what_waits_is_told_by_other_commands_too(waiting):

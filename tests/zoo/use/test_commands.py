@@ -1,0 +1,120 @@
+"""`zoo embed` and `zoo query` as a user sees them."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def done(shop, *arguments):
+    result = shop.zoo(*map(str, arguments))
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_an_image_of_the_gallery_is_its_own_nearest(shop, folder, images):
+    result = done(shop, "query", images[2], "--gallery", folder, "--top", 3)
+    first = re.search(r"^ +1 +(\S+) +(\S+)", result.stdout, re.MULTILINE)
+    assert first.groups() == ("1.000", images[2].name)
+    assert len(re.findall(r"^ +\d+ +\d\.\d{3} ", result.stdout, re.MULTILINE)) == 3
+    assert result.stdout.splitlines()[-1] == f"sheet: {images[2].stem}.sheet.png"
+    with Image.open(f"{images[2].stem}.sheet.png") as sheet:
+        assert sheet.format == "PNG"
+        assert min(sheet.size) > 400
+    assert result.stderr == ""
+
+
+def test_a_file_answers_as_its_folder_does(shop, folder, images):
+    made = done(shop, "embed", folder, "-o", "x.npz", "--batch", 3)
+    assert made.stdout.startswith("embedded: 8 images, 16 numbers each, by tiny@1.0.0 (")
+    assert made.stdout.splitlines()[-1] == "gallery: x.npz"
+    by_file, by_folder = (
+        json.loads(done(shop, "query", images[1], "-g", where, "--json").stdout) for where in ("x.npz", folder)
+    )
+    assert [one["path"] for one in by_file["nearest"]] == [one["path"] for one in by_folder["nearest"]]
+    assert by_file["gallery"] == by_folder["gallery"]
+
+
+def test_json_is_stable(shop, folder, images):
+    made = json.loads(done(shop, "embed", folder, "-o", "x.npz", "--target", "openvino-cpu", "--json").stdout)
+    about = {
+        "model": "tiny@1.0.0", "target": "openvino-cpu", "precision": made["precision"], "runtime": "openvino",
+        "folder": str(folder), "images": 8, "dimension": 16, "skipped": [],
+    }  # fmt: skip
+    assert made == {**about, "file": "x.npz"}
+    found = json.loads(done(shop, "query", images[0], "-g", "x.npz", "--top", 2, "--sheet", "s.jpg", "--json").stdout)
+    assert set(found) == {"query", "gallery", "nearest", "sheet"}
+    assert (found["query"], found["gallery"], found["sheet"]) == (str(images[0]), about, "s.jpg")
+    assert found["nearest"][0] == {"rank": 1, "similarity": pytest.approx(1, abs=1e-5), "path": images[0].name}
+    assert [set(one) for one in found["nearest"]] == [{"rank", "similarity", "path"}] * 2
+
+
+def test_similarity_is_the_cosine_and_falls(shop, folder, images, model):
+    nearest = json.loads(done(shop, "query", images[0], "-g", folder, "--json").stdout)["nearest"]
+    rows = dict(zip([path.name for path in images], model.embed(images), strict=True))
+    query = rows[images[0].name]
+    assert [one["similarity"] for one in nearest] == pytest.approx(
+        sorted((float(query @ row) for row in rows.values()), reverse=True), abs=1e-5
+    )
+    assert [one["rank"] for one in nearest] == list(range(1, 9))
+
+
+def test_a_gallery_that_moved_is_still_asked(shop, folder, images):
+    shutil.copytree(folder, "some")
+    done(shop, "embed", "some", "-o", "x.npz")
+    shutil.rmtree("some")
+    found = json.loads(done(shop, "query", images[0], "-g", "x.npz", "--json").stdout)
+    assert found["nearest"][0]["path"] == images[0].name
+
+
+def test_unreadable_images_are_told_and_counted(shop, folder):
+    shutil.copytree(folder, "some")
+    Path("some/bad.jpg").write_text("no image")
+    result = done(shop, "embed", "some", "-o", "x.npz")
+    assert result.stderr.splitlines() == [
+        "skipped: can't decode image some/bad.jpg: cannot identify image file 'some/bad.jpg'. Replace or remove it."
+    ]
+    assert "8 images, 1 skipped" in result.stdout
+    with np.load("x.npz", allow_pickle=False) as file:
+        assert len(file["paths"]) == 8
+
+
+def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
+    opened = []
+    monkeypatch.setattr("click.launch", lambda path: opened.append(path) or 1)
+    result = done(shop, "query", images[0], "-g", folder, "--sheet", "s.png", "--open")
+    assert opened == ["s.png"]
+    assert result.stderr == "No program here opens it.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("query none.jpg -g FOLDER", "can't decode image none.jpg"),
+        ("query IMAGE -g none", "there is no gallery none. Name a folder of images"),
+        ("query IMAGE -g IMAGE", "is no gallery: it is not an archive of arrays. Make one: zoo embed"),
+        ("query IMAGE -g empty", "no images below empty"),
+        ("query IMAGE -g FOLDER --sheet s.gif", "a sheet is .png"),
+        ("query IMAGE -g FOLDER --sheet no/s.png", "there is no folder"),
+        ("query IMAGE -g FOLDER -m tinny", "Did you mean 'tiny'"),
+        ("query IMAGE -g FOLDER -t tpu", "nothing compiled for 'tpu'"),
+        ("query IMAGE -g x.npz -t openvino", "Use --target onnxruntime-cpu, or embed"),
+        ("embed none -o y.npz", "can't read the folder none"),
+        ("embed empty -o y.npz", "no images below empty"),
+        ("embed FOLDER -o no/y.npz", "there is no folder"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(shop, folder, images, arguments, told):
+    Path("empty").mkdir()
+    if "x.npz" in arguments:
+        done(shop, "embed", folder, "-o", "x.npz", "-t", "onnxruntime-cpu")
+    before = sorted(Path().rglob("*"))
+    words = {"FOLDER": str(folder), "IMAGE": str(images[0])}
+    message = shop.refused(*(words.get(word, word) for word in arguments.split()))
+    assert told in message
+    assert len(message.splitlines()) <= 2
+    assert sorted(Path().rglob("*")) == before

@@ -1,0 +1,68 @@
+"""Which artifact is the best one here."""
+
+from dataclasses import replace
+
+import pytest
+
+from zoo.home import Home
+from zoo.releases import find_release
+from zoo.runnable import runnables
+
+
+@pytest.fixture
+def release(shop):
+    return find_release(Home.find(), "tiny")
+
+
+def with_times(release, here=None, elsewhere=None, throttled=()):
+    """The release with other p50 of what ships, by target; without one that is not named."""
+    records = []
+    for one in release.measured:
+        if not one.ships:
+            continue
+        for times, device in ((here, one.device), (elsewhere, replace(one.device, name="another machine"))):
+            if times and one.target in times:
+                latency = [replace(one.latency[0], p50_ms=times[one.target])]
+                condition = replace(one.conditions, throttled="heat" if one.target in throttled else None)
+                update = {"latency": latency, "device": device, "conditions": condition}
+                records.append(one.model_copy(update=update))
+    return replace(release, measurements=records)
+
+
+def best(release):
+    return [one.target for one in runnables(release)]
+
+
+def test_the_fastest_on_this_device_is_first(release):
+    assert best(with_times(release, {"openvino-cpu": 1.0, "onnxruntime-cpu": 2.0}))[:2] == [
+        "openvino-cpu",
+        "onnxruntime-cpu",
+    ]
+    assert best(with_times(release, {"openvino-cpu": 3.0, "onnxruntime-cpu": 2.0}))[:2] == [
+        "onnxruntime-cpu",
+        "openvino-cpu",
+    ]
+
+
+def test_what_was_measured_here_goes_before_what_was_faster_elsewhere(release):
+    known = with_times(release, {"openvino-cpu": 9.0}, {"onnxruntime-cpu": 1.0, "openvino-cpu": 2.0})
+    assert best(known)[:2] == ["openvino-cpu", "onnxruntime-cpu"]
+    assert best(with_times(release, None, {"openvino-cpu": 9.0, "onnxruntime-cpu": 1.0}))[0] == "onnxruntime-cpu"
+
+
+def test_times_of_a_throttled_run_do_not_count(release):
+    known = with_times(release, {"openvino-cpu": 1.0, "onnxruntime-cpu": 2.0}, throttled=("openvino-cpu",))
+    assert best(known)[0] == "onnxruntime-cpu"
+
+
+def test_the_graph_goes_before_what_was_never_measured(release):
+    found = runnables(with_times(release, {"openvino-cpu": 1.0}))
+    assert found[0].target == "openvino-cpu"
+    assert found[1].is_graph
+    assert found[1].precision == "fp32"
+    assert found[-1].target == "onnxruntime-cpu"
+    assert found[-1].settings.device == "CPU"  # as the catalogue says
+
+
+def test_threads_reach_every_candidate(release):
+    assert {one.settings.threads for one in runnables(release, 3)} == {3}

@@ -1,0 +1,156 @@
+"""`zoo embed`, `zoo query`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from zoo.gallery import Gallery
+    from zoo.query import Answer
+
+PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+MODEL = click.option(
+    "--model", "-m", metavar="NAME", help="Release NAME or NAME@VERSION; left out: the only one, or the default."
+)
+TARGET = click.option(
+    "--target",
+    "-t",
+    metavar="TARGET",
+    help="What to run: a target of the release; or openvino or onnxruntime, for its fp32 graph. Left out: the fastest.",
+)
+
+
+def gallery_json(gallery: Gallery, runtime: str) -> dict[str, Any]:
+    """A gallery for scripts; `zoo embed` adds `file`, what it wrote.
+
+    `{model, target, precision, runtime, folder, images, dimension, skipped: [{path, why}]}`; `folder` is absolute,
+    paths are below it; `skipped` holds what could not be read, and nothing where the gallery was read from a file.
+    """
+    return {
+        "model": gallery.model,
+        "target": gallery.target,
+        "precision": gallery.precision,
+        "runtime": runtime,
+        "folder": str(gallery.folder),
+        "images": len(gallery.paths),
+        "dimension": gallery.embeddings.shape[1],
+        "skipped": [{"path": one.path, "why": one.why} for one in gallery.skipped],
+    }
+
+
+def answer_json(query: Path, answer: Answer, sheet: Path) -> dict[str, Any]:
+    """An answer for scripts.
+
+    `{query, gallery, nearest: [{rank, similarity, path}], sheet}`; `gallery` as in `gallery_json`; `similarity` is the
+    cosine, -1 … 1; `path` is below the gallery's folder.
+    """
+    return {
+        "query": str(query),
+        "gallery": gallery_json(answer.gallery, answer.embedder.runtime),
+        "nearest": [
+            {"rank": rank, "similarity": round(one.similarity, 6), "path": one.name}
+            for rank, one in enumerate(answer.nearest, 1)
+        ],
+        "sheet": str(sheet),
+    }
+
+
+def _skipped(gallery: Gallery) -> str:
+    return f", {len(gallery.skipped)} skipped" if gallery.skipped else ""
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.option("--out", "-o", type=FILE, required=True, help="File to write, .npz.")
+@MODEL
+@TARGET
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Images that are computed at once."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+def embed(folder: Path, out: Path, model: str | None, target: str | None, batch: int, as_json: bool) -> None:
+    """Embed all images below FOLDER, and keep paths and embeddings in one file.
+
+    The file is numpy's, without pickle: `paths` (below FOLDER) and `embeddings` (float32, N×D, rows of length 1), with
+    what made them. `zoo query` takes it as a gallery. Images that can't be read are skipped, a line each.
+    """
+    from rich.console import Console
+
+    from zoo.cli.output import print_json
+    from zoo.cli.progress import ConsoleProgress
+    from zoo.embedder import default_release, load
+    from zoo.gallery import embed_folder, find_images, write_gallery
+    from zoo.home import Home
+    from zoo.output_file import check_writable
+
+    check_writable(out)
+    find_images(folder)  # a folder that can't be read is told before a model is loaded
+    embedder = load(model or default_release(Home.find()), target)
+    gallery = embed_folder(embedder, folder, batch, ConsoleProgress(Console(stderr=True)))
+    write_gallery(out, gallery)
+    if as_json:
+        print_json({**gallery_json(gallery, embedder.runtime), "file": str(out)})
+        return
+    rows, columns = gallery.embeddings.shape
+    click.echo(
+        f"embedded: {rows} images{_skipped(gallery)}, {columns} numbers each, by {gallery.model} ({gallery.target}, "
+        f"{gallery.precision})\ngallery: {out}"
+    )
+
+
+@click.command()
+@click.argument("image", type=FILE)
+@click.option(
+    "--gallery", "-g", "where", type=PATH, required=True, help="Folder of images, or what zoo embed made of one."
+)
+@MODEL
+@TARGET
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many images.")
+@click.option("--sheet", type=FILE, help="Picture to draw, .png or .jpg; left out: IMAGE's name with .sheet.png, here.")
+@click.option("--open", "opens", is_flag=True, help="Open the picture.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def query(
+    image: Path,
+    where: Path,
+    model: str | None,
+    target: str | None,
+    top: int,
+    sheet: Path | None,
+    opens: bool,
+    as_json: bool,
+) -> None:
+    """Find the images of a gallery that are nearest to IMAGE: prints them, and draws them on one picture.
+
+    Of a gallery that is a file, the model that embedded it is used, on the same target.
+    """
+    from rich.console import Console
+
+    from zoo.cli.output import console, print_json
+    from zoo.cli.progress import ConsoleProgress
+    from zoo.query import find_nearest
+    from zoo.sheet import MOST, check_sheet, draw_sheet, printable, write_sheet
+    from zoo.tables import table
+
+    sheet = sheet or Path(f"{image.stem}.sheet.png")
+    check_sheet(sheet, (image, where))
+    answer = find_nearest(image, where, top, model, target, ConsoleProgress(Console(stderr=True)))
+    gallery = answer.gallery
+    how = f"by {gallery.model} ({gallery.target}, {gallery.precision})"
+    shown = min(len(answer.nearest), MOST)
+    write_sheet(sheet, draw_sheet(image, answer.nearest, f"{shown} nearest of {len(gallery.paths)} {how}"))
+    if as_json:
+        print_json(answer_json(image, answer, sheet))
+    else:
+        rows = [
+            {"rank": rank, "similarity": f"{one.similarity:.3f}", "path": printable(one.name)}
+            for rank, one in enumerate(answer.nearest, 1)
+        ]
+        where_from = printable(str(gallery.folder))
+        console().print(table(rows, ("rank", "similarity", "path")))
+        click.echo(f"cosine {how}; {len(gallery.paths)} images{_skipped(gallery)} below {where_from}\nsheet: {sheet}")
+    if opens and click.launch(str(sheet)):
+        click.echo("No program here opens it.", err=True)

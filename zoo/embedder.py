@@ -1,0 +1,198 @@
+"""`zoo.load(name).embed(images)`: a release's embeddings on whatever runtime is here. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+from pydantic import PositiveInt, TypeAdapter, ValidationError
+
+from pipeline.data.images import UNREADABLE, Input, read_image, to_pixels
+from pipeline.errors import DataError
+from targets.contract import Session
+from zoo.catalogue import load_catalogue
+from zoo.errors import ManifestError, ZooError
+from zoo.home import Home
+from zoo.manifest import Manifest
+from zoo.releases import find_release, recorded
+from zoo.runnable import PROBED, Runnable, start_best
+
+Picture: TypeAlias = "np.ndarray | Image.Image | str | os.PathLike[str]"
+
+
+class ImageError(ZooError):
+    """Something can't be embedded: not an image, or not in a form that is taken."""
+
+
+def _pixels_of_array(array: np.ndarray, size: Input) -> np.ndarray:
+    shape = "×".join(map(str, array.shape)) or "one number"
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ImageError(f"an array of an image is H×W×3, RGB; this one is {shape}")
+    if array.dtype != np.uint8:
+        raise ImageError(f"an array of an image is uint8, 0 … 255; this one is {array.dtype}")
+    return to_pixels(Image.fromarray(np.ascontiguousarray(array)), size)
+
+
+def read_picture(picture: Picture, size: Input) -> np.ndarray:
+    """uint8 H×W×3 RGB, read and resized as evaluation does.
+
+    Raises:
+        ImageError: it is of another kind or form, or can't be decoded.
+    """
+    match picture:
+        case np.ndarray():
+            return _pixels_of_array(picture, size)
+        case Image.Image():
+            try:
+                return to_pixels(picture, size)
+            except UNREADABLE as error:
+                raise ImageError(f"Pillow can't decode it: {error}") from None
+        case str() | os.PathLike():
+            try:
+                return read_image(Path(picture), size)
+            except DataError as error:
+                raise ImageError(str(error)) from None
+    raise ImageError(f"give uint8 arrays, PIL images or paths, not {type(picture).__name__}")
+
+
+def _each(images: Picture | Iterable[Picture]) -> Iterable[Any]:
+    """What was given, one by one. An array of four axes is a batch."""
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "OU":
+        if images.ndim not in (3, 4):
+            shape = "×".join(map(str, images.shape))
+            raise ImageError(f"an array of images is H×W×3 or N×H×W×3, RGB, uint8; this one is {shape}.")
+        return images if images.ndim == 4 else [images]
+    if isinstance(images, Image.Image | str | os.PathLike) or not isinstance(images, Iterable):
+        return [images]
+    return images
+
+
+class Embedder:
+    """A release, loaded. Several threads may embed with it: they read images at once and compute in turn.
+
+    Attributes:
+        release: name@version.
+        target: the release's target whose artifact runs, or the runtime that its fp32 graph was compiled in;
+            `load(release, target)` gives the same again.
+        precision: fp32, fp16 or int8.
+        runtime: its name.
+        artifact_sha256: digest of the artifact, see `Runnable.sha256`.
+        input_size: height and width in pixels to which images are resized.
+        dimension: D, numbers of an embedding.
+    """
+
+    def __init__(self, manifest: Manifest, size: Input, runnable: Runnable, session: Session, limit: int) -> None:
+        self.release = manifest.label
+        self.target, self.precision = runnable.target, runnable.precision
+        self.runtime = runnable.settings.runtime if runnable.settings else ""
+        self.artifact_sha256 = runnable.sha256
+        self.input_size = (size.height, size.width)
+        self._size, self._session, self._limit, self._lock = size, session, limit, Lock()
+        self.dimension = session.embed(np.zeros((1, *self.input_size, 3), np.uint8)).shape[1]
+
+    def __repr__(self) -> str:
+        return f"<Embedder {self.release} as {self.target}, {self.precision}>"
+
+    def read(self, picture: Picture) -> np.ndarray:
+        """What the network sees of an image: uint8 H×W×3 RGB.
+
+        Raises:
+            ImageError: see `read_picture`.
+        """
+        return read_picture(picture, self._size)
+
+    def embed(self, images: Picture | Iterable[Picture], batch: int = 8) -> np.ndarray:
+        """Embeddings float32 N×D, rows of length 1: the dot product of two is their cosine similarity.
+
+        Args:
+            images: uint8 RGB arrays N×H×W×3 or H×W×3 of any size, PIL images of any mode, paths, or an iterable of
+                such, mixed as you like. One that is resized is resized as in evaluation.
+            batch: images that are held and computed at once, at most as many as the artifact was compiled for. Does
+                not change embeddings by more than rounding.
+
+        Raises:
+            ImageError: says which image (from 0), and what is wrong with it.
+        """
+        if batch < 1:
+            raise ImageError(f"batch is at least 1, not {batch}.")
+        rows, waiting = [np.empty((0, self.dimension), np.float32)], []
+        for place, picture in enumerate(_each(images)):
+            try:
+                waiting.append(self.read(picture))
+            except ImageError as error:
+                raise ImageError(f"image {place}: {error}") from None
+            if len(waiting) == min(batch, self._limit):
+                rows.append(self._run(waiting, place + 1 - len(waiting)))
+                waiting = []
+        if waiting:
+            rows.append(self._run(waiting, sum(map(len, rows))))
+        return np.concatenate(rows)
+
+    def _run(self, pixels: list[np.ndarray], first: int) -> np.ndarray:
+        with self._lock:
+            rows = self._session.embed(np.stack(pixels)).astype(np.float32)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+        if len(bad):
+            raise ImageError(
+                f"image {first + bad[0]}: its embedding by {self.target} in {self.precision} is not of numbers. Use "
+                "another target."
+            )
+        unit: np.ndarray = rows / lengths  # fp16 leaves them off by a thousandth
+        return unit
+
+
+def _read_settings(manifest: Manifest) -> tuple[Input, int]:
+    """What the network sees, and the largest batch that all artifacts take."""
+    try:
+        size = Input.model_validate(manifest.recipe["input"])
+        batches = TypeAdapter(list[PositiveInt]).validate_python(manifest.recipe["measure"]["batches"])
+    except (KeyError, TypeError, ValidationError):
+        raise ManifestError(
+            f"the manifest of {manifest.label} does not say input or measure.batches. Build it again."
+        ) from None
+    return size, max(PROBED, *batches)
+
+
+def load(name: str, target: str | None = None, threads: int | None = None) -> Embedder:
+    """A release, ready to embed images.
+
+    Args:
+        name: `name` (its newest version) or `name@version`.
+        target: the release's target whose artifact is to run; or `openvino` or `onnxruntime`, to compile its fp32 graph
+            here. Left out: what was measured fastest on this machine, or else on any, of what is usable here; or else
+            the graph.
+        threads: on a CPU; left out: one per core.
+
+    Raises:
+        ManifestError: there is no such release, or a file of it is damaged.
+        NothingRuns: nothing of it runs here; says what to install.
+    """
+    if threads is not None and threads < 1:
+        raise ZooError(f"threads is at least 1, not {threads}.")
+    release = find_release(Home.find(), name)
+    size, limit = _read_settings(release.manifest)
+    runnable, session = start_best(release, (size.height, size.width), target, threads)
+    return Embedder(release.manifest, size, runnable, session, limit)
+
+
+def default_release(home: Home) -> str:
+    """The release that is meant where none is named: the only one here, or the catalogue's default.
+
+    Raises:
+        ManifestError: there is none, or several without the default.
+    """
+    names = list(recorded(home))
+    if len(names) == 1:
+        return names[0]
+    default = load_catalogue().default
+    if not names:
+        raise ManifestError(f"no release in {home.root}. Build one: zoo build {default}; or get it: zoo pull {default}")
+    if default not in names:
+        raise ManifestError(f"which model? There are {', '.join(names)}. Name it: --model {names[0]}")
+    return default

@@ -1,0 +1,203 @@
+"""Embeddings of a folder of images: made, kept in one .npz, and searched.
+
+The file is numpy's, without pickle:
+
+    paths           N, text: images below the folder, with /, sorted
+    embeddings      N×D, float32, rows of length 1
+    model           text: name@version
+    target          text: what ran, as `zoo.load(model, target)` takes it
+    precision       text
+    artifact_sha256 text: of what ran
+    folder          text: where the images were. Helps to find them again; what the gallery is does not depend on it
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.splits import SUFFIXES as SPLIT_SUFFIXES
+from pipeline.progress import Progress
+from zoo.embedder import Embedder, ImageError
+from zoo.errors import ZooError
+from zoo.output_file import write_file
+
+SUFFIXES = (*SPLIT_SUFFIXES, ".tif", ".tiff", ".gif")
+SHEET = ".sheet"  # `car.sheet.png` is what `zoo query car.jpg` draws, and no image of a gallery
+TEXTS = ("model", "target", "precision", "artifact_sha256", "folder")
+
+
+class GalleryError(ZooError):
+    """A gallery can't be made, read, written, or asked with this model."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that could not be read, and why."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """See the module for what the parts are. `skipped` is known only where it was just made."""
+
+    paths: tuple[str, ...]
+    embeddings: np.ndarray
+    model: str
+    target: str
+    precision: str
+    artifact_sha256: str
+    folder: Path
+    skipped: tuple[Skipped, ...] = field(default=())
+
+    def check_fits(self, embedder: Embedder, name: str) -> None:
+        """Refuse to compare with embeddings of something else.
+
+        Args:
+            name: of the gallery, for the message.
+
+        Raises:
+            GalleryError: another model made it, or the same in another form.
+        """
+        if self.model != embedder.release:
+            raise GalleryError(
+                f"{name} was embedded by {self.model}, which can't be compared with embeddings of {embedder.release}. "
+                f"Use --model {self.model}, or embed its folder again."
+            )
+        if self.artifact_sha256 != embedder.artifact_sha256:
+            how, ours = (f"{one.target} in {one.precision}" for one in (self, embedder))
+            again = f"Use --target {self.target}, or embed" if self.target != embedder.target else "Embed"
+            same = f"another build of {self.model}" if how == ours else f"{self.model} as {how}, not as {ours}"
+            raise GalleryError(f"{name} was embedded by {same}: similarities would be off. {again} its folder again.")
+
+    def nearest(self, embedding: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Places of the `count` nearest images (fewer where there are fewer), and their cosine similarities.
+
+        Args:
+            embedding: D, of length 1.
+
+        Returns:
+            int64 and float32, nearest first; equal ones in the order of paths.
+        """
+        similarity = np.clip(self.embeddings @ embedding, -1, 1)
+        places = np.argsort(-similarity, kind="stable")[:count]
+        return places, similarity[places]
+
+
+def find_images(folder: Path) -> list[str]:
+    """Images below a folder, as paths relative to it with /, sorted. Hidden files and folders do not count.
+
+    Raises:
+        GalleryError: it is no folder, or can't be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = []
+    try:
+        for where, folders, names in os.walk(folder, onerror=refuse):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                path = PurePosixPath(name)
+                if path.suffix.lower() in SUFFIXES and not name.startswith(".") and not path.stem.endswith(SHEET):
+                    found.append((Path(where) / name).relative_to(folder).as_posix())
+    except OSError as error:
+        raise GalleryError(
+            f"can't read the folder {error.filename}: {error.strerror}. Name a folder of images."
+        ) from None
+    return sorted(found)
+
+
+def embed_folder(embedder: Embedder, folder: Path, batch: int, progress: Progress) -> Gallery:
+    """Embed all images below a folder. One that can't be read is skipped, and told.
+
+    Raises:
+        GalleryError: no image is there, or none can be read.
+    """
+    paths = find_images(folder)
+    if not paths:
+        raise GalleryError(f"no images below {folder} ({' '.join(SUFFIXES)}). Name a folder that holds some.")
+    kept: list[str] = []
+    skipped: list[Skipped] = []
+    with progress.bar("embedding", len(paths)) as bar:
+
+        def readable() -> Iterator[np.ndarray]:
+            for path in paths:
+                try:
+                    pixels = embedder.read(folder / path)
+                except ImageError as error:
+                    skipped.append(Skipped(path, str(error)))
+                    progress.say(f"skipped: {error}")
+                else:
+                    kept.append(path)
+                    yield pixels
+                bar.advance()
+
+        embeddings = embedder.embed(readable(), batch)
+    if not kept:
+        raise GalleryError(
+            f"none of {len(paths)} images below {folder} can be read. Replace them, or name another folder."
+        )
+    about = (embedder.release, embedder.target, embedder.precision, embedder.artifact_sha256)
+    return Gallery(tuple(kept), embeddings, *about, folder.absolute(), tuple(skipped))
+
+
+def write_gallery(path: Path, gallery: Gallery) -> None:
+    """Keep a gallery; equal galleries are equal bytes.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    arrays: dict[str, Any] = {name: np.array(str(getattr(gallery, name))) for name in TEXTS}
+    content = io.BytesIO()
+    np.savez(content, paths=np.array(gallery.paths), embeddings=gallery.embeddings, **arrays)
+    write_file(path, content.getvalue())
+
+
+def _valid(arrays: dict[str, np.ndarray]) -> None:
+    paths, embeddings = arrays["paths"], arrays["embeddings"]
+    if paths.dtype.kind != "U" or paths.ndim != 1 or any(arrays[name].dtype.kind != "U" for name in TEXTS):
+        raise ValueError("paths and names are not text")
+    if embeddings.dtype != np.float32 or embeddings.ndim != 2 or len(embeddings) != len(paths) or not len(paths):
+        raise ValueError(
+            f"{len(paths)} paths with embeddings {embeddings.dtype} {'×'.join(map(str, embeddings.shape))}"
+        )
+    if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
+        raise ValueError("embeddings are not of length 1")
+    for path in map(PurePosixPath, paths.tolist()):
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{path} leads out of the folder")
+
+
+def read_gallery(path: Path) -> Gallery:
+    """What `write_gallery` wrote.
+
+    Raises:
+        GalleryError: it can't be read, or is no gallery.
+    """
+    try:
+        with path.open("rb") as content:
+            if not zipfile.is_zipfile(content):
+                raise ValueError("it is not an archive of arrays")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("paths", "embeddings", *TEXTS)}
+        _valid(arrays)
+    except OSError as error:
+        raise GalleryError(f"can't read the gallery {path}: {error.strerror or error}.") from None
+    except (ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GalleryError(f"{path} is no gallery: {told}. Make one: zoo embed FOLDER -o gallery.npz") from None
+    model, target, precision, artifact, folder = (str(arrays[name]) for name in TEXTS)
+    paths = tuple(arrays["paths"].tolist())
+    return Gallery(paths, arrays["embeddings"], model, target, precision, artifact, Path(folder))

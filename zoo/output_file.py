@@ -1,0 +1,39 @@
+"""Files that a user names: asked before the work whether they can be written, and written in one rename."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.files import write_bytes
+from zoo.errors import ZooError
+
+
+class OutputError(ZooError):
+    """A file that the user named can't be written."""
+
+
+def check_writable(path: Path) -> None:
+    """Find out before the work that a file can't be written after it.
+
+    Raises:
+        OutputError: its folder is missing or can't be written.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"can't write {path}: there is no folder {folder}. Make it, or name another file.")
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        why = "it is a folder" if path.is_dir() else f"{folder} can't be written"
+        raise OutputError(f"can't write {path}: {why}. Name another file.")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """A file in one rename.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise OutputError(f"can't write {path}: {error.strerror}. Free some space, or name another file.") from None
