@@ -16,17 +16,13 @@ from pipeline.data.images import UNREADABLE, Input, read_image, to_pixels
 from pipeline.errors import DataError
 from targets.contract import Session
 from zoo.catalogue import load_catalogue
-from zoo.errors import ManifestError, ZooError
+from zoo.errors import ImageError, ManifestError, ZooError
 from zoo.home import Home
 from zoo.manifest import Manifest
 from zoo.releases import find_release, recorded
 from zoo.runnable import PROBED, Runnable, start_best
 
 Picture: TypeAlias = "np.ndarray | Image.Image | str | os.PathLike[str]"
-
-
-class ImageError(ZooError):
-    """Something can't be embedded: not an image, or not in a form that is taken."""
 
 
 def _pixels_of_array(array: np.ndarray, size: Input) -> np.ndarray:

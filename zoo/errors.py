@@ -3,8 +3,13 @@
 ZooError
 ├── CatalogueError          zoo.yaml or an override of it: every problem with file, line and key
 ├── CompareError            figures can't be compared, searched or drawn as asked
+├── GalleryError            a gallery can't be made, read, or asked with this model
+├── ImageError              no image, or not in a form that is taken
 ├── ManifestError           a release is unknown, damaged, or of a newer schema
-└── RegistryError           a registry can't be reached or trusted
+├── NothingRuns             no artifact of a release can be used here
+├── OutputError             a file that the user named can't be written
+├── RegistryError           a registry can't be reached or trusted
+└── SheetError              a contact sheet can't be drawn under this name
 """
 
 
@@ -26,3 +31,23 @@ class ManifestError(ZooError):
 
 class RegistryError(ZooError):
     """A registry can't be reached or written, or what it gives is not what it says."""
+
+
+class ImageError(ZooError):
+    """Something can't be embedded: not an image, or not in a form that is taken."""
+
+
+class NothingRuns(ZooError):
+    """No artifact of a release can be used on this machine, or not the one that was asked for."""
+
+
+class GalleryError(ZooError):
+    """A gallery can't be made, read, written, or asked with this model."""
+
+
+class SheetError(ZooError):
+    """A sheet can't be drawn under this name."""
+
+
+class OutputError(ZooError):
+    """A file that the user named can't be written."""

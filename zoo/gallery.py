@@ -26,17 +26,13 @@ import numpy as np
 
 from pipeline.data.splits import SUFFIXES as SPLIT_SUFFIXES
 from pipeline.progress import Progress
-from zoo.embedder import Embedder, ImageError
-from zoo.errors import ZooError
+from zoo.embedder import Embedder
+from zoo.errors import GalleryError, ImageError
 from zoo.output_file import write_file
 
 SUFFIXES = (*SPLIT_SUFFIXES, ".tif", ".tiff", ".gif")
 SHEET = ".sheet"  # `car.sheet.png` is what `zoo query car.jpg` draws, and no image of a gallery
 TEXTS = ("model", "target", "precision", "artifact_sha256", "folder")
-
-
-class GalleryError(ZooError):
-    """A gallery can't be made, read, written, or asked with this model."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,7 @@ import os
 from pathlib import Path
 
 from pipeline.files import write_bytes
-from zoo.errors import ZooError
-
-
-class OutputError(ZooError):
-    """A file that the user named can't be written."""
+from zoo.errors import OutputError
 
 
 def check_writable(path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pipeline.progress import Progress
 from zoo.embedder import Embedder, default_release, load
-from zoo.gallery import Gallery, GalleryError, embed_folder, read_gallery
+from zoo.errors import GalleryError
+from zoo.gallery import Gallery, embed_folder, read_gallery
 from zoo.home import Home
 from zoo.sheet import Neighbour
 

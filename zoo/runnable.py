@@ -17,7 +17,7 @@ from targets.errors import TargetError, Unusable
 from targets.settings import PRECISIONS, Precision, TargetSettings
 from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
-from zoo.errors import ManifestError, ZooError
+from zoo.errors import ManifestError, NothingRuns
 from zoo.manifest import Artifact
 from zoo.measurements import Measured
 from zoo.releases import Release
@@ -29,10 +29,6 @@ GRAPH_RUNTIMES = {
     "onnxruntime": (TargetSettings("onnxruntime"), TargetSettings("onnxruntime", "CUDA")),
 }
 PROBED = 8  # images at once that every artifact takes
-
-
-class NothingRuns(ZooError):
-    """No artifact of a release can be used on this machine, or not the one that was asked for."""
 
 
 @dataclass(frozen=True)

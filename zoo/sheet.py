@@ -13,7 +13,7 @@ from PIL.ImageFont import FreeTypeFont
 
 from pipeline.data.images import decode
 from pipeline.errors import DataError
-from zoo.errors import ZooError
+from zoo.errors import SheetError
 from zoo.output_file import check_writable, write_file
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -32,10 +32,6 @@ FONTS = (
 
 PAPER, CARD, RULE = "#f6f5f2", "#ffffff", "#dcd9d2"
 INK, FAINT, ACCENT, TRACK = "#1d1d1f", "#77757a", "#c2410c", "#e7e4dd"
-
-
-class SheetError(ZooError):
-    """A sheet can't be drawn under this name."""
 
 
 @dataclass(frozen=True)

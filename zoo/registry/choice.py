@@ -1,46 +1,31 @@
-"""Which targets' artifacts are worth having on this machine."""
+"""Which targets' artifacts are worth pulling to this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from targets.contract import make_target
-from targets.device import this_device
 from targets.errors import TargetError
-from targets.settings import TargetSettings
 from zoo.errors import RegistryError
-from zoo.manifest import Manifest
+from zoo.manifest import MANIFEST, Manifest
 from zoo.measurements import Measured
 from zoo.registry.pull import Choose
+from zoo.releases import Release
+from zoo.runnable import Runnable, runnables
 
 
-def offered(manifest: Manifest) -> dict[str, str]:
-    """Targets that the release has artifacts for, with their runtimes."""
-    return {one.target: one.runtime for one in manifest.artifacts if one.target and one.runtime}
-
-
-def _runs_here(runtime: str, device: str) -> bool:
+def _runs_here(one: Runnable) -> bool:
     try:
-        make_target(TargetSettings(runtime, device)).check()
+        return one.settings is not None and bool(make_target(one.settings).check())
     except TargetError:
         return False
-    return True
 
 
-def best_target(manifest: Manifest, records: Sequence[Measured]) -> str | None:
-    """Of the targets whose runtime is usable here: the one that was fastest on this device, or else on any.
-
-    One that was never measured comes last; none if there is none at all.
-    """
-    here = this_device().name
-    ranked = []
-    for target, runtime in offered(manifest).items():
-        figures = [one for one in records if one.target == target and one.ships]
-        devices = {one.runtime.device for one in figures} or {"CPU"}
-        if any(_runs_here(runtime, device) for device in devices):
-            best = min((one.device.name != here, one.latency[0].p50_ms) for one in figures) if figures else (True, 1e9)
-            ranked.append((best, target))
-    return min(ranked)[1] if ranked else None
+def best_target(manifest: Manifest, records: list[Measured]) -> str | None:
+    """The target that `zoo.load` would take here, were all of them pulled; none if only the graph runs, or nothing."""
+    release = Release(Path(MANIFEST), manifest, [*records])
+    return next((one.target for one in runnables(release) if not one.is_graph and _runs_here(one)), None)
 
 
 def chooser(targets: Sequence[str] | None) -> Choose:
@@ -53,16 +38,14 @@ def chooser(targets: Sequence[str] | None) -> Choose:
     def choose(manifest: Manifest, records: list[Measured]) -> Sequence[str] | None:
         if targets is None:
             return None
-        there = offered(manifest)
+        there = list(dict.fromkeys(one.target for one in manifest.artifacts if one.target))
         if missing := [target for target in targets if target not in there]:
             raise RegistryError(
                 f"{manifest.label} has nothing prebuilt for {', '.join(missing)}; there is: "
                 f"{', '.join(there) or 'nothing'}. Build it: zoo build {manifest.name} --target {missing[0]} "
                 "(--plan shows what that takes)"
             )
-        if targets:
-            return targets
         best = best_target(manifest, records)
-        return [best] if best else []
+        return targets or ([best] if best else [])
 
     return choose

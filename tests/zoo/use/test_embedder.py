@@ -15,10 +15,9 @@ from pipeline.data.images import Input, read_image
 from targets.contract import make_target
 from targets.settings import TargetSettings
 from tests.helpers import random_images
-from zoo.embedder import ImageError, default_release
-from zoo.errors import ManifestError, ZooError
+from zoo.embedder import default_release
+from zoo.errors import ImageError, ManifestError, NothingRuns, ZooError
 from zoo.home import Home
-from zoo.runnable import NothingRuns
 
 TOP = Path(__file__).parents[3]
 SIZE = Input(height=32, width=32)

@@ -9,8 +9,8 @@ import pytest
 
 import zoo
 from pipeline.progress import Silent
-from zoo.gallery import GalleryError, embed_folder, find_images, read_gallery, write_gallery
-from zoo.output_file import OutputError
+from zoo.errors import GalleryError, OutputError
+from zoo.gallery import embed_folder, find_images, read_gallery, write_gallery
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.output_file import OutputError
-from zoo.sheet import EDGE, HEAD, MOST, TILE, Neighbour, SheetError, check_sheet, draw_sheet, printable, write_sheet
+from zoo.errors import OutputError, SheetError
+from zoo.sheet import EDGE, HEAD, MOST, TILE, Neighbour, check_sheet, draw_sheet, printable, write_sheet
 
 
 @pytest.fixture
