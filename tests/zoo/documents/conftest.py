@@ -1,0 +1,27 @@
+"""A release on disk with its documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.zoo.shelf import SIZE, a_manifest, a_measurement, fill
+from zoo.documents import write_documents
+from zoo.manifest import File, Manifest
+
+
+@dataclass(frozen=True)
+class Shelf:
+    folder: Path
+    manifest: Manifest
+    documents: list[File]
+
+
+@pytest.fixture(scope="package")
+def shelf(tmp_path_factory) -> Shelf:
+    """Not to be changed."""
+    folder = tmp_path_factory.mktemp("shelf")
+    manifest = fill(folder, a_manifest(), noise=0.01)
+    return Shelf(folder, manifest, write_documents(folder, manifest, [a_measurement()], SIZE))

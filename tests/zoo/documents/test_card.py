@@ -1,0 +1,151 @@
+"""The model card: for the Hub, and for whoever reads it."""
+
+import pytest
+from huggingface_hub import ModelCard
+
+from tests.zoo.compare.rows import CONDITIONS, dense
+from tests.zoo.shelf import SIZE, a_calibration, a_manifest, a_measurement, a_pending
+from zoo.documents.card import card_text
+from zoo.documents.hub import hub_license
+from zoo.documents.limits import limits
+
+
+def card(*records, **changes):
+    return card_text(a_manifest(**changes), records or [a_measurement()], SIZE)
+
+
+def section(text, heading):
+    return text.split(f"## {heading}\n")[1].split("\n## ")[0]
+
+
+def test_the_hub_reads_its_head():
+    head = ModelCard(card()).data
+    assert head.license == "apache-2.0"
+    assert (head.library_name, head.pipeline_tag) == ("edge-model-zoo", "image-feature-extraction")
+    assert head.datasets == ["cars"]
+
+
+def test_the_hub_reads_map_and_r1_in_torch_and_of_what_ships():
+    results = ModelCard(card(dense(), a_measurement(map_=79.5))).data.eval_results
+    found = {result.metric_name: result.metric_value for result in results}
+    assert found == {
+        "mAP % (torch)": 80.2, "R1 % (torch)": 95.0,
+        "mAP % (int8 on onnxruntime-cpu)": 79.5, "R1 % (int8 on onnxruntime-cpu)": 95.0,
+    }  # fmt: skip
+    assert {result.dataset_name for result in results} == {"cars"}
+
+
+def test_the_hub_is_not_told_figures_of_other_data():
+    names = [result.metric_name for result in ModelCard(card(a_measurement(data="b" * 64))).data.eval_results]
+    assert names == ["mAP % (torch)", "R1 % (torch)"]
+
+
+def test_a_license_that_the_hub_does_not_know_is_other_with_a_name_and_a_link():
+    assert hub_license("CC-BY-4.0") == {"license": "cc-by-4.0"}
+    assert hub_license("not stated") == {"license": "unknown"}
+    for license, name in (("Research only, by request", "research-only-by-request"), ("GPL-3.0-only", "gpl-3.0-only")):
+        assert hub_license(license) == {"license": "other", "license_name": name, "license_link": "LICENSES.md"}
+
+
+def test_it_says_how_to_use_the_release_with_zoo_and_without():
+    use = section(card(), "Use")
+    assert 'zoo.load("big@1.0.0")' in use
+    assert "zoo query a.jpg --gallery FOLDER --model big@1.0.0" in use
+    assert "python run.py" in use
+    assert "N×24×32×3" in use
+
+
+def test_data_and_protocol_stand_with_the_accuracy():
+    text = card()
+    data = section(text, "Data and protocol")
+    manifest = a_manifest()
+    assert manifest.data.fingerprint in data
+    assert manifest.accuracy.student.protocol in data
+    assert "9 images of 3 identities" in data
+    assert "100 queries against 500 gallery images" in data
+    assert "| student | 80.20 | 95.00 | 97.00 | 98.00 | 50.00 | 100 |" in section(text, "Accuracy in torch")
+
+
+def test_compression_is_told_in_all_and_by_site():
+    found = section(card(), "Compression")
+    assert "| teacher | 4.000 | 40.000 |" in found
+    assert "| student | 1.000 | 10.000 |" in found
+    assert "Of 2 compacted sites, 1 lost all channels and 1 some: 96 → 16 in all." in found
+    assert "| layer1.conv | 64 → 16 |" in found
+
+
+def test_calibration_is_told_with_its_gate_and_float_layers():
+    found = section(card(), "Calibration")
+    assert "| student | int8 | onnxruntime-cpu | onnxruntime | 2 | 0.20 | 0.99000 | holds | 1 of 20 |" in found
+    assert "`conv_7`" in found
+    assert "## Calibration" not in card(calibrations=[])
+
+
+def test_figures_of_devices_stand_with_device_runtime_threads_and_batch():
+    found = section(card(dense(target="onnxruntime-cpu"), a_measurement(p50_ms=5.25)), "Measured on devices")
+    assert "**AMD EPYC (x86_64, 2 cores), CPU, 2 threads**" in found
+    assert "p50, p90 and p99 at batch 1" in found
+    assert "onnxruntime-cpu: onnxruntime 1.32.0 on CPU" in found
+    (row,) = [line for line in found.splitlines() if "| student | int8 |" in line]
+    assert "| 5.25 |" in row
+
+
+def test_it_says_how_the_build_is_repeated():
+    found = section(card(), "Provenance")
+    for fact in ("`zoo build big`", "seed: 0", "torch 2.15.0+cpu", "not in a repository"):
+        assert fact in found
+
+
+def test_words_of_a_user_break_no_table_and_no_markup():
+    data = a_manifest().data.model_dump() | {"name": "a|b"}
+    text = card(description="one\ntwo <script>", data=data)
+    assert "one two &lt;script>" in text
+    assert r"trained on a\|b" in text
+
+
+@pytest.mark.parametrize(
+    ("records", "changes", "said"),
+    [
+        ([a_measurement()], {}, "of 100 queries, R1 is uncertain by up to ±10 points"),
+        ([a_measurement()], {}, "Measured on these devices only: AMD EPYC (onnxruntime-cpu)."),
+        ([a_measurement(steady=False)], {}, "never became steady: student int8 on onnxruntime-cpu"),
+        ([a_measurement(throttled="heat")], {}, "Void, because the machine was throttled (heat): student int8"),
+        ([a_measurement(), a_pending()], {}, "jetson-orin-nano is pending"),
+        ([], {}, "Nothing is known of its speed"),
+        (
+            [a_measurement()],
+            {"licenses": {"code": "MIT", "weights": "not stated", "data": ""}},
+            "License not stated: weights, data.",
+        ),
+        (
+            [a_measurement()],
+            {"calibrations": [a_calibration(holds=False)]},
+            "The int8 graph for onnxruntime-cpu does not hold the gate on accuracy: it loses 0.20 points of mAP.",
+        ),
+        (
+            [a_measurement(conditions=CONDITIONS | {"other_work_cores": 1.2})],
+            {},
+            "Other processes kept the machine busy: 1.2 cores during onnxruntime-cpu.",
+        ),
+        (
+            [a_measurement(conditions=CONDITIONS | {"tells_throttling": False})],
+            {},
+            "Would not say whether it was throttled: AMD EPYC.",
+        ),
+    ],
+)
+def test_limits_are_said(records, changes, said):
+    found = limits(a_manifest(**changes), records)
+    assert said in "\n".join(found)
+    assert said.replace("<", "&lt;") in card_text(a_manifest(**changes), records, SIZE)
+
+
+def test_limits_that_are_none_are_not_said():
+    student = a_manifest().accuracy.student.model_dump() | {"queries": 2000}
+    accuracy = a_manifest().accuracy.model_dump() | {"student": student}
+    lines = limits(a_manifest(accuracy=accuracy), [a_measurement()])
+    assert len(lines) == 2  # that it is known on this data and these devices only
+    assert lines[0].startswith("Accuracy is known on cars alone")
+    assert lines[1].startswith("Measured on these devices only")
+    calibrations = [a_calibration(holds=False, target="elsewhere"), a_calibration(holds=False, network="teacher")]
+    assert limits(a_manifest(accuracy=accuracy, calibrations=calibrations), [a_measurement()]) == lines

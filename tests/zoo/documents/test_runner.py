@@ -1,0 +1,60 @@
+"""run.py in a process of its own, as on a machine without zoo."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.zoo.shelf import SIZE, write_graph
+
+
+def run(folder, *arguments, missing=()):
+    """Run it from elsewhere, without any of our packages on the path."""
+    code = (
+        "import runpy, sys\n"
+        f"for name in {('zoo', 'pipeline', 'targets', 'pydantic', *missing)!r}: sys.modules[name] = None\n"
+        f"sys.argv = ['run.py', *{[str(one) for one in arguments]!r}]\n"
+        f"runpy.run_path({str(folder / 'run.py')!r}, run_name='__main__')"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/", env=environment, check=False)
+
+
+@pytest.mark.parametrize("missing", [(), ("onnxruntime",)], ids=["onnxruntime", "openvino"])
+def test_without_arguments_it_finds_the_golden_embedding_again(shelf, missing):
+    result = run(shelf.folder, missing=missing)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("cosine to the golden embedding: 1.0000")
+
+
+def test_a_machine_that_computes_something_else_is_told_by_the_exit_code(shelf, tmp_path):
+    folder = shutil.copytree(shelf.folder, tmp_path / "release")
+    write_graph(folder / "graph/model.onnx", noise=0.5)
+    result = run(folder)
+    assert result.returncode == 1, result.stderr
+    assert "at least 0.999 is right" in result.stdout
+
+
+def test_images_of_any_size_and_mode_are_embedded_a_line_each(shelf, tmp_path):
+    golden = json.loads((shelf.folder / "golden/embedding.json").read_text())["embedding"]
+    names = [tmp_path / "ä b.png", tmp_path / "grey.png"]
+    shutil.copy(shelf.folder / "golden/input.png", names[0])
+    Image.new("L", (3 * SIZE.width, 50), 90).save(names[1])
+    result = run(shelf.folder, *names)
+    assert result.returncode == 0, result.stderr
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert [first["image"], second["image"]] == list(map(str, names))
+    assert first["embedding"] == pytest.approx(golden, abs=1e-5)
+    assert np.linalg.norm(second["embedding"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_it_is_short_and_imports_nothing_of_ours(shelf):
+    source = (shelf.folder / "run.py").read_text()
+    assert len(source.splitlines()) < 60
+    assert not [line for line in source.splitlines() if line.split()[:2] in (["import", "zoo"], ["from", "zoo"])]

@@ -1,0 +1,82 @@
+"""The bill of materials, as other programs read it."""
+
+import json
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from tests.zoo.shelf import a_manifest, an_artifact
+from zoo.documents.sbom import write_sbom
+
+
+def written(folder, manifest):
+    folder.mkdir(exist_ok=True)
+    return (folder / write_sbom(folder, manifest)).read_text()
+
+
+@pytest.fixture
+def bill(tmp_path):
+    return json.loads(written(tmp_path, a_manifest()))
+
+
+def named(bill):
+    return {component["name"]: component for component in bill["components"]}
+
+
+@pytest.mark.parametrize("license", ["Apache-2.0", "MIT OR Apache-2.0", "research only, by request", "not stated", ""])
+def test_it_follows_the_schema_of_cyclonedx(tmp_path, license):
+    licenses = dict.fromkeys(("code", "weights", "data"), license)
+    text = written(tmp_path, a_manifest(licenses=licenses, description=""))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
+def test_equal_manifests_give_equal_bytes_and_others_another_serial_number(tmp_path):
+    first, second = written(tmp_path / "a", a_manifest()), written(tmp_path / "b", a_manifest())
+    assert first == second
+    other = json.loads(written(tmp_path / "c", a_manifest(version="1.0.1")))
+    assert other["serialNumber"] != json.loads(first)["serialNumber"]
+    assert other["serialNumber"].split("-")[2].startswith("5")  # a UUID of content, not of chance
+
+
+def test_the_subject_is_the_model(bill):
+    subject = bill["metadata"]["component"]
+    assert (subject["type"], subject["name"], subject["version"]) == ("machine-learning-model", "big", "1.0.0")
+    assert subject["licenses"][0]["license"]["id"] == "Apache-2.0"
+    assert bill["metadata"]["timestamp"] == a_manifest().created_at
+
+
+def test_artifacts_are_files_by_their_digests(bill):
+    for artifact in a_manifest().artifacts:
+        component = named(bill)[artifact.path]
+        assert component["type"] == "file"
+        assert component["hashes"] == [{"alg": "SHA-256", "content": artifact.sha256}]
+
+
+def test_libraries_have_versions_and_package_urls(bill):
+    assert named(bill)["torch"]["purl"] == "pkg:pypi/torch@2.15.0%2Bcpu"
+    libraries = {c["name"]: c["version"] for c in bill["components"] if c["type"] == "library"}
+    assert libraries == a_manifest().provenance.libraries
+
+
+def test_a_license_that_is_not_stated_is_not_made_up(tmp_path):
+    licenses = {"code": "MIT", "weights": "not stated", "data": "research only"}
+    bill = json.loads(written(tmp_path, a_manifest(licenses=licenses)))
+    assert "licenses" not in bill["metadata"]["component"]
+    assert named(bill)["cars"]["licenses"] == [{"license": {"name": "research only"}}]
+
+
+def test_the_model_depends_on_all_and_a_compiled_artifact_on_its_runtime(tmp_path):
+    artifacts = [an_artifact(), an_artifact("x/model.xml", "int8", "x", "onnxruntime")]
+    bill = json.loads(written(tmp_path, a_manifest(artifacts=artifacts)))
+    graph = {one["ref"]: one.get("dependsOn", []) for one in bill["dependencies"]}
+    assert set(graph["model:big@1.0.0"]) == {component["bom-ref"] for component in bill["components"]}
+    assert graph["file:x/model.xml"] == ["pkg:pypi/onnxruntime@1.32.0"]
+    assert graph["file:graph/model.onnx"] == []
+
+
+def test_a_library_and_the_data_set_may_have_one_name(tmp_path):
+    data = a_manifest().data.model_dump() | {"name": "torch"}
+    text = written(tmp_path, a_manifest(data=data))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert [component["name"] for component in json.loads(text)["components"]].count("torch") == 2

@@ -1,0 +1,216 @@
+"""README.md: the model card. What a release is, how to use it, how good it is and where that ends.
+
+Everything in it comes from the manifest and the measurements that were known when the release was recorded; later
+measurements are for `zoo compare`. Tables of devices are those of `zoo.tables`, each with its protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.data.images import Input
+from pipeline.files import write_text
+from pipeline.networks.cost import Cost
+from zoo.documents.golden import EMBEDDING, PICTURE
+from zoo.documents.hub import front_matter
+from zoo.documents.licenses import LICENSES
+from zoo.documents.limits import limits
+from zoo.documents.markdown import bullets, escaped, table
+from zoo.documents.runner import RUNNER
+from zoo.manifest import MANIFEST, Manifest
+from zoo.measurements import Measured, Pending
+from zoo.releases import Release
+from zoo.tables.comparison import compare
+from zoo.tables.formats import markdown
+from zoo.tables.rows import saved, site_rows
+
+CARD = "README.md"
+
+
+def _millions(value: int) -> str:
+    return f"{value / 1e6:.3f}"
+
+
+def _about(manifest: Manifest) -> str:
+    shares, accuracy = saved(manifest), manifest.accuracy
+    return (
+        f"# {manifest.label}\n\n{escaped(manifest.description)}\n\n"
+        f"An image-retrieval network, trained on {escaped(manifest.data.name)}: it turns an image into an embedding, "
+        "and images of one identity are to have a high cosine. It is a student that was compacted: "
+        f"{shares['macs']:.1f} % of its MACs and {shares['parameters']:.1f} % of its parameters were removed; "
+        f"mAP {accuracy.teacher.map:.2f} % (teacher) → {accuracy.student.map:.2f} % (this network, in torch)."
+    )
+
+
+def _use(manifest: Manifest, size: Input) -> str:
+    return f"""## Use
+
+With zoo:
+
+```python
+import zoo
+
+model = zoo.load("{manifest.label}")
+embeddings = model.embed(["a.jpg", "b.jpg"])  # float32 N×D, rows of length 1
+```
+
+```sh
+zoo query a.jpg --gallery FOLDER --model {manifest.label}  # the nearest images of a folder
+```
+
+Without zoo, with numpy, Pillow, and onnxruntime or openvino, in this folder:
+
+```sh
+python {RUNNER} a.jpg b.jpg  # a line of JSON for each image, with its embedding
+python {RUNNER}              # checks this machine against {EMBEDDING}
+```
+
+The graph takes uint8 RGB images, N×{size.height}×{size.width}×3, resized bilinearly with antialiasing. Scale, mean and
+deviation are inside it, and what it gives has length 1: compare embeddings by their dot product.
+[{PICTURE}]({PICTURE}) is drawn, not photographed; any artifact has to come as near to its embedding as `min_cosine` in
+[{EMBEDDING}]({EMBEDDING}) says for its precision."""
+
+
+def _artifacts(manifest: Manifest) -> str:
+    rows = [
+        [artifact.path, artifact.precision, artifact.target or "any", f"{artifact.size_bytes / 1e6:.2f}"]
+        for artifact in manifest.artifacts
+    ]
+    return f"## Artifacts\n\n{table(['file', 'precision', 'target', 'MB'], rows, text=3)}"
+
+
+def _data(manifest: Manifest) -> str:
+    data = manifest.data
+    return "## Data and protocol\n\n" + bullets(
+        [
+            f"data set {escaped(data.name)}, fingerprint `{data.fingerprint}`",
+            f"training: {data.train_images} images of {data.train_identities} identities",
+            f"test, on other identities: {data.query_images} queries against {data.gallery_images} gallery images",
+            f"protocol: {escaped(manifest.accuracy.student.protocol)}",
+        ]
+    )
+
+
+def _accuracy(manifest: Manifest) -> str:
+    figures = {
+        "teacher": manifest.accuracy.teacher,
+        "student before compaction": manifest.accuracy.dense_student,
+        "student": manifest.accuracy.student,
+    }
+    rows = [
+        [name, *(f"{value:.2f}" for value in (one.map, one.cmc1, one.cmc5, one.cmc10, one.minp)), str(one.queries)]
+        for name, one in figures.items()
+    ]
+    headings = ["network", "mAP %", "R1 %", "R5 %", "R10 %", "mINP %", "queries"]
+    return f"## Accuracy in torch\n\n{table(headings, rows)}"
+
+
+def _compression(manifest: Manifest) -> str:
+    compression = manifest.compression
+    costs: dict[str, Cost] = {
+        "teacher": compression.teacher,
+        "student before compaction": compression.before,
+        "student": compression.after,
+    }
+    rows = [[name, _millions(cost.parameters), _millions(cost.macs)] for name, cost in costs.items()]
+    sites = compression.sites
+    emptied = sum(site.width_after == 0 for site in sites)
+    narrower = sum(0 < site.width_after < site.width_before for site in sites)
+    before, after = sum(site.width_before for site in sites), sum(site.width_after for site in sites)
+    parts = [
+        f"## Compression\n\n{table(['network', 'parameters M', 'MACs M'], rows)}",
+        f"Of {len(sites)} compacted sites, {emptied} lost all channels and {narrower} some: {before} → {after} in all.",
+    ]
+    if sites:
+        cells = [[str(value) for value in row.values()] for row in site_rows(manifest)]
+        listed = table(list(site_rows(manifest)[0]), cells)
+        parts.append(f"<details>\n<summary>Every site</summary>\n\n{listed}\n\n</details>")
+    return "\n\n".join(parts)
+
+
+def _calibration(manifest: Manifest) -> str:
+    rows = [
+        [
+            one.network,
+            one.precision,
+            one.target or "all",
+            one.judge,
+            str(len(one.images)),
+            f"{one.agreement.map_drop_points:.2f}",
+            f"{one.agreement.mean_cosine:.5f}",
+            "holds" if one.holds else "does not hold",
+            f"{len(one.float_layers)} of {one.layers}" if one.layers else "–",
+        ]
+        for one in manifest.calibrations
+    ]
+    if not rows:
+        return ""
+    who = ["network", "precision", "target", "judged in"]
+    headings = [*who, "images", "mAP lost", "mean cosine", "gate", "float layers"]
+    layers = [
+        f"float for {escaped(one.target or 'all')}: {', '.join(f'`{layer}`' for layer in one.float_layers)}"
+        for one in manifest.calibrations
+        if one.float_layers
+    ]
+    said = (
+        "`images` are training images that ranges were observed on; mAP lost is in points, against the network in "
+        "torch on the whole test set, where the graph was judged; the gate is on that loss."
+    )
+    return "\n\n".join(
+        ["## Calibration", table(headings, rows, text=len(who)), said, *[bullets(layers)] * bool(layers)]
+    )
+
+
+def _measured(manifest: Manifest, measurements: Sequence[Measured | Pending]) -> str:
+    shown = compare([Release(Path(MANIFEST), manifest, list(measurements))])
+    runtimes = dict.fromkeys(
+        f"{one.target}: {one.runtime.name} {one.runtime.version} on {one.runtime.device}, {one.measured_at[:10]}"
+        for one in measurements
+        if isinstance(one, Measured)
+    )
+    told = bullets([escaped(line) for line in runtimes])
+    return "\n\n".join(filter(None, ["## Measured on devices", markdown(shown).strip(), told]))
+
+
+def _provenance(manifest: Manifest) -> str:
+    made = manifest.provenance
+    facts = [
+        f"command: `{made.command}`",
+        f"catalogue's commit: {made.git or 'not in a repository'}",
+        f"seed: {made.seed}",
+        f"made: {manifest.created_at}, in {made.seconds:g} s of all stages",
+        f"recipe: `{manifest.recipe_digest}` (sha256), in full in {MANIFEST}",
+        f"zoo {made.zoo}, Python {made.python}",
+        "libraries: " + ", ".join(f"{name} {version}" for name, version in sorted(made.libraries.items())),
+    ]
+    return f"## Provenance\n\n{bullets(facts)}"
+
+
+def _licenses(manifest: Manifest) -> str:
+    lines = [f"{part}: {escaped(license)}" for part, license in manifest.licenses]
+    return f"## Licenses\n\n{bullets(lines)}\n\nMore in [{LICENSES}]({LICENSES})."
+
+
+def card_text(manifest: Manifest, measurements: Sequence[Measured | Pending], size: Input) -> str:
+    """The document: YAML for the Hugging Face Hub, then Markdown."""
+    sections = (
+        _about(manifest),
+        _use(manifest, size),
+        _artifacts(manifest),
+        _data(manifest),
+        _accuracy(manifest),
+        _compression(manifest),
+        _calibration(manifest),
+        _measured(manifest, measurements),
+        "## Limits\n\n" + bullets([escaped(line) for line in limits(manifest, measurements)]),
+        _licenses(manifest),
+        _provenance(manifest),
+    )
+    return front_matter(manifest, measurements) + "\n" + "\n\n".join(filter(None, sections)) + "\n"
+
+
+def write_card(folder: Path, manifest: Manifest, measurements: Sequence[Measured | Pending], size: Input) -> str:
+    """Write it; its path in the release."""
+    write_text(folder / CARD, card_text(manifest, measurements, size))
+    return CARD

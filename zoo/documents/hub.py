@@ -1,0 +1,78 @@
+"""The YAML head of README.md: what the Hugging Face Hub reads of a release that is pushed to it.
+
+Source: https://huggingface.co/docs/hub/model-cards, and hub-docs/modelcard.md for `model-index`. A license is named
+by the Hub's own identifier where it has one, which is the SPDX identifier in small letters; else it is `other`, with
+a name and a link to LICENSES.md. The license is the weights': they are what one downloads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.retrieval.accuracy import Accuracy
+from zoo.documents.licenses import LICENSES, stated
+from zoo.manifest import Manifest
+from zoo.measurements import Measured, Pending
+
+TASK = "image-feature-extraction"
+LIBRARY = "edge-model-zoo"
+METRICS = {"map": "mAP", "cmc1": "R1"}  # in per cent
+# Of https://huggingface.co/docs/hub/repositories-licenses, those that are SPDX identifiers in small letters
+HUB_LICENSES = {
+    "afl-3.0", "apache-2.0", "artistic-2.0", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "bsl-1.0",
+    "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
+    "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0",
+    "cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0",
+    "ecl-2.0", "epl-1.0", "epl-2.0", "etalab-2.0", "eupl-1.1", "eupl-1.2", "isc", "lppl-1.3c", "mit", "mpl-2.0",
+    "ms-pl", "ncsa", "ofl-1.1", "osl-3.0", "postgresql", "unlicense", "wtfpl", "zlib",
+}  # fmt: skip
+
+
+def hub_license(license: str) -> dict[str, Any]:
+    """The Hub's fields for a license."""
+    text = stated(license)
+    if text is None:
+        return {"license": "unknown"}
+    if text.lower() in HUB_LICENSES:
+        return {"license": text.lower()}
+    name = re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")[:100]
+    return {"license": "other", "license_name": name, "license_link": LICENSES}
+
+
+def front_matter(manifest: Manifest, measurements: Sequence[Measured | Pending]) -> str:
+    """The head, with the lines of dashes around it. Figures are the student's: in torch, and as it ships on targets."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    data = manifest.data
+    shipped = [one for one in measurements if isinstance(one, Measured) and one.ships]
+
+    def results(where: str, accuracy: Accuracy) -> list[EvalResult]:
+        return [
+            EvalResult(
+                task_type=TASK,
+                dataset_type=data.name,
+                dataset_name=data.name,
+                dataset_split="test",
+                metric_type=metric,
+                metric_name=f"{name} % ({where})",
+                metric_value=round(getattr(accuracy, metric), 2),
+            )
+            for metric, name in METRICS.items()
+        ]
+
+    # One figure per target: the latest. `read_measurements` gives them in the order of time.
+    latest = {f"{one.precision} on {one.target}": one.accuracy for one in shipped}
+    figures = {"torch": manifest.accuracy.student, **latest}
+    head = ModelCardData(
+        **hub_license(manifest.licenses.weights),
+        library_name=LIBRARY,
+        pipeline_tag=TASK,
+        datasets=[data.name],
+        metrics=list(METRICS),
+        tags=["image-retrieval", "onnx", *sorted({one.runtime.name for one in shipped} - {"onnxruntime"})],
+        model_name=manifest.name,
+        eval_results=[result for where, accuracy in figures.items() for result in results(where, accuracy)],
+    )
+    return f"---\n{head.to_yaml()}\n---\n"

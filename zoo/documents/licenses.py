@@ -1,0 +1,66 @@
+"""LICENSES.md: who may do what with the code, the weights and the data of a release."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipeline.files import write_text
+from zoo.documents.markdown import escaped
+from zoo.manifest import Manifest
+
+LICENSES = "LICENSES.md"
+UNKNOWN = (
+    "**Not stated.** What has no license nobody may copy, change or pass on, save what law allows anyway. Ask its "
+    "authors."
+)
+
+
+def stated(license: str) -> str | None:
+    """A license without blanks around it; none if it is not stated."""
+    text = license.strip()
+    return None if text in ("", "not stated") else text
+
+
+def spdx_ids(license: str) -> list[str]:
+    """Identifiers of the SPDX license list in a license: its own, those of an expression, or none in mere words."""
+    from cyclonedx.spdx import fixup_id, is_expression
+
+    if single := fixup_id(license):
+        return [single]
+    if not license or not is_expression(license):
+        return []
+    words = re.findall(r"[\w.+-]+", license)
+    return list(dict.fromkeys(known for word in words if (known := fixup_id(word))))
+
+
+def _section(heading: str, license: str, covers: str) -> str:
+    text = stated(license)
+    if text is None:
+        return f"## {heading}\n\n{covers}\n\n{UNKNOWN}\n"
+    links = "".join(f"\n- [{name}](https://spdx.org/licenses/{name}.html)" for name in spdx_ids(text))
+    return f"## {heading}\n\n{covers}\n\n{escaped(text)}\n{links}" + "\n" * bool(links)
+
+
+def licenses_text(manifest: Manifest) -> str:
+    """The document, in Markdown."""
+    given = manifest.licenses
+    name = escaped(manifest.data.name)
+    return "\n".join(
+        (
+            f"# Licenses of {manifest.label}\n",
+            _section("Code", given.code, "zoo, which made this release, and run.py in it."),
+            _section("Weights", given.weights, "The network, its graph, and everything compiled from it."),
+            _section(
+                "Data",
+                given.data,
+                f"The data set {name}, which the network was trained on. None of its images is in this release.",
+            ),
+        )
+    )
+
+
+def write_licenses(folder: Path, manifest: Manifest) -> str:
+    """Write it; its path in the release."""
+    write_text(folder / LICENSES, licenses_text(manifest))
+    return LICENSES

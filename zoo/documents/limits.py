@@ -1,0 +1,78 @@
+"""What a reader of a release's figures has to know: only what its records say, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from zoo.documents.licenses import stated
+from zoo.manifest import Manifest
+from zoo.measurements import Measured, Pending
+
+FEW_QUERIES = 1000  # of a share of so many, the 95 % interval is up to ±3 points wide
+BUSY_CORES = 0.1
+
+
+def _of_accuracy(manifest: Manifest) -> Iterator[str]:
+    data, accuracy = manifest.data, manifest.accuracy.student
+    yield f"Accuracy is known on {data.name} alone: not for other cameras, places or kinds of things."
+    if accuracy.queries < FEW_QUERIES:
+        points = 98 / accuracy.queries**0.5  # 1.96 √(¼ ÷ n), in per cent; images of one identity are kin, so it is more
+        yield (
+            f"The test set is small: of {accuracy.queries} queries, R1 is uncertain by up to ±{min(points, 50):.0f} "
+            "points (95 %), or more, as images of one identity are alike."
+        )
+    if accuracy.skipped:
+        yield f"{accuracy.skipped} queries have no right answer in the gallery and do not count."
+    for one in manifest.calibrations:
+        ships = any(a.precision == one.precision and one.target in (None, a.target) for a in manifest.artifacts)
+        if one.network == "student" and ships and not one.holds:
+            where = f" for {one.target}" if one.target else ""
+            yield (
+                f"The {one.precision} graph{where} does not hold the gate on accuracy: it loses "
+                f"{one.agreement.map_drop_points:.2f} points of mAP."
+            )
+
+
+def _name(record: Measured) -> str:
+    return f"{record.network} {record.precision} on {record.target}"
+
+
+def _listed(records: Iterable[Measured]) -> str:
+    return ", ".join(dict.fromkeys(map(_name, records)))
+
+
+def _of_times(measured: Sequence[Measured]) -> Iterator[str]:
+    if not measured:
+        yield "Nothing is known of its speed: it was measured on no device."
+        return
+    devices = dict.fromkeys(f"{one.device.name} ({one.target})" for one in measured)
+    yield f"Measured on these devices only: {', '.join(devices)}. On others it may be slower, and not by one factor."
+    if void := [one for one in measured if one.conditions.throttled]:
+        why = "; ".join(dict.fromkeys(str(one.conditions.throttled) for one in void))
+        yield f"Void, because the machine was throttled ({why}): {_listed(void)}."
+    if restless := [one for one in measured if not all(latency.steady for latency in one.latency)]:
+        yield f"Times never became steady: {_listed(restless)}."
+    busy = {
+        f"{one.conditions.other_work_cores:g} cores during {one.target}"
+        for one in measured
+        if (one.conditions.other_work_cores or 0) >= BUSY_CORES
+    }
+    if busy:
+        yield f"Other processes kept the machine busy: {', '.join(sorted(busy))}."
+    if silent := dict.fromkeys(one.device.name for one in measured if not one.conditions.tells_throttling):
+        yield f"Would not say whether it was throttled: {', '.join(silent)}."
+
+
+def limits(manifest: Manifest, measurements: Sequence[Measured | Pending]) -> list[str]:
+    """Sentences, in plain text."""
+    measured = [one for one in measurements if isinstance(one, Measured)]
+    pending = [one for one in measurements if isinstance(one, Pending)]
+    unstated = [part for part, license in manifest.licenses if stated(license) is None]
+    lines = [*_of_accuracy(manifest), *_of_times(measured)]
+    lines += [
+        f"{one.target} is pending: nothing was measured there. Its bundle {one.bundle} waits for the device."
+        for one in pending
+    ]
+    if unstated:
+        lines.append(f"License not stated: {', '.join(unstated)}. See LICENSES.md before you use it.")
+    return lines

@@ -1,0 +1,113 @@
+"""sbom.cdx.json: what a release is made of, in CycloneDX 1.6.
+
+The subject is the model. Its components are its artifacts by their digests, the data set that it was trained on, and
+the libraries that made it; a compiled artifact depends on the runtime it was compiled by. All of it comes from the
+manifest: equal manifests give equal bytes, serial number (UUIDv5) and time included.
+
+Source: https://cyclonedx.org/docs/1.6/json/. Of the format's model card, which the library can't write, README.md
+stands in place.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
+
+from pipeline.files import write_text
+from zoo.documents.licenses import stated
+from zoo.manifest import Manifest
+
+if TYPE_CHECKING:
+    from cyclonedx.model.bom import Bom
+    from cyclonedx.model.component import Component
+    from cyclonedx.model.license import License
+
+SBOM = "sbom.cdx.json"
+TOOL = "edge-model-zoo"
+
+
+def _licenses(text: str) -> list[License]:
+    from cyclonedx.contrib.license.factories import LicenseFactory
+
+    license = stated(text)
+    return [LicenseFactory().make_from_string(license)] if license else []
+
+
+def _library(name: str, version: str, licenses: list[License] | None = None) -> Component:
+    from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
+
+    purl = PackageURL("pypi", name=name, version=version)
+    return Component(
+        name=name, version=version, type=ComponentType.LIBRARY, purl=purl, bom_ref=str(purl), licenses=licenses
+    )
+
+
+def _artifacts(manifest: Manifest) -> dict[str, Component]:
+    from cyclonedx.model import HashAlgorithm, HashType
+    from cyclonedx.model.component import Component, ComponentType
+
+    return {
+        artifact.path: Component(
+            name=artifact.path,
+            type=ComponentType.FILE,
+            bom_ref=f"file:{artifact.path}",
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=artifact.sha256)],
+            licenses=_licenses(manifest.licenses.weights),
+        )
+        for artifact in manifest.artifacts
+    }
+
+
+def bill(manifest: Manifest) -> Bom:
+    """The bill of materials of a release."""
+    from cyclonedx.model import Property
+    from cyclonedx.model.bom import Bom, BomMetaData
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.model.tool import ToolRepository
+
+    made_by = manifest.provenance
+    files = _artifacts(manifest)
+    libraries = {name: _library(name, version) for name, version in made_by.libraries.items()}
+    data = Component(
+        name=manifest.data.name,
+        type=ComponentType.DATA,
+        bom_ref=f"data:{manifest.data.name}",
+        licenses=_licenses(manifest.licenses.data),
+        properties=[Property(name="zoo:data:fingerprint", value=manifest.data.fingerprint)],
+    )
+    model = Component(
+        name=manifest.name,
+        version=manifest.version,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"model:{manifest.label}",
+        description=manifest.description or None,
+        licenses=_licenses(manifest.licenses.weights),
+    )
+    tool = _library(TOOL, made_by.zoo, _licenses(manifest.licenses.code))
+    result = Bom(
+        serial_number=uuid5(NAMESPACE_URL, manifest.model_dump_json(exclude={"documents"})),
+        metadata=BomMetaData(
+            component=model,
+            tools=ToolRepository(components=[tool]),
+            timestamp=datetime.fromisoformat(manifest.created_at),
+        ),
+        components=[data, *files.values(), *libraries.values()],
+    )
+    result.register_dependency(model, [data, *files.values(), *libraries.values()])
+    for artifact in manifest.artifacts:
+        if artifact.runtime in libraries:
+            result.register_dependency(files[artifact.path], [libraries[artifact.runtime]])
+    return result
+
+
+def write_sbom(folder: Path, manifest: Manifest) -> str:
+    """Write it; its path in the release."""
+    from cyclonedx.output import make_outputter
+    from cyclonedx.schema import OutputFormat, SchemaVersion
+
+    outputter = make_outputter(bill(manifest), OutputFormat.JSON, SchemaVersion.V1_6)
+    write_text(folder / SBOM, outputter.output_as_string(indent=1) + "\n")
+    return SBOM
