@@ -31,7 +31,7 @@ from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
 from zoo.measurements import MEASUREMENTS, Measured, Pending, measured_rows, read_measurements, write_measurements
 
-VERSION = 3
+VERSION = 4
 LICENSE = "Apache-2.0"  # of this project: of the code that made the release and that runs it
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -44,10 +45,15 @@ def start(shop, *arguments, limit_bytes=None):
 
 
 def results(shop):
-    """Files of every result in the store, with sizes; sizes of texts that hold times may differ."""
-    store = shop.home / "store"
+    """Files of every result in the store, with sizes; sizes of texts that hold times may differ.
+
+    So may the digest in the name of a measurement.
+    """
+    store, weighed = shop.home / "store", (".safetensors", ".onnx", ".bin")
     return {
-        str(path.relative_to(store)): path.stat().st_size if path.suffix in (".safetensors", ".onnx", ".bin") else None
+        re.sub(r"(measurements/.*)-\w{12}\.json", r"\1", str(path.relative_to(store))): (
+            path.stat().st_size if path.suffix in weighed else None
+        )
         for path in store.rglob("*")
         if path.is_file() and path.relative_to(store).parts[0] != "unfinished"
     }

@@ -46,7 +46,7 @@ def front_matter(manifest: Manifest, measurements: Sequence[Measured | Pending])
     from huggingface_hub import EvalResult, ModelCardData
 
     data = manifest.data
-    shipped = [one for one in measurements if isinstance(one, Measured) and one.ships]
+    shipped = [one for one in measurements if isinstance(one, Measured) and one.ships and one.data == data.fingerprint]
 
     def results(where: str, accuracy: Accuracy) -> list[EvalResult]:
         return [
