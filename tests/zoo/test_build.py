@@ -30,6 +30,7 @@ def test_a_build_ends_in_a_table_and_a_manifest(finished):
     result = finished.build("tiny")
     assert re.search(r"openvino-cpu +teacher +fp32", result.output)
     assert re.search(r"onnxruntime-cpu +student +int8", result.output)
+    assert re.search(r"images/s +× dense *\n", result.output)  # no column is cut off where it is piped
     assert result.output.splitlines()[-1] == f"manifest: {manifest_of(finished)}"
 
 

@@ -15,7 +15,7 @@ from pipeline.plan import Planned
 from zoo.releases import Release
 from zoo.tables import Row, gains, measurement_table
 
-MIN_WIDTH = 150  # a table that is piped is not folded to eighty columns
+MIN_WIDTH = 200  # a table that is piped is neither folded nor cut at eighty columns
 
 
 def console() -> Console:
