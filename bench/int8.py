@@ -105,7 +105,7 @@ def kinds(built: Built, count: int, threads: int | None, scratch: Path) -> list[
             (folder := scratch / f"{runtime}-{kind}").mkdir()
             judges[kind] = Judge(TargetSettings(runtime, threads=threads), built.data, built.size, folder)
         sessions = {kind: judge.session(graphs[kind]) for kind, judge in judges.items()}
-        trial = run_trial(sessions, images[:1], (1,), 459, 60, "fp32", nvidia=False)
+        trial = run_trial(sessions, images[:1], (1,), 459, 60, "fp32", nvidia=None)
         for kind, judge in judges.items():
             lost = agreement(reference, judge.answer(graphs[kind]))
             ratio = trial.ratios[kind][0] if trial.ratios[kind] else None

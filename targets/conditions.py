@@ -128,15 +128,15 @@ def throttling(before: State, after: State, seen: Sequence[str] = ()) -> str | N
 class Watch:
     """Watches a machine from its making to `conditions`; `look` in between catches what comes and goes."""
 
-    def __init__(self, nvidia: bool = False, root: Path = ROOT, cores: Sequence[int] = ()) -> None:
+    def __init__(self, nvidia: int | None = None, root: Path = ROOT, cores: Sequence[int] = ()) -> None:
         """Begin.
 
         Args:
-            nvidia: whether an NVIDIA GPU computes, and not only sits there.
+            nvidia: CUDA's number of the NVIDIA GPU that computes, if one does, and not only sits there.
             root, cores: see `read_state`.
         """
         self._root, self._cores = root, list(cores) or own_cores()
-        self._gpu = open_gpu() if nvidia else None
+        self._gpu = None if nvidia is None else open_gpu(nvidia)
         self._before = read_state(root, self._cores, self._gpu)
         self._seen: list[str] = []
         self._busy, self._own, self._begun = sensors.busy_seconds(root, self._cores), process_time(), perf_counter()

@@ -119,19 +119,19 @@ class Jetson:
         self.joules = sum(powers) / len(powers) * (ended - self._begun) if len(powers) >= SAMPLES else None
 
 
-def find_meter(nvidia: bool = False, root: Path = Path("/")) -> Meter | None:
+def find_meter(nvidia: int | None = None, root: Path = Path("/")) -> Meter | None:
     """The meter of what computes; none if the machine has none, or this user may not read it.
 
     Args:
-        nvidia: whether an NVIDIA GPU computes: a CPU's meter would miss it.
+        nvidia: CUDA's number of the NVIDIA GPU that computes, if one does: a CPU's meter would miss it.
         root: folder that holds `sys`.
     """
     board = tegrastats.read_once()
     found = board and tegrastats.input_power(board.power_w)
     if found:
         return Jetson(found[0])
-    if nvidia:
-        gpu = open_gpu()
+    if nvidia is not None:
+        gpu = open_gpu(nvidia)
         return Nvml(gpu) if gpu and gpu.energy_j is not None else None
     rapl = Rapl(root)
     return rapl if rapl.read() else None

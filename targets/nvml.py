@@ -22,17 +22,20 @@ SLOWDOWNS = {
 
 
 class Gpu:
-    """The GPU that CUDA calls its first: `CUDA_VISIBLE_DEVICES` may name another. What it does not support is none."""
+    """One GPU. What it does not support is none.
 
-    def __init__(self, library: Any) -> None:
+    Args:
+        number: CUDA's; `CUDA_VISIBLE_DEVICES` says which GPUs CUDA counts, by NVML's number or by name.
+    """
+
+    def __init__(self, library: Any, number: int) -> None:
         self._library = library
-        first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-        by_name = first.startswith("GPU-")
-        self._handle = (
-            library.nvmlDeviceGetHandleByUUID(first)
-            if by_name
-            else library.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)
-        )
+        visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+        name = visible[number] if number < len(visible) and visible[number] else str(number)
+        if name.isdecimal():
+            self._handle = library.nvmlDeviceGetHandleByIndex(int(name))
+        else:
+            self._handle = library.nvmlDeviceGetHandleByUUID(name)
 
     def _ask(self, question: Callable[[], Answer]) -> Answer | None:
         try:
@@ -82,14 +85,14 @@ class Gpu:
         return self._ask(lambda: int(ask(self._handle, heat).violationTime) // 1_000_000)
 
 
-def open_gpu() -> Gpu | None:
-    """The first GPU; none without pynvml, a driver or a GPU."""
+def open_gpu(number: int) -> Gpu | None:
+    """The GPU of CUDA's number; none without pynvml, a driver or that GPU."""
     try:
         library = import_module("pynvml")
     except ImportError:
         return None
     try:
         library.nvmlInit()
-        return Gpu(library)
+        return Gpu(library, number)
     except library.NVMLError:
         return None

@@ -24,7 +24,7 @@ from targets.contract import Job, Session, Target, runtime_version, thread_count
 from targets.device import cache_folder, is_board, this_device
 from targets.errors import BadBundle, TargetError, Unusable
 from targets.retrieval import quick_accuracy
-from targets.trial import run_trial, uses_nvidia
+from targets.trial import nvidia_gpu, run_trial
 
 EMBED_BATCH = 8  # images at once where accuracy is measured
 BASELINE = "teacher-fp32"
@@ -90,7 +90,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
         bundle.calls,
         bundle.max_seconds,
         BASELINE if BASELINE in sessions else None,
-        nvidia=uses_nvidia(bundle.settings),
+        nvidia=nvidia_gpu(bundle.settings),
     )
     files: dict[str, Path | bytes] = {}
     rows = []

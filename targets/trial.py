@@ -24,9 +24,12 @@ class Trial:
     conditions: Conditions
 
 
-def uses_nvidia(settings: TargetSettings) -> bool:
-    """Whether a target computes on an NVIDIA GPU, whose clocks and energy then count."""
-    return settings.device.startswith(("CUDA", "TensorRT")) or settings.runtime.startswith("tensorrt")
+def nvidia_gpu(settings: TargetSettings) -> int | None:
+    """CUDA's number of the NVIDIA GPU that a target computes on, whose clocks and energy then count; else none."""
+    if settings.runtime.startswith("tensorrt"):
+        number = settings.device.partition(".")[2]
+        return int(number) if number.isdecimal() else 0
+    return 0 if settings.device.startswith(("CUDA", "TensorRT")) else None
 
 
 def run_trial(
@@ -36,7 +39,7 @@ def run_trial(
     calls: int,
     max_seconds: float,
     baseline: str | None,
-    nvidia: bool,
+    nvidia: int | None,
 ) -> Trial:
     """Time sessions at all batch sizes, in turn.
 
@@ -44,7 +47,7 @@ def run_trial(
         images: uint8 N×H×W×3, repeated to the size of a batch.
         calls, max_seconds: see `measure_latency`.
         baseline: the session that ratios are taken to.
-        nvidia: whether an NVIDIA GPU computes.
+        nvidia: see `nvidia_gpu`.
     """
     watch = Watch(nvidia=nvidia)
     latency: dict[str, list[Latency]] = {name: [] for name in sessions}

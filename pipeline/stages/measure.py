@@ -24,7 +24,7 @@ from pipeline.work import Work
 from targets.contract import make_target, runtime_version, thread_count
 from targets.device import this_device
 from targets.settings import Precision, TargetSettings
-from targets.trial import run_trial, uses_nvidia
+from targets.trial import nvidia_gpu, run_trial
 
 VERSION = 4
 LIBRARIES = (*IMAGES, "torch")
@@ -139,7 +139,7 @@ def measure_target(
     images = next(read_batches(data.query, input, max(settings.batches)))
     baseline = BASELINE if BASELINE in sessions else None
     trial = run_trial(
-        sessions, images, settings.batches, settings.calls, settings.max_seconds, baseline, uses_nvidia(target)
+        sessions, images, settings.batches, settings.calls, settings.max_seconds, baseline, nvidia_gpu(target)
     )
     rows = []
     for name, session in sessions.items():

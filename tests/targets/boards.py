@@ -147,6 +147,9 @@ class Library:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         return index
 
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
+        return name
+
     def nvmlDeviceGetClockInfo(self, _handle: int, kind: int) -> int:
         return {1: 2505, 2: 9001}[kind]
 

@@ -85,20 +85,20 @@ def test_rapl_that_only_root_may_read_is_no_meter(tmp_path, commands):
 
 def test_a_cpus_meter_is_not_taken_for_a_gpu(tmp_path, commands, nvml, monkeypatch):
     root = laptop(tmp_path)
-    assert isinstance(find_meter(nvidia=False, root=root), Rapl)
-    meter = find_meter(nvidia=True, root=root)
+    assert isinstance(find_meter(nvidia=None, root=root), Rapl)
+    meter = find_meter(nvidia=0, root=root)
     assert isinstance(meter, Nvml)
     with meter:
         nvml.energy_mj = 4200
     assert meter.joules == pytest.approx(4.2)
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert find_meter(nvidia=True, root=root) is None
+    assert find_meter(nvidia=0, root=root) is None
 
 
 def test_a_jetson_is_metered_by_tegrastats_as_a_whole(commands, tmp_path):
     """A board that takes 4.824 W all the time."""
     command(commands, "tegrastats", f"while :; do echo '{ORIN_NANO}'; /bin/sleep 0.02; done")
-    meter = find_meter(nvidia=True, root=tmp_path)
+    meter = find_meter(nvidia=0, root=tmp_path)
     assert isinstance(meter, Jetson)
     assert meter.source == "tegrastats: the whole module (VDD_IN)"
     with meter:
@@ -152,4 +152,4 @@ def test_a_counter_that_stands_still_gives_no_energy(tmp_path, commands, monkeyp
 def test_a_machine_without_a_meter_has_none(tmp_path, commands, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert find_meter(root=tmp_path) is None
-    assert find_meter(nvidia=True, root=tmp_path) is None
+    assert find_meter(nvidia=0, root=tmp_path) is None
