@@ -213,6 +213,14 @@ class Manifest(Record):
         return self
 
 
+def first_problem(error: Exception) -> str:
+    """What is wrong with a record, in a line: where, and why."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
 def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
     """A manifest from its bytes.
 
@@ -235,11 +243,7 @@ def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
     try:
         return Manifest.model_validate(values)
     except (ValidationError, RecursionError) as error:
-        told = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors(include_url=False, include_input=False)[0]
-            told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise ManifestError(f"the manifest {where} is not valid: {told}. {mend}") from None
+        raise ManifestError(f"the manifest {where} is not valid: {first_problem(error)}. {mend}") from None
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -19,7 +19,7 @@ from targets.latency import Latency
 from targets.ratio import Ratio
 from targets.settings import Precision
 from zoo.errors import ManifestError
-from zoo.manifest import Name, Record, Sha256
+from zoo.manifest import Name, Record, Sha256, first_problem
 
 MEASUREMENTS = "measurements"  # folder beside the manifest
 LIMIT = 2**20  # bytes; more than any record needs
@@ -109,8 +109,7 @@ def from_bytes(content: bytes, where: str) -> Measured | Pending:
     try:
         return _ANY.validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        told = first_problem(error)
         raise ManifestError(f"the measurement {where} is not valid: {told}. Remove it, or get it again.") from None
 
 

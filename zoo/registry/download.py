@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from tenacity import Retrying, retry_if_exception_type, retry_if_not_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
+from pipeline.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.cache import Cache
 from zoo.registry.index import Blob
@@ -70,14 +70,6 @@ def _keep(part: Path, path: Path) -> None:
         part.replace(path)
 
 
-def _digest(part: Path) -> str:
-    found = hashlib.sha256()
-    with part.open("rb") as file:
-        while block := file.read(2**20):
-            found.update(block)
-    return found.hexdigest()
-
-
 def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[int], None]) -> None:
     """Bring content into the cache, unless it is there.
 
@@ -110,7 +102,7 @@ def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[in
             except Exception as error:  # noqa: BLE001 - every kind of place has errors of its own
                 why.append(f"{place.url}: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}")
             else:
-                if _digest(part) == blob.sha256:
+                if sha256(part) == blob.sha256:
                     _keep(part, cache.path(blob))
                     return
                 part.write_bytes(b"")

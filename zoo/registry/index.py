@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pipeline.recipe import Version
 from zoo.errors import RegistryError
-from zoo.manifest import Name, Record, Sha256
+from zoo.manifest import Name, Record, Sha256, first_problem
 
 INDEX = "index.json"
 LIMIT = 64 * 2**20  # bytes; some hundred thousand releases
@@ -87,11 +87,9 @@ def parse_index(content: bytes, url: str) -> Index:
             )
         return Index.model_validate(values)
     except (ValueError, RecursionError) as error:
-        told = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors(include_url=False, include_input=False)[0]
-            told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise RegistryError(f"the index of {url} is damaged: {told}. Tell who keeps it, or use a mirror.") from None
+        raise RegistryError(
+            f"the index of {url} is damaged: {first_problem(error)}. Tell who keeps it, or use a mirror."
+        ) from None
 
 
 def outgrown(seen: Index, now: Index) -> str | None:
