@@ -1,9 +1,10 @@
 """What changed from one release to another: accuracy and times of the student, regressions first.
 
-Rows meet by target, device and precision; of several records the newest counts, for times the newest that is not
-void. Accuracy changed if mAP moved by more than a tolerance in points. A time changed if it moved by more than a
-tolerance in per cent *and* the machine can't be what changed: two releases are timed in runs of their own, not in turn,
-so a clock, a neighbour or a driver moves a figure although the model is the same. What counts against that:
+Rows meet by target, device and precision; of several records the newest counts: for accuracy the newest that has
+one, for times the newest that is not void. Accuracy changed if mAP moved by more than a tolerance in points. A time
+changed if it moved by more than a tolerance in per cent *and* the machine can't be what changed: two releases are timed
+in runs of their own, not in turn, so a clock, a neighbour or a driver moves a figure although the model is the same.
+What counts against that:
 
 - a run that never became steady says nothing;
 - where both runs timed a dense network of equal size beside the student, the two ratios to it have intervals in which
@@ -136,7 +137,7 @@ def diff(before: Release, after: Release, map_points: float, latency_percent: fl
         )
     changes = []
     for key in both:
-        changes.append(_accuracy(old[key][-1].row, new[key][-1].row, map_points))
+        changes.append(_accuracy(_judged(old[key]).row, _judged(new[key]).row, map_points))
         timed = _valid(old[key]), _valid(new[key])
         changes += [_time(*timed, figure, latency_percent) for figure in TIMES]
     return Difference(
@@ -150,6 +151,10 @@ def _only(seen: Mapping[Key, Any], other: Mapping[Key, Any]) -> list[str]:
 
 def _valid(found: Sequence[_Seen]) -> _Seen:
     return next((one for one in reversed(found) if not one.row["void"]), found[-1])
+
+
+def _judged(found: Sequence[_Seen]) -> _Seen:
+    return next((one for one in reversed(found) if one.record.accuracy), found[-1])
 
 
 def _change(old: Row, new: Row, figure: Figure, moved: float | None, tolerance: float, why: str) -> Change:
@@ -167,6 +172,8 @@ def _worse(figure: Figure, moved: float) -> bool:
 
 
 def _accuracy(old: Row, new: Row, points: float) -> Change:
+    if None in (old["map"], new["map"]):
+        return _change(old, new, "map", None, points, "accuracy was not measured of both")
     return _change(old, new, "map", new["map"] - old["map"], points, _other_protocol(old, new, ACCURACY))
 
 

@@ -65,7 +65,7 @@ class _Panel:
 
     def __init__(self, axes: Axes, group: Group, front: Sequence[Row], colours: Mapping[str, str]) -> None:
         self.axes, self.group, self.colours = axes, group, colours
-        self.rows = [row for row in group.rows if row["p50_ms"] is not None]
+        self.rows = [row for row in group.rows if None not in (row["p50_ms"], row["map"])]
         self.targets = list(dict.fromkeys(row["target"] for row in self.rows))
         self.front = [(row["p50_ms"], row["map"]) for row in front]
         names = [model.partition("@")[0] for model in colours]

@@ -36,7 +36,7 @@ def check_plot(path: Path) -> None:
 def front(rows: Sequence[Row]) -> list[Row]:
     """Students of which no other is as fast and more accurate, or as accurate and faster; from the fastest on."""
     best: list[Row] = []
-    students = [row for row in rows if row["network"] == "student" and row["p50_ms"] is not None]
+    students = [row for row in rows if row["network"] == "student" and None not in (row["p50_ms"], row["map"])]
     for row in sorted(students, key=lambda row: (row["p50_ms"], -row["map"])):
         if not best or row["map"] > best[-1]["map"]:
             best.append(row)
@@ -50,9 +50,13 @@ def plot(groups: Sequence[Group], path: Path) -> None:
         CompareError: see `check_plot`; no row has figures; or the file can't be written.
     """
     check_plot(path)
-    panels = [(group, front(group.rows)) for group in groups if any(row["p50_ms"] is not None for row in group.rows)]
+    panels = [
+        (group, front(group.rows))
+        for group in groups
+        if any(None not in (row["p50_ms"], row["map"]) for row in group.rows)
+    ]
     if not panels:
-        raise CompareError("there is nothing to draw: no row has a p50 that counts.")
+        raise CompareError("there is nothing to draw: no row has both mAP and a p50 that counts.")
     from zoo.panels import drawn
 
     try:

@@ -29,7 +29,7 @@ from zoo import __version__
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
-from zoo.measurements import MEASUREMENTS, Measured, Pending, measured_rows, read_measurements, write_measurements
+from zoo.measurements import MEASUREMENTS, Measurement, Pending, measured_rows, read_measurements, write_measurements
 
 VERSION = 4
 LICENSE = "Apache-2.0"  # of this project: of the code that made the release and that runs it
@@ -77,7 +77,7 @@ def _stage(name: str, folder: Path) -> dict[str, Any]:
 
 def _measurements(
     target: str, release: str, data: str, folders: Mapping[str, Path]
-) -> tuple[Precision | None, list[Measured | Pending]]:
+) -> tuple[Precision | None, list[Measurement]]:
     """Of one target: which precision ships, and what was measured here or on its device; or that it waits for it."""
     for stage in ("measure", "device"):
         if folder := folders.get(f"{stage}/{target}"):

@@ -9,7 +9,7 @@ from zoo.catalogue.problems import did_you_mean
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.manifest import MANIFEST, Manifest, read_manifest
-from zoo.measurements import MEASUREMENTS, Measured, Pending, read_measurements
+from zoo.measurements import MEASUREMENTS, Broken, Estimated, Measured, Measurement, Pending, read_measurements
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Release:
 
     path: Path
     manifest: Manifest
-    measurements: list[Measured | Pending]
+    measurements: list[Measurement]
 
     @property
     def measured(self) -> list[Measured]:
@@ -30,9 +30,24 @@ class Release:
         return [one for one in self.measurements if isinstance(one, Measured)]
 
     @property
+    def estimated(self) -> list[Estimated]:
+        """What is expected where nothing was measured yet."""
+        return [one for one in self.measurements if isinstance(one, Estimated)]
+
+    @property
     def pending(self) -> list[Pending]:
         """Targets that wait for their device."""
         return [one for one in self.measurements if isinstance(one, Pending)]
+
+    @property
+    def broken(self) -> list[Broken]:
+        """Precisions that can't be had on a target."""
+        return [one for one in self.measurements if isinstance(one, Broken)]
+
+    @property
+    def public(self) -> list[Measurement]:
+        """What is published: all but what waits for a device, whose bundle stays here."""
+        return [one for one in self.measurements if not isinstance(one, Pending)]
 
     def on(self, target: str) -> list[Measured]:
         """Figures on one target."""

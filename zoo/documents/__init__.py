@@ -8,12 +8,10 @@ from pathlib import Path
 from pipeline.data.images import Input
 from pipeline.files import sha256
 from zoo.manifest import File, Manifest
-from zoo.measurements import Measured, Pending
+from zoo.measurements import Measurement
 
 
-def write_documents(
-    folder: Path, manifest: Manifest, measurements: Sequence[Measured | Pending], size: Input
-) -> list[File]:
+def write_documents(folder: Path, manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> list[File]:
     """Write them beside the artifacts; what the manifest lists of them.
 
     Args:

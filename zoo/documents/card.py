@@ -19,7 +19,7 @@ from zoo.documents.limits import limits
 from zoo.documents.markdown import bullets, escaped, table
 from zoo.documents.runner import RUNNER
 from zoo.manifest import MANIFEST, Manifest
-from zoo.measurements import Measured, Pending
+from zoo.measurements import Measured, Measurement
 from zoo.releases import Release
 from zoo.tables.comparison import compare
 from zoo.tables.formats import markdown
@@ -162,7 +162,7 @@ def _calibration(manifest: Manifest) -> str:
     )
 
 
-def _measured(manifest: Manifest, measurements: Sequence[Measured | Pending]) -> str:
+def _measured(manifest: Manifest, measurements: Sequence[Measurement]) -> str:
     shown = compare([Release(Path(MANIFEST), manifest, list(measurements))])
     runtimes = dict.fromkeys(
         f"{one.target}: {one.runtime.name} {one.runtime.version} on {one.runtime.device}, {one.measured_at[:10]}"
@@ -192,7 +192,7 @@ def _licenses(manifest: Manifest) -> str:
     return f"## Licenses\n\n{bullets(lines)}\n\nMore in [{LICENSES}]({LICENSES})."
 
 
-def card_text(manifest: Manifest, measurements: Sequence[Measured | Pending], size: Input) -> str:
+def card_text(manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> str:
     """The document: YAML for the Hugging Face Hub, then Markdown."""
     sections = (
         _about(manifest),
@@ -210,7 +210,7 @@ def card_text(manifest: Manifest, measurements: Sequence[Measured | Pending], si
     return front_matter(manifest, measurements) + "\n" + "\n\n".join(filter(None, sections)) + "\n"
 
 
-def write_card(folder: Path, manifest: Manifest, measurements: Sequence[Measured | Pending], size: Input) -> str:
+def write_card(folder: Path, manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> str:
     """Write it; its path in the release."""
     write_text(folder / CARD, card_text(manifest, measurements, size))
     return CARD

@@ -26,7 +26,7 @@ from pipeline.stages.export import GRAPH
 from targets.onnxruntime import ARTIFACT, OnnxRuntime
 from targets.settings import PRECISIONS, Precision, TargetSettings
 from zoo.manifest import Manifest
-from zoo.measurements import Measured, Pending
+from zoo.measurements import Measured, Measurement
 
 PICTURE, EMBEDDING = "golden/input.png", "golden/embedding.json"
 SEED = 776
@@ -63,11 +63,11 @@ def least(known: Sequence[float]) -> float:
     return max(0.0, min(EXACT, allowed))
 
 
-def _known(precision: Precision, manifest: Manifest, measurements: Sequence[Measured | Pending]) -> Iterator[float]:
+def _known(precision: Precision, manifest: Manifest, measurements: Sequence[Measurement]) -> Iterator[float]:
     """Smallest cosines on the test set, of what ships in a precision."""
     waiting = {artifact.target for artifact in manifest.artifacts if artifact.precision == precision}
     for record in measurements:
-        if isinstance(record, Measured) and record.ships and record.precision == precision:
+        if isinstance(record, Measured) and record.agreement and record.ships and record.precision == precision:
             waiting.discard(record.target)
             yield record.agreement.min_cosine
     for one in manifest.calibrations:
@@ -76,9 +76,7 @@ def _known(precision: Precision, manifest: Manifest, measurements: Sequence[Meas
             yield one.agreement.min_cosine
 
 
-def write_golden(
-    folder: Path, manifest: Manifest, measurements: Sequence[Measured | Pending], size: Input
-) -> tuple[str, str]:
+def write_golden(folder: Path, manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> tuple[str, str]:
     """Draw the picture, embed it with the float32 graph, and write both; their paths in the release.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.retrieval.accuracy import Accuracy
 from zoo.documents.licenses import LICENSES, stated
 from zoo.manifest import Manifest
-from zoo.measurements import Measured, Pending
+from zoo.measurements import Measured, Measurement
 
 TASK = "image-feature-extraction"
 LIBRARY = "edge-model-zoo"
@@ -41,7 +41,7 @@ def hub_license(license: str) -> dict[str, Any]:
     return {"license": "other", "license_name": name, "license_link": LICENSES}
 
 
-def front_matter(manifest: Manifest, measurements: Sequence[Measured | Pending]) -> str:
+def front_matter(manifest: Manifest, measurements: Sequence[Measurement]) -> str:
     """The head, with the lines of dashes around it. Figures are the student's: in torch, and as it ships on targets."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -63,7 +63,7 @@ def front_matter(manifest: Manifest, measurements: Sequence[Measured | Pending])
         ]
 
     # One figure per target: the latest. `read_measurements` gives them in the order of time.
-    latest = {f"{one.precision} on {one.target}": one.accuracy for one in shipped}
+    latest = {f"{one.precision} on {one.target}": one.accuracy for one in shipped if one.accuracy}
     figures = {"torch": manifest.accuracy.student, **latest}
     head = ModelCardData(
         **hub_license(manifest.licenses.weights),

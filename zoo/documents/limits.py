@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from zoo.documents.licenses import stated
 from zoo.manifest import Manifest
-from zoo.measurements import Measured, Pending
+from zoo.measurements import Measured, Measurement, Pending
 
 FEW_QUERIES = 1000  # of a share of so many, the 95 % interval is up to ±3 points wide
 BUSY_CORES = 0.1
@@ -63,7 +63,7 @@ def _of_times(measured: Sequence[Measured]) -> Iterator[str]:
         yield f"Would not say whether it was throttled: {', '.join(silent)}."
 
 
-def limits(manifest: Manifest, measurements: Sequence[Measured | Pending]) -> list[str]:
+def limits(manifest: Manifest, measurements: Sequence[Measurement]) -> list[str]:
     """Sentences, in plain text."""
     measured = [one for one in measurements if isinstance(one, Measured)]
     pending = [one for one in measurements if isinstance(one, Pending)]

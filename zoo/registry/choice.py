@@ -9,7 +9,7 @@ from targets.contract import make_target
 from targets.errors import TargetError
 from zoo.errors import RegistryError
 from zoo.manifest import MANIFEST, Manifest
-from zoo.measurements import Measured
+from zoo.measurements import Measurement
 from zoo.registry.pull import Choose
 from zoo.releases import Release
 from zoo.runnable import Runnable, runnables
@@ -22,7 +22,7 @@ def _runs_here(one: Runnable) -> bool:
         return False
 
 
-def best_target(manifest: Manifest, records: list[Measured]) -> str | None:
+def best_target(manifest: Manifest, records: list[Measurement]) -> str | None:
     """The target that `zoo.load` would take here, were all of them pulled; none if only the graph runs, or nothing."""
     release = Release(Path(MANIFEST), manifest, [*records])
     return next((one.target for one in runnables(release) if not one.is_graph and _runs_here(one)), None)
@@ -35,7 +35,7 @@ def chooser(targets: Sequence[str] | None) -> Choose:
         targets: those that are wanted; empty: the best one for this machine; none: everything.
     """
 
-    def choose(manifest: Manifest, records: list[Measured]) -> Sequence[str] | None:
+    def choose(manifest: Manifest, records: list[Measurement]) -> Sequence[str] | None:
         if targets is None:
             return None
         there = list(dict.fromkeys(one.target for one in manifest.artifacts if one.target))

@@ -150,7 +150,7 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
     if listed:
         _refuse_other_content(place, manifest.label, listed, manifest)
         content, files = read_listed(place, manifest.label, listed)[0], {}
-    records = [to_bytes(record) for record in release.measured]
+    records = [to_bytes(record) for record in release.public]
     small = {**{blob_of(record): record for record in records}, blob_of(content): content}
     signatures = []
     if key:

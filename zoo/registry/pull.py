@@ -17,7 +17,7 @@ from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.manifest import MANIFEST, Artifact, Manifest, parse_manifest
 from zoo.measurements import LIMIT as RECORD_LIMIT
-from zoo.measurements import MEASUREMENTS, Measured, file_name, from_bytes, to_bytes
+from zoo.measurements import MEASUREMENTS, Measurement, Pending, file_name, from_bytes, to_bytes
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
 from zoo.registry.index import Blob, Index, Listed
@@ -31,7 +31,7 @@ from zoo.releases import Release, read_release
 PARALLEL = 4
 LARGEST = 4 * 2**30  # bytes of one release; models for edge devices are far from it
 MIB = 2**20
-Choose = Callable[[Manifest, list[Measured]], Sequence[str] | None]
+Choose = Callable[[Manifest, list[Measurement]], Sequence[str] | None]
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,9 @@ def pulled_files(home: Home, label: str) -> dict[str, Blob]:
     }
 
 
-def _record(registry: Registry, blob: Blob, label: str) -> Measured:
+def _record(registry: Registry, blob: Blob, label: str) -> Measurement:
     record = from_bytes(registry.small(blob, RECORD_LIMIT, f"a measurement of {label}"), f"of {label}")
-    if not isinstance(record, Measured) or record.release != label:
+    if isinstance(record, Pending) or record.release != label:
         raise RegistryError(f"a measurement that {registry.url} lists for {label} is of {record.release}. Refused.")
     return record
 
@@ -218,7 +218,7 @@ def _fetch_all(registry: Registry, blobs: Sequence[Blob], label: str, progress: 
                 raise
 
 
-def _assemble(cache: Cache, content: bytes, records: Sequence[Measured], files: Sequence[tuple[str, Blob]]) -> Path:
+def _assemble(cache: Cache, content: bytes, records: Sequence[Measurement], files: Sequence[tuple[str, Blob]]) -> Path:
     """A folder with files under their names; it has its own name once it is whole."""
     listed = repr((hashlib.sha256(content).hexdigest(), sorted(map(file_name, records)), sorted(files, key=str)))
     folder = cache.root / "releases" / hashlib.sha256(listed.encode()).hexdigest()[:32]

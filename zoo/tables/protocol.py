@@ -19,7 +19,8 @@ class Group:
     Two things have to be equal for rows to compare, and a table holds only rows that are equal in both:
 
     - for accuracy (mAP in float and on the device, R1): the data set by its fingerprint, the protocol in words (camera
-      rule, re-ranking) and the number of queries that count and of gallery images. On which device it was measured,
+      rule, re-ranking) and the number of queries that count and of gallery images. A row without accuracy, measured
+      where the data set was not at hand, stands with any. On which device it was measured,
       with which runtime, in which batches, does not matter: the embeddings are the same to rounding, and that rounding
       is what the column shows.
     - for times and energy (p50, p90, p99, images/s, mJ/image): the machine by name, architecture and usable cores, what
@@ -35,8 +36,13 @@ class Group:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What is equal in all rows."""
-        return {key: self.rows[0][key] for key in (*ACCURACY, *LATENCY)}
+        """What is equal in all rows that have it."""
+        return {key: self.first[key] for key in (*ACCURACY, *LATENCY)}
+
+    @property
+    def first(self) -> Row:
+        """A row that has all of the protocol, if one has."""
+        return next((row for row in self.rows if row["protocol"]), self.rows[0])
 
     @property
     def where(self) -> str:
@@ -53,7 +59,9 @@ class Group:
         """What was measured, in words."""
         p = self.protocol
         timed = f"p50, p90 and p99 at batch {p['batch']}, images/s at batch {p['throughput_batch']}, {p['timer']}"
-        data = _said(self.rows[0], "data")
+        if p["protocol"] is None:
+            return f"{timed}; accuracy not measured"
+        data = _said(self.first, "data")
         return f"{timed}; data {data}, {p['queries']} queries, {p['gallery']} gallery images, {p['protocol']}"
 
     @property
@@ -67,6 +75,8 @@ class Group:
             void.setdefault(row["void"], []).append(row)
         lines = [f"void, throttled by {why}: {self._names(rows)}" for why, rows in void.items() if why]
         lines += [f"never became steady: {self._names(restless)}"] * bool(restless)
+        blind = [row for row in self.rows if self.first["protocol"] and not row["protocol"]]
+        lines += [f"accuracy not measured, only time: {self._names(blind)}"] * bool(blind)
         lines += [f"mJ/image by {'; and, which does not compare, by '.join(meters)}"] * bool(meters)
         lines += [f"{runs} runs: only what one run timed was timed in turn"] * (runs > 1)
         absent = [COLUMNS[key].heading for key in self._absent]
@@ -111,11 +121,22 @@ class Group:
 
 
 def grouped(rows: Iterable[Row]) -> list[Group]:
-    """Rows by protocol, in the order in which they come."""
+    """Rows by protocol, in the order in which they come; one without accuracy beside the first that has its times'."""
+    listed = list(rows)
+    homes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for row in listed:
+        if row["protocol"]:
+            homes.setdefault(_key(row, LATENCY), _key(row, ACCURACY))
     groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[key] for key in (*ACCURACY, *LATENCY)), []).append(row)
+    for row in listed:
+        times = _key(row, LATENCY)
+        accuracy = _key(row, ACCURACY) if row["protocol"] else homes.get(times)
+        groups.setdefault((accuracy, times), []).append(row)
     return [Group(rows) for rows in groups.values()]
+
+
+def _key(row: Row, names: Iterable[str]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in names)
 
 
 def differing(first: Row, second: Row, keys: Iterable[str] = (*ACCURACY, *LATENCY)) -> list[str]:
@@ -131,7 +152,7 @@ def apart(groups: Sequence[Group]) -> str | None:
     """One line that says why there is more than one table: the fields that differ, and between which values."""
     if len(groups) < 2:
         return None
-    firsts = [group.rows[0] for group in groups]
+    firsts = [group.protocol | {"dataset": group.first["dataset"]} for group in groups]
     fields = [
         f"{COLUMNS[key].heading} ({' / '.join(values)})"
         for key in (*ACCURACY, *LATENCY)
@@ -141,7 +162,7 @@ def apart(groups: Sequence[Group]) -> str | None:
 
 
 def _said(row: Row, key: str) -> str:
-    if key == "data":
+    if key == "data" and row["data"]:
         return " ".join(filter(None, (row["dataset"], row["data"][:12])))
     return NOTHING if row[key] is None else str(row[key])
 

@@ -19,8 +19,9 @@ def _row(release: Release, record: Measured) -> Row:
     cost = manifest.compression.teacher if teacher else manifest.compression.after
     in_torch = manifest.accuracy.teacher if teacher else manifest.accuracy.student
     same_data = manifest.data.fingerprint == record.data
-    here = record.accuracy
-    same_protocol = same_data and (in_torch.protocol, in_torch.queries) == (here.protocol, here.queries)
+    here, agreement = record.accuracy, record.agreement
+    same_protocol = here and (in_torch.protocol, in_torch.queries) == (here.protocol, here.queries)
+    map_float = in_torch.map if same_data and same_protocol else None
     alone, largest = record.latency[0], record.latency[-1]
     ratio = record.ratios[0] if record.ratios else None
     void = record.conditions.throttled  # the machine was slowed down: times are not its own
@@ -32,10 +33,10 @@ def _row(release: Release, record: Measured) -> Row:
         "precision": record.precision,
         "ships": record.ships,
         "kind": record.kind,
-        "map_float": in_torch.map if same_protocol else None,
-        "map": here.map,
-        "cmc1": here.cmc1,
-        "map_drop_points": record.agreement.map_drop_points,
+        "map_float": map_float,
+        "map": here and here.map,
+        "cmc1": here and here.cmc1,
+        "map_drop_points": agreement and agreement.map_drop_points,
         "parameters": cost.parameters,
         "macs": cost.macs,
         "size_bytes": record.size_bytes,
@@ -64,9 +65,9 @@ def _row(release: Release, record: Measured) -> Row:
         "timer": alone.timer,
         "dataset": manifest.data.name if same_data else None,
         "data": record.data,
-        "protocol": here.protocol,
-        "queries": here.queries,
-        "gallery": here.gallery,
+        "protocol": here and here.protocol,
+        "queries": here and here.queries,
+        "gallery": here and here.gallery,
         "run": record.run,
         "measured_at": record.measured_at,
     }
@@ -162,10 +163,11 @@ def gains(release: Release) -> list[str]:
     dense = {one.run: one for one in release.measured if (one.network, one.precision) == ("teacher", "fp32")}
     for shipped in (one for one in release.measured if one.ships):
         row = _row(release, shipped)
+        accuracy_here = "accuracy not measured" if row["map"] is None else f"mAP {row['map']:.2f}"
         ratio, low, high = row["ratio_to_dense"], row["ratio_low"], row["ratio_high"]
         interval = f" ({low:.2f} … {high:.2f})" if low and high else ""
         pace = f", {ratio:.2f}×{interval} the dense teacher's speed in the same run (batch 1)" if ratio else ""
-        lines.append(f"{shipped.target} ships {shipped.precision}: mAP {row['map']:.2f}{pace}")
+        lines.append(f"{shipped.target} ships {shipped.precision}: {accuracy_here}{pace}")
         baseline = dense.get(shipped.run)
         if baseline and baseline.reranked and shipped.reranked:
             change = f"mAP {baseline.reranked.map:.2f} (teacher) → {shipped.reranked.map:.2f} (student)"
