@@ -14,14 +14,16 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from pipeline.data.images import UNREADABLE, Input, read_image, to_pixels
 from pipeline.errors import DataError
-from targets.contract import Session
+from targets.contract import Job, Session
 from zoo.catalogue import load_catalogue
 from zoo.errors import ImageError, ManifestError, ZooError
 from zoo.home import Home
 from zoo.manifest import Manifest
 from zoo.releases import find_release, recorded
-from zoo.runnable import PROBED, Runnable, start_best
+from zoo.runnable import Runnable
+from zoo.starting import start_best
 
+PROBED = 8  # images at once that every artifact takes
 Picture: TypeAlias = "np.ndarray | Image.Image | str | os.PathLike[str]"
 
 
@@ -173,7 +175,7 @@ def load(name: str, target: str | None = None, threads: int | None = None) -> Em
         raise ZooError(f"threads is at least 1, not {threads}.")
     release = find_release(Home.find(), name)
     size, limit = _read_settings(release.manifest)
-    runnable, session = start_best(release, (size.height, size.width), target, threads)
+    runnable, session = start_best(release, Job(size.height, size.width, (1, limit)), target, threads)
     return Embedder(release.manifest, size, runnable, session, limit)
 
 

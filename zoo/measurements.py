@@ -33,67 +33,90 @@ LIMIT = 2**20  # bytes; more than any record needs
 class Runtime(Record):
     """What ran the artifact."""
 
-    name: str
-    version: str
-    device: str
+    name: str = Field(description="of the target's class, as the entry point `zoo.targets` has it; what to install")
+    version: str = Field(description="of its library; another version may be faster, or refuse the artifact")
+    device: str = Field(description="in the runtime's own words, as `CPU`; so that CPU and GPU are not compared")
 
 
 class _About(Record):
-    schema_version: Literal[1] = 1
-    release: str = Field(description="name@version")
-    target: Name
+    schema_version: Literal[1] = Field(1, description="of this format; so that a reader refuses what it can't know")
+    release: str = Field(description="name@version; so that a record says what it is of, wherever it lies")
+    target: Name = Field(description="in the catalogue: a runtime on a device; which column of a table it is for")
 
 
 class _Cell(_About):
-    network: Literal["teacher", "student"] = Field(description="the teacher is the dense network, as baseline")
-    precision: Precision
+    network: Literal["teacher", "student"] = Field(
+        description="the student is what ships; the teacher is the dense network, as baseline"
+    )
+    precision: Precision = Field(description="of the artifact's numbers")
 
 
 class Measured(_Cell):
     """Figures of one network in one precision on one device."""
 
-    kind: Literal["measured"] = "measured"
-    ships: bool = Field(description="whether it is what the build kept for this target")
+    kind: Literal["measured"] = Field("measured", description="so that figures and expectations are never mixed")
+    ships: bool = Field(description="whether it is what the build kept for this target; which figures are yours")
     run: str = Field(description="names what was timed in turn in one run: only such figures have a ratio")
-    device: Device
-    runtime: Runtime
-    threads: int
-    conditions: Conditions
-    measured_at: str
-    data: str | None = Field(description="fingerprint of the data set that accuracy was measured on; none without one")
-    accuracy: Accuracy | None = Field(description="none where the data set was not at hand")
-    reranked: Accuracy | None = Field(None, description="after re-ranking, if the recipe asks for it")
-    agreement: Agreement | None = Field(description="with torch on the data set; none where that was not at hand")
-    latency: list[Latency] = Field(min_length=1, description="one for each batch size, ascending")
-    ratios: list[Ratio] = Field(description="to the dense network in fp32, one for each batch size; none without it")
-    size_bytes: int
+    device: Device = Field(description="the machine; so that times of two machines are not compared")
+    runtime: Runtime = Field(description="what ran the artifact")
+    threads: int = Field(description="of one inference on a CPU; times with others do not compare")
+    conditions: Conditions = Field(description="the machine during the run; whether its times can be trusted")
+    measured_at: str = Field(description="UTC, ISO 8601; which of two records is newer")
+    data: str | None = Field(
+        description="fingerprint of the data set that accuracy was measured on; accuracies of another do not compare; "
+        "null without accuracy"
+    )
+    accuracy: Accuracy | None = Field(
+        description="of this very artifact on this device; null where the data set was not at hand"
+    )
+    reranked: Accuracy | None = Field(
+        None, description="after re-ranking, never mixed with `accuracy`; null unless the recipe asks for it"
+    )
+    agreement: Agreement | None = Field(
+        description="with torch on the data set; what compiling and rounding cost; null where that was not at hand"
+    )
+    golden_cosine: float | None = Field(
+        None,
+        description="to the release's golden embedding; says without the data set that the artifact is right here; "
+        "null in what a build measured",
+    )
+    latency: list[Latency] = Field(min_length=1, description="one for each batch size, ascending; how fast it is")
+    ratios: list[Ratio] = Field(
+        description="to the dense network in fp32, one for each batch size; whether compression pays on this device; "
+        "empty where that was not in the run"
+    )
+    size_bytes: int = Field(description="of all files of the artifact; what it takes on the device's disk")
 
 
 class Estimated(_Cell):
     """Accuracy that is expected on a target whose device gave none yet. Times are never estimated."""
 
-    kind: Literal["estimated"] = "estimated"
-    data: str = Field(description="fingerprint of the data set")
-    map: float = Field(description="mean average precision that is expected, %")
-    agreement: Agreement = Field(description="with torch, where it was estimated")
-    method: str = Field(description="how, in words")
+    kind: Literal["estimated"] = Field("estimated", description="so that figures and expectations are never mixed")
+    data: str = Field(description="fingerprint of the data set; accuracies of another do not compare")
+    map: float = Field(
+        description="mean average precision that is expected, %; whether to take the bundle to the device"
+    )
+    agreement: Agreement = Field(description="with torch, where it was estimated; what small numbers should cost")
+    method: str = Field(description="how, in words; how far to trust it")
 
 
 class Broken(_Cell):
     """A precision that can't be had on a target."""
 
-    kind: Literal["broken"] = "broken"
-    reason: str = Field(max_length=4000)
-    runtime: Runtime | None = Field(description="what refused it; none if there was no graph to give it")
-    found_at: str
+    kind: Literal["broken"] = Field("broken", description="so that a known failure is not taken for a gap")
+    reason: str = Field(max_length=4000, description="what was said against it; what would have to change")
+    runtime: Runtime | None = Field(
+        description="what refused it, as another version may not; null if there was no graph to give it"
+    )
+    found_at: str = Field(description="UTC, ISO 8601; whether it is worth another try")
 
 
 class Pending(_About):
     """A target that waits for its device: the bundle that has to run there."""
 
-    kind: Literal["pending"] = "pending"
-    bundle: str = Field(description="name of the archive")
-    bundle_sha256: Sha256
+    kind: Literal["pending"] = Field("pending", description="so that what was never measured is not taken for a gap")
+    bundle: str = Field(description="name of the archive; what to take to the device")
+    bundle_sha256: Sha256 = Field(description="of the archive; that it is the one that was built for this release")
 
 
 Measurement: TypeAlias = Measured | Estimated | Pending | Broken
@@ -105,11 +128,13 @@ def measurement_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ANY.json_schema(mode="serialization")}
 
 
-def measured_rows(target: str, release: str, data: str, measured_at: str, run: Mapping[str, Any]) -> list[Measured]:
+def measured_rows(
+    target: str, release: str, data: str | None, measured_at: str, run: Mapping[str, Any]
+) -> list[Measured]:
     """Records of one run, as the stages `measure` and `device` write it.
 
     Args:
-        data: fingerprint of the data set.
+        data: fingerprint of the data set; none if accuracy was not measured.
     """
     shared = {name: run[name] for name in ("device", "runtime", "threads", "conditions")}
     about = {"target": target, "release": release, "data": data, "measured_at": measured_at, **shared}

@@ -1,4 +1,4 @@
-"""Which artifact of a release runs on this machine, and the one that is best here."""
+"""Which artifacts of a release could run on this machine, the best first. `zoo.starting` runs them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from pipeline.files import sha256
-from targets.contract import Job, Session, make_target
-from targets.device import cache_folder, this_device
-from targets.errors import TargetError, Unusable
+from targets.device import this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
 from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
-from zoo.errors import ManifestError, NothingRuns
+from zoo.errors import NothingRuns
 from zoo.manifest import Artifact
 from zoo.measurements import Measured
 from zoo.releases import Release
@@ -28,7 +23,6 @@ GRAPH_RUNTIMES = {
     "openvino": (TargetSettings("openvino"),),
     "onnxruntime": (TargetSettings("onnxruntime"), TargetSettings("onnxruntime", "CUDA")),
 }
-PROBED = 8  # images at once that every artifact takes
 
 
 @dataclass(frozen=True)
@@ -81,6 +75,14 @@ def _rank(records: list[Measured]) -> tuple[float, ...]:
     return min(times)
 
 
+def _settings(target: str, runtime: str, device: str | None) -> TargetSettings | None:
+    """What a target runs under: the catalogue's, if that means the same; else the device that measured it."""
+    known = load_catalogue().targets.get(target)
+    if known and known.runtime == runtime and device in (None, known.device):
+        return known.computing
+    return TargetSettings(runtime, device) if device else None
+
+
 def _compiled(release: Release, threads: int | None) -> Iterator[Runnable]:
     groups: dict[tuple[str, Precision], list[Artifact]] = {}
     for artifact in release.manifest.artifacts:
@@ -90,11 +92,7 @@ def _compiled(release: Release, threads: int | None) -> Iterator[Runnable]:
         runtime, records = files[0].runtime or "", [r for r in release.measured if r.target == target]
         own = [r for r in records if (r.network, r.precision) == ("student", precision)]
         rank = _rank(own) if own else (3.0, float(PRECISIONS.index(precision)))
-        settings: TargetSettings | None = None
-        if records:
-            settings = TargetSettings(runtime, records[0].runtime.device)
-        elif (known := load_catalogue().targets.get(target)) and known.runtime == runtime:
-            settings = known.computing
+        settings = _settings(target, runtime, records[0].runtime.device if records else None)
         settings = settings and replace(settings, threads=threads or settings.threads)
         yield Runnable(target, precision, tuple(files), settings, rank)
 
@@ -116,59 +114,13 @@ def runnables(release: Release, threads: int | None = None) -> list[Runnable]:
     return sorted(found, key=lambda one: one.rank)
 
 
-def _checked_root(release: Release, one: Runnable) -> Path:
-    root, name = release.path.parent, release.manifest.name
-    for file in one.files:
-        path = root / file.path
-        if not path.is_file():
-            target = "" if one.is_graph else f" --target {one.target}"
-            raise Unusable(
-                f"{file.path} is not here", f"Get it: zoo pull {name}{target}; or build it: zoo build {name}"
-            )
-        if sha256(path) != file.sha256:
-            raise ManifestError(
-                f"{path} is damaged: its sha256 is not the manifest's. Get it again: zoo pull {name}, or zoo build "
-                f"{name} with the folder {root} removed."
-            )
-    return root
-
-
-def _cache() -> Path | None:
-    """What runtimes keep to start faster; none where nothing can be written."""
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder
-
-
-def start(release: Release, one: Runnable, size: tuple[int, int]) -> Session:
-    """Load it.
-
-    Args:
-        size: height and width of an image.
+def of_target(release: Release, target: str, threads: int | None = None) -> list[Runnable]:
+    """What could run of one target, by its name, its alias, or the name of a runtime that takes the graph.
 
     Raises:
-        ManifestError: a file of it is damaged.
-        TargetError: it can't be used here; `Unusable` says what to do.
+        NothingRuns: the release has nothing of it.
     """
-    if one.settings is None:
-        raise Unusable(
-            f"nothing says on which device {one.target} runs: it was never measured and is not in the catalogue",
-            "Add it to `targets:` in zoo.yaml.",
-        )
-    runner = make_target(one.settings)
-    runner.check()
-    root = _checked_root(release, one)
-    if not one.is_graph:
-        return runner.load(root / one.folder, _cache())
-    with TemporaryDirectory(prefix="zoo-") as scratch:
-        runner.compile(root / one.files[0].path, Path(scratch), Job(*size, (1, PROBED)))
-        return runner.load(Path(scratch))
-
-
-def _named(release: Release, found: list[Runnable], target: str) -> list[Runnable]:
+    found = runnables(release, threads)
     known = {one.target for one in found}
     if target not in known:
         target = load_catalogue().aliases.get(target, target)
@@ -179,30 +131,7 @@ def _named(release: Release, found: list[Runnable], target: str) -> list[Runnabl
     return [one for one in found if one.target == target]
 
 
-def start_best(
-    release: Release, size: tuple[int, int], target: str | None = None, threads: int | None = None
-) -> tuple[Runnable, Session]:
-    """The best that can be used here, or the best of one target.
-
-    Raises:
-        NothingRuns: none can; says why and what to install.
-        ManifestError: a file is damaged.
-    """
-    found = runnables(release, threads)
-    found = _named(release, found, target) if target else found
-    failed: list[tuple[Runnable, TargetError]] = []
-    for one in found:
-        try:
-            return one, start(release, one, size)
-        except TargetError as error:
-            failed.append((one, error))
-    label = release.manifest.label
-    if target and failed:
-        raise NothingRuns(f"{label} does not run here as {target}: {failed[0][1]}")
-    whys = [error.why if isinstance(error, Unusable) else str(error).rstrip(".") for _, error in failed]
-    mends = [
-        error.mend
-        for one, error in failed
-        if isinstance(error, Unusable) and one.settings and one.settings.device == "CPU"  # which every machine has
-    ]
-    raise NothingRuns(f"nothing here runs {label}: {'; '.join(dict.fromkeys(whys))}. {''.join(mends[:1])}".strip())
+def graph_on(release: Release, target: str, settings: TargetSettings) -> Runnable | None:
+    """The fp32 graph as something to compile for a target; none where the release is not here in full."""
+    graph = next((file for file in release.manifest.artifacts if file.path == GRAPH), None)
+    return Runnable(target, "fp32", (graph,), settings, (2.0,)) if graph else None

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -17,6 +18,7 @@ from targets.settings import TargetSettings
 from tests.helpers import random_images
 from zoo.embedder import default_release
 from zoo.errors import ImageError, ManifestError, NothingRuns, ZooError
+from zoo.golden import read_golden
 from zoo.home import Home
 
 TOP = Path(__file__).parents[3]
@@ -217,3 +219,11 @@ def test_the_only_release_is_meant_or_the_default(built, monkeypatch):
         default_release(home)
     with pytest.raises(ManifestError, match="no release in .*Build one: zoo build tiny"):
         default_release(Home(built.root / "nowhere"))
+
+
+def test_an_artifact_that_computes_something_else_here_is_passed_over(shop, images, monkeypatch):
+    golden = read_golden(shop.home / "releases/tiny/1.0.0")
+    monkeypatch.setattr("zoo.starting.read_golden", lambda _folder: replace(golden, min_cosine={"int8": 1.1}))
+    assert zoo.load("tiny").precision == "fp32"
+    with pytest.raises(NothingRuns, match="tiny@1.0.0 as openvino-cpu in int8 computes something else here: cosine"):
+        zoo.load("tiny", "openvino-cpu")

@@ -1,0 +1,75 @@
+"""Whether an artifact computes here what it computed where it was made: by the release's golden input.
+
+`zoo.documents.golden` makes that input, and says how near an artifact of each precision has to come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ValidationError
+
+from targets.contract import Session
+from targets.errors import ArtifactFailed
+from targets.settings import Precision
+from zoo.documents.golden import EMBEDDING, PICTURE
+from zoo.errors import ManifestError
+from zoo.manifest import first_problem
+
+
+class _Written(BaseModel):
+    min_cosine: dict[Precision, float]
+    embedding: list[float]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A picture (uint8 H×W×3 RGB), its embedding (D float32), and the smallest cosine to it that is right."""
+
+    picture: np.ndarray
+    embedding: np.ndarray
+    min_cosine: dict[Precision, float]
+
+    def cosine(self, session: Session) -> float:
+        """How near a session comes; 0 if what it gives is not of numbers, or no embedding of this network."""
+        row = session.embed(self.picture[None])[0].astype(np.float64)
+        if row.shape != self.embedding.shape or not (length := float(np.linalg.norm(row))) > 0:
+            return 0.0
+        return float(row @ self.embedding) / length if np.isfinite(length) else 0.0
+
+    def check(self, session: Session, precision: Precision, what: str) -> None:
+        """See that a session is right.
+
+        Args:
+            what: what runs, for the error.
+
+        Raises:
+            ArtifactFailed: it gives another embedding.
+        """
+        found, least = self.cosine(session), self.min_cosine.get(precision, 0.0)
+        if not found >= least:
+            raise ArtifactFailed(
+                f"{what} in {precision} computes something else here: cosine {found:.4f} to the golden embedding, and "
+                f"at least {least:g} is right. Use another target, or another version of the runtime."
+            )
+
+
+def read_golden(folder: Path) -> Golden | None:
+    """Of the release in a folder; none where it was not pulled.
+
+    Raises:
+        ManifestError: it is damaged.
+    """
+    try:
+        picture = np.asarray(Image.open(folder / PICTURE).convert("RGB"))
+        written = _Written.model_validate_json((folder / EMBEDDING).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, ValidationError) as error:
+        raise ManifestError(
+            f"the golden input in {folder} is damaged: {first_problem(error)}. zoo verify says what else is."
+        ) from None
+    return Golden(picture, np.array(written.embedding, np.float64), written.min_cosine)

@@ -1,0 +1,159 @@
+"""What a release is worth on this machine: artifacts timed in one run, and their accuracy if the test set is here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.data.dataset import open_dataset
+from pipeline.data.images import Input
+from pipeline.data.samples import Index
+from pipeline.errors import PipelineError
+from pipeline.progress import Progress
+from pipeline.retrieval.agreement import answer
+from pipeline.retrieval.rerank import reranked_accuracy
+from pipeline.stages.calibrate import embed_samples
+from pipeline.stages.compile import job_batches
+from pipeline.stages.measure import Measure, files_below
+from targets.contract import Job, Session, make_target, runtime_version, thread_count
+from targets.device import this_device
+from targets.installing import install_command
+from targets.settings import Precision
+from targets.trial import nvidia_gpu, run_trial
+from zoo.catalogue import Catalogue
+from zoo.errors import ManifestError
+from zoo.golden import read_golden
+from zoo.home import Home
+from zoo.manifest import Manifest, first_problem
+from zoo.measurements import Measured, measured_rows
+from zoo.releases import Release
+from zoo.runnable import Runnable
+from zoo.starting import compiled, load_from
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a release is measured, as its recipe says; `data` is its test set, if that is here."""
+
+    input: Input
+    measure: Measure
+    data: Index | None
+
+
+def read_protocol(manifest: Manifest, data: Index | None = None) -> Protocol:
+    """From a manifest.
+
+    Raises:
+        ManifestError: its recipe is none that this zoo understands.
+    """
+    try:
+        known = {key: value for key, value in manifest.recipe["measure"].items() if key in Measure.model_fields}
+        return Protocol(Input.model_validate(manifest.recipe["input"]), Measure.model_validate(known), data)
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise ManifestError(
+            f"the recipe of {manifest.label} does not say how to measure it: {first_problem(error)}. Build it again."
+        ) from None
+
+
+def find_data(
+    manifest: Manifest, catalogue: Catalogue, home: Home, data_root: Path, progress: Progress
+) -> Index | None:
+    """The data set that a release was tested on; none, and why is said, where it is not here."""
+    name, dataset = manifest.data.name, catalogue.datasets.get(manifest.data.name)
+    why = f"it is not in the catalogue: add {name} to `datasets:`" if dataset is None else ""
+    if not why and find_spec("torch") is None:
+        why = f"it is computed with torch. Run: {install_command('build')}"
+    if not why and dataset:
+        try:
+            data = open_dataset(name, dataset, data_root, home.data, progress.say)
+            if data.fingerprint == manifest.data.fingerprint:
+                return data
+            why = f"{name} here has another content ({data.fingerprint[:12]}) than {manifest.data.fingerprint[:12]}"
+        except (PipelineError, OSError) as error:
+            why = str(error)
+    progress.say(f"accuracy is not measured: {why}")
+    return None
+
+
+def _accuracy(session: Session, protocol: Protocol) -> dict[str, Any]:
+    if protocol.data is None:
+        return {"accuracy": None}
+    data, rerank = protocol.data, protocol.measure.rerank
+    query, gallery = (embed_samples(session, samples, protocol.input) for samples in (data.query, data.gallery))
+    found = answer(query, gallery, data.query, data.gallery)
+    after = rerank and reranked_accuracy(found.query, found.gallery, data.query, data.gallery, rerank)
+    return {"accuracy": found.accuracy.model_dump(), "reranked": after.model_dump() if after else None}
+
+
+def _ships(release: Release, target: str) -> Precision | None:
+    """The precision that the build kept for a target; none if its device was to decide, or nothing was built for it."""
+    kept = {one.precision for one in release.manifest.artifacts if one.target == target}
+    return kept.pop() if len(kept) == 1 else None
+
+
+def measure_release(
+    release: Release, target: str, found: Sequence[Runnable], protocol: Protocol, progress: Progress
+) -> list[Measured]:
+    """Time artifacts of one target in turn, and give their accuracy if the test set is here. The dense network is no
+    part of a release: there are no ratios to it.
+
+    Args:
+        found: in different precisions; see `zoo.measurable`.
+
+    Raises:
+        ManifestError: a file is damaged, or the release has no golden input.
+        TargetError: one can't be used here, or computes something else.
+    """
+    golden = read_golden(release.path.parent)
+    if golden is None:
+        raise ManifestError(
+            f"{release.manifest.label} has no golden input here. Get it: zoo pull {release.manifest.label}"
+        )
+    measure, label = protocol.measure, release.manifest.label
+    job = Job(protocol.input.height, protocol.input.width, job_batches(measure.batches))
+    sessions: dict[str, Session] = {}
+    sizes: dict[str, int] = {}
+    with ExitStack() as folders:
+        for one in found:
+            folder = folders.enter_context(compiled(release, one, job))
+            sessions[one.precision] = load_from(folder, release, one)
+            files = files_below(folder) if one.is_graph else [release.path.parent / file.path for file in one.files]
+            sizes[one.precision] = sum(file.stat().st_size for file in files)
+        settings = found[0].settings
+        assert settings is not None  # it was compiled
+        progress.say(f"measuring {label} as {target} at batches {', '.join(map(str, measure.batches))}")
+        trial = run_trial(
+            sessions, golden.picture[None], measure.batches, measure.calls, measure.max_seconds, None,
+            nvidia_gpu(settings),
+        )  # fmt: skip
+        rows = [
+            {
+                "network": "student",
+                "precision": precision,
+                **_accuracy(session, protocol),
+                "agreement": None,  # the embeddings of torch are no part of a release
+                "golden_cosine": golden.cosine(session),
+                "latency": [asdict(row) for row in trial.latency[precision]],
+                "ratios": [],
+                "size_bytes": sizes[precision],
+            }
+            for precision, session in sessions.items()
+        ]
+    runner = make_target(settings)
+    run = {
+        "device": asdict(this_device()),
+        "runtime": {"name": settings.runtime, "version": runtime_version(runner), "device": settings.device},
+        "threads": thread_count(settings),
+        "conditions": asdict(trial.conditions),
+        "chosen": _ships(release, target),
+        "rows": rows,
+    }
+    at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return measured_rows(target, label, protocol.data.fingerprint if protocol.data else None, at, run)

@@ -1,0 +1,123 @@
+"""Whether the figures of a release can be had again: each beside what was published, with the tolerance that it has.
+
+    cosine              at least the golden input's `min_cosine` for the precision
+    map                 0.1 points in fp32; in fp16 and int8 as much as the recipe's gate, calibrate.max_map_drop_points
+    cmc1                the same points, or two queries, whichever is more
+    p50, images/s, mJ   10 %: two steady runs, each of which may drift by 5 % (`targets.turns.STEADY`)
+    p90, p99            25 % and 50 %: tails depend on what else a machine does
+
+A time compares only with one of the same machine, in the same way (`zoo.tables.protocol`), if both runs were steady and
+neither was throttled; else it is told and not judged. Accuracy compares with that of any machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo.measurements import Measured
+from zoo.releases import Release
+from zoo.tables.columns import Row
+from zoo.tables.protocol import ACCURACY, LATENCY, differing
+from zoo.tables.rows import measurement_rows
+
+Verdict = Literal["within", "outside", "not judged"]
+EXACT_POINTS = 0.1
+QUERIES = 2
+TIMES: Mapping[str, float] = {
+    "p50_ms": 0.1, "p90_ms": 0.25, "p99_ms": 0.5, "images_per_second": 0.1, "mj_per_image": 0.1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A figure, published and found here."""
+
+    target: str
+    precision: str
+    figure: str
+    published: float | None
+    here: float | None
+    low: float | None
+    """ends of what is within tolerance"""
+    high: float | None
+    verdict: Verdict
+    why: str
+    """what keeps it from being judged; else nothing"""
+
+
+def published_for(release: Release, fresh: Measured) -> Measured | None:
+    """The newest published record of the same target, network and precision: of this very device, or else of any."""
+
+    def what(one: Measured) -> tuple[str, ...]:
+        return one.target, one.network, one.precision
+
+    alike = [one for one in release.measured if what(one) == what(fresh)]
+    here = [one for one in alike if one.device.name == fresh.device.name and one.threads == fresh.threads]
+    return max(here or alike, key=lambda one: one.measured_at, default=None)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two records of one artifact, and their rows."""
+
+    published: Measured
+    here: Measured
+    before: Row
+    after: Row
+
+    def judged(self, figure: str, room: float, why: str) -> Repeated:
+        was, now = self.before[figure], self.after[figure]
+        if not why and None in (was, now):
+            why = f"not measured {'when it was published' if was is None else 'here'}"
+        low, high = (None, None) if why else (was - room, was + room)
+        verdict: Verdict = "not judged" if why else "within" if low <= now <= high else "outside"
+        return Repeated(self.here.target, self.here.precision, figure, was, now, low, high, verdict, why)
+
+    def no_accuracy(self) -> str:
+        """Why accuracy does not compare; nothing if it does."""
+        return "the data set is not here" if self.after["map"] is None else self._other(ACCURACY)
+
+    def no_time(self, figure: str) -> str:
+        """Why a time does not compare; nothing if it does."""
+        if void := self.after["void"] or self.before["void"]:
+            return f"void, throttled by {void}"
+        many = figure == "images_per_second"
+        keys = [key for key in LATENCY if key != ("batch" if many else "throughput_batch")]
+        if other := self._other([*keys, *["meter"] * (figure == "mj_per_image")]):
+            return other
+        records = (("published", self.published), ("here", self.here))
+        restless = [name for name, record in records if not record.latency[-1 if many else 0].steady]
+        return f"never became steady: {' and '.join(restless)}" if restless else ""
+
+    def _other(self, keys: Sequence[str]) -> str:
+        found = differing(self.before, self.after, keys)
+        return f"not one protocol: {'; '.join(found)}" if found else ""
+
+
+def repeated(release: Release, here: Measured, min_cosine: float) -> Iterator[Repeated]:
+    """Every figure of a record that was made here, beside the published one.
+
+    Args:
+        min_cosine: the smallest to the golden embedding that is right.
+    """
+    cosine = here.golden_cosine or 0.0
+    right: Verdict = "within" if cosine >= min_cosine else "outside"
+    yield Repeated(here.target, here.precision, "cosine", None, cosine, min_cosine, None, right, "")
+    published = published_for(release, here)
+    if published is None:
+        return
+    pair = _Pair(published, here, *measurement_rows([Release(release.path, release.manifest, [published, here])]))
+    points = EXACT_POINTS if here.precision == "fp32" else _gate(release)
+    queries = 100 * QUERIES / pair.before["queries"] if pair.before["queries"] else 0.0
+    yield pair.judged("map", points, pair.no_accuracy())
+    yield pair.judged("cmc1", max(points, queries), pair.no_accuracy())
+    for figure, share in TIMES.items():
+        was = pair.before[figure]
+        if was is not None or (pair.before["void"] and figure == "p50_ms"):
+            yield pair.judged(figure, share * (was or 0.0), pair.no_time(figure))
+
+
+def _gate(release: Release) -> float:
+    return float(release.manifest.recipe.get("calibrate", {}).get("max_map_drop_points", EXACT_POINTS))

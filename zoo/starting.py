@@ -1,0 +1,119 @@
+"""From something that could run to a session that does: files checked, graph compiled, golden input embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.files import sha256
+from targets.contract import Job, Session, make_target
+from targets.device import cache_folder
+from targets.errors import TargetError, Unusable
+from zoo.errors import ManifestError, NothingRuns
+from zoo.golden import read_golden
+from zoo.releases import Release
+from zoo.runnable import Runnable, of_target, runnables
+
+
+def _checked_root(release: Release, one: Runnable) -> Path:
+    root, name = release.path.parent, release.manifest.name
+    for file in one.files:
+        path = root / file.path
+        if not path.is_file():
+            target = "" if one.is_graph else f" --target {one.target}"
+            raise Unusable(
+                f"{file.path} is not here", f"Get it: zoo pull {name}{target}; or build it: zoo build {name}"
+            )
+        if sha256(path) != file.sha256:
+            raise ManifestError(
+                f"{path} is damaged: its sha256 is not the manifest's. Get it again: zoo pull {name}, or zoo build "
+                f"{name} with the folder {root} removed."
+            )
+    return root
+
+
+def _cache() -> Path | None:
+    """What runtimes keep to start faster; none where nothing can be written."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder
+
+
+@contextmanager
+def compiled(release: Release, one: Runnable, job: Job) -> Iterator[Path]:
+    """A folder with its artifact, compiled first if it is the graph.
+
+    Raises:
+        ManifestError: a file of it is damaged.
+        TargetError: it can't be used here; `Unusable` says what to do.
+    """
+    if one.settings is None:
+        raise Unusable(
+            f"nothing says on which device {one.target} runs: it was never measured and is not in the catalogue",
+            "Add it to `targets:` in zoo.yaml.",
+        )
+    runner = make_target(one.settings)
+    runner.check()
+    root = _checked_root(release, one)
+    if not one.is_graph:
+        yield root / one.folder
+        return
+    with TemporaryDirectory(prefix="zoo-") as scratch:
+        runner.compile(root / one.files[0].path, Path(scratch), job)
+        yield Path(scratch)
+
+
+def load_from(folder: Path, release: Release, one: Runnable) -> Session:
+    """Load what `compiled` gives, and see that it computes here what it did where it was made.
+
+    Raises:
+        ArtifactFailed: it does not load, or computes something else.
+    """
+    assert one.settings is not None
+    session = make_target(one.settings).load(folder, None if one.is_graph else _cache())
+    if golden := read_golden(release.path.parent):
+        golden.check(session, one.precision, f"{release.manifest.label} as {one.target}")
+    return session
+
+
+def start(release: Release, one: Runnable, job: Job) -> Session:
+    """Load it.
+
+    Raises:
+        ManifestError, TargetError: see `compiled` and `load_from`.
+    """
+    with compiled(release, one, job) as folder:
+        return load_from(folder, release, one)
+
+
+def start_best(
+    release: Release, job: Job, target: str | None = None, threads: int | None = None
+) -> tuple[Runnable, Session]:
+    """The best that can be used here, or the best of one target.
+
+    Raises:
+        NothingRuns: none can; says why and what to install.
+        ManifestError: a file is damaged.
+    """
+    found = of_target(release, target, threads) if target else runnables(release, threads)
+    failed: list[tuple[Runnable, TargetError]] = []
+    for one in found:
+        try:
+            return one, start(release, one, job)
+        except TargetError as error:
+            failed.append((one, error))
+    label = release.manifest.label
+    if target and failed:
+        raise NothingRuns(f"{label} does not run here as {target}: {failed[0][1]}")
+    whys = [error.why if isinstance(error, Unusable) else str(error).rstrip(".") for _, error in failed]
+    mends = [
+        error.mend
+        for one, error in failed
+        if isinstance(error, Unusable) and one.settings and one.settings.device == "CPU"  # which every machine has
+    ]
+    raise NothingRuns(f"nothing here runs {label}: {'; '.join(dict.fromkeys(whys))}. {''.join(mends[:1])}".strip())
