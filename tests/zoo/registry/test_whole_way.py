@@ -1,4 +1,7 @@
-"""The whole way with a model that was really built: published, pulled into another home, verified, used, compared."""
+"""The whole way of three releases of the shipped recipes: published, pulled to another home, verified, used, compared.
+
+The recipes are trained for a moment on a few drawn images; what is published is otherwise all that a build gives.
+"""
 
 import json
 
@@ -6,7 +9,40 @@ import numpy as np
 import pytest
 
 from tests.conftest import Workshop
+from tests.helpers import draw_vehicles
 from tests.zoo.registry.samples import tree
+
+CATALOGUE = """\
+datasets:
+  toycars: &drawn
+    path: drawn
+    license: CC0-1.0
+    pattern: '(?P<identity>\\d+)_c(?P<camera>\\d+)_\\d+_\\d+\\.jpg$'
+    train: {folder: image_train}
+    query: {folder: image_query}
+    gallery: {folder: image_test}
+  hcmc: *drawn
+"""
+SHORT = (
+    "input={height: 32, width: 32}", "sampling={identities: 4, images: 2, pad: 2}", "teacher.epochs=1",
+    "distill.epochs=2", "distill.rggr.bank=16", "targets=[onnxruntime-cpu]", "precision=int8",
+    "calibrate={images: 16, min_images: 8, max_map_drop_points: 100}",
+    "measure={batches: [1, 2], calls: 10, max_seconds: 0.2, dense: [fp32]}",
+)  # fmt: skip
+RELEASES = ("resnet10t-toycars@1.0.0", "resnet10t-toycars@1.1.0", "resnet18-hcmc@1.0.0")
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory):
+    """Where all three were built."""
+    shop = Workshop(tmp_path_factory.mktemp("maker"))
+    shop.catalogue.write_text(CATALOGUE)
+    draw_vehicles(shop.root / "data/drawn")
+    for label in RELEASES:
+        name, _, version = label.partition("@")
+        changed = (f"version={version}", f"calibrate.images={16 if version == '1.0.0' else 20}")
+        shop.build(name, *(word for one in (*SHORT, *changed) for word in ("--set", one)))
+    return shop
 
 
 def elsewhere(root, registry):
@@ -17,58 +53,70 @@ def elsewhere(root, registry):
     return shop
 
 
+def done(result):
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 @pytest.mark.parametrize("kind", ["folder", "http", "s3"])
-def test_published_pulled_verified_used_and_compared(built, kind, request, tmp_path, serve, monkeypatch):
+def test_published_pulled_verified_used_and_compared(maker, kind, request, tmp_path, serve):
     registry = tmp_path / "registry"
     to = request.getfixturevalue("s3_url") if kind == "s3" else str(registry)
-    published = built.zoo("publish", "tiny", "--registry", to)
-    assert published.exit_code == 0, published.output
-    assert f"published: tiny@1.0.0 in {to}, 6 measurements" in published.output
-    assert "is in" in built.zoo("publish", "tiny", "--registry", to).output
-    source = serve(registry) if kind == "http" else to
+    for label in RELEASES:
+        assert f"published: {label} in {to}, 3 measurements" in done(maker.zoo("publish", label, "--registry", to))
+    assert "already" in done(maker.zoo("publish", RELEASES[0], "--registry", to))
+    away = elsewhere(tmp_path / "away", serve(registry) if kind == "http" else to)
 
-    away = elsewhere(tmp_path / "away", source)
-    pulled = away.zoo("pull", "tiny", "--json")
-    assert pulled.exit_code == 0, pulled.output
-    release = json.loads(pulled.stdout)
-    assert release["manifest"]["name"] == "tiny"
-    assert len(release["measurements"]) == 6
-    verified = away.zoo("verify", "tiny")
-    assert verified.exit_code == 0, verified.output
-    assert "0 damaged" in verified.output
+    for label in RELEASES:
+        name, _, version = label.partition("@")
+        pulled = json.loads(done(away.zoo("pull", label, "--json")))
+        assert (pulled["manifest"]["name"], pulled["manifest"]["version"]) == (name, version)
+        assert len(pulled["measurements"]) == 3
+        assert "0 damaged" in done(away.zoo("verify", label))
+    newest = json.loads(done(away.zoo("pull", "resnet10t-toycars@^1.0", "--json")))
+    assert newest["manifest"]["version"] == "1.1.0"
 
-    images = str(built.root / "data/squares/image_query")
-    rows = {}
-    for shop, name in ((built, "here"), (away, "away")):
-        target = json.loads(away.zoo("embed", images, "-o", str(tmp_path / "a.npz"), "--json").stdout)["target"]
-        done = shop.zoo("embed", images, "-o", str(tmp_path / f"{name}.npz"), "--model", "tiny", "--target", target)
-        assert done.exit_code == 0, done.output
-        with np.load(tmp_path / f"{name}.npz", allow_pickle=False) as file:
-            rows[name] = file["embeddings"]
-    assert np.array_equal(rows["here"], rows["away"])
-    asked = away.zoo(
-        "query",
-        str(next((built.root / "data/squares/image_query").iterdir())),
-        "--gallery",
-        images,
-        "--sheet",
-        str(tmp_path / "s.png"),
-    )
-    assert asked.exit_code == 0, asked.output
-    tables = json.loads(away.zoo("compare", "tiny", "--json").stdout)["tables"]
-    assert sum(len(one["rows"]) for one in tables) == 6
-    assert "tiny@1.0.0" in away.zoo("list").output
+    images = maker.root / "data/drawn/image_query"
+    for label in RELEASES:
+        rows = {}
+        for shop, name in ((maker, "made.npz"), (away, "pulled.npz")):
+            out = tmp_path / name
+            done(shop.zoo("embed", str(images), "-o", str(out), "-m", label, "-t", "onnxruntime-cpu"))
+            with np.load(out, allow_pickle=False) as file:
+                rows[name] = file["embeddings"]
+        assert np.array_equal(rows["made.npz"], rows["pulled.npz"])
+    asked = ("--gallery", str(images), "--model", RELEASES[2], "--sheet", str(tmp_path / "s.png"), "--json")
+    query = next(images.iterdir())
+    found = json.loads(done(away.zoo("query", str(query), *asked)))
+    assert found["nearest"][0]["path"] == query.name
+    assert (tmp_path / "s.png").stat().st_size > 1000
+
+    tables = json.loads(done(away.zoo("compare", *RELEASES, "--json")))["tables"]
+    rows = [row for one in tables for row in one["rows"]]
+    assert {row["model"] for row in rows} == {*RELEASES}
+    assert len(rows) == 9
+    assert "regressions" in away.zoo("diff", *RELEASES[:2]).stdout
+    assert "resnet18-hcmc@1.0.0" in done(away.zoo("list"))
     assert not [path for path in tree(away.home) if "store" in path.split("/")]
 
 
-def test_a_file_that_was_changed_is_found(built, tmp_path):
-    built.zoo("publish", "tiny", "--registry", str(tmp_path / "registry"))
+def test_releases_of_one_name_share_what_is_equal(maker, tmp_path):
+    registry = tmp_path / "registry"
+    sizes = []
+    for label in RELEASES[:2]:
+        maker.zoo("publish", label, "--registry", str(registry))
+        sizes.append(sum(path.stat().st_size for path in registry.rglob("*") if path.is_file()))
+    assert sizes[1] < 1.5 * sizes[0]  # weights and graph are those of the first
+
+
+def test_a_file_that_was_changed_is_found(maker, tmp_path):
+    maker.zoo("publish", RELEASES[0], "--registry", str(tmp_path / "registry"))
     away = elsewhere(tmp_path / "away", str(tmp_path / "registry"))
-    away.zoo("pull", "tiny", "--all")
-    file = away.home / "pulled/tiny/1.0.0/openvino-cpu/model.bin"
+    away.zoo("pull", RELEASES[0], "--all")
+    file = away.home / "pulled/resnet10t-toycars/1.0.0/onnxruntime-cpu/model.onnx"
     content = file.read_bytes()
     file.unlink()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    found = away.zoo("verify", "tiny")
-    assert found.exit_code == 1
-    assert "damaged: openvino-cpu/model.bin: other content (sha256)" in found.output
+    found = away.zoo("verify", RELEASES[0])
+    assert found.exit_code != 0
+    assert "damaged: onnxruntime-cpu/model.onnx: other content (sha256)" in found.output
