@@ -1,7 +1,7 @@
 """A registry in a repository of the Hugging Face Hub: hf://datasets/OWNER/NAME, hf://OWNER/NAME or a folder in one.
 
 A release is one commit, blobs and index together, on the parent that was read. Token: `HF_TOKEN`, or `hf auth login`.
-Source: huggingface_hub, `HfApi.create_commit` and `HfFileSystem`.
+Source: huggingface_hub, `HfApi.create_commit`. Its `HfFileSystem` keeps listings for good, and so only reads the URL.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 
 from targets.installing import install_command
 from zoo.errors import RegistryError
+from zoo.registry.index import INDEX
 from zoo.registry.places import Edit, too_long, unreached
 
 ATTEMPTS = 20  # of a commit that others come before
 LOST_RACE = (409, 412)
+AT_ONCE = 500  # paths that the Hub is asked for; it takes a thousand
+TIMEOUT = 60.0  # s
 
 
 class Hub:
@@ -26,90 +29,143 @@ class Hub:
     def __init__(self, url: str) -> None:
         try:
             import huggingface_hub as hub
+            from huggingface_hub import errors, utils
         except ModuleNotFoundError:
             raise RegistryError(f"registries on the Hub need huggingface-hub. {install_command('hub')}") from None
-        self.url, self._hub = url.rstrip("/"), hub
-        self._files: Any = hub.HfFileSystem(use_listings_cache=False)
+        self.url = url.rstrip("/")
+        if self.url.startswith("hf://buckets/"):
+            raise RegistryError(f"{self.url} has no commits: two publishers would lose releases. Name a repository.")
+        self._hub: Any = hub
+        self._utils: Any = utils
+        self._api: Any = hub.HfApi()
+        self._not_there: type[Exception] = errors.EntryNotFoundError
+        # Network errors are the HTTP library's own: requests, httpx, httpx2. An upload that fails is a RuntimeError.
+        self._errors: tuple[type[BaseException], ...] = (
+            OSError, ValueError, RuntimeError, *errors.HfHubHTTPError.__bases__,
+        )  # fmt: skip
         try:
-            where: Any = self._files.resolve_path(self.url)
-        except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-            raise unreached(self.url, error) from None
-        self._kind, self._repository = where.repo_type, where.repo_id
+            where: Any = hub.HfFileSystem(skip_instance_cache=True).resolve_path(self.url)
+        except self._errors as error:
+            raise self._failed(error) from None
+        self._repository = {"repo_id": where.repo_id, "repo_type": where.repo_type}
         self._folder = f"{where.path_in_repo}/" if where.path_in_repo else ""
-        self._revision = str(where.revision)
+        self._branch = str(where.revision)
+        self._seen: str | None = None  # the commit of the index that was read
 
     def read(self, path: str, limit: int) -> bytes | None:
         """See `Place.read`."""
+        commit = self._branch
         try:
-            return self._read(path, limit, self._revision)
-        except (OSError, self._hub.errors.HfHubHTTPError) as error:
-            raise unreached(self.url, error) from None
+            if path == INDEX:
+                commit = self._seen = self._newest()
+            return self._read(path, limit, commit)
+        except self._errors as error:
+            raise self._failed(error) from None
 
     def fetch(self, path: str, start: int, end: int) -> bytes:
         """See `Place.fetch`."""
-        content: bytes = self._files.cat_file(self._at(path, self._revision), start=start, end=end)
-        return content
+        try:
+            return self._part(path, self._branch, start, end)
+        except self._not_there:
+            raise FileNotFoundError(path) from None
+        except self._errors as error:
+            raise OSError(None, self._why(error)) from None
 
     def publish(self, blobs: Mapping[str, Path], index: str, limit: int, edit: Edit) -> None:
         """See `Place.publish`."""
-        api, add = self._hub.HfApi(), self._hub.CommitOperationAdd
+        add, sources = self._hub.CommitOperationAdd, {self._folder + path: source for path, source in blobs.items()}
         try:
             for attempt in range(ATTEMPTS):
-                parent = str(api.repo_info(self._repository, repo_type=self._kind, revision=self._revision).sha)
+                parent = self._newest()
                 content = edit(self._read(index, limit, parent))
                 if content is None:
                     return
-                files = [
-                    add(self._folder + path, str(source))
-                    for path, source in blobs.items()
-                    if not self._files.exists(self._at(path, parent))
-                ]
+                there = self._there(list(sources), parent)
+                files = [add(name, str(source)) for name, source in sources.items() if name not in there]
                 files.append(add(self._folder + index, content))
-                if self._commit(api, files, parent):
+                if self._commit("zoo publish", files, parent):
                     return
                 time.sleep(random.uniform(0, min(10.0, 0.2 * 2**attempt)))
-        except (OSError, self._hub.errors.HfHubHTTPError) as error:
-            raise unreached(self.url, error) from None
+        except self._errors as error:
+            raise self._failed(error) from None
         raise RegistryError(f"other writers of {self.url} came first {ATTEMPTS} times. Run the same command again.")
 
     def listing(self, below: str) -> Iterator[tuple[str, int, float]]:
-        """See `Place.listing`."""
-        root = self._at("", self._revision)
-        found = self._files.find(self._at(below, self._revision), detail=True, expand_info=True)
-        for name, about in found.items():
-            yield name.removeprefix(root), about["size"], about["last_commit"].date.timestamp()
+        """See `Place.listing`. As it was when the index was read."""
+        try:
+            for found in self._api.list_repo_tree(
+                path_in_repo=self._folder + below, revision=self._seen or self._branch, recursive=True, expand=True,
+                **self._repository,
+            ):  # fmt: skip
+                if isinstance(found, self._hub.hf_api.RepoFile):
+                    yield found.path.removeprefix(self._folder), found.size, found.last_commit.date.timestamp()
+        except self._not_there:
+            return
+        except self._errors as error:
+            raise self._failed(error) from None
 
     def remove(self, paths: list[str]) -> None:
-        """See `Place.remove`. The Hub keeps them in its history."""
-        if paths:
-            gone = [self._hub.CommitOperationDelete(self._folder + path) for path in paths]
-            self._hub.HfApi().create_commit(
-                self._repository, gone, commit_message="zoo gc", repo_type=self._kind, revision=self._revision
-            )
-
-    def _at(self, path: str, revision: str) -> str:
-        kind = "" if self._kind == "model" else f"{self._kind}s/"
-        return f"{kind}{self._repository}@{revision}/{self._folder}{path}"
-
-    def _read(self, path: str, limit: int, revision: str) -> bytes | None:
+        """See `Place.remove`. Only if nothing was published since the index was read; the Hub keeps its history."""
+        gone = [self._hub.CommitOperationDelete(self._folder + path) for path in paths]
         try:
-            with self._files.open(self._at(path, revision), "rb", block_size=2**20) as file:
-                content: bytes = file.read(limit + 1)
-        except FileNotFoundError:
+            if gone and not self._commit("zoo gc", gone, self._seen):
+                raise RegistryError(f"another writer of {self.url} came first. Run the same command again.")
+        except self._errors as error:
+            raise self._failed(error) from None
+
+    def _newest(self) -> str:
+        """The newest commit."""
+        return str(self._api.repo_info(revision=self._branch, timeout=TIMEOUT, **self._repository).sha)
+
+    def _there(self, names: list[str], commit: str) -> set[str]:
+        """Those that a commit has; so that they need not be read here, either."""
+        found: set[str] = set()
+        for first in range(0, len(names), AT_ONCE):
+            some = names[first : first + AT_ONCE]
+            found |= {one.path for one in self._api.get_paths_info(paths=some, revision=commit, **self._repository)}
+        return found
+
+    def _read(self, path: str, limit: int, commit: str) -> bytes | None:
+        try:
+            content = self._part(path, commit, 0, limit + 1)
+        except self._not_there:
             return None
         if len(content) > limit:
             raise too_long(path, self.url, limit)
         return content
 
-    def _commit(self, api: Any, files: list[Any], parent: str) -> bool:
+    def _part(self, path: str, commit: str, start: int, end: int) -> bytes:
+        """Bytes from `start` to before `end`, as they lie there."""
+        url = self._hub.hf_hub_url(filename=self._folder + path, revision=commit, **self._repository)
+        headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
+        answer = self._utils.get_session().get(
+            url, headers={**self._utils.build_hf_headers(), **headers}, timeout=TIMEOUT
+        )
+        self._utils.hf_raise_for_status(answer)
+        content: bytes = answer.content
+        return content if answer.status_code == 206 else content[start:]
+
+    def _commit(self, title: str, operations: list[Any], parent: str | None) -> bool:
         """Whether nobody came first."""
         try:
-            api.create_commit(
-                self._repository, files, commit_message="zoo publish", repo_type=self._kind, revision=self._revision,
-                parent_commit=parent,
+            self._api.create_commit(
+                operations=operations, commit_message=title, revision=self._branch, parent_commit=parent,
+                **self._repository,
             )  # fmt: skip
         except self._hub.errors.HfHubHTTPError as error:
             if error.response is not None and error.response.status_code in LOST_RACE:
                 return False
             raise
         return True
+
+    def _why(self, error: BaseException) -> str:
+        """In a line: what the Hub answered, else what happened."""
+        if isinstance(error, RuntimeError) and error.__cause__:
+            error = error.__cause__
+        said = getattr(error, "server_message", None) or str(error) or type(error).__name__
+        return " ".join(said.split()).rstrip(".")
+
+    def _failed(self, error: BaseException) -> RegistryError:
+        if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+            return RegistryError(f"the Hub refuses {self.url}: {self._why(error)}. Set HF_TOKEN, or run: hf auth login")
+        return unreached(self.url, OSError(None, self._why(error)))

@@ -1,0 +1,341 @@
+"""A registry in a repository of the Hugging Face Hub: by the real library, against a stand-in of the Hub's API."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from threading import Thread
+
+import pytest
+
+from pipeline.progress import Silent
+from tests.conftest import Workshop
+from tests.zoo.registry import hub_server
+from tests.zoo.registry.hub_server import READER, WRITER, File, HubServer, Refused, Repository
+from tests.zoo.registry.samples import files_of, put_release, sha
+from tests.zoo.registry.test_together import COUNT, check_whole, publisher
+from zoo.errors import RegistryError
+from zoo.home import Home
+from zoo.registry.cache import Cache
+from zoo.registry.choice import chooser
+from zoo.registry.download import CHUNK
+from zoo.registry.index import INDEX, LIMIT
+from zoo.registry.places import open_place
+from zoo.registry.publish import collect_garbage, publish, read_index, yank
+from zoo.registry.pull import Registry, pull
+from zoo.registry.verify import damage
+
+URL, NAME = "hf://datasets/team/nets", "datasets/team/nets"
+BIG = os.urandom(11_000_000)
+
+
+@contextmanager
+def imported_anew(package):
+    """huggingface_hub reads the environment once, when it is imported."""
+
+    def take_out():
+        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == package}
+
+    before = take_out()
+    try:
+        yield
+    finally:
+        take_out()
+        sys.modules.update(before)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = HubServer()
+    Thread(target=server.serve_forever, daemon=True).start()
+    settings = {
+        "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path_factory.mktemp("hub")), "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1,localhost",
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch, imported_anew("huggingface_hub"):
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def hub(server, monkeypatch):
+    """The server with one empty repository; who writes to it has a token."""
+    server.clear()
+    server.repositories[NAME] = Repository()
+    monkeypatch.setenv("HF_TOKEN", WRITER)
+    return server
+
+
+@pytest.fixture
+def place(hub):
+    return open_place(URL)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """The command line, with this registry in its catalogue."""
+    (tmp_path / "shop").mkdir()
+    shop = Workshop(tmp_path / "shop")
+    shop.catalogue.write_text(f"registry: {{url: '{URL}'}}\n")
+    return shop
+
+
+def pulled(home, url=URL, wanted="tiny"):
+    return pull(Registry([open_place(url)], Cache(home.cache)), home, wanted, chooser(None), Silent())
+
+
+def check(release, files):
+    assert list(damage(release)) == []
+    assert {path: (release.path.parent / path).read_bytes() for path in files} == files
+
+
+def zoo(home, *arguments, **settings):
+    """Another process, which has nothing of this one but its environment."""
+    environment = {**os.environ, "ZOO_HOME": str(home), "ZOO_REGISTRY": URL, **settings}
+    command = [sys.executable, "-m", "zoo", *arguments]
+    return subprocess.run(command, env=environment, cwd=home.parent, capture_output=True, text=True, timeout=100)
+
+
+def asked(hub, method, part):
+    return [path for how, path, _ in hub.asked if how == method and part in path]
+
+
+def test_published_by_one_process_pulled_and_verified_by_others(hub, tmp_path, monkeypatch):
+    """Large files go to LFS and the others into the commit, of which there is one; readers need no token."""
+    files = {**files_of(), "openvino-cpu/weights.bin": BIG}
+    put_release(Home(tmp_path / "here"), files=files)
+
+    here, away = tmp_path / "here", tmp_path / "away"
+    published = zoo(here, "publish", "tiny")
+    assert f"published: tiny@1.0.0 in {URL}, 1 measurements" in published.stdout, published.stderr
+    assert [one.title for one in hub.repositories[NAME].commits[2:]] == ["zoo publish"]
+    assert list(hub.large.values()) == [BIG]
+    monkeypatch.delenv("HF_TOKEN")
+    release = zoo(away, "pull", "tiny", "--all")
+    assert release.returncode == 0, release.stderr
+    assert f"tiny@1.0.0: {len(files)} files checked, 0 damaged" in zoo(away, "verify", "tiny").stdout
+    assert {path: (away / "pulled/tiny/1.0.0" / path).read_bytes() for path in files} == files
+
+
+@pytest.mark.parametrize("url", [URL, f"{URL}/zoo"])
+def test_what_is_there_is_not_uploaded_again(hub, home, url):
+    files, place = {**files_of(), "openvino-cpu/weights.bin": BIG}, open_place(url)
+    publish(put_release(home, files=files), place, None, Silent())
+    before = hub.repositories[NAME].newest
+    hub.asked.clear()
+    publish(put_release(home, version="1.0.1", files=files), place, None, Silent())
+    after = hub.repositories[NAME].newest
+    assert len({path for path, by in after.changed.items() if by is after}) == 3  # index, manifest, measurement
+    assert len(after.files) == len(before.files) + 2
+    assert asked(hub, "POST", "/lfs/") == asked(hub, "PUT", "/") == []
+
+
+def test_a_release_of_many_files_is_one_commit(hub, place, tmp_path):
+    """The Hub tells of no more than a thousand paths at once."""
+    blobs = {}
+    for number in range(1100):
+        (tmp_path / str(number)).write_text(str(number))
+        blobs[f"blobs/{number % 100:02}/{number}"] = tmp_path / str(number)
+    place.publish(blobs, INDEX, LIMIT, lambda _: b"{}")
+    assert hub.repositories[NAME].newest.files.keys() == {".gitattributes", INDEX, *blobs}
+    assert len(hub.repositories[NAME].commits) == 3
+
+
+def test_two_processes_lose_none(place):
+    running = [publisher(URL, name, 0, COUNT) for name in ("one", "two")]
+    for process in running:
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 0, errors
+    index = check_whole(place)
+    assert {name: len(versions) for name, versions in index.releases.items()} == {"one": COUNT, "two": COUNT}
+    assert index.revision == 2 * COUNT
+
+
+def test_who_lost_the_race_repeats_the_change_on_what_is_there_by_now(hub, home, place):
+    other = put_release(home, "other", files=files_of(b"other"))
+    hub.before_commit.append(lambda: publish(other, open_place(URL), None, Silent()))
+    assert publish(put_release(home), place, None, Silent()).new
+    assert hub.answered.count(412) == 1
+    assert check_whole(place).releases.keys() == {"tiny", "other"}
+
+
+def test_who_always_loses_the_race_is_told(hub, home, place, monkeypatch):
+    monkeypatch.setattr("zoo.registry.places.hub.ATTEMPTS", 2)
+    hub.before_commit += [lambda: hub.repositories[NAME].commit("another", {})] * 2
+    with pytest.raises(RegistryError, match=r"other writers of hf://\S+ came first 2 times. Run the same command"):
+        publish(put_release(home), place, None, Silent())
+    assert INDEX not in hub.repositories[NAME].newest.files
+
+
+def test_a_yanked_release_is_hidden_and_shown_again(home, place):
+    for version in ("1.0.0", "1.1.0"):
+        publish(put_release(home, version=version, files=files_of(version.encode())), place, None, Silent())
+    yank(place, "tiny", "1.1.0", "bad crops")
+    assert read_index(place).find("tiny", "1.1.0").yanked == "bad crops"
+    assert pulled(home).manifest.version == "1.0.0"
+    yank(place, "tiny", "1.1.0", None)
+    assert pulled(home).manifest.version == "1.1.0"
+
+
+def test_a_reader_sees_what_was_published_since(home, place, tmp_path):
+    """Also in folders that it looked into before."""
+    reader, another = open_place(URL), Home(tmp_path / "another")
+    for version in ("1.0.0", "1.1.0"):
+        files = {f"graph/{number}.onnx": f"{version} {number}".encode() for number in range(20)}
+        publish(put_release(home, version=version, files=files), place, None, Silent())
+        release = pull(Registry([reader], Cache(another.cache)), another, "tiny", chooser(None), Silent())
+        assert release.manifest.version == version
+        check(release, files)
+
+
+@pytest.fixture
+def old_garbage(hub, home, place):
+    """A release and two files that none refers to, all nine days old."""
+    hub.committed_at = datetime.now(timezone.utc) - timedelta(days=9)
+    publish(put_release(home), place, None, Silent())
+    loose = {f"blobs/{name[:2]}/{name}": File(b"rest", large=False) for name in ("0" * 64, "1" * 64)}
+    hub.repositories[NAME].commit("loose", loose, at=hub.committed_at)
+    hub.committed_at = None
+    return set(loose)
+
+
+def test_garbage_is_what_no_release_refers_to_and_is_old(hub, place, old_garbage, monkeypatch):
+    monkeypatch.setattr(hub_server, "EXPANDED_PAGE", 3)  # so that the list comes in parts
+    young = f"blobs/22/{'2' * 64}"
+    before = hub.repositories[NAME].commit("young", {young: File(b"rest", large=False)})
+    assert collect_garbage(place, dry=True) == (2, 8)
+    assert hub.repositories[NAME].newest is before
+    assert collect_garbage(place, dry=False) == (2, 8)
+    assert hub.repositories[NAME].newest.files.keys() == before.files.keys() - old_garbage
+    assert collect_garbage(place, dry=False) == (0, 0)
+    check_whole(place)
+
+
+@pytest.mark.parametrize("moment", ["listing", "removing"])
+def test_nothing_is_removed_that_a_release_refers_to_by_now(hub, home, place, old_garbage, monkeypatch, moment):
+    """A publisher finds garbage, and so does not upload it again, while it is being collected."""
+    blob = f"blobs/{sha(b'rest')[:2]}/{sha(b'rest')}"
+    hub.repositories[NAME].commit("loose", {blob: File(b"rest", large=False)}, at=datetime(2026, 1, 1))
+    release = put_release(home, version="1.1.0", files={"graph/model.onnx": b"rest"})
+    listing, after_listing = place.listing, []
+    moment = {"listing": after_listing, "removing": hub.before_commit}[moment]
+    moment.append(lambda: publish(release, open_place(URL), None, Silent()))
+
+    def listed(below):
+        yield from listing(below)
+        if after_listing:
+            after_listing.pop()()
+
+    monkeypatch.setattr(place, "listing", listed)
+    with pytest.raises(RegistryError, match=r"came first.* Run the same command again"):
+        collect_garbage(place, dry=False)
+    check_whole(place)
+    assert collect_garbage(place, dry=False) == (2, 8)
+    check_whole(place)
+
+
+def test_no_byte_comes_twice(hub, home, place, tmp_path):
+    files = {"graph/model.onnx": b"graph", "openvino-cpu/weights.bin": BIG}
+    publish(put_release(home, files=files), place, None, Silent())
+    hub.sent_bytes = 0
+    check(pulled(Home(tmp_path / "another")), files)
+    assert hub.sent_bytes < len(BIG) + 100_000
+
+
+def test_a_pull_that_is_cut_goes_on_where_it_was(hub, home, place, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.registry.download.ATTEMPTS", 1)
+    publish(put_release(home, files={"openvino-cpu/weights.bin": BIG}), place, None, Silent())
+    first, second = f"bytes=0-{CHUNK - 1}", f"bytes={CHUNK}-{2 * CHUNK - 1}"
+    last = f"bytes={2 * CHUNK}-{len(BIG) - 1}"
+    another, hub.cut = Home(tmp_path / "another"), {second}
+    with pytest.raises(RegistryError, match="goes on from what came") as caught:
+        pulled(another)
+    assert "\n" not in str(caught.value)
+    assert not another.pulled.exists()
+    check(pulled(another), {"openvino-cpu/weights.bin": BIG})
+    assert [part for _, path, part in hub.asked if path == f"/cdn/{sha(BIG)}" and part] == [first, second, second, last]
+
+
+@pytest.mark.parametrize("url", ["hf://team/nets", "hf://datasets/team/nets/zoo/of/ours", "hf://team/nets/zoo"])
+def test_a_model_repository_or_a_folder_in_one_will_do(hub, home, tmp_path, url):
+    repository = hub.repositories["models/team/nets"] = Repository()
+    repository = hub.repositories[NAME] if "datasets" in url else repository
+    before = {*repository.newest.files, "README.md"}
+    repository.commit("a card", {"README.md": File(b"# Nets", large=False)})
+    hub.committed_at = datetime.now(timezone.utc) - timedelta(days=9)
+    place = open_place(url)
+    publish(put_release(home), place, None, Silent())
+    check(pulled(Home(tmp_path / "another"), url), files_of())
+    folder = url.partition("nets")[2].strip("/")
+    assert all(path.startswith(f"{folder}/" if folder else "") for path in repository.newest.files.keys() - before)
+    assert collect_garbage(place, dry=False) == (0, 0)
+
+
+def test_a_private_repository_is_read_with_a_token_only(hub, home, place, tmp_path, monkeypatch):
+    publish(put_release(home), place, None, Silent())
+    hub.repositories[NAME].private = True
+    monkeypatch.setenv("HF_TOKEN", READER)
+    check(pulled(Home(tmp_path / "another")), files_of())
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(RegistryError, match="repository not found"):
+        pulled(Home(tmp_path / "third"))
+
+
+@pytest.mark.parametrize(
+    ("token", "url", "told"),
+    [
+        (WRITER, "hf://datasets/team/nothing", "team/nothing (repository not found)"),
+        (WRITER, f"{URL}@nothing", "(revision not found)"),
+        (WRITER, "hf://nothing", "the registry hf://nothing can't be used"),
+        (WRITER, "hf://", "can't be used"),
+        (WRITER, "hf://buckets/team/nets", "Name a repository"),
+        (None, URL, "Invalid username or password. Set HF_TOKEN, or run: hf auth login"),
+        (READER, URL, "you must use a write token to upload to a repository. Set HF_TOKEN"),
+        ("hf_wrong", URL, "Invalid credentials in Authorization header. Set HF_TOKEN"),
+    ],
+)
+def test_who_may_not_is_told_in_a_line(hub, shop, monkeypatch, token, url, told):
+    put_release(Home(shop.home))
+    monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
+    message = shop.refused("publish", "tiny", "--registry", url)
+    assert told in message
+    assert "\n" not in message
+    assert len(hub.repositories[NAME].commits) == 2
+
+
+@pytest.mark.parametrize("command", [("yank", "tiny@1.0.0", "--reason", "bad"), ("gc",)])
+def test_readers_change_nothing(hub, shop, old_garbage, monkeypatch, command):
+    before = hub.repositories[NAME].newest
+    monkeypatch.setenv("HF_TOKEN", READER)
+    message = shop.refused(*command)
+    assert "you must use a write token" in message
+    assert "\n" not in message
+    assert hub.repositories[NAME].newest is before
+
+
+def test_a_hub_that_is_not_there_is_told_in_a_line(tmp_path):
+    put_release(Home(tmp_path / "here"))
+    for command in (("publish", "tiny"), ("pull", "tiny"), ("gc",)):
+        done = zoo(tmp_path / "here", *command, HF_ENDPOINT="http://127.0.0.1:9")
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"Error: the registry {URL} can't be used: ")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("trouble", [ConnectionAbortedError(), Refused(500, "")])
+def test_a_hub_that_breaks_off_is_told_and_the_same_command_again_publishes(hub, home, place, trouble):
+    def break_off():
+        raise trouble
+
+    release = put_release(home, files={"openvino-cpu/weights.bin": BIG})
+    hub.before_commit.append(break_off)
+    with pytest.raises(RegistryError, match=r"^the registry \S+ can't be used: .+ Check its address") as caught:
+        publish(release, place, None, Silent())
+    assert "\n" not in str(caught.value)
+    assert publish(release, place, None, Silent()).new
+    assert len(asked(hub, "PUT", "/cdn/")) == 1
+    check_whole(place)
