@@ -31,7 +31,7 @@ lint: setup
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy
 
-docs: setup ## what is generated: the command-line reference in README.md, the schemas
+docs: setup ## what is generated in README.md and docs/
 	$(BIN)/python -m zoo.cli.reference README.md docs
 
 lock:

@@ -18,49 +18,58 @@ ROOT = Path("/")
 
 @dataclass(frozen=True)
 class State:
-    """A machine at one moment. What it does not tell is left out."""
+    """A machine at one moment. What it does not tell is null."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     load_average: float | None
-    """of the last minute, own work included"""
+    """of the last minute, own work included; whether the machine was quiet before"""
     cpu_min_mhz: float | None
-    """over the cores that the process may use, as mean and maximum"""
+    """clock of the slowest core that the process may use; whether one was left idle or held back"""
     cpu_mean_mhz: float | None
+    """mean over these cores; the clock that times belong to"""
     cpu_max_mhz: float | None
+    """clock of the fastest of these cores; whether it was boosted"""
     gpu_mhz: float | None
+    """clock of the GPU; an idle one makes times long"""
     gpu_memory_mhz: float | None
+    """clock of an NVIDIA GPU's memory; an idle one makes times long, too"""
     temperatures_c: dict[str, float] | None
+    """by sensor, °C; whether a run began cold and ended hot"""
     power_w: dict[str, float] | None
-    """by rail of the board, or of the GPU"""
+    """by rail of the board, or of the GPU, W; whether a limit was near"""
     slowed_by: list[str] | None
-    """what slowed it down at that moment"""
+    """what slowed it down at that moment; empty if nothing did"""
     throttle_counts: dict[str, int] | None
-    """how often it was slowed down since it started"""
+    """how often it was slowed down since it started, by reason; a difference voids what was timed in between"""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """A machine during a run. What it does not tell is left out."""
+    """A machine during a run. What it does not tell is null."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     cores: list[int]
-    """that the process was allowed to use"""
+    """numbers of those that the process was allowed to use; large and small ones differ"""
     governors: list[str] | None
+    """who sets their clocks, each once; some keep them low"""
     power_mode: str | None
-    """by nvpmodel on a Jetson, by the platform profile on a laptop"""
+    """by nvpmodel on a Jetson, by the platform profile on a laptop; times in another mode do not compare"""
     before: State
+    """the machine before the first call; from where the run started"""
     after: State
+    """the machine right after the last call, its clocks those of a machine at work"""
     seconds: float
+    """how long the run took, s; whether it was long enough to get hot"""
     other_work_cores: float | None
-    """of these cores, how many other processes kept busy, on average over the run"""
+    """of these cores, how many other processes kept busy, on average over the run; whether to measure again"""
     stolen_cores: float | None
-    """of these cores, how many a hypervisor withheld, on average over the run"""
+    """of these cores, how many a hypervisor withheld, on average over the run; whether to measure elsewhere"""
     throttled: str | None
-    """why the figures do not count: what slowed the machine down during the run"""
+    """why the figures do not count: what slowed the machine down during the run; null if nothing is known of it"""
     tells_throttling: bool
-    """whether the machine would say that it is throttled"""
+    """whether the machine would say that it is throttled; what null in `throttled` is worth"""
 
 
 def own_cores() -> list[int]:

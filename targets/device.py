@@ -14,13 +14,18 @@ from typing import Any, ClassVar
 class Device:
     """A machine that measured something."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     name: str
+    """as the board or the processor calls itself; so that times of two machines are not compared"""
     architecture: str
+    """of the processor, as `x86_64` or `aarch64`; which artifacts and wheels it takes"""
     cores: int
+    """that the process may use; times on more or fewer do not compare"""
     memory_gib: float
+    """of the whole machine, GiB; whether a device with less can be expected to do it; 0 where it does not tell"""
     system: str
+    """operating system and its version; what to suspect if times of one machine change"""
 
 
 def _processor() -> str:

@@ -25,11 +25,13 @@ class Energy:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     mj_per_image: float
-    """energy of whole calls ÷ images, in a block of its own after the timed calls"""
+    """energy of whole calls ÷ images, mJ, in a block of its own after the timed calls; how long a battery lasts"""
     source: str
-    """the meter, and what it meters"""
+    """the meter, and what it meters; figures of two meters do not compare"""
     images: int
+    """of all calls in that block; over how many it was averaged"""
     seconds: float
+    """how long the block took, s; long against the meter's steps"""
 
 
 class Meter(Protocol):

@@ -31,22 +31,29 @@ class Latency:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     batch: int
+    """images of a call; times at another size do not compare"""
     calls: int
-    """n, timed calls behind the warm-up"""
+    """n, timed calls behind the warm-up; which percentiles they support"""
     p50_ms: float
+    """median time of a call, ms; how long it usually takes"""
     p90_ms: float | None
-    """left out where n does not support it, as p99"""
+    """90 % of calls took no longer, ms; null below 44 calls, which don't support it"""
     p99_ms: float | None
+    """99 % of calls took no longer, ms; what a deadline has to allow for; null below 459 calls"""
     images_per_second: float
-    """batch ÷ mean time of a call"""
+    """batch ÷ mean time of a call; how many images a device keeps up with"""
     warmup_calls: int
+    """calls before any was timed; that clocks and caches had time to settle"""
     steady: bool
-    """whether three windows of the warm-up agreed within 5 %, and the last third of the run with its first"""
+    """whether three windows of the warm-up agreed within 5 %, and the last third of the run with its first; whether a
+    second run would find the same"""
     compute_p50_ms: float | None = None
-    """without copies to and from the device, by the runtime's own clock; left out where it has none"""
+    """median without copies to and from the device, ms, by the runtime's own clock; what copying costs; null where it
+    has none"""
     energy: Energy | None = None
-    """left out where the machine does not meter it"""
+    """what an image costs; null where the machine does not meter it"""
     timer: str = TIMER
+    """what is inside the timer, in words; times with something else inside do not compare"""
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,17 @@ class Ratio:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     baseline: str
+    """network and precision that it is to, as `teacher/fp32`"""
     batch: int
+    """images of a call; what pays at one size may not at another"""
     ratio: float
     """the baseline's time ÷ this one's: above 1 is faster than the baseline"""
     low: float | None
-    """end of the 95 % interval; left out, as `high`, where fewer than 6 turns were timed"""
+    """lower end of the 95 % interval; below 1 it may as well be slower; null below 6 turns"""
     high: float | None
+    """upper end of the 95 % interval; null below 6 turns"""
     turns: int
-    """pairs of turns that it was estimated from"""
+    """pairs of turns that it was estimated from; why the interval is as wide as it is"""
 
 
 def trimmed_averages(pairs: int) -> int | None:

@@ -48,143 +48,205 @@ class Record(BaseModel):
 class DataRecord(Record):
     """What was trained and tested on."""
 
-    name: str
-    fingerprint: str = Field(description="sha256 over names, identities, cameras and the content of every image")
-    train_images: int
-    train_identities: int
-    query_images: int
-    gallery_images: int
+    name: str = Field(description="in the catalogue; where to look for the images")
+    fingerprint: str = Field(
+        description="sha256 over names, identities, cameras and the content of every image; accuracies compare only "
+        "where it is equal"
+    )
+    train_images: int = Field(description="images that were trained on; how much the network has seen")
+    train_identities: int = Field(description="identities among them; whether it is likely to know yours")
+    query_images: int = Field(description="queries of the test set; few make accuracy uncertain")
+    gallery_images: int = Field(description="images that are searched; the more there are, the harder is the test")
 
 
 class StageRecord(Record):
     """One stage's result in the lineage."""
 
-    name: str
-    key: str = Field(description="digest of all that the result depends on, under which it is stored")
-    version: int
-    inputs: dict[str, str] = Field(description="keys of the stages it read from")
-    files: dict[str, str] = Field(description="sha256 of files it was given, such as pretrained weights")
-    libraries: dict[str, str]
-    finished_at: str
-    seconds: float
+    name: str = Field(description="the stage, and of which network, precision and target, as `calibrate/student/fp16`")
+    key: str = Field(
+        description="sha256 of all that the result depends on, under which it is stored; where two builds begin to "
+        "differ"
+    )
+    version: int = Field(description="of the stage's code; raised when it makes something else of the same inputs")
+    inputs: dict[str, str] = Field(description="keys of the stages it read from; what a result was made of")
+    files: dict[str, str] = Field(
+        description="sha256 of files it was given, such as pretrained weights; which they were, wherever they lay"
+    )
+    libraries: dict[str, str] = Field(
+        description="versions of those that its result depends on; what to suspect if a repeated build differs"
+    )
+    finished_at: str = Field(description="UTC, ISO 8601; may be long before the release, as results are kept")
+    seconds: float = Field(description="wall time, s; what it costs to repeat the stage")
 
 
 class SiteRecord(Record):
     """A compacted site: its convolution with the one that reads it."""
 
-    site: str
-    width_before: int
-    width_after: int
-    parameters_before: int
-    parameters_after: int
-    macs_before: int
-    macs_after: int
+    site: str = Field(description="name of the convolution; where in the network channels went")
+    width_before: int = Field(description="its channels in the dense student")
+    width_after: int = Field(description="its channels in the release; 0 where the whole branch did nothing")
+    parameters_before: int = Field(description="of all layers that its channels go through")
+    parameters_after: int = Field(description="of the same layers in the release; which sites make the file smaller")
+    macs_before: int = Field(description="multiply-accumulates of these layers, for one image")
+    macs_after: int = Field(description="of the same layers in the release; which sites save time")
 
 
 class Compression(Record):
     """What compaction removed. `before` is the dense student; the teacher may be a larger network."""
 
-    teacher: Cost
-    before: Cost
-    after: Cost
-    difference_after_merging: float = Field(description="largest absolute difference of unit-length float32 embeddings")
-    difference_after_pruning: float
-    sites: list[SiteRecord]
+    teacher: Cost = Field(description="the network that was distilled from; the baseline of all ratios")
+    before: Cost = Field(description="the student as wide as it began")
+    after: Cost = Field(description="the student of the release; what a device has to store and compute")
+    difference_after_merging: float = Field(
+        description="largest absolute difference of unit-length float32 embeddings that merging made; shows that it "
+        "changed nothing but the form"
+    )
+    difference_after_pruning: float = Field(
+        description="the same after dead channels were removed as well; shows that they were dead"
+    )
+    sites: list[SiteRecord] = Field(description="every compacted site, in the network's order; where the savings are")
 
 
 class Licenses(Record):
     """Who may do what: SPDX expressions where there is one, else words."""
 
-    code: str
-    weights: str
-    data: str
+    code: str = Field(description="of zoo, and of run.py in the release")
+    weights: str = Field(description="of the network and all that is compiled from it; whether you may ship it")
+    data: str = Field(description="of the images that it was trained on; some forbid commercial use of what is learnt")
 
 
 class Parity(Record):
     """How the exported graph agrees with torch."""
 
-    min_cosine: float
-    images: int
-    opset: int
+    min_cosine: float = Field(
+        description="smallest cosine of an image's embeddings by graph and by torch; shows that the export, with the "
+        "preprocessing in it, is right"
+    )
+    images: int = Field(description="real images that were compared; on how many that was seen")
+    opset: int = Field(description="ONNX operator set of the graph; which runtimes can read it")
 
 
 class File(Record):
     """One file of the release. `path` is relative to the manifest."""
 
-    path: ReleasePath
-    size_bytes: int = Field(ge=0)
-    sha256: Sha256
+    path: ReleasePath = Field(description="with `/` on every system, and never out of the folder; where the file lies")
+    size_bytes: int = Field(ge=0, description="length; so that no more is fetched or read than was announced")
+    sha256: Sha256 = Field(description="of the content; that it is what was built, and where a registry keeps it")
 
 
 class Artifact(File):
     """What runs, or what that is compiled from."""
 
-    precision: Precision
-    target: str | None = Field(description="the target it was compiled for; none for what targets are compiled from")
-    runtime: str | None
+    precision: Precision = Field(description="of its numbers; what that costs stands in `calibrations`")
+    target: str | None = Field(
+        description="the target it was compiled for, so that a device pulls only its own; null for network and graph, "
+        "which targets are compiled from"
+    )
+    runtime: str | None = Field(description="what it was compiled by and runs in; null where `target` is")
 
 
 class Calibration(Record):
     """How a graph in small numbers came about, and what it costs where it was judged."""
 
-    network: Literal["teacher", "student"]
-    precision: Literal["fp16", "int8"]
-    target: str | None = Field(description="int8 is a target's own; fp16 serves all")
-    judge: str = Field(description="the runtime that found out what it costs")
-    agreement: Agreement
-    holds: bool = Field(description="whether the drop is within calibrate.max_map_drop_points")
-    activations: Literal["symmetric", "asymmetric"] | None = None
-    images: list[str] = Field(default_factory=list, description="training images that ranges were observed on")
-    images_sha256: str | None = Field(None, description="of the uint8 arrays N×H×W×3 that were fed")
-    coverage: dict[str, float] | None = None
-    before_fallback: Agreement | None = Field(None, description="with every layer in int8")
-    float_layers: list[str] = Field(default_factory=list, description="layers that went back to float")
-    sensitivities: dict[str, float] = Field(
-        default_factory=dict, description="1 − mean cosine with one layer in int8, if layers had to go back"
+    network: Literal["teacher", "student"] = Field(description="whose graph; the teacher's serves comparison alone")
+    precision: Literal["fp16", "int8"] = Field(description="that the graph was turned into")
+    target: str | None = Field(description="int8 is a target's own; null for fp16, which serves all")
+    judge: str = Field(description="the runtime that found out what it costs; another one may round otherwise")
+    agreement: Agreement = Field(description="with torch on the whole test set; what these numbers cost in accuracy")
+    holds: bool = Field(
+        description="whether the drop is within the recipe's `calibrate.max_map_drop_points`; what is measured "
+        "on its device is judged there once more"
     )
-    layers: int | None = Field(None, description="that could be quantised")
+    activations: Literal["symmetric", "asymmetric"] | None = Field(
+        None, description="whether int8 ranges have zero in their middle, as some targets ask; null for fp16"
+    )
+    images: list[str] = Field(
+        default_factory=list,
+        description="training images that ranges were observed on, to repeat it, and to see that none is of the test "
+        "set; empty for fp16",
+    )
+    images_sha256: str | None = Field(
+        None,
+        description="of the uint8 arrays N×H×W×3 that were fed; whether another decoder gives the same pixels; null "
+        "for fp16",
+    )
+    coverage: dict[str, float] | None = Field(
+        None,
+        description="mean and largest Euclidean distance (0 … 2) of training images' embeddings to the nearest of "
+        "`images`; whether so few stand for all; null for fp16",
+    )
+    before_fallback: Agreement | None = Field(
+        None, description="with every layer in int8; what going back to float has gained; null for fp16"
+    )
+    float_layers: list[str] = Field(
+        default_factory=list, description="layers that went back to float; why int8 is slower than it could be"
+    )
+    sensitivities: dict[str, float] = Field(
+        default_factory=dict,
+        description="by layer, 1 − mean cosine with that one alone in int8; which to change in the network; empty if "
+        "none had to go back",
+    )
+    layers: int | None = Field(None, description="that could be quantised; which share of them is int8; null for fp16")
 
 
 class Accuracies(Record):
     """In torch, on identities that were never trained on."""
 
-    teacher: Accuracy
-    dense_student: Accuracy
-    student: Accuracy
+    teacher: Accuracy = Field(description="the dense network; what there was to lose")
+    dense_student: Accuracy = Field(description="the student as it was distilled; what distillation has lost")
+    student: Accuracy = Field(
+        description="the student of the release, with nothing left but what is exported; what each artifact's "
+        "agreement is to"
+    )
 
 
 class Provenance(Record):
     """What it takes to repeat the build."""
 
-    zoo: str
-    python: str
-    libraries: dict[str, str]
-    git: str | None = Field(description="commit of the folder that holds the catalogue, with + if it was changed")
-    seed: int
-    seconds: float = Field(description="wall time of all stages")
-    command: str
+    zoo: str = Field(description="version of zoo that built it")
+    python: str = Field(description="version of Python")
+    libraries: dict[str, str] = Field(description="versions of all that some stage depends on; what to install")
+    git: str | None = Field(
+        description="commit of the folder that holds the catalogue, with + if it was changed; which zoo.yaml it was; "
+        "null outside a repository"
+    )
+    seed: int = Field(description="of all that is drawn at random; the same seed gives the same draws")
+    seconds: float = Field(description="wall time of all stages, s; what it costs to repeat them")
+    command: str = Field(description="that repeats the build, without folders of the machine")
 
 
 class Manifest(Record):
     """One release."""
 
-    schema_version: Literal[3] = 3
-    name: Name
-    version: Version
-    description: str
-    created_at: str
-    recipe: dict[str, Any]
-    recipe_digest: str
-    data: DataRecord
-    licenses: Licenses
-    stages: list[StageRecord]
-    accuracy: Accuracies
-    compression: Compression
-    parity: dict[Literal["teacher", "student"], Parity]
-    calibrations: list[Calibration]
-    artifacts: list[Artifact]
-    documents: list[File] = Field(description="beside the artifacts: card, licenses, golden input, runner, SBOM")
-    provenance: Provenance
+    schema_version: Literal[3] = Field(3, description="of this format; so that a reader refuses what it can't know")
+    name: Name = Field(description="of the model in the catalogue; what users ask for, and a folder's name")
+    version: Version = Field(description="of the recipe; what it stands for never changes once it is published")
+    description: str = Field(description="what the model is, for lists and tables; may be empty")
+    created_at: str = Field(description="when it was recorded, UTC, ISO 8601; which of two builds is newer")
+    recipe: dict[str, Any] = Field(
+        description="all settings of the build, defaults written out, without folders of the machine; in what two "
+        "releases differ, and how to measure again as the build did"
+    )
+    recipe_digest: str = Field(description="sha256 of the recipe as JSON; whether two releases had the same one")
+    data: DataRecord = Field(description="what was trained and tested on; whether two accuracies compare")
+    licenses: Licenses = Field(description="of code, weights and data; whether you may use it")
+    stages: list[StageRecord] = Field(description="in the order of the build; how each result came about")
+    accuracy: Accuracies = Field(description="in torch; where along the way accuracy was lost")
+    compression: Compression = Field(description="what was removed, and that nothing else changed by it")
+    parity: dict[Literal["teacher", "student"], Parity] = Field(
+        description="of each network's graph; that what is compiled is what was trained"
+    )
+    calibrations: list[Calibration] = Field(
+        description="of each graph in small numbers; what int8 was calibrated on and what it costs; empty if all is "
+        "fp32"
+    )
+    artifacts: list[Artifact] = Field(
+        description="what runs, and what that is compiled from; the release itself: `content_sha256` is over these"
+    )
+    documents: list[File] = Field(
+        description="beside the artifacts: card, licenses, golden input, runner, SBOM; to use and check the release"
+    )
+    provenance: Provenance = Field(description="to repeat the build")
 
     @property
     def label(self) -> str:

@@ -93,9 +93,7 @@ class Estimated(_Cell):
 
     kind: Literal["estimated"] = Field("estimated", description="so that figures and expectations are never mixed")
     data: str = Field(description="fingerprint of the data set; accuracies of another do not compare")
-    map: float = Field(
-        description="mean average precision that is expected, %; whether to take the bundle to the device"
-    )
+    map: float = Field(description="mean average precision that is expected, %; whether to take the bundle there")
     agreement: Agreement = Field(description="with torch, where it was estimated; what small numbers should cost")
     method: str = Field(description="how, in words; how far to trust it")
 

@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from pipeline.data.images import Input
 from pipeline.settings import Settings
 
@@ -20,9 +22,11 @@ class Cost(Settings):
     which folding a norm into its convolution does not change; `macs` their multiplications.
     """
 
-    parameters: int
-    kernel_parameters: int
-    macs: int
+    parameters: int = Field(description="all that is learnt; what the size of the file follows from")
+    kernel_parameters: int = Field(
+        description="those of convolutions and linear layers alone; equal in network and graph, whatever was folded"
+    )
+    macs: int = Field(description="multiply-accumulates of one image; what can be compared without a device")
 
 
 def macs_by_module(network: nn.Module, size: Input) -> dict[str, int]:

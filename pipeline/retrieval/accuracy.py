@@ -29,15 +29,15 @@ Scored = tuple[slice, "Tensor"]  # which queries, and their scores B×G
 class Accuracy(Settings):
     """Figures in per cent, and how they came about."""
 
-    map: float = Field(description="mean average precision, %")
-    cmc1: float = Field(description="queries whose first answer is right, %")
-    cmc5: float
-    cmc10: float
-    minp: float = Field(description="mean inverse negative penalty, %")
-    queries: int = Field(description="queries that count")
-    skipped: int = Field(description="queries without a right answer, not counted")
-    gallery: int
-    protocol: str = PROTOCOL
+    map: float = Field(description="mean average precision, %; what gates and tables go by")
+    cmc1: float = Field(description="queries whose first answer is right, %; what one answer is worth")
+    cmc5: float = Field(description="queries with a right answer among the first 5, %; what a short list is worth")
+    cmc10: float = Field(description="queries with a right answer among the first 10, %")
+    minp: float = Field(description="mean inverse negative penalty, %; how far one looks for the last right answer")
+    queries: int = Field(description="queries that count; how uncertain the figures are")
+    skipped: int = Field(description="queries without a right answer, not counted; whether the test set is sound")
+    gallery: int = Field(description="images that were searched; figures on more or fewer do not compare")
+    protocol: str = Field(PROTOCOL, description="how it was counted, in words; figures of another do not compare")
 
 
 def average_precision(ranks: np.ndarray) -> float:

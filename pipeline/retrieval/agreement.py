@@ -23,15 +23,22 @@ WORSE_POINTS = 1.0
 class Agreement(Settings):
     """Figures on the whole test set, against the network in torch."""
 
-    min_cosine: float = Field(description="the smallest cosine of an image's two embeddings")
-    mean_cosine: float
-    shared_neighbours: float = Field(description=f"of the {NEIGHBOURS} nearest gallery images of a query, % the same")
-    map_drop_points: float = Field(description="mAP in torch − mAP here, points of per cent")
-    map_drop_interval: tuple[float, float] = Field(
-        description="95 % interval of the drop over queries (mean of paired differences of AP, normal approximation)"
+    min_cosine: float = Field(description="the smallest cosine of an image's two embeddings; whether any is ruined")
+    mean_cosine: float = Field(description="the mean cosine over all images; how far rounding moves an embedding")
+    shared_neighbours: float = Field(
+        description=f"of the {NEIGHBOURS} nearest gallery images of a query, % the same; whether users see a difference"
     )
-    largest_ap_drop_points: float = Field(description="of the query that lost most")
-    queries_worse: float = Field(description=f"queries that lost more than {WORSE_POINTS:g} point of AP, %")
+    map_drop_points: float = Field(description="mAP in torch − mAP here, points of per cent; what the gate is on")
+    map_drop_interval: tuple[float, float] = Field(
+        description="95 % interval of the drop over queries (mean of paired differences of AP, normal approximation); "
+        "whether it is more than chance"
+    )
+    largest_ap_drop_points: float = Field(
+        description="of the query that lost most, points of AP; what the mean may hide"
+    )
+    queries_worse: float = Field(
+        description=f"queries that lost more than {WORSE_POINTS:g} point of AP, %; whether few lost much or all a bit"
+    )
 
 
 @dataclass(frozen=True)

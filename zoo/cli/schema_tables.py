@@ -1,0 +1,121 @@
+"""A JSON Schema as Markdown: a section for each part, in which a field has its type in words, and why it is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from pipeline.recipe import Version
+from zoo.manifest import Name, Sha256
+
+Schema = Mapping[str, Any]
+PATTERNS = {
+    get_args(annotated)[1].pattern: words
+    for annotated, words in (
+        (Sha256, "64 hexadecimal digits"),
+        (Version, "three numbers, as `1.0.0`"),
+        (Name, "text: letters, digits, `.`, `_` and `-`"),
+    )
+}  # a new pattern needs its words here
+
+
+def _reference(schema: Schema) -> str:
+    return str(schema["$ref"]).rpartition("/")[2]
+
+
+def _text(schema: Schema) -> str:
+    if "pattern" in schema:
+        return PATTERNS[schema["pattern"]]
+    return f"text, at most {schema['maxLength']} characters" if "maxLength" in schema else "text"
+
+
+def _object(schema: Schema) -> str:
+    inner = schema.get("additionalProperties")
+    if not isinstance(inner, Mapping):
+        return "object"
+    keys = f", by {_enum(schema['propertyNames'])}" if "propertyNames" in schema else ""
+    return f"object of {in_words(inner)}{keys}"
+
+
+def _list(schema: Schema) -> str:
+    if "prefixItems" in schema:
+        return f"list of {len(schema['prefixItems'])}: {', '.join(map(in_words, schema['prefixItems']))}"
+    least = f"at least {schema['minItems']} " if "minItems" in schema else ""
+    return f"list of {least}{in_words(schema['items'])}"
+
+
+def _enum(schema: Schema) -> str:
+    *words, last = [f"`{json.dumps(value)}`" for value in schema["enum"]]
+    return f"{', '.join(words)} or {last}"
+
+
+def _any(kinds: Sequence[Schema]) -> str:
+    words = [in_words(kind) for kind in kinds]
+    return ", or ".join(words) if any(" " in word for word in words) else " or ".join(words)
+
+
+def in_words(schema: Schema) -> str:
+    """The type of a value; one that is a part of its own is a link to its section."""
+    match schema:
+        case {"$ref": _}:
+            return f"[{_reference(schema)}](#{_reference(schema).casefold()})"
+        case {"anyOf": kinds}:
+            return _any(kinds)
+        case {"const": value}:
+            return f"`{json.dumps(value)}`"
+        case {"enum": _}:
+            return _enum(schema)
+        case {"type": "string"}:
+            return _text(schema)
+        case {"type": "object"}:
+            return _object(schema)
+        case {"type": "array"}:
+            return _list(schema)
+    least = f", at least {schema['minimum']}" if "minimum" in schema else ""
+    return f"{schema['type']}{least}"
+
+
+def _mentioned(schema: Any) -> Iterator[str]:
+    """Names of parts, in the order in which they are mentioned."""
+    if isinstance(schema, Mapping):
+        if "$ref" in schema:
+            yield _reference(schema)
+        for key, inner in schema.items():
+            if key not in ("$defs", "discriminator"):
+                yield from _mentioned(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from _mentioned(inner)
+
+
+def parts(schema: Schema) -> dict[str, Schema]:
+    """Everything in a published schema that has fields, by name: the record itself, then each where it is first met."""
+    found: dict[str, Schema] = {schema["title"]: schema} if "properties" in schema else {}
+    waiting = [*_mentioned(schema)]
+    while waiting:
+        if (name := waiting.pop(0)) not in found:
+            found[name] = schema["$defs"][name]
+            waiting = [*_mentioned(found[name]), *waiting]
+    return found
+
+
+def _line(schema: Schema) -> str:
+    return " ".join(schema.get("description", "").split())
+
+
+def _section(name: str, part: Schema) -> str:
+    about = _line(part)
+    rows = [f"| `{field}` | {in_words(schema)} | {_line(schema)} |" for field, schema in part["properties"].items()]
+    head = [f"### {name}\n", *[f"{about}\n"] * bool(about), "| field | type | what, and why |", "|---|---|---|"]
+    return "\n".join([*head, *rows, ""])
+
+
+def sections(schema: Schema, told: Schema | None = None) -> str:
+    """All parts of a schema.
+
+    Args:
+        told: another one, whose parts have their sections elsewhere on the page.
+    """
+    elsewhere = parts(told) if told else {}
+    return "\n".join(_section(name, part) for name, part in parts(schema).items() if name not in elsewhere)
