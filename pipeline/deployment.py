@@ -7,7 +7,7 @@ elsewhere   calibrate ─► bundle [─► device, once its result was brought]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.build import SUBJECTS
 from pipeline.data.samples import Index
 from pipeline.plan import Planned
 from pipeline.recipe import Recipe
-from pipeline.stages import bundle, calibrate, compile, device, measure
+from pipeline.stages import broken, bundle, calibrate, compile, device, measure
 from pipeline.step import Step
 from targets.contract import Target, make_target, precisions_of, runtime_version
 from targets.device import is_board, this_device
@@ -53,6 +53,20 @@ def variants(recipe: Recipe, target: TargetSettings, runner: Target) -> list[tup
     ]
 
 
+def _tolerant(
+    run: Callable[..., None], runs: TargetSettings, subject: str, precision: Precision, ships: tuple[Precision, ...]
+) -> Callable[..., None]:
+    """The function of a variant's stage. A build goes on without a variant that can't be had, unless it is the student
+    in fp32, which all else is compared with, or all that may ship. What it does then is no part of a step's key.
+
+    Args:
+        runs: what runs graphs in it.
+        ships: see `may_ship`.
+    """
+    needed = subject == "student" and (precision == "fp32" or ships == (precision,))
+    return run if needed else partial(broken.breakable, run, runs)
+
+
 def graph_name(subject: str, precision: Precision, name: str) -> str:
     """The step that makes a graph; int8 is a target's own, as its activations and its gate are."""
     match precision:
@@ -73,12 +87,13 @@ def graph_steps(
         judge: who finds out what int8 costs.
     """
     common = {"input": recipe.input, "settings": recipe.calibrate}
+    ships = may_ship(recipe, target, runner)
     for subject, precision in variants(recipe, target, runner):
         inputs = {"graph": f"export/{subject}", "reference": f"reference/{subject}"}
         if precision == "fp16":
             yield Step(
                 graph_name(subject, precision, name),
-                calibrate.halve_graph,
+                _tolerant(calibrate.halve_graph, calibrate.HOST, subject, precision, ships),
                 calibrate.VERSION,
                 common,
                 inputs=inputs,
@@ -88,7 +103,7 @@ def graph_steps(
         if precision == "int8":
             yield Step(
                 graph_name(subject, precision, name),
-                calibrate.quantize_graph,
+                _tolerant(calibrate.quantize_graph, judge, subject, precision, ships),
                 calibrate.VERSION,
                 {**common, "seed": recipe.seed, "activations": runner.activations, "judge": judge.computing},
                 inputs=inputs,
@@ -161,10 +176,11 @@ def _compiles_here(runner: Target) -> bool:
 
 
 def _compile_steps(recipe: Recipe, name: str, target: TargetSettings, runner: Target, tried: bool) -> Iterator[Step]:
+    ships = may_ship(recipe, target, runner)
     for subject, precision in variants(recipe, target, runner):
         yield Step(
             f"compile/{subject}/{precision}/{name}",
-            compile.compile_graph,
+            _tolerant(compile.compile_graph, target, subject, precision, ships),
             compile.VERSION,
             {"input": recipe.input, "target": target.computing, "batches": recipe.measure.batches, "tried": tried},
             inputs={"graph": graph_name(subject, precision, name)},
@@ -216,6 +232,7 @@ def _bundle_step(recipe: Recipe, data: Index, release: str, name: str, target: T
             "target": replace(target.computing, board=target.board),
             "code": bundle.code_digest(target.runtime),
             "settings": recipe.measure,
+            "precisions": may_ship(recipe, target, runner),
             "max_map_drop_points": recipe.calibrate.max_map_drop_points,
         },
         inputs={**graphs, "reference/student": "reference/student"},
@@ -265,5 +282,6 @@ def check_calibration(plan: Sequence[Planned], recipe: Recipe, data: Index) -> N
     Raises:
         TooFewImages: there are not.
     """
-    if any(planned.step.run is calibrate.quantize_graph and not planned.hit for planned in plan):
+    steps = [planned.step for planned in plan if not planned.hit]
+    if any(step.stage == "calibrate" and "/int8/" in step.name for step in steps):
         recipe.calibrate.check(data)

@@ -158,6 +158,15 @@ def runtime_version(target: Target) -> str:
         ) from None
 
 
+def about_runtime(target: Target, settings: TargetSettings) -> dict[str, str]:
+    """What runs there, as records tell it.
+
+    Raises:
+        Unusable: it is not installed.
+    """
+    return {"name": settings.runtime, "version": runtime_version(target), "device": settings.device}
+
+
 def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | None = None) -> tuple[Precision, ...]:
     """What may ship for a target: the one that is wanted, or all that it takes and its settings name.
 

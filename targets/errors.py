@@ -11,6 +11,8 @@ TargetError                 what, why, what next
 └── DeviceError             a device over ssh: not reached, not trusted, not ready, lost
 """
 
+from pathlib import Path
+
 
 class TargetError(Exception):
     """Root of what a user can mend about a target."""
@@ -50,3 +52,14 @@ class BadBundle(TargetError):
 
 class DeviceError(TargetError):
     """A device can't be reached or trusted, lacks what the bundle needs, or was lost on the way."""
+
+
+LONGEST = 1000  # characters of a reason that is kept
+
+
+def in_a_line(error: Exception, *folders: Path) -> str:
+    """What an error says, to be kept elsewhere: in one line, with files by their names inside some folders."""
+    text = " ".join(str(error).split())
+    for folder in folders:
+        text = text.replace(f"{folder}/", "")
+    return text[:LONGEST]

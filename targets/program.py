@@ -19,15 +19,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from targets.archive import write_archive
-from targets.bundle import RESULT_LIST, Bundle, open_bundle
-from targets.contract import Job, Session, Target, runtime_version, thread_count
+from targets.bundle import RESULT_LIST, Bundle, Variant, open_bundle
+from targets.contract import Job, Session, Target, about_runtime, thread_count
 from targets.device import cache_folder, is_board, this_device
-from targets.errors import BadBundle, TargetError, Unusable
+from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, in_a_line
 from targets.retrieval import quick_accuracy
 from targets.trial import nvidia_gpu, run_trial
 
 EMBED_BATCH = 8  # images at once where accuracy is measured
-BASELINE = "teacher-fp32"
+BASELINE, REFERENCE = "teacher-fp32", "student-fp32"
 
 Tell = Callable[[str], None]
 
@@ -39,6 +39,24 @@ def _target(bundle: Bundle) -> Target:
     except (ImportError, AttributeError) as error:
         raise BadBundle(f"the bundle's target {bundle.entry} can't be imported: {error}. Build it again.") from None
     return target
+
+
+class _Refused(dict[str, str]):
+    """Why the runtime refuses a variant, by its name."""
+
+    def __init__(self, scratch: Path, tell: Tell) -> None:
+        self._scratch, self._tell = scratch, tell
+
+    @contextmanager
+    def noted(self, variant: Variant) -> Iterator[None]:
+        """What fails inside is told and left out; but for the student in fp32, which all else is compared with."""
+        try:
+            yield
+        except ArtifactFailed as error:
+            if variant.name == REFERENCE:
+                raise
+            self[variant.name] = in_a_line(error, self._scratch)
+            self._tell(f"  broken: {self[variant.name]}")
 
 
 def _embed(session: Session, bundle: Bundle, split: str) -> np.ndarray:
@@ -57,7 +75,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
 
     Raises:
         Unusable: the runtime or its device is not here.
-        ArtifactFailed: the runtime refuses a graph.
+        ArtifactFailed: the runtime refuses the student in fp32.
     """
     target = _target(bundle)
     if not is_board(bundle.settings.board):
@@ -74,14 +92,18 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
             tell(f"  {what} ({100 * share:.0f} %)")
 
     job = Job(bundle.height, bundle.width, tuple(sorted({*bundle.batches, EMBED_BATCH})), cache, building)
-    folders = {}
+    folders, sessions, refused = {}, {}, _Refused(scratch, tell)
     for variant in bundle.variants:
         said.clear()
         tell(f"compiling {variant.network} {variant.precision}")
         folders[variant.name] = folder = scratch / "artifacts" / variant.name
         folder.mkdir(parents=True)
-        target.compile(bundle.folder / variant.graph, folder, job)
-    sessions = {name: target.load(folder, cache) for name, folder in folders.items()}
+        with refused.noted(variant):
+            target.compile(bundle.folder / variant.graph, folder, job)
+    for variant in bundle.variants:
+        if variant.name not in refused:
+            with refused.noted(variant):
+                sessions[variant.name] = target.load(folders[variant.name], cache)
     tell(f"measuring {len(sessions)} artifacts in turn at batches {', '.join(map(str, bundle.batches))}")
     trial = run_trial(
         sessions,
@@ -94,7 +116,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
     )
     files: dict[str, Path | bytes] = {}
     rows = []
-    for variant in bundle.variants:
+    for variant in (one for one in bundle.variants if one.name in sessions):
         name = variant.name
         tell(f"embedding the test set with {variant.network} {variant.precision}")
         splits = {split: _embed(sessions[name], bundle, split) for split in ("query", "gallery")}
@@ -127,14 +149,15 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
             "target": bundle.target,
             "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "device": asdict(this_device()),
-            "runtime": {
-                "name": bundle.settings.runtime,
-                "version": runtime_version(target),
-                "device": bundle.settings.device,
-            },
+            "runtime": about_runtime(target, bundle.settings),
             "threads": thread_count(bundle.settings),
             "conditions": asdict(trial.conditions),
             "rows": rows,
+            "broken": [
+                {"network": one.network, "precision": one.precision, "reason": refused[one.name]}
+                for one in bundle.variants
+                if one.name in refused
+            ],
         },
         files,
     )

@@ -17,7 +17,7 @@ from pipeline.data.samples import Index
 from pipeline.files import place_file, sha256
 from pipeline.networks.saved import DESCRIPTION, WEIGHTS
 from pipeline.recipe import Recipe
-from pipeline.stages.bundle import bundle_file
+from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import files_below
@@ -29,9 +29,10 @@ from zoo import __version__
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
-from zoo.measurements import MEASUREMENTS, Measurement, Pending, measured_rows, read_measurements, write_measurements
+from zoo.measurements import MEASUREMENTS, read_measurements, write_measurements
+from zoo.results import target_records
 
-VERSION = 4
+VERSION = 5
 LICENSE = "Apache-2.0"  # of this project: of the code that made the release and that runs it
 
 
@@ -75,19 +76,6 @@ def _stage(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _measurements(
-    target: str, release: str, data: str, folders: Mapping[str, Path]
-) -> tuple[Precision | None, list[Measurement]]:
-    """Of one target: which precision ships, and what was measured here or on its device; or that it waits for it."""
-    for stage in ("measure", "device"):
-        if folder := folders.get(f"{stage}/{target}"):
-            run = read_json(folder / "measurement.json")
-            at = run.get("measured_at") or read_record(folder)["finished_at"]
-            return run["chosen"], [*measured_rows(target, release, data, at, run)]
-    archive = bundle_file(folders[f"bundle/{target}"])
-    return None, [Pending(target=target, release=release, bundle=archive.name, bundle_sha256=sha256(archive))]
-
-
 def _shipped(target: str, chosen: Precision | None, folders: Mapping[str, Path]) -> Iterator[tuple[str, str, Path]]:
     """Artifacts of a target: precision, path in the release, file. Of what waits for its device, all precisions."""
     device = folders.get(f"device/{target}")
@@ -113,7 +101,8 @@ def _calibrations(folders: Mapping[str, Path]) -> Iterator[dict[str, Any]]:
                 target = None
             case _:
                 continue
-        yield {"network": network, "target": target, **read_json(folder / "calibration.json")}
+        if (found := folder / CALIBRATION).exists():  # else it is broken
+            yield {"network": network, "target": target, **read_json(found)}
 
 
 def record_release(
@@ -146,7 +135,7 @@ def record_release(
         place_file(source, out / path)
         artifacts.append(_artifact(out, path))
     for target, runtime in targets.items():
-        chosen, records = _measurements(target, f"{name}@{recipe.version}", data.fingerprint, folders)
+        chosen, records = target_records(target, f"{name}@{recipe.version}", data.fingerprint, folders)
         write_measurements(out / MEASUREMENTS, records)
         for precision, path, source in _shipped(target, chosen, folders):
             place_file(source, out / path)

@@ -31,8 +31,10 @@ class Release:
 
     @property
     def estimated(self) -> list[Estimated]:
-        """What is expected where nothing was measured yet."""
-        return [one for one in self.measurements if isinstance(one, Estimated)]
+        """Accuracy that is expected where it was not measured yet."""
+        known = {(one.target, one.network, one.precision) for one in self.measured if one.accuracy}
+        estimates = [one for one in self.measurements if isinstance(one, Estimated)]
+        return [one for one in estimates if (one.target, one.network, one.precision) not in known]
 
     @property
     def pending(self) -> list[Pending]:

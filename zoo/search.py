@@ -16,6 +16,7 @@ A missing or void value is neither above nor below anything: what depends on it 
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -174,6 +175,6 @@ def found(comparison: Comparison, question: Question, sort: str | None, all_prec
     unknown = sum(answer is None for _, answer in answered)
     told = f"{len(kept)} of {len(rows)} match"
     told += f"; {unknown} can't be judged: a value is missing or void" if unknown else ""
-    waiting = len(comparison.pending)
-    told += f"; {waiting} more pending, without figures" if waiting else ""
-    return Matches(Comparison(grouped(by_column(kept, sort) if sort else kept), []), told)
+    beside = Counter(row["kind"] for row in (*comparison.estimated, *comparison.pending, *comparison.broken))
+    told += f"; not measured: {', '.join(f'{n} {kind}' for kind, n in beside.items())}" if beside else ""
+    return Matches(Comparison(grouped(by_column(kept, sort) if sort else kept)), told)

@@ -17,17 +17,19 @@ from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input, read_image
 from pipeline.data.samples import Index
 from pipeline.files import sha256
+from pipeline.stages.broken import check_left, parted
+from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import Measure
 from pipeline.stages.reference import GALLERY, QUERY
-from pipeline.work import Work
+from pipeline.work import Work, read_json
 from targets.archive import write_archive
 from targets.bundle import BUNDLE_LIST, MAIN, Variant
 from targets.contract import find_runtime
 from targets.pixels import pack
-from targets.settings import TargetSettings
+from targets.settings import Precision, TargetSettings
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = IMAGES
 SUFFIX = ".zoo"
 
@@ -84,20 +86,26 @@ def write_bundle(
     target: TargetSettings,
     code: str,  # noqa: ARG001 - makes the bundle another one when the code changes
     settings: Measure,
+    precisions: tuple[Precision, ...],
     max_map_drop_points: float,
     **folders: Path,
 ) -> None:
-    """Write `NAME-VERSION-TARGET.zoo`.
+    """Write `NAME-VERSION-TARGET.zoo`. What is broken is told in its list and has no graph.
 
     Args:
         release: name@version.
         name: the target's name.
         code: see `code_digest`.
+        precisions: those that may ship.
         folders: graphs by `subject/precision`, and of the stage `reference` by `reference/subject`.
+
+    Raises:
+        CheckFailed: see `check_left`.
     """
+    graphs, broken = parted({key: folder for key, folder in folders.items() if not key.startswith("reference/")})
+    check_left(broken, precisions)
     scratch = work.scratch / "bundle"
     scratch.mkdir(exist_ok=True)
-    graphs = {key: folder for key, folder in folders.items() if not key.startswith("reference/")}
     variants = [
         Variant(subject, precision, f"graphs/{subject}-{precision}.onnx")
         for subject, precision in (key.split("/") for key in graphs)
@@ -106,8 +114,8 @@ def write_bundle(
     calibrations = {}
     for (key, folder), variant in zip(graphs.items(), variants, strict=True):
         files[variant.graph] = folder / GRAPH
-        if (folder / "calibration.json").exists():
-            calibrations[key] = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
+        if (folder / CALIBRATION).exists():
+            calibrations[key] = read_json(folder / CALIBRATION)
     test = scratch / "test"
     if not test.exists():
         _write_test_set(fresh := scratch / "test.new", data, input)
@@ -132,6 +140,7 @@ def write_bundle(
         "max_seconds": settings.max_seconds,
         "max_map_drop_points": max_map_drop_points,
         "variants": [asdict(variant) for variant in variants],
+        "broken": broken,
     }
     path = work.out / f"{release.replace('@', '-')}-{name}{SUFFIX}"
     write_archive(path, BUNDLE_LIST, shown, files)

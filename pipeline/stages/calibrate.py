@@ -29,6 +29,7 @@ from targets.settings import Activations, TargetSettings
 
 VERSION = 3
 LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")
+CALIBRATION = "calibration.json"
 SENSITIVITY_IMAGES = 32
 HOST = TargetSettings("onnxruntime")  # runs graphs for devices that are not here
 
@@ -111,7 +112,7 @@ def halve_graph(work: Work, *, data: Index, input: Input, settings: Calibrate, g
     write_half(graph / GRAPH, work.out / GRAPH)
     verdict = _gate(Judge(HOST, data, input, work.scratch), read_reference(reference, data))(work.out / GRAPH)
     work.write_json(
-        "calibration.json",
+        CALIBRATION,
         {
             "precision": "fp16",
             "judge": HOST.runtime,
@@ -189,7 +190,7 @@ def quantize_graph(
         int(settings.max_float_layers * len(quantizer.layers)),
     )
     work.write_json(
-        "calibration.json",
+        CALIBRATION,
         {
             "precision": "int8",
             "activations": activations,

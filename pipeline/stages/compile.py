@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.data.images import Input
 from pipeline.errors import CheckFailed
+from pipeline.stages.broken import passed_on
 from pipeline.stages.export import GRAPH
 from pipeline.work import Work
 from targets.contract import Job, make_target
@@ -26,7 +27,7 @@ def job_batches(measured: tuple[int, ...]) -> tuple[int, ...]:
 def compile_graph(
     work: Work, *, input: Input, target: TargetSettings, batches: tuple[int, ...], tried: bool, graph: Path
 ) -> None:
-    """Write the target's files below `artifacts/`.
+    """Write the target's files below `artifacts/`; of a graph that is broken, the reason (`pipeline.stages.broken`).
 
     Args:
         batches: sizes that will be measured.
@@ -37,6 +38,8 @@ def compile_graph(
         CheckFailed: what was compiled does not give unit embeddings.
         ArtifactFailed: the runtime refuses the graph.
     """
+    if passed_on(work, graph):
+        return
     folder = work.out / ARTIFACTS
     folder.mkdir()
     runner = make_target(target)

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.samples import Index
 from pipeline.settings import Settings
+from pipeline.stages.broken import check_left
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.measure import Embedded, Measure, accuracy_row, chosen
@@ -20,12 +21,12 @@ from targets.archive import read_archive, read_list
 from targets.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.conditions import Conditions
 from targets.device import Device
-from targets.errors import BadBundle
+from targets.errors import LONGEST, BadBundle
 from targets.latency import Latency
 from targets.ratio import Ratio
 from targets.settings import Precision
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = (*IMAGES, "torch")
 
 
@@ -39,6 +40,14 @@ class ToldRow(Settings):
     size_bytes: int
 
 
+class ToldBroken(Settings):
+    """What the device's runtime refused."""
+
+    network: Literal["teacher", "student"]
+    precision: Precision
+    reason: str = Field(max_length=LONGEST)
+
+
 class Told(Settings):
     """What the list of a result says."""
 
@@ -48,6 +57,7 @@ class Told(Settings):
     threads: int
     conditions: Conditions
     rows: list[ToldRow] = Field(min_length=1)
+    broken: list[ToldBroken]
 
 
 def _row(
@@ -89,7 +99,7 @@ def measure_on_device(
     Raises:
         DeviceError: the device was not reached, or could not do it.
         BadBundle: the result is damaged, or is another bundle's.
-        CheckFailed: see `pipeline.stages.measure.choose`.
+        CheckFailed: see `pipeline.stages.measure.choose` and `check_left`.
     """
     archive = bundle_file(bundle)
     if result is None:
@@ -99,7 +109,8 @@ def measure_on_device(
         result = work.scratch / "result"
         run_on_device(host, python, archive, result, work.progress)
     about = read_archive(result, RESULT_LIST, work.scratch / "unpacked")
-    if about.get("bundle") != read_list(archive, BUNDLE_LIST)["key"]:
+    asked = read_list(archive, BUNDLE_LIST)
+    if about.get("bundle") != asked["key"]:
         raise BadBundle(
             f"{result.name} is the result of another build of {about.get('release')}. Take the bundle of this build "
             f"({archive.name}) to the device, and bring back what it gives."
@@ -108,9 +119,12 @@ def measure_on_device(
     try:
         told = Told.model_validate({name: about.get(name) for name in Told.model_fields})
         rows = [_row(row, unpacked, data, settings, references) for row in told.rows]
-        asked = [(one["network"], one["precision"]) for one in read_list(archive, BUNDLE_LIST)["variants"]]
-        if sorted((row.network, row.precision) for row in told.rows) != sorted(asked):
+        variants = sorted((one["network"], one["precision"]) for one in asked["variants"])
+        ran = [(row.network, row.precision) for row in told.rows]
+        if sorted([*ran, *((one.network, one.precision) for one in told.broken)]) != variants:
             raise ValueError("other variants than the bundle's")
+        if ("student", "fp32") not in ran:  # what all else is compared with
+            raise ValueError("no student in fp32")
         for row in told.rows:
             if row.network == "student":  # what may ship
                 next((unpacked / ARTIFACTS / f"student-{row.precision}").iterdir())
@@ -118,12 +132,15 @@ def measure_on_device(
     except (ValidationError, ValueError, KeyError, OSError, EOFError) as error:
         reason = str(error).splitlines()[0]
         raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
+    broken = [*asked["broken"], *({**one.model_dump(), "runtime": told.runtime} for one in told.broken)]
+    check_left(broken, precisions)
     work.write_json(
         "measurement.json",
         {
             "kind": "measured",
-            **told.model_dump(mode="json", exclude={"rows"}),
+            **told.model_dump(mode="json", exclude={"rows", "broken"}),
             "chosen": chosen(rows, precisions, max_map_drop_points),
             "rows": rows,
+            "broken": broken,
         },
     )

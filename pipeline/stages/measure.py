@@ -17,16 +17,17 @@ from pipeline.errors import CheckFailed
 from pipeline.retrieval.agreement import agreement, answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
 from pipeline.settings import Settings
+from pipeline.stages.broken import check_left, parted
 from pipeline.stages.calibrate import embed_samples
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.reference import read_reference
 from pipeline.work import Work
-from targets.contract import make_target, runtime_version, thread_count
+from targets.contract import about_runtime, make_target, thread_count
 from targets.device import this_device
 from targets.settings import Precision, TargetSettings
 from targets.trial import nvidia_gpu, run_trial
 
-VERSION = 4
+VERSION = 5
 LIBRARIES = (*IMAGES, "torch")
 BASELINE = "teacher/fp32"
 
@@ -121,19 +122,21 @@ def measure_target(
     max_map_drop_points: float,
     **folders: Path,
 ) -> None:
-    """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol.
+    """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol; and what is
+    broken.
 
     Args:
         precisions: those that may ship.
         folders: of the stage `compile` by `subject/precision`, and of the stage `reference` by `reference/subject`.
 
     Raises:
-        CheckFailed: see `choose`.
+        CheckFailed: see `choose` and `check_left`.
     """
     from pipeline.data.images import read_batches
 
     runner = make_target(target)
-    compiled = {name: folder for name, folder in folders.items() if not name.startswith("reference/")}
+    compiled, broken = parted({name: folder for name, folder in folders.items() if not name.startswith("reference/")})
+    check_left(broken, precisions)
     sessions = {name: runner.load(folder / ARTIFACTS, work.cache) for name, folder in compiled.items()}
     work.progress.say(f"measuring {target.runtime} at batches {', '.join(map(str, settings.batches))}")
     images = next(read_batches(data.query, input, max(settings.batches)))
@@ -161,10 +164,11 @@ def measure_target(
         {
             "kind": "measured",
             "device": asdict(this_device()),
-            "runtime": {"name": target.runtime, "version": runtime_version(runner), "device": target.device},
+            "runtime": about_runtime(runner, target),
             "threads": thread_count(target),
             "conditions": asdict(trial.conditions),
             "chosen": chosen(rows, precisions, max_map_drop_points),
             "rows": rows,
+            "broken": broken,
         },
     )

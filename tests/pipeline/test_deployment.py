@@ -11,6 +11,7 @@ from pipeline.build import training_steps
 from pipeline.data.dataset import open_dataset
 from pipeline.deployment import check_calibration, place_of, target_steps, variants
 from pipeline.plan import make_plan
+from pipeline.stages.broken import breakable
 from pipeline.store import Store
 from targets import contract
 from targets.contract import make_target
@@ -174,6 +175,32 @@ def more_targets(shop, **targets):
     path = shop.root / "more.yaml"
     path.write_text(text)
     return type("More", (type(shop),), {"catalogue": path})(shop.root)
+
+
+@pytest.mark.parametrize("place", [{}, {"board": BOARD}, {"host": "ssh://there"}], ids=["here", "elsewhere", "ssh"])
+@pytest.mark.parametrize(
+    ("wish", "asked", "may_break"),
+    [("auto", None, ["fp16", "int8"]), ("auto", ("int8",), []), ("auto", ("int8", "fp16"), ["fp16", "int8"]),
+     ("int8", None, [])],
+)  # fmt: skip
+def test_a_build_goes_on_without_a_precision_that_breaks_while_another_may_ship(model, place, wish, asked, may_break):
+    """The student's fp32, and what is asked for, may not break; the dense network, of which nothing ships, may."""
+    recipe = model[0].model_copy(update={"precision": wish})
+    steps = [*target_steps(recipe, model[1], "tiny@1.0.0", "mine", replace(HERE, precisions=asked, **place))]
+    found = {step.name.split("/", 1)[1] for step in steps if getattr(step.run, "func", None) is breakable}
+    expected = {f"student/{one}" + "/mine" * (one == "int8") for one in may_break}
+    if not place:
+        expected |= {f"student/{one}/mine" for one in may_break} | {"teacher/fp32/mine"}
+    assert found == expected
+
+
+def test_whether_a_step_may_break_changes_no_key(model, tmp_path):
+    recipe, data = model
+    auto, asked = (
+        keys((recipe.model_copy(update={"precision": wish}), data), tmp_path, HERE) for wish in ("auto", "int8")
+    )
+    for name in ("calibrate/student/int8/mine", "compile/student/int8/mine", "compile/teacher/fp32/mine"):
+        assert auto[name] == asked[name]
 
 
 def test_an_unsupported_precision_is_told_in_a_line_before_anything_is_trained(untouched, limited):

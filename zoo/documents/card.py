@@ -1,7 +1,8 @@
 """README.md: the model card. What a release is, how to use it, how good it is and where that ends.
 
 Everything in it comes from the manifest and the measurements that were known when the release was recorded; later
-measurements are for `zoo compare`. Tables of devices are those of `zoo.tables`, each with its protocol.
+measurements are for `zoo compare`. Tables of devices are those of `zoo.tables`, each with its protocol, and below them
+what was not measured.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from zoo.documents.licenses import stated
 from zoo.manifest import Manifest
-from zoo.measurements import Measured, Measurement, Pending
+from zoo.measurements import Broken, Estimated, Measured, Measurement, Pending
 
 FEW_QUERIES = 1000  # of a share of so many, the 95 % interval is up to ±3 points wide
 BUSY_CORES = 0.1
@@ -33,7 +33,7 @@ def _of_accuracy(manifest: Manifest) -> Iterator[str]:
             )
 
 
-def _name(record: Measured) -> str:
+def _name(record: Measured | Estimated | Broken) -> str:
     return f"{record.network} {record.precision} on {record.target}"
 
 
@@ -63,16 +63,26 @@ def _of_times(measured: Sequence[Measured]) -> Iterator[str]:
         yield f"Would not say whether it was throttled: {', '.join(silent)}."
 
 
+def _of_unmeasured(measurements: Sequence[Measurement]) -> Iterator[str]:
+    for one in measurements:
+        match one:
+            case Estimated():
+                yield (
+                    f"mAP of {_name(one)} is estimated, not measured: {one.map:.2f} is expected, "
+                    f"{one.agreement.map_drop_points:.2f} points less than in torch. Method: {one.method}."
+                )
+            case Pending():
+                bundle = f"Its bundle {one.bundle} waits for the device."
+                yield f"{one.target} is pending: nothing was measured there. {bundle}"
+            case Broken():
+                yield f"There is no {_name(one)}. It is broken: {one.reason}"
+
+
 def limits(manifest: Manifest, measurements: Sequence[Measurement]) -> list[str]:
     """Sentences, in plain text."""
     measured = [one for one in measurements if isinstance(one, Measured)]
-    pending = [one for one in measurements if isinstance(one, Pending)]
     unstated = [part for part, license in manifest.licenses if stated(license) is None]
-    lines = [*_of_accuracy(manifest), *_of_times(measured)]
-    lines += [
-        f"{one.target} is pending: nothing was measured there. Its bundle {one.bundle} waits for the device."
-        for one in pending
-    ]
+    lines = [*_of_accuracy(manifest), *_of_times(measured), *_of_unmeasured(measurements)]
     if unstated:
         lines.append(f"License not stated: {', '.join(unstated)}. See LICENSES.md before you use it.")
     return lines

@@ -8,7 +8,9 @@ from zoo.tables.columns import Row
 from zoo.tables.comparison import Comparison, compare
 from zoo.tables.formats import measurement_table, table
 from zoo.tables.rows import (
+    broken_rows,
     calibration_rows,
+    estimated_rows,
     gains,
     measurement_rows,
     pending_rows,
@@ -20,8 +22,10 @@ from zoo.tables.rows import (
 __all__ = [
     "Comparison",
     "Row",
+    "broken_rows",
     "calibration_rows",
     "compare",
+    "estimated_rows",
     "gains",
     "measurement_rows",
     "measurement_table",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zoo.catalogue.problems import did_you_mean
@@ -12,17 +12,19 @@ from zoo.errors import CompareError
 from zoo.releases import Release
 from zoo.tables.columns import BESIDE, MEASURED, Row
 from zoo.tables.protocol import Group, apart, grouped, names_of
-from zoo.tables.rows import measurement_rows, pending_rows
+from zoo.tables.rows import broken_rows, estimated_rows, measurement_rows, pending_rows
 
 KEYS = ("model", *MEASURED, *(key for key in BESIDE if key != "model"))  # of a measurement's row, in this order
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is printed: tables of figures, and, apart from them, what waits for its device."""
+    """What is printed: tables of figures; and apart from them what is expected, waits for its device, or is broken."""
 
     groups: list[Group]
-    pending: list[Row]
+    estimated: list[Row] = field(default_factory=list)
+    pending: list[Row] = field(default_factory=list)
+    broken: list[Row] = field(default_factory=list)
 
     @property
     def apart(self) -> str | None:
@@ -38,25 +40,27 @@ class Comparison:
 def compare(
     releases: Sequence[Release], device: str | None = None, aliases: Mapping[str, str] | None = None
 ) -> Comparison:
-    """Everything that was measured of some releases.
+    """Everything that is known of some releases.
 
     Args:
         device: words of the device's or the target's name, or an alias of the target.
         aliases: further names of targets.
 
     Raises:
-        CompareError: nothing was measured on that device, nor waits for it.
+        CompareError: nothing is known on that device.
     """
-    rows, pending = measurement_rows(releases), pending_rows(releases)
+    rows = measurement_rows(releases)
+    beside = [estimated_rows(releases), pending_rows(releases), broken_rows(releases)]
     if device is not None:
-        rows, pending = on_device(rows, pending, device, aliases or {})
-    return Comparison(grouped(rows), pending)
+        rows, *beside = on_device([rows, *beside], device, aliases or {})
+    return Comparison(grouped(rows), *beside)
 
 
-def on_device(
-    rows: Sequence[Row], pending: Sequence[Row], device: str, aliases: Mapping[str, str]
-) -> tuple[list[Row], list[Row]]:
+def on_device(kinds: Sequence[Sequence[Row]], device: str, aliases: Mapping[str, str]) -> list[list[Row]]:
     """Rows whose device or target begins a word with each of the words of `device`.
+
+    Args:
+        kinds: what was measured first, then what was not.
 
     Raises:
         CompareError: there is none.
@@ -68,11 +72,13 @@ def on_device(
         found = {word for name in names for word in _words(name)}
         return bool(wanted) and all(any(word.startswith(start) for word in found) for start in wanted)
 
-    kept, waiting = [row for row in rows if fits(row)], [row for row in pending if fits(row)]
-    if not kept and not waiting:
-        there = "; ".join([*names_of(rows), *(f"{row['target']} (pending)" for row in pending)])
+    kept = [[row for row in rows if fits(row)] for rows in kinds]
+    if not any(kept):
+        measured, *others = kinds
+        said = dict.fromkeys(f"{row['target']} ({row['kind']})" for rows in others for row in rows)
+        there = "; ".join([*names_of(measured), *said])
         raise CompareError(f"nothing was measured on {device!r}. There is: {there or 'nothing yet'}.")
-    return kept, waiting
+    return kept
 
 
 def _words(text: str) -> list[str]:
@@ -87,8 +93,8 @@ def check_column(name: str) -> str:
     """
     if name not in KEYS:
         near = did_you_mean(name[:100], KEYS)
-        every = f" Columns: {', '.join(KEYS)}." if near.startswith("Did") else ""
-        raise CompareError(f"no column {name[:100]!r}. {near}{every}")
+        hint = f"{near} " if near.startswith("Did") else ""  # else it names all of them
+        raise CompareError(f"no column {name[:100]!r}. {hint}The columns are in zoo search --help.")
     return name
 
 

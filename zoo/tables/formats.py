@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich import box
@@ -65,16 +65,28 @@ def _lines(group: Group) -> list[str]:
     return [group.where, group.how, *group.notes, *best]
 
 
-def pending_lines(comparison: Comparison) -> list[str]:
-    """What waits for its device, a line each."""
+def lines_beside(comparison: Comparison) -> list[str]:
+    """What was not measured, a line each: what is expected, waits for its device, or is broken."""
+
+    def cell(row: Row) -> str:
+        return f"{row['model']} on {row['target']}, {row['network']} {row['precision']}"
+
     return [
-        f"{row['model']} on {row['target']}: pending, its bundle {row['bundle']} waits for the device"
-        for row in comparison.pending
+        *(
+            f"{cell(row)}: estimated, not measured: mAP {row['map']:.2f} expected, {row['map_drop_points']:.2f} lost; "
+            f"{row['method']}"
+            for row in comparison.estimated
+        ),
+        *(
+            f"{row['model']} on {row['target']}: pending, its bundle {row['bundle']} waits for the device"
+            for row in comparison.pending
+        ),
+        *(f"{cell(row)}: broken: {row['reason']}" for row in comparison.broken),
     ]
 
 
 def terminal(comparison: Comparison, models: int = 2) -> RenderableType:
-    """Tables for a terminal, each with its protocol; then why they are apart, and what waits.
+    """Tables for a terminal, each with its protocol; then why they are apart, and what was not measured.
 
     Args:
         models: how many there are: one needs no column.
@@ -83,13 +95,12 @@ def terminal(comparison: Comparison, models: int = 2) -> RenderableType:
         table(group.rows, _columns(group, models), "\n".join(_lines(group)), group.best) for group in comparison.groups
     ]
     said = [comparison.apart] if comparison.apart else []
-    return Together(*tables, *(Text(line) for line in [*said, *pending_lines(comparison)]))
+    return Together(*tables, *(Text(line) for line in [*said, *lines_beside(comparison)]))
 
 
 def measurement_table(releases: Sequence[Release]) -> RenderableType:
-    """Teacher and student on each target; with a column for the model if there are several."""
-    figures = Comparison(compare(releases).groups, [])
-    return terminal(figures, len(releases))
+    """Teacher and student on each target; with a column for the model if there are several. Not what waits."""
+    return terminal(replace(compare(releases), pending=[]), len(releases))
 
 
 def _escaped(text: str) -> str:
@@ -113,14 +124,14 @@ def markdown(comparison: Comparison) -> str:
         where, *rest = map(_escaped, _lines(group))
         parts += [f"**{where}**", "\n".join(_markdown_table(group)), "  \n".join(rest)]
     said = [comparison.apart] if comparison.apart else []
-    parts += [_escaped(line) for line in [*said, *pending_lines(comparison)]]
+    parts += [_escaped(line) for line in [*said, *lines_beside(comparison)]]
     return "\n\n".join(parts) + "\n"
 
 
 def comma_separated(comparison: Comparison) -> str:
     """CSV with one header: every measured row in full precision; `table` is the number of its protocol.
 
-    A time of a throttled run is empty, and `void` says why. What waits for its device has no figures and no row.
+    A time of a throttled run is empty, and `void` says why. What was not measured has no row (`lines_beside`).
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, ["table", *KEYS], lineterminator="\n")
@@ -131,11 +142,13 @@ def comma_separated(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """`{tables: [{protocol, rows, best}], apart, pending}`.
+    """`{tables: [{protocol, rows, best}], apart, estimated, pending, broken}`.
 
     `protocol` is what is equal in all rows of a table; `rows` hold `KEYS`, missing and void values as null; `best` is,
-    by column, the indices of the best rows that ship; `apart` says why there is more than one table, or is null;
-    `pending` are targets that wait for their device: model, target, kind, bundle, bundle_sha256.
+    by column, the indices of the best rows that ship; `apart` says why there is more than one table, or is null. The
+    others were not measured: accuracy that is expected (model, target, kind, network, precision, data, map, method,
+    map_drop_points), targets that wait for their device (model, target, kind, bundle, bundle_sha256), and precisions
+    that can't be had (model, target, kind, network, precision, reason, runtime, found_at).
     """
     return {
         "tables": [
@@ -147,10 +160,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             for group in comparison.groups
         ],
         "apart": comparison.apart,
+        "estimated": comparison.estimated,
         "pending": comparison.pending,
+        "broken": comparison.broken,
     }
-
-
-def json_text(comparison: Comparison) -> str:
-    """`as_json` as text."""
-    return json.dumps(as_json(comparison), indent=2) + "\n"

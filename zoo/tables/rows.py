@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from zoo.manifest import Manifest
-from zoo.measurements import Measured
+from zoo.measurements import Measured, Pending
 from zoo.releases import Release
 from zoo.tables.columns import COLUMNS, Row, number
 
@@ -77,9 +77,34 @@ def _row(release: Release, record: Measured) -> Row:
 def measurement_rows(releases: Iterable[Release]) -> list[Row]:
     """One row per record of figures: network, precision, target, run. The dense teacher is above the pruned student.
 
-    Times of a throttled run are none, and `void` says why. What waits for its device is not here: `pending_rows`.
+    Times of a throttled run are none, and `void` says why. What was not measured is not here: `estimated_rows`,
+    `pending_rows`, `broken_rows`.
     """
     return [_row(release, record) for release in releases for record in release.measured]
+
+
+def estimated_rows(releases: Iterable[Release]) -> list[Row]:
+    """One row per precision whose accuracy is expected on a target, as nothing was measured there yet."""
+    fields = {"target", "kind", "network", "precision", "data", "map", "method"}
+    return [
+        {
+            "model": release.manifest.label,
+            **one.model_dump(include=fields),
+            "map_drop_points": one.agreement.map_drop_points,
+        }
+        for release in releases
+        for one in release.estimated
+    ]
+
+
+def broken_rows(releases: Iterable[Release]) -> list[Row]:
+    """One row per precision that can't be had on a target."""
+    fields = {"target", "kind", "network", "precision", "reason", "runtime", "found_at"}
+    return [
+        {"model": release.manifest.label, **one.model_dump(include=fields)}
+        for release in releases
+        for one in release.broken
+    ]
 
 
 def pending_rows(releases: Iterable[Release]) -> list[Row]:
@@ -102,11 +127,17 @@ def release_rows(releases: Iterable[Release]) -> list[Row]:
             "parameters": manifest.compression.after.parameters,
             "macs": manifest.compression.after.macs,
             "macs_saved": saved(manifest)["macs"],
-            "targets": list(dict.fromkeys(one.target + " (pending)" * (one.kind == "pending") for one in records)),
+            "targets": list(
+                dict.fromkeys(
+                    one.target + " (pending)" * (one.kind == "pending")
+                    for one in release.measurements
+                    if isinstance(one, Measured | Pending)
+                )
+            ),
             "created_at": manifest.created_at,
         }
         for release in releases
-        for manifest, records in [(release.manifest, release.measurements)]
+        for manifest in [release.manifest]
     ]
 
 
@@ -163,11 +194,10 @@ def gains(release: Release) -> list[str]:
     dense = {one.run: one for one in release.measured if (one.network, one.precision) == ("teacher", "fp32")}
     for shipped in (one for one in release.measured if one.ships):
         row = _row(release, shipped)
-        accuracy_here = "accuracy not measured" if row["map"] is None else f"mAP {row['map']:.2f}"
         ratio, low, high = row["ratio_to_dense"], row["ratio_low"], row["ratio_high"]
         interval = f" ({low:.2f} … {high:.2f})" if low and high else ""
         pace = f", {ratio:.2f}×{interval} the dense teacher's speed in the same run (batch 1)" if ratio else ""
-        lines.append(f"{shipped.target} ships {shipped.precision}: {accuracy_here}{pace}")
+        lines.append(f"{shipped.target} ships {shipped.precision}: mAP {number(2)(row['map'])}{pace}")
         baseline = dense.get(shipped.run)
         if baseline and baseline.reranked and shipped.reranked:
             change = f"mAP {baseline.reranked.map:.2f} (teacher) → {shipped.reranked.map:.2f} (student)"

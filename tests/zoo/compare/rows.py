@@ -5,7 +5,7 @@ from pathlib import Path
 from targets.latency import TIMER
 from zoo.home import Home
 from zoo.manifest import MANIFEST, Manifest
-from zoo.measurements import MEASUREMENTS, Measured, Pending, write_measurements
+from zoo.measurements import MEASUREMENTS, Broken, Estimated, Measured, Pending, write_measurements
 from zoo.releases import Release
 
 ACCURACY = {
@@ -63,6 +63,23 @@ def dense(p50_ms=15.0, **changes):
 
 def pending(target="jetson-orin-nano"):
     return Pending(release="big@1.0.0", target=target, bundle=f"big-1.0.0-{target}.pyz", bundle_sha256="b" * 64)
+
+
+def estimated(target="jetson-orin-nano", **changes):
+    record = {
+        "release": "big@1.0.0", "target": target, "network": "student", "precision": "int8", "data": "a" * 64,
+        "map": 80.0, "agreement": AGREEMENT, "method": "the graph, run elsewhere",
+    }  # fmt: skip
+    return Estimated.model_validate(record | changes)
+
+
+def broken(target="jetson-orin-nano", **changes):
+    record = {
+        "release": "big@1.0.0", "target": target, "network": "student", "precision": "fp16",
+        "reason": "it has no kernels for <fp16>", "found_at": "2026-11-01T00:00:00+00:00",
+        "runtime": {"name": "tensorrt", "version": "10.3.0", "device": "GPU"},
+    }  # fmt: skip
+    return Broken.model_validate(record | changes)
 
 
 def release(name="big", version="1.0.0", records=None, parameters=(4_000_000, 1_000_000)):

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from tests.zoo.compare.rows import ORIN, dense, keep, measurement, pending, release
+from tests.zoo.compare.rows import ORIN, broken, dense, estimated, keep, measurement, pending, release
 from zoo.cli import main
 
 
@@ -18,7 +18,7 @@ def home(tmp_path_factory):
     keep(
         folder,
         release(records=[dense(), measurement(), orin]),
-        release(version="1.1.0", records=[measurement(map_=70), pending()]),
+        release(version="1.1.0", records=[measurement(map_=70), estimated(), pending(), broken()]),
         release("small", records=[measurement(3, 75)]),
     )
     return folder
@@ -50,10 +50,11 @@ def test_a_release_that_is_named_twice_stands_once(zoo):
     assert len(content["tables"][0]["rows"]) == 1
 
 
-def test_what_waits_is_told_beside_csv_and_not_in_it(zoo):
+@pytest.mark.parametrize("kind", ["estimated", "pending", "broken"])
+def test_what_was_not_measured_is_told_beside_csv_and_not_in_it(zoo, kind):
     result = zoo("compare", "big", "--format", "csv")
-    assert "pending" in result.stderr
-    assert "pending" not in result.stdout
+    assert kind in result.stderr
+    assert kind not in result.stdout
 
 
 def test_compare_on_a_device_and_its_alias(zoo):
@@ -108,7 +109,7 @@ def test_a_home_without_releases_is_told(tmp_path):
 
 
 def test_diff_says_regressions_first_and_by_its_exit_code(zoo):
-    result = zoo("diff", "big@1.0.0", "big@1.1.0", code=1)
+    result = zoo("diff", "big@1.0.0", "big@1.1.0", code=4)
     assert result.stdout.index("regressions: 1") < result.stdout.index("improvements: none")
     assert "-10.00 points" in result.stdout
     assert "only in big@1.0.0: int8 on jetson-orin-nano" in result.stdout
@@ -117,7 +118,7 @@ def test_diff_says_regressions_first_and_by_its_exit_code(zoo):
 
 
 def test_diff_as_json_has_all_buckets(zoo):
-    content = json.loads(zoo("diff", "big@1.0.0", "big@1.1.0", "--json", code=1).stdout)
+    content = json.loads(zoo("diff", "big@1.0.0", "big@1.1.0", "--json", code=4).stdout)
     assert [(one["figure"], one["change"]) for one in content["regressions"]] == [("map", -10.0)]
     assert {"before", "after", "improvements", "unsure", "unchanged", "only_before", "only_after"} < set(content)
 

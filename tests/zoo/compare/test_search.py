@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from tests.zoo.compare.rows import dense, measurement, pending, release
+from tests.zoo.compare.rows import broken, dense, estimated, measurement, pending, release
 from zoo.errors import CompareError
 from zoo.search import LONGEST, found, read_question
 from zoo.tables import compare
-from zoo.tables.comparison import KEYS
+from zoo.tables.comparison import check_column
 
 ROW = {"map": 90.0, "cmc1": 95.0, "p50_ms": 3.0, "p90_ms": None, "steady": True, "ships": False, "model": "a@1.0.0"}
 
@@ -96,11 +96,13 @@ def test_the_deepest_that_is_allowed_is_answered(expression):
     assert read_question(expression)(ROW) is True
 
 
-def test_an_unknown_name_is_answered_with_the_nearest_and_all():
+def test_an_unknown_name_is_answered_in_a_line():
     with pytest.raises(CompareError) as refused:
         read_question("p50 < 5")
     assert "Did you mean 'p50_ms'?" in str(refused.value)
-    assert all(key in str(refused.value) for key in KEYS)
+    assert str(refused.value).endswith("The columns are in zoo search --help.")
+    with pytest.raises(CompareError, match=r"^no column 'zebra'. The columns"):
+        check_column("zebra")
 
 
 def test_only_what_ships_is_found_unless_all_is_asked_for():
@@ -112,10 +114,12 @@ def test_only_what_ships_is_found_unless_all_is_asked_for():
 
 
 def test_void_figures_match_nothing_and_are_told():
-    here = compare([release(records=[measurement(1, throttled="hot"), pending()])])
+    unmeasured = [pending(), estimated(), broken(), broken("raspberrypi5")]
+    here = compare([release(records=[measurement(1, throttled="hot"), *unmeasured])])
     for expression in ("p50_ms < 5", "not p50_ms < 5"):
         matches = found(here, read_question(expression), None, False)
         assert not matches.comparison.rows
         assert matches.told == (
-            "0 of 1 match; 1 can't be judged: a value is missing or void; 1 more pending, without figures"
+            "0 of 1 match; 1 can't be judged: a value is missing or void; "
+            "not measured: 1 estimated, 1 pending, 2 broken"
         )

@@ -8,11 +8,21 @@ import re
 import pytest
 from rich.console import Console
 
-from tests.zoo.compare.rows import ACCURACY, ORIN, dense, latency, measurement, pending, release
+from tests.zoo.compare.rows import (
+    ACCURACY,
+    ORIN,
+    broken,
+    dense,
+    estimated,
+    latency,
+    measurement,
+    pending,
+    release,
+)
 from zoo.errors import CompareError
-from zoo.tables import compare, measurement_table
+from zoo.tables import compare, measurement_table, release_rows
 from zoo.tables.comparison import KEYS, by_column
-from zoo.tables.formats import as_json, comma_separated, markdown, terminal
+from zoo.tables.formats import as_json, comma_separated, lines_beside, markdown, terminal
 
 OPENVINO, ONNX = {"target": "openvino-cpu"}, {"target": "onnxruntime-cpu"}
 
@@ -146,6 +156,53 @@ def test_what_waits_for_its_device_is_in_no_table():
     assert "pending" not in comma_separated(both)
 
 
+UNMEASURED = [
+    "big@1.0.0 on jetson-orin-nano, student int8: estimated, not measured: mAP 80.00 expected, 0.20 lost; the graph, "
+    "run elsewhere",
+    "big@1.0.0 on jetson-orin-nano, student fp16: broken: it has no kernels for <fp16>",
+]
+
+
+def test_what_is_estimated_or_broken_is_a_line_in_words_and_in_no_table():
+    both = compare([release(records=[measurement(map_=79), measurement(map_=78, **ONNX), estimated(), broken()])])
+    assert [row["kind"] for row in both.rows] == ["measured"] * 2
+    assert both.groups[0].best["map"] == [0]  # the estimate is higher
+    printed = [line.rstrip() for line in shown(both).splitlines()]
+    assert lines_beside(both) == UNMEASURED
+    assert set(UNMEASURED) <= {*printed}
+    assert {line.replace("<", "&lt;") for line in UNMEASURED} <= {*markdown(both).splitlines()}
+    assert "jetson" not in comma_separated(both)
+
+
+def test_json_keeps_estimates_and_broken_cells_under_keys_of_their_own():
+    content = json.loads(json.dumps(as_json(compare([release(records=[estimated(), broken()])]))))
+    assert content["tables"] == []
+    cell = {"model": "big@1.0.0", "target": "jetson-orin-nano", "network": "student"}
+    assert content["estimated"] == [
+        {**cell, "kind": "estimated", "precision": "int8", "data": "a" * 64, "map": 80.0, "map_drop_points": 0.2,
+         "method": "the graph, run elsewhere"}
+    ]  # fmt: skip
+    assert content["broken"] == [
+        {**cell, "kind": "broken", "precision": "fp16", "reason": "it has no kernels for <fp16>",
+         "runtime": {"name": "tensorrt", "version": "10.3.0", "device": "GPU"},
+         "found_at": "2026-11-01T00:00:00+00:00"}
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("measured", "stays"),
+    [({}, False), ({"accuracy": None}, True), ({"precision": "fp32"}, True), ({"target": "jetson-thor"}, True)],
+)
+def test_an_estimate_stays_until_accuracy_was_measured_in_its_place(measured, stays):
+    there = measurement(**{"device": ORIN, "target": "jetson-orin-nano"} | measured)
+    assert bool(compare([release(records=[there, estimated()])]).estimated) == stays
+
+
+def test_a_list_of_releases_names_only_targets_with_figures_and_those_that_wait():
+    (row,) = release_rows([release(records=[measurement(), pending(), estimated(), broken("raspberrypi5")])])
+    assert row["targets"] == ["openvino-cpu", "jetson-orin-nano (pending)"]
+
+
 def test_the_best_is_bold():
     both = compare([release(records=[measurement(4), measurement(5, **ONNX)])])
     assert "**4.00**" in markdown(both)
@@ -166,7 +223,7 @@ def test_csv_has_one_header_and_full_precision():
 
 def test_json_has_the_shape_that_is_documented():
     content = json.loads(json.dumps(as_json(compare([release(records=[measurement(), pending()])]))))
-    assert list(content) == ["tables", "apart", "pending"]
+    assert list(content) == ["tables", "apart", "estimated", "pending", "broken"]
     (one,) = content["tables"]
     assert list(one) == ["protocol", "rows", "best"]
     assert list(one["rows"][0]) == list(KEYS)
@@ -198,6 +255,7 @@ def test_one_model_needs_no_column():
 
 
 BOTH = [measurement(), measurement(device=ORIN, target="jetson-orin-nano"), pending("raspberrypi5")]
+BOTH += [estimated("raspberrypi4"), broken("raspberrypi3")]
 
 
 @pytest.mark.parametrize(
@@ -208,12 +266,15 @@ BOTH = [measurement(), measurement(device=ORIN, target="jetson-orin-nano"), pend
         ("nano orin", ["jetson-orin-nano"]),
         ("openvino-cpu", ["openvino-cpu"]),
         ("edge", ["jetson-orin-nano"]),
-        ("raspberry", ["raspberrypi5"]),
+        ("raspberry", ["raspberrypi4", "raspberrypi5", "raspberrypi3"]),
+        ("raspberrypi3", ["raspberrypi3"]),
+        ("raspberrypi4", ["raspberrypi4"]),
     ],
 )
 def test_a_device_is_found_by_words_of_its_name_its_target_or_an_alias(words, targets):
     found = compare([release(records=BOTH)], words, {"edge": "jetson-orin-nano"})
-    assert [row["target"] for row in [*found.rows, *found.pending]] == targets
+    every = [*found.rows, *found.estimated, *found.pending, *found.broken]
+    assert [row["target"] for row in every] == targets
 
 
 @pytest.mark.parametrize("words", ["tpu", "orin epyc", "", "--"])
@@ -221,7 +282,7 @@ def test_a_device_that_is_not_there_is_answered_with_those_that_are(words):
     with pytest.raises(CompareError) as refused:
         compare([release(records=BOTH)], words)
     assert "AMD EPYC (openvino-cpu); NVIDIA Jetson Orin Nano Developer Kit (jetson-orin-nano)" in str(refused.value)
-    assert "raspberrypi5 (pending)" in str(refused.value)
+    assert "raspberrypi4 (estimated); raspberrypi5 (pending); raspberrypi3 (broken)" in str(refused.value)
 
 
 def test_rows_are_sorted_from_the_best_and_those_without_a_value_are_last():

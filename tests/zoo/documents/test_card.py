@@ -3,7 +3,7 @@
 import pytest
 from huggingface_hub import ModelCard
 
-from tests.zoo.compare.rows import CONDITIONS, dense
+from tests.zoo.compare.rows import CONDITIONS, broken, dense, estimated
 from tests.zoo.shelf import SIZE, a_calibration, a_manifest, a_measurement, a_pending
 from zoo.documents.card import card_text
 from zoo.documents.hub import hub_license
@@ -111,6 +111,17 @@ def test_words_of_a_user_break_no_table_and_no_markup():
         ([a_measurement(steady=False)], {}, "never became steady: student int8 on onnxruntime-cpu"),
         ([a_measurement(throttled="heat")], {}, "Void, because the machine was throttled (heat): student int8"),
         ([a_measurement(), a_pending()], {}, "jetson-orin-nano is pending"),
+        (
+            [a_measurement(), estimated()],
+            {},
+            "mAP of student int8 on jetson-orin-nano is estimated, not measured: 80.00 is expected, 0.20 points less "
+            "than in torch. Method: the graph, run elsewhere.",
+        ),
+        (
+            [a_measurement(), broken()],
+            {},
+            "There is no student fp16 on jetson-orin-nano. It is broken: it has no kernels for <fp16>",
+        ),
         ([], {}, "Nothing is known of its speed"),
         (
             [a_measurement()],

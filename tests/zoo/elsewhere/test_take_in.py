@@ -47,6 +47,19 @@ def test_a_result_is_taken_in_with_all_of_its_figures(take_in, light, tmp_path):
     assert [row["network"] for row in rows] == ["teacher", "student", "student"]
 
 
+def test_what_the_device_refused_is_taken_in_with_its_reason(take_in, light, tmp_path):
+    rows = read_list(light, RESULT_LIST)["rows"][:-1]
+    path = altered(light, tmp_path / "less.result", RESULT_LIST, rows=rows, broken=[INT8 | {"reason": "no kernel"}])
+    for name in ("auto", "asked"):
+        (tmp_path / name).mkdir()
+    take_in(path, tmp_path / "auto")
+    measured = json.loads((tmp_path / "auto" / "out" / "measurement.json").read_text())
+    assert measured["chosen"] == "fp32"
+    assert measured["broken"] == [INT8 | {"reason": "no kernel", "runtime": measured["runtime"]}]
+    with pytest.raises(CheckFailed, match="int8 is broken: no kernel"):
+        take_in(path, tmp_path / "asked", ("int8",))
+
+
 def test_a_result_of_another_bundle_is_not_taken_for_this_ones(take_in, foreign, tmp_path):
     message = refusal(take_in, foreign, tmp_path, of=BadBundle)
     assert message.startswith(
@@ -80,6 +93,7 @@ QUERY = "embeddings/student-fp32-query.npy"
 
 
 STUDENT = {"network": "student", "precision": "fp32"}
+INT8 = {"network": "student", "precision": "int8"}
 
 
 NONSENSE = {
@@ -96,6 +110,13 @@ NONSENSE = {
     "embeddings of objects": ({QUERY: lambda rows: rows.astype(object)}, {}),
     "a variant less": ({}, {"rows": lambda rows: rows[:-1]}),
     "a variant twice": ({}, {"rows": lambda rows: [*rows, rows[-1]]}),
+    "a variant that ran and is broken": ({}, {"broken": [STUDENT | {"reason": "none"}]}),
+    "the student in fp32 is broken": (
+        {},
+        {"rows": lambda rows: [rows[0], rows[2]], "broken": [STUDENT | {"reason": "it was refused"}]},
+    ),
+    "a reason without end": ({}, {"rows": lambda rows: rows[:-1], "broken": [INT8 | {"reason": "x" * 100_000}]}),
+    "nothing on what is broken": ({}, {"broken": None}),
     "no artifact of one": ({"artifacts/student-int8/model.onnx": None}, {}),
     "no artifacts": ({f"artifacts/student-{precision}/model.onnx": None for precision in ("fp32", "int8")}, {}),
 }

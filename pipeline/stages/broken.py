@@ -1,0 +1,77 @@
+"""A precision that can't be had on a target: the reason lies where its graph or its artifacts would."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from calibration.errors import NotQuantisable
+from pipeline.errors import CheckFailed
+from pipeline.work import Work, read_json
+from targets.contract import about_runtime, make_target
+from targets.errors import ArtifactFailed, in_a_line
+from targets.settings import Precision, TargetSettings
+
+BROKEN = "broken.json"
+Cell = Mapping[str, Any]  # a network in a precision, the reason, and the runtime that refused it, if one did
+
+
+def breakable(run: Callable[..., None], runs: TargetSettings, work: Work, **given: Any) -> None:
+    """Run the stage of one precision. If that can't be had, the result is `broken.json`: why, and what refused it.
+
+    Args:
+        run: the stage's function, which is given the rest.
+        runs: what runs graphs in it.
+    """
+    try:
+        run(work, **given)
+    except (NotQuantisable, ArtifactFailed) as error:
+        shutil.rmtree(work.out)
+        work.out.mkdir()
+        folders = [work.out, work.scratch, *(value for value in given.values() if isinstance(value, Path))]
+        runtime = about_runtime(make_target(runs), runs) if isinstance(error, ArtifactFailed) else None
+        _write(work, {"reason": in_a_line(error, *folders), "runtime": runtime})
+
+
+def _write(work: Work, told: Mapping[str, Any]) -> None:
+    work.write_json(BROKEN, told)
+    work.progress.say(f"broken: {told['reason']}")
+
+
+def passed_on(work: Work, earlier: Path) -> bool:
+    """Whether an earlier stage's result is broken; then this one's is, too."""
+    broken = (earlier / BROKEN).exists()
+    if broken:
+        _write(work, read_json(earlier / BROKEN))
+    return broken
+
+
+def parted(folders: Mapping[str, Path]) -> tuple[dict[str, Path], list[Cell]]:
+    """What can be had, and what is broken.
+
+    Args:
+        folders: results of a stage by `subject/precision`.
+    """
+    sound: dict[str, Path] = {}
+    broken: list[Cell] = []
+    for name, folder in folders.items():
+        if (folder / BROKEN).exists():
+            network, _, precision = name.partition("/")
+            broken.append({"network": network, "precision": precision, **read_json(folder / BROKEN)})
+        else:
+            sound[name] = folder
+    return sound, broken
+
+
+def check_left(broken: Sequence[Cell], precisions: Sequence[Precision]) -> None:
+    """Find out whether something may still ship.
+
+    Raises:
+        CheckFailed: all that may is broken; says why.
+    """
+    why = {cell["precision"]: cell["reason"] for cell in broken if cell["network"] == "student"}
+    if {*precisions} <= {*why}:
+        told = "; ".join(f"{precision} is broken: {why[precision]}" for precision in precisions)
+        raise CheckFailed(f"nothing can ship. {told.rstrip('.')}. Allow another precision (precision: auto).")

@@ -1,0 +1,86 @@
+"""A precision that can't be had: what is kept of it, and when a build still fails."""
+
+import json
+
+import pytest
+
+from calibration.errors import NotQuantisable, TooFewImages
+from pipeline.errors import CheckFailed
+from pipeline.processes import Processes
+from pipeline.progress import Silent
+from pipeline.stages.broken import BROKEN, breakable, check_left, parted
+from pipeline.stages.compile import compile_graph
+from pipeline.work import Work
+from targets.contract import runtime_version
+from targets.errors import ArtifactFailed, in_a_line
+from targets.onnxruntime import OnnxRuntime
+from targets.settings import TargetSettings
+
+HERE = TargetSettings("onnxruntime")
+ORT = {"name": "onnxruntime", "version": runtime_version(OnnxRuntime(HERE)), "device": "CPU"}
+
+
+@pytest.fixture
+def told():
+    """What a stage says."""
+    return []
+
+
+@pytest.fixture
+def work(tmp_path, told):
+    for name in ("out", "scratch", "graph"):
+        (tmp_path / name).mkdir()
+    progress = Silent()
+    progress.say = told.append
+    return Work(tmp_path / "out", tmp_path / "scratch", Processes("cpu"), progress)
+
+
+def failing(error):
+    def stage(work, *, graph):
+        (work.out / "artifacts").mkdir()
+        (work.out / "artifacts" / "half.onnx").write_text(f"half of {graph}")
+        raise error
+
+    return stage
+
+
+@pytest.mark.parametrize(("kind", "runtime"), [(NotQuantisable, None), (ArtifactFailed, ORT)])
+def test_of_a_precision_that_can_not_be_had_the_reason_is_kept_and_nothing_else(work, told, tmp_path, kind, runtime):
+    error = kind(f"no kernel in\n  {tmp_path}/graph/model.onnx, tried in {work.scratch}/judged")
+    breakable(failing(error), HERE, work, graph=tmp_path / "graph")
+    assert [path.name for path in work.out.iterdir()] == [BROKEN]
+    kept = json.loads((work.out / BROKEN).read_text())
+    assert kept == {"reason": "no kernel in model.onnx, tried in judged", "runtime": runtime}
+    assert told == ["broken: no kernel in model.onnx, tried in judged"]
+
+
+@pytest.mark.parametrize("error", [TooFewImages("few"), CheckFailed("wrong"), ValueError("a fault")])
+def test_nothing_else_that_goes_wrong_is_taken_for_a_broken_precision(work, tmp_path, error):
+    with pytest.raises(type(error), match=str(error)):
+        breakable(failing(error), HERE, work, graph=tmp_path / "graph")
+    assert not (work.out / BROKEN).exists()
+
+
+def test_a_graph_that_is_broken_is_not_compiled_and_its_reason_goes_on(work, tmp_path):
+    (tmp_path / "graph" / BROKEN).write_text(json.dumps({"reason": "no kernel", "runtime": ORT}))
+    compile_graph(work, input=None, target=HERE, batches=(1,), tried=True, graph=tmp_path / "graph")
+    assert [path.name for path in work.out.iterdir()] == [BROKEN]
+    _, broken = parted({"student/int8": work.out, "student/fp32": tmp_path})
+    assert broken == [{"network": "student", "precision": "int8", "reason": "no kernel", "runtime": ORT}]
+
+
+def cell(network, precision):
+    return {"network": network, "precision": precision, "reason": f"no {precision}", "runtime": None}
+
+
+def test_something_has_to_be_left_to_ship():
+    broken = [cell("student", "int8"), cell("student", "fp16")]
+    check_left(broken, ("fp32", "fp16", "int8"))
+    check_left([cell("teacher", "int8")], ("int8",))
+    with pytest.raises(CheckFailed, match=r"fp16 is broken: no fp16; int8 is broken: no int8\. .*precision: auto"):
+        check_left(broken, ("fp16", "int8"))
+
+
+def test_a_reason_is_a_line_of_bounded_length():
+    assert in_a_line(ArtifactFailed("a\n\n b\tc")) == "a b c"
+    assert len(in_a_line(ArtifactFailed("x" * 100_000))) == 1000

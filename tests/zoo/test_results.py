@@ -1,0 +1,68 @@
+"""What is recorded of a target that waits for its device, from results made by hand."""
+
+import json
+
+import pytest
+
+from targets.archive import write_archive
+from targets.bundle import BUNDLE_LIST
+from tests.zoo.compare.rows import ACCURACY, AGREEMENT
+from zoo.results import target_records
+
+FOUND_AT = "2026-11-01T00:00:00+00:00"
+VARIANTS = [("teacher", "fp32"), ("teacher", "int8"), ("student", "fp32"), ("student", "fp16"), ("student", "int8")]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Results of steps for `rtx`, which is compiled ahead; and an fp16 graph that only another target asked for."""
+    names = [
+        "compact", "bundle/rtx", "export/teacher", "export/student", "calibrate/teacher/int8/rtx",
+        "calibrate/student/fp16", "calibrate/student/int8/rtx",
+        *(f"compile/{network}/{precision}/rtx" for network, precision in VARIANTS),
+    ]  # fmt: skip
+    found = {name: tmp_path / name.replace("/", "-") for name in names}
+    for name, folder in found.items():
+        folder.mkdir()
+        if name.startswith("calibrate/"):
+            judged = {"judge": "onnxruntime", "agreement": AGREEMENT}
+            (folder / "calibration.json").write_text(json.dumps(judged))
+    (found["compact"] / "accuracy.json").write_text(json.dumps(ACCURACY))
+    (found["bundle/rtx"] / "stage.json").write_text(json.dumps({"finished_at": FOUND_AT}))
+    return found
+
+
+def recorded(folders, variants, broken=()):
+    listed = [{"network": network, "precision": precision} for network, precision in variants]
+    about = {"variants": listed, "broken": list(broken)}
+    write_archive(folders["bundle/rtx"] / "big-1.0.0-rtx.zoo", BUNDLE_LIST, about, {"test": b"images"})
+    chosen, records = target_records("rtx", "big@1.0.0", "a" * 64, folders)
+    assert chosen is None
+    return [(one.kind, getattr(one, "network", None), getattr(one, "precision", None)) for one in records], records
+
+
+def test_of_the_student_every_precision_that_was_judged_is_estimated(folders):
+    kinds, records = recorded(folders, VARIANTS)
+    assert kinds == [("pending", None, None), ("estimated", "student", "fp16"), ("estimated", "student", "int8")]
+    assert [one.map for one in records[1:]] == [pytest.approx(80.0 - 0.2)] * 2
+
+
+def test_what_the_target_was_not_asked_for_is_not_estimated(folders):
+    kinds, _ = recorded(folders, [one for one in VARIANTS if one[1] != "fp16"])
+    assert kinds == [("pending", None, None), ("estimated", "student", "int8")]
+
+
+def test_what_was_refused_ahead_of_the_device_is_broken_and_not_estimated(folders):
+    runtime = {"name": "rtx", "version": "1.0", "device": "GPU"}
+    told = {"reason": "no kernel", "runtime": runtime}
+    (folders["compile/student/int8/rtx"] / "broken.json").write_text(json.dumps(told))
+    no_graph = {"network": "teacher", "precision": "int8", "reason": "nothing to quantise", "runtime": None}
+    kinds, records = recorded(folders, [one for one in VARIANTS if one != ("teacher", "int8")], [no_graph])
+    assert kinds == [
+        ("pending", None, None), ("broken", "teacher", "int8"), ("estimated", "student", "fp16"),
+        ("broken", "student", "int8"),
+    ]  # fmt: skip
+    assert [(one.reason, one.found_at) for one in records if one.kind == "broken"] == [
+        ("nothing to quantise", FOUND_AT), ("no kernel", FOUND_AT),
+    ]  # fmt: skip
+    assert records[-1].runtime.model_dump() == runtime
