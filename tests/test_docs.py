@@ -8,14 +8,22 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from zoo.catalogue import load_catalogue
-from zoo.cli.reference import schemas, with_reference
+from zoo.cli.exit_codes import MEANINGS
+from zoo.cli.reference import schemas, with_reference, with_shapes
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()
+SCRIPTS = (TOP / "docs" / "scripts.md").read_text()
 
 
 def test_the_command_line_reference_is_what_help_says():
     assert with_reference(README) == README, "run: make docs"
+
+
+def test_what_scripts_read_is_what_is_documented():
+    assert with_shapes(SCRIPTS) == SCRIPTS, "run: make docs"
+    (line,) = re.findall(r"^Exit codes: (.*?)\n\n", README, re.MULTILINE | re.DOTALL)
+    assert [int(code) for code in re.findall(r"\b(\d+) ", line)] == [*MEANINGS]
 
 
 def test_the_published_schemas_are_those_in_use():

@@ -6,12 +6,15 @@ https://docs.pytorch.org/docs/stable/elastic/run.html; several machines run `tor
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import Interrupted, LaunchError, ProcessLost
+
+RUN = "zoo-"  # how the name of a run begins, by which a process knows that it was launched here
 
 
 def check_gpus(count: int) -> None:
@@ -28,6 +31,11 @@ def check_gpus(count: int) -> None:
         raise LaunchError(f"--gpus {count}: torch sees {there or 'no'} CUDA device{'s' * (there != 1)} here. {mend}")
 
 
+def launched_here() -> bool:
+    """Whether `launch` started this process, and will say in its place what became of the build."""
+    return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(RUN)
+
+
 def launch(arguments: Sequence[str], count: int) -> int:
     """Run `zoo ARGUMENTS` in `count` processes on this machine; the exit code.
 
@@ -40,7 +48,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
     for name in ("torch.distributed.elastic", *logging.root.manager.loggerDict):  # each has a level of its own
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # it would tell what was told already
-    with tempfile.TemporaryDirectory(prefix="zoo-") as logs:
+    with tempfile.TemporaryDirectory(prefix=RUN) as logs:
         silent = dict.fromkeys(range(1, count), Std.ALL)
         config = LaunchConfig(
             min_nodes=1,

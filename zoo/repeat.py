@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from targets.device import this_device
 from zoo.measurements import Measured
 from zoo.releases import Release
 from zoo.tables.columns import Row
@@ -48,14 +49,26 @@ class Repeated:
 
 
 def published_for(release: Release, fresh: Measured) -> Measured | None:
-    """The newest published record of the same target, network and precision: of this very device, or else of any."""
+    """The published record of the same target, network and precision: of this very device, or else of any; the newest
+    whose times count, or else the newest.
+    """
 
     def what(one: Measured) -> tuple[str, ...]:
         return one.target, one.network, one.precision
 
     alike = [one for one in release.measured if what(one) == what(fresh)]
     here = [one for one in alike if one.device.name == fresh.device.name and one.threads == fresh.threads]
-    return max(here or alike, key=lambda one: one.measured_at, default=None)
+
+    def counts(one: Measured) -> bool:
+        return not one.conditions.throttled and all(latency.steady for latency in one.latency)
+
+    return max(here or alike, key=lambda one: (counts(one), one.measured_at), default=None)
+
+
+def published_threads(release: Release, target: str) -> int | None:
+    """In how many threads a target was measured on this device, most recently."""
+    here = [one for one in release.on(target) if one.device.name == this_device().name]
+    return max(here, key=lambda one: one.measured_at).threads if here else None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """The command line: parse, call, print. What a user can mend ends in a line or two on standard error.
 
-Exit codes: 0 done, 1 something to mend, 2 wrong usage, 3 another process of the build ended, 130 interrupted.
+What the exit codes say is in `zoo.cli.exit_codes`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -14,28 +15,57 @@ from calibration.errors import CalibrationError
 from pipeline.errors import PipelineError
 from targets.errors import TargetError
 from zoo import __version__
+from zoo.cli.bench import bench
 from zoo.cli.build import build
 from zoo.cli.compare import compare, diff, search
 from zoo.cli.device import compile_, receive
 from zoo.cli.doctor import doctor
+from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND
+from zoo.cli.options import begin_events
 from zoo.cli.registry import gc, publish, pull, verify, yank
 from zoo.cli.releases import list_releases, show
+from zoo.cli.script import script
 from zoo.cli.use import embed, query
 from zoo.errors import ZooError
+from zoo.launch import launched_here
+
+RESUMED = ("build", "publish", "pull")
+
+
+def _told(message: str, exit_code: int) -> int:
+    """Tell a script that follows events why they end, if no launcher knows it better; the exit code."""
+    told = script()
+    if told and not (exit_code == LOST and launched_here()):
+        told.error(message, exit_code)
+    return exit_code
 
 
 class _Commands(click.Group):
     """Turns errors that a user can mend into a message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        events = "--events" in ctx.args
         try:
             return super().invoke(ctx)
         except (ZooError, PipelineError, CalibrationError, TargetError) as error:
-            click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
-            sys.exit(error.exit_code if isinstance(error, PipelineError) else 1)
+            prefix = click.style("Error:", fg=None if os.environ.get("NO_COLOR") else "red")
+            click.echo(f"{prefix} {error}", err=True)
+            sys.exit(_told(str(error), error.exit_code if isinstance(error, PipelineError) else MEND))
         except KeyboardInterrupt:
-            click.echo("Interrupted. What was finished is kept; the same command goes on from there.", err=True)
-            sys.exit(130)
+            kept = "What was finished is kept; the same command goes on from there."
+            message = "Interrupted. " + kept if ctx.invoked_subcommand in RESUMED else "Interrupted."
+            click.echo(message, err=True)
+            sys.exit(_told(message, INTERRUPTED))
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except click.ClickException as error:
+            if events and not script():  # options were not read that far
+                begin_events(ctx)
+            _told(error.format_message(), error.exit_code)
+            raise
+        except Exception as error:
+            _told(f"{type(error).__name__}: {error}", MEND)  # ours to mend: the traceback follows
+            raise
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,7 +79,7 @@ def main() -> None:
 
 
 for command in (
-    build, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish, pull, verify,
-    yank, gc,
+    build, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish, pull,
+    verify, yank, gc,
 ):  # fmt: skip
     main.add_command(command)

@@ -10,20 +10,14 @@ import click
 
 from pipeline.processes import Processes, join, launched
 from pipeline.progress import Silent
+from zoo.cli.completion import model
+from zoo.cli.options import DATA_ROOT, TARGETS, scripted
 
 
 @click.command()
-@click.argument("name", required=False)
-@click.option("--target", "-t", "targets", multiple=True, metavar="TARGET", help="Build for this target; repeatable.")
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    envvar="ZOO_DATA",
-    show_envvar=True,
-    default=Path("data"),
-    show_default=True,
-    help="Folder that holds the data sets.",
-)
+@click.argument("name", required=False, shell_complete=model)
+@TARGETS("Build for this target; repeatable.")
+@DATA_ROOT
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override the recipe: distill.epochs=3.")
 @click.option(
     "--precision",
@@ -38,7 +32,7 @@ from pipeline.progress import Silent
     "--gpus", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs of this machine, one process each."
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would run and why, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan, or manifest and measurements, as JSON.")
+@scripted
 def build(
     name: str | None,
     targets: tuple[str, ...],
@@ -66,12 +60,10 @@ def build(
         check_gpus(gpus)
         if gpus > 1:
             sys.exit(launch(sys.argv[1:], gpus))
-    from rich.console import Console
-
     from zoo.build import Wish, help_run, prepare, run
     from zoo.catalogue import load_catalogue
-    from zoo.cli.output import print_json, print_plan, print_release, release_json, training_device
-    from zoo.cli.progress import ConsoleProgress
+    from zoo.cli.output import plan_json, print_plan, print_release, release_json, training_device
+    from zoo.cli.script import print_json, reporter
     from zoo.home import Home
     from zoo.releases import read_release
 
@@ -79,13 +71,15 @@ def build(
     catalogue = load_catalogue()
     processes = join(training_device(device)) if launched() else None
     alone = processes is None or processes.main
-    progress = ConsoleProgress(Console(stderr=True)) if alone else Silent()
+    progress = reporter() if alone else Silent()
     with processes.main_first() if processes else nullcontext():
         wish = Wish(name or catalogue.default, targets, overrides, host)
         prepared = prepare(catalogue, Home.find(), wish, data_root, progress)
     if plan_only:
-        if alone:
-            print_plan(prepared.plan, as_json)
+        if as_json:
+            print_json(plan_json(prepared.plan))
+        elif alone:
+            print_plan(prepared.plan)
         return
     if processes and not processes.main:
         help_run(prepared, processes, progress)

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from zoo.cli.completion import release, version
+from zoo.cli.exit_codes import FOUND
+from zoo.cli.options import JSON
+
 if TYPE_CHECKING:
     from zoo.diff import Change, Difference
     from zoo.tables import Comparison
@@ -30,26 +34,28 @@ def _printing(command: Command) -> Command:
         show_default=True,
         help="CSV and JSON are in full precision.",
     )
-    as_json = click.option("--json", "shape", flag_value="json", help="Short for --format json.")
     device = click.option(
         "--device", metavar="WORDS", help="Only on this device: words of its name, or of a target's name or alias."
     )
-    return shape(as_json(device(command)))
+    return shape(JSON(device(command)))
 
 
 def _print(comparison: Comparison, shape: str, models: int) -> None:
     from zoo.cli.output import console
-    from zoo.tables.formats import comma_separated, json_text, markdown, pending_lines, terminal
+    from zoo.cli.script import print_json
+    from zoo.tables.formats import as_json, comma_separated, lines_beside, markdown, terminal
 
+    if shape == "json":
+        print_json(as_json(comparison))
+        return
     if shape == "terminal":
         out = console()
         out.width = out.width if out.is_terminal else max(out.width, WIDTH)
         out.print(terminal(comparison, models))
         return
-    text = {"markdown": markdown, "csv": comma_separated, "json": json_text}[shape](comparison)
-    sys.stdout.write(text)
+    sys.stdout.write({"markdown": markdown, "csv": comma_separated}[shape](comparison))
     if shape == "csv":
-        for line in pending_lines(comparison):
+        for line in lines_beside(comparison):
             click.echo(line, err=True)
 
 
@@ -62,14 +68,14 @@ def _aliases(device: str | None) -> dict[str, str]:
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=release)
 @_printing
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw mAP against p50 into this .png or .svg, too; a panel per table.",
 )
-def compare(names: tuple[str, ...], shape: str, device: str | None, plot: Path | None) -> None:
+def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | None, plot: Path | None) -> None:
     """Compare releases NAME... (or NAME@VERSION) on the devices they were measured on.
 
     A table holds what compares: one device, one data set, one protocol. If there are several, a line says in what they
@@ -86,7 +92,7 @@ def compare(names: tuple[str, ...], shape: str, device: str | None, plot: Path |
     home = Home.find()
     releases = {release.manifest.label: release for release in (find_release(home, name) for name in names)}
     comparison = compared([*releases.values()], device, _aliases(device))
-    _print(comparison, shape, len(releases))
+    _print(comparison, "json" if as_json else shape, len(releases))
     if plot:
         from zoo.pareto import plot as draw
 
@@ -94,17 +100,28 @@ def compare(names: tuple[str, ...], shape: str, device: str | None, plot: Path |
         click.echo(f"plot: {plot}", err=True)
 
 
-@click.command()
+class _Search(click.Command):
+    """Its help ends in the columns, which are looked up for it."""
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        from zoo.tables.comparison import KEYS
+
+        with formatter.section("Columns"):
+            formatter.write_text(", ".join(KEYS))
+
+
+@click.command(cls=_Search)
 @click.argument("expression")
 @_printing
 @click.option("--sort", metavar="COLUMN", help="Order rows of a table by this column, the best first.")
 @click.option("--all-precisions", is_flag=True, help="Also what was measured and does not ship, and the dense network.")
-def search(expression: str, shape: str, device: str | None, sort: str | None, all_precisions: bool) -> None:
+def search(
+    expression: str, shape: str, as_json: bool, device: str | None, sort: str | None, all_precisions: bool
+) -> None:
     """Find what matches EXPRESSION among all releases here: 'map > 80 and p50_ms < 5'.
 
     Columns are compared by < <= > >= == != with numbers, texts in quotes or each other; and, or, not and parentheses
-    join them; ships and steady stand alone. Columns have the names of --format csv; an unknown one is answered with all
-    of them. What is missing or void matches nothing.
+    join them; ships and steady stand alone. What is missing or void matches nothing.
     """
     from zoo.errors import CompareError
     from zoo.home import Home
@@ -123,6 +140,7 @@ def search(expression: str, shape: str, device: str | None, sort: str | None, al
             f"there is no release in {home.root} to search. Build one: zoo build; or get it: zoo pull NAME"
         )
     matches = found(compared(releases, device, _aliases(device)), question, sort, all_precisions)
+    shape = "json" if as_json else shape
     if matches.comparison.groups or shape != "terminal":
         _print(matches.comparison, shape, 2)
     click.echo(matches.told, err=True)
@@ -135,8 +153,8 @@ def _tolerance(_: click.Context, __: click.Parameter, value: float) -> float:
 
 
 @click.command()
-@click.argument("before")
-@click.argument("after")
+@click.argument("before", shell_complete=version)
+@click.argument("after", shell_complete=version)
 @click.option(
     "--map-points",
     type=float,
@@ -153,16 +171,16 @@ def _tolerance(_: click.Context, __: click.Parameter, value: float) -> float:
     callback=_tolerance,
     help="Tolerance of p50 and images/s, in per cent.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print changes by bucket as JSON.")
+@JSON
 def diff(before: str, after: str, map_points: float, latency_percent: float, as_json: bool) -> None:
     """Say what got worse and better from release BEFORE to AFTER, each NAME@VERSION. For CI.
 
     Times of two releases come from two runs. Beyond tolerance they count only if both runs were steady and the change
     stands beside the dense network, too; else they are unsure.
 
-    Exit codes: 0 no regression, 1 regressions (or an error, on standard error), 2 wrong usage.
+    Exits with 4 if there are regressions.
     """
-    from zoo.cli.output import print_json
+    from zoo.cli.script import print_json
     from zoo.diff import diff as difference
     from zoo.home import Home
     from zoo.releases import find_release
@@ -173,7 +191,8 @@ def diff(before: str, after: str, map_points: float, latency_percent: float, as_
         print_json(found.as_json())
     else:
         _print_difference(found)
-    sys.exit(1 if found.of("regressions") else 0)
+    if found.of("regressions"):
+        sys.exit(FOUND)
 
 
 def _print_difference(found: Difference) -> None:

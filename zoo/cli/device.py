@@ -3,38 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli.options import JSON, scripted
+
+if TYPE_CHECKING:
+    from zoo.cli.shapes import Compiled
+
 FILE = click.Path(path_type=Path, dir_okay=False)
+TOLD = ("release", "target", "measured_at", "device", "runtime", "threads", "conditions", "rows", "broken")
+
+
+def result_json(bundle: Path, result: Path) -> Compiled:
+    """What came of a bundle, for scripts."""
+    from targets.archive import read_list
+    from targets.bundle import RESULT_LIST
+
+    about = read_list(result, RESULT_LIST)
+    return {"bundle": str(bundle), "result": str(result), **{key: about[key] for key in TOLD}}  # type: ignore[typeddict-item]
 
 
 @click.command("compile")
 @click.argument("bundle", type=FILE)
 @click.option("--out", "-o", type=FILE, help="Where the result goes; left out: beside you, named as the bundle.")
-def compile_(bundle: Path, out: Path | None) -> None:
+@scripted
+def compile_(bundle: Path, out: Path | None, as_json: bool) -> None:
     """Compile and measure BUNDLE on this machine, and write a result to take back.
 
     A machine without zoo does the same with `python3 BUNDLE`: it needs Python 3.10, numpy and the runtime.
     """
     from targets.program import compile_bundle, default_result
+    from zoo.cli.script import print_json, reporter
 
     result = out or default_result(bundle)
     try:
-        compile_bundle(bundle, result, click.echo)
+        compile_bundle(bundle, result, reporter().say if as_json else click.echo)
     except OSError as error:
         raise click.ClickException(f"{error.strerror or error} ({error.filename or result}).") from None
+    if as_json:
+        print_json(result_json(bundle, result))
+        return
     click.echo(f"result: {result}\nTake it to where the model was built: zoo receive {result.name}")
 
 
 @click.command()
 @click.argument("result", type=FILE)
-def receive(result: Path) -> None:
+@JSON
+def receive(result: Path, as_json: bool) -> None:
     """Take in RESULT, which a device made of a bundle; the build then records it."""
+    from zoo.cli.script import print_json
     from zoo.home import Home
     from zoo.received import receive as take_in
     from zoo.releases import find_release
 
     home = Home.find()
     release, target = take_in(home, result)
-    click.echo(f"received: {release} on {target}. Record it: {find_release(home, release).manifest.provenance.command}")
+    command = find_release(home, release).manifest.provenance.command
+    if as_json:
+        print_json({"release": release, "target": target, "command": command})
+    else:
+        click.echo(f"received: {release} on {target}. Record it: {command}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import click
 
+from zoo.cli.options import JSON
+
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+@JSON
 def doctor(as_json: bool) -> None:
     """Say which targets are usable on this machine, and for each that is not: why, and what mends it."""
     from zoo.catalogue import load_catalogue
-    from zoo.cli.output import console, print_json
+    from zoo.cli.output import console
+    from zoo.cli.script import print_json
     from zoo.doctor import examine
     from zoo.home import Home
 

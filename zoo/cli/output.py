@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from pipeline.plan import Planned
 from zoo.releases import Release
-from zoo.tables import Row, gains, measurement_table
+from zoo.tables import gains, measurement_table
+
+if TYPE_CHECKING:
+    from zoo.cli.shapes import PlannedStep, ReleaseAndFigures
 
 MIN_WIDTH = 200  # a table that is piped is neither folded nor cut at eighty columns
 
@@ -24,21 +26,21 @@ def console() -> Console:
     return out if out.is_terminal else Console(highlight=False, width=max(out.width, MIN_WIDTH))
 
 
-def print_json(content: Any) -> None:
-    """JSON for scripts."""
-    click.echo(json.dumps(content, indent=2))
+def plan_json(plan: Sequence[Planned]) -> list[PlannedStep]:
+    """A plan for scripts."""
+    return [{"step": p.step.name, "key": p.key, "runs": not p.hit, "reason": p.reason or None} for p in plan]
 
 
-def print_plan(plan: Sequence[Planned], as_json: bool) -> None:
-    """One line per step: whether it stands or runs, and why."""
-    if as_json:
-        rows = [{"step": p.step.name, "key": p.key, "runs": not p.hit, "reason": p.reason or None} for p in plan]
-        print_json(rows)
-        return
+def print_plan(plan: Sequence[Planned], err: bool = False) -> None:
+    """One line per step: whether it stands or runs, and why.
+
+    Args:
+        err: to standard error.
+    """
     width = max(len(planned.step.name) for planned in plan)
     for planned in plan:
         state = "stands" if planned.hit else f"runs: {planned.reason}"
-        click.echo(f"{planned.step.name:{width}}  {planned.key[:12]}  {state}")
+        click.echo(f"{planned.step.name:{width}}  {planned.key[:12]}  {state}", err=err)
 
 
 def _near(path: Path) -> str:
@@ -51,7 +53,7 @@ def print_release(release: Release, bundles: Path) -> None:
     """The table of a release, what compaction bought, and where the manifest lies."""
     out = console()
     out.print(f"{release.manifest.label}: {release.manifest.description}", markup=False)
-    if release.measured:
+    if release.public:
         out.print(measurement_table([release]))
     for line in gains(release):
         out.print(line, markup=False)
@@ -61,8 +63,8 @@ def print_release(release: Release, bundles: Path) -> None:
         click.echo(f"python3 {waiting.bundle}")
 
 
-def release_json(release: Release) -> Row:
-    """A release for scripts: its manifest, and the measurements that are known here."""
+def release_json(release: Release) -> ReleaseAndFigures:
+    """A release for scripts."""
     records = [record.model_dump(mode="json") for record in release.measurements]
     return {"manifest": release.manifest.model_dump(mode="json"), "measurements": records}
 

@@ -49,8 +49,8 @@ class ConsoleProgress:
 
     @contextmanager
     def bar(self, name: str, total: int, done: int = 0, /) -> Iterator[Bar]:
-        """A bar, below those that are open already; nothing where there is no terminal."""
-        if not self.console.is_terminal:
+        """A bar, below those that are open already; nothing where there is no terminal, whatever colours it takes."""
+        if not (self.console.is_terminal and self.console.file.isatty()):
             with Silent().bar(name, total, done) as silent:
                 yield silent
             return

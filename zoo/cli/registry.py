@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from zoo.cli.completion import anywhere, release, version
+from zoo.cli.exit_codes import FOUND
+from zoo.cli.options import DATA_ROOT, DATA_ROOT_DEFAULT, JSON, TARGETS, scripted
+
+if TYPE_CHECKING:
+    from zoo.catalogue import Catalogue
+    from zoo.errors import NothingPrebuilt
+    from zoo.home import Home
 
 REGISTRY = click.option(
     "--registry",
@@ -13,11 +24,10 @@ REGISTRY = click.option(
     metavar="URL",
     help="Folder, https://…, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME; left out: ZOO_REGISTRY, or zoo.yaml's.",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=release)
 @REGISTRY
 @click.option(
     "--sign-key",
@@ -26,7 +36,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print what was done
     show_envvar=True,
     help="Sign the manifest with this private key (PEM, elliptic curve).",
 )
-@JSON
+@scripted
 def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) -> None:
     """Publish release NAME or NAME@VERSION, which was built here.
 
@@ -34,11 +44,8 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from zoo.catalogue import load_catalogue
-    from zoo.cli.output import print_json
-    from zoo.cli.progress import ConsoleProgress
+    from zoo.cli.script import print_json, reporter
     from zoo.home import Home
     from zoo.registry.opening import registry_url
     from zoo.registry.places import open_place
@@ -47,34 +54,53 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
 
     place = open_place(registry_url(load_catalogue().registry, url))
     release = find_release(Home.find(), name)
-    done = send(release, place, sign_key, ConsoleProgress(Console(stderr=True)))
+    done = send(release, place, sign_key, reporter())
     label = release.manifest.label
-    if as_json:
-        print_json({"release": label, "registry": place.url, **asdict(done)})
-        return
-    signed = ", signed" if done.signed else ""
-    if done.new:
-        click.echo(f"published: {label} in {place.url}, {done.measurements} measurements{signed}")
-    elif done.measurements or done.signed:
-        click.echo(f"{label} is in {place.url}; added: {done.measurements} measurements{signed}")
-    else:
-        click.echo(f"{label} is in {place.url} already, with all that is known of it here")
     unknown = [part for part, license in release.manifest.licenses if license == "not stated"]
     if unknown:
         click.echo(
             f"license not stated: {', '.join(unknown)}. Say it in zoo.yaml: nobody may use what has none.", err=True
         )
+    signed = ", signed" if done.signed else ""
+    if as_json:
+        print_json({"release": label, "registry": place.url, **asdict(done)})
+    elif done.new:
+        click.echo(f"published: {label} in {place.url}, {done.measurements} measurements{signed}")
+    elif done.measurements or done.signed:
+        click.echo(f"{label} is in {place.url}; added: {done.measurements} measurements{signed}")
+    else:
+        click.echo(f"{label} is in {place.url} already, with all that is known of it here")
+
+
+def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None:
+    """What it takes to build what is not prebuilt, on standard error; or why that can't be told here."""
+    from pipeline.errors import PipelineError
+    from pipeline.progress import Silent
+    from targets.errors import TargetError
+    from zoo.build import Wish, prepare
+    from zoo.cli.output import print_plan
+    from zoo.errors import ZooError
+
+    command = f"zoo build {error.name} --target {error.target}"
+    data_root = Path(os.environ.get("ZOO_DATA", DATA_ROOT_DEFAULT))
+    try:
+        plan = prepare(catalogue, home, Wish(error.name, (error.target,)), data_root, Silent()).plan
+    except (ZooError, PipelineError, TargetError) as why:
+        click.echo(f"{command} would fail here: {why}", err=True)
+        return
+    click.echo(f"what {command} would do:", err=True)
+    print_plan(plan, err=True)
 
 
 @click.command()
-@click.argument("name")
-@click.option("--target", "-t", "targets", multiple=True, metavar="TARGET", help="Its artifacts; repeatable.")
+@click.argument("name", shell_complete=anywhere)
+@TARGETS("Its artifacts; repeatable.")
 @click.option("--all", "everything", is_flag=True, help="Artifacts of all targets, and the network for training.")
 @click.option(
     "--require-signature", is_flag=True, help="Refuse what no trusted key signed (registry.keys in zoo.yaml)."
 )
 @REGISTRY
-@JSON
+@scripted
 def pull(
     name: str, targets: tuple[str, ...], everything: bool, require_signature: bool, url: str | None, as_json: bool
 ) -> None:
@@ -83,11 +109,10 @@ def pull(
     Every byte is checked before it becomes visible; what was cut goes on where it was. Without a network, what was
     pulled before is used.
     """
-    from rich.console import Console
-
     from zoo.catalogue import load_catalogue
-    from zoo.cli.output import print_json, print_release, release_json
-    from zoo.cli.progress import ConsoleProgress
+    from zoo.cli.output import print_release, release_json
+    from zoo.cli.script import print_json, reporter
+    from zoo.errors import NothingPrebuilt
     from zoo.home import Home
     from zoo.registry.choice import chooser
     from zoo.registry.opening import open_registry
@@ -98,7 +123,11 @@ def pull(
     catalogue, home = load_catalogue(), Home.find()
     registry = open_registry(catalogue.registry, home, url, require_signature)
     wanted = None if everything else [catalogue.target(target) for target in targets]
-    release = fetch(registry, home, name, chooser(wanted), ConsoleProgress(Console(stderr=True)))
+    try:
+        release = fetch(registry, home, name, chooser(wanted), reporter())
+    except NothingPrebuilt as error:
+        _tell_plan(error, catalogue, home)
+        raise
     if as_json:
         print_json(release_json(release))
     else:
@@ -106,30 +135,61 @@ def pull(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=release)
 @click.option("--require-signature", is_flag=True, help="Fail where no trusted key signed (registry.keys in zoo.yaml).")
+@click.option(
+    "--measure", is_flag=True, help="Measure again here, too, and compare each figure with the published one."
+)
+@TARGETS("What to measure; repeatable. Left out: all that was compiled and is usable here.")
+@DATA_ROOT
 @REGISTRY
-@JSON
-def verify(name: str, require_signature: bool, url: str | None, as_json: bool) -> None:
-    """Check every byte of release NAME or NAME@VERSION that is here, and its signature in the registry."""
+@scripted
+def verify(
+    name: str,
+    require_signature: bool,
+    measure: bool,
+    targets: tuple[str, ...],
+    data_root: Path,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Check every byte of release NAME or NAME@VERSION that is here, and its signature in the registry.
+
+    Exits with 4 if there is damage, or if a figure lies outside of its tolerance.
+    """
+    from dataclasses import asdict
+
     from zoo.catalogue import load_catalogue
-    from zoo.cli.output import print_json
+    from zoo.cli.bench import measured_again, print_repeated
+    from zoo.cli.script import print_json, reporter
     from zoo.home import Home
     from zoo.registry.opening import open_registry
     from zoo.registry.verify import damage, missing, signed_by
     from zoo.releases import find_release
 
-    home, settings = Home.find(), load_catalogue().registry
+    if targets and not measure:
+        raise click.UsageError("--target is what --measure measures.")
+    home, catalogue = Home.find(), load_catalogue()
     release = find_release(home, name)
     found = list(damage(release))
     pulled = release.path.is_relative_to(home.pulled)
     keys = []
     if pulled or require_signature:
-        keys = signed_by(open_registry(settings, home, url, require_signature), release)
+        keys = signed_by(open_registry(catalogue.registry, home, url, require_signature), release)
     absent = missing(release)
+    figures = None
+    if measure and not found:
+        figures = measured_again(release, targets, (catalogue, home, data_root), reporter())
     if as_json:
-        report = {"release": release.manifest.label, "damage": found, "missing": absent, "signed_by": keys}
-        print_json(report)
+        print_json(
+            {
+                "release": release.manifest.label,
+                "damage": found,
+                "missing": absent,
+                "signed_by": keys,
+                "figures": None if figures is None else [asdict(figure) for figure in figures],
+            }
+        )
     else:
         for line in found:
             click.echo(f"damaged: {line}")
@@ -138,18 +198,22 @@ def verify(name: str, require_signature: bool, url: str | None, as_json: bool) -
         verdict += f"; not pulled: {len(absent)}" * bool(absent)
         verdict += f"; signed by {', '.join(keys)}" if keys else ""
         click.echo(verdict)
-    if found:
-        sys.exit(1)
+        if figures:
+            print_repeated(figures)
+    if found or any(figure.verdict == "outside" for figure in figures or ()):
+        sys.exit(FOUND)
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=version)
 @click.option("--reason", metavar="TEXT", help="Why; everybody who asks for this version is told.")
 @click.option("--undo", is_flag=True, help="Show it again.")
 @REGISTRY
-def yank(name: str, reason: str | None, undo: bool, url: str | None) -> None:
+@JSON
+def yank(name: str, reason: str | None, undo: bool, url: str | None, as_json: bool) -> None:
     """Hide release NAME@VERSION from resolution. It stays there, for those who name this very version."""
     from zoo.catalogue import load_catalogue
+    from zoo.cli.script import print_json
     from zoo.registry.opening import registry_url
     from zoo.registry.places import open_place
     from zoo.registry.publish import yank as hide
@@ -161,19 +225,27 @@ def yank(name: str, reason: str | None, undo: bool, url: str | None) -> None:
         raise click.UsageError("either --reason TEXT, or --undo.")
     place = open_place(registry_url(load_catalogue().registry, url))
     hide(place, bare, version, None if undo else reason)
-    click.echo(f"{name} is {'shown again' if undo else 'yanked'} in {place.url}")
+    if as_json:
+        print_json({"release": name, "registry": place.url, "yanked": reason})
+    else:
+        click.echo(f"{name} is {'shown again' if undo else 'yanked'} in {place.url}")
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @REGISTRY
-def gc(dry_run: bool, url: str | None) -> None:
+@JSON
+def gc(dry_run: bool, url: str | None, as_json: bool) -> None:
     """Remove files of the registry that no release refers to and that are older than a day."""
     from zoo.catalogue import load_catalogue
+    from zoo.cli.script import print_json
     from zoo.registry.opening import registry_url
     from zoo.registry.places import open_place
     from zoo.registry.publish import collect_garbage
 
     place = open_place(registry_url(load_catalogue().registry, url))
     count, size = collect_garbage(place, dry_run)
-    click.echo(f"{'would remove' if dry_run else 'removed'} {count} files, {size / 1e6:.1f} MB, from {place.url}")
+    if as_json:
+        print_json({"registry": place.url, "dry_run": dry_run, "files": count, "size_bytes": size})
+    else:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {count} files, {size / 1e6:.1f} MB, from {place.url}")

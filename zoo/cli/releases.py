@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import click
 
+from zoo.cli.completion import release as here
+from zoo.cli.options import JSON
+
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print rows as JSON.")
+@JSON
 def list_releases(as_json: bool) -> None:
     """List models: what is built, and what the catalogue could build."""
     from zoo.catalogue import load_catalogue
-    from zoo.cli.output import console, print_json
+    from zoo.cli.output import console
+    from zoo.cli.script import print_json
     from zoo.home import Home
     from zoo.releases import find_release, recorded
     from zoo.tables import release_rows, table
@@ -32,11 +36,12 @@ def list_releases(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print manifest and measurements as JSON.")
+@click.argument("name", shell_complete=here)
+@JSON
 def show(name: str, as_json: bool) -> None:
     """Show release NAME or NAME@VERSION: accuracy, compression by site, artifacts, lineage, measurements."""
-    from zoo.cli.output import console, print_json, print_release, release_json
+    from zoo.cli.output import console, print_release, release_json
+    from zoo.cli.script import print_json
     from zoo.home import Home
     from zoo.releases import find_release
     from zoo.tables import calibration_rows, site_rows, table

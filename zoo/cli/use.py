@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli.completion import release, target_or_runtime
+from zoo.cli.options import scripted
+
 if TYPE_CHECKING:
+    from zoo.cli.shapes import Answered, Embedded
     from zoo.gallery import Gallery
     from zoo.query import Answer
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 MODEL = click.option(
-    "--model", "-m", metavar="NAME", help="Release NAME or NAME@VERSION; left out: the only one, or the default."
+    "--model",
+    "-m",
+    metavar="NAME",
+    shell_complete=release,
+    help="Release NAME or NAME@VERSION; left out: the only one, or the default.",
 )
 TARGET = click.option(
     "--target",
     "-t",
     metavar="TARGET",
+    shell_complete=target_or_runtime,
     help="What to run: a target of the release; or openvino or onnxruntime, for its fp32 graph. Left out: the fastest.",
 )
 
 
-def gallery_json(gallery: Gallery, runtime: str) -> dict[str, Any]:
-    """A gallery for scripts; `zoo embed` adds `file`, what it wrote.
-
-    `{model, target, precision, runtime, folder, images, dimension, skipped: [{path, why}]}`; `folder` is absolute,
-    paths are below it; `skipped` holds what could not be read, and nothing where the gallery was read from a file.
-    """
+def gallery_json(gallery: Gallery, runtime: str) -> Embedded:
+    """A gallery for scripts."""
     return {
         "model": gallery.model,
         "target": gallery.target,
@@ -42,12 +47,8 @@ def gallery_json(gallery: Gallery, runtime: str) -> dict[str, Any]:
     }
 
 
-def answer_json(query: Path, answer: Answer, sheet: Path) -> dict[str, Any]:
-    """An answer for scripts.
-
-    `{query, gallery, nearest: [{rank, similarity, path}], sheet}`; `gallery` as in `gallery_json`; `similarity` is the
-    cosine, -1 … 1; `path` is below the gallery's folder.
-    """
+def answer_json(query: Path, answer: Answer, sheet: Path) -> Answered:
+    """An answer for scripts."""
     return {
         "query": str(query),
         "gallery": gallery_json(answer.gallery, answer.embedder.runtime),
@@ -71,17 +72,14 @@ def _skipped(gallery: Gallery) -> str:
 @click.option(
     "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Images that are computed at once."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@scripted
 def embed(folder: Path, out: Path, model: str | None, target: str | None, batch: int, as_json: bool) -> None:
     """Embed all images below FOLDER, and keep paths and embeddings in one file.
 
     The file is numpy's, without pickle: `paths` (below FOLDER) and `embeddings` (float32, N×D, rows of length 1), with
     what made them. `zoo query` takes it as a gallery. Images that can't be read are skipped, a line each.
     """
-    from rich.console import Console
-
-    from zoo.cli.output import print_json
-    from zoo.cli.progress import ConsoleProgress
+    from zoo.cli.script import print_json, reporter
     from zoo.embedder import default_release, load
     from zoo.gallery import embed_folder, find_images, write_gallery
     from zoo.home import Home
@@ -90,7 +88,7 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
     check_writable(out)
     find_images(folder)  # a folder that can't be read is told before a model is loaded
     embedder = load(model or default_release(Home.find()), target)
-    gallery = embed_folder(embedder, folder, batch, ConsoleProgress(Console(stderr=True)))
+    gallery = embed_folder(embedder, folder, batch, reporter())
     write_gallery(out, gallery)
     if as_json:
         print_json({**gallery_json(gallery, embedder.runtime), "file": str(out)})
@@ -112,7 +110,7 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many images.")
 @click.option("--sheet", type=FILE, help="Picture to draw, .png or .jpg; left out: IMAGE's name with .sheet.png, here.")
 @click.option("--open", "opens", is_flag=True, help="Open the picture.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@scripted
 def query(
     image: Path,
     where: Path,
@@ -127,17 +125,15 @@ def query(
 
     Of a gallery that is a file, the model that embedded it is used, on the same target.
     """
-    from rich.console import Console
-
-    from zoo.cli.output import console, print_json
-    from zoo.cli.progress import ConsoleProgress
+    from zoo.cli.output import console
+    from zoo.cli.script import print_json, reporter
     from zoo.query import find_nearest
     from zoo.sheet import MOST, check_sheet, draw_sheet, printable, write_sheet
     from zoo.tables import table
 
     sheet = sheet or Path(f"{image.stem}.sheet.png")
     check_sheet(sheet, (image, where))
-    answer = find_nearest(image, where, top, model, target, ConsoleProgress(Console(stderr=True)))
+    answer = find_nearest(image, where, top, model, target, reporter())
     gallery = answer.gallery
     how = f"by {gallery.model} ({gallery.target}, {gallery.precision})"
     shown = min(len(answer.nearest), MOST)

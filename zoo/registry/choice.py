@@ -7,7 +7,7 @@ from pathlib import Path
 
 from targets.contract import make_target
 from targets.errors import TargetError
-from zoo.errors import RegistryError
+from zoo.errors import NothingPrebuilt
 from zoo.manifest import MANIFEST, Manifest
 from zoo.measurements import Measurement
 from zoo.registry.pull import Choose
@@ -40,10 +40,11 @@ def chooser(targets: Sequence[str] | None) -> Choose:
             return None
         there = list(dict.fromkeys(one.target for one in manifest.artifacts if one.target))
         if missing := [target for target in targets if target not in there]:
-            raise RegistryError(
+            raise NothingPrebuilt(
                 f"{manifest.label} has nothing prebuilt for {', '.join(missing)}; there is: "
-                f"{', '.join(there) or 'nothing'}. Build it: zoo build {manifest.name} --target {missing[0]} "
-                "(--plan shows what that takes)"
+                f"{', '.join(there) or 'nothing'}.",
+                manifest.name,
+                missing[0],
             )
         best = best_target(manifest, records)
         return targets or ([best] if best else [])

@@ -4,6 +4,7 @@ The recipes are trained for a moment on a few drawn images; what is published is
 """
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -107,6 +108,20 @@ def test_releases_of_one_name_share_what_is_equal(maker, tmp_path):
         maker.zoo("publish", label, "--registry", str(registry))
         sizes.append(sum(path.stat().st_size for path in registry.rglob("*") if path.is_file()))
     assert sizes[1] < 1.5 * sizes[0]  # weights and graph are those of the first
+
+
+def test_what_is_not_prebuilt_can_be_built_and_how_is_told(maker, tmp_path):
+    registry = ("--registry", str(tmp_path / "registry"))
+    maker.zoo("publish", RELEASES[2], *registry)
+    told = maker.zoo("pull", RELEASES[2], "--target", "jetson", *registry).stderr
+    assert "what zoo build resnet18-hcmc --target jetson-orin-nano would do:\n" in told
+    assert re.search(r"^teacher +\w{12}  runs: ", told, re.MULTILINE)  # of the recipe as it stands, not for a moment
+    assert re.search(r"^bundle/jetson-orin-nano ", told, re.MULTILINE)
+    assert told.splitlines()[-1].startswith("Error: resnet18-hcmc@1.0.0 has nothing prebuilt for jetson-orin-nano;")
+    away = elsewhere(tmp_path / "away", registry[1])
+    told = away.zoo("pull", RELEASES[2], "--target", "jetson").stderr
+    assert told.startswith("zoo build resnet18-hcmc --target jetson-orin-nano would fail here: ")
+    assert not (away.home / "pulled").exists()
 
 
 def test_a_file_that_was_changed_is_found(maker, tmp_path):

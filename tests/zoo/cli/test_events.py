@@ -1,0 +1,141 @@
+"""`--events`: each line is what is promised, and the last one says how it ended."""
+
+import json
+import signal
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from tests.zoo.cli.conftest import document, stream
+from zoo.cli import main
+from zoo.cli.events import Events
+
+LONG = ("build", "compile", "embed", "publish", "pull", "query")
+
+
+def test_what_takes_long_has_events():
+    assert {n for n, c in main.commands.items() if any("--events" in one.opts for one in c.params)} >= {*LONG}
+
+
+def test_an_embedding_is_followed_to_its_result(shop, words):
+    result = shop.zoo(*words("embed IMAGES -o x.npz --events"))
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = stream(result.stdout)
+    assert lines[0] | {"time": ""} == {"event": "began", "time": "", "name": "embedding", "total": 8, "done": 0}
+    steps = [line["done"] for line in lines if line["event"] == "advanced"]
+    assert steps == sorted(steps)
+    assert steps[-1] == 8
+    assert [line["event"] for line in lines[-2:]] == ["ended", "result"]
+    same = shop.zoo(*words("embed IMAGES -o x.npz --json"))
+    assert lines[-1]["result"] == document("embed", same.stdout)
+
+
+@pytest.mark.parametrize("line", ["build --plan", "build", "publish tiny", "query IMAGE -g IMAGES -m tiny"])
+def test_the_last_line_is_what_json_prints(shop, words, line):
+    result = shop.zoo(*words(f"{line} --events"))
+    assert result.exit_code == 0, result.output
+    document("build --plan" if "--plan" in line else line.split()[0], json.dumps(stream(result.stdout)[-1]["result"]))
+
+
+def test_a_bundle_is_followed(shop, quick):
+    said = [line.get("text") for line in stream(shop.zoo("compile", str(quick), "-o", "x", "--events").stdout)]
+    assert any(text and text.startswith("compiling student") for text in said)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("embed none -o x.npz", 1, "can't read the folder none"),
+        ("build none", 1, "no model 'none'"),
+        ("compile none -o no/x", 1, "No such file or directory"),
+        ("build --host ssh://a", 2, "--host is where one target runs"),
+        ("build --gpus none", 2, "'none' is not a valid integer"),
+        ("embed IMAGES", 2, "Missing option '--out'"),
+        ("pull tiny --nothing", 2, "--nothing"),
+        ("embed IMAGES -o x.npz --json", 2, "leave out --json"),
+        ("nothing", 2, "No such command"),
+    ],
+)
+def test_what_is_wrong_is_the_last_line_and_on_standard_error(shop, words, line, code, told):
+    result = shop.zoo(*words(f"{line} --events"))
+    assert result.exit_code == code
+    last = stream(result.stdout)[-1]
+    assert (last["event"], last["exit_code"]) == ("error", code)
+    assert told in last["message"]
+    assert told in result.stderr
+
+
+def test_help_is_no_event(shop):
+    assert shop.zoo("embed", "--events", "--help").stdout.startswith("Usage: ")
+
+
+def test_a_bug_is_told_before_its_traceback(shop, words, monkeypatch):
+    monkeypatch.setattr("zoo.gallery.find_images", lambda _folder: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        shop.zoo(*words("embed IMAGES -o x.npz --events"))
+
+
+def test_ctrl_c_is_the_last_line(shop, words, environment):
+    """While it waits for an image that comes slowly."""
+    slow = "import time, zoo.embedder; zoo.embedder.Embedder.read = lambda *_: time.sleep(60)"
+    command = [sys.executable, "-c", f"{slow}; from zoo.cli import main; main()", *words("embed IMAGES -o x --events")]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    began = process.stdout.readline()  # at once: nothing waits in a buffer
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = stream(began + output)[-1]
+    assert (last["message"], last["exit_code"]) == ("Interrupted.", 130)
+    assert errors == "Interrupted.\n"
+
+
+@pytest.mark.parametrize(("command", "kept"), [("pull", True), ("embed", False)])
+def test_only_what_goes_on_says_so(shop, words, monkeypatch, command, kept):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.home.Home.find", interrupted)
+    result = shop.zoo(*words("pull tiny" if command == "pull" else "embed IMAGES -o x"))
+    assert result.exit_code == 130
+    assert result.stderr.startswith("Interrupted.")
+    assert ("goes on from there" in result.stderr) == kept
+
+
+def test_nobody_who_reads_is_no_reason_to_stop(shop, words, environment):
+    command = [sys.executable, "-m", "zoo", *words("embed IMAGES -o x.npz --events")]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == (b"", 0)
+    assert Path("x.npz").exists()
+
+
+def test_a_bar_tells_five_steps_a_second_and_the_last_one(monkeypatch):
+    now = iter(at / 100 for at in range(1000))  # ten milliseconds a step
+    monkeypatch.setattr("zoo.cli.events.monotonic", lambda: next(now))
+    events = Events(out := StringIO())
+    with events.bar("epochs", 110, 10) as bar:
+        for _ in range(100):
+            bar.advance(1, loss=float("nan"), lr=0.5)
+    began, *advanced, ended = map(json.loads, out.getvalue().splitlines())
+    assert (began["done"], ended["done"], advanced[-1]["done"]) == (10, 110, 110)
+    assert 4 <= len(advanced) <= 8
+    assert advanced[0]["figures"] == {"loss": None, "lr": 0.5}
+
+
+def test_what_is_broken_off_ends_too():
+    events = Events(out := StringIO())
+    with pytest.raises(ValueError, match="x"), events.bar("epochs", 3):
+        raise ValueError("x")
+    assert json.loads(out.getvalue().splitlines()[-1])["event"] == "ended"
+
+
+def test_of_several_processes_the_first_one_speaks(shop, monkeypatch):
+    for name, value in {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    result = shop.zoo("show", "none", "--events")
+    assert (result.exit_code, result.stdout) == (2, "")
+    monkeypatch.setenv("RANK", "0")
+    assert stream(shop.zoo("show", "none", "--events").stdout)[-1]["exit_code"] == 2

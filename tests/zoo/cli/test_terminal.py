@@ -1,0 +1,76 @@
+"""What a terminal shows and a pipe does not: bars and colours."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from threading import Thread
+
+import pytest
+
+ANSI = "\x1b["
+COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|38;[0-9;]+)(?:;[0-9;]*)?m")
+
+
+def shown(arguments, environment):
+    """What a command writes to a terminal: both streams, as there is one screen."""
+    ours, theirs = pty.openpty()
+    screen = []
+
+    def read() -> None:
+        try:
+            while content := os.read(ours, 65536):
+                screen.append(content)
+        except OSError:  # the other end is closed
+            pass
+
+    reader = Thread(target=read)
+    reader.start()
+    subprocess.run(
+        [sys.executable, "-m", "zoo", *arguments],
+        stdin=theirs, stdout=theirs, stderr=theirs, env=environment, timeout=100, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    reader.join(10)
+    os.close(ours)
+    return b"".join(screen).decode()
+
+
+def piped(arguments, environment):
+    command = [sys.executable, "-m", "zoo", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    return done.stdout + done.stderr
+
+
+def test_a_bar_and_colours_in_a_terminal(words, environment):
+    text = shown(words("embed IMAGES -o x.npz"), environment)
+    assert "embedding" in text
+    assert "/8" in text
+    assert COLOUR.search(text)
+    assert COLOUR.search(shown(["show", "none"], environment))
+
+
+@pytest.mark.parametrize("more", [{}, {"FORCE_COLOR": "1"}])
+def test_no_bar_in_a_pipe_whatever_is_forced(words, environment, more):
+    text = piped(words("embed IMAGES -o x.npz"), {**environment, **more})
+    assert "embedding" not in text
+    assert ANSI not in text
+
+
+def test_no_colour_in_a_pipe(environment):
+    for line in ("list", "show tiny", "show none"):
+        assert ANSI not in piped(line.split(), environment)
+
+
+@pytest.mark.parametrize("line", ["show tiny", "show none", "embed IMAGES -o x.npz"])
+def test_no_color_is_honoured(words, environment, line):
+    assert not COLOUR.search(shown(words(line), {**environment, "NO_COLOR": "1"}))
+
+
+def test_an_empty_no_color_says_nothing(environment):
+    assert COLOUR.search(shown(["show", "none"], {**environment, "NO_COLOR": ""}))
+
+
+def test_events_in_a_terminal_have_no_bar(words, environment):
+    assert ANSI not in shown(words("embed IMAGES -o x.npz --events"), environment)

@@ -1,0 +1,114 @@
+"""`zoo bench`, and what `zoo verify --measure` does with the same figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+from zoo.cli.completion import release
+from zoo.cli.options import DATA_ROOT, TARGETS, scripted
+
+if TYPE_CHECKING:
+    from pipeline.progress import Progress
+    from zoo.catalogue import Catalogue
+    from zoo.home import Home
+    from zoo.measurements import Measured
+    from zoo.releases import Release
+    from zoo.repeat import Repeated
+    from zoo.runnable import Runnable
+
+    Plan: TypeAlias = dict[str, list[Runnable]]  # what is measured, by target
+    Where: TypeAlias = tuple[Catalogue, Home, Path]  # the last is the folder that holds data sets
+
+
+def measured(found: Release, plan: Plan, where: Where, progress: Progress) -> Iterator[list[Measured]]:
+    """Figures of a release on this machine, target by target."""
+    from zoo.measuring import find_data, measure_release, read_protocol
+
+    protocol = read_protocol(found.manifest, find_data(found.manifest, *where, progress))
+    for target, artifacts in plan.items():
+        yield measure_release(found, target, artifacts, protocol, progress)
+
+
+@click.command()
+@click.argument("name", shell_complete=release)
+@TARGETS("Measure as this target; repeatable. Left out: all that something was compiled for and that are usable here.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of one inference on a CPU; left out: the target's.")
+@DATA_ROOT
+@scripted
+def bench(name: str, targets: tuple[str, ...], threads: int | None, data_root: Path, as_json: bool) -> None:
+    """Measure release NAME or NAME@VERSION on this machine, and add the figures to it.
+
+    By the protocol of its recipe: of each target, what was compiled for it and the graph in fp32 are timed in turn, in
+    one run. Accuracy is measured where the data set is at hand. zoo publish publishes what was added.
+    """
+    from zoo.catalogue import load_catalogue
+    from zoo.cli.output import console
+    from zoo.cli.script import print_json, reporter
+    from zoo.home import Home
+    from zoo.measurable import measurable
+    from zoo.measurements import write_measurements
+    from zoo.releases import Release, find_release
+    from zoo.tables import measurement_table
+
+    catalogue, home = load_catalogue(), Home.find()
+    found = find_release(home, name)
+    manifest, added = found.manifest, list[Any]()
+    plan = measurable(found, targets, catalogue, threads)
+    for records in measured(found, plan, (catalogue, home, data_root), reporter()):
+        write_measurements(home.measurements / manifest.name / manifest.version, records)
+        added += records
+    if as_json:
+        print_json({"release": manifest.label, "added": [record.model_dump(mode="json") for record in added]})
+        return
+    console().print(measurement_table([Release(found.path, manifest, added)]))
+    click.echo(f"added: {len(added)} measurements of {manifest.label}. Publish them: zoo publish {manifest.label}")
+
+
+def measured_again(found: Release, targets: Sequence[str], where: Where, progress: Progress) -> list[Repeated]:
+    """Figures that came with a release beside those that are measured now, in as many threads as then. Nothing is added
+    to it.
+    """
+    from zoo.golden import read_golden
+    from zoo.measurable import measurable
+    from zoo.releases import read_release
+    from zoo.repeat import published_threads, repeated
+
+    found = read_release(found.path)  # without what this machine added
+    golden, rows, catalogue = read_golden(found.path.parent), list[Any](), where[0]
+    plan: Plan = {}
+    for target in measurable(found, targets, catalogue):
+        plan |= measurable(found, [target], catalogue, published_threads(found, target))
+    for records in measured(found, plan, where, progress):
+        for record in records:
+            rows += repeated(found, record, golden.min_cosine.get(record.precision, 0.0) if golden else 0.0)
+    return rows
+
+
+def print_repeated(rows: Sequence[Repeated]) -> None:
+    """Each figure beside the published one, and what is within tolerance."""
+    from zoo.cli.output import console
+    from zoo.tables import table
+    from zoo.tables.columns import COLUMNS, NOTHING, number
+
+    def said(row: Repeated) -> dict[str, str]:
+        show = number(4) if row.figure == "cosine" else COLUMNS[row.figure].show
+        room = NOTHING if row.low is None else f"{show(row.low)} … {show(row.high) if row.high is not None else '1'}"
+        return {
+            "target": row.target,
+            "precision": row.precision,
+            "figure": "cosine to the golden embedding" if row.figure == "cosine" else COLUMNS[row.figure].heading,
+            "published": show(row.published),
+            "here": show(row.here),
+            "tolerance": room,
+            "verdict": row.verdict,
+            "why": row.why,
+        }
+
+    shown = [said(row) for row in rows]
+    console().print(table(shown, shown[0]))
+    within, outside, unjudged = (sum(row.verdict == one for row in rows) for one in ("within", "outside", "not judged"))
+    click.echo(f"{within} figures within tolerance, {outside} outside, {unjudged} not judged")

@@ -1,0 +1,74 @@
+"""Options that are alike in several commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pipeline.processes import launched
+from zoo.cli.completion import target
+from zoo.cli.events import Events
+from zoo.cli.script import KEY, Document, begin, reserve
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def begin_events(context: click.Context) -> None:
+    """Speak in events, unless another process of the build does."""
+    if not launched() or os.environ.get("RANK", "0") == "0":
+        begin(context, Events)
+
+
+def _events(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        begin_events(context)
+
+
+def _json(context: click.Context, _: click.Parameter, wanted: bool) -> bool:
+    if context.resilient_parsing:
+        return wanted
+    if wanted and KEY in context.meta:
+        raise click.UsageError("--events ends in what --json prints: leave out --json.")
+    if wanted:
+        begin(context, Document)
+    if KEY in context.meta:
+        reserve(context)
+    return KEY in context.meta
+
+
+JSON = click.option("--json", "as_json", is_flag=True, callback=_json, help="Print the result as JSON.")
+"""`as_json`: whether a script reads, which `print_json` speaks to."""
+
+
+def scripted(command: Command) -> Command:
+    """`--json` and `--events`, of a command that takes long; `reporter()` is where it reports to."""
+    events = click.option(
+        "--events",
+        is_flag=True,
+        is_eager=True,  # so that what is wrong with other options is an event, too
+        expose_value=False,
+        callback=_events,
+        help="Print what happens as JSON, a line each; the last one holds the result.",
+    )
+    return JSON(events(command))
+
+
+def TARGETS(about: str) -> Callable[[Command], Command]:
+    """`targets`: any number of `--target`, by name or alias."""
+    return click.option("--target", "-t", "targets", multiple=True, metavar="TARGET", shell_complete=target, help=about)
+
+
+DATA_ROOT_DEFAULT = Path("data")
+DATA_ROOT = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    envvar="ZOO_DATA",
+    show_envvar=True,
+    default=DATA_ROOT_DEFAULT,
+    show_default=True,
+    help="Folder that holds the data sets.",
+)
