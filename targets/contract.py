@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -158,13 +158,18 @@ def runtime_version(target: Target) -> str:
         ) from None
 
 
-def about_runtime(target: Target, settings: TargetSettings) -> dict[str, str]:
+def about_runtime(target: Target, settings: TargetSettings) -> dict[str, Any]:
     """What runs there, as records tell it.
 
     Raises:
         Unusable: it is not installed.
     """
-    return {"name": settings.runtime, "version": runtime_version(target), "device": settings.device}
+    return {
+        "name": settings.runtime,
+        "version": runtime_version(target),
+        "device": settings.device,
+        "options": dict(settings.options),
+    }
 
 
 def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | None = None) -> tuple[Precision, ...]:

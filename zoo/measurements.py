@@ -36,6 +36,9 @@ class Runtime(Record):
     name: str = Field(description="of the target's class, as the entry point `zoo.targets` has it; what to install")
     version: str = Field(description="of its library; another version may be faster, or refuse the artifact")
     device: str = Field(description="in the runtime's own words, as `CPU`; so that CPU and GPU are not compared")
+    options: dict[str, Any] = Field(
+        {}, description="settings of the runtime's own that differ from its defaults; what made it faster, perhaps"
+    )
 
 
 class _About(Record):

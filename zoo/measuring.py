@@ -22,7 +22,7 @@ from pipeline.retrieval.rerank import reranked_accuracy
 from pipeline.stages.calibrate import embed_samples
 from pipeline.stages.compile import job_batches
 from pipeline.stages.measure import Measure, files_below
-from targets.contract import Job, Session, make_target, runtime_version, thread_count
+from targets.contract import Job, Session, about_runtime, make_target, thread_count
 from targets.device import this_device
 from targets.installing import install_command
 from targets.settings import Precision
@@ -146,10 +146,9 @@ def measure_release(
             }
             for precision, session in sessions.items()
         ]
-    runner = make_target(settings)
     run = {
         "device": asdict(this_device()),
-        "runtime": {"name": settings.runtime, "version": runtime_version(runner), "device": settings.device},
+        "runtime": about_runtime(make_target(settings), settings),
         "threads": thread_count(settings),
         "conditions": asdict(trial.conditions),
         "chosen": _ships(release, target),

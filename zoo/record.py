@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.samples import Index
 from pipeline.files import place_file, sha256
 from pipeline.networks.saved import DESCRIPTION, WEIGHTS
@@ -33,6 +34,7 @@ from zoo.measurements import MEASUREMENTS, read_measurements, write_measurements
 from zoo.results import target_records
 
 VERSION = 5
+LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # that documents are made with
 LICENSE = "Apache-2.0"  # of this project: of the code that made the release and that runs it
 
 
@@ -219,6 +221,7 @@ def record_step(
             "overrides": overrides,
         },
         inputs={step.name: step.name for step in steps},
+        libraries=LIBRARIES,
         data=data,
     )
 

@@ -14,7 +14,7 @@ from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import NothingRuns
 from zoo.manifest import Artifact
-from zoo.measurements import Measured
+from zoo.measurements import Measured, Runtime
 from zoo.releases import Release
 
 GRAPH = "graph/model.onnx"  # the student in fp32, what targets are compiled from
@@ -75,12 +75,11 @@ def _rank(records: list[Measured]) -> tuple[float, ...]:
     return min(times)
 
 
-def _settings(target: str, runtime: str, device: str | None) -> TargetSettings | None:
-    """What a target runs under: the catalogue's, if that means the same; else the device that measured it."""
-    known = load_catalogue().targets.get(target)
-    if known and known.runtime == runtime and device in (None, known.device):
-        return known.computing
-    return TargetSettings(runtime, device) if device else None
+def _settings(target: str, runtime: str, ran: Runtime | None) -> TargetSettings | None:
+    """What a target runs under: as it was measured, or else as the catalogue says."""
+    found = load_catalogue().targets.get(target)
+    known = found.computing if found and found.runtime == runtime else None
+    return replace(known or TargetSettings(runtime), device=ran.device, options=ran.options) if ran else known
 
 
 def _compiled(release: Release, threads: int | None) -> Iterator[Runnable]:
@@ -92,7 +91,7 @@ def _compiled(release: Release, threads: int | None) -> Iterator[Runnable]:
         runtime, records = files[0].runtime or "", [r for r in release.measured if r.target == target]
         own = [r for r in records if (r.network, r.precision) == ("student", precision)]
         rank = _rank(own) if own else (3.0, float(PRECISIONS.index(precision)))
-        settings = _settings(target, runtime, records[0].runtime.device if records else None)
+        settings = _settings(target, runtime, records[0].runtime if records else None)
         settings = settings and replace(settings, threads=threads or settings.threads)
         yield Runnable(target, precision, tuple(files), settings, rank)
 

@@ -26,7 +26,7 @@ from targets.latency import Latency
 from targets.ratio import Ratio
 from targets.settings import Precision
 
-VERSION = 3
+VERSION = 4
 LIBRARIES = (*IMAGES, "torch")
 
 
@@ -53,7 +53,7 @@ class Told(Settings):
 
     measured_at: str
     device: Device
-    runtime: dict[str, str]
+    runtime: dict[str, Any]
     threads: int
     conditions: Conditions
     rows: list[ToldRow] = Field(min_length=1)

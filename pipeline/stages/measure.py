@@ -27,7 +27,7 @@ from targets.device import this_device
 from targets.settings import Precision, TargetSettings
 from targets.trial import nvidia_gpu, run_trial
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = (*IMAGES, "torch")
 BASELINE = "teacher/fp32"
 

@@ -69,7 +69,6 @@ def front_matter(manifest: Manifest, measurements: Sequence[Measurement]) -> str
         **hub_license(manifest.licenses.weights),
         library_name=LIBRARY,
         pipeline_tag=TASK,
-        datasets=[data.name],
         metrics=list(METRICS),
         tags=["image-retrieval", "onnx", *sorted({one.runtime.name for one in shipped} - {"onnxruntime"})],
         model_name=manifest.name,

@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from zoo.manifest import Manifest
-from zoo.measurements import Measured, Pending
+from zoo.measurements import Measured, Pending, Runtime
 from zoo.releases import Release
 from zoo.tables.columns import COLUMNS, Row, number
 
 UNITS = {"CUDA": "GPU"}  # what runtimes call by several names
+
+
+def _runtime(runtime: Runtime) -> str:
+    options = ", ".join(f"{name}: {value}" for name, value in runtime.options.items())
+    return f"{runtime.name} {runtime.version}" + f" ({options})" * bool(options)
 
 
 def _row(release: Release, record: Measured) -> Row:
@@ -61,7 +66,7 @@ def _row(release: Release, record: Measured) -> Row:
         "unit": UNITS.get(record.runtime.device, record.runtime.device),
         "power_mode": record.conditions.power_mode,
         "threads": record.threads,
-        "runtime": f"{record.runtime.name} {record.runtime.version}",
+        "runtime": _runtime(record.runtime),
         "timer": alone.timer,
         "dataset": manifest.data.name if same_data else None,
         "data": record.data,

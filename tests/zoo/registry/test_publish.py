@@ -9,7 +9,7 @@ from pipeline.progress import Silent
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError
 from zoo.home import Home
-from zoo.registry.index import INDEX, LIMIT
+from zoo.registry.index import INDEX, LIMIT, Blob
 from zoo.registry.places import open_place
 from zoo.registry.publish import Published, collect_garbage, publish, read_index, read_listed, yank
 
@@ -101,6 +101,30 @@ def test_garbage_is_what_no_release_refers_to_and_is_old(home, folder):
     assert collect_garbage(folder, dry=True) == (1, 4)
     assert collect_garbage(folder, dry=False) == (1, 4)
     assert tree(folder.root) == {*kept, f"blobs/11/{'1' * 64}"}
+
+
+@pytest.mark.parametrize("moment", ["listing", "remove"])
+def test_what_is_published_while_garbage_is_collected_stays(home, folder, monkeypatch, moment):
+    """A publisher takes up what was garbage when it was listed."""
+    publish(put_release(home, "other"), folder, None, Silent())
+    index = (folder.root / INDEX).read_bytes()
+    release = put_release(home)
+    publish(release, folder, None, Silent())
+    (folder.root / INDEX).write_bytes(index)  # as if the publisher had been killed, days ago
+    for path in tree(folder.root):
+        os.utime(folder.root / path, (time.time() - 9 * 86400,) * 2)
+    there = list(folder.listing("blobs"))
+
+    def publish_first(given):
+        publish(release, open_place(folder.url), None, Silent())
+        return there if moment == "listing" else type(folder).remove(folder, given)
+
+    monkeypatch.setattr(folder, moment, publish_first)
+    collect_garbage(folder, dry=False)
+    listed = read_index(folder).find("tiny", "1.0.0")
+    _, manifest = read_listed(folder, "tiny@1.0.0", listed)
+    for blob in [*manifest.files, *listed.measurements]:
+        assert (folder.root / Blob(sha256=blob.sha256, size_bytes=blob.size_bytes).path).is_file()
 
 
 def test_no_garbage_is_collected_where_a_manifest_is_damaged(home, folder):

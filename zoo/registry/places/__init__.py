@@ -58,7 +58,7 @@ class Place(Protocol):
         """Path, size in bytes and time of change (s since 1970) of all files in a folder."""
 
     def remove(self, paths: list[str]) -> None:
-        """Remove files."""
+        """Remove files, but for those that a publisher has written again meanwhile."""
 
 
 def open_place(url: str) -> Place:

@@ -12,6 +12,7 @@ from typing import IO
 
 from filelock import FileLock
 
+from zoo.registry.index import INDEX
 from zoo.registry.places import UNFINISHED, YOUNG, Edit, too_long, unreached
 
 CHUNK = 2**20
@@ -45,12 +46,14 @@ class Folder:
     def publish(self, blobs: Mapping[str, Path], index: str, limit: int, edit: Edit) -> None:
         """See `Place.publish`."""
         try:
-            for path, source in blobs.items():
-                if not self._is_young(self.root / path):
-                    with source.open("rb") as file:
-                        self._write(file, self.root / path)
+            written = {path: source for path, source in blobs.items() if not self._is_young(path)}
+            for path, source in written.items():
+                self._copy(source, path)
             self.root.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root / f"{index}.lock"):
+            with self._lock(index):
+                for path, source in written.items():
+                    if not (self.root / path).is_file():  # it was old and nobody's, and was collected meanwhile
+                        self._copy(source, path)
                 content = edit(self.read(index, limit))
                 if content is not None:
                     self._write(io.BytesIO(content), self.root / index)
@@ -66,11 +69,21 @@ class Folder:
 
     def remove(self, paths: list[str]) -> None:
         """See `Place.remove`."""
-        for path in paths:
-            (self.root / path).unlink(missing_ok=True)
+        with self._lock(INDEX):
+            for path in paths:
+                if not self._is_young(path):
+                    (self.root / path).unlink(missing_ok=True)
 
-    def _is_young(self, path: Path) -> bool:
-        return path.is_file() and time.time() - path.stat().st_mtime < YOUNG
+    def _lock(self, index: str) -> FileLock:
+        return FileLock(self.root / f"{index}.lock")
+
+    def _is_young(self, path: str) -> bool:
+        file = self.root / path
+        return file.is_file() and time.time() - file.stat().st_mtime < YOUNG
+
+    def _copy(self, source: Path, path: str) -> None:
+        with source.open("rb") as file:
+            self._write(file, self.root / path)
 
     def _write(self, source: IO[bytes], target: Path) -> None:
         """In one rename; and no link: what is published shares no bytes with what is built."""

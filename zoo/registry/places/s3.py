@@ -63,10 +63,13 @@ class S3:
     def publish(self, blobs: Mapping[str, Path], index: str, limit: int, edit: Edit) -> None:
         """See `Place.publish`."""
         try:
-            for path, source in blobs.items():
-                if not self._is_young(path):
-                    self._files.put_file(str(source), f"{self._root}/{path}")
+            written = {path: source for path, source in blobs.items() if not self._is_young(path)}
+            for path, source in written.items():
+                self._files.put_file(str(source), f"{self._root}/{path}")
             self._change(index, limit, edit)
+            for path, source in written.items():
+                if not self._is_young(path):  # it was old and nobody's, and was collected meanwhile
+                    self._files.put_file(str(source), f"{self._root}/{path}")
         except OSError as error:
             raise unreached(self.url, error) from None
 
@@ -78,8 +81,8 @@ class S3:
 
     def remove(self, paths: list[str]) -> None:
         """See `Place.remove`."""
-        if paths:
-            self._files.rm([f"{self._root}/{path}" for path in paths])
+        if old := [f"{self._root}/{path}" for path in paths if not self._is_young(path)]:
+            self._files.rm(old)
 
     def _is_young(self, path: str) -> bool:
         try:
@@ -125,7 +128,7 @@ class S3:
     def _check_conditions(self, path: str, content: bytes) -> None:
         """A server that ignores conditions would lose what two writers write at once: better no registry there."""
         if self._write_if(path, content, None):
-            self.remove([path])
+            self._files.rm_file(f"{self._root}/{path}")
             raise RegistryError(
                 f"{self.url} ignores conditional writes (If-None-Match): two publishers at once would lose releases. "
                 "Nothing was published. Use a server that has them, such as Amazon S3, SeaweedFS, or a folder."
