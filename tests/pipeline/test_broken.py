@@ -17,7 +17,7 @@ from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
 
 HERE = TargetSettings("onnxruntime")
-ORT = {"name": "onnxruntime", "version": runtime_version(OnnxRuntime(HERE)), "device": "CPU"}
+ORT = {"name": "onnxruntime", "version": runtime_version(OnnxRuntime(HERE)), "device": "CPU", "options": {}}
 
 
 @pytest.fixture

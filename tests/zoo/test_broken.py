@@ -23,9 +23,8 @@ ANEW = [
     word for one in ("measure.batches=[1]", "measure.calls=8", "measure.max_seconds=0.2") for word in ("--set", one)
 ]
 REASON = "this runtime has no kernel of QuantizeLinear in model.onnx"
-ORT = {
-    "name": "onnxruntime", "version": runtime_version(OnnxRuntime(TargetSettings("onnxruntime"))), "device": "CPU",
-}  # fmt: skip
+VERSION = runtime_version(OnnxRuntime(TargetSettings("onnxruntime")))
+ORT = {"name": "onnxruntime", "version": VERSION, "device": "CPU", "options": {}}
 
 
 def without_int8(patch, of="compile"):

@@ -53,7 +53,7 @@ def test_what_the_target_was_not_asked_for_is_not_estimated(folders):
 
 
 def test_what_was_refused_ahead_of_the_device_is_broken_and_not_estimated(folders):
-    runtime = {"name": "rtx", "version": "1.0", "device": "GPU"}
+    runtime = {"name": "rtx", "version": "1.0", "device": "GPU", "options": {}}
     told = {"reason": "no kernel", "runtime": runtime}
     (folders["compile/student/int8/rtx"] / "broken.json").write_text(json.dumps(told))
     no_graph = {"network": "teacher", "precision": "int8", "reason": "nothing to quantise", "runtime": None}

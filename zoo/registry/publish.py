@@ -144,12 +144,12 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
         RegistryError: the registry can't be written; or it has this version with other content.
     """
     manifest = release.manifest
-    files = _check_files(release)
-    content = release.path.read_bytes()
     listed = (find_index(place) or Index()).find(manifest.name, manifest.version)
     if listed:
         _refuse_other_content(place, manifest.label, listed, manifest)
-        content, files = read_listed(place, manifest.label, listed)[0], {}
+        content, files = read_listed(place, manifest.label, listed)[0], dict[str, Path]()
+    else:
+        content, files = release.path.read_bytes(), _check_files(release)
     records = [to_bytes(record) for record in release.public]
     small = {**{blob_of(record): record for record in records}, blob_of(content): content}
     signatures = []

@@ -69,6 +69,16 @@ def test_a_damaged_file_is_not_published(home, folder):
     assert not folder.root.exists()
 
 
+def test_measurements_are_added_by_who_has_a_part_of_it(home, tmp_path, folder):
+    """A board pulls what it runs, measures it, and publishes that."""
+    publish(put_release(home), folder, None, Silent())
+    part = put_release(Home(tmp_path / "part"), records=(measured("tiny@1.0.0", p50_ms=3.0),))
+    (part.path.parent / "openvino-cpu/model.bin").unlink()
+    assert publish(part, folder, None, Silent()) == Published(new=False, measurements=1, signed=False)
+    with pytest.raises(RegistryError, match="is not here: it was pulled in part. First: zoo pull tiny@1.0.0 --all"):
+        publish(part, open_place(str(tmp_path / "another")), None, Silent())
+
+
 def test_blobs_are_shared_between_releases(home, folder):
     publish(put_release(home), folder, None, Silent())
     count = len(tree(folder.root / "blobs"))
