@@ -30,7 +30,7 @@ FAMILIES = [
     ("convnext_atto", "spatial"),
     ("vit_tiny_patch16_224", "spatial"),
 ]
-QUICK = ("resnet10t", "mobilenetv3_small_050", "convnext_atto")
+QUICK = ("resnet10t", "convnext_atto")
 EXPORTED = [
     pytest.param(*family, marks=() if family[0] in QUICK else pytest.mark.slow, id=family[0]) for family in FAMILIES
 ]

@@ -121,6 +121,7 @@ def test_the_plan_says_what_would_run_and_why(built):
     assert "runs: the data changed" in built.zoo("build", "--plan").output.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_a_deeper_teacher_and_a_budget(workshop):
     settings = (
         "teacher.architecture=resnet14t",

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, TextIO
 
 from pipeline.progress import Bar
-from zoo.cli.script import as_text
+from zoo.cli.json_text import as_text
 
 PAUSE_SECONDS = 0.2  # between two events of one bar
 

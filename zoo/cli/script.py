@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+from zoo.cli.json_text import as_text
 
 if TYPE_CHECKING:
     from pipeline.progress import Progress
     from zoo.cli.events import Events
 
 KEY = "zoo.cli.script"
-
-
-def finite(value: Any) -> Any:
-    """A value without what JSON has no number for: NaN and the infinities become null."""
-    if isinstance(value, Mapping):
-        return {key: finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def as_text(value: Any, indent: int | None = None) -> str:
-    """JSON, in ASCII."""
-    return json.dumps(finite(value), indent=indent, allow_nan=False)
 
 
 class Document:

@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 
 def _measurement(record: Json) -> Json:
-    from zoo.cli.script import as_text
+    from zoo.cli.json_text import as_text
 
     from_bytes(as_text(record).encode(), "")
     return record

@@ -8,7 +8,7 @@ from tests.conftest import Workshop
 from tests.zoo.cli.conftest import document
 from tests.zoo.compare.rows import dense, keep, measurement, pending, release
 from zoo.cli import main
-from zoo.cli.script import as_text
+from zoo.cli.json_text import as_text
 from zoo.cli.shapes import COMMANDS, MeasurementRow
 from zoo.tables.comparison import KEYS
 
