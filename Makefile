@@ -21,7 +21,7 @@ demo: setup ## from nothing to the table
 
 # One thread each: torch's threads spin while they wait, and two processes of two threads would take turns at that.
 test: setup lint ## everything that takes seconds
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 slow: setup ## what takes minutes
 	$(BIN)/pytest -m slow

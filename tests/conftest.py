@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from filelock import FileLock
 
 from pipeline.stages.export import deployed, write_graph
 from tests.helpers import alive_network, draw_vehicles, random_images
@@ -40,7 +43,7 @@ models:
     distill: {init: teacher, epochs: 3, learn_epochs: 1, sparsity: proximal, sparsity_weight: 14, rggr: {bank: 16}}
     precision: int8
     calibrate: {images: 16, min_images: 8, max_map_drop_points: 5}
-    measure: {batches: [1, 2], calls: 50, max_seconds: 1}
+    measure: {batches: [1, 2], calls: 50, max_seconds: 0.3}
 """
 
 
@@ -50,8 +53,25 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What runs longest begins first, so that no core waits for another's last file.
-LONGEST = ("tests/zoo/test_kill.py", "tests/pipeline/test_together.py", "tests/zoo/test_build.py")
+# Files that run one after another in one process, since they share what is costly; in this order, the longest first, so
+# that no core waits for another's last file.
+TOGETHER = (
+    # processes forked from one (`tests.forked`) that takes 14 s to import everything
+    ("tests/zoo/test_kill.py", "tests/pipeline/test_together.py", "tests/zoo/registry/test_killed_pull.py"),
+    ("tests/zoo/test_build.py",),
+    # a server of S3, of which one runs at a time
+    (
+        "tests/zoo/registry/test_whole_way.py",
+        "tests/zoo/registry/test_together.py",
+        "tests/zoo/registry/test_publish.py",
+        "tests/zoo/registry/test_pull.py",
+    ),
+)
+FIRST = [file for files in TOGETHER for file in files]
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,9 +79,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file is run by one process, and so are files that stand together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFiles(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((files[0] for files in TOGETHER if _file(nodeid) in files), _file(nodeid))
+
+    return ByFiles(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first; GPU tests are skipped without one."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    items.sort(key=lambda item: FIRST.index(_file(item.nodeid)) if _file(item.nodeid) in FIRST else len(FIRST))
     if torch.cuda.is_available():
         return
     for item in items:
@@ -141,10 +173,14 @@ def workshop(tmp_path: Path) -> Workshop:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """A workshop in which `tiny` is built; not to be changed."""
-    shop = make_workshop(tmp_path_factory.mktemp("finished"))
-    shop.build("tiny")
-    return shop
+    """A workshop in which `tiny` is built; not to be changed. All processes of a run share it."""
+    root = tmp_path_factory.getbasetemp()
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "finished"
+    with FileLock(f"{root}.lock"):
+        if not (root / "built").exists():
+            make_workshop(root).build("tiny")
+            (root / "built").touch()
+    return Workshop(root)
 
 
 @pytest.fixture

@@ -102,10 +102,15 @@ def test_a_pruned_network_is_exported_as_it_is(architecture, which, tmp_path):
     assert (graph.macs, graph.kernel_parameters) == (cost.macs, cost.kernel_parameters)
 
 
+def without_branches(architecture):
+    """`compacted`, with all rows at zero at every site that has a branch of its own."""
+    branches = [n for n, site in enumerate(find_sites(alive_network(architecture, 2))) if site.branch]
+    return compacted(architecture, empty=branches)
+
+
 @pytest.mark.parametrize("architecture", ["resnet26", "regnety_002", "mobilenetv2_035", "convnext_atto"])
 def test_a_site_without_living_rows_takes_its_branch_with_it(architecture, tmp_path):
-    branches = [n for n, site in enumerate(find_sites(alive_network(architecture, 2))) if site.branch]
-    network, sites, norms = compacted(architecture, empty=branches)
+    network, sites, norms = without_branches(architecture)
     rebuilt, before = check_pruned(network, sites, norms, architecture, tmp_path)
     assert is_alive(before)
     constants = [module for module in rebuilt.modules() if isinstance(module, Constant)]
@@ -113,8 +118,11 @@ def test_a_site_without_living_rows_takes_its_branch_with_it(architecture, tmp_p
     macs = macs_by_module(rebuilt, SMALL)
     for site in sites:
         assert not site.branch or not any(macs.get(name) for name in site.branch)
-    if architecture in ("resnet26", "convnext_atto"):
-        check_exported(rebuilt, before, tmp_path)
+
+
+@pytest.mark.parametrize("architecture", ["resnet26", pytest.param("convnext_atto", marks=pytest.mark.slow)])
+def test_a_network_without_branches_is_exported_as_it_is(architecture, tmp_path):
+    check_exported(*check_pruned(*without_branches(architecture), architecture, tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("architecture", ["resnet26", "mobilenetv3_small_050"])

@@ -88,7 +88,7 @@ def kill_inside(shop, stage, seconds, moment):
         (path / MARK).touch()
     child = start(shop)
     while child.is_alive() and not at_work(shop, stage):
-        time.sleep(0.001)
+        time.sleep(0.01)
     time.sleep(moment.random() * seconds)
     child.kill()
     child.join()
