@@ -34,7 +34,7 @@ from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_reference
 from targets.settings import TargetSettings
 from targets.trial import run_trial
-from zoo.build import Wish, prepare
+from zoo.building.run import Wish, prepare
 from zoo.catalogue import load_catalogue
 from zoo.cli.progress import ConsoleProgress
 from zoo.errors import ZooError

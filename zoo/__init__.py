@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.embedder import load as load
+    from zoo.use.embedder import load as load
 
 __version__ = "0.1.0"
 
@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """`load` comes when it is asked for: `import zoo` imports nothing else."""
     if name == "load":
-        from zoo.embedder import load
+        from zoo.use.embedder import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -312,7 +312,7 @@ def test_a_host_makes_any_target_one_over_ssh(untouched):
 
 
 def test_a_host_that_is_no_address_is_told_before_anything_is_trained(untouched, monkeypatch):
-    monkeypatch.setattr("zoo.build.check_student", lambda *_: pytest.fail("it is about to train"))
+    monkeypatch.setattr("zoo.building.run.check_student", lambda *_: pytest.fail("it is about to train"))
     message = untouched.refused("build", "tiny", "--target", "openvino-cpu", "--host", "user@there")
     assert "'user@there' is no device. Write ssh://USER@HOST:PORT" in message
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.data.images import Input
 from pipeline.files import sha256
-from tests.zoo.compare.rows import AGREEMENT, measurement, pending, release
+from tests.zoo.tables.rows import AGREEMENT, measurement, pending, release
 from zoo.manifest import Artifact, Manifest
 from zoo.measurements import Measured, Pending
 
@@ -55,7 +55,7 @@ def a_manifest(**changes) -> Manifest:
 
 
 def a_measurement(**changes) -> Measured:
-    """Of the student in int8 on onnxruntime-cpu, which ships; see `tests.zoo.compare.rows.measurement`."""
+    """Of the student in int8 on onnxruntime-cpu, which ships; see `tests.zoo.tables.rows.measurement`."""
     runtime = {"name": "onnxruntime", "version": "1.32.0", "device": "CPU"}
     return measurement(**{"target": "onnxruntime-cpu", "runtime": runtime} | changes)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-LAUNCH = "import sys; from zoo.launch import launch; sys.exit(launch(sys.argv[1:], 2))"
+LAUNCH = "import sys; from zoo.building.launch import launch; sys.exit(launch(sys.argv[1:], 2))"
 
 
 def launched(shop, *arguments):

@@ -6,8 +6,8 @@ import pytest
 
 from targets.archive import write_archive
 from targets.bundle import BUNDLE_LIST
-from tests.zoo.compare.rows import ACCURACY, AGREEMENT
-from zoo.results import target_records
+from tests.zoo.tables.rows import ACCURACY, AGREEMENT
+from zoo.building.results import target_records
 
 FOUND_AT = "2026-11-01T00:00:00+00:00"
 VARIANTS = [("teacher", "fp32"), ("teacher", "int8"), ("student", "fp32"), ("student", "fp16"), ("student", "int8")]

@@ -15,10 +15,10 @@ from pipeline.data.dataset import Dataset
 from pipeline.recipe import Recipe
 from targets.settings import TargetSettings
 from zoo.catalogue.problems import did_you_mean, problems
+from zoo.catalogue.registry import RegistrySettings
 from zoo.catalogue.source import Source, merge, override, read_source
 from zoo.errors import CatalogueError
 from zoo.home import shipped_catalogue, user_catalogue
-from zoo.registry.settings import RegistrySettings
 
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")

@@ -15,6 +15,7 @@ from calibration.errors import CalibrationError
 from pipeline.errors import PipelineError
 from targets.errors import TargetError
 from zoo import __version__
+from zoo.building.launch import launched_here
 from zoo.cli.bench import bench
 from zoo.cli.build import build
 from zoo.cli.compare import compare, diff, search
@@ -27,7 +28,6 @@ from zoo.cli.releases import list_releases, show
 from zoo.cli.script import script
 from zoo.cli.use import embed, query
 from zoo.errors import ZooError
-from zoo.launch import launched_here
 
 RESUMED = ("build", "publish", "pull")
 

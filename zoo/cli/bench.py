@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pipeline.progress import Progress
     from zoo.catalogue import Catalogue
     from zoo.home import Home
+    from zoo.measure.repeat import Repeated
     from zoo.measurements import Measured
     from zoo.releases import Release
-    from zoo.repeat import Repeated
-    from zoo.runnable import Runnable
+    from zoo.use.runnable import Runnable
 
     Plan: TypeAlias = dict[str, list[Runnable]]  # what is measured, by target
     Where: TypeAlias = tuple[Catalogue, Home, Path]  # the last is the folder that holds data sets
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def measured(found: Release, plan: Plan, where: Where, progress: Progress) -> Iterator[list[Measured]]:
     """Figures of a release on this machine, target by target."""
-    from zoo.measuring import find_data, measure_release, read_protocol
+    from zoo.measure.measuring import find_data, measure_release, read_protocol
 
     protocol = read_protocol(found.manifest, find_data(found.manifest, *where, progress))
     for target, artifacts in plan.items():
@@ -49,7 +49,7 @@ def bench(name: str, targets: tuple[str, ...], threads: int | None, data_root: P
     from zoo.cli.output import console
     from zoo.cli.script import print_json, reporter
     from zoo.home import Home
-    from zoo.measurable import measurable
+    from zoo.measure.measurable import measurable
     from zoo.measurements import write_measurements
     from zoo.releases import Release, find_release
     from zoo.tables import measurement_table
@@ -72,10 +72,10 @@ def measured_again(found: Release, targets: Sequence[str], where: Where, progres
     """Figures that came with a release beside those that are measured now, in as many threads as then. Nothing is added
     to it.
     """
-    from zoo.golden import read_golden
-    from zoo.measurable import measurable
+    from zoo.measure.measurable import measurable
+    from zoo.measure.repeat import published_threads, repeated
     from zoo.releases import read_release
-    from zoo.repeat import published_threads, repeated
+    from zoo.use.golden import read_golden
 
     found = read_release(found.path)  # without what this machine added
     golden, rows, catalogue = read_golden(found.path.parent), list[Any](), where[0]

@@ -50,7 +50,7 @@ def build(
     Without NAME, the catalogue's default. What stands from earlier builds is not made again; an interrupted build goes
     on where it was.
     """
-    from zoo.launch import check_gpus, launch
+    from zoo.building.launch import check_gpus, launch
 
     if host and len(targets) != 1:
         raise click.UsageError("--host is where one target runs: name it with --target.")
@@ -60,7 +60,7 @@ def build(
         check_gpus(gpus)
         if gpus > 1:
             sys.exit(launch(sys.argv[1:], gpus))
-    from zoo.build import Wish, help_run, prepare, run
+    from zoo.building.run import Wish, help_run, prepare, run
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import plan_json, print_plan, print_release, release_json, training_device
     from zoo.cli.script import print_json, reporter

@@ -15,8 +15,8 @@ from zoo.cli.exit_codes import FOUND
 from zoo.cli.options import JSON
 
 if TYPE_CHECKING:
-    from zoo.diff import Change, Difference
     from zoo.tables import Comparison
+    from zoo.tables.diff import Change, Difference
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MAP_POINTS = 0.5  # what the gate on a precision allows by default, too (calibrate.max_map_drop_points)
@@ -86,7 +86,7 @@ def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | Non
     from zoo.tables import compare as compared
 
     if plot:
-        from zoo.pareto import check_plot
+        from zoo.tables.pareto import check_plot
 
         check_plot(plot)
     home = Home.find()
@@ -94,7 +94,7 @@ def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | Non
     comparison = compared([*releases.values()], device, _aliases(device))
     _print(comparison, "json" if as_json else shape, len(releases))
     if plot:
-        from zoo.pareto import plot as draw
+        from zoo.tables.pareto import plot as draw
 
         draw(comparison.groups, plot)
         click.echo(f"plot: {plot}", err=True)
@@ -126,9 +126,9 @@ def search(
     from zoo.errors import CompareError
     from zoo.home import Home
     from zoo.releases import find_release, recorded
-    from zoo.search import found, read_question
     from zoo.tables import compare as compared
     from zoo.tables.comparison import check_column
+    from zoo.tables.search import found, read_question
 
     question = read_question(expression)
     if sort:
@@ -181,9 +181,9 @@ def diff(before: str, after: str, map_points: float, latency_percent: float, as_
     Exits with 4 if there are regressions.
     """
     from zoo.cli.script import print_json
-    from zoo.diff import diff as difference
     from zoo.home import Home
     from zoo.releases import find_release
+    from zoo.tables.diff import diff as difference
 
     home = Home.find()
     found = difference(find_release(home, before), find_release(home, after), map_points, latency_percent)
@@ -197,8 +197,8 @@ def diff(before: str, after: str, map_points: float, latency_percent: float, as_
 
 def _print_difference(found: Difference) -> None:
     from zoo.cli.output import console
-    from zoo.diff import BUCKETS
     from zoo.tables import table
+    from zoo.tables.diff import BUCKETS
 
     out = console()
     out.width = out.width if out.is_terminal else max(out.width, WIDTH)

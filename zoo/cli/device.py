@@ -53,9 +53,9 @@ def compile_(bundle: Path, out: Path | None, as_json: bool) -> None:
 @JSON
 def receive(result: Path, as_json: bool) -> None:
     """Take in RESULT, which a device made of a bundle; the build then records it."""
+    from zoo.building.received import receive as take_in
     from zoo.cli.script import print_json
     from zoo.home import Home
-    from zoo.received import receive as take_in
     from zoo.releases import find_release
 
     home = Home.find()

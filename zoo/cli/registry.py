@@ -77,7 +77,7 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     from pipeline.errors import PipelineError
     from pipeline.progress import Silent
     from targets.errors import TargetError
-    from zoo.build import Wish, prepare
+    from zoo.building.run import Wish, prepare
     from zoo.cli.output import print_plan
     from zoo.errors import ZooError
 

@@ -12,8 +12,8 @@ from zoo.cli.options import scripted
 
 if TYPE_CHECKING:
     from zoo.cli.shapes import Answered, Embedded
-    from zoo.gallery import Gallery
-    from zoo.query import Answer
+    from zoo.use.gallery import Gallery
+    from zoo.use.query import Answer
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -80,10 +80,10 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
     what made them. `zoo query` takes it as a gallery. Images that can't be read are skipped, a line each.
     """
     from zoo.cli.script import print_json, reporter
-    from zoo.embedder import default_release, load
-    from zoo.gallery import embed_folder, find_images, write_gallery
     from zoo.home import Home
     from zoo.output_file import check_writable
+    from zoo.use.embedder import default_release, load
+    from zoo.use.gallery import embed_folder, find_images, write_gallery
 
     check_writable(out)
     find_images(folder)  # a folder that can't be read is told before a model is loaded
@@ -127,9 +127,9 @@ def query(
     """
     from zoo.cli.output import console
     from zoo.cli.script import print_json, reporter
-    from zoo.query import find_nearest
-    from zoo.sheet import MOST, check_sheet, draw_sheet, printable, write_sheet
     from zoo.tables import table
+    from zoo.use.query import find_nearest
+    from zoo.use.sheet import MOST, check_sheet, draw_sheet, printable, write_sheet
 
     sheet = sheet or Path(f"{image.stem}.sheet.png")
     check_sheet(sheet, (image, where))

@@ -12,7 +12,7 @@ from zoo.manifest import MANIFEST, Manifest
 from zoo.measurements import Measurement
 from zoo.registry.pull import Choose
 from zoo.releases import Release
-from zoo.runnable import Runnable, runnables
+from zoo.use.runnable import Runnable, runnables
 
 
 def _runs_here(one: Runnable) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from zoo.catalogue.registry import RegistrySettings
 from zoo.errors import RegistryError
 from zoo.home import Home, user_catalogue
 from zoo.registry.cache import Cache
 from zoo.registry.places import open_place
 from zoo.registry.pull import Registry
-from zoo.registry.settings import RegistrySettings
 
 URL = "ZOO_REGISTRY"  # environment variable
 

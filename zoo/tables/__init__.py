@@ -1,7 +1,15 @@
 """Tables from releases: rows of plain values, which of them are comparable, and how they look.
 
-`rows` is what there is to say of a release; `columns` how a value is said, and which way it is better; `protocol` which
-rows may stand under each other; `comparison` all that was asked for; `formats` how it is printed.
+    rows        what there is to say of a release
+    columns     how a value is said, and which way it is better
+    protocol    which rows may stand under each other
+    comparison  all that was asked for
+    search      rows that answer a question
+    diff        what changed from one release to another
+    formats     how it is printed
+    pareto      how it is drawn, in `panels`
+
+What was not measured is in no table of figures.
 """
 
 from zoo.tables.columns import Row

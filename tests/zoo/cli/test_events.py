@@ -73,14 +73,14 @@ def test_help_is_no_event(shop):
 
 
 def test_a_bug_is_told_before_its_traceback(shop, words, monkeypatch):
-    monkeypatch.setattr("zoo.gallery.find_images", lambda _folder: 1 / 0)
+    monkeypatch.setattr("zoo.use.gallery.find_images", lambda _folder: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         shop.zoo(*words("embed IMAGES -o x.npz --events"))
 
 
 def test_ctrl_c_is_the_last_line(shop, words, environment):
     """While it waits for an image that comes slowly."""
-    slow = "import time, zoo.embedder; zoo.embedder.Embedder.read = lambda *_: time.sleep(60)"
+    slow = "import time, zoo.use.embedder; zoo.use.embedder.Embedder.read = lambda *_: time.sleep(60)"
     command = [sys.executable, "-c", f"{slow}; from zoo.cli import main; main()", *words("embed IMAGES -o x --events")]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     began = process.stdout.readline()  # at once: nothing waits in a buffer

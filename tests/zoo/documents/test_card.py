@@ -3,8 +3,8 @@
 import pytest
 from huggingface_hub import ModelCard
 
-from tests.zoo.compare.rows import CONDITIONS, broken, dense, estimated
 from tests.zoo.shelf import SIZE, a_calibration, a_manifest, a_measurement, a_pending
+from tests.zoo.tables.rows import CONDITIONS, broken, dense, estimated
 from zoo.documents.card import card_text
 from zoo.documents.hub import hub_license
 from zoo.documents.limits import limits

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pipeline.data.images import Input
-from tests.zoo.compare.rows import AGREEMENT
 from tests.zoo.shelf import DIMENSION, SIZE, a_calibration, a_manifest, a_measurement, a_pending, an_artifact, fill
+from tests.zoo.tables.rows import AGREEMENT
 from zoo.documents.golden import draw, least, write_golden
 
 WAITING = [an_artifact(), an_artifact("board/model.engine", "int8", "board", "tensorrt")]

@@ -31,7 +31,7 @@ def test_a_disk_that_is_full_while_a_result_is_taken_in_is_told_in_a_line(spare,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zoo.received.read_archive", full)
+    monkeypatch.setattr("zoo.building.received.read_archive", full)
     message = spare.refused("receive", str(result))
     assert "no space left" in message.lower()
     assert message.count("\n") < 2

@@ -15,7 +15,7 @@ from targets.bundle import RESULT_LIST
 from targets.errors import BadBundle
 from tests.targets.refusal import refusal
 from tests.zoo.elsewhere.boards import NAME, altered, board_elsewhere, changed
-from zoo.build import Wish, prepare
+from zoo.building.run import Wish, prepare
 from zoo.catalogue import load_catalogue
 from zoo.home import Home
 

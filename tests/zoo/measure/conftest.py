@@ -11,9 +11,9 @@ from pipeline.progress import Silent
 from tests.conftest import Workshop
 from zoo.catalogue import Catalogue, load_catalogue
 from zoo.home import Home
-from zoo.measurable import measurable
+from zoo.measure.measurable import measurable
+from zoo.measure.measuring import find_data, measure_release, read_protocol
 from zoo.measurements import Measured
-from zoo.measuring import find_data, measure_release, read_protocol
 from zoo.releases import Release, find_release
 
 Again = Callable[..., list[Measured]]

@@ -12,11 +12,11 @@ from targets.device import this_device
 from targets.errors import Unusable
 from targets.settings import TargetSettings
 from zoo.errors import CatalogueError, NothingRuns
-from zoo.golden import read_golden
 from zoo.home import Home
-from zoo.measurable import measurable
+from zoo.measure.measurable import measurable
+from zoo.measure.measuring import find_data
 from zoo.measurements import from_bytes, to_bytes
-from zoo.measuring import find_data
+from zoo.use.golden import read_golden
 
 
 def test_what_ships_and_the_graph_are_measured_as_in_the_build(tiny, again):

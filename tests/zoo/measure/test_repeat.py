@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.zoo.compare.rows import DEVICE, ORIN, measurement, release
-from zoo.repeat import published_for, repeated
+from tests.zoo.tables.rows import DEVICE, ORIN, measurement, release
+from zoo.measure.repeat import published_for, repeated
 
 RECIPE = {"calibrate": {"max_map_drop_points": 0.5}}
 

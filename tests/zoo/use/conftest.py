@@ -22,7 +22,7 @@ def shop(finished: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def model(shop: Workshop) -> zoo.embedder.Embedder:
+def model(shop: Workshop) -> zoo.use.embedder.Embedder:
     return zoo.load("tiny")
 
 

@@ -10,7 +10,7 @@ import pytest
 import zoo
 from pipeline.progress import Silent
 from zoo.errors import GalleryError, OutputError
-from zoo.gallery import embed_folder, find_images, read_gallery, write_gallery
+from zoo.use.gallery import embed_folder, find_images, read_gallery, write_gallery
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from zoo.home import Home
 from zoo.releases import find_release
-from zoo.runnable import runnables
+from zoo.use.runnable import runnables
 
 
 @pytest.fixture

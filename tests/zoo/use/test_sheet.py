@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import OutputError, SheetError
-from zoo.sheet import EDGE, HEAD, MOST, TILE, Neighbour, check_sheet, draw_sheet, printable, write_sheet
+from zoo.use.sheet import EDGE, HEAD, MOST, TILE, Neighbour, check_sheet, draw_sheet, printable, write_sheet
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from tests.zoo.compare.rows import broken, dense, estimated, measurement, pending, release
+from tests.zoo.tables.rows import broken, dense, estimated, measurement, pending, release
 from zoo.errors import CompareError
-from zoo.search import LONGEST, found, read_question
 from zoo.tables import compare
 from zoo.tables.comparison import check_column
+from zoo.tables.search import LONGEST, found, read_question
 
 ROW = {"map": 90.0, "cmc1": 95.0, "p50_ms": 3.0, "p90_ms": None, "steady": True, "ships": False, "model": "a@1.0.0"}
 

@@ -29,13 +29,13 @@ from targets.settings import Precision
 from targets.trial import nvidia_gpu, run_trial
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
-from zoo.golden import read_golden
 from zoo.home import Home
 from zoo.manifest import Manifest, first_problem
 from zoo.measurements import Measured, measured_rows
 from zoo.releases import Release
-from zoo.runnable import Runnable
-from zoo.starting import compiled, load_from
+from zoo.use.golden import read_golden
+from zoo.use.runnable import Runnable
+from zoo.use.starting import compiled, load_from
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def measure_release(
     part of a release: there are no ratios to it.
 
     Args:
-        found: in different precisions; see `zoo.measurable`.
+        found: in different precisions; see `zoo.measure.measurable`.
 
     Raises:
         ManifestError: a file is damaged, or the release has no golden input.

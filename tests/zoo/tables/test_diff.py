@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.zoo.compare.rows import ORIN, dense, latency, measurement, pending, ratio, release
-from zoo.diff import diff
+from tests.zoo.tables.rows import ORIN, dense, latency, measurement, pending, ratio, release
 from zoo.errors import CompareError
+from zoo.tables.diff import diff
 
 
 def between(old, new, **changes):

@@ -27,11 +27,11 @@ from pipeline.store import Store, explain, read_record
 from pipeline.work import Work, read_json
 from targets.settings import Precision
 from zoo import __version__
+from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
 from zoo.measurements import MEASUREMENTS, read_measurements, write_measurements
-from zoo.results import target_records
 
 VERSION = 5
 LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # that documents are made with

@@ -12,7 +12,7 @@ from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
 from zoo.errors import NothingRuns
 from zoo.releases import Release
-from zoo.runnable import Runnable, graph_on, runnables
+from zoo.use.runnable import Runnable, graph_on, runnables
 
 
 def _candidates(release: Release, target: str, settings: TargetSettings | None, threads: int | None) -> list[Runnable]:

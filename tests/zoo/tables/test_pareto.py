@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from tests.zoo.compare.rows import ORIN, dense, measurement, release
+from tests.zoo.tables.rows import ORIN, dense, measurement, release
 from zoo.errors import CompareError
-from zoo.pareto import check_plot, front, plot
 from zoo.tables import compare
+from zoo.tables.pareto import check_plot, front, plot
 
 RECORDS = [
     dense(100, map_=82),
@@ -53,7 +53,7 @@ def test_png_has_a_panel_for_each_table(tmp_path):
 
 
 def test_labels_void_and_a_wide_axis_are_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.panels.STYLE", {"svg.fonttype": "none", "svg.hashsalt": "zoo"})
+    monkeypatch.setattr("zoo.tables.panels.STYLE", {"svg.fonttype": "none", "svg.hashsalt": "zoo"})
     plot(groups(), tmp_path / "a.svg")
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a.svg").read_text())
     for label in ("big dense fp32", "big fp32", "big fp16", "big int8", "small int8", "10", "50"):
@@ -71,7 +71,7 @@ def test_a_plot_that_can_not_be_written_is_refused_first(name, told, tmp_path):
 
 def test_without_matplotlib_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "zoo.pareto.find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
+        "zoo.tables.pareto.find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
     )
     with pytest.raises(CompareError, match=r"matplotlib.*pip install .*\[plot\]"):
         check_plot(tmp_path / "a.png")

@@ -57,7 +57,7 @@ def plot(groups: Sequence[Group], path: Path) -> None:
     ]
     if not panels:
         raise CompareError("there is nothing to draw: no row has both mAP and a p50 that counts.")
-    from zoo.panels import drawn
+    from zoo.tables.panels import drawn
 
     try:
         write_bytes(path, drawn(panels, path.suffix.lower().removeprefix(".")))

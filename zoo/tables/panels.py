@@ -1,4 +1,4 @@
-"""How the plot of `zoo.pareto` is drawn. Needs the extra `plot`."""
+"""How the plot of `zoo.tables.pareto` is drawn. Needs the extra `plot`."""
 
 from __future__ import annotations
 

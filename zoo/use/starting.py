@@ -12,9 +12,9 @@ from targets.contract import Job, Session, make_target
 from targets.device import cache_folder
 from targets.errors import TargetError, Unusable
 from zoo.errors import ManifestError, NothingRuns
-from zoo.golden import read_golden
 from zoo.releases import Release
-from zoo.runnable import Runnable, of_target, runnables
+from zoo.use.golden import read_golden
+from zoo.use.runnable import Runnable, of_target, runnables
 
 
 def _checked_root(release: Release, one: Runnable) -> Path:

@@ -20,8 +20,8 @@ from zoo.errors import ImageError, ManifestError, ZooError
 from zoo.home import Home
 from zoo.manifest import Manifest
 from zoo.releases import find_release, recorded
-from zoo.runnable import Runnable
-from zoo.starting import start_best
+from zoo.use.runnable import Runnable
+from zoo.use.starting import start_best
 
 PROBED = 8  # images at once that every artifact takes
 Picture: TypeAlias = "np.ndarray | Image.Image | str | os.PathLike[str]"

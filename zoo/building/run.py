@@ -26,11 +26,11 @@ from targets.archive import read_list
 from targets.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.errors import TargetError
 from targets.settings import TargetSettings
+from zoo.building.received import received
+from zoo.building.record import publish, record_step
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
-from zoo.received import received
-from zoo.record import publish, record_step
 from zoo.releases import find_release
 
 

@@ -26,9 +26,9 @@ import numpy as np
 
 from pipeline.data.splits import SUFFIXES as SPLIT_SUFFIXES
 from pipeline.progress import Progress
-from zoo.embedder import Embedder
 from zoo.errors import GalleryError, ImageError
 from zoo.output_file import write_file
+from zoo.use.embedder import Embedder
 
 SUFFIXES = (*SPLIT_SUFFIXES, ".tif", ".tiff", ".gif")
 SHEET = ".sheet"  # `car.sheet.png` is what `zoo query car.jpg` draws, and no image of a gallery

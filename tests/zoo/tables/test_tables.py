@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from tests.zoo.compare.rows import (
+from tests.zoo.tables.rows import (
     ACCURACY,
     ORIN,
     broken,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.progress import Progress
-from zoo.embedder import Embedder, default_release, load
 from zoo.errors import GalleryError
-from zoo.gallery import Gallery, embed_folder, read_gallery
 from zoo.home import Home
-from zoo.sheet import Neighbour
+from zoo.use.embedder import Embedder, default_release, load
+from zoo.use.gallery import Gallery, embed_folder, read_gallery
+from zoo.use.sheet import Neighbour
 
 BATCH = 8
 

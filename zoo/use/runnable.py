@@ -1,4 +1,4 @@
-"""Which artifacts of a release could run on this machine, the best first. `zoo.starting` runs them."""
+"""Which artifacts of a release could run on this machine, the best first. `zoo.use.starting` runs them."""
 
 from __future__ import annotations
 
