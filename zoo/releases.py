@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import ManifestError
 from zoo.home import Home
@@ -88,20 +90,25 @@ def recorded(home: Home) -> dict[str, list[str]]:
     return {name: sorted(versions, key=_order) for name, versions in sorted(_paths(home).items())}
 
 
+def _ways(name: str, here: Iterable[str]) -> str:
+    """To a release that is not here."""
+    models = load_catalogue().models
+    if name in models:
+        return f"Build it: zoo build {name}; or get it: zoo pull {name}"
+    return f"{did_you_mean(name, {*here, *models})} A registry may have it: zoo pull {name}"
+
+
 def find_release(home: Home, wanted: str) -> Release:
     """A release by `name` (its newest version) or `name@version`.
 
     Raises:
         ManifestError: there is none, or its manifest can't be read.
+        CatalogueError: there is none, and what could be built can't be told.
     """
     name, _, version = wanted.partition("@")
     known = _paths(home).get(name)
     if known is None:
-        names = recorded(home)
-        hint = f"{did_you_mean(name, names)} " if names else ""
-        raise ManifestError(
-            f"no release {name!r} in {home.root}. {hint}Build it: zoo build {name}; or get it: zoo pull {name}"
-        )
+        raise ManifestError(f"no release {name!r} in {home.root}. {_ways(name, recorded(home))}")
     if version and version not in known:
         there = ", ".join(sorted(known, key=_order))
         raise ManifestError(f"no version {version} of {name} in {home.root}. There: {there}.")

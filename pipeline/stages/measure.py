@@ -14,7 +14,7 @@ from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
 from pipeline.errors import CheckFailed
-from pipeline.retrieval.agreement import agreement, answer
+from pipeline.retrieval.agreement import Answered, agreement, answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
 from pipeline.settings import Settings
 from pipeline.stages.broken import check_left, parted
@@ -84,6 +84,12 @@ class Embedded:
     gallery: np.ndarray
 
 
+def accuracy_told(found: Answered, data: Index, rerank: ReRanking | None) -> dict[str, Any]:
+    """Accuracy of what an artifact answered to the test set, and after re-ranking if that is wanted."""
+    after = rerank and reranked_accuracy(found.query, found.gallery, data.query, data.gallery, rerank)
+    return {"accuracy": found.accuracy.model_dump(), "reranked": after.model_dump() if after else None}
+
+
 def accuracy_row(one: Embedded, data: Index, reference: Path, rerank: ReRanking | None) -> dict[str, Any]:
     """Accuracy of one artifact, and how it agrees with the network in torch.
 
@@ -91,12 +97,10 @@ def accuracy_row(one: Embedded, data: Index, reference: Path, rerank: ReRanking 
         reference: folder of the stage `reference` of the same network.
     """
     found = answer(one.query, one.gallery, data.query, data.gallery)
-    after = rerank and reranked_accuracy(found.query, found.gallery, data.query, data.gallery, rerank)
     return {
         "network": one.network,
         "precision": one.precision,
-        "accuracy": found.accuracy.model_dump(),
-        "reranked": after.model_dump() if after else None,
+        **accuracy_told(found, data, rerank),
         "agreement": agreement(read_reference(reference, data), found).model_dump(),
     }
 

@@ -43,6 +43,10 @@ def _told(message: str, exit_code: int) -> int:
 class _Commands(click.Group):
     """Turns errors that a user can mend into a message and an exit code."""
 
+    def list_commands(self, _: click.Context) -> list[str]:
+        """In the order in which they are used."""
+        return [*self.commands]
+
     def invoke(self, ctx: click.Context) -> Any:
         events = "--events" in ctx.args
         try:

@@ -33,7 +33,7 @@ def measured(found: Release, plan: Plan, where: Where, progress: Progress) -> It
         yield measure_release(found, target, artifacts, protocol, progress)
 
 
-@click.command()
+@click.command(short_help="Measure a release on this machine, and add the figures to it.")
 @click.argument("name", shell_complete=release)
 @TARGETS("Measure as this target; repeatable. Left out: all that something was compiled for and that are usable here.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of one inference on a CPU; left out: the target's.")

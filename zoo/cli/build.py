@@ -14,7 +14,7 @@ from zoo.cli.completion import model
 from zoo.cli.options import DATA_ROOT, TARGETS, scripted
 
 
-@click.command()
+@click.command(short_help="Build a model, from the teacher to measured artifacts.")
 @click.argument("name", required=False, shell_complete=model)
 @TARGETS("Build for this target; repeatable.")
 @DATA_ROOT

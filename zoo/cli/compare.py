@@ -67,7 +67,7 @@ def _aliases(device: str | None) -> dict[str, str]:
     return load_catalogue().aliases
 
 
-@click.command()
+@click.command(short_help="Compare releases, a table for each device.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=release)
 @_printing
 @click.option(
@@ -110,7 +110,7 @@ class _Search(click.Command):
             formatter.write_text(", ".join(KEYS))
 
 
-@click.command(cls=_Search)
+@click.command(cls=_Search, short_help="Find releases: 'map > 80 and p50_ms < 5'.")
 @click.argument("expression")
 @_printing
 @click.option("--sort", metavar="COLUMN", help="Order rows of a table by this column, the best first.")
@@ -152,7 +152,7 @@ def _tolerance(_: click.Context, __: click.Parameter, value: float) -> float:
     return value
 
 
-@click.command()
+@click.command(short_help="Say what got worse and better from one release to another.")
 @click.argument("before", shell_complete=version)
 @click.argument("after", shell_complete=version)
 @click.option(

@@ -25,7 +25,7 @@ def result_json(bundle: Path, result: Path) -> Compiled:
     return {"bundle": str(bundle), "result": str(result), **{key: about[key] for key in TOLD}}  # type: ignore[typeddict-item]
 
 
-@click.command("compile")
+@click.command("compile", short_help="Compile and measure a bundle on this machine.")
 @click.argument("bundle", type=FILE)
 @click.option("--out", "-o", type=FILE, help="Where the result goes; left out: beside you, named as the bundle.")
 @scripted
@@ -48,7 +48,7 @@ def compile_(bundle: Path, out: Path | None, as_json: bool) -> None:
     click.echo(f"result: {result}\nTake it to where the model was built: zoo receive {result.name}")
 
 
-@click.command()
+@click.command(short_help="Take in what a device made of a bundle.")
 @click.argument("result", type=FILE)
 @JSON
 def receive(result: Path, as_json: bool) -> None:

@@ -7,7 +7,7 @@ import click
 from zoo.cli.options import JSON
 
 
-@click.command()
+@click.command(short_help="Say which targets are usable here, and what mends the others.")
 @JSON
 def doctor(as_json: bool) -> None:
     """Say which targets are usable on this machine, and for each that is not: why, and what mends it."""

@@ -26,7 +26,7 @@ REGISTRY = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Publish a release in a registry.")
 @click.argument("name", shell_complete=release)
 @REGISTRY
 @click.option(
@@ -92,7 +92,7 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     print_plan(plan, err=True)
 
 
-@click.command()
+@click.command(short_help="Pull a release from a registry.")
 @click.argument("name", shell_complete=anywhere)
 @TARGETS("Its artifacts; repeatable.")
 @click.option("--all", "everything", is_flag=True, help="Artifacts of all targets, and the network for training.")
@@ -122,9 +122,9 @@ def pull(
         raise click.UsageError("--all is all targets: leave out --target.")
     catalogue, home = load_catalogue(), Home.find()
     registry = open_registry(catalogue.registry, home, url, require_signature)
-    wanted = None if everything else [catalogue.target(target) for target in targets]
+    choose = chooser(None if everything else targets, catalogue.target)
     try:
-        release = fetch(registry, home, name, chooser(wanted), reporter())
+        release = fetch(registry, home, name, choose, reporter())
     except NothingPrebuilt as error:
         _tell_plan(error, catalogue, home)
         raise
@@ -134,7 +134,7 @@ def pull(
         print_release(release, home.bundles)
 
 
-@click.command()
+@click.command(short_help="Check a release: its bytes, its signature, its figures.")
 @click.argument("name", shell_complete=release)
 @click.option("--require-signature", is_flag=True, help="Fail where no trusted key signed (registry.keys in zoo.yaml).")
 @click.option(
@@ -204,7 +204,7 @@ def verify(
         sys.exit(FOUND)
 
 
-@click.command()
+@click.command(short_help="Hide a release of a registry from resolution.")
 @click.argument("name", shell_complete=version)
 @click.option("--reason", metavar="TEXT", help="Why; everybody who asks for this version is told.")
 @click.option("--undo", is_flag=True, help="Show it again.")
@@ -231,7 +231,7 @@ def yank(name: str, reason: str | None, undo: bool, url: str | None, as_json: bo
         click.echo(f"{name} is {'shown again' if undo else 'yanked'} in {place.url}")
 
 
-@click.command()
+@click.command(short_help="Remove files that no release of a registry refers to.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @REGISTRY
 @JSON

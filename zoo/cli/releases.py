@@ -8,7 +8,7 @@ from zoo.cli.completion import release as here
 from zoo.cli.options import JSON
 
 
-@click.command("list")
+@click.command("list", short_help="List what is built, and what could be.")
 @JSON
 def list_releases(as_json: bool) -> None:
     """List models: what is built, and what the catalogue could build."""
@@ -35,7 +35,7 @@ def list_releases(as_json: bool) -> None:
         out.print(f"not built: {name}: {description}", markup=False)
 
 
-@click.command()
+@click.command(short_help="Show all that is known of a release.")
 @click.argument("name", shell_complete=here)
 @JSON
 def show(name: str, as_json: bool) -> None:

@@ -64,7 +64,7 @@ def _skipped(gallery: Gallery) -> str:
     return f", {len(gallery.skipped)} skipped" if gallery.skipped else ""
 
 
-@click.command()
+@click.command(short_help="Embed all images of a folder into one file.")
 @click.argument("folder", type=PATH)
 @click.option("--out", "-o", type=FILE, required=True, help="File to write, .npz.")
 @MODEL
@@ -100,7 +100,7 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
     )
 
 
-@click.command()
+@click.command(short_help="Find and draw the images that are nearest to one.")
 @click.argument("image", type=FILE)
 @click.option(
     "--gallery", "-g", "where", type=PATH, required=True, help="Folder of images, or what zoo embed made of one."

@@ -18,10 +18,9 @@ from pipeline.data.samples import Index
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress
 from pipeline.retrieval.agreement import answer
-from pipeline.retrieval.rerank import reranked_accuracy
 from pipeline.stages.calibrate import embed_samples
 from pipeline.stages.compile import job_batches
-from pipeline.stages.measure import Measure, files_below
+from pipeline.stages.measure import Measure, accuracy_told, files_below
 from targets.contract import Job, Session, about_runtime, make_target, thread_count
 from targets.device import this_device
 from targets.installing import install_command
@@ -85,11 +84,9 @@ def find_data(
 def _accuracy(session: Session, protocol: Protocol) -> dict[str, Any]:
     if protocol.data is None:
         return {"accuracy": None}
-    data, rerank = protocol.data, protocol.measure.rerank
+    data = protocol.data
     query, gallery = (embed_samples(session, samples, protocol.input) for samples in (data.query, data.gallery))
-    found = answer(query, gallery, data.query, data.gallery)
-    after = rerank and reranked_accuracy(found.query, found.gallery, data.query, data.gallery, rerank)
-    return {"accuracy": found.accuracy.model_dump(), "reranked": after.model_dump() if after else None}
+    return accuracy_told(answer(query, gallery, data.query, data.gallery), data, protocol.measure.rerank)
 
 
 def _ships(release: Release, target: str) -> Precision | None:

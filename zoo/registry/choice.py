@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from targets.contract import make_target
@@ -28,18 +28,20 @@ def best_target(manifest: Manifest, records: list[Measurement]) -> str | None:
     return next((one.target for one in runnables(release) if not one.is_graph and _runs_here(one)), None)
 
 
-def chooser(targets: Sequence[str] | None) -> Choose:
+def chooser(targets: Sequence[str] | None, own_name: Callable[[str], str] = str) -> Choose:
     """What `pull` asks.
 
     Args:
         targets: those that are wanted; empty: the best one for this machine; none: everything.
+        own_name: of a target that the release does not have under the name that was given; may raise.
     """
 
     def choose(manifest: Manifest, records: list[Measurement]) -> Sequence[str] | None:
         if targets is None:
             return None
         there = list(dict.fromkeys(one.target for one in manifest.artifacts if one.target))
-        if missing := [target for target in targets if target not in there]:
+        wanted = [target if target in there else own_name(target) for target in targets]
+        if missing := [target for target in wanted if target not in there]:
             raise NothingPrebuilt(
                 f"{manifest.label} has nothing prebuilt for {', '.join(missing)}; there is: "
                 f"{', '.join(there) or 'nothing'}.",
@@ -47,6 +49,6 @@ def chooser(targets: Sequence[str] | None) -> Choose:
                 missing[0],
             )
         best = best_target(manifest, records)
-        return targets or ([best] if best else [])
+        return wanted or ([best] if best else [])
 
     return choose

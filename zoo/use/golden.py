@@ -12,12 +12,15 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 
+from pipeline.data.images import UNREADABLE
 from targets.contract import Session
 from targets.errors import ArtifactFailed
 from targets.settings import Precision
 from zoo.documents.golden import EMBEDDING, PICTURE
 from zoo.errors import ManifestError
 from zoo.manifest import first_problem
+
+LARGEST = 2**24  # pixels; no network sees more
 
 
 class _Written(BaseModel):
@@ -64,11 +67,14 @@ def read_golden(folder: Path) -> Golden | None:
         ManifestError: it is damaged.
     """
     try:
-        picture = np.asarray(Image.open(folder / PICTURE).convert("RGB"))
+        with Image.open(folder / PICTURE) as image:
+            if image.width * image.height > LARGEST:
+                raise ValueError(f"a picture of {image.width}×{image.height} pixels")
+            picture = np.asarray(image.convert("RGB"))
         written = _Written.model_validate_json((folder / EMBEDDING).read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, ValidationError) as error:
+    except (*UNREADABLE, ValidationError) as error:
         raise ManifestError(
             f"the golden input in {folder} is damaged: {first_problem(error)}. zoo verify says what else is."
         ) from None

@@ -112,6 +112,29 @@ def test_a_target_without_artifacts_is_told_with_the_way_to_build_it(published, 
     assert "zoo build tiny --target jetson-orin-nano" in str(caught.value)
 
 
+def test_a_target_of_the_release_needs_no_catalogue_and_others_go_by_their_own_name(published, another):
+    def own_name(target):
+        return {"ov": "openvino-cpu"}[target]
+
+    release = pulled(another, published.url, choose=chooser(["onnxruntime-cpu", "ov"], own_name))
+    assert missing(release) == ["network/network.safetensors"]
+    with pytest.raises(KeyError):
+        pulled(another, published.url, choose=chooser(["nothing"], own_name))
+
+
+class Packed(Quiet):
+    """Packs what it sends, asked or not."""
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Encoding", "gzip")
+        super().end_headers()
+
+
+def test_what_a_server_packs_is_not_unpacked(published, serve, another):
+    with pytest.raises(RegistryError, match=r"can't be used: the server packs what it sends \(gzip\)"):
+        pulled(another, serve(published.root, Packed))
+
+
 def test_without_a_network_what_was_pulled_before_is_used(published, serve, another, tmp_path):
     url = serve(published.root)
     pulled(another, url)

@@ -178,8 +178,10 @@ def test_a_runtime_that_is_missing_is_passed_over(shop, monkeypatch):
 
 
 def test_a_wrong_name_is_refused(shop):
-    with pytest.raises(ManifestError, match="no release 'tinny'.*Did you mean 'tiny'"):
+    with pytest.raises(ManifestError, match="no release 'tinny'.*Did you mean 'tiny'.*zoo pull tinny$"):
         zoo.load("tinny")
+    with pytest.raises(ManifestError, match="no release 'resnet50-veri' .*: zoo build resnet50-veri; or get it: zoo p"):
+        zoo.load("resnet50-veri")
     with pytest.raises(NothingRuns, match="nothing compiled for 'openvno-cpu'. Did you mean 'openvino-cpu'"):
         zoo.load("tiny", "openvno-cpu")
     with pytest.raises(ZooError, match="threads is at least 1, not 0"):
@@ -227,3 +229,25 @@ def test_an_artifact_that_computes_something_else_here_is_passed_over(shop, imag
     assert zoo.load("tiny").precision == "fp32"
     with pytest.raises(NothingRuns, match="tiny@1.0.0 as openvino-cpu in int8 computes something else here: cosine"):
         zoo.load("tiny", "openvino-cpu")
+
+
+def _bomb(path):
+    Image.new("1", (20_000, 20_000)).save(path)  # 60 kB
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "told"),
+    [
+        ("input.png", _bomb, "pixels"),
+        ("input.png", lambda path: path.write_bytes(b"none"), "cannot identify image file"),
+        ("embedding.json", lambda path: path.write_text('{"min_cosine": {}}'), "embedding: Field required"),
+    ],
+    ids=["bomb", "none", "json"],
+)
+def test_a_golden_input_that_is_none_is_told(built, shop, monkeypatch, name, damage, told):
+    monkeypatch.setenv("ZOO_HOME", str(built.home))
+    file = built.home / "releases" / "tiny" / "1.0.0" / "golden" / name
+    file.unlink()
+    damage(file)
+    with pytest.raises(ManifestError, match=f"the golden input in .* is damaged: .*{told}"):
+        zoo.load("tiny")

@@ -76,7 +76,7 @@ class Web:
                     raise FileNotFoundError(path)
                 if answer.status not in (200, 206):
                     raise OSError(None, f"HTTP {answer.status} {answer.reason}")
-                if encoding := answer.headers.get("Content-Encoding", "identity") not in ("", "identity"):
+                if (encoding := answer.headers.get("Content-Encoding", "identity")) not in ("", "identity"):
                     raise OSError(None, f"the server packs what it sends ({encoding})")
                 whole = answer.status == 200 and end is not None
                 parts, size = [], 0
