@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from zoo.catalogue import load_catalogue
 from zoo.cli.exit_codes import MEANINGS
-from zoo.cli.reference import schemas, with_reference, with_shapes
+from zoo.cli.reference.pages import schemas, with_reference, with_shapes
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()

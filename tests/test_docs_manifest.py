@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from pipeline.recipe import Recipe
 from tests.examples import DOCS, LONGEST, examples
-from zoo.cli.reference import with_fields
-from zoo.cli.schema_tables import in_words, parts
+from zoo.cli.reference.fields import in_words, parts
+from zoo.cli.reference.pages import with_fields
 from zoo.manifest import File, Manifest, manifest_schema
 from zoo.measurements import Measured, from_bytes, measurement_schema
 

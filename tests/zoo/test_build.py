@@ -91,11 +91,11 @@ def test_the_release_runs_by_itself(finished):
 
 def test_a_second_build_is_all_hits_without_torch_in_under_a_second(finished):
     code = (
-        "import sys, time; begun = time.perf_counter()\n"
+        "import sys, time\n"
         "from zoo.cli import main\n"
         "try: main(['build', 'tiny'])\n"
         "except SystemExit as exit: assert not exit.code\n"
-        "print('torch' in sys.modules, time.perf_counter() - begun)"
+        "print('torch' in sys.modules, time.process_time())"  # of this process: others may keep the machine busy
     )
     environment = {**os.environ, "ZOO_HOME": str(finished.home), "ZOO_DATA": str(finished.root / "data")}
     environment |= {"ZOO_CATALOGUE": str(finished.catalogue), "PYTHONDONTWRITEBYTECODE": ""}

@@ -10,7 +10,7 @@ import click
 from zoo.cli.options import JSON, scripted
 
 if TYPE_CHECKING:
-    from zoo.cli.shapes import Compiled
+    from zoo.cli.shapes.commands import Compiled
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 TOLD = ("release", "target", "measured_at", "device", "runtime", "threads", "conditions", "rows", "broken")

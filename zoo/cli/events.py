@@ -1,4 +1,4 @@
-"""`--events`: what happens, as newline-delimited JSON. `zoo.cli.shapes` has the form of each line."""
+"""`--events`: what happens, as newline-delimited JSON. `zoo.cli.shapes.events` has the form of each line."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from zoo.releases import Release
 from zoo.tables import gains, measurement_table
 
 if TYPE_CHECKING:
-    from zoo.cli.shapes import PlannedStep, ReleaseAndFigures
+    from zoo.cli.shapes.commands import PlannedStep, ReleaseAndFigures
 
 MIN_WIDTH = 200  # a table that is piped is neither folded nor cut at eighty columns
 

@@ -11,7 +11,7 @@ from zoo.cli.completion import release, target_or_runtime
 from zoo.cli.options import scripted
 
 if TYPE_CHECKING:
-    from zoo.cli.shapes import Answered, Embedded
+    from zoo.cli.shapes.commands import Answered, Embedded
     from zoo.use.gallery import Gallery
     from zoo.use.query import Answer
 

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from tests.conftest import Workshop
 from tests.zoo.elsewhere.conftest import bundle, quick, waiting
-from zoo.cli.shapes import COMMANDS, EVENTS
+from zoo.cli.shapes.commands import COMMANDS
+from zoo.cli.shapes.events import EVENTS
 
 __all__ = ["bundle", "quick", "waiting"]
 SHAPES = {name: TypeAdapter(shape) for name, shape in COMMANDS.items()}

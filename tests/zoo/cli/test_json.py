@@ -9,7 +9,8 @@ from tests.zoo.cli.conftest import document
 from tests.zoo.tables.rows import dense, keep, measurement, pending, release
 from zoo.cli import main
 from zoo.cli.json_text import as_text
-from zoo.cli.shapes import COMMANDS, MeasurementRow
+from zoo.cli.shapes.commands import COMMANDS
+from zoo.cli.shapes.tables import MeasurementRow
 from zoo.tables.comparison import KEYS
 
 # What follows on what is before; a command that is not here has a test of its own below.

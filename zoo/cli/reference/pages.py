@@ -1,20 +1,14 @@
-"""The generated parts of the documentation: the command-line reference, what scripts read, schemas and their fields.
-
-`python -m zoo.cli.reference README.md docs` renews them; tests compare.
-"""
+"""Pages with generated parts, each between two marks; and the schemas."""
 
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import click
 
-from pipeline.files import write_text
 from zoo.cli import main
-from zoo.cli.schema_tables import sections
-from zoo.cli.shape_tables import events, exit_codes, shapes
+from zoo.cli.reference.fields import sections
+from zoo.cli.reference.shapes import events, exit_codes, shapes
 from zoo.manifest import manifest_schema
 from zoo.measurements import measurement_schema
 
@@ -67,14 +61,3 @@ def schemas() -> dict[str, str]:
     """The published schemas, by file name."""
     made = {"manifest.schema.json": manifest_schema(), "measurement.schema.json": measurement_schema()}
     return {name: json.dumps(schema, indent=2) + "\n" for name, schema in made.items()}
-
-
-if __name__ == "__main__":
-    readme, docs = map(Path, sys.argv[1:])
-    write_text(readme, with_reference(readme.read_text(encoding="utf-8")))
-    scripts = docs / "scripts.md"
-    write_text(scripts, with_shapes(scripts.read_text(encoding="utf-8")))
-    examples = [(docs / f"{kind}.example.json").read_text(encoding="utf-8") for kind in ("manifest", "measurement")]
-    write_text(docs / "manifest.md", with_fields((docs / "manifest.md").read_text(encoding="utf-8"), *examples))
-    for name, text in schemas().items():
-        write_text(docs / name, text)

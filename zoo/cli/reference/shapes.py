@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from typing_extensions import get_type_hints, is_typeddict
 
 from zoo.cli.exit_codes import MEANINGS
-from zoo.cli.shapes import COMMANDS, EVENTS
+from zoo.cli.shapes.commands import COMMANDS
+from zoo.cli.shapes.events import EVENTS
+from zoo.documents.markdown import table
 
 WORDS = {str: "text", int: "integer", float: "number", bool: "boolean", Any: "anything"}
 Line = tuple[str, str, str]  # path, type, what it is
@@ -47,8 +49,7 @@ def _lines(shape: Any, seen: dict[Any, str], path: str = "", about: str = "", nu
 
 
 def _table(shape: Any) -> str:
-    rows = [f"| `{path}` | {kind} | {about} |" for path, kind, about in _lines(shape, {})]
-    return "\n".join(["| key | type | |", "|---|---|---|", *rows])
+    return table(["key", "type", ""], [[f"`{path}`", kind, about] for path, kind, about in _lines(shape, {})], 3)
 
 
 def _about(shape: Any) -> str:
@@ -73,10 +74,10 @@ def events() -> str:
     for name, event in EVENTS.items():
         _, _, *keys = _lines(event, {})
         fields = [f"`{path[1:]}` {kind}" + f": {about}" * bool(about) for path, kind, about in keys]
-        rows.append(f"| `{name}` | {event.__doc__} | {'<br>'.join(fields)} |")
-    return "\n".join(["| `event` | | beside `event` and `time` |", "|---|---|---|", *rows, ""])
+        rows.append([f"`{name}`", event.__doc__ or "", " · ".join(fields)])
+    return table(["`event`", "", "beside `event` and `time`"], rows, 3) + "\n"
 
 
 def exit_codes() -> str:
     """What exit codes say."""
-    return "\n".join(["| exit code | |", "|---|---|", *(f"| {code} | {said} |" for code, said in MEANINGS.items()), ""])
+    return table(["exit code", ""], [[str(code), said] for code, said in MEANINGS.items()], 2) + "\n"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pipeline.recipe import Version
+from zoo.documents.markdown import table
 from zoo.manifest import Name, Sha256
 
 Schema = Mapping[str, Any]
@@ -106,9 +107,9 @@ def _line(schema: Schema) -> str:
 
 def _section(name: str, part: Schema) -> str:
     about = _line(part)
-    rows = [f"| `{field}` | {in_words(schema)} | {_line(schema)} |" for field, schema in part["properties"].items()]
-    head = [f"### {name}\n", *[f"{about}\n"] * bool(about), "| field | type | what, and why |", "|---|---|---|"]
-    return "\n".join([*head, *rows, ""])
+    rows = [[f"`{field}`", in_words(schema), _line(schema)] for field, schema in part["properties"].items()]
+    head = [f"### {name}\n", *[f"{about}\n"] * bool(about)]
+    return "\n".join([*head, table(["field", "type", "what, and why"], rows, 3), ""])
 
 
 def sections(schema: Schema, told: Schema | None = None) -> str:

@@ -1,0 +1,249 @@
+"""What each command prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from typing_extensions import TypedDict
+
+from targets.conditions import Conditions
+from targets.device import Device
+from targets.latency import Latency
+from targets.ratio import Ratio
+from targets.settings import Precision
+from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
+from zoo.cli.shapes.tables import Changes, Compared
+from zoo.measurements import Runtime
+
+
+@exact
+class ReleaseAndFigures(TypedDict):
+    """A release, and what is known of it here."""
+
+    manifest: ManifestJson
+    measurements: list[MeasurementJson]
+
+
+@exact
+class PlannedStep(TypedDict):
+    """The steps of a build, in order."""
+
+    step: str
+    key: Annotated[str, "digest of all that the result depends on"]
+    runs: Annotated[bool, "false: its result stands"]
+    reason: Annotated[str | None, "why it runs; null if it does not"]
+
+
+@exact
+class ReleaseRow(TypedDict):
+    """A release in a list; figures are those of the student in torch."""
+
+    model: Label
+    data: Annotated[str, "name of the data set"]
+    map: Annotated[float, "mean average precision, %"]
+    cmc1: Annotated[float, "rank 1, %"]
+    parameters: int
+    macs: Annotated[int, "of one image"]
+    macs_saved: Annotated[float, "by compaction, %"]
+    targets: Annotated[list[str], "ends in ` (pending)` where a target waits for its device"]
+    created_at: Moment
+
+
+@exact
+class Listed(TypedDict):
+    """All models."""
+
+    built: list[ReleaseRow]
+    not_built: Annotated[dict[str, str], "description, by name of the model"]
+
+
+@exact
+class SkippedImage(TypedDict):
+    """An image that could not be read."""
+
+    path: str
+    why: str
+
+
+@exact
+class Embedded(TypedDict):
+    """A gallery, and what embedded it."""
+
+    model: Label
+    target: str
+    precision: str
+    runtime: str
+    folder: Annotated[str, "absolute; paths are below it"]
+    images: Annotated[int, "how many were embedded"]
+    dimension: Annotated[int, "numbers of an embedding"]
+    skipped: Annotated[list[SkippedImage], "what could not be read; empty where the gallery came from a file"]
+
+
+@exact
+class EmbeddedFile(Embedded):
+    """A gallery, and where it was written."""
+
+    file: Annotated[str, "what was written"]
+
+
+@exact
+class NearImage(TypedDict):
+    """One of the nearest images."""
+
+    rank: Annotated[int, "from 1"]
+    similarity: Annotated[float, "cosine, -1 … 1"]
+    path: Annotated[str, "below `gallery.folder`"]
+
+
+@exact
+class Answered(TypedDict):
+    """What is nearest to an image."""
+
+    query: str
+    gallery: Annotated[Embedded, "as of `zoo embed`, without `file`"]
+    nearest: list[NearImage]
+    sheet: Annotated[str, "the picture that was drawn"]
+
+
+@exact
+class CompiledRow(TypedDict):
+    """One artifact."""
+
+    network: Network
+    precision: Precision
+    latency: Annotated[list[Latency], AS_MEASURED]
+    ratios: Annotated[list[Ratio], AS_MEASURED]
+    size_bytes: int
+
+
+@exact
+class RefusedRow(TypedDict):
+    """One graph that the runtime refused."""
+
+    network: Network
+    precision: Precision
+    reason: str
+
+
+@exact
+class Compiled(TypedDict):
+    """What a bundle came to on this machine."""
+
+    bundle: str
+    result: Annotated[str, "the file to take back"]
+    release: Label
+    target: str
+    measured_at: Moment
+    device: Annotated[Device, AS_MEASURED]
+    runtime: Annotated[Runtime, AS_MEASURED]
+    threads: int
+    conditions: Annotated[Conditions, AS_MEASURED]
+    rows: list[CompiledRow]
+    broken: list[RefusedRow]
+
+
+@exact
+class Received(TypedDict):
+    """A result that was taken in."""
+
+    release: Label
+    target: str
+    command: Annotated[str, "what records it"]
+
+
+@exact
+class Usable(TypedDict):
+    """The machine, the home, training, then each target."""
+
+    name: Annotated[str, "`machine`, `home`, `training` or a target"]
+    usable: bool
+    what: Annotated[str, "what is there, or why it can't be used"]
+    mend: Annotated[str, "what to do about it; else empty"]
+
+
+@exact
+class PublishedRelease(TypedDict):
+    """What became of publishing."""
+
+    release: Label
+    registry: Annotated[str, "URL or folder"]
+    new: Annotated[bool, "false: it was there already"]
+    measurements: Annotated[int, "how many were added"]
+    signed: Annotated[bool, "whether a signature was added"]
+
+
+@exact
+class FigureAgain(TypedDict):
+    """A figure, as it was published and as it is here."""
+
+    target: str
+    precision: Precision
+    figure: Annotated[str, "`cosine` to the golden embedding; else a key of `MeasurementRow`"]
+    published: Annotated[float | None, "null where it was not; a cosine never is"]
+    here: Annotated[float | None, "null where it was not measured"]
+    low: Annotated[float | None, "end of what is within tolerance"]
+    high: Annotated[float | None, "end of what is within tolerance"]
+    verdict: Annotated[Literal["within", "outside", "not judged"], "exit code 4 if one is outside"]
+    why: Annotated[str, "what keeps it from being judged; else empty"]
+
+
+@exact
+class Verified(TypedDict):
+    """What a check of every byte found."""
+
+    release: Label
+    damage: Annotated[list[str], "a line each; exit code 4 if there is any"]
+    missing: Annotated[list[str], "files that were not pulled"]
+    signed_by: Annotated[list[str], "trusted keys whose signature holds"]
+    figures: Annotated[list[FigureAgain] | None, "null without `--measure`, or if there is damage"]
+
+
+@exact
+class Added(TypedDict):
+    """What was measured here and kept."""
+
+    release: Label
+    added: list[MeasurementJson]
+
+
+@exact
+class Yanked(TypedDict):
+    """A release that was hidden or is shown again."""
+
+    release: Label
+    registry: Annotated[str, "URL or folder"]
+    yanked: Annotated[str | None, "why it is hidden; null if it is not"]
+
+
+@exact
+class Collected(TypedDict):
+    """Files that no release needs."""
+
+    registry: Annotated[str, "URL or folder"]
+    dry_run: Annotated[bool, "true: nothing was removed"]
+    files: int
+    size_bytes: int
+
+
+COMMANDS: Mapping[str, Any] = {
+    "bench": Added,
+    "build": ReleaseAndFigures,
+    "build --plan": list[PlannedStep],
+    "compare": Compared,
+    "compile": Compiled,
+    "diff": Changes,
+    "doctor": list[Usable],
+    "embed": EmbeddedFile,
+    "gc": Collected,
+    "list": Listed,
+    "publish": PublishedRelease,
+    "pull": ReleaseAndFigures,
+    "query": Answered,
+    "receive": Received,
+    "search": Compared,
+    "show": ReleaseAndFigures,
+    "verify": Verified,
+    "yank": Yanked,
+}
+"""By what is typed behind `zoo`."""
