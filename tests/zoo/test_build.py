@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -308,31 +307,3 @@ def test_alternatives_that_make_no_sense_are_refused(workshop):
     settings = ("distill.method=uniform_l1", "distill.init=random", "distill.compress={macs: 0.6}")
     message = workshop.refused("build", *[part for s in settings for part in ("--set", s)])
     assert "ranks what was learnt before: set init to teacher or pretrained" in message
-
-
-def started(shop, *arguments):
-    """A build in a process of its own."""
-    environment = {**os.environ, "ZOO_HOME": str(shop.home), "ZOO_DATA": str(shop.root / "data")}
-    environment["ZOO_CATALOGUE"] = str(shop.catalogue)
-    command = [sys.executable, "-m", "zoo", "build", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, cwd=TOP)
-
-
-def test_ctrl_c_says_how_to_resume(workshop):
-    import signal
-
-    process = started(workshop, "--set", "teacher.epochs=500")
-    deadline = time.monotonic() + 120
-    checkpoints = "store/unfinished/*/scratch/checkpoints/epoch-*"
-    while not list(workshop.home.glob(checkpoints)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    last = errors.strip().splitlines()[-1]
-    assert last.startswith("Error: interrupted in teacher.")
-    assert "the same command goes on from there, training from its last checkpoint" in last
-    assert "Traceback" not in errors
-    plan = workshop.zoo("build", "--plan", "--set", "teacher.epochs=500").output.splitlines()
-    assert plan[0].endswith("runs: did not finish, goes on from its last checkpoint")

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: the next build ends well and the store holds no half result."""
+"""kill -9, or Ctrl-C, at any moment: the next build ends well and the store holds no half result."""
 
 import json
 import os
@@ -122,6 +122,24 @@ def test_kill_at_random_moments(stage, built, finished):
     assert manifests[0].accuracy == manifests[1].accuracy
     digests = [{a.path: a.sha256 for a in m.artifacts if a.path.startswith("network/")} for m in manifests]
     assert digests[0] == digests[1]
+
+
+def test_ctrl_c_says_how_to_resume(workshop):
+    endless = ("--set", "teacher.epochs=500")
+    child, deadline = start(workshop, *endless), time.monotonic() + 120
+    while not list(workshop.home.glob("store/unfinished/*/scratch/checkpoints/epoch-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(child.pid, signal.SIGINT)
+    child.join(60)
+    assert child.exitcode == 130
+    log = (workshop.root / "log").read_text()
+    last = log.strip().splitlines()[-1]
+    assert last.startswith("Error: interrupted in teacher.")
+    assert "the same command goes on from there, training from its last checkpoint" in last
+    assert "Traceback" not in log
+    plan = workshop.zoo("build", "--plan", *endless).output.splitlines()
+    assert plan[0].endswith("runs: did not finish, goes on from its last checkpoint")
 
 
 def test_a_full_disk(workshop):
