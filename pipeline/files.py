@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -43,10 +44,12 @@ def place_file(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and target.samefile(source):
         return  # a rename onto itself would leave the other name behind
-    fresh = target.with_name(f".{target.name}.new")
-    fresh.unlink(missing_ok=True)
+    fresh = target.with_name(f".{secrets.token_hex(8)}.new")  # a name that no file beside it has
     try:
-        os.link(source, fresh)
-    except OSError:
-        shutil.copyfile(source, fresh)
-    fresh.replace(target)
+        try:
+            os.link(source, fresh)
+        except OSError:
+            shutil.copyfile(source, fresh)
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
 from pipeline.stages.teacher import Teacher
 
-Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$")]
 
 
 class Recipe(Settings):

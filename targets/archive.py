@@ -1,8 +1,9 @@
 """Archives that cross a network: a list of all files with size and sha256, and nothing that the list does not name.
 
 A ZIP file whose first file is the list. It is read as something that a stranger sent: names that lead out of the
-folder, links, devices, names that differ only in case, and content that is longer than it says are refused before
-anything is visible where it was asked for.
+folder or that some system does not take, links, devices, names that differ only in case, and content that is longer
+than it says are refused before anything is visible where it was asked for; and what would fill a disk before anything
+is written.
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ from targets.errors import BadBundle
 
 SCHEMA = 1
 LIST_BYTES = 16 * 2**20  # more than any list needs
+MOST_BYTES = 16 * 2**30  # of all files of an archive, unpacked
+BOMB_BYTES, BOMB_FOLD = 100 * 10**6, 1000  # no image or graph of this size packs so well
+PART_BYTES = 200  # of a folder's or file's name; systems take 255, and some add a suffix
+DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 MOMENT = (1980, 1, 1, 0, 0, 0)  # equal content makes equal archives
 CHUNK = 2**20
+TOO_MUCH = f"more than {MOST_BYTES // 2**30} GiB, which no archive of this zoo may hold"
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What zipfile raises on content that is not as it says.
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
@@ -49,13 +55,19 @@ def digest(path: Path) -> str:
 
 
 def write_archive(path: Path, list_name: str, about: Mapping[str, Any], files: Mapping[str, Path | bytes]) -> None:
-    """Write files by their names in the archive, and the list `about` them. Appears in one rename."""
-    listed = {
+    """Write files by their names in the archive, and the list `about` them. Appears in one rename.
+
+    Raises:
+        BadBundle: it would hold more than `read_archive` unpacks.
+    """
+    listed: dict[str, dict[str, Any]] = {
         name: {"size_bytes": len(source), "sha256": hashlib.sha256(source).hexdigest()}
         if isinstance(source, bytes)
         else {"size_bytes": source.stat().st_size, "sha256": digest(source)}
         for name, source in files.items()
     }
+    if sum(one["size_bytes"] for one in listed.values()) > MOST_BYTES:
+        raise BadBundle(f"{path.name} would unpack to {TOO_MUCH}. Give fewer test images, or a smaller input.")
     content = json.dumps({"schema_version": SCHEMA, **about, "files": listed}, indent=1).encode()
     fresh = path.with_name(f".{path.name}.new")
     try:
@@ -73,10 +85,16 @@ def write_archive(path: Path, list_name: str, about: Mapping[str, Any], files: M
 
 
 def safe_name(name: str) -> bool:
-    """Whether a name stays inside any folder it is joined to, on any system."""
+    """Whether a name stays inside any folder it is joined to, on any system, and is no option to any program."""
     parts = PurePosixPath(name).parts
     plain = name == "/".join(parts) and not set(name) & set('\\:*?"<>|') and name.isprintable()
-    return bool(parts) and plain and not name.startswith("/") and not {"..", "."} & {*parts}
+    return bool(parts) and plain and not name.startswith("/") and all(map(_safe_part, parts))
+
+
+def _safe_part(part: str) -> bool:
+    stem = part.partition(".")[0].rstrip(" ").casefold()
+    plain = not part.startswith((" ", "-", "~")) and not part.endswith((".", " "))  # "." and ".." too
+    return plain and stem not in DEVICES and len(part.encode()) <= PART_BYTES
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile, list_name: str, listed: Mapping[str, Any]) -> None:
@@ -85,7 +103,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile, list_name: str, listed:
         mode = info.external_attr >> 16
         if not safe_name(info.filename):
             raise BadBundle(
-                f"{path.name} holds a file named {info.filename!r}, which leads out of its folder. Refused."
+                f"{path.name} holds a file named {info.filename!r:.200}, which leads out of its folder, or is no name "
+                "that every system takes. Refused."
             )
         if info.is_dir() or (mode and not stat.S_ISREG(mode)):
             raise BadBundle(f"{path.name} holds {info.filename!r}, which is a link or a folder, no file. Refused.")
@@ -95,6 +114,23 @@ def _check_members(path: Path, archive: zipfile.ZipFile, list_name: str, listed:
         raise BadBundle(f"{path.name} holds a name twice, perhaps in other letters. Refused.")
     if missing := {*listed} ^ ({*names} - {list_name}):
         raise BadBundle(f"{path.name}: {sorted(missing)[0]!r} stands in its list or in the archive, but not in both.")
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile, listed: Mapping[str, Any], folder: Path) -> None:
+    """Before anything is unpacked: it is as much as the list says at most, and packed as the directory says."""
+    total, whole = sum(entry["size_bytes"] for entry in listed.values()), path.stat().st_size
+    if total > MOST_BYTES:
+        raise BadBundle(f"{path.name} unpacks to {TOO_MUCH}. Refused.")
+    packed = [(entry["size_bytes"], archive.getinfo(name).compress_size) for name, entry in listed.items()]
+    for size, found in (*packed, (total, whole)):  # files may share what is packed
+        if size > BOMB_BYTES and size > BOMB_FOLD * found:
+            told = f"{size / 1e6:.0f} MB into {found / 1e6:.2f} MB"
+            raise BadBundle(f"{path.name} packs {told}, as no archive of this zoo does. Refused.")
+    there = next(place for place in folder.absolute().parents if place.exists())
+    if total > (free := shutil.disk_usage(there).free):
+        raise BadBundle(
+            f"{path.name} unpacks to {total / 1e6:.0f} MB, and {there} has {free / 1e6:.0f} MB left. Free some space."
+        )
 
 
 def read_list(path: Path, list_name: str) -> dict[str, Any]:
@@ -119,7 +155,7 @@ def read_list(path: Path, list_name: str) -> dict[str, Any]:
         raise BadBundle(f"can't read {path}: {error.strerror or error}.") from None
     schema = content.get("schema_version") if isinstance(content, dict) else None
     if schema != SCHEMA:
-        raise BadBundle(f"{path} has schema {schema!r}; this zoo reads {SCHEMA}. Use the zoo that made it.")
+        raise BadBundle(f"{path} has schema {schema!r:.40}; this zoo reads {SCHEMA}. Use the zoo that made it.")
     if not _is_list(content.get("files")):
         raise BadBundle(f"{path} is damaged: its list is none. Make or copy it again.")
     return {**content, "key": hashlib.sha256(text).hexdigest()}
@@ -139,7 +175,8 @@ def read_archive(path: Path, list_name: str, folder: Path) -> dict[str, Any]:
     """Unpack into a new folder, which appears in one rename once every byte is checked; its list.
 
     Raises:
-        BadBundle: see `read_list`; or a file is not what the list says.
+        BadBundle: see `read_list`; a file is not what the list says; or all of them are more than `MOST_BYTES`, than
+            the disk has left, or than could be packed like this.
     """
     content = read_list(path, list_name)
     fresh = folder.with_name(f".{folder.name}.new")
@@ -147,6 +184,7 @@ def read_archive(path: Path, list_name: str, folder: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(path, archive, list_name, content["files"])
+            _check_sizes(path, archive, content["files"], folder)
             for name, entry in content["files"].items():
                 place = fresh / name
                 place.parent.mkdir(parents=True, exist_ok=True)

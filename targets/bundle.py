@@ -7,10 +7,14 @@
     reference/…              embeddings in torch
 
 `python3 BUNDLE` on a device with numpy and the runtime is all it takes: Python runs an archive's `__main__.py`.
+`zoo compile BUNDLE` runs nothing of what is in it: its list and arrays are checked as a stranger's, and the target is
+one that is installed.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +22,17 @@ from typing import Any
 import numpy as np
 
 from targets.archive import read_archive
-from targets.errors import BadBundle
+from targets.contract import find_runtime
+from targets.errors import BadBundle, one_line
 from targets.pixels import unpack
 from targets.retrieval import Labelled
-from targets.settings import TargetSettings
+from targets.settings import PRECISIONS, TargetSettings
 
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # of a target
+RELEASE = re.compile(NAME.pattern + r"@(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}")
+NETWORKS = ("teacher", "student")
+SPLITS = ("query", "gallery")
+BATCH_BYTES = 4 * 2**30  # of pixels; a device has to hold it more than once
 BUNDLE_LIST, RESULT_LIST = "bundle.json", "result.json"
 MAIN = '''"""Compile and measure here: python3 THIS_FILE [RESULT]"""
 
@@ -56,7 +66,7 @@ class Bundle:
         key: see `targets.archive.read_list`; a result says which bundle it is of.
         release: name@version.
         target: the target's name in the catalogue.
-        entry: `module:class` of the target, in the bundle itself.
+        entry: `module:class` of the target: in the bundle itself if that is the program that runs, else installed.
         max_map_drop_points: what small numbers may cost.
     """
 
@@ -76,53 +86,150 @@ class Bundle:
 
     def images(self, places: np.ndarray) -> np.ndarray:
         """Images of the test set, which has every one once: uint8 N×H×W×3."""
-        return unpack(np.load(self.folder / "test/images.npy", mmap_mode="r")[places])
+        return unpack(_array(self.folder / "test/images.npy")[places])
 
     def places(self, split: str) -> np.ndarray:
         """Which of the images a split (`query` or `gallery`) consists of."""
-        places: np.ndarray = np.load(self.folder / f"test/{split}.npy")
-        return places
+        return np.array(_array(self.folder / f"test/{split}.npy"))
 
     def labelled(self, split: str, embeddings: np.ndarray) -> Labelled:
         """Embeddings of a split, with its labels."""
-        identities, cameras = np.load(self.folder / f"test/{split}-labels.npy")
+        identities, cameras = np.array(_array(self.folder / f"test/{split}-labels.npy"))
         return Labelled(embeddings, identities, cameras)
 
     def reference(self, split: str) -> np.ndarray:
         """The student in torch: N×D, rows of length 1."""
-        rows: np.ndarray = np.load(self.folder / f"reference/{split}.npy").astype(np.float32)
-        return rows
+        return np.asarray(_array(self.folder / f"reference/{split}.npy"), np.float32)
 
 
-def _settings(content: dict[str, Any]) -> TargetSettings:
+def _array(path: Path) -> np.ndarray:
+    """An array of a bundle, mapped: one that claims to be larger than its file takes no memory."""
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # noqa: BLE001 - what numpy raises on nonsense has no common base
+        raise ValueError(f"{path.name} is no array: {one_line(error)}") from None
+    if not isinstance(array, np.ndarray):  # numpy opens archives of arrays, too
+        raise ValueError(f"{path.name} is no array")
+    return array
+
+
+def _require(right: bool, what: str, value: Any) -> None:
+    if not right:
+        raise ValueError(f"{what}: {value!r:.60}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and " ".join(value.split()).isprintable()
+
+
+def _settings(content: Any) -> TargetSettings:
+    _require(isinstance(content, dict), "settings", content)
     lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
-    return TargetSettings(**{**content, **lists})
+    settings = TargetSettings(**{**content, **lists})
+    for name in ("runtime", "device", "python", "about", "board", "host"):
+        value = getattr(settings, name)
+        _require(_is_text(value) or (value is None and name in ("board", "host")), name, value)
+    _require(settings.threads is None or _is_count(settings.threads), "threads", settings.threads)
+    precisions = settings.precisions
+    _require(
+        precisions is None or (isinstance(precisions, tuple) and {*precisions} <= {*PRECISIONS}),
+        "precisions",
+        precisions,
+    )
+    _require(isinstance(settings.options, dict), "options", settings.options)
+    return settings
+
+
+def _variants(content: Any, files: Collection[str]) -> tuple[Variant, ...]:
+    variants = tuple(Variant(**variant) for variant in content)
+    for one in variants:
+        _require(one.network in NETWORKS, "network", one.network)
+        _require(one.precision in PRECISIONS, "precision", one.precision)
+        _require(one.graph in files, "graph", one.graph)
+    _require(bool(variants) and len({one.name for one in variants}) == len(variants), "variants", content)
+    return variants
+
+
+def _check_entry(path: Path, entry: str, settings: TargetSettings, files: Collection[str]) -> None:
+    """The program of a bundle takes the target out of it; any other only what is installed as that runtime.
+
+    Raises:
+        UnknownRuntime: no installed package offers it.
+    """
+    module, _, _ = entry.partition(":")
+    source = module.replace(".", "/")
+    if Path(__file__).parents[1].resolve() == path.resolve() and {f"{source}.py", f"{source}/__init__.py"} & {*files}:
+        return
+    point = find_runtime(settings.runtime)
+    _require(entry == f"{point.module}:{point.attr}", f"its target is not the installed {settings.runtime}", entry)
+
+
+def _check_test_set(bundle: Bundle) -> None:
+    images = _array(bundle.folder / "test/images.npy")
+    shape = (len(images) if images.ndim else 0, 3, bundle.height, bundle.width)
+    _require(images.dtype == np.uint8 and images.shape == shape, f"images of {images.dtype}", images.shape)
+    for split in SPLITS:
+        places, labels = bundle.places(split), _array(bundle.folder / f"test/{split}-labels.npy")
+        right = places.ndim == 1 and places.size and places.dtype.kind in "iu"
+        _require(bool(right), f"places in {split}, {places.dtype}", places.shape)
+        _require(0 <= places.min() <= places.max() < len(images), f"places in {split}", (*places[:3].tolist(), ...))
+        right = labels.shape == (2, len(places)) and labels.dtype.kind in "iu"
+        _require(right, f"labels of {split}, {labels.dtype}", labels.shape)
 
 
 def open_bundle(path: Path, folder: Path) -> Bundle:
     """Check a bundle byte by byte and unpack it into a new folder.
 
     Raises:
-        BadBundle: see `targets.archive.read_archive`.
+        BadBundle: see `targets.archive.read_archive`; or its list says what no build writes.
+        UnknownRuntime: no installed package offers its runtime.
     """
     about = read_archive(path, BUNDLE_LIST, folder)
     try:
-        if not all(isinstance(about[name], str) for name in ("release", "target", "entry")):
-            raise TypeError("names that are no text")
-        return Bundle(
-            folder=folder,
-            key=about["key"],
-            release=about["release"],
-            target=about["target"],
-            settings=_settings(about["settings"]),
-            entry=about["entry"],
-            height=about["height"],
-            width=about["width"],
-            batches=tuple(about["batches"]),
-            calls=about["calls"],
-            max_seconds=about["max_seconds"],
-            max_map_drop_points=about["max_map_drop_points"],
-            variants=tuple(Variant(**variant) for variant in about["variants"]),
-        )
+        checked = _checked(about, folder)
+        _check_entry(path, checked.entry, checked.settings, about["files"])
+        _check_test_set(checked)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadBundle(f"{path.name} is no bundle that this zoo understands ({error}). Build it again.") from None
+        raise BadBundle(
+            f"{path.name} is no bundle that this zoo understands ({one_line(error)}). Build it again."
+        ) from None
+    return checked
+
+
+def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
+    for name, pattern in (("release", RELEASE), ("target", NAME)):
+        _require(bool(pattern.fullmatch(about[name])), name, about[name])
+    _require(isinstance(about["entry"], str), "entry", about["entry"])
+    for name in ("height", "width", "calls"):
+        _require(_is_count(about[name]), name, about[name])
+    for name in ("max_seconds", "max_map_drop_points"):
+        _require(_is_number(about[name]), name, about[name])
+    _require(about["max_seconds"] > 0, "max_seconds", about["max_seconds"])
+    batches = about["batches"]
+    _require(isinstance(batches, list) and bool(batches) and all(map(_is_count, batches)), "batches", batches)
+    _require(max(batches) * about["height"] * about["width"] * 3 <= BATCH_BYTES, "batches", batches)
+    return Bundle(
+        folder=folder,
+        key=about["key"],
+        release=about["release"],
+        target=about["target"],
+        settings=_settings(about["settings"]),
+        entry=about["entry"],
+        height=about["height"],
+        width=about["width"],
+        batches=tuple(batches),
+        calls=about["calls"],
+        max_seconds=about["max_seconds"],
+        max_map_drop_points=about["max_map_drop_points"],
+        variants=_variants(about["variants"], about["files"]),
+    )

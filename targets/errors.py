@@ -55,6 +55,13 @@ class DeviceError(TargetError):
 
 
 LONGEST = 1000  # characters of a reason that is kept
+SHOWN = 200  # characters of one that is told
+
+
+def one_line(error: Exception, line: int = 0) -> str:
+    """One line of what a runtime says, the first if none other is asked for; only what a terminal can print."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return "".join(one if one.isprintable() else "�" for one in lines[line].strip()[:SHOWN])
 
 
 def in_a_line(error: Exception, *folders: Path) -> str:

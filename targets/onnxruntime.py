@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from targets.contract import Job, Session, runtime_version, thread_count
-from targets.errors import ArtifactFailed, Unusable
+from targets.errors import ArtifactFailed, Unusable, one_line
 from targets.settings import Activations, Precision, TargetSettings, read_options
 
 ARTIFACT = "model.onnx"
@@ -87,12 +87,16 @@ class _Session:
         self.compute_ms: float | None = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        self._binding.bind_cpu_input(self._input, images)
-        self._binding.bind_output(self._output)
-        self._binding.synchronize_inputs()
-        begun = perf_counter()
-        self._session.run_with_iobinding(self._binding)
-        self._binding.synchronize_outputs()
-        self.compute_ms = 1000 * (perf_counter() - begun)
+        try:
+            self._binding.bind_cpu_input(self._input, images)
+            self._binding.bind_output(self._output)
+            self._binding.synchronize_inputs()
+            begun = perf_counter()
+            self._session.run_with_iobinding(self._binding)
+            self._binding.synchronize_outputs()
+            self.compute_ms = 1000 * (perf_counter() - begun)
+        except Exception as error:  # noqa: BLE001 - as in `load`
+            given = "×".join(map(str, images.shape))
+            raise ArtifactFailed(f"ONNX Runtime can't run on {images.dtype} {given}: {one_line(error)}") from None
         embeddings: np.ndarray = self._binding.copy_outputs_to_cpu()[0]
         return embeddings

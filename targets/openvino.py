@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from targets.contract import Job, Session, runtime_version, thread_count
-from targets.errors import ArtifactFailed, Unusable
+from targets.errors import ArtifactFailed, Unusable, one_line
 from targets.settings import Activations, Precision, TargetSettings, read_options
 
 ARTIFACT = "model.xml"
@@ -70,7 +70,7 @@ class OpenVino:
         try:
             model = openvino.Core().read_model(graph)
         except RuntimeError as error:
-            raise ArtifactFailed(f"OpenVINO refuses {graph.name}: {str(error).strip().splitlines()[-1]}") from None
+            raise ArtifactFailed(f"OpenVINO refuses {graph.name}: {one_line(error, -1)}") from None
         half = any(
             node.get_type_name() == "Constant" and node.get_element_type() == openvino.Type.f16
             for node in model.get_ops()
@@ -109,6 +109,10 @@ class _Session:
         self.compute_ms: float | None = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        outputs = self._request.infer([images], share_inputs=True)
+        try:
+            outputs = self._request.infer([images], share_inputs=True)
+        except RuntimeError as error:  # its first lines are where in OpenVINO it happened
+            given = "×".join(map(str, images.shape))
+            raise ArtifactFailed(f"OpenVINO can't run on {images.dtype} {given}: {one_line(error, -1)}") from None
         self.compute_ms = self._request.latency
         return np.array(outputs[0], np.float32)

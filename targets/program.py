@@ -22,7 +22,7 @@ from targets.archive import write_archive
 from targets.bundle import RESULT_LIST, Bundle, Variant, open_bundle
 from targets.contract import Job, Session, Target, about_runtime, thread_count
 from targets.device import cache_folder, is_board, this_device
-from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, in_a_line
+from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, in_a_line, one_line
 from targets.retrieval import quick_accuracy
 from targets.trial import nvidia_gpu, run_trial
 
@@ -35,9 +35,13 @@ Tell = Callable[[str], None]
 def _target(bundle: Bundle) -> Target:
     module, _, name = bundle.entry.partition(":")
     try:
-        target: Target = getattr(importlib.import_module(module), name)(bundle.settings)
-    except (ImportError, AttributeError) as error:
-        raise BadBundle(f"the bundle's target {bundle.entry} can't be imported: {error}. Build it again.") from None
+        kind = getattr(importlib.import_module(module), name)
+        if not all(callable(getattr(kind, method, None)) for method in ("check", "compile", "load")):
+            raise TypeError("it is no target")
+        target: Target = kind(bundle.settings)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        why = one_line(error)
+        raise BadBundle(f"the bundle's target {bundle.entry!r:.100} can't be made: {why}. Build it again.") from None
     return target
 
 
@@ -62,7 +66,16 @@ class _Refused(dict[str, str]):
 def _embed(session: Session, bundle: Bundle, split: str) -> np.ndarray:
     places = bundle.places(split)
     batches = (places[at : at + EMBED_BATCH] for at in range(0, len(places), EMBED_BATCH))
-    return np.concatenate([session.embed(bundle.images(batch)) for batch in batches])
+    return np.concatenate([_rows(session.embed(bundle.images(batch)), len(batch)) for batch in batches])
+
+
+def _rows(embeddings: np.ndarray, count: int) -> np.ndarray:
+    if embeddings.ndim != 2 or len(embeddings) != count or embeddings.dtype.kind != "f":
+        raise ArtifactFailed(
+            f"an artifact gives {embeddings.dtype} {'×'.join(map(str, embeddings.shape))} for {count} images, "
+            f"not float32 {count}×D. Build the bundle again."
+        )
+    return embeddings
 
 
 def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell) -> None:

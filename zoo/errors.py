@@ -9,6 +9,7 @@ ZooError
 ├── NothingRuns             no artifact of a release can be used here
 ├── OutputError             a file that the user named can't be written
 ├── RegistryError           a registry can't be reached or trusted
+│   ├── NoRegistry          none is named, or it can't be reached
 │   └── NothingPrebuilt     a release has nothing for a target that was asked for
 └── SheetError              a contact sheet can't be drawn under this name
 """
@@ -34,12 +35,16 @@ class RegistryError(ZooError):
     """A registry can't be reached or written, or what it gives is not what it says."""
 
 
+class NoRegistry(RegistryError):
+    """There is no registry to ask."""
+
+
 class NothingPrebuilt(RegistryError):
-    """A release has nothing compiled for a target; it can be built."""
+    """A release has nothing compiled for a target; perhaps it can be built."""
 
     def __init__(self, message: str, name: str, target: str) -> None:
         super().__init__(f"{message} Build it: zoo build {name} --target {target}")
-        self.name, self.target = name, target
+        self.message, self.name, self.target = message, name, target
 
 
 class ImageError(ZooError):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -22,6 +24,7 @@ from pipeline.retrieval.agreement import Agreement
 from targets.archive import safe_name
 from targets.settings import Precision
 from zoo.errors import ManifestError
+from zoo.plain import read_json
 
 SCHEMA = 3
 MANIFEST = "manifest.json"
@@ -34,9 +37,15 @@ def _stays_inside(path: str) -> str:
     return path
 
 
+def _is_a_folder(name: str) -> str:
+    if not safe_name(name):
+        raise ValueError(f"{name!r} is no name that every system takes")
+    return name
+
+
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ReleasePath = Annotated[str, StringConstraints(max_length=255), AfterValidator(_stays_inside)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"), AfterValidator(_is_a_folder)]
 
 
 class Record(BaseModel):
@@ -266,11 +275,11 @@ class Manifest(Record):
 
     @model_validator(mode="after")
     def _names_are_apart(self) -> Self:
-        paths = [file.path.casefold() for file in self.files]
+        paths = Counter(unicodedata.normalize("NFC", file.path).casefold() for file in self.files)
         folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
-        if twice := sorted({path for path in paths if paths.count(path) > 1}):
+        if twice := sorted(path for path, count in paths.items() if count > 1):
             raise ValueError(f"a name stands twice, perhaps in other letters: {twice[0]}")
-        if both := sorted(folders & {*paths}):
+        if both := sorted(folders & paths.keys()):
             raise ValueError(f"a name is a file's and a folder's: {both[0]}")
         return self
 
@@ -280,7 +289,8 @@ def first_problem(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
 def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
@@ -293,8 +303,8 @@ def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
         ManifestError: it is damaged, or written by a newer zoo.
     """
     try:
-        values = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        values = read_json(content)
+    except ValueError as error:
         raise ManifestError(f"the manifest {where} is damaged: {error}. {mend}") from None
     version = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > SCHEMA:
@@ -304,12 +314,15 @@ def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
         )
     try:
         return Manifest.model_validate(values)
-    except (ValidationError, RecursionError) as error:
+    except ValidationError as error:
         raise ManifestError(f"the manifest {where} is not valid: {first_problem(error)}. {mend}") from None
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, mend: str = "Build the model again.") -> Manifest:
     """Read a manifest.
+
+    Args:
+        mend: what to do if it is damaged.
 
     Raises:
         ManifestError: it is missing, damaged, or written by a newer zoo.
@@ -317,8 +330,8 @@ def read_manifest(path: Path) -> Manifest:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ManifestError(f"can't read the manifest {path}: {error.strerror}.") from None
-    return parse_manifest(content, str(path), "Build the model again.")
+        raise ManifestError(f"can't read the manifest {path}: {error.strerror}. {mend}") from None
+    return parse_manifest(content, str(path), mend)
 
 
 def manifest_schema() -> dict[str, Any]:

@@ -7,13 +7,16 @@ its reason.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, model_validator
+from typing_extensions import Self
 
 from pipeline.files import write_text
 from pipeline.retrieval.accuracy import Accuracy
@@ -23,8 +26,9 @@ from targets.device import Device
 from targets.latency import Latency
 from targets.ratio import Ratio
 from targets.settings import PRECISIONS, Precision
-from zoo.errors import ManifestError
+from zoo.errors import ManifestError, OutputError
 from zoo.manifest import Name, Record, Sha256, first_problem
+from zoo.plain import read_json
 
 MEASUREMENTS = "measurements"  # folder beside the manifest
 LIMIT = 2**20  # bytes; more than any record needs
@@ -88,7 +92,14 @@ class Measured(_Cell):
         description="to the dense network in fp32, one for each batch size; whether compression pays on this device; "
         "empty where that was not in the run"
     )
-    size_bytes: int = Field(description="of all files of the artifact; what it takes on the device's disk")
+    size_bytes: int = Field(ge=0, description="of all files of the artifact; what it takes on the device's disk")
+
+    @model_validator(mode="after")
+    def _times_are_times(self) -> Self:
+        for one in self.latency:
+            if not (one.batch >= 1 and one.calls >= 1 and one.p50_ms > 0 and one.images_per_second > 0):
+                raise ValueError(f"latency at batch {one.batch}: {one.calls} calls of {one.p50_ms} ms are no times")
+        return self
 
 
 class Estimated(_Cell):
@@ -153,17 +164,23 @@ def to_bytes(record: Measurement) -> bytes:
     return (json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
 
 
-def from_bytes(content: bytes, where: str) -> Measurement:
+DAMAGED = "Remove it, or get it again."
+
+
+def from_bytes(content: bytes, where: str, mend: str = DAMAGED) -> Measurement:
     """Read a record.
+
+    Args:
+        where, mend: what it is called in errors, and what to do about them.
 
     Raises:
         ManifestError: it is damaged, or none.
     """
     try:
-        return _ANY.validate_json(content)
-    except ValidationError as error:
+        return _ANY.validate_python(read_json(content))
+    except ValueError as error:
         told = first_problem(error)
-        raise ManifestError(f"the measurement {where} is not valid: {told}. Remove it, or get it again.") from None
+        raise ManifestError(f"the measurement {where} is not valid: {told}. {mend}") from None
 
 
 def file_name(record: Measurement) -> str:
@@ -173,23 +190,38 @@ def file_name(record: Measurement) -> str:
 
 
 def write_measurements(folder: Path, records: Iterable[Measurement]) -> None:
-    """Add records to a folder; those that are there already stay as they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for record in records:
-        path = folder / file_name(record)
-        if not path.exists():
-            write_text(path, to_bytes(record).decode())
+    """Add records to a folder; those that are there already stay as they are.
+
+    Raises:
+        OutputError: they can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        for record in records:
+            path = folder / file_name(record)
+            if not path.exists():
+                write_text(path, to_bytes(record).decode())
+    except OSError as error:
+        raise OutputError(
+            f"can't keep measurements in {folder}: {error.strerror}. Let ZOO_HOME name a folder that can be written."
+        ) from None
 
 
-def read_measurements(*folders: Path) -> list[Measurement]:
+def read_measurements(*folders: Path, mends: Mapping[Path, str] | None = None) -> list[Measurement]:
     """All records of some folders; by target, then as they were timed: the dense network first, then by precision.
+
+    Args:
+        mends: what to do about what is damaged, by folder.
 
     Raises:
         ManifestError: one is damaged.
     """
     try:
         paths = {path.name: path for folder in folders for path in sorted(folder.glob("*.json"))}
-        found = [from_bytes(path.read_bytes(), str(path)) for path in paths.values()]
+        mends = mends or {}
+        found = [from_bytes(path.read_bytes(), str(path), mends.get(path.parent, DAMAGED)) for path in paths.values()]
     except OSError as error:
         raise ManifestError(f"can't read the measurement {error.filename}: {error.strerror}.") from None
     return sorted(found, key=_place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.manifest import MANIFEST, Manifest, read_manifest
 from zoo.measurements import MEASUREMENTS, Broken, Estimated, Measured, Measurement, Pending, read_measurements
+from zoo.plain import one_line
+from zoo.versions import newest, order
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,33 @@ class Release:
         return [one for one in self.measured if one.target == target]
 
 
+@dataclass(frozen=True)
+class Here:
+    """All releases on this machine.
+
+    Attributes:
+        releases: those that can be read, by name, oldest first.
+        damaged: why others can't, in a line, by name@version.
+    """
+
+    releases: list[Release]
+    damaged: dict[str, str]
+
+
+def rebuilding(path: Path) -> str:
+    """What records a release anew that was built here; empty if it was not.
+
+    The store holds a record for whole as long as its folder is there: only without it is it made again.
+
+    Args:
+        path: of its manifest.
+    """
+    releases = path.parent.parent.parent
+    if releases != Home(releases.parent).releases:
+        return ""
+    return f"Remove {path.parent.resolve()}, and build it again: zoo build {path.parent.parent.name}"
+
+
 def read_release(path: Path, added: Path | None = None) -> Release:
     """The release whose manifest lies at `path`.
 
@@ -65,29 +94,41 @@ def read_release(path: Path, added: Path | None = None) -> Release:
         added: folder of measurements that were made later.
 
     Raises:
-        ManifestError: manifest or a measurement can't be read.
+        ManifestError: manifest or a measurement can't be read; says what mends it.
     """
-    records = read_measurements(path.parent / MEASUREMENTS, *([added] if added else []))
-    return Release(path, read_manifest(path), records)
-
-
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+    label, own = f"{path.parent.parent.name}@{path.parent.name}", path.parent / MEASUREMENTS
+    mend = rebuilding(path) or f"Get it again: zoo pull {label}"
+    mends = {own: mend} | ({added: f"Remove it, and measure again: zoo bench {label}"} if added else {})
+    return Release(path, read_manifest(path, mend), read_measurements(*mends, mends=mends))
 
 
 def _paths(home: Home) -> dict[str, dict[str, Path]]:
-    """Manifests by name and version. What was built here stands before what was pulled under the same name."""
+    """Manifests by name and version, oldest first. What was built here stands before what was pulled under the same
+    name.
+    """
     found: dict[str, dict[str, Path]] = {}
     for root in (home.pulled, home.releases):
-        for path in sorted(root.glob(f"*/*/{MANIFEST}")):
+        for path in root.glob(f"*/*/{MANIFEST}"):
             if not path.parent.name.startswith("."):
                 found.setdefault(path.parent.parent.name, {})[path.parent.name] = path
-    return found
+    return {name: {one: found[name][one] for one in sorted(found[name], key=order)} for name in sorted(found)}
 
 
 def recorded(home: Home) -> dict[str, list[str]]:
     """Versions of every release that is here by name, oldest first."""
-    return {name: sorted(versions, key=_order) for name, versions in sorted(_paths(home).items())}
+    return {name: [*versions] for name, versions in _paths(home).items()}
+
+
+def read_all(home: Home) -> Here:
+    """All releases that are here. What is damaged does not keep the others from being read."""
+    here = Here([], {})
+    for name, versions in _paths(home).items():
+        for version, path in versions.items():
+            try:
+                here.releases.append(read_release(path, home.measurements / name / version))
+            except ManifestError as error:
+                here.damaged[f"{name}@{version}"] = one_line(str(error))
+    return here
 
 
 def _ways(name: str, here: Iterable[str]) -> str:
@@ -99,18 +140,27 @@ def _ways(name: str, here: Iterable[str]) -> str:
 
 
 def find_release(home: Home, wanted: str) -> Release:
-    """A release by `name` (its newest version) or `name@version`.
+    """A release by `name` (its newest version), `name@version`, or `name@range`: the newest that fits.
 
     Raises:
-        ManifestError: there is none, or its manifest can't be read.
+        ManifestError: there is none, or it can't be read.
         CatalogueError: there is none, and what could be built can't be told.
     """
     name, _, version = wanted.partition("@")
     known = _paths(home).get(name)
     if known is None:
         raise ManifestError(f"no release {name!r} in {home.root}. {_ways(name, recorded(home))}")
-    if version and version not in known:
-        there = ", ".join(sorted(known, key=_order))
-        raise ManifestError(f"no version {version} of {name} in {home.root}. There: {there}.")
-    version = version or max(known, key=_order)
-    return read_release(known[version], home.measurements / name / version)
+    best = _version(name, version, known)
+    if best is None:
+        raise ManifestError(f"no version {version} of {name} in {home.root}. There: {', '.join(known)}.")
+    return read_release(known[best], home.measurements / name / best)
+
+
+def _version(name: str, wanted: str, known: Collection[str]) -> str | None:
+    """That very version; else the newest in the range; nothing is wanted: the newest of all, whatever it is called."""
+    if wanted in known or not wanted:
+        return wanted or max(known, key=order)
+    try:
+        return newest(name, known, wanted)
+    except ValueError as error:
+        raise ManifestError(str(error)) from None

@@ -16,6 +16,8 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     from pipeline.data.samples import Samples
 
+# Not all that Pillow knows: it would start Ghostscript for PostScript, whatever a file is called.
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises of a bad image
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,8 +29,8 @@ Positive = Annotated[float, Field(gt=0)]
 class Input(Settings):
     """What a network sees. Height and width in pixels; mean and deviation of RGB in 0 … 1."""
 
-    height: int = Field(256, ge=16)
-    width: int = Field(256, ge=16)
+    height: int = Field(256, ge=16, le=4096)
+    width: int = Field(256, ge=16, le=4096)
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
 
@@ -40,7 +42,7 @@ def decode(source: Path | IO[bytes], name: Path | str) -> Image.Image:
         DataError: it can't be decoded; `name` says which.
     """
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=FORMATS) as image:
             return image.convert("RGB")
     except UNREADABLE as error:
         raise DataError(f"can't decode image {name}: {error}. Replace or remove it.") from None

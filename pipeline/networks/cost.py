@@ -22,11 +22,12 @@ class Cost(Settings):
     which folding a norm into its convolution does not change; `macs` their multiplications.
     """
 
-    parameters: int = Field(description="all that is learnt; what the size of the file follows from")
+    parameters: int = Field(ge=1, description="all that is learnt; what the size of the file follows from")
     kernel_parameters: int = Field(
+        ge=0,
         description="those of convolutions and linear layers alone; equal in network and graph, whatever was folded"
     )
-    macs: int = Field(description="multiply-accumulates of one image; what can be compared without a device")
+    macs: int = Field(ge=1, description="multiply-accumulates of one image; what can be compared without a device")
 
 
 def macs_by_module(network: nn.Module, size: Input) -> dict[str, int]:

@@ -9,6 +9,8 @@ import pytest
 
 from calibration.errors import NotQuantisable
 from calibration.quantize import Quantizer
+from pipeline.errors import CheckFailed
+from pipeline.stages.broken import check_left
 from targets.contract import runtime_version
 from targets.errors import ArtifactFailed
 from targets.onnxruntime import OnnxRuntime
@@ -125,3 +127,13 @@ def test_without_a_graph_nothing_is_compiled(built, how, monkeypatch):
     assert sorted(path.parent.name for path in kept) == ["calibrate", "compile"]
     assert all({file.name for file in path.iterdir()} == {"broken.json", "stage.json"} for path in kept)
     assert not [one for one in release_of(built).manifest.calibrations if one.precision == "int8"]
+
+
+def test_only_a_student_in_every_precision_that_may_ship_is_too_much():
+    dense = {"network": "teacher", "precision": "int8", "reason": "no kernel."}
+    student = dense | {"network": "student"}
+    check_left([dense], ["int8"])
+    check_left([student, dense], ["int8", "fp32"])
+    told = r"^nothing can ship. int8 is broken: no kernel. Allow another precision \(precision: auto\)"
+    with pytest.raises(CheckFailed, match=told):
+        check_left([student, dense], ["int8"])

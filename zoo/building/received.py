@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from pipeline.store import explain
 from targets.archive import read_archive
-from targets.bundle import RESULT_LIST
+from targets.bundle import NAME, RELEASE, RESULT_LIST
 from targets.errors import BadBundle
 from zoo.home import Home
 from zoo.releases import find_release
@@ -34,12 +34,15 @@ def receive(home: Home, path: Path) -> tuple[str, str]:
         raise explain(error, Path(gettempdir())) from None
     try:
         release, target = about["release"], about["target"]
-        place = received(home, release, target).resolve()
-    except (KeyError, AttributeError, ValueError):
+        named = RELEASE.fullmatch(release) and NAME.fullmatch(target)
+    except (KeyError, TypeError):
         raise BadBundle(f"{path} does not say of which release and target it is. Run the bundle again.") from None
-    if place.parent != (home.root / "received").resolve():
-        raise BadBundle(f"{path} is of a release with a name that is none: {release!r}. Refused.")
+    if not named:
+        raise BadBundle(
+            f"{path} is of release {release!r:.120} on target {target!r:.120}: one is no name of its kind. Refused."
+        )
     find_release(home, release)
+    place = received(home, release, target)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh = place.with_name(f".{place.name}.new")

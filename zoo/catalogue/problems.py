@@ -12,12 +12,18 @@ from pydantic import BaseModel, ValidationError
 
 from zoo.catalogue.source import KeyPath, Source
 
+NEAR, TOLD, COMPARED = 4, 40, 2000  # words
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence that names the known words that begin so, or the nearest one, or all of them when none is near."""
     words = sorted(known)
-    near = [other for other in words if word and other.startswith(word)] or difflib.get_close_matches(word, words, 1)
-    return f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known: {', '.join(words) or 'none'}."
+    near = [other for other in words if word and other.startswith(word)][:NEAR]
+    near = near or difflib.get_close_matches(word, words[:COMPARED], 1)
+    if near:
+        return f"Did you mean {' or '.join(map(repr, near))}?"
+    more = f" and {len(words) - TOLD} more" if len(words) > TOLD else ""
+    return f"Known: {', '.join(words[:TOLD]) or 'none'}{more}."
 
 
 def _keys(model: Any) -> dict[str, Any]:
@@ -49,6 +55,8 @@ def problems(error: ValidationError, model: type[Any], source: Source, at: str) 
                 yield f"{where}: unknown key. {did_you_mean(str(path[-1]), _fields(model, path[:-1]))}"
             case "missing":
                 yield f"{where}: is missing."
+            case "string_type" | "string_pattern_mismatch" if path and path[-1] == "version":
+                yield f'{where}: is MAJOR.MINOR.PATCH, a text such as "1.0.0" (got {item["input"]!r}).'
             case _:
                 message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
                 given = item["input"]

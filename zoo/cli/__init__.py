@@ -5,6 +5,7 @@ What the exit codes say is in `zoo.cli.exit_codes`.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any
@@ -28,6 +29,7 @@ from zoo.cli.releases import list_releases, show
 from zoo.cli.script import script
 from zoo.cli.use import embed, query
 from zoo.errors import ZooError
+from zoo.plain import printable
 
 RESUMED = ("build", "publish", "pull")
 
@@ -50,11 +52,14 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         events = "--events" in ctx.args
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except (ZooError, PipelineError, CalibrationError, TargetError) as error:
             prefix = click.style("Error:", fg=None if os.environ.get("NO_COLOR") else "red")
-            click.echo(f"{prefix} {error}", err=True)
-            sys.exit(_told(str(error), error.exit_code if isinstance(error, PipelineError) else MEND))
+            message = printable(str(error))
+            click.echo(f"{prefix} {message}", err=True)
+            sys.exit(_told(message, error.exit_code if isinstance(error, PipelineError) else MEND))
         except KeyboardInterrupt:
             kept = "What was finished is kept; the same command goes on from there."
             message = "Interrupted. " + kept if ctx.invoked_subcommand in RESUMED else "Interrupted."
@@ -67,6 +72,12 @@ class _Commands(click.Group):
                 begin_events(ctx)
             _told(error.format_message(), error.exit_code)
             raise
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # it would fail again at the end
+            click.echo("Error: there is no space left for what is printed. Nothing else was lost.", err=True)
+            sys.exit(MEND)
         except Exception as error:
             _told(f"{type(error).__name__}: {error}", MEND)  # ours to mend: the traceback follows
             raise

@@ -58,8 +58,10 @@ def bench(name: str, targets: tuple[str, ...], threads: int | None, data_root: P
     found = find_release(home, name)
     manifest, added = found.manifest, list[Any]()
     plan = measurable(found, targets, catalogue, threads)
+    folder = home.measurements / manifest.name / manifest.version
+    write_measurements(folder, ())  # before the work: whether they can be kept
     for records in measured(found, plan, (catalogue, home, data_root), reporter()):
-        write_measurements(home.measurements / manifest.name / manifest.version, records)
+        write_measurements(folder, records)
         added += records
     if as_json:
         print_json({"release": manifest.label, "added": [record.model_dump(mode="json") for record in added]})
@@ -72,7 +74,7 @@ def measured_again(found: Release, targets: Sequence[str], where: Where, progres
     """Figures that came with a release beside those that are measured now, in as many threads as then. Nothing is added
     to it.
     """
-    from zoo.measure.measurable import measurable
+    from zoo.measure.measurable import measurable, most_threads
     from zoo.measure.repeat import published_threads, repeated
     from zoo.releases import read_release
     from zoo.use.golden import read_golden
@@ -81,7 +83,8 @@ def measured_again(found: Release, targets: Sequence[str], where: Where, progres
     golden, rows, catalogue = read_golden(found.path.parent), list[Any](), where[0]
     plan: Plan = {}
     for target in measurable(found, targets, catalogue):
-        plan |= measurable(found, [target], catalogue, published_threads(found, target))
+        threads = published_threads(found, target)  # perhaps of a larger machine with this processor
+        plan |= measurable(found, [target], catalogue, threads and min(threads, most_threads()))
     for records in measured(found, plan, where, progress):
         for record in records:
             rows += repeated(found, record, golden.min_cosine.get(record.precision, 0.0) if golden else 0.0)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 MAP_POINTS = 0.5  # what the gate on a precision allows by default, too (calibrate.max_map_drop_points)
 LATENCY_PERCENT = 5.0  # as far as windows of a steady run may lie apart (`targets.latency`)
-WIDTH = 300  # of a pipe: whatever reads it cuts where it likes
 
 
 def _printing(command: Command) -> Command:
@@ -49,9 +48,7 @@ def _print(comparison: Comparison, shape: str, models: int) -> None:
         print_json(as_json(comparison))
         return
     if shape == "terminal":
-        out = console()
-        out.width = out.width if out.is_terminal else max(out.width, WIDTH)
-        out.print(terminal(comparison, models))
+        console().print(terminal(comparison, models))
         return
     sys.stdout.write({"markdown": markdown, "csv": comma_separated}[shape](comparison))
     if shape == "csv":
@@ -125,7 +122,7 @@ def search(
     """
     from zoo.errors import CompareError
     from zoo.home import Home
-    from zoo.releases import find_release, recorded
+    from zoo.releases import read_all
     from zoo.tables import compare as compared
     from zoo.tables.comparison import check_column
     from zoo.tables.search import found, read_question
@@ -134,12 +131,15 @@ def search(
     if sort:
         check_column(sort)
     home = Home.find()
-    releases = [find_release(home, f"{name}@{v}") for name, versions in recorded(home).items() for v in versions]
-    if not releases:
+    here = read_all(home)
+    for label, why in here.damaged.items():
+        click.echo(f"damaged: {label}: {why}", err=True)
+    if not here.releases:
         raise CompareError(
-            f"there is no release in {home.root} to search. Build one: zoo build; or get it: zoo pull NAME"
+            f"there is no {'other ' * bool(here.damaged)}release in {home.root} to search. Build one: zoo build; or "
+            "get it: zoo pull NAME"
         )
-    matches = found(compared(releases, device, _aliases(device)), question, sort, all_precisions)
+    matches = found(compared(here.releases, device, _aliases(device)), question, sort, all_precisions)
     shape = "json" if as_json else shape
     if matches.comparison.groups or shape != "terminal":
         _print(matches.comparison, shape, 2)
@@ -201,7 +201,6 @@ def _print_difference(found: Difference) -> None:
     from zoo.tables.diff import BUCKETS
 
     out = console()
-    out.width = out.width if out.is_terminal else max(out.width, WIDTH)
     out.print(
         f"{found.before} → {found.after}; tolerances: mAP {found.map_points:g} points, "
         f"times {found.latency_percent:g} %",

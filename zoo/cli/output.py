@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +12,20 @@ import click
 from rich.console import Console
 
 from pipeline.plan import Planned
+from zoo.plain import one_line
 from zoo.releases import Release
 from zoo.tables import gains, measurement_table
 
 if TYPE_CHECKING:
     from zoo.cli.shapes.commands import PlannedStep, ReleaseAndFigures
 
-MIN_WIDTH = 200  # a table that is piped is neither folded nor cut at eighty columns
+PIPE = 10_000  # cells: what is piped is neither folded nor cut, and in no parts
 
 
 def console() -> Console:
     """Standard output."""
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=max(out.width, MIN_WIDTH))
+    seen = sys.stdout.isatty()  # whatever FORCE_COLOR says
+    return Console(highlight=False, emoji=False, force_terminal=seen, width=None if seen else PIPE)
 
 
 def plan_json(plan: Sequence[Planned]) -> list[PlannedStep]:
@@ -52,15 +54,16 @@ def _near(path: Path) -> str:
 def print_release(release: Release, bundles: Path) -> None:
     """The table of a release, what compaction bought, and where the manifest lies."""
     out = console()
-    out.print(f"{release.manifest.label}: {release.manifest.description}", markup=False)
+    out.print(one_line(f"{release.manifest.label}: {release.manifest.description}"), markup=False)
     if release.public:
         out.print(measurement_table([release]))
     for line in gains(release):
-        out.print(line, markup=False)
+        out.print(one_line(line), markup=False)
     click.echo(f"manifest: {_near(release.path)}")
     for waiting in reversed(release.pending):  # the last line is of the target that was asked for first
-        click.echo(f"{waiting.target} waits for its device. Copy {_near(bundles / waiting.bundle)} there, and run:")
-        click.echo(f"python3 {waiting.bundle}")
+        bundle = one_line(_near(bundles / waiting.bundle))
+        click.echo(f"{one_line(waiting.target)} waits for its device. Copy {bundle} there, and run:")
+        click.echo(f"python3 {one_line(waiting.bundle)}")
 
 
 def release_json(release: Release) -> ReleaseAndFigures:

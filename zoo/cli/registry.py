@@ -73,21 +73,24 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
 
 
 def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None:
-    """What it takes to build what is not prebuilt, on standard error; or why that can't be told here."""
+    """What it takes to build what is not prebuilt, on standard error.
+
+    Raises:
+        RegistryError: it can't be built here, and why.
+    """
     from pipeline.errors import PipelineError
     from pipeline.progress import Silent
     from targets.errors import TargetError
     from zoo.building.run import Wish, prepare
     from zoo.cli.output import print_plan
-    from zoo.errors import ZooError
+    from zoo.errors import RegistryError, ZooError
 
     command = f"zoo build {error.name} --target {error.target}"
     data_root = Path(os.environ.get("ZOO_DATA", DATA_ROOT_DEFAULT))
     try:
         plan = prepare(catalogue, home, Wish(error.name, (error.target,)), data_root, Silent()).plan
     except (ZooError, PipelineError, TargetError) as why:
-        click.echo(f"{command} would fail here: {why}", err=True)
-        return
+        raise RegistryError(f"{error.message} {command} would fail here: {why}") from None
     click.echo(f"what {command} would do:", err=True)
     print_plan(plan, err=True)
 
@@ -162,9 +165,11 @@ def verify(
     from zoo.catalogue import load_catalogue
     from zoo.cli.bench import measured_again, print_repeated
     from zoo.cli.script import print_json, reporter
+    from zoo.errors import NoRegistry
     from zoo.home import Home
+    from zoo.plain import printable
     from zoo.registry.opening import open_registry
-    from zoo.registry.verify import damage, missing, signed_by
+    from zoo.registry.verify import damage, missing, rebuild, signed_by
     from zoo.releases import find_release
 
     if targets and not measure:
@@ -173,9 +178,14 @@ def verify(
     release = find_release(home, name)
     found = list(damage(release))
     pulled = release.path.is_relative_to(home.pulled)
-    keys = []
+    keys, unchecked = list[str](), None
     if pulled or require_signature:
-        keys = signed_by(open_registry(catalogue.registry, home, url, require_signature), release)
+        try:
+            keys = signed_by(open_registry(catalogue.registry, home, url, require_signature), release)
+        except NoRegistry as error:
+            if require_signature or catalogue.registry.require_signature:
+                raise
+            unchecked = str(error)
     absent = missing(release)
     figures = None
     if measure and not found:
@@ -187,17 +197,21 @@ def verify(
                 "damage": found,
                 "missing": absent,
                 "signed_by": keys,
+                "unchecked": unchecked,
                 "figures": None if figures is None else [asdict(figure) for figure in figures],
             }
         )
     else:
         for line in found:
-            click.echo(f"damaged: {line}")
+            click.echo(f"damaged: {printable(line)}")
+        if unchecked:
+            click.echo(f"whether it is what was published, and signed, was not checked: {unchecked}", err=True)
         checked = len(release.manifest.files) - len(absent)
         verdict = f"{release.manifest.label}: {checked} files checked, {len(found)} damaged"
         verdict += f"; not pulled: {len(absent)}" * bool(absent)
         verdict += f"; signed by {', '.join(keys)}" if keys else ""
-        click.echo(verdict)
+        mend = f". Get it again: zoo pull {release.manifest.label}" if pulled else f". {rebuild(release)}"
+        click.echo(verdict + mend * bool(found))
         if figures:
             print_repeated(figures)
     if found or any(figure.verdict == "outside" for figure in figures or ()):
@@ -224,11 +238,13 @@ def yank(name: str, reason: str | None, undo: bool, url: str | None, as_json: bo
     if bool(reason) == undo:
         raise click.UsageError("either --reason TEXT, or --undo.")
     place = open_place(registry_url(load_catalogue().registry, url))
-    hide(place, bare, version, None if undo else reason)
+    changed = hide(place, bare, version, None if undo else reason)
     if as_json:
         print_json({"release": name, "registry": place.url, "yanked": reason})
+    elif undo:
+        click.echo(f"{name} {'is shown again' if changed else 'was not yanked'} in {place.url}")
     else:
-        click.echo(f"{name} is {'shown again' if undo else 'yanked'} in {place.url}")
+        click.echo(f"{name} {'is' if changed else 'was'} yanked in {place.url}")
 
 
 @click.command(short_help="Remove files that no release of a registry refers to.")

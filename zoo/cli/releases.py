@@ -16,15 +16,15 @@ def list_releases(as_json: bool) -> None:
     from zoo.cli.output import console
     from zoo.cli.script import print_json
     from zoo.home import Home
-    from zoo.releases import find_release, recorded
+    from zoo.releases import read_all, recorded
     from zoo.tables import release_rows, table
 
     home, catalogue = Home.find(), load_catalogue()
-    known = recorded(home)
-    rows = release_rows(find_release(home, f"{n}@{version}") for n, versions in known.items() for version in versions)
+    known, here = recorded(home), read_all(home)
+    rows = release_rows(here.releases)
     waiting = {name: recipe.description for name, recipe in catalogue.models.items() if name not in known}
     if as_json:
-        print_json({"built": rows, "not_built": waiting})
+        print_json({"built": rows, "not_built": waiting, "damaged": here.damaged})
         return
     out = console()
     if rows:
@@ -33,6 +33,8 @@ def list_releases(as_json: bool) -> None:
         )))  # fmt: skip
     for name, description in waiting.items():
         out.print(f"not built: {name}: {description}", markup=False)
+    for label, why in here.damaged.items():
+        click.echo(f"damaged: {label}: {why}", err=True)
 
 
 @click.command(short_help="Show all that is known of a release.")
@@ -43,6 +45,7 @@ def show(name: str, as_json: bool) -> None:
     from zoo.cli.output import console, print_release, release_json
     from zoo.cli.script import print_json
     from zoo.home import Home
+    from zoo.plain import one_line
     from zoo.releases import find_release
     from zoo.tables import calibration_rows, site_rows, table
 
@@ -55,7 +58,7 @@ def show(name: str, as_json: bool) -> None:
     out = console()
     data = manifest.data
     out.print(
-        f"data {data.name}: {data.train_images} images of {data.train_identities} identities to train on, "
+        f"data {one_line(data.name)}: {data.train_images} images of {data.train_identities} identities to train on, "
         f"{data.query_images} queries against {data.gallery_images} images (fingerprint {data.fingerprint[:12]})",
         markup=False,
     )
@@ -65,8 +68,8 @@ def show(name: str, as_json: bool) -> None:
     ]
     protocol = f"torch; {manifest.accuracy.student.protocol}; {manifest.accuracy.student.queries} queries"
     out.print(table(accuracy, ("network", "map", "cmc1", "cmc5", "cmc10", "minp"), protocol))
-    sites = site_rows(manifest)
-    out.print(table(sites, sites[0]))
+    if sites := site_rows(manifest):
+        out.print(table(sites, sites[0]))
     if calibrations := calibration_rows(manifest):
         told = "against the network in torch; int8 observed on training images"
         out.print(table(calibrations, calibrations[0], told))
@@ -74,5 +77,6 @@ def show(name: str, as_json: bool) -> None:
     out.print(table(artifacts, ("path", "target", "precision", "size_bytes", "sha256")))
     stages = [{"stage": s.name, "key": s.key[:12], "seconds": s.seconds, "at": s.finished_at} for s in manifest.stages]
     made = manifest.provenance
-    out.print(table(stages, ("stage", "key", "seconds", "at"), f"{made.command}; git {made.git}; seed {made.seed}"))
+    how = [made.command, *[f"git {made.git}"] * bool(made.git), f"seed {made.seed}"]
+    out.print(table(stages, ("stage", "key", "seconds", "at"), "; ".join(how)))
     print_release(release, home.bundles)

@@ -64,4 +64,4 @@ def reporter() -> Progress:
 
     from zoo.cli.progress import ConsoleProgress
 
-    return ConsoleProgress(Console(stderr=True))
+    return ConsoleProgress(Console(stderr=True, emoji=False))

@@ -127,9 +127,10 @@ def query(
     """
     from zoo.cli.output import console
     from zoo.cli.script import print_json, reporter
+    from zoo.plain import one_line
     from zoo.tables import table
     from zoo.use.query import find_nearest
-    from zoo.use.sheet import MOST, check_sheet, draw_sheet, printable, write_sheet
+    from zoo.use.sheet import MOST, check_sheet, draw_sheet, write_sheet
 
     sheet = sheet or Path(f"{image.stem}.sheet.png")
     check_sheet(sheet, (image, where))
@@ -142,10 +143,10 @@ def query(
         print_json(answer_json(image, answer, sheet))
     else:
         rows = [
-            {"rank": rank, "similarity": f"{one.similarity:.3f}", "path": printable(one.name)}
+            {"rank": rank, "similarity": f"{one.similarity:.3f}", "path": one_line(one.name)}
             for rank, one in enumerate(answer.nearest, 1)
         ]
-        where_from = printable(str(gallery.folder))
+        where_from = one_line(str(gallery.folder))
         console().print(table(rows, ("rank", "similarity", "path")))
         click.echo(f"cosine {how}; {len(gallery.paths)} images{_skipped(gallery)} below {where_from}\nsheet: {sheet}")
     if opens and click.launch(str(sheet)):

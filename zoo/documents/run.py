@@ -6,6 +6,7 @@ python run.py                the cosine to the golden embedding; exit code 1 if 
 
 import json
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,15 @@ def load() -> Any:
 
 
 if __name__ == "__main__":
-    size, run, names = Image.open(PICTURE).size, load(), sys.argv[1:]
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("image", nargs="*")
+    names = parser.parse_args().image
+    size, run = Image.open(PICTURE, formats=["PNG"]).size, load()
     for name in names or [str(PICTURE)]:
-        picture = Image.open(name).convert("RGB").resize(size, Image.Resampling.BILINEAR)
+        try:
+            picture = Image.open(name).convert("RGB").resize(size, Image.Resampling.BILINEAR)
+        except OSError as error:
+            sys.exit(f"can't read {name}: {error}")
         embedding = np.array(run(np.asarray(picture)[None])[0][0])
         if names:
             print(json.dumps({"image": name, "embedding": embedding.tolist()}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from targets.contract import make_target
@@ -10,9 +10,16 @@ from targets.device import is_board, this_device
 from targets.errors import TargetError, Unusable
 from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
-from zoo.errors import NothingRuns
-from zoo.releases import Release
+from zoo.errors import NothingRuns, ZooError
+from zoo.releases import Release, rebuilding
 from zoo.use.runnable import Runnable, graph_on, runnables
+
+THREADS = 4  # for each core, at most
+
+
+def most_threads() -> int:
+    """Of an inference. More than cores only wait for each other; some more are let through, to see that."""
+    return THREADS * this_device().cores
 
 
 def _candidates(release: Release, target: str, settings: TargetSettings | None, threads: int | None) -> list[Runnable]:
@@ -21,6 +28,10 @@ def _candidates(release: Release, target: str, settings: TargetSettings | None, 
     under = next((one.settings for one in found if one.settings), settings)
     graph = under and graph_on(release, target, replace(under, threads=threads or under.threads))
     return [graph, *found] if graph and all(one.precision != "fp32" for one in found) else found
+
+
+class _NotHere(Unusable):
+    """A file is missing of what this machine could run."""
 
 
 def _check_here(release: Release, target: str, known: TargetSettings | None, found: Sequence[Runnable]) -> None:
@@ -32,8 +43,29 @@ def _check_here(release: Release, target: str, known: TargetSettings | None, fou
     for one in found:
         if one.settings:
             make_target(one.settings).check()
-        if absent := [file.path for file in one.files if not (release.path.parent / file.path).is_file()]:
-            raise Unusable(f"{absent[0]} is not here", f"Get it: zoo pull {release.manifest.label} --target {target}")
+    missing = [file for one in found for file in one.files if not (release.path.parent / file.path).is_file()]
+    if missing:
+        get = f"Get it: zoo pull {release.manifest.label}" + f" --target {target}" * any(one.target for one in missing)
+        raise _NotHere(f"{missing[0].path} is not here", rebuilding(release.path) or get)
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads and threads > most_threads():
+        cores = this_device().cores
+        raise ZooError(
+            f"{threads} threads are too many for the {cores} cores of this machine. Ask for {most_threads()} or fewer."
+        )
+
+
+def _nothing(release: Release, failed: Mapping[str, TargetError]) -> NothingRuns:
+    """Why nothing can be measured, and what to do: get what would run; else take the graph."""
+    whys = [f"{target}: {error.why if isinstance(error, Unusable) else error}" for target, error in failed.items()]
+    mends = [error.mend for error in failed.values() if isinstance(error, _NotHere)]
+    mends.append("To measure its graph in fp32, name a target of zoo doctor: --target onnxruntime-cpu")
+    return NothingRuns(
+        f"nothing that {release.manifest.label} was compiled for runs here: {'; '.join(whys) or 'there is nothing'}. "
+        f"{mends[0]}"
+    )
 
 
 def measurable(
@@ -48,10 +80,12 @@ def measurable(
         CatalogueError: a name is unknown.
         TargetError: a target that was named is not usable here.
         NothingRuns: none was named, and none is usable.
+        ZooError: so many threads tell nothing on this machine.
     """
+    _check_threads(threads)
     built = dict.fromkeys(one.target for one in release.manifest.artifacts if one.target)
     plan: dict[str, list[Runnable]] = {}
-    whys: list[str] = []
+    failed: dict[str, TargetError] = {}
     for target in dict.fromkeys(t if t in built else catalogue.target(t) for t in targets) or built:
         known = catalogue.targets.get(target)
         found = _candidates(release, target, known and known.computing, threads)
@@ -61,11 +95,7 @@ def measurable(
         except TargetError as error:
             if targets:
                 raise
-            whys.append(f"{target}: {error.why if isinstance(error, Unusable) else error}")
+            failed[target] = error
     if not plan:
-        raise NothingRuns(
-            f"nothing that {release.manifest.label} was compiled for runs here: "
-            f"{'; '.join(whys) or 'there is nothing'}. To measure its graph in fp32, name a target of zoo doctor: "
-            "--target onnxruntime-cpu"
-        )
+        raise _nothing(release, failed)
     return plan

@@ -38,14 +38,11 @@ class Cache:
         lock.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(lock)
 
-    def has(self, blob: Blob) -> bool:
-        """Whether it is here, whole by its size; its digest was checked before it got its name."""
-        path = self.path(blob)
-        return path.is_file() and path.stat().st_size == blob.size_bytes
-
     def is_intact(self, blob: Blob) -> bool:
         """Whether it is here and still what it was, byte by byte."""
-        return self.has(blob) and sha256(self.path(blob)) == blob.sha256
+        path = self.path(blob)
+        there = path.is_file() and path.stat().st_size == blob.size_bytes
+        return there and sha256(path) == blob.sha256
 
     def take_in(self, blob: Blob, content: bytes) -> None:
         """Keep content that was checked."""
@@ -53,11 +50,18 @@ class Cache:
         write_bytes(self.path(blob), content)
 
     def last_index(self, url: str) -> Index | None:
-        """The index of a registry as it was last seen; none if it never was."""
+        """The index of a registry as it was last seen; none if it never was.
+
+        Raises:
+            RegistryError: it is damaged.
+        """
+        path = self._index(url)
         try:
-            return parse_index(self._index(url).read_bytes(), url)
+            return parse_index(path.read_bytes(), url)
         except FileNotFoundError:
             return None
+        except RegistryError:
+            raise RegistryError(f"what was seen of {url} before, {path}, is damaged. Remove it.") from None
 
     def see_index(self, url: str, index: Index) -> None:
         """Remember an index.
@@ -66,16 +70,22 @@ class Cache:
             RegistryError: it can't follow on what was seen before.
         """
         path = self._index(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            before = self.last_index(url)
-            if before is not None and (why := outgrown(before, index)):
-                raise RegistryError(
-                    f"the index of {url} {why}. Someone may have put an old or a forged one there: nothing was taken. "
-                    f"If its keeper says that it was set up anew, remove {path}"
-                )
-            if before != index:
-                write_bytes(path, index.to_bytes())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock"):
+                before = self.last_index(url)
+                if before is not None and (why := outgrown(before, index)):
+                    raise RegistryError(
+                        f"the index of {url} {why}. Someone may have put an old or a forged one there: nothing was "
+                        f"taken. If its keeper says that it was set up anew, remove {path}"
+                    )
+                if before != index:
+                    write_bytes(path, index.to_bytes())
+        except OSError as error:
+            raise RegistryError(
+                f"can't keep the index of {url} in {path.parent}: {error.strerror or error}. Let ZOO_HOME name a "
+                "folder that can be written."
+            ) from None
 
     def _index(self, url: str) -> Path:
         return self.root / "indexes" / f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"

@@ -12,14 +12,15 @@ from tenacity.wait import wait_random_exponential
 
 from pipeline.files import sha256
 from zoo.errors import RegistryError
+from zoo.plain import one_line
 from zoo.registry.cache import Cache
 from zoo.registry.index import Blob
-from zoo.registry.places import Place
+from zoo.registry.places import GivenUp, Place
 
 CHUNK = 4 * 2**20
 ATTEMPTS = 8  # of a part, with growing pauses: half a minute in all
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # s
-FINAL = (FileNotFoundError, PermissionError)  # what trying again would not change
+FINAL = (FileNotFoundError, PermissionError, GivenUp)  # what trying again would not change
 
 
 def _fetch_part(place: Place, path: str, start: int, end: int) -> bytes:
@@ -55,7 +56,7 @@ def _fill(place: Place, blob: Blob, part: Path, moved: Callable[[int], None]) ->
     """Add to `part` until it has all bytes."""
     done = part.stat().st_size
     while done < blob.size_bytes:
-        content = _fetch_part(place, blob.path, done, min(done + CHUNK, blob.size_bytes))[: blob.size_bytes - done]
+        content = _fetch_part(place, blob.path, done, min(done + CHUNK, blob.size_bytes))
         with _writing(part), part.open("ab") as out:
             out.write(content)
         done += len(content)
@@ -82,10 +83,10 @@ def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[in
             next call goes on from there.
     """
     with cache.lock(blob):
-        if cache.has(blob):
+        if cache.is_intact(blob):
             moved(blob.size_bytes)
             return
-        part, why = cache.part(blob), []
+        part, why, cut = cache.part(blob), [], False
         with _writing(part):
             part.parent.mkdir(parents=True, exist_ok=True)
             part.touch()
@@ -100,14 +101,16 @@ def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[in
             except FileNotFoundError:
                 why.append(f"{place.url}: not there")
             except Exception as error:  # noqa: BLE001 - every kind of place has errors of its own
-                why.append(f"{place.url}: {getattr(error, 'strerror', None) or str(error) or type(error).__name__}")
+                cut = cut or not isinstance(error, GivenUp)
+                told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                why.append(f"{place.url}: {one_line(told)}")
             else:
                 if sha256(part) == blob.sha256:
                     _keep(part, cache.path(blob))
                     return
                 part.write_bytes(b"")
                 why.append(f"{place.url}: gives other content (sha256)")
-        raise RegistryError(
-            f"can't get {blob.sha256[:12]}… ({blob.size_bytes / 1e6:.1f} MB): {'; '.join(why)}. Run the same command "
-            "again: it goes on from what came."
-        )
+        mend = "Run the same command again: it goes on from what came."
+        if not cut:
+            mend = "Tell who keeps the registry, or name a mirror (registry.mirrors in zoo.yaml)."
+        raise RegistryError(f"can't get {blob.sha256[:12]}… ({blob.size_bytes / 1e6:.1f} MB): {'; '.join(why)}. {mend}")

@@ -15,10 +15,12 @@ from pydantic import Field
 from pipeline.recipe import Version
 from zoo.errors import RegistryError
 from zoo.manifest import Name, Record, Sha256, first_problem
+from zoo.plain import read_json
 
 INDEX = "index.json"
 LIMIT = 64 * 2**20  # bytes; some hundred thousand releases
 SCHEMA = 1
+MOST_SIGNATURES, MOST_MEASUREMENTS = 16, 10_000  # of one release
 
 
 class Blob(Record):
@@ -46,8 +48,8 @@ class Listed(Record):
     manifest: Blob
     content_sha256: Sha256 = Field(description="see `zoo.manifest.Manifest.content_sha256`")
     published_at: str
-    signatures: list[Signature] = Field(default_factory=list)
-    measurements: list[Blob] = Field(default_factory=list)
+    signatures: list[Signature] = Field(default_factory=list, max_length=MOST_SIGNATURES)
+    measurements: list[Blob] = Field(default_factory=list, max_length=MOST_MEASUREMENTS)
     yanked: str | None = Field(None, description="why it is hidden from resolution")
 
 
@@ -79,14 +81,14 @@ def parse_index(content: bytes, url: str) -> Index:
         RegistryError: it is damaged, or written by a newer zoo.
     """
     try:
-        values = json.loads(content)
+        values = read_json(content)
         schema = values.get("schema_version") if isinstance(values, dict) else None
         if isinstance(schema, int) and schema > SCHEMA:
             raise RegistryError(
                 f"the registry {url} has schema {schema}; this zoo reads {SCHEMA}. Run: pip install -U edge-model-zoo"
             )
         return Index.model_validate(values)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RegistryError(
             f"the index of {url} is damaged: {first_problem(error)}. Tell who keeps it, or use a mirror."
         ) from None

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from zoo.catalogue.registry import RegistrySettings
-from zoo.errors import RegistryError
+from zoo.errors import NoRegistry
 from zoo.home import Home, user_catalogue
 from zoo.registry.cache import Cache
 from zoo.registry.places import open_place
@@ -24,11 +24,11 @@ def registry_url(settings: RegistrySettings, url: str | None) -> str:
     """The registry in force: as the command says, or the environment, or zoo.yaml.
 
     Raises:
-        RegistryError: none of them names one.
+        NoRegistry: none of them names one.
     """
     found = url or os.environ.get(URL) or settings.url
     if not found:
-        raise RegistryError(
+        raise NoRegistry(
             f"no registry is named. Set {URL}, or `registry: {{url: …}}` in zoo.yaml: a folder, https://…, "
             "s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME."
         )

@@ -15,8 +15,8 @@ from pipeline.progress import Progress
 from zoo.errors import RegistryError
 from zoo.manifest import Manifest, parse_manifest
 from zoo.measurements import to_bytes
-from zoo.registry.index import INDEX, LIMIT, Blob, Index, Listed, Signature, parse_index
-from zoo.registry.places import GARBAGE, UNFINISHED, Place
+from zoo.registry.index import INDEX, LIMIT, MOST_MEASUREMENTS, Blob, Index, Listed, Signature, parse_index
+from zoo.registry.places import GARBAGE, UNFINISHED, Place, unreached
 from zoo.registry.signing import key_id, sign
 from zoo.releases import Release
 
@@ -176,6 +176,11 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
         if there.manifest != ours.manifest:
             _refuse_other_content(place, manifest.label, there, manifest)
         merged, outcome = _merge(there, ours)
+        if len(merged.measurements) > MOST_MEASUREMENTS:
+            raise RegistryError(
+                f"{manifest.label} has {len(there.measurements)} measurements in {place.url}, and {MOST_MEASUREMENTS} "
+                "are the most. Publish them with its next version."
+            )
         return None if merged == there else index.with_release(manifest.name, manifest.version, merged).to_bytes()
 
     total = sum(path.stat().st_size for path in files.values())
@@ -204,24 +209,33 @@ def _merge(there: Listed, ours: Listed) -> tuple[Listed, Published]:
     return merged, Published(new=False, measurements=len(measurements), signed=bool(signatures))
 
 
-def yank(place: Place, name: str, version: str, reason: str | None) -> None:
+def yank(place: Place, name: str, version: str, reason: str | None) -> bool:
     """Hide a release from resolution, with a reason; without one, show it again. It stays where it is.
+
+    Returns:
+        whether that changed anything.
 
     Raises:
         RegistryError: there is no such release.
     """
 
+    changed = False
+
     def edit(before: bytes | None) -> bytes | None:
+        nonlocal changed
         index = parse_index(before, place.url) if before is not None else Index()
         listed = index.find(name, version)
         if listed is None:
             there = ", ".join(index.releases.get(name, {})) or "none"
             raise RegistryError(f"no release {name}@{version} in {place.url}. Versions there: {there}.")
-        if listed.yanked == reason:
+        changed = listed.yanked != reason
+        if not changed:
             return None
         return index.with_release(name, version, listed.model_copy(update={"yanked": reason})).to_bytes()
 
+    read_index(place)  # a folder that is no registry is not to become one
     place.publish({}, INDEX, LIMIT, edit)
+    return changed
 
 
 def collect_garbage(place: Place, dry: bool) -> tuple[int, int]:
@@ -244,5 +258,8 @@ def collect_garbage(place: Place, dry: bool) -> tuple[int, int]:
     there = [file for below in ("blobs", UNFINISHED) for file in place.listing(below)]
     garbage = [(path, size) for path, size, at in there if path not in used and now - at > GARBAGE]
     if not dry:
-        place.remove([path for path, _ in garbage])
+        try:
+            place.remove([path for path, _ in garbage])
+        except OSError as error:
+            raise unreached(place.url, error) from None
     return len(garbage), sum(size for _, size in garbage)

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from pipeline.files import place_file
+from pipeline.files import place_file, sha256, write_bytes
 from pipeline.progress import Progress
-from zoo.errors import RegistryError
+from zoo.errors import ManifestError, NoRegistry, RegistryError
 from zoo.home import Home
-from zoo.manifest import MANIFEST, Artifact, Manifest, parse_manifest
+from zoo.manifest import MANIFEST, Artifact, Manifest, parse_manifest, read_manifest
 from zoo.measurements import LIMIT as RECORD_LIMIT
 from zoo.measurements import MEASUREMENTS, Measurement, Pending, file_name, from_bytes, to_bytes
+from zoo.plain import one_line
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
-from zoo.registry.index import Blob, Index, Listed
+from zoo.registry.index import Blob, Index, Listed, outgrown
 from zoo.registry.places import Place
 from zoo.registry.publish import MANIFEST_LIMIT, read_index
 from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
@@ -30,6 +31,7 @@ from zoo.releases import Release, read_release
 
 PARALLEL = 4
 LARGEST = 4 * 2**30  # bytes of one release; models for edge devices are far from it
+RECORDS_LIMIT = 64 * 2**20  # bytes of all its measurements
 MIB = 2**20
 Choose = Callable[[Manifest, list[Measurement]], Sequence[str] | None]
 
@@ -58,7 +60,8 @@ class Registry:
         """The newest index that can be had: the registry's, a mirror's, or the last one seen.
 
         Raises:
-            RegistryError: none can be had; or it does not follow on what was seen before.
+            NoRegistry: none can be had.
+            RegistryError: it does not follow on what was seen before.
         """
         seen, why = self.cache.last_index(self.url), ""
         for place in self.places:
@@ -67,14 +70,15 @@ class Registry:
             except RegistryError as error:
                 why = why or str(error)
                 continue
-            if place is not self.places[0] and seen and index.revision < seen.revision:
+            if place is not self.places[0] and seen and outgrown(seen, index):
                 continue  # a mirror may lag behind; what was seen is newer
-            self.cache.see_index(self.url, index)
+            self.cache.see_index(place.url, index)  # of a mirror under its own name: it can't speak for the registry
             return index
-        if seen is None:
-            raise RegistryError(why)
-        say(f"{self.url} can't be reached: going by what was seen of it before")
-        return seen
+        last = seen or next(filter(None, (self.cache.last_index(place.url) for place in self.places[1:])), None)
+        if last is None:
+            raise NoRegistry(why)
+        say(f"{why} Going by what was seen of it before.")
+        return last
 
     def small(self, blob: Blob, limit: int, what: str) -> bytes:
         """Content that is small, through the cache.
@@ -140,12 +144,22 @@ def pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: 
         RegistryError: see `resolve`, `Registry`, `fetch`.
         ManifestError: manifest or a measurement is damaged.
     """
+    try:
+        return _pull(registry, home, wanted, choose, progress)
+    except OSError as error:
+        raise RegistryError(
+            f"can't write below {home.root}: {error.strerror or error}. Free some space, or let ZOO_HOME name a folder "
+            "that can be written."
+        ) from None
+
+
+def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: Progress) -> Release:
     name, version, listed = resolve(registry.index(progress.say), wanted, registry.url)
     label = f"{name}@{version}"
     if listed.yanked:
-        progress.say(f"{label} is yanked: {listed.yanked}")
+        progress.say(f"{label} is yanked: {one_line(listed.yanked)}")
     content, manifest = registry.manifest(name, version, listed)
-    records = [_record(registry, blob, label) for blob in listed.measurements]
+    records = _records(registry, listed.measurements, label)
     files = wanted_files(manifest, choose(manifest, records))
     have = pulled_files(home, label)
     files += [(path, blob) for path, blob in have.items() if (path, blob) not in files and _of(manifest, path, blob)]
@@ -160,17 +174,27 @@ def _of(manifest: Manifest, path: str, blob: Blob) -> bool:
 
 
 def pulled_files(home: Home, label: str) -> dict[str, Blob]:
-    """What was pulled of a release before, by path."""
+    """What was pulled of a release before, by path; nothing if its manifest is damaged since."""
     name, _, version = label.partition("@")
     folder = home.pulled / name / version
     if not (folder / MANIFEST).is_file():
         return {}
-    manifest = parse_manifest((folder / MANIFEST).read_bytes(), f"of {label}", f"Remove {folder}, and pull again.")
+    try:
+        manifest = read_manifest(folder / MANIFEST)
+    except ManifestError:
+        return {}
     return {
         file.path: Blob(sha256=file.sha256, size_bytes=file.size_bytes)
         for file in manifest.files
         if (folder / file.path).is_file()
     }
+
+
+def _records(registry: Registry, blobs: Sequence[Blob], label: str) -> list[Measurement]:
+    unique = list(dict.fromkeys(blobs))
+    if (claimed := sum(blob.size_bytes for blob in unique)) > RECORDS_LIMIT:
+        raise RegistryError(f"the measurements of {label} claim {claimed / 1e6:,.0f} MB, more than any have. Refused.")
+    return [_record(registry, blob, label) for blob in unique]
 
 
 def _record(registry: Registry, blob: Blob, label: str) -> Measurement:
@@ -186,8 +210,7 @@ def _fetch_all(registry: Registry, blobs: Sequence[Blob], label: str, progress: 
     Raises:
         RegistryError: one can't be had, or there is no room for them.
     """
-    unique = list(dict.fromkeys(blobs))
-    missing = [blob for blob in unique if not registry.cache.has(blob)]
+    missing = [blob for blob in dict.fromkeys(blobs) if not registry.cache.is_intact(blob)]
     registry.cache.root.mkdir(parents=True, exist_ok=True)
     needed, free = sum(blob.size_bytes for blob in missing), shutil.disk_usage(registry.cache.root).free
     if needed > free:
@@ -223,6 +246,7 @@ def _assemble(cache: Cache, content: bytes, records: Sequence[Measurement], file
     listed = repr((hashlib.sha256(content).hexdigest(), sorted(map(file_name, records)), sorted(files, key=str)))
     folder = cache.root / "releases" / hashlib.sha256(listed.encode()).hexdigest()[:32]
     if folder.is_dir():
+        _mend(folder, content, records, cache, files)
         return folder
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -241,6 +265,19 @@ def _assemble(cache: Cache, content: bytes, records: Sequence[Measurement], file
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+def _mend(
+    folder: Path, content: bytes, records: Sequence[Measurement], cache: Cache, files: Sequence[tuple[str, Blob]]
+) -> None:
+    """Whatever was damaged in a folder since it was assembled."""
+    for path, blob in files:
+        if not (folder / path).is_file() or sha256(folder / path) != blob.sha256:
+            place_file(cache.path(blob), folder / path)
+    small = {f"{MEASUREMENTS}/{file_name(record)}": to_bytes(record) for record in records}
+    for path, right in {**small, MANIFEST: content}.items():
+        if not (folder / path).is_file() or (folder / path).read_bytes() != right:
+            write_bytes(folder / path, right)
 
 
 def _show(folder: Path, link: Path) -> None:

@@ -30,6 +30,11 @@ def _library() -> ModuleType:
     return model_signing
 
 
+def _password() -> bytes | None:
+    """The library says that it takes text, and gives it to one that takes bytes."""
+    return os.environ.get(PASSWORD, "").encode() or None
+
+
 def _public_sha256(pem: bytes, private: bool) -> str:
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
@@ -38,8 +43,7 @@ def _public_sha256(pem: bytes, private: bool) -> str:
         load_pem_public_key,
     )
 
-    password = os.environ.get(PASSWORD)
-    key = load_pem_private_key(pem, password.encode() if password else None) if private else load_pem_public_key(pem)
+    key = load_pem_private_key(pem, _password()) if private else load_pem_public_key(pem)
     public = key.public_key() if private else key  # type: ignore[union-attr]
     return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()  # type: ignore[union-attr]
 
@@ -75,7 +79,7 @@ def sign(manifest: bytes, key: Path) -> bytes:
         file.write_bytes(manifest)
         config = library.signing.Config()
         try:
-            config.use_elliptic_key_signer(private_key=key, password=os.environ.get(PASSWORD)).sign(file, out)
+            config.use_elliptic_key_signer(private_key=key, password=_password()).sign(file, out)
         except (ValueError, TypeError) as error:
             raise RegistryError(f"can't sign with {key}: {error}. Use a key of an elliptic curve, P-256 say.") from None
         return out.read_bytes()

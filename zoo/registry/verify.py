@@ -34,6 +34,15 @@ def damage(release: Release) -> Iterator[str]:
             yield f"{name}: no file of this release"
 
 
+def rebuild(release: Release) -> str:
+    """What mends a release that was built here. Its files are those of the stages, under a second name."""
+    store = release.path.parent.resolve().parents[1]
+    return (
+        f"Remove record, compile, export and compact in {store}, and build it again: "
+        f"{release.manifest.provenance.command}"
+    )
+
+
 def missing(release: Release) -> list[str]:
     """Files of the release that are not here: pulled for one target, it lacks those of others."""
     return [file.path for file in release.manifest.files if not (release.path.parent / file.path).exists()]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from semantic_version import NpmSpec, Version
-
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import RegistryError
 from zoo.registry.index import Index, Listed
+from zoo.versions import newest
 
 
 def resolve(index: Index, wanted: str, url: str) -> tuple[str, str, Listed]:
     """Name, version and entry: the newest that fits. A yanked one only if it is named exactly.
-
-    Ranges are npm's: ^1.2, ~1.2.3, >=1.0 <2 (https://github.com/npm/node-semver).
 
     Raises:
         RegistryError: there is none.
@@ -25,13 +22,12 @@ def resolve(index: Index, wanted: str, url: str) -> tuple[str, str, Listed]:
     if spec in versions:
         return name, spec, versions[spec]
     try:
-        range_ = NpmSpec(spec or "*")
-    except ValueError:
-        raise RegistryError(f"{spec!r} is no version. Write {name}@1.2.0, or a range: {name}@^1.2.") from None
-    best = range_.select(Version(version) for version, listed in versions.items() if listed.yanked is None)
+        best = newest(name, (version for version, listed in versions.items() if listed.yanked is None), spec)
+    except ValueError as error:
+        raise RegistryError(str(error)) from None
     if best is None:
         shown = [
             f"{version} (yanked: {listed.yanked})" if listed.yanked else version for version, listed in versions.items()
         ]
         raise RegistryError(f"no version {spec or 'at all'} of {name} in {url}. There: {', '.join(shown)}.")
-    return name, str(best), versions[str(best)]
+    return name, best, versions[best]

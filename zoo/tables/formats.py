@@ -12,20 +12,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rich import box
 from rich.console import Group as Together
 from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
+from zoo.plain import one_line
 from zoo.releases import Release
 from zoo.tables.columns import COLUMNS, Column, Row, shown
 from zoo.tables.comparison import KEYS, Comparison, compare
+from zoo.tables.parts import BEST, NAMES, Lines, Parts, Shown
 from zoo.tables.protocol import Group
 
 
 def _cell(row: Row, key: str) -> str:
-    return "\n".join(row[key]) if isinstance(row[key], list) else shown(row, key)
+    value = row[key]
+    if isinstance(value, list):
+        return "\n".join(map(one_line, value))
+    return one_line(shown(row, key)) if isinstance(value, str) else shown(row, key)
 
 
 def _is_text(rows: Sequence[Row], key: str) -> bool:
@@ -33,27 +35,28 @@ def _is_text(rows: Sequence[Row], key: str) -> bool:
 
 
 def table(
-    rows: Sequence[Row], columns: Iterable[str], caption: str | None = None, best: Mapping[str, list[int]] | None = None
-) -> Table:
-    """A table for a terminal; numbers are right-aligned, a missing one is a dash; only headings wrap.
+    rows: Sequence[Row], columns: Iterable[str], *caption: str, best: Mapping[str, list[int]] | None = None
+) -> Parts:
+    """A table for a terminal; numbers are right-aligned, a missing one is a dash.
+
+    Headings wrap, and texts that are too wide; where columns find no room beside each other, they are in parts.
 
     Args:
-        best: rows whose cell is bold, by column.
+        caption: lines below it.
+        best: rows whose cell is bold, by column; the caption says what bold is where it is seen.
     """
-    told = Text(caption) if caption else None  # not markup
-    result = Table(box=box.SIMPLE_HEAD, caption=told, caption_justify="left", caption_style="dim", pad_edge=False)
-    cells = []
-    for key in columns:
-        column = [_cell(row, key) for row in rows]
-        least = max((len(line) for cell in column for line in cell.split("\n")), default=0)
-        justify = "left" if _is_text(rows, key) else "right"
-        heading = COLUMNS.get(key, Column(key)).heading
-        result.add_column(heading, justify=justify, min_width=least, overflow="fold")  # type: ignore[arg-type]
-        bold = (best or {}).get(key, [])
-        cells.append([Text(cell, "bold green" if i in bold else "") for i, cell in enumerate(column)])
-    for row_cells in zip(*cells, strict=True):
-        result.add_row(*row_cells)
-    return result
+    best = best or {}
+    shown_columns = [
+        Shown(
+            heading=COLUMNS.get(key, Column(key)).heading,
+            cells=[_cell(row, key) for row in rows],
+            text=_is_text(rows, key),
+            names=key in NAMES,
+            bold=best.get(key, []),
+        )
+        for key in columns
+    ]
+    return Parts(shown_columns, caption)
 
 
 def _columns(group: Group, models: int) -> list[str]:
@@ -61,8 +64,7 @@ def _columns(group: Group, models: int) -> list[str]:
 
 
 def _lines(group: Group) -> list[str]:
-    best = ["bold: best of what ships"] * bool(group.best)
-    return [group.where, group.how, *group.notes, *best]
+    return [group.where, group.how, *group.notes]
 
 
 def lines_beside(comparison: Comparison) -> list[str]:
@@ -71,7 +73,7 @@ def lines_beside(comparison: Comparison) -> list[str]:
     def cell(row: Row) -> str:
         return f"{row['model']} on {row['target']}, {row['network']} {row['precision']}"
 
-    return [
+    lines = [
         *(
             f"{cell(row)}: estimated, not measured: mAP {row['map']:.2f} expected, {row['map_drop_points']:.2f} lost; "
             f"{row['method']}"
@@ -83,6 +85,8 @@ def lines_beside(comparison: Comparison) -> list[str]:
         ),
         *(f"{cell(row)}: broken: {row['reason']}" for row in comparison.broken),
     ]
+    return [one_line(line) for line in lines]
+    return [one_line(line) for line in lines]
 
 
 def terminal(comparison: Comparison, models: int = 2) -> RenderableType:
@@ -92,10 +96,10 @@ def terminal(comparison: Comparison, models: int = 2) -> RenderableType:
         models: how many there are: one needs no column.
     """
     tables = [
-        table(group.rows, _columns(group, models), "\n".join(_lines(group)), group.best) for group in comparison.groups
+        table(group.rows, _columns(group, models), *_lines(group), best=group.best) for group in comparison.groups
     ]
     said = [comparison.apart] if comparison.apart else []
-    return Together(*tables, *(Text(line) for line in [*said, *lines_beside(comparison)]))
+    return Together(*tables, Lines([*said, *lines_beside(comparison)]))
 
 
 def measurement_table(releases: Sequence[Release]) -> RenderableType:
@@ -104,7 +108,7 @@ def measurement_table(releases: Sequence[Release]) -> RenderableType:
 
 
 def _escaped(text: str) -> str:
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
+    return one_line(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;"))
 
 
 def _markdown_table(group: Group) -> list[str]:
@@ -121,7 +125,7 @@ def markdown(comparison: Comparison) -> str:
     """Tables with their protocols, in GitHub's Markdown."""
     parts = []
     for group in comparison.groups:
-        where, *rest = map(_escaped, _lines(group))
+        where, *rest = map(_escaped, [*_lines(group), *[BEST] * bool(group.best)])
         parts += [f"**{where}**", "\n".join(_markdown_table(group)), "  \n".join(rest)]
     said = [comparison.apart] if comparison.apart else []
     parts += [_escaped(line) for line in [*said, *lines_beside(comparison)]]

@@ -187,8 +187,22 @@ def saved(manifest: Manifest) -> dict[str, float]:
     return {key: 100 * (1 - getattr(after, key) / getattr(before, key)) for key in ("parameters", "macs")}
 
 
+def _shipped(release: Release) -> list[tuple[Measured, Row]]:
+    """Of each target what ships, with its row: of the latest run that has a ratio, else of the latest."""
+    latest: dict[str, tuple[Measured, Row]] = {}
+
+    def place(record: Measured, row: Row) -> tuple[bool, str]:
+        return row["ratio_to_dense"] is not None, record.measured_at
+
+    for record in (one for one in release.measured if one.ships):
+        row = _row(release, record)
+        if record.target not in latest or place(record, row) >= place(*latest[record.target]):
+            latest[record.target] = record, row
+    return [*latest.values()]
+
+
 def gains(release: Release) -> list[str]:
-    """What compaction bought, a line per run on a target."""
+    """What compaction bought, a line per target; and one after re-ranking."""
     manifest = release.manifest
     shares = saved(manifest)
     accuracy = manifest.accuracy
@@ -197,12 +211,12 @@ def gains(release: Release) -> list[str]:
         f"mAP {accuracy.teacher.map:.2f} (teacher) → {accuracy.student.map:.2f} (student)"
     ]
     dense = {one.run: one for one in release.measured if (one.network, one.precision) == ("teacher", "fp32")}
-    for shipped in (one for one in release.measured if one.ships):
-        row = _row(release, shipped)
+    for shipped, row in _shipped(release):
         ratio, low, high = row["ratio_to_dense"], row["ratio_low"], row["ratio_high"]
         interval = f" ({low:.2f} … {high:.2f})" if low and high else ""
         pace = f", {ratio:.2f}×{interval} the dense teacher's speed in the same run (batch 1)" if ratio else ""
-        lines.append(f"{shipped.target} ships {shipped.precision}: mAP {number(2)(row['map'])}{pace}")
+        restless = "" if row["steady"] or row["void"] else "; never became steady"
+        lines.append(f"{shipped.target} ships {shipped.precision}: mAP {number(2)(row['map'])}{pace}{restless}")
         baseline = dense.get(shipped.run)
         if baseline and baseline.reranked and shipped.reranked:
             change = f"mAP {baseline.reranked.map:.2f} (teacher) → {shipped.reranked.map:.2f} (student)"

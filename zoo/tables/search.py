@@ -16,6 +16,7 @@ A missing or void value is neither above nor below anything: what depends on it 
 from __future__ import annotations
 
 import operator
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ from zoo.tables.comparison import Comparison, by_column, check_column
 from zoo.tables.protocol import grouped
 
 LONGEST = 1000  # characters; so that what it is made into is nested at most this deep
+SHOWN = 60  # characters of what was asked, in an error
 EXAMPLE = "map > 80 and p50_ms < 5"
+BARE = re.compile(r"""([a-z_]\w*)\s*(==|!=)\s*([^\s'"()<>=!]+)""", re.IGNORECASE)  # a column, and what may be a text
 GRAMMAR = r"""
     ?either: both | either "or"i both       -> either
     ?both: one | both "and"i one            -> both
@@ -68,16 +71,16 @@ class _Questions(Transformer[Token, Question]):
     """From what was read to a function of a row; kinds are checked before any row is there."""
 
     def column(self, name: Token) -> _Value:
-        key = check_column(str(name))
+        key = check_column(str(name)[:SHOWN])
         return _Value(COLUMNS[key].kind, key, lambda row: row[key])
 
     def number(self, digits: Token) -> _Value:
         value = float(digits)
-        return _Value("number", str(digits), lambda _: value)
+        return _Value("number", str(digits)[:SHOWN], lambda _: value)
 
     def text(self, quoted: Token) -> _Value:
         value = str(quoted[1:-1])
-        return _Value("text", str(quoted), lambda _: value)
+        return _Value("text", str(quoted)[:SHOWN], lambda _: value)
 
     def flag(self, name: Token) -> Question:
         column = self.column(name)
@@ -122,6 +125,14 @@ class _Questions(Transformer[Token, Question]):
         return question
 
 
+def _quotes(expression: str) -> str:
+    """What to write where a text stands without its quotes; empty where none does."""
+    for column, sign, word in BARE.findall(expression):
+        if column in COLUMNS and COLUMNS[column].kind == "text" and word not in COLUMNS:
+            return f"A text needs quotes: {column} {sign} '{word[:SHOWN]}'"
+    return ""
+
+
 @cache
 def _parser() -> Lark:
     return Lark(GRAMMAR, start="either", parser="lalr", transformer=_Questions())
@@ -141,10 +152,16 @@ def read_question(expression: str) -> Question:
         if isinstance(error.orig_exc, CompareError):
             raise error.orig_exc from None
         raise
+    except CompareError as error:
+        if quotes := _quotes(expression):
+            raise CompareError(f"{error} {quotes}") from None
+        raise
     except UnexpectedInput as error:
         ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         at = error.pos_in_stream or 0
         where = "at its end" if ended else f"at character {at + 1}, {expression[at : at + 20]!r}"
+        if quotes := _quotes(expression):
+            raise CompareError(f"the search can't be read {where}. {quotes}") from None
         raise CompareError(
             f"the search can't be read {where}. It compares columns, such as: {EXAMPLE}. There are < <= > >= == != "
             "and or not ( ), and nothing to calculate or call."

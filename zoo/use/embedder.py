@@ -161,7 +161,7 @@ def load(name: str, target: str | None = None, threads: int | None = None) -> Em
     """A release, ready to embed images.
 
     Args:
-        name: `name` (its newest version) or `name@version`.
+        name: `name` (its newest version), `name@version`, or `name@^1.2`: the newest that fits.
         target: the release's target whose artifact is to run; or `openvino` or `onnxruntime`, to compile its fp32 graph
             here. Left out: what was measured fastest on this machine, or else on any, of what is usable here; or else
             the graph.
@@ -171,6 +171,8 @@ def load(name: str, target: str | None = None, threads: int | None = None) -> Em
         ManifestError: there is no such release, or a file of it is damaged.
         NothingRuns: nothing of it runs here; says what to install.
     """
+    if not isinstance(name, str):
+        raise ManifestError(f"a release is NAME or NAME@VERSION, a text, not {type(name).__name__}.")
     if threads is not None and threads < 1:
         raise ZooError(f"threads is at least 1, not {threads}.")
     release = find_release(Home.find(), name)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.data.images import UNREADABLE
 from targets.contract import Session
@@ -19,13 +20,17 @@ from targets.settings import Precision
 from zoo.documents.golden import EMBEDDING, PICTURE
 from zoo.errors import ManifestError
 from zoo.manifest import first_problem
+from zoo.plain import read_json
 
 LARGEST = 2**24  # pixels; no network sees more
+LIMIT = 2**22  # bytes; no embedding is longer
 
 
 class _Written(BaseModel):
-    min_cosine: dict[Precision, float]
-    embedding: list[float]
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    min_cosine: dict[Precision, Annotated[float, Field(ge=0, le=1)]]
+    embedding: list[float] = Field(min_length=1, max_length=2**16)
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,12 @@ def read_golden(folder: Path) -> Golden | None:
         ManifestError: it is damaged.
     """
     try:
-        with Image.open(folder / PICTURE) as image:
+        with Image.open(folder / PICTURE, formats=["PNG"]) as image:
             if image.width * image.height > LARGEST:
                 raise ValueError(f"a picture of {image.width}×{image.height} pixels")
             picture = np.asarray(image.convert("RGB"))
-        written = _Written.model_validate_json((folder / EMBEDDING).read_bytes())
+        with (folder / EMBEDDING).open("rb") as file:
+            written = _Written.model_validate(read_json(file.read(LIMIT)))
     except FileNotFoundError:
         return None
     except (*UNREADABLE, ValidationError) as error:

@@ -15,6 +15,7 @@ from pipeline.data.images import decode
 from pipeline.errors import DataError
 from zoo.errors import SheetError
 from zoo.output_file import check_writable, write_file
+from zoo.plain import one_line
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 MOST = 60  # images on a sheet; more can't be looked at
@@ -96,11 +97,6 @@ class _Pen:
         self.draw.text(at, text, colour, _font(size, text.isascii()), anchor=anchor)
 
 
-def printable(text: str) -> str:
-    """A file name as it can be shown: letters that can't, such as line breaks and undecodable bytes, become ?."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def _place(sheet: Image.Image, pen: _Pen, file: Path, corner: tuple[int, int], box: tuple[int, int]) -> None:
     """An image on its card, whole and centred; one that can't be read says so."""
     (left, top), (width, height) = corner, box
@@ -129,7 +125,7 @@ def _neighbour(sheet: Image.Image, pen: _Pen, one: Neighbour, rank: int, corner:
     filled = start + (end - start) * max(0.0, min(1.0, one.similarity))
     if filled - start >= 6:
         pen.draw.rounded_rectangle((start, line - 13, filled, line - 6), 3, ACCENT)
-    name = printable(one.name.rpartition("/")[2])
+    name = one_line(one.name.rpartition("/")[2])
     pen.write((left + 2, line + 34), pen.shortened(name, 22, TILE - 4), 22, FAINT)
 
 
@@ -157,11 +153,11 @@ def draw_sheet(query: Path, nearest: Sequence[Neighbour], title: str) -> Image.I
     top = EDGE + HEAD
     pen.write((EDGE, EDGE + 34), "Query", 34, ACCENT)
     _place(sheet, pen, query, (EDGE, top), (query_side, query_side))
-    pen.write((EDGE + 2, top + query_side + 40), pen.shortened(printable(query.name), 26, query_side), 26, INK)
+    pen.write((EDGE + 2, top + query_side + 40), pen.shortened(one_line(query.name), 26, query_side), 26, INK)
 
     pen.draw.line((left, EDGE, left, height - EDGE), RULE, 2)
     first = left + 2 * GAP
-    pen.write((first, EDGE + 34), pen.shortened(printable(title), 28, width - EDGE - first), 28, INK)
+    pen.write((first, EDGE + 34), pen.shortened(one_line(title), 28, width - EDGE - first), 28, INK)
     for place, one in enumerate(drawn):
         corner = (first + place % columns * step, top + place // columns * row)
         _neighbour(sheet, pen, one, place + 1, corner)

@@ -28,8 +28,7 @@ def _checked_root(release: Release, one: Runnable) -> Path:
             )
         if sha256(path) != file.sha256:
             raise ManifestError(
-                f"{path} is damaged: its sha256 is not the manifest's. Get it again: zoo pull {name}, or zoo build "
-                f"{name} with the folder {root} removed."
+                f"{path} is damaged: its sha256 is not the manifest's. zoo verify {release.manifest.label} tells more"
             )
     return root
 

@@ -1,11 +1,16 @@
-"""64 MiB of zeros, packed into 64 KiB, take neither memory nor disk."""
+"""64 MiB of zeros, packed into 64 KiB, take neither memory nor disk; nor does what claims to be as large as it is."""
 
 import shutil
 import tracemalloc
+import zipfile
+from types import SimpleNamespace
 
 import pytest
 
-from tests.targets.archive.strangers import craft, entry, refused
+from targets.archive import BOMB_BYTES, MOST_BYTES, read_archive, write_archive
+from targets.errors import BadBundle
+from tests.targets.archive.strangers import LIST, craft, entry, refused, unpacked
+from tests.targets.refusal import refusal
 
 ZEROS = 64 * 2**20
 
@@ -40,3 +45,82 @@ def test_a_bomb_is_noticed_before_it_is_on_the_disk(room, zeros, monkeypatch):
     monkeypatch.setattr("targets.archive.shutil.rmtree", watched)
     refused(path)
     assert sizes == [0]
+
+
+@pytest.fixture
+def untouched(monkeypatch):
+    """Nothing is unpacked, not even to be removed again."""
+
+    def opened(archive, name, *_, **__):
+        assert name == LIST, f"{name} was unpacked"
+        return opening(archive, name)
+
+    opening = zipfile.ZipFile.open
+    return lambda: monkeypatch.setattr(zipfile.ZipFile, "open", opened)
+
+
+def test_a_bomb_that_tells_its_size_is_refused_before_it_is_unpacked(room, untouched):
+    path = craft(room / "archive", [("a", bytes(BOMB_BYTES + 10**6))])
+    untouched()
+    assert "packs 101 MB into 0.10 MB, as no archive of this zoo does" in refused(path)
+
+
+def test_files_that_share_what_is_packed_are_a_bomb_together(room, untouched, monkeypatch):
+    """Each of the directory's names leads to the same bytes."""
+    monkeypatch.setattr("targets.archive.BOMB_BYTES", 10**6)
+    path = craft(room / "archive", [(f"{n:02}", bytes(900_000)) for n in range(40)])
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        first, last = archive.getinfo("00"), archive.getinfo("39")
+        end = last.header_offset + (archive.getinfo("01").header_offset - first.header_offset)
+    begin = archive.getinfo("01").header_offset
+    at = content.index(b"PK\1\2")
+    assert at == end
+    path.write_bytes(_shared(content, begin, at, first.header_offset))
+    untouched()
+    assert "packs 36 MB into 0.0" in refused(path)
+
+
+def _shared(content, begin, directory, offset):
+    """Cut out all files from `begin` on, and let all names but the list's lead to the file at `offset`."""
+    changed = bytearray(content[:begin] + content[directory:])
+    at = changed.index(b"PK\1\2", begin)
+    while (at := changed.find(b"PK\1\2", at + 1)) > 0:
+        changed[at + 42 : at + 46] = offset.to_bytes(4, "little")
+    end = changed.rindex(b"PK\5\6")
+    changed[end + 16 : end + 20] = begin.to_bytes(4, "little")
+    return changed
+
+
+def test_more_than_an_archive_may_hold_is_refused_before_it_is_unpacked(room, untouched):
+    listed = {name: {**entry(b""), "size_bytes": MOST_BYTES // 2 + 1} for name in ("a", "b")}
+    path = craft(room / "archive", [("a", b"1"), ("b", b"2")], listed)
+    untouched()
+    assert "unpacks to more than 4 GiB" in refused(path)
+
+
+def test_more_than_an_archive_may_hold_is_not_packed(room, monkeypatch):
+    monkeypatch.setattr("targets.archive.MOST_BYTES", 9)
+    assert "would unpack to more" in refusal(
+        write_archive, room / "archive", LIST, {}, {"a": b"12345", "b": b"12345"}, of=BadBundle
+    )
+    write_archive(room / "archive", LIST, {}, {"a": b"12345", "b": b"1234"})
+    assert [path.name for path in room.iterdir()] == ["archive"]
+
+
+def test_more_than_the_disk_has_left_is_refused_before_it_is_unpacked(room, untouched, monkeypatch):
+    path = craft(room / "archive", [("a", bytes(3 * 10**6))])
+    seen = []
+
+    def usage(place):
+        seen.append(place)
+        return SimpleNamespace(free=2 * 10**6)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("targets.archive.shutil.disk_usage", usage)
+        untouched()
+        assert f"unpacks to 3 MB, and {room} has 2 MB left. Free some space." in refused(path)
+        monkeypatch.undo()
+    assert seen == [room]
+    read_archive(path, LIST, room / "folder")
+    assert len(unpacked(room / "folder")["a"]) == 3 * 10**6

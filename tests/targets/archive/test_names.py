@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 
+from targets.archive import safe_name
 from tests.targets.archive.strangers import LIST, craft, entry, refused
 
 
@@ -23,6 +24,24 @@ def special(kind, name="a"):
 def test_names_that_lead_elsewhere_are_refused(room, name):
     message = refused(craft(room / "archive", [("fine", b"1"), (name, b"2")]))
     assert f"holds a file named {name!r}, which leads out of its folder" in message
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.", "a./b", "...", "a ", "a /b", " a", "b/ a", "-", "-rf", "b/--help", "~", "~root", "CON", "con.txt",
+     "b/Aux.x.y", "nul", "PRN .txt", "com0", "COM9.log", "lpt3", "com¹", "x" * 201, "ü" * 101, "a\x1b[2J", "a\u202eb"],
+)  # fmt: skip
+def test_names_that_some_system_or_program_takes_for_something_else_are_refused(room, name):
+    assert not safe_name(name)
+    message = refused(craft(room / "archive", [("fine", b"1"), (name, b"2")]))
+    assert "no name that every system takes" in message
+    assert "\x1b" not in message
+
+
+@pytest.mark.parametrize("name", ["a\ud800", "a\0", "a\0b", ""])
+def test_what_no_disk_stores_is_no_name(name):
+    """Half of a surrogate pair among them, which JSON can say."""
+    assert not safe_name(name)
 
 
 @pytest.mark.parametrize("kind", ["LNK", "DIR", "CHR", "BLK", "IFO", "SOCK"])
@@ -46,6 +65,6 @@ def test_a_name_that_is_file_and_folder_at_once_is_refused(room, names):
     refused(craft(room / "archive", [(name, b"1") for name in names]))
 
 
-@pytest.mark.parametrize("name", ["a" * 300, "/".join("a" * 3000)], ids=["wide", "deep"])
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 3000, "/".join("a" * 3000)], ids=["wide", "wider", "deep"])
 def test_names_that_no_disk_takes_are_refused(room, name):
     refused(craft(room / "archive", [(name, b"1")]))

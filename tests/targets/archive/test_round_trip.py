@@ -66,7 +66,9 @@ def test_a_folder_that_was_there_is_replaced_by_a_good_archive_and_kept_before_a
     assert unpacked(room / "folder") == FILES
 
 
-@pytest.mark.parametrize("name", ["a", "a/b", "a.b/.c", "-", "ü/ß", "a b"])
+@pytest.mark.parametrize(
+    "name", ["a", "a/b", "a.b/.c", ".model", "a-", "ü/ß", "a b", "confirm.py", "com10", "x" * 200, "ü" * 100]
+)
 def test_names_that_stay_inside_are_taken(room, name):
     assert safe_name(name)
     read_archive(craft(room / "archive", [(name, b"1")]), LIST, room / "folder")

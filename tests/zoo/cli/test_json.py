@@ -90,7 +90,17 @@ def test_differences_end_in_an_exit_code_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "code"), [("show none", 1), ("build none", 1), ("verify none", 1), ("yank tiny", 2), ("show", 2)]
+    ("line", "code"),
+    [
+        ("show none", 1),
+        ("build none", 1),
+        ("verify none", 1),
+        ("yank tiny", 2),
+        ("show", 2),
+        ("yank tiny@1.0.0", 2),
+        ("yank tiny@1.0.0 --undo --reason x", 2),
+        ("pull tiny --all -t jetson", 2),
+    ],
 )
 def test_standard_output_is_empty_where_it_fails(shop, line, code):
     result = shop.zoo(*line.split(), "--json")

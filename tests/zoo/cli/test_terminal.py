@@ -5,17 +5,20 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 from threading import Thread
 
 import pytest
+from rich.cells import cell_len
 
 ANSI = "\x1b["
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|38;[0-9;]+)(?:;[0-9;]*)?m")
 
 
-def shown(arguments, environment):
+def shown(arguments, environment, width=80):
     """What a command writes to a terminal: both streams, as there is one screen."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, width))
     screen = []
 
     def read() -> None:
@@ -74,3 +77,24 @@ def test_an_empty_no_color_says_nothing(environment):
 
 def test_events_in_a_terminal_have_no_bar(words, environment):
     assert ANSI not in shown(words("embed IMAGES -o x.npz --events"), environment)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_figure_is_lost_in_a_narrow_terminal(environment, width):
+    screen = re.sub(r"\x1b\[[0-9;]*m", "", shown(["show", "tiny"], environment, width)).splitlines()
+    lines = piped(["show", "tiny"], environment).splitlines()
+    figures = re.compile(r"(?<!\S)[\d.]*\d(?!\S)")
+    assert {*figures.findall("\n".join(lines))} <= {*figures.findall("\n".join(screen))}
+    assert max(cell_len(line) for line in screen if not line.startswith("manifest: ")) <= width
+    assert "bold: best of what ships" in screen
+    assert "bold: best of what ships" not in lines
+
+
+def test_a_pipe_has_whole_tables_and_lines_whatever_is_forced(environment):
+    text = piped(["show", "tiny"], {**environment, "FORCE_COLOR": "1", "COLUMNS": "80"})
+    (protocol,) = [line for line in text.splitlines() if line.startswith("p50, p90 and p99")]
+    assert protocol == protocol.rstrip()
+    assert "no re-ranking" in protocol
+    (heading,) = [line for line in text.splitlines() if line.endswith("× dense ")]
+    assert {"target", "MB", "images/s"} <= {*heading.split()}
+    assert ANSI not in text

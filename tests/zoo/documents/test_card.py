@@ -22,6 +22,9 @@ def test_the_hub_reads_its_head():
     head = ModelCard(card()).data
     assert head.license == "apache-2.0"
     assert (head.library_name, head.pipeline_tag) == ("edge-model-zoo", "image-feature-extraction")
+    assert head.tags == ["image-retrieval", "onnx"]
+    openvino = {"name": "openvino", "version": "2026.1", "device": "CPU"}
+    assert ModelCard(card(a_measurement(runtime=openvino))).data.tags == ["image-retrieval", "onnx", "openvino"]
     assert head.datasets is None  # a name here is no name on the Hub
 
 
@@ -33,6 +36,22 @@ def test_the_hub_reads_map_and_r1_in_torch_and_of_what_ships():
         "mAP % (int8 on onnxruntime-cpu)": 79.5, "R1 % (int8 on onnxruntime-cpu)": 95.0,
     }  # fmt: skip
     assert {result.dataset_name for result in results} == {"cars"}
+
+
+def test_the_hub_reads_the_latest_figure_of_a_target():
+    """Records come in the order of time."""
+    results = ModelCard(card(a_measurement(map_=79.5), a_measurement(map_=78.5))).data.eval_results
+    assert [one.metric_value for one in results if one.metric_name == "mAP % (int8 on onnxruntime-cpu)"] == [78.5]
+
+
+def test_it_begins_with_what_was_removed_and_lists_artifacts_and_licenses():
+    text = card()
+    assert "75.0 % of its MACs and 75.0 % of its parameters were removed; mAP 85.00 % (teacher) → 80.20 %" in text
+    artifacts = section(text, "Artifacts")
+    assert "| graph/model.onnx | fp32 | any | 0.00 |" in artifacts
+    assert "| onnxruntime-cpu/model.onnx | int8 | onnxruntime-cpu | 0.00 |" in artifacts
+    for line in ("- code: Apache-2.0", "- weights: Apache-2.0", "- data: CC0-1.0", "[LICENSES.md](LICENSES.md)"):
+        assert line in section(text, "Licenses")
 
 
 def test_the_hub_is_not_told_figures_of_other_data():
@@ -98,7 +117,8 @@ def test_it_says_how_the_build_is_repeated():
 
 def test_words_of_a_user_break_no_table_and_no_markup():
     data = a_manifest().data.model_dump() | {"name": "a|b"}
-    text = card(description="one\ntwo <script>", data=data)
+    text = card(description="one\ntwo <script>", data=data, licenses={"code": "a\\b", "weights": "MIT", "data": "MIT"})
+    assert r"code: a\\b" in text
     assert "one two &lt;script>" in text
     assert r"trained on a\|b" in text
 
@@ -149,6 +169,14 @@ def test_limits_are_said(records, changes, said):
     found = limits(a_manifest(**changes), records)
     assert said in "\n".join(found)
     assert said.replace("<", "&lt;") in card_text(a_manifest(**changes), records, SIZE)
+
+
+def test_a_test_set_of_few_queries_is_said_with_those_that_do_not_count():
+    student = a_manifest().accuracy.student.model_dump() | {"queries": 2, "skipped": 3}
+    accuracy = a_manifest().accuracy.model_dump() | {"student": student}
+    _, small, skipped, *_ = limits(a_manifest(accuracy=accuracy), [a_measurement()])
+    assert small.startswith("The test set is small: of 2 queries, R1 is uncertain by up to ±50 points")
+    assert skipped == "3 queries have no right answer in the gallery and do not count."
 
 
 def test_limits_that_are_none_are_not_said():

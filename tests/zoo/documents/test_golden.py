@@ -84,6 +84,12 @@ def test_the_bound_counts_the_worst_image_of_the_test_set_on_the_device(tmp_path
     assert bounds(tmp_path, manifest, [measured, other])["int8"] == pytest.approx(0.94, abs=1e-3)
 
 
+def test_a_calibration_for_all_targets_counts_where_one_is_awaited(tmp_path):
+    calibration = a_calibration(target=None, agreement=AGREEMENT | {"min_cosine": 0.96})
+    manifest = a_manifest(artifacts=WAITING, calibrations=[calibration])
+    assert bounds(tmp_path, manifest, [a_pending("board")])["int8"] == pytest.approx(0.92, abs=1e-3)
+
+
 def test_where_the_device_is_awaited_the_bound_is_that_of_its_calibration(tmp_path):
     calibrations = [
         a_calibration(target="board", agreement=AGREEMENT | {"min_cosine": 0.96}),

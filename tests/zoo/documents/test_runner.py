@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data.images import read_image
+from targets.onnxruntime import OnnxRuntime
+from targets.settings import TargetSettings
+from tests.helpers import random_images
 from tests.zoo.shelf import SIZE, write_graph
 
 
@@ -54,7 +58,27 @@ def test_images_of_any_size_and_mode_are_embedded_a_line_each(shelf, tmp_path):
     assert np.linalg.norm(second["embedding"]) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["none.jpg", "golden", "run.py"])
+def test_what_it_can_not_read_is_told_in_a_line(shelf, name):
+    result = run(shelf.folder, shelf.folder / name)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"can't read {shelf.folder / name}: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_it_says_how_it_is_used(shelf):
+    assert "python run.py a.jpg b.jpg" in run(shelf.folder, "--help").stdout
+
+
+def test_it_reads_and_resizes_images_as_evaluation_does(shelf, tmp_path):
+    Image.fromarray(random_images(1)[0]).resize((97, 71), Image.Resampling.NEAREST).save(tmp_path / "large.png")
+    result = run(shelf.folder, tmp_path / "large.png")
+    session = OnnxRuntime(TargetSettings("onnxruntime")).load(shelf.folder / "graph")
+    (expected,) = session.embed(read_image(tmp_path / "large.png", SIZE)[None])
+    assert json.loads(result.stdout)["embedding"] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
 def test_it_is_short_and_imports_nothing_of_ours(shelf):
     source = (shelf.folder / "run.py").read_text()
-    assert len(source.splitlines()) < 45
+    assert len(source.splitlines()) < 50
     assert not [line for line in source.splitlines() if line.split()[:2] in (["import", "zoo"], ["from", "zoo"])]

@@ -50,7 +50,15 @@ def test_artifacts_are_files_by_their_digests(bill):
     for artifact in a_manifest().artifacts:
         component = named(bill)[artifact.path]
         assert component["type"] == "file"
+        assert component["licenses"] == [{"license": {"id": "Apache-2.0"}}]
         assert component["hashes"] == [{"alg": "SHA-256", "content": artifact.sha256}]
+
+
+def test_the_data_are_known_by_their_fingerprint_and_the_tool_by_its_license(bill):
+    fingerprint = {"name": "zoo:data:fingerprint", "value": a_manifest().data.fingerprint}
+    assert named(bill)["cars"]["properties"] == [fingerprint]
+    (tool,) = bill["metadata"]["tools"]["components"]
+    assert (tool["name"], tool["licenses"][0]["license"]["id"]) == ("edge-model-zoo", "Apache-2.0")
 
 
 def test_libraries_have_versions_and_package_urls(bill):

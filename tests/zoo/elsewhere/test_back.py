@@ -77,10 +77,12 @@ def test_the_same_runtime_elsewhere_agrees_as_it_does_here(back):
 
 @pytest.mark.parametrize("width", [80, 100, 130])
 def test_what_ships_is_marked_on_a_narrow_terminal_too(back, width):
-    """Columns that find no room are cut off at the right."""
+    """In every part of a table that finds no room."""
     console = Console(width=width, file=io.StringIO())
     console.print(measurement_table([release_of(back[0])]))
-    assert console.file.getvalue().count("✓") == 1 + 3  # the heading, and one row for each target
+    parts, rest = divmod(console.file.getvalue().count("✓"), 1 + 3)  # the heading, and one row for each target
+    assert parts >= 1
+    assert rest == 0
 
 
 @pytest.mark.parametrize("when", ["waiting", "back"])

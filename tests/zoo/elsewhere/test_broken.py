@@ -24,6 +24,7 @@ from tests.zoo.elsewhere.boards import (
 
 SHORT = ("measure.batches=[1]", "measure.calls=8", "measure.max_seconds=0.2")
 AUTO = ("--precision", "auto", *[word for one in SHORT for word in ("--set", one)])
+MEASURED_AT = "2026-01-02T03:04:05+00:00"
 INT8 = {"network": "student", "precision": "int8"}
 
 
@@ -44,7 +45,9 @@ def refusing(auto, bare, tmp_path_factory):
     code, output, errors = desk.run(str(unread), "out")
     assert (code, errors) == (0, "")
     key = read_list(bundle, BUNDLE_LIST)["key"]  # as if the bundle's own graph had been refused
-    return output, altered(desk.root / "here" / "out", folder / f"{NAME}.result", RESULT_LIST, bundle=key)
+    return output, altered(
+        desk.root / "here" / "out", folder / f"{NAME}.result", RESULT_LIST, bundle=key, measured_at=MEASURED_AT
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,7 @@ def test_what_is_left_of_it_is_recorded_with_the_reason(received, refusing):
     version = runtime_version(OnnxRuntime(TargetSettings("onnxruntime")))
     runtime = {"name": "onnxruntime", "version": version, "device": "CPU", "options": {}}
     assert broken.model_dump(include={"network", "precision", "reason", "runtime"}) == {**told, "runtime": runtime}
-    assert broken.found_at == measured_on(received)[0].measured_at
+    assert broken.found_at == measured_on(received)[0].measured_at == MEASURED_AT  # not when it came back
     assert [row.precision for row in measured_on(received)] == ["fp32", "fp32", "fp16"]
     assert sum(row.ships for row in measured_on(received)) == 1
     line = f"tiny@1.0.0 on board, student int8: broken: {told['reason']}"

@@ -47,6 +47,22 @@ def test_a_result_of_a_release_that_is_none_is_not_taken_in(spare, light, about,
     assert sorted(spare.root.rglob("*")) in (before, sorted([*before, spare.home / "received"]))
 
 
+STRANGE = ["t\x1b]0;PWN\x07\x1b[2J[bold]x[]", {"a": 1}, ["x"], "x" * 300, "", "-x", "x y", "x\n", "\ud800", "x\0"]
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_name_that_is_none_is_neither_printed_nor_a_files(spare, light, name, tmp_path):
+    """Of the target, beside a release that is there; of the release; and of its version."""
+    versions = [f"tiny@{name}", "tiny@1.0", "tiny@1.0.0.0", "tiny@01.0.0", "tiny@1.0.0-a", "tiny"]
+    for about in ({"target": name}, {"release": f"{name}@1.0.0"}, *({"release": version} for version in versions)):
+        path = altered(light, tmp_path / "some.result", RESULT_LIST, **about)
+        message = spare.refused("receive", str(path))
+        assert "some.result" in message
+        assert message.isprintable()
+        assert len(message) < 400 + len(str(tmp_path))
+        assert not list(spare.home.glob("received/*"))
+
+
 def test_a_result_of_another_build_is_refused_with_the_way_out(shop, foreign):
     """Another build's result lies there; the next bundle is where it is said to be, and other targets go on."""
     shop.zoo("receive", str(foreign))

@@ -6,6 +6,8 @@ import pytest
 
 from tests.conftest import Workshop
 from tests.zoo.cli.conftest import document
+from zoo.cli.bench import print_repeated
+from zoo.measure.repeat import Repeated
 
 ONE = ("--target", "onnxruntime-cpu")
 
@@ -42,7 +44,7 @@ def test_what_was_measured_is_added_and_published(benched, tmp_path):
 def test_a_table_and_what_to_do_next(built):
     result = built.zoo("bench", "tiny", *ONE, "--threads", "1")
     assert result.exit_code == 0, result.output
-    assert ", CPU, 1 thread " in result.stdout
+    assert ", CPU, 1 thread\n" in result.stdout
     assert result.stdout.endswith("added: 2 measurements of tiny@1.0.0. Publish them: zoo publish tiny@1.0.0\n")
 
 
@@ -71,6 +73,43 @@ def test_figures_are_within_tolerance_until_they_were_never_true(built):
     assert result.exit_code == 4
     (line,) = [line for line in result.stdout.splitlines() if "int8" in line and "mAP %" in line]
     assert "outside" in line
+
+
+def figures_again(shop):
+    result = shop.zoo("verify", "tiny", "--measure", *ONE, "--json")
+    assert result.exit_code in (0, 4), result.output
+    return document("verify", result.stdout)["figures"]
+
+
+def test_what_this_machine_added_is_no_published_figure(benched):
+    shop, _ = benched
+    for path in (shop.home / "measurements").rglob("*.json"):
+        record = json.loads(path.read_text())
+        record["accuracy"]["map"] += 20
+        path.write_text(json.dumps(record))
+    assert {one["verdict"] for one in figures_again(shop) if one["figure"] == "map"} == {"within"}
+
+
+def test_it_is_measured_in_as_many_threads_as_was_published(built):
+    for path in (built.home / "releases/tiny/1.0.0/measurements").glob("onnxruntime-cpu-*.json"):
+        record = json.loads(path.read_text())
+        path.unlink()
+        path.write_text(json.dumps(record | {"threads": 1}))
+    assert not [one for one in figures_again(built) if "threads" in one["why"]]
+
+
+def test_the_last_line_counts_what_is_within_and_what_is_not(capsys):
+    figures = {
+        "cosine": (None, 0.99, 0.98, None, "within", ""),
+        "map": (80.0, 80.1, 79.5, 80.5, "within", ""),
+        "p50_ms": (5.0, 9.0, 4.5, 5.5, "outside", ""),
+        **dict.fromkeys(("p90_ms", "p99_ms", "cmc1"), (5.0, 9.0, None, None, "not judged", "void")),
+    }
+    print_repeated([Repeated("cpu", "int8", figure, *about) for figure, about in figures.items()])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "2 figures within tolerance, 1 outside, 3 not judged"
+    (cosine,) = [line for line in lines if "golden" in line]
+    assert cosine.split()[-4:] == ["0.9800", "…", "1", "within"]
 
 
 def test_what_is_damaged_is_not_measured(built):

@@ -11,7 +11,7 @@ from pipeline.progress import Silent
 from targets.device import this_device
 from targets.errors import Unusable
 from targets.settings import TargetSettings
-from zoo.errors import CatalogueError, NothingRuns
+from zoo.errors import CatalogueError, NothingRuns, ZooError
 from zoo.home import Home
 from zoo.measure.measurable import measurable
 from zoo.measure.measuring import find_data
@@ -86,6 +86,43 @@ def test_what_was_not_pulled_is_said(tiny, catalogue, tmp_path):
     (tmp_path / "graph/model.onnx").write_bytes((tiny.path.parent / "graph/model.onnx").read_bytes())
     with pytest.raises(Unusable, match="is not here. Get it: zoo pull tiny@1.0.0 --target openvino-cpu"):
         measurable(replace(tiny, path=tmp_path / "manifest.json"), ["openvino-cpu"], catalogue)
+    with pytest.raises(NothingRuns, match=r"model.onnx is not here.* Get it: zoo pull tiny@1.0.0 --target onnxruntime"):
+        measurable(replace(tiny, path=tmp_path / "manifest.json"), (), catalogue)
+    (tmp_path / "graph/model.onnx").unlink()
+    catalogue.targets["single"] = TargetSettings("onnxruntime", threads=1, options={})
+    with pytest.raises(Unusable, match=r"^graph/model.onnx is not here. Get it: zoo pull tiny@1.0.0$"):
+        measurable(replace(tiny, path=tmp_path / "manifest.json"), ["single"], catalogue)
+
+
+def test_what_a_build_lost_is_recorded_anew(built):
+    folder = (built.home / "releases/tiny/1.0.0").resolve()
+    for name in ("onnxruntime-cpu/model.onnx", "openvino-cpu/model.xml"):
+        (folder / name).unlink()
+    told = f"Remove {folder}, and build it again: zoo build tiny"
+    assert built.refused("bench", "tiny").endswith(f"model.xml is not here. {told}")
+    assert built.refused("bench", "tiny", "-t", "onnxruntime-cpu") == f"onnxruntime-cpu/model.onnx is not here. {told}"
+    shutil.rmtree(folder)
+    built.build("tiny")
+    assert (built.home / "releases/tiny/1.0.0/openvino-cpu/model.xml").is_file()
+
+
+def test_where_no_runtime_fits_another_target_is_named(tiny, catalogue, monkeypatch):
+    def check(_):
+        raise Unusable("it is not installed", "pip install it")
+
+    monkeypatch.setattr("targets.onnxruntime.OnnxRuntime.check", check)
+    monkeypatch.setattr("targets.openvino.OpenVino.check", check)
+    with pytest.raises(
+        NothingRuns, match=r"it is not installed.*name a target of zoo doctor: --target onnxruntime-cpu$"
+    ):
+        measurable(tiny, (), catalogue)
+
+
+def test_threads_that_only_wait_are_refused(tiny, catalogue):
+    cores = this_device().cores
+    assert list(measurable(tiny, (), catalogue, 4 * cores))
+    with pytest.raises(ZooError, match=f"^{4 * cores + 1} threads are too many for the {cores} cores of this machine"):
+        measurable(tiny, (), catalogue, 4 * cores + 1)
 
 
 def test_the_golden_input_tells_a_wrong_session_from_a_right_one(tiny):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.zoo.tables.rows import DEVICE, ORIN, measurement, release
+from tests.zoo.tables.rows import ACCURACY, DEVICE, ORIN, latency, measurement, release
 from zoo.measure.repeat import published_for, repeated
 
 RECIPE = {"calibrate": {"max_map_drop_points": 0.5}}
@@ -41,9 +41,43 @@ def test_accuracy_may_move_as_far_as_its_gate_allows(precision, map_, verdict):
 
 @pytest.mark.parametrize(("p50_ms", "verdict"), [(5.4, "within"), (4.6, "within"), (5.6, "outside"), (4.4, "outside")])
 def test_a_median_may_move_by_a_tenth(p50_ms, verdict):
-    found = verdicts(measurement(), again(p50_ms))
-    assert found["p50_ms"][0] == verdict
-    assert found["p99_ms"][0] == "within"  # tails have more room
+    assert verdicts(measurement(), again(p50_ms))["p50_ms"][0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("figure", "share"), [("p50_ms", 0.1), ("p90_ms", 0.25), ("p99_ms", 0.5), ("images_per_second", 0.1)]
+)
+def test_each_time_has_the_room_that_is_documented(figure, share):
+    was = latency()[figure]
+    for part, verdict in ((0.99, "within"), (1.01, "outside")):
+        for sign in (1, -1):
+            here = again(latency=[latency(**{figure: was * (1 + sign * share * part)})])
+            assert verdicts(measurement(), here)[figure][0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("cmc1", "verdict"), [(93.1, "within"), (96.9, "within"), (92.9, "outside"), (97.1, "outside")]
+)
+def test_two_queries_may_be_answered_otherwise(cmc1, verdict):
+    """Of a hundred: more than the half point of the gate."""
+    assert verdicts(measurement(), again(accuracy=ACCURACY | {"cmc1": cmc1}))["cmc1"][0] == verdict
+
+
+def test_each_time_is_judged_at_its_own_batch():
+    published = measurement(latency=[latency(), latency(8, 20.0)])
+    found = verdicts(published, again(latency=[latency(), latency(8, 20.0, steady=False)]))
+    assert found["p50_ms"] == ("within", "")
+    assert found["images_per_second"] == ("not judged", "never became steady: here")
+    found = verdicts(published, again())
+    assert found["p50_ms"] == ("within", "")
+    assert found["images_per_second"] == ("not judged", "not one protocol: batch of images/s: 8, 1")
+
+
+def test_energy_by_another_meter_is_not_judged():
+    meters = [{"mj_per_image": 3.0, "source": source, "images": 9, "seconds": 2.0} for source in ("NVML", "RAPL")]
+    found = verdicts(measurement(energy=meters[0]), again(energy=meters[1]))
+    assert found["mj_per_image"] == ("not judged", "not one protocol: meter: NVML, RAPL")
+    assert verdicts(measurement(energy=meters[0]), again(energy=meters[0]))["mj_per_image"] == ("within", "")
 
 
 def test_a_time_of_another_machine_is_not_judged_and_accuracy_is():
@@ -59,6 +93,7 @@ def test_a_time_of_another_machine_is_not_judged_and_accuracy_is():
         ({}, {"steady": False}, "never became steady: here"),
         ({"steady": False}, {}, "never became steady: published"),
         ({"throttled": "heat"}, {}, "void, throttled by heat"),
+        ({}, {"throttled": "heat"}, "void, throttled by heat"),
         ({}, {"threads": 1}, "not one protocol: threads: 2, 1"),
     ],
 )
@@ -88,3 +123,9 @@ def test_a_record_of_this_device_goes_before_a_newer_one_of_another():
 
 def test_what_was_never_published_has_only_its_cosine():
     assert set(verdicts(measurement(precision="fp32"), again())) == {"cosine"}
+
+
+@pytest.mark.parametrize("newer", [{"threads": 1}, {"throttled": "heat"}, {"steady": False}])
+def test_a_newer_record_that_does_not_compare_goes_behind(newer):
+    one = release(records=[measurement(), measurement(measured_at="2026-11-03T00:00:00+00:00", **newer)])
+    assert published_for(one, again()) == one.measured[0]

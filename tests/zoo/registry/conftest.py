@@ -46,7 +46,7 @@ def serve():
 
     def start(root: Path, handler: type = Quiet) -> str:
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(root)))
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}"
 

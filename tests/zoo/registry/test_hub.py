@@ -48,7 +48,7 @@ def imported_anew(package):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     server = HubServer()
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     settings = {
         "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path_factory.mktemp("hub")), "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1,localhost",

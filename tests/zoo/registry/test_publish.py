@@ -11,7 +11,7 @@ from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.registry.index import INDEX, LIMIT, Blob
 from zoo.registry.places import open_place
-from zoo.registry.publish import Published, collect_garbage, publish, read_index, read_listed, yank
+from zoo.registry.publish import Published, collect_garbage, differences, publish, read_index, read_listed, yank
 
 
 def test_every_file_of_a_release_is_there_under_its_digest(home, writable):
@@ -47,6 +47,34 @@ def test_other_content_needs_another_version_and_the_difference_is_told(home, tm
     assert writable.read(INDEX, LIMIT) == before
     newer = put_release(Home(tmp_path / "newer"), version="1.1.0", files=files_of(b"more"))
     assert publish(newer, writable, None, Silent()).new
+
+
+def test_of_many_differences_the_first_are_told_and_how_many_more_there_are(home, tmp_path, folder):
+    release = put_release(home)
+    publish(release, folder, None, Silent())
+    data = release.manifest.data.model_dump() | {"fingerprint": "1" * 64}
+    files = {f"graph/{number}.onnx": b"x" for number in range(9)}
+    other = put_release(Home(tmp_path / "other"), files=files, data=data)
+    lines = [*differences(release.manifest, other.manifest)]
+    assert len(lines) == 9 + 5 + 1
+    assert {"graph/0.onnx: new", "graph/model.onnx: gone", "data: another content of the data set"} < {*lines}
+    with pytest.raises(RegistryError, match=r"\n  … and 7 more$"):
+        publish(other, folder, None, Silent())
+
+
+def test_other_content_is_refused_though_another_publisher_was_faster(home, tmp_path, folder, monkeypatch):
+    """It comes between the first look at the index and the change of it."""
+    faster, original = put_release(Home(tmp_path / "faster"), files=files_of(b"more")), type(folder).publish
+
+    def second(self, *given):
+        monkeypatch.undo()
+        publish(faster, folder, None, Silent())
+        original(self, *given)
+
+    monkeypatch.setattr(type(folder), "publish", second)
+    with pytest.raises(RegistryError, match="is published in .* with other content, and never changes"):
+        publish(put_release(home), folder, None, Silent())
+    assert read_index(folder).revision == 1
 
 
 def test_the_same_content_built_again_is_no_other_release(home, tmp_path, writable):
@@ -86,6 +114,31 @@ def test_blobs_are_shared_between_releases(home, folder):
     assert len(tree(folder.root / "blobs")) == count + 1  # the manifest
 
 
+def test_what_is_no_registry_does_not_become_one(tmp_path):
+    with pytest.raises(RegistryError, match="mistyped is no registry"):
+        yank(open_place(str(tmp_path / "mistyped")), "tiny", "1.0.0", "bad crops")
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_garbage_that_cannot_be_removed_is_told(folder, home, monkeypatch):
+    publish(put_release(home), folder, None, Silent())
+
+    def read_only(_paths):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(folder, "remove", read_only)
+    with pytest.raises(RegistryError, match="can't be used: Permission denied"):
+        collect_garbage(folder, dry=False)
+
+
+def test_a_release_has_no_end_of_measurements(folder, home, monkeypatch):
+    publish(put_release(home), folder, None, Silent())
+    monkeypatch.setattr("zoo.registry.publish.MOST_MEASUREMENTS", 1)
+    more = put_release(home, records=(measured("tiny@1.0.0", p50_ms=9.0),))
+    with pytest.raises(RegistryError, match="has 1 measurements in .*, and 1 are the most. Publish them with its next"):
+        publish(more, folder, None, Silent())
+
+
 def test_a_yanked_release_keeps_its_reason_and_its_files(home, writable):
     publish(put_release(home), writable, None, Silent())
     yank(writable, "tiny", "1.0.0", "bad crops")
@@ -101,7 +154,7 @@ def test_a_yanked_release_keeps_its_reason_and_its_files(home, writable):
 def test_garbage_is_what_no_release_refers_to_and_is_old(home, folder):
     publish(put_release(home), folder, None, Silent())
     kept = tree(folder.root)
-    for name, age in (("0" * 64, 3 * 86400), ("1" * 64, 60)):
+    for name, age in (("0" * 64, 25 * 3600), ("1" * 64, 23 * 3600)):
         path = folder.root / "blobs" / name[:2] / name
         path.parent.mkdir(parents=True)
         path.write_bytes(b"rest")
@@ -135,6 +188,22 @@ def test_what_is_published_while_garbage_is_collected_stays(home, folder, monkey
     _, manifest = read_listed(folder, "tiny@1.0.0", listed)
     for blob in [*manifest.files, *listed.measurements]:
         assert (folder.root / Blob(sha256=blob.sha256, size_bytes=blob.size_bytes).path).is_file()
+
+
+def test_what_is_collected_while_it_is_published_is_written_again(home, folder, monkeypatch):
+    """Between the copy of a file that was garbage and the lock."""
+    original = type(folder)._lock
+
+    def collected(self, index):
+        for path in tree(self.root / "blobs"):
+            (self.root / "blobs" / path).unlink()
+        return original(self, index)
+
+    monkeypatch.setattr(type(folder), "_lock", collected)
+    release = put_release(home)
+    publish(release, folder, None, Silent())
+    there = {path.rpartition("/")[2] for path in tree(folder.root / "blobs")}
+    assert {file.sha256 for file in release.manifest.files} < there
 
 
 def test_no_garbage_is_collected_where_a_manifest_is_damaged(home, folder):

@@ -1,6 +1,7 @@
 """What a stranger may have changed is refused, each with its reason; nothing of it becomes visible."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.progress import Silent
+from tests.conftest import Workshop
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError
 from zoo.home import Home
+from zoo.measurements import Pending
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
 from zoo.registry.index import INDEX, Blob, Index, parse_index
 from zoo.registry.places import open_place
-from zoo.registry.publish import publish, read_index
+from zoo.registry.publish import collect_garbage, publish, read_index
 from zoo.registry.pull import Registry, pull
 from zoo.registry.signing import key_id
 from zoo.registry.verify import damage, signed_by
@@ -93,6 +96,89 @@ def test_signatures_are_added_to_what_is_published(home, folder, another, keys):
     pulled(another, folder, (public, theirs), True)
 
 
+def test_a_release_that_is_built_again_is_signed_as_it_was_published(home, folder, another, keys, tmp_path):
+    """Its manifest has other dates; the signature has to be over the one that lies there."""
+    (private, public), _ = keys
+    publish(put_release(home), folder, None, Silent())
+    again = put_release(Home(tmp_path / "again"), created_at="2026-02-02T00:00:00+00:00")
+    assert publish(again, folder, private, Silent()).signed
+    pulled(another, folder, (public,), required=True)
+
+
+def test_a_signature_over_what_another_publisher_replaced_is_not_added(home, folder, keys, tmp_path, monkeypatch):
+    (private, _), _ = keys
+    faster = put_release(Home(tmp_path / "faster"), created_at="2026-02-02T00:00:00+00:00")
+    original = type(folder).publish
+
+    def second(self, *given):
+        monkeypatch.undo()
+        publish(faster, folder, None, Silent())
+        original(self, *given)
+
+    monkeypatch.setattr(type(folder), "publish", second)
+    assert not publish(put_release(home), folder, private, Silent()).signed
+    assert read_index(folder).find("tiny", "1.0.0").signatures == []
+
+
+def test_a_key_with_a_password_signs(home, folder, another, keys, tmp_path, monkeypatch):
+    (private, public), _ = keys
+    locked = tmp_path / "locked.key"
+    command = ["openssl", "ec", "-in", private, "-aes256", "-passout", "pass:secret", "-out", locked]
+    subprocess.run(command, check=True, capture_output=True)
+    release = put_release(home)
+    with pytest.raises(RegistryError, match=r"locked.key is no private key .* A password goes into ZOO_KEY_PASSWORD"):
+        publish(release, folder, locked, Silent())
+    monkeypatch.setenv("ZOO_KEY_PASSWORD", "secret")
+    assert publish(release, folder, locked, Silent()).signed
+    pulled(another, folder, (public,), required=True)
+
+
+def test_signatures_are_no_garbage(home, folder, another, keys):
+    (private, public), _ = keys
+    publish(put_release(home), folder, private, Silent())
+    for path in tree(folder.root):
+        os.utime(folder.root / path, (1, 1))
+    assert collect_garbage(folder, dry=False) == (0, 0)
+    pulled(another, folder, (public,), required=True)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """The command line, in a folder of its own."""
+    (tmp_path / "shop").mkdir()
+    return Workshop(tmp_path / "shop")
+
+
+def test_zoo_yaml_or_the_command_requires_signatures(home, folder, shop, keys):
+    (private, public), _ = keys
+    shutil.copyfile(public, shop.root / "ours.pub")
+    trusting = f"registry: {{url: '{folder.url}', keys: [ours.pub]"  # beside the catalogue
+    publish(put_release(home), folder, None, Silent())
+    shop.catalogue.write_text(f"{trusting}, require_signature: true}}\n")
+    assert "is signed not at all (trusted: ours.pub)" in shop.refused("pull", "tiny", "--all")
+    shop.catalogue.write_text(f"{trusting}}}\n")
+    assert "is signed not at all (trusted: ours.pub)" in shop.refused("pull", "tiny", "--all", "--require-signature")
+    assert not (shop.home / "pulled").exists()
+    assert shop.zoo("pull", "tiny", "--all").exit_code == 0
+    assert "is signed not at all (trusted: ours.pub)" in shop.refused("verify", "tiny", "--require-signature")
+    publish(put_release(home), folder, private, Silent())
+    verified = shop.zoo("verify", "tiny")
+    assert (verified.exit_code, "; signed by ours.pub\n" in verified.stdout) == (0, True)
+
+
+def test_a_manifest_that_is_not_the_published_one_is_told(home, folder, another, shop, tmp_path):
+    publish(put_release(home), folder, None, Silent())
+    release = pulled(another, folder)
+    other = open_place(str(tmp_path / "other"))
+    publish(put_release(Home(tmp_path / "h"), files=files_of(b"other")), other, None, Silent())
+    with pytest.raises(RegistryError, match="the manifest of tiny@1.0.0 here is not the one in"):
+        signed_by(Registry([other], Cache(tmp_path / "c")), release)
+    empty = open_place(str(tmp_path / "empty"))
+    publish(put_release(Home(tmp_path / "h"), "another"), empty, None, Silent())
+    with pytest.raises(RegistryError, match="tiny@1.0.0 is not in .*: nothing to compare it with"):
+        signed_by(Registry([empty], Cache(tmp_path / "d")), release)
+
+
 def test_a_signature_by_a_stranger_is_not_enough(home, folder, another, keys):
     (_, public), (their_private, _) = keys
     publish(put_release(home), folder, their_private, Silent())
@@ -166,6 +252,20 @@ def test_an_index_that_was_turned_back_is_refused(home, folder, another):
     (folder.root / INDEX).write_bytes(old)
     with pytest.raises(RegistryError, match="is at revision 1, and another one with 2 was seen here before"):
         pulled(another, folder)
+
+
+def test_an_index_that_changed_under_its_revision_is_refused(home, folder, another):
+    publish(put_release(home), folder, None, Silent())
+    pulled(another, folder)
+    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update(measurements=[]))
+    with pytest.raises(RegistryError, match="is at revision 1, and another one with 1 was seen here before"):
+        pulled(another, folder)
+
+
+def test_content_that_the_index_does_not_tell_is_refused(home, folder, another):
+    publish(put_release(home), folder, None, Silent())
+    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update(content_sha256="0" * 64))
+    refused(another, folder, "under tiny@1.0.0 of .* lies tiny@1.0.0 with other content")
 
 
 def test_a_release_that_became_another_one_is_refused(home, folder, another, tmp_path):
@@ -244,13 +344,13 @@ def test_a_file_that_is_shorter_or_longer_than_it_says_is_refused(home, folder, 
     refused(another, folder, told)
 
 
-@pytest.mark.parametrize("part", ["manifest", "measurements"])
+@pytest.mark.parametrize("part", ["manifest", "measurements", "signatures"])
 def test_small_files_that_claim_to_be_large_are_refused(home, folder, another, part):
     publish(put_release(home), folder, None, Silent())
     huge = {"sha256": "0" * 64, "size_bytes": 10**12}
-    value = huge if part == "manifest" else [huge]
+    value = {"manifest": huge, "measurements": [huge], "signatures": [{"blob": huge, "key": "0" * 64}]}[part]
     edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update({part: value}))
-    refused(another, folder, "claims 1,000,000 MB, which no such file has")
+    refused(another, folder, "1,000,000 MB, ")
 
 
 def test_a_measurement_of_another_release_is_refused(home, folder, another):
@@ -258,6 +358,14 @@ def test_a_measurement_of_another_release_is_refused(home, folder, another):
     blob = put_blob(folder, measured("other@1.0.0").model_dump_json().encode())
     edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update(measurements=[blob]))
     refused(another, folder, "lists for tiny@1.0.0 is of other@1.0.0")
+
+
+def test_what_waits_for_a_device_is_no_measurement(home, folder, another):
+    publish(put_release(home), folder, None, Silent())
+    waits = Pending(release="tiny@1.0.0", target="board", bundle="tiny.zoo", bundle_sha256="0" * 64)
+    blob = put_blob(folder, waits.model_dump_json().encode())
+    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update(measurements=[blob]))
+    refused(another, folder, "a measurement that .* lists for tiny@1.0.0 is of")
 
 
 @pytest.mark.parametrize(

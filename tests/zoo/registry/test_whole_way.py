@@ -101,15 +101,6 @@ def test_published_pulled_verified_used_and_compared(maker, kind, request, tmp_p
     assert not [path for path in tree(away.home) if "store" in path.split("/")]
 
 
-def test_releases_of_one_name_share_what_is_equal(maker, tmp_path):
-    registry = tmp_path / "registry"
-    sizes = []
-    for label in RELEASES[:2]:
-        maker.zoo("publish", label, "--registry", str(registry))
-        sizes.append(sum(path.stat().st_size for path in registry.rglob("*") if path.is_file()))
-    assert sizes[1] < 1.5 * sizes[0]  # weights and graph are those of the first
-
-
 def test_what_is_not_prebuilt_can_be_built_and_how_is_told(maker, tmp_path):
     registry = ("--registry", str(tmp_path / "registry"))
     maker.zoo("publish", RELEASES[2], *registry)
@@ -120,18 +111,7 @@ def test_what_is_not_prebuilt_can_be_built_and_how_is_told(maker, tmp_path):
     assert told.splitlines()[-1].startswith("Error: resnet18-hcmc@1.0.0 has nothing prebuilt for jetson-orin-nano;")
     away = elsewhere(tmp_path / "away", registry[1])
     told = away.zoo("pull", RELEASES[2], "--target", "jetson").stderr
-    assert told.startswith("zoo build resnet18-hcmc --target jetson-orin-nano would fail here: ")
+    assert told.startswith("Error: resnet18-hcmc@1.0.0 has nothing prebuilt for jetson-orin-nano;")
+    assert "zoo build resnet18-hcmc --target jetson-orin-nano would fail here: " in told
+    assert "Build it" not in told
     assert not (away.home / "pulled").exists()
-
-
-def test_a_file_that_was_changed_is_found(maker, tmp_path):
-    maker.zoo("publish", RELEASES[0], "--registry", str(tmp_path / "registry"))
-    away = elsewhere(tmp_path / "away", str(tmp_path / "registry"))
-    away.zoo("pull", RELEASES[0], "--all")
-    file = away.home / "pulled/resnet10t-toycars/1.0.0/onnxruntime-cpu/model.onnx"
-    content = file.read_bytes()
-    file.unlink()
-    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    found = away.zoo("verify", RELEASES[0])
-    assert found.exit_code != 0
-    assert "damaged: onnxruntime-cpu/model.onnx: other content (sha256)" in found.output

@@ -76,7 +76,7 @@ def test_search_over_all_releases(zoo):
     assert result.stderr.startswith("2 of 4 match")
     assert zoo("search", "map > 72", "--device", "orin").stdout.count("big@1.0.0") == 1
     assert "0 of 4 match" in zoo("search", "map > 99").stderr
-    assert "dense" not in zoo("search", "network == 'teacher'").stdout
+    assert "teacher" not in zoo("search", "network == 'teacher'").stdout
     assert "teacher" in zoo("search", "network == 'teacher'", "--all-precisions").stdout
 
 
@@ -102,6 +102,29 @@ def test_what_is_wrong_ends_in_two_lines_at_most(zoo, arguments):
     assert not result.stdout
 
 
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("target == openvino-cpu", "A text needs quotes: target == 'openvino-cpu'"),
+        ("map > 1 and (target != openvino-cpu)", "A text needs quotes: target != 'openvino-cpu'"),
+        ("precision == int8", "A text needs quotes: precision == 'int8'"),
+        ("model == big@1.0.0", "A text needs quotes: model == 'big@1.0.0'"),
+        ("map == 80-", "and nothing to calculate or call."),
+    ],
+)
+def test_a_text_without_quotes_is_told(zoo, expression, told):
+    assert zoo("search", expression, code=1).stderr.endswith(f" {told}\n")
+
+
+@pytest.mark.parametrize("expression", ["map > '{}'", "target == {}-", "map > {} 1", "{}", "ships == 1{}", "{}("])
+def test_what_is_long_is_not_repeated(zoo, expression):
+    error = zoo("search", expression.format("7" * 900), code=1).stderr
+    assert "7" * 61 not in error
+    error = zoo("search", expression.format("x" * 900), code=1).stderr
+    assert "x" * 61 not in error
+    assert len(error) < 400
+
+
 def test_a_home_without_releases_is_told(tmp_path):
     result = CliRunner().invoke(main, ("search", "map > 1"), env={"ZOO_HOME": str(tmp_path)})
     assert result.exit_code == 1
@@ -115,6 +138,8 @@ def test_diff_says_regressions_first_and_by_its_exit_code(zoo):
     assert "only in big@1.0.0: int8 on jetson-orin-nano" in result.stdout
     assert "regressions: none" in zoo("diff", "big@1.1.0", "big@1.0.0").stdout
     zoo("diff", "big@1.0.0", "big@1.1.0", "--map-points", "10")
+    tolerances = json.loads(zoo("diff", "big@1.1.0", "big@1.0.0", "--latency-percent", "7", "--json").stdout)
+    assert (tolerances["map_points"], tolerances["latency_percent"]) == (0.5, 7)
 
 
 def test_diff_as_json_has_all_buckets(zoo):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.zoo.tables.rows import ORIN, dense, latency, measurement, pending, ratio, release
+from tests.zoo.tables.rows import DEVICE, ORIN, dense, latency, measurement, pending, ratio, release
 from zoo.errors import CompareError
 from zoo.tables.diff import diff
 
@@ -22,7 +22,7 @@ def test_equal_releases_do_not_differ():
 
 
 @pytest.mark.parametrize(
-    ("map_", "bucket"), [(79.4, "regressions"), (79.6, "unchanged"), (80.4, "unchanged"), (80.6, "improvements")]
+    ("map_", "bucket"), [(79.4, "regressions"), (79.5, "unchanged"), (80.5, "unchanged"), (80.6, "improvements")]
 )
 def test_map_counts_beyond_its_tolerance_in_points(map_, bucket):
     assert buckets(between(measurement(), measurement(map_=map_)))["map"] == bucket
@@ -57,6 +57,17 @@ def test_ratios_to_dense_networks_of_other_sizes_say_nothing_against_it():
     assert buckets(between(measurement(), measurement(6), parameters=(9_000_000, 1_000_000)))["p50_ms"] == "regressions"
 
 
+def test_the_ratio_counts_at_the_batch_of_the_figure():
+    def both(p50_ms, low, high, steady=True):
+        timed = [latency(p50_ms=p50_ms), latency(8, 6 * p50_ms, steady=steady)]
+        return measurement(latency=timed, ratios=[ratio(low, high), ratio(2.9, 3.1, batch=8)])
+
+    found = buckets(between(both(5, 2.9, 3.1), both(6, 2.3, 2.5)))
+    assert (found["p50_ms"], found["images_per_second"]) == ("regressions", "unsure")
+    (change,) = between(both(5, 2.9, 3.1), both(6, 2.3, 2.5, steady=False)).of("unsure")
+    assert (change.figure, change.why) == ("images_per_second", "never became steady: after")
+
+
 def test_a_run_that_never_became_steady_is_unsure_beyond_tolerance_only():
     found = between(measurement(), measurement(6, steady=False, ratios=[ratio(2.3, 2.5)]))
     assert buckets(found)["p50_ms"] == "unsure"
@@ -78,6 +89,14 @@ def test_the_newest_time_that_is_not_void_counts():
     (change,) = (one for one in between(measurement(), [hot, old, good]).changes if one.figure == "p50_ms")
     assert change.after == 6
     assert change.bucket == "regressions"
+
+
+def test_the_newest_accuracy_counts_though_a_newer_record_has_none():
+    timed = measurement(accuracy=None, agreement=None, data=None, measured_at="2026-11-02T00:00:00+00:00")
+    assert buckets(between(measurement(), [measurement(map_=70), timed]))["map"] == "regressions"
+    (change,) = (one for one in between(measurement(), timed).changes if one.figure == "map")
+    assert (change.bucket, change.change) == ("unsure", None)
+    assert change.why == "accuracy was not measured of both"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +126,13 @@ def test_the_dense_network_is_not_what_is_compared():
     assert {one.precision for one in found.changes} == {"int8"}
 
 
-@pytest.mark.parametrize("new", [measurement(device=ORIN), dense(), pending()])
+GPU = {"name": "openvino", "version": "2026.1", "device": "GPU"}
+
+
+@pytest.mark.parametrize(
+    "new",
+    [measurement(device=ORIN), measurement(device=DEVICE | {"cores": 8}), measurement(runtime=GPU), dense(), pending()],
+)
 def test_nothing_in_common_is_an_error_and_no_success(new):
     with pytest.raises(CompareError, match="no student of both was measured on one target, device and precision"):
         between(measurement(), new)

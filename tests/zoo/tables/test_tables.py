@@ -8,6 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
+from tests.zoo.shelf import a_calibration, a_manifest
 from tests.zoo.tables.rows import (
     ACCURACY,
     ORIN,
@@ -20,7 +21,8 @@ from tests.zoo.tables.rows import (
     release,
 )
 from zoo.errors import CompareError
-from zoo.tables import compare, measurement_table, release_rows
+from zoo.tables import calibration_rows, compare, gains, measurement_table, release_rows
+from zoo.tables.columns import number
 from zoo.tables.comparison import KEYS, by_column
 from zoo.tables.formats import as_json, comma_separated, lines_beside, markdown, terminal
 
@@ -83,8 +85,35 @@ def test_cuda_and_tensorrt_compute_on_one_gpu():
 def test_accuracy_in_float_stands_beside_that_on_the_device_if_it_is_of_one_protocol():
     (row,) = compare([release()]).rows
     assert (row["map_float"], row["map"]) == (80.2, 80.0)
-    (row,) = compare([release(records=[measurement(protocol="re-ranked")])]).rows
-    assert row["map_float"] is None
+    for changes in ({"protocol": "re-ranked"}, {"data": "c" * 64}, {"accuracy": ACCURACY | {"queries": 99}}):
+        (row,) = compare([release(records=[measurement(**changes)])]).rows
+        assert row["map_float"] is None
+
+
+def test_accuracy_that_was_not_measured_stands_beside_that_which_was_and_says_so():
+    blind = measurement(accuracy=None, agreement=None, data=None, **ONNX)
+    (group,) = compare([release(records=[blind, measurement()])]).groups
+    assert (group.protocol["data"], group.protocol["queries"]) == ("a" * 64, 100)
+    assert "accuracy not measured, only time: student int8 on onnxruntime-cpu" in group.notes
+
+
+def test_a_run_that_never_became_steady_is_named_unless_it_is_void():
+    restless = [measurement(steady=False), measurement(steady=False, throttled="heat", **ONNX)]
+    (group,) = compare([release(records=restless)]).groups
+    assert "never became steady: student int8 on openvino-cpu" in group.notes
+
+
+def test_thousands_stand_apart():
+    assert number(1)(1234567.89) == "1 234 567.9"
+
+
+def test_what_compaction_bought_is_told_with_the_ratio_and_after_reranking():
+    ranked = [ACCURACY | {"map": map_, "protocol": "re-ranked over k=20"} for map_ in (88.0, 84.0)]
+    assert gains(release(records=[dense(reranked=ranked[0]), measurement(reranked=ranked[1])])) == [
+        "compaction removed 75.0 % of MACs and 75.0 % of parameters; mAP 85.00 (teacher) → 80.20 (student)",
+        "openvino-cpu ships int8: mAP 80.00, 3.00× (2.90 … 3.10) the dense teacher's speed in the same run (batch 1)",
+        "openvino-cpu, re-ranked: mAP 88.00 (teacher) → 84.00 (student)",
+    ]
 
 
 def test_high_map_and_low_times_are_best_and_ties_all():
@@ -201,6 +230,20 @@ def test_an_estimate_stays_until_accuracy_was_measured_in_its_place(measured, st
 def test_a_list_of_releases_names_only_targets_with_figures_and_those_that_wait():
     (row,) = release_rows([release(records=[measurement(), pending(), estimated(), broken("raspberrypi5")])])
     assert row["targets"] == ["openvino-cpu", "jetson-orin-nano (pending)"]
+    assert (row["map"], row["parameters"], row["macs_saved"]) == (80.2, 1_000_000, 75)
+
+
+def test_the_dense_network_has_its_own_cost_and_accuracy():
+    rows = compare([release(records=[dense(), measurement()])]).rows
+    assert [(row["parameters"], row["macs"], row["map_float"]) for row in rows] == [
+        (4_000_000, 40_000_000, 85.0), (1_000_000, 10_000_000, 80.2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("holds", "said"), [(True, "holds"), (False, "does not hold")])
+def test_a_graph_in_small_numbers_stands_with_its_gate(holds, said):
+    (row,) = calibration_rows(a_manifest(calibrations=[a_calibration(holds=holds)]))
+    assert (row["gate"], row["float layers"], row["map_drop_points"]) == (said, "conv_7", 0.2)
 
 
 def test_the_best_is_bold():
@@ -250,7 +293,7 @@ def test_one_model_needs_no_column():
         console.print(measurement_table(releases))
         return console.file.getvalue()
 
-    assert "big@1.0.0" not in text([release()])
+    assert "big@1.0.0" not in text([release(records=[measurement(), pending()])])  # nor what waits: it is told apart
     assert "big@1.0.0" in text([release(), release("small")])
 
 

@@ -63,6 +63,15 @@ def test_similarity_is_the_cosine_and_falls(shop, folder, images, model):
     assert [one["rank"] for one in nearest] == list(range(1, 9))
 
 
+@pytest.mark.parametrize("target", ["onnxruntime-cpu", "openvino-cpu"])
+def test_a_gallery_is_asked_by_what_embedded_it(shop, folder, images, target):
+    """One of them is not the fastest."""
+    done(shop, "embed", folder, "-o", "x.npz", "-t", target)
+    for model in ((), ("-m", "tiny"), ("-m", "tiny@1.0.0")):
+        found = json.loads(done(shop, "query", images[0], "-g", "x.npz", *model, "--json").stdout)
+        assert found["gallery"]["target"] == target
+
+
 def test_a_gallery_that_moved_is_still_asked(shop, folder, images):
     shutil.copytree(folder, "some")
     done(shop, "embed", "some", "-o", "x.npz")

@@ -96,6 +96,34 @@ def test_the_batch_does_not_matter(model):
         np.testing.assert_allclose(model.embed(images, batch=batch), expected, atol=1e-5)
 
 
+class Counting:
+    """A session that notes how many images come at once, and fails on the last one of some call."""
+
+    def __init__(self, fails=0):
+        self.batches, self.fails = [], fails
+
+    def embed(self, pixels):
+        self.batches.append(len(pixels))
+        rows = np.ones((len(pixels), 16), np.float16)
+        rows[-1] = 0 if len(self.batches) == self.fails else 1
+        return rows
+
+
+def test_no_more_images_come_at_once_than_the_artifact_takes(model, monkeypatch):
+    monkeypatch.setattr(model, "_limit", 4)
+    monkeypatch.setattr(model, "_session", session := Counting())
+    rows = model.embed(random_images(11), batch=1000)
+    assert session.batches == [4, 4, 3]
+    assert rows.dtype == np.float32
+    assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(11), abs=1e-6)
+
+
+def test_an_embedding_that_is_not_of_numbers_is_refused_with_its_image(model, monkeypatch):
+    monkeypatch.setattr(model, "_session", Counting(fails=2))
+    with pytest.raises(ImageError, match=f"image 4: its embedding by {model.target} in .* is not of numbers"):
+        model.embed(random_images(5), batch=3)
+
+
 def test_no_images_are_no_rows(model):
     for none in ([], np.zeros((0, 32, 32, 3), np.uint8), iter(())):
         assert model.embed(none).shape == (0, 16)

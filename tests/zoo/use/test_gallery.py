@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,13 @@ def test_equal_galleries_are_equal_files(gallery, model, folder, tmp_path):
     assert (tmp_path / "c.npz").read_bytes() == (tmp_path / "a.npz").read_bytes()
 
 
+def test_equal_images_come_in_the_order_of_paths(gallery):
+    twins = replace(gallery, embeddings=np.repeat(gallery.embeddings[:1], 8, axis=0))
+    places, similarities = twins.nearest(gallery.embeddings[0], 5)
+    assert places.tolist() == [0, 1, 2, 3, 4]
+    assert similarities == pytest.approx(np.ones(5))
+
+
 def test_where_the_folder_lies_does_not_change_paths_or_rows(gallery, model, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "moved")
     moved = embed_folder(model, tmp_path / "moved", 8, Silent())
@@ -92,8 +100,6 @@ def test_a_folder_without_images_is_refused(model, tmp_path):
 
 
 def test_what_another_model_embedded_is_refused(gallery, model):
-    from dataclasses import replace
-
     with pytest.raises(GalleryError, match=r"x was embedded by other@2.0.0, .*Use --model other@2.0.0"):
         replace(gallery, model="other@2.0.0").check_fits(model, "x")
     with pytest.raises(GalleryError, match="another build of tiny@1.0.0.*Embed its folder again"):
@@ -115,6 +121,7 @@ def damaged(path, **changes):
         ({"embeddings": None}, "embeddings"),
         ({"paths": np.array(["a.jpg"])}, "1 paths with embeddings float32 8×16"),
         ({"paths": np.array(["../a.jpg"] * 8)}, "leads out of the folder"),
+        ({"paths": np.array(["/a.jpg"] * 8)}, "leads out of the folder"),
         ({"paths": np.array(["a.jpg"] * 8, dtype=object)}, "allow_pickle"),
         ({"paths": np.arange(8)}, "not text"),
         ({"embeddings": np.full((8, 16), np.nan, np.float32)}, "not of length 1"),

@@ -64,5 +64,21 @@ def test_the_graph_goes_before_what_was_never_measured(release):
     assert found[-1].settings.device == "CPU"  # as the catalogue says
 
 
+def test_an_artifact_runs_under_the_device_and_options_that_it_was_measured_with(release):
+    """Though the catalogue says otherwise; and the digest of several files is not that of one of them."""
+    records = [
+        one.model_copy(update={"runtime": one.runtime.model_copy(update={"device": "GPU", "options": {"hint": "x"}})})
+        for one in release.measured
+    ]
+    found = {one.target: one for one in runnables(replace(release, measurements=records))}
+    for target in ("openvino-cpu", "onnxruntime-cpu"):
+        assert (found[target].settings.device, found[target].settings.options) == ("GPU", {"hint": "x"})
+    files = found["openvino-cpu"].files
+    assert len(files) > 1
+    assert found["openvino-cpu"].sha256 not in [file.sha256 for file in files]
+    changed = replace(found["openvino-cpu"], files=(*files[:-1], files[-1].model_copy(update={"sha256": "0" * 64})))
+    assert changed.sha256 != found["openvino-cpu"].sha256
+
+
 def test_threads_reach_every_candidate(release):
     assert {one.settings.threads for one in runnables(release, 3)} == {3}

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from zoo.errors import OutputError, SheetError
-from zoo.use.sheet import EDGE, HEAD, MOST, TILE, Neighbour, check_sheet, draw_sheet, printable, write_sheet
+from zoo.plain import one_line
+from zoo.use.sheet import EDGE, HEAD, MOST, TILE, Neighbour, check_sheet, draw_sheet, write_sheet
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_extreme_shapes_and_unreadable_files_and_strange_names_are_drawn(files, 
 
 
 def test_letters_that_can_not_be_shown_are_marked():
-    assert printable("a\n\x1b[31mb\udcffü") == "a??[31mb?ü"
+    assert one_line("a\n\x1b[31mb\udcffü") == "a ?[31mb?ü"
 
 
 @pytest.mark.parametrize(("name", "kind"), [("s.png", "PNG"), ("s.jpg", "JPEG"), ("S.JPEG", "JPEG")])

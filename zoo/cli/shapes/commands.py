@@ -56,6 +56,7 @@ class Listed(TypedDict):
 
     built: list[ReleaseRow]
     not_built: Annotated[dict[str, str], "description, by name of the model"]
+    damaged: Annotated[dict[str, str], "why it can't be read, and what mends it, by NAME@VERSION"]
 
 
 @exact
@@ -196,6 +197,7 @@ class Verified(TypedDict):
     damage: Annotated[list[str], "a line each; exit code 4 if there is any"]
     missing: Annotated[list[str], "files that were not pulled"]
     signed_by: Annotated[list[str], "trusted keys whose signature holds"]
+    unchecked: Annotated[str | None, "why the registry was not asked; null if it was, or had not to be"]
     figures: Annotated[list[FigureAgain] | None, "null without `--measure`, or if there is damage"]
 
 

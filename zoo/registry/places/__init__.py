@@ -6,21 +6,30 @@
     HTTP      read only
 
 Who was refused reads again, and repeats the change on what is there by now.
+
+Who serves a place is not trusted. Of a body no more is read than was asked for, as it comes and never unpacked; and not
+for longer than `FILE_SECONDS` or `PART_SECONDS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from zoo.errors import RegistryError
+from zoo.plain import one_line
 
 # Seconds. What nothing refers to is garbage once it is a day old (`zoo.registry.publish.collect_garbage`): a publisher
 # relies only on what is younger than this, and so never on what is being removed.
 YOUNG, GARBAGE = 3600.0, 86400.0
+FILE_SECONDS, PART_SECONDS = 120.0, 600.0  # for a small file, and for a part of a large one: 7 kB/s will do
 UNFINISHED = "unfinished"  # folder of files that have no name yet; of writers that were killed, in the end
 Edit = Callable[[bytes | None], bytes | None]  # from what is there, none if nothing is; none if nothing is to change
+
+
+class GivenUp(OSError):
+    """What the same place would do again, if it were asked again; `strerror` says why, in a line."""
 
 
 class Place(Protocol):
@@ -32,13 +41,18 @@ class Place(Protocol):
         """Content of a small file; none if it is not there.
 
         Raises:
-            RegistryError: it is longer than `limit` bytes, or the place can't be reached.
+            RegistryError: it is longer than `limit` bytes, comes too slowly (see `FILE_SECONDS`), or the place can't be
+                reached.
         """
 
     def fetch(self, path: str, start: int, end: int) -> bytes:
-        """Bytes from `start` to before `end` of a file. More, up to the file's end, if the place can't give parts.
+        """Bytes from `start` to before `end` of a file; fewer if it ends there or the connection broke, and never more.
+
+        A place that can't give parts is read from the file's first byte each time, and what was not asked for is
+        dropped as it comes.
 
         Raises:
+            GivenUp: it comes too slowly (see `PART_SECONDS`), or as nothing that is taken.
             OSError: not now.
         """
 
@@ -91,9 +105,72 @@ def open_place(url: str) -> Place:
     )
 
 
+class Cut:
+    """Bytes that were asked for, out of a body that comes in pieces; no others are kept.
+
+    Args:
+        skip: bytes before them.
+        count: how many they are.
+    """
+
+    def __init__(self, skip: int, count: int) -> None:
+        self._skip, self._count, self._kept = skip, count, bytearray()
+
+    def add(self, piece: bytes) -> bool:
+        """Whether all of them are here, so that no other piece is needed."""
+        self._kept += piece[self._skip : self._skip + self._count - len(self._kept)]
+        self._skip = max(0, self._skip - len(piece))
+        return len(self._kept) == self._count
+
+    @property
+    def content(self) -> bytes:
+        """What is here so far."""
+        return bytes(self._kept)
+
+
+def said(text: str, limit: int = 500) -> str:
+    """What a server said, fit for a line on a terminal."""
+    return one_line(text)[:limit]
+
+
+def check_plain(encoding: str | None) -> None:
+    """Refuse a body that is packed: a small one may unpack to any size.
+
+    Args:
+        encoding: its Content-Encoding.
+
+    Raises:
+        GivenUp: it is packed.
+    """
+    if encoding and encoding.strip().lower() != "identity":
+        raise GivenUp(None, f"the server packs what it sends ({said(encoding, 100)})")
+
+
+def check_redirects(urls: Iterable[str]) -> None:
+    """Refuse an answer that came without TLS though it was asked for with it.
+
+    Args:
+        urls: those that were asked, one after the other.
+
+    Raises:
+        GivenUp: one with https led to one without.
+    """
+    safe = False
+    for url in urls:
+        before, safe = safe, url.lower().startswith("https:")
+        if before and not safe:
+            raise GivenUp(None, "the server redirects from https to http, where anyone could change what comes")
+
+
+def too_slow(seconds: float) -> GivenUp:
+    """It would have taken longer than is waited for."""
+    return GivenUp(None, f"what was asked for did not come within {seconds:g} s")
+
+
 def unreached(url: str, error: BaseException) -> RegistryError:
     """A registry could not be used; in a line."""
     why = getattr(error, "strerror", None) or (str(error).strip().splitlines() or [type(error).__name__])[0]
+    why = said(why)
     return RegistryError(f"the registry {url} can't be used: {why}. Check its address, your network and your rights.")
 
 

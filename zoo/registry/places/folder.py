@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,9 +14,20 @@ from typing import IO
 from filelock import FileLock
 
 from zoo.registry.index import INDEX
-from zoo.registry.places import UNFINISHED, YOUNG, Edit, too_long, unreached
+from zoo.registry.places import UNFINISHED, YOUNG, Edit, GivenUp, too_long, unreached
 
 CHUNK = 2**20
+# Opening a pipe would wait for its writer. Neither flag is known to every system.
+HOW = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def _open(path: Path) -> IO[bytes]:
+    """A regular file; of anything else, such as a pipe or a device, reading might never end."""
+    number = os.open(path, HOW)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise GivenUp(None, f"{path.name} is no regular file")
+    return os.fdopen(number, "rb")
 
 
 class Folder:
@@ -27,7 +39,7 @@ class Folder:
     def read(self, path: str, limit: int) -> bytes | None:
         """See `Place.read`."""
         try:
-            with (self.root / path).open("rb") as file:
+            with _open(self.root / path) as file:
                 content = file.read(limit + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -39,7 +51,7 @@ class Folder:
 
     def fetch(self, path: str, start: int, end: int) -> bytes:
         """See `Place.fetch`."""
-        with (self.root / path).open("rb") as file:
+        with _open(self.root / path) as file:
             file.seek(start)
             return file.read(end - start)
 

@@ -9,18 +9,54 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from targets.installing import install_command
 from zoo.errors import RegistryError
 from zoo.registry.index import INDEX
-from zoo.registry.places import Edit, too_long, unreached
+from zoo.registry.places import (
+    FILE_SECONDS,
+    PART_SECONDS,
+    Cut,
+    Edit,
+    GivenUp,
+    check_plain,
+    check_redirects,
+    said,
+    too_long,
+    too_slow,
+    unreached,
+)
 
 ATTEMPTS = 20  # of a commit that others come before
 LOST_RACE = (409, 412)
 AT_ONCE = 500  # paths that the Hub is asked for; it takes a thousand
 TIMEOUT = 60.0  # s
+REDIRECTS = 10
+PIECE = 2**10  # bytes that requests, of older versions of huggingface_hub, waits for at once; httpx gives what it has
+
+
+def _asked(session: Any, url: str, headers: Mapping[str, str]) -> Any:
+    """The answer that redirects end at, by httpx or, of older versions of huggingface_hub, requests."""
+    if not hasattr(session, "build_request"):
+        answer = session.get(url, headers=headers, timeout=TIMEOUT, stream=True)
+        try:
+            check_redirects(str(one.url) for one in (*answer.history, answer))
+        except GivenUp:
+            answer.close()
+            raise
+        return answer
+    request = session.build_request("GET", url, headers=headers, timeout=TIMEOUT)
+    for _ in range(REDIRECTS + 1):  # httpx itself would read the bodies of redirects, however long they are
+        answer = session.send(request, stream=True, follow_redirects=False)
+        if answer.next_request is None:
+            return answer
+        answer.close()
+        before, request = request, answer.next_request
+        check_redirects((str(before.url), str(request.url)))
+    return answer
 
 
 class Hub:
@@ -65,7 +101,9 @@ class Hub:
     def fetch(self, path: str, start: int, end: int) -> bytes:
         """See `Place.fetch`."""
         try:
-            return self._part(path, self._branch, start, end)
+            return self._part(path, self._branch, start, end, PART_SECONDS)
+        except GivenUp:
+            raise
         except self._not_there:
             raise FileNotFoundError(path) from None
         except self._errors as error:
@@ -127,23 +165,38 @@ class Hub:
 
     def _read(self, path: str, limit: int, commit: str) -> bytes | None:
         try:
-            content = self._part(path, commit, 0, limit + 1)
+            content = self._part(path, commit, 0, limit + 1, FILE_SECONDS)
         except self._not_there:
             return None
         if len(content) > limit:
             raise too_long(path, self.url, limit)
         return content
 
-    def _part(self, path: str, commit: str, start: int, end: int) -> bytes:
-        """Bytes from `start` to before `end`, as they lie there."""
+    def _part(self, path: str, commit: str, start: int, end: int, seconds: float) -> bytes:
+        """Bytes from `start` to before `end`, as they lie there; what is sent besides is not waited for."""
+        deadline = time.monotonic() + seconds
+        with self._answer(path, commit, {"Range": f"bytes={start}-{end - 1}"}) as answer:
+            cut = Cut(0 if answer.status_code == 206 else start, end - start)
+            for piece in answer.iter_raw() if hasattr(answer, "iter_raw") else answer.iter_content(PIECE):
+                if cut.add(piece):
+                    break
+                if time.monotonic() > deadline:
+                    raise too_slow(seconds)
+            return cut.content
+
+    @contextmanager
+    def _answer(self, path: str, commit: str, headers: Mapping[str, str]) -> Iterator[Any]:
+        """An answer whose body is not read yet."""
         url = self._hub.hf_hub_url(filename=self._folder + path, revision=commit, **self._repository)
-        headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
-        answer = self._utils.get_session().get(
-            url, headers={**self._utils.build_hf_headers(), **headers}, timeout=TIMEOUT
-        )
-        self._utils.hf_raise_for_status(answer)
-        content: bytes = answer.content
-        return content if answer.status_code == 206 else content[start:]
+        asked = {**self._utils.build_hf_headers(), "Accept-Encoding": "identity", **headers}
+        with closing(_asked(self._utils.get_session(), url, asked)) as answer:
+            if answer.status_code >= 400:
+                answer.close()  # else huggingface_hub would read all that the server says to it
+            self._utils.hf_raise_for_status(answer)
+            if answer.status_code not in (200, 206):
+                raise OSError(None, f"HTTP {answer.status_code}")
+            check_plain(answer.headers.get("Content-Encoding"))
+            yield answer
 
     def _commit(self, title: str, operations: list[Any], parent: str | None) -> bool:
         """Whether nobody came first."""
@@ -162,8 +215,8 @@ class Hub:
         """In a line: what the Hub answered, else what happened."""
         if isinstance(error, RuntimeError) and error.__cause__:
             error = error.__cause__
-        said = getattr(error, "server_message", None) or str(error) or type(error).__name__
-        return " ".join(said.split()).rstrip(".")
+        told = getattr(error, "server_message", None) or getattr(error, "strerror", None) or str(error)
+        return said(told or type(error).__name__).rstrip(".")
 
     def _failed(self, error: BaseException) -> RegistryError:
         if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):

@@ -6,6 +6,7 @@ or the machine's role. Source: Amazon S3 User Guide, "Conditional requests"; s3f
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Iterator, Mapping
@@ -13,12 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from fsspec.asyn import sync
+from fsspec.exceptions import FSTimeoutError
 
 from targets.installing import install_command
 from zoo.errors import RegistryError
-from zoo.registry.places import YOUNG, Edit, too_long, unreached
+from zoo.registry.places import (
+    FILE_SECONDS,
+    PART_SECONDS,
+    YOUNG,
+    Cut,
+    Edit,
+    check_plain,
+    said,
+    too_long,
+    too_slow,
+    unreached,
+)
 
 ATTEMPTS = 60  # of a change that others come before
+PIECE = 2**16  # bytes of a body that are read at once
 LOST_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
@@ -28,12 +42,16 @@ def _code(error: BaseException) -> str:
     return str(answer.get("Error", {}).get("Code", ""))
 
 
-async def _up_to(body: Any, limit: int) -> bytes:
-    """At most so many bytes of a body, which comes in pieces."""
-    content = bytearray()
-    while len(content) < limit and (piece := await body.read(limit - len(content))):
-        content += piece
-    return bytes(content)
+async def _up_to(body: Any, cut: Cut) -> bytes:
+    """What was asked for of a body; then its connection is closed, unless that was all of it."""
+    try:
+        async with body:
+            async for piece in body.iter_chunks(PIECE):
+                if cut.add(piece):
+                    break
+    except asyncio.TimeoutError:  # not to be taken for our own, of `too_slow`
+        raise OSError(None, "the server sends no more") from None
+    return cut.content
 
 
 class S3:
@@ -57,8 +75,7 @@ class S3:
 
     def fetch(self, path: str, start: int, end: int) -> bytes:
         """See `Place.fetch`."""
-        content: bytes = self._files.cat_file(f"{self._root}/{path}", start=start, end=end)
-        return content
+        return self._get(path, start, end, PART_SECONDS, Range=f"bytes={start}-{end - 1}")[0]
 
     def publish(self, blobs: Mapping[str, Path], index: str, limit: int, edit: Edit) -> None:
         """See `Place.publish`."""
@@ -93,15 +110,29 @@ class S3:
 
     def _read(self, path: str, limit: int) -> tuple[bytes | None, str | None]:
         """Content and its tag, of one and the same moment."""
-        bucket, key, _ = self._files.split_path(f"{self._root}/{path}")
         try:
-            answer = self._files.call_s3("get_object", Bucket=bucket, Key=key)
+            content, tag = self._get(path, 0, limit + 1, FILE_SECONDS)
         except FileNotFoundError:
             return None, None
-        content: bytes = sync(self._files.loop, _up_to, answer["Body"], limit + 1)
         if len(content) > limit:
             raise too_long(path, self.url, limit)
-        return content, answer["ETag"]
+        return content, tag
+
+    def _get(self, path: str, start: int, end: int, seconds: float, **asked: str) -> tuple[bytes, str]:
+        """Bytes from `start` to before `end`, and the file's tag; so many seconds for the answer, and for its body."""
+        bucket, key, _ = self._files.split_path(f"{self._root}/{path}")
+        try:
+            answer = self._files.call_s3("get_object", Bucket=bucket, Key=key, timeout=seconds, **asked)
+            check_plain(answer.get("ContentEncoding"))
+            cut = Cut(0 if "ContentRange" in answer else start, end - start)
+            content: bytes = sync(self._files.loop, _up_to, answer["Body"], cut, timeout=seconds)
+            return content, str(answer.get("ETag", ""))
+        except FSTimeoutError:
+            raise too_slow(seconds) from None
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - botocore's, and those of what it reads with
+            raise OSError(None, said(str(error)) or type(error).__name__) from None
 
     def _change(self, path: str, limit: int, edit: Edit) -> None:
         for attempt in range(ATTEMPTS):

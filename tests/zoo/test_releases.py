@@ -1,0 +1,186 @@
+"""Releases on this machine: one that is damaged, and which version is meant."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import zoo
+from tests.zoo.cli.conftest import document
+from tests.zoo.tables.rows import keep, measurement, release
+from zoo.cli import main
+from zoo.errors import ManifestError
+from zoo.home import Home
+from zoo.releases import find_release, read_all, recorded
+from zoo.versions import newest, order
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Three versions that were built here, and one release that was pulled."""
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    keep(tmp_path / "home", *(release("tiny", version) for version in ("1.0.0", "1.2.0", "1.10.0", "2.0.0")))
+    keep(tmp_path / "away", release("big"))
+    shutil.copytree(tmp_path / "away/releases", tmp_path / "home/pulled")
+    return Home(tmp_path / "home")
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def damage_manifest(folder: Path) -> Path:
+    (folder / "manifest.json").write_text("{")
+    return folder / "manifest.json"
+
+
+def damage_measurement(folder: Path) -> Path:
+    path = min((folder / "measurements").iterdir())
+    path.write_text("{")
+    return path
+
+
+DAMAGES = pytest.mark.parametrize("damage", [damage_manifest, damage_measurement])
+
+
+@DAMAGES
+def test_what_is_damaged_leaves_the_others_to_be_listed_and_searched(home, damage):
+    path = damage(home.pulled / "big/1.0.0")
+    listed = run("list")
+    assert "tiny@1.10.0" in listed.stdout
+    assert "big" not in listed.stdout
+    (line,) = listed.stderr.splitlines()
+    assert line.startswith("damaged: big@1.0.0: the ")
+    assert str(path) in line
+    assert line.endswith(" Get it again: zoo pull big@1.0.0")
+
+    found = run("search", "map > 1", "--json")
+    assert len([row for table in json.loads(found.stdout)["tables"] for row in table["rows"]]) == 4
+    assert found.stderr.splitlines() == [line, "4 of 4 match"]
+
+    told = document("list", run("list", "--json").stdout)
+    assert [row["model"] for row in told["built"]] == [f"tiny@{v}" for v in ("1.0.0", "1.2.0", "1.10.0", "2.0.0")]
+    assert told["damaged"] == {"big@1.0.0": line.removeprefix("damaged: big@1.0.0: ")}
+    assert "big" not in told["not_built"]
+
+
+def test_whole_releases_are_told_as_such(home):
+    assert document("list", run("list", "--json").stdout)["damaged"] == {}
+    assert run("list").stderr == ""
+
+
+@DAMAGES
+@pytest.mark.parametrize("command", ["show", "compare", "verify"])
+def test_what_was_pulled_is_mended_by_pulling_it(home, damage, command):
+    path = damage(home.pulled / "big/1.0.0")
+    error = run(command, "big", code=1).stderr
+    assert error.startswith(f"Error: the {damage.__name__.removeprefix('damage_')} {path} is ")
+    assert error.endswith(" Get it again: zoo pull big@1.0.0\n")
+    assert ": : " not in error
+    assert len(error.splitlines()) == 1
+    assert run("compare", "tiny").stdout
+
+
+@DAMAGES
+def test_what_was_built_is_mended_as_the_message_says(built, damage):
+    folder = (built.home / "releases/tiny/1.0.0").resolve()
+    damage(folder)
+    error = built.refused("show", "tiny")
+    said = re.search(r" Remove (\S+), and build it again: zoo build tiny$", error)
+    assert said, error
+    assert Path(said[1]) == folder
+    assert folder.parent == built.home / "store/record"
+    assert built.refused("build", "tiny") == error  # that alone does not help
+    shutil.rmtree(said[1])
+    assert built.zoo("list").stderr == ""
+    built.build("tiny")
+    assert built.zoo("verify", "tiny").exit_code == 0
+    assert built.zoo("show", "tiny").exit_code == 0
+
+
+def test_a_measurement_that_was_made_here_is_made_again(home):
+    added = home.measurements / "tiny/2.0.0"
+    added.mkdir(parents=True)
+    (added / "a.json").write_text("[]")
+    with pytest.raises(ManifestError, match=r"Remove it, and measure again: zoo bench tiny@2\.0\.0$"):
+        find_release(home, "tiny")
+
+
+def test_a_newer_schema_is_no_damage_to_mend_by_building(home):
+    manifest = home.releases / "tiny/2.0.0/manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 99}))
+    with pytest.raises(ManifestError, match=r"Upgrade: pip install -U edge-model-zoo\.$"):
+        find_release(home, "tiny")
+
+
+def test_where_all_is_damaged_there_is_nothing_to_search(home):
+    for folder in home.releases.glob("tiny/*"):
+        damage_manifest(folder)
+    shutil.rmtree(home.pulled)
+    error = run("search", "map > 1", code=1).stderr.splitlines()
+    assert len(error) == 5
+    assert error[-1].startswith("Error: there is no other release in ")
+    assert run("list").stderr.splitlines() == error[:-1]
+
+
+def test_what_lies_around_is_no_version_and_harms_nothing(home):
+    keep(home.root, release("tiny", "0.1.0"))
+    (home.releases / "tiny/0.1.0").rename(home.releases / "tiny/²")
+    assert recorded(home)["tiny"] == ["²", "1.0.0", "1.2.0", "1.10.0", "2.0.0"]
+    assert find_release(home, "tiny@<2").manifest.version == "1.10.0"
+    assert len(read_all(home).releases) == 6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "version"),
+    [("tiny", "2.0.0"), ("tiny@", "2.0.0"), ("tiny@*", "2.0.0"), ("tiny@1.2.0", "1.2.0"), ("tiny@^1", "1.10.0"),
+     ("tiny@1.0", "1.0.0"), ("tiny@~1.2", "1.2.0"), ("tiny@>=1.1 <1.5", "1.2.0"), ("tiny@1", "1.10.0")],
+)  # fmt: skip
+def test_versions_and_ranges(home, wanted, version):
+    assert find_release(home, wanted).manifest.version == version
+
+
+def test_commands_take_ranges(home):
+    assert json.loads(run("show", "tiny@1.2", "--json").stdout)["manifest"]["version"] == "1.2.0"
+    rows = [row for one in json.loads(run("compare", "tiny@^1", "--json").stdout)["tables"] for row in one["rows"]]
+    assert {row["model"] for row in rows} == {"tiny@1.10.0"}
+    assert "tiny@1.10.0 → tiny@2.0.0" in run("diff", "tiny@^1", "tiny@^2").stdout
+
+
+def test_measurements_of_the_version_that_a_range_means_are_read(home):
+    keep(home.root / "more", release("tiny", "1.10.0", [measurement(7.0, target="onnxruntime-cpu")]))
+    shutil.copytree(home.root / "more/releases/tiny/1.10.0/measurements", home.measurements / "tiny/1.10.0")
+    assert {one.target for one in find_release(home, "tiny@^1").measured} == {"openvino-cpu", "onnxruntime-cpu"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ("tiny@^3", r"^no version \^3 of tiny in .* There: 1.0.0, 1.2.0, 1.10.0, 2.0.0\.$"),
+        ("tiny@newest", r"^'newest' is no version\. Write tiny@1\.2\.0, or a range: tiny@\^1\.2\.$"),
+        ("tiny@" + "^1" * 500, r"^'(\^1){30}…' is no version\."),
+        ("tiny@^" + "9" * 5000, r"^'\^9{59}…' is no version\."),
+    ],
+)
+def test_a_version_that_is_not_here_is_told(home, wanted, told):
+    with pytest.raises(ManifestError, match=told):
+        find_release(home, wanted)
+
+
+@pytest.mark.parametrize(("name", "kind"), [(3, "int"), (None, "NoneType"), (Path("tiny"), "[A-Za-z]*Path")])
+def test_a_name_is_a_text(home, name, kind):
+    with pytest.raises(ManifestError, match=f"^a release is NAME or NAME@VERSION, a text, not {kind}.$"):
+        zoo.load(name)
+
+
+def test_the_newest_of_a_range():
+    versions = ["1.9.0", "1.10.0", "2.0.0", "backup", "1.0"]
+    assert newest("tiny", versions, "^1") == "1.10.0"
+    assert newest("tiny", versions, "") == "2.0.0"
+    assert newest("tiny", versions, ">2") is None
+    assert sorted(versions, key=order) == ["backup", "1.0", "1.9.0", "1.10.0", "2.0.0"]
