@@ -25,7 +25,7 @@ class Cost(Settings):
     parameters: int = Field(ge=1, description="all that is learnt; what the size of the file follows from")
     kernel_parameters: int = Field(
         ge=0,
-        description="those of convolutions and linear layers alone; equal in network and graph, whatever was folded"
+        description="those of convolutions and linear layers alone; equal in network and graph, whatever was folded",
     )
     macs: int = Field(ge=1, description="multiply-accumulates of one image; what can be compared without a device")
 

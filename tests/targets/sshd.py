@@ -117,7 +117,11 @@ class Wire:
                 near, _ = listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self.to))
+            try:
+                far = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:  # the device is not up yet
+                near.close()
+                continue
             self.connections += 1
             self.silent = silent = threading.Event()
             for end in (near, far):
@@ -212,7 +216,7 @@ class Device:
             )
         self.wire.open()
         for _ in range(100):
-            with suppress(OSError), closing(socket.create_connection(("127.0.0.1", self.port))) as probe:
+            with suppress(OSError), closing(socket.create_connection(("127.0.0.1", self.port), 5)) as probe:
                 if probe.recv(4) == b"SSH-":
                     return
             if self.process.poll() is not None:

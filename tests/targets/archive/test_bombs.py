@@ -96,7 +96,7 @@ def test_more_than_an_archive_may_hold_is_refused_before_it_is_unpacked(room, un
     listed = {name: {**entry(b""), "size_bytes": MOST_BYTES // 2 + 1} for name in ("a", "b")}
     path = craft(room / "archive", [("a", b"1"), ("b", b"2")], listed)
     untouched()
-    assert "unpacks to more than 4 GiB" in refused(path)
+    assert "unpacks to more than 16 GiB" in refused(path)
 
 
 def test_more_than_an_archive_may_hold_is_not_packed(room, monkeypatch):
