@@ -114,6 +114,45 @@ def test_blobs_are_shared_between_releases(home, folder):
     assert len(tree(folder.root / "blobs")) == count + 1  # the manifest
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "credentials"),
+        ({"AWS_PROFILE": "none"}, "none"),
+        ({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "127.0.0"),
+    ],
+    ids=["no credentials", "no such profile", "no server"],
+)
+def test_a_bucket_that_cannot_be_reached_is_told(home, tmp_path, monkeypatch, settings, told):
+    s3fs = pytest.importorskip("s3fs")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "HOME": str(tmp_path),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+        **settings,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    s3fs.S3FileSystem.clear_instance_cache()
+    place, release = open_place("s3://bucket/zoo"), put_release(home)
+    for use in (
+        lambda: publish(release, place, None, Silent()),
+        lambda: read_index(place),
+        lambda: place.remove(["blobs/x"]),
+        lambda: [*place.listing("blobs")],
+    ):
+        with pytest.raises(RegistryError, match=f"the registry s3://bucket/zoo can't be used: .*{told}"):
+            use()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_a_bucket_has_a_name():
+    with pytest.raises(RegistryError, match=r"s3:// names no bucket. Write s3://BUCKET/FOLDER"):
+        open_place("s3://")
+
+
 def test_what_is_no_registry_does_not_become_one(tmp_path):
     with pytest.raises(RegistryError, match="mistyped is no registry"):
         yank(open_place(str(tmp_path / "mistyped")), "tiny", "1.0.0", "bad crops")

@@ -60,9 +60,13 @@ class S3:
     def __init__(self, url: str) -> None:
         try:
             import s3fs
+            from botocore.exceptions import BotoCoreError
         except ModuleNotFoundError:
             raise RegistryError(f"registries in S3 need s3fs. {install_command('s3')}") from None
+        self._errors = (OSError, BotoCoreError)  # the second: no credentials, no such profile, no way to the endpoint
         self.url = url.rstrip("/")
+        if not self.url.removeprefix("s3:").strip("/"):
+            raise RegistryError(f"{url} names no bucket. Write s3://BUCKET/FOLDER.")
         self._root = self.url.partition("://")[2]
         self._files: Any = s3fs.S3FileSystem(use_listings_cache=False)
 
@@ -70,7 +74,7 @@ class S3:
         """See `Place.read`."""
         try:
             return self._read(path, limit)[0]
-        except OSError as error:
+        except self._errors as error:
             raise unreached(self.url, error) from None
 
     def fetch(self, path: str, start: int, end: int) -> bytes:
@@ -87,19 +91,25 @@ class S3:
             for path, source in written.items():
                 if not self._is_young(path):  # it was old and nobody's, and was collected meanwhile
                     self._files.put_file(str(source), f"{self._root}/{path}")
-        except OSError as error:
+        except self._errors as error:
             raise unreached(self.url, error) from None
 
     def listing(self, below: str) -> Iterator[tuple[str, int, float]]:
         """See `Place.listing`."""
-        found = self._files.find(f"{self._root}/{below}", detail=True)
+        try:
+            found = self._files.find(f"{self._root}/{below}", detail=True)
+        except self._errors as error:
+            raise unreached(self.url, error) from None
         for name, about in found.items():
             yield name.removeprefix(f"{self._root}/"), about["size"], about["LastModified"].timestamp()
 
     def remove(self, paths: list[str]) -> None:
         """See `Place.remove`."""
-        if old := [f"{self._root}/{path}" for path in paths if not self._is_young(path)]:
-            self._files.rm(old)
+        try:
+            if old := [f"{self._root}/{path}" for path in paths if not self._is_young(path)]:
+                self._files.rm(old)
+        except self._errors as error:
+            raise unreached(self.url, error) from None
 
     def _is_young(self, path: str) -> bool:
         try:
