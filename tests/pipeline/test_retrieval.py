@@ -132,7 +132,7 @@ def test_average_precision_by_hand():
     assert average_precision(np.array([2, np.inf])) == 0.25
 
 
-TREC = Path(os.environ.get("ZOO_TEST_DATA", "../shared/data")) / "trec_eval"
+TREC = Path(os.environ.get("ZOO_TEST_DATA", "data")) / "trec_eval"
 
 
 @pytest.mark.skipif(not TREC.is_dir(), reason="NIST trec_eval's test runs are not here (ZOO_TEST_DATA)")
