@@ -76,7 +76,7 @@ class _Commands(click.Group):
             if error.errno != errno.ENOSPC:
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # it would fail again at the end
-            click.echo("Error: there is no space left for what is printed. Nothing else was lost.", err=True)
+            click.echo("Error: no space left where this writes. Free some, and run the same command again.", err=True)
             sys.exit(MEND)
         except Exception as error:
             _told(f"{type(error).__name__}: {error}", MEND)  # ours to mend: the traceback follows
