@@ -31,7 +31,7 @@ def test_what_ships_and_the_graph_are_measured_as_in_the_build(tiny, again):
         assert (one.accuracy.protocol, one.data) == (before.accuracy.protocol, before.data)
         assert (one.device, one.threads, one.runtime) == (before.device, before.threads, before.runtime)
         assert [latency.batch for latency in one.latency] == [1, 2]
-        assert one.size_bytes == before.size_bytes
+        assert one.size_bytes == pytest.approx(before.size_bytes, rel=1e-3)  # OpenVINO writes node numbers out
         assert one.release == "tiny@1.0.0"
         assert one.ratios == []
         assert one.golden_cosine >= read_golden(tiny.path.parent).min_cosine[one.precision]
