@@ -1,98 +1,24 @@
-"""How much of a network may stay: its cost as a function of the channels kept, and the pressure that meets a budget.
+"""How much of a network may stay, and the pressure that meets it.
 
 The paper removes what falls below a threshold. Asking for a share of the cost instead is an extension of this project.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import BudgetError
-from pipeline.method.compactor import DEAD, Compactor
+from pipeline.method.compactor import DEAD, Rows
+from pipeline.method.cost_model import CostModel
 from pipeline.method.merge import kept_count, kept_rows
 from pipeline.method.settings import Compress
-from pipeline.networks.cost import macs_by_module, network_cost
-from pipeline.networks.sites import Site
-
-if TYPE_CHECKING:
-    from pipeline.networks.embedder import Embedder
 
 GROWTH = 1.05  # of the pressure, at each step at which cost is behind its course
 TOLERANCE = 0.02  # of the share that is asked for, below it
 MET_AT, CUT_AT = 0.5, 0.75  # shares of the phase: by when cost has fallen, and when what is left over is cut
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """Cost of a layer at full width, and the sites, by their writers, that it shrinks with."""
-
-    kernel: float  # proportional to the channels of all that it gives and takes
-    vector: float  # proportional to the channels that it gives
-    gives: tuple[str, ...]
-    takes: tuple[str, ...]
-    serves: tuple[str, ...]  # sites without whose channels the layer is gone
-    constant: float  # what is left of it then
-
-
-class CostModel:
-    """MACs or parameters of the compacted network, from the number of channels kept at each site."""
-
-    def __init__(self, network: Embedder, sites: Sequence[Site], what: str) -> None:
-        self.sites, self.what = {site.writer: site for site in sites}, what
-        cost = network_cost(network, network.size)
-        self.dense = cost.macs if what == "macs" else cost.parameters
-        macs = macs_by_module(network, network.size)
-        norms = {site.norm for site in sites}
-        self._layers = []
-        listed = 0.0
-        for name, module in network.named_modules():
-            sizes = [parameter.numel() for parameter in module.parameters(recurse=False)]
-            if not sizes:
-                continue
-            kernel = module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else 0
-            vector = sum(sizes) - kernel
-            listed += macs.get(name, 0) if what == "macs" else kernel + vector
-            if name in self.sites:
-                vector = self.sites[name].channels  # the bias that its norm becomes
-            elif name in norms:
-                vector = 0
-            ends = [site for site in sites if site.branch and name == site.readers[-1]]
-            inside = [site for site in sites if any(f"{name}.".startswith(f"{part}.") for part in site.branch)]
-            gives = [s.writer for s in sites if name in (s.writer, *s.carriers, *s.factors)]
-            self._layers.append(
-                _Layer(
-                    kernel=macs.get(name, 0) if what == "macs" else kernel,
-                    vector=0 if what == "macs" else vector,
-                    gives=tuple(gives),
-                    takes=tuple(site.writer for site in sites if name in site.readers),
-                    serves=tuple(site.writer for site in [*inside, *ends]),
-                    constant=len(module.weight) if ends and what != "macs" else 0,
-                )
-            )
-        self._rest = self.dense - listed
-
-    def __call__(self, kept: Mapping[str, int]) -> float:
-        """Cost with so many channels kept at each site, by its writer."""
-        shares = {name: kept[name] / site.channels for name, site in self.sites.items()}
-        total = self._rest
-        for layer in self._layers:
-            if all(kept[name] for name in layer.serves):
-                given = prod(shares[name] for name in layer.gives)
-                taken = prod(shares[name] for name in layer.takes)
-                total += layer.kernel * given * taken + layer.vector * given
-            else:
-                total += layer.constant
-        return total
-
-    def least(self) -> float:
-        """Cost when as much is gone as can go, as a share of the dense network's."""
-        return self({name: 0 if site.branch else site.chunks for name, site in self.sites.items()}) / self.dense
 
 
 class Budget(nn.Module):
@@ -112,7 +38,7 @@ class Budget(nn.Module):
             raise BudgetError(
                 f"distill.compress.{compress.what} {self.target:g} can't be met: with all channels gone that can go, "
                 f"{model.least():.3f} of the dense network's {compress.what} are left. Ask for more than that, or for "
-                "distill.sites: all."
+                "distill.sites: coupled."
             )
         self._sizes = [site.channels for site in model.sites.values()]
         self.alive = torch.ones(sum(self._sizes), dtype=torch.bool)
@@ -183,18 +109,18 @@ class Budget(nn.Module):
                 return order[:low] if torch.equal(among, self.alive) else spared  # others may follow later
             order = spared
 
-    def norms(self, compactors: Mapping[str, Compactor]) -> Tensor:
+    def norms(self, compactors: Mapping[str, Rows]) -> Tensor:
         """Norms of all rows, site after site, on the host."""
         return torch.cat([compactors[name].row_norms() for name in self.model.sites]).cpu()
 
     @torch.no_grad()
-    def on_course(self, compactors: Mapping[str, Compactor], progress: float) -> Tensor:
+    def on_course(self, compactors: Mapping[str, Rows], progress: float) -> Tensor:
         """Living rows but for the smallest ones that would have to go for the cost to be on its course (ResRep)."""
         norms = self.norms(compactors)
         return self.without(self.fewest(norms, self.course(progress), self.alive))
 
     @torch.no_grad()
-    def step(self, compactors: Mapping[str, Compactor], shrinks: float, progress: float, proximal: bool) -> None:
+    def step(self, compactors: Mapping[str, Rows], shrinks: float, progress: float, proximal: bool) -> None:
         """Behind an optimiser step: let rows die, and hold those that are dead.
 
         Args:
@@ -218,8 +144,7 @@ class Budget(nn.Module):
                 for compactor in compactors.values():
                     compactor.shrink_rows(shrinks, spare=True)
         for name, alive in self.by_site(self.alive).items():
-            weight = compactors[name].weight
-            weight.mul_(alive.to(weight.device, non_blocking=True)[:, None])
+            compactors[name].scale_rows(alive.to(compactors[name].weight.device, non_blocking=True))
 
     def _fill(self, norms: Tensor) -> None:
         """Let rows live again that alignment keeps anyway."""

@@ -6,18 +6,20 @@ Xie et al., CVPR 2023, sections 3.2 (CDD) and 3.3 (RGGR).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from pipeline.method.budget import Budget, CostModel
-from pipeline.method.compactor import insert_compactors, sparsity_loss
+from pipeline.method.budget import Budget
+from pipeline.method.compactor import Compacted, insert_compactors, sparsity_loss
+from pipeline.method.cost_model import CostModel
 from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
-from pipeline.networks.sites import Site, find_sites, pair_sites
+from pipeline.networks.sites import Site, find_sites, pair_writers
 from pipeline.training.supervised import Classified
 
 
@@ -35,17 +37,19 @@ class CapacityDynamicDistillation(TaughtStudent):
 
     def __init__(self, student: Classified, teacher: Classified, settings: Distillation) -> None:
         sites = find_sites(student.embedder, settings.sites)
-        pairs = pair_sites(sites, find_sites(teacher.embedder, settings.sites))
+        pairs = pair_writers(sites, find_sites(teacher.embedder, settings.sites))
         budget = make_budget(student.embedder, sites, settings)
-        compacted = insert_compactors(student.embedder, sites)
+        self._compactors = insert_compactors(student.embedder, sites)
         taught = norm_places(teacher.embedder, pairs)
-        before, behind = (
-            {s.writer: (getattr(compacted[s.writer], part), s.linear) for s in sites} for part in ("inner", "compactor")
-        )
+        before = {
+            writer.layer: (cast(Compacted, student.embedder.get_submodule(writer.place)).inner, writer.linear)
+            for site in sites
+            for writer in site.writers
+        }
         super().__init__(student, teacher, settings, taught, before)
-        self.budget = budget
-        self._compactors = {name: module.compactor for name, module in compacted.items()}
-        self._behind = Taps(behind)
+        self.budget, self._sites = budget, sites
+        # Behind a gate nothing is tapped: a factor for each channel and the mean over positions change places.
+        self._behind = Taps({s.writer: (self._compactors[s.writer], s.linear) for s in sites if not s.coupled})
         channels = {site.writer: site.channels for site in sites}
         self.resetting = GradientResetting(channels, settings.rggr) if settings.rggr.by == "retrieval" else None
         self._compressing, self._progress = False, 0.0  # whether in the phase *compress*, and how much of it is over
@@ -60,10 +64,22 @@ class CapacityDynamicDistillation(TaughtStudent):
         sparsity = settings.sparsity_weight * sparsity_loss(self._compactors.values())
         if self._compressing:
             if self.resetting and not (self.budget and self.budget.met):
-                self.resetting.update(self._taught.features, self._behind.features)
+                self.resetting.update(self._stream(self._taught.features), self._student_features())
         elif settings.sparsity == "subgradient":
             losses["loss"] = losses["loss"] + sparsity
         return {**losses, "sparsity": sparsity.detach()}
+
+    def _stream(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """By site, what all of its writers give: features of a residual stream are their sum."""
+        return {
+            site.writer: torch.stack([features[writer.layer] for writer in site.writers]).sum(0) for site in self._sites
+        }
+
+    def _student_features(self) -> dict[str, Tensor]:
+        """By site, the student's pooled features behind its compactor or gate."""
+        before = self._stream(self._learnt.features)
+        gated = {s.writer: before[s.writer] * self._compactors[s.writer].weight for s in self._sites if s.coupled}
+        return {**self._behind.features, **gated}
 
     def _masks(self) -> Mapping[str, Tensor]:
         """By site: 1 for rows that learn from the task, else 0."""
@@ -77,7 +93,7 @@ class CapacityDynamicDistillation(TaughtStudent):
             }
         if self.resetting:
             return {name: self.resetting.mask(name) for name in self._compactors}
-        return {name: torch.ones_like(compactor.weight[:, 0]) for name, compactor in self._compactors.items()}
+        return {name: torch.ones_like(rows.row_norms()) for name, rows in self._compactors.items()}
 
     @property
     def _penalty(self) -> float:

@@ -18,7 +18,60 @@ from pipeline.networks.sites import Site
 DEAD = 1e-5  # row norm below which the paper removes a row
 
 
-class Compactor(nn.Module):
+def _along(values: Tensor, behind: int) -> Tensor:
+    """C values as C×1×…, with so many axes in all."""
+    return values.view(-1, *[1] * (behind - 1))
+
+
+class Rows(nn.Module):
+    """What is trained to lose channels: the first axis of `weight` is that of output channels."""
+
+    weight: nn.Parameter
+
+    def row_norms(self) -> Tensor:
+        """L2 norm of each output row over its input channels, C."""
+        norms: Tensor = torch.linalg.vector_norm(self.weight.view(len(self.weight), -1), dim=1)
+        return norms
+
+    @torch.no_grad()
+    def alive(self) -> Tensor:
+        """1 for each row that still counts, else 0."""
+        return (self.row_norms() >= DEAD).to(self.weight.dtype)
+
+    @torch.no_grad()
+    def scale_rows(self, factors: Tensor) -> None:
+        """Multiply each row by its own factor, C."""
+        self.weight.mul_(_along(factors.to(self.weight.dtype), self.weight.ndim))
+
+    @torch.no_grad()
+    def reset_gradient(self, mask: Tensor, sparsity: float) -> None:
+        """Replace the task gradient G by  mask ⊙ G + λ · K_row / ‖K_row‖  (method: phase "compress").
+
+        Args:
+            mask: C, 0 where retrieval does not need the row, else 1.
+            sparsity: λ.
+        """
+        axes = self.weight.ndim
+        task = self.weight.grad
+        gradient = torch.zeros_like(self.weight) if task is None else task * _along(mask, axes)
+        # A row may be exactly zero: its direction is then zero too.
+        norms = self.row_norms().clamp_min(torch.finfo(self.weight.dtype).tiny)
+        gradient += sparsity * self.weight / _along(norms, axes)
+        self.weight.grad = gradient
+
+    @torch.no_grad()
+    def shrink_rows(self, step: float, spare: bool = False) -> None:
+        """Proximal step of the group lasso: row := row · max(0, 1 − step/‖row‖), where step = lr · λ.
+
+        Rows shorter than `step` become exactly zero (Parikh and Boyd 2014, "Proximal algorithms", section 6.5.4), or
+        stay as they are with `spare`.
+        """
+        norms = self.row_norms().clamp_min(torch.finfo(self.weight.dtype).tiny)
+        factors = (1 - step / norms).clamp_min(0)
+        self.scale_rows(torch.where(factors > 0, factors, 1.0) if spare else factors)
+
+
+class Compactor(Rows):
     """Linear map C → C of channels without bias, identity at the start; `weight` is C × C/groups.
 
     Args:
@@ -36,80 +89,82 @@ class Compactor(nn.Module):
             return functional.linear(x, self.weight)
         return functional.conv2d(x, self.weight[:, :, None, None], groups=self.groups)
 
-    def row_norms(self) -> Tensor:
-        """L2 norm of each output row over its input channels, C."""
-        norms: Tensor = torch.linalg.vector_norm(self.weight, dim=1)
-        return norms
 
-    @torch.no_grad()
-    def alive(self) -> Tensor:
-        """1 for each row that still counts, else 0."""
-        return (self.row_norms() >= DEAD).to(self.weight.dtype)
+class Gate(Rows):
+    """A factor for each channel, one at the start; all writers of a residual stream share it. `weight` is C.
 
-    @torch.no_grad()
-    def reset_gradient(self, mask: Tensor, sparsity: float) -> None:
-        """Replace the task gradient G by  mask ⊙ G + λ · K_row / ‖K_row‖  (method: phase "compress").
+    A compactor would mix channels of the stream differently from what the shortcuts carry; a factor does not, and goes
+    into the norm or weight of each writer exactly. Its rows have one entry, so their norms are absolute values.
+    """
 
-        Args:
-            mask: C, 0 where retrieval does not need the row, else 1.
-            sparsity: λ.
-        """
-        gradient = torch.zeros_like(self.weight) if self.weight.grad is None else self.weight.grad * mask[:, None]
-        # A row may be exactly zero: its direction is then zero too.
-        gradient += sparsity * self.weight / self.row_norms().clamp_min(torch.finfo(self.weight.dtype).tiny)[:, None]
-        self.weight.grad = gradient
+    def __init__(self, channels: int, *, linear: bool = False) -> None:
+        super().__init__()
+        self.linear = linear
+        self.weight = nn.Parameter(torch.ones(channels))
 
-    @torch.no_grad()
-    def shrink_rows(self, step: float, spare: bool = False) -> None:
-        """Proximal step of the group lasso: row := row · max(0, 1 − step/‖row‖), where step = lr · λ.
-
-        Rows shorter than `step` become exactly zero (Parikh and Boyd 2014, "Proximal algorithms", section 6.5.4), or
-        stay as they are with `spare`.
-        """
-        norms = self.row_norms().clamp_min(torch.finfo(self.weight.dtype).tiny)
-        factors = (1 - step / norms).clamp_min(0)
-        self.weight.mul_((torch.where(factors > 0, factors, 1.0) if spare else factors)[:, None])
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (self.weight if self.linear else self.weight[:, None, None])
 
 
 class Compacted(nn.Module):
-    """A norm (or a linear map without one) with a compactor behind it, before the activation, in the module's place."""
+    """A norm (or a linear map without one) with a compactor or gate behind it, before the activation, in its place.
 
-    def __init__(self, inner: nn.Module, compactor: Compactor, activation: nn.Module) -> None:
+    Args:
+        shared: the gate belongs to another writer of the same channels, and is no part of this module's state.
+    """
+
+    def __init__(self, inner: nn.Module, rows: Rows, activation: nn.Module, *, shared: bool = False) -> None:
         super().__init__()
-        self.inner, self.compactor, self.activation = inner, compactor, activation
+        self.inner, self.activation = inner, activation
+        if not shared:
+            self.compactor = rows
+        self._rows = (rows,)  # in a tuple: not registered
+
+    @property
+    def rows(self) -> Rows:
+        """The compactor or gate."""
+        return self._rows[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.activation(self.compactor(self.inner(x)))
+        out: Tensor = self.activation(self.rows(self.inner(x)))
         return out
 
 
 class Gated(nn.Module):
     """A layer that carries the channels of a compactor on, and would make something of dead ones: they stay zero."""
 
-    def __init__(self, inner: nn.Module, compactor: Compactor) -> None:
+    def __init__(self, inner: nn.Module, rows: Rows) -> None:
         super().__init__()
         self.inner = inner
-        self._compactor = (compactor,)  # in a tuple: it belongs to its own site
+        self._rows = (rows,)  # in a tuple: it belongs to its own site
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.inner(x)
-        return out * self._compactor[0].alive().to(out.dtype)[:, None, None]
+        return out * _along(self._rows[0].alive().to(out.dtype), out.ndim - 1)
 
 
-def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, Compacted]:
-    """Put a compactor at every site, in place; by the site's writer. The network computes what it computed before."""
-    inserted = {}
+def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, Rows]:
+    """Put a compactor at every site, or a gate where several layers write the channels, in place.
+
+    The network computes what it computed before. By the site's writer.
+    """
+    inserted: dict[str, Rows] = {}
     for site in sites:
-        inner, activation = split_norm(network.get_submodule(site.place))
-        compactor = Compactor(site.channels, linear=site.linear, groups=site.groups)
-        compactor.to(next(inner.parameters()).device)
-        inserted[site.writer] = Compacted(inner, compactor, activation)
-        network.set_submodule(site.place, inserted[site.writer])
+        rows: Rows = (
+            Gate(site.channels, linear=site.linear)
+            if site.coupled
+            else Compactor(site.channels, linear=site.linear, groups=site.groups)
+        )
+        rows.to(next(network.get_submodule(site.writer).parameters()).device)
+        for number, writer in enumerate(site.writers):
+            inner, activation = split_norm(network.get_submodule(writer.place))
+            network.set_submodule(writer.place, Compacted(inner, rows, activation, shared=number > 0))
         for name in site.leaks:
-            network.set_submodule(name, Gated(network.get_submodule(name), compactor))
+            network.set_submodule(name, Gated(network.get_submodule(name), rows))
+        inserted[site.writer] = rows
     return inserted
 
 
-def sparsity_loss(compactors: Iterable[Compactor]) -> Tensor:
+def sparsity_loss(compactors: Iterable[Rows]) -> Tensor:
     """Group lasso: sum over sites of the sum of row norms (unweighted)."""
     return torch.stack([compactor.row_norms().sum() for compactor in compactors]).sum()

@@ -12,16 +12,16 @@ from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import norm_output
-from pipeline.networks.sites import Site
+from pipeline.networks.sites import Writer
 from pipeline.training.supervised import Classified, label_losses
 from pipeline.training.task import Task
 
-Places = Mapping[str, tuple[nn.Module, bool]]  # by site, the module whose output counts; whether channels come last
+Places = Mapping[str, tuple[nn.Module, bool]]  # by writer, the module whose output counts; whether channels come last
 
 
-def norm_places(network: Embedder, sites: Mapping[str, Site]) -> Places:
-    """Where features of named sites are taken: behind the norm and before the activation."""
-    return {name: (norm_output(network.get_submodule(site.place)), site.linear) for name, site in sites.items()}
+def norm_places(network: Embedder, writers: Mapping[str, Writer]) -> Places:
+    """Where features of named writers are taken: behind the norm and before the activation."""
+    return {name: (norm_output(network.get_submodule(some.place)), some.linear) for name, some in writers.items()}
 
 
 class TaughtStudent(Task):
@@ -30,9 +30,9 @@ class TaughtStudent(Task):
     `teacher` stays as it is and is no part of the state.
 
     Args:
-        taught: where the teacher's features are taken, by the student's site.
+        taught: where the teacher's features are taken, by the student's writer.
         places: where the student's are.
-        kept: by site, the teacher's channels that the student's stand for, if it has fewer.
+        kept: by writer, the teacher's channels that the student's stand for, if it has fewer.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from pipeline.method.compactor import Compacted, Compactor, Gated
+from pipeline.method.compactor import Compacted, Compactor, Gate, Gated
 from pipeline.networks.layers import Constant, Layer, keep_inputs, keep_outputs, resize
 from pipeline.networks.sites import Site
 
@@ -47,19 +47,28 @@ def merge_compactor(kernel: Kernel, compactor: Compactor) -> Kernel:
     return Kernel(merged.flatten(0, 1), torch.einsum("goc,gc->go", rows, bias).flatten())
 
 
+def merge_gate(kernel: Kernel, gate: Gate) -> Kernel:
+    """W'' = g ⊙ W over output channels, b'' = g ⊙ b."""
+    factors = gate.weight.double()
+    return Kernel(kernel.weight * factors.view(-1, *[1] * (kernel.weight.ndim - 1)), kernel.bias * factors)
+
+
 @torch.no_grad()
 def merge_site(network: nn.Module, site: Site) -> None:
-    """Fold norm and compactor of a site into its writer, in place. The output stays what it was."""
-    compacted = cast(Compacted, network.get_submodule(site.place))
-    writer = network.get_submodule(site.writer) if site.norm else compacted.inner
-    kernel = kernel_of(writer)
-    if site.norm:
-        kernel = fold_norm(kernel, cast(nn.BatchNorm2d, compacted.inner))
-    kernel = merge_compactor(kernel, compacted.compactor)
-    resize(cast(Layer, writer), tuple(kernel.weight.shape), True, site.groups)
-    cast(Tensor, writer.weight).copy_(kernel.weight)
-    cast(Tensor, writer.bias).copy_(kernel.bias)
-    network.set_submodule(site.place, compacted.activation if site.norm else writer)
+    """Fold norms and the compactor or gate of a site into its writers, in place. The output stays what it was."""
+    for writer in site.writers:
+        compacted = cast(Compacted, network.get_submodule(writer.place))
+        layer = network.get_submodule(writer.layer) if writer.norm else compacted.inner
+        kernel = kernel_of(layer)
+        if writer.norm:
+            kernel = fold_norm(kernel, cast(nn.BatchNorm2d, compacted.inner))
+        rows = compacted.rows
+        kernel = merge_gate(kernel, rows) if isinstance(rows, Gate) else merge_compactor(kernel, cast(Compactor, rows))
+        groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+        resize(cast(Layer, layer), tuple(kernel.weight.shape), True, groups)
+        cast(Tensor, layer.weight).copy_(kernel.weight)
+        cast(Tensor, layer.bias).copy_(kernel.bias)
+        network.set_submodule(writer.place, compacted.activation if writer.norm else layer)
 
 
 def kept_count(alive: int, channels: int, chunks: int, align: int, least: int) -> int:
@@ -88,7 +97,7 @@ def _cut_gate(network: nn.Module, name: str, dead: Tensor) -> None:
     """Take a gate away: what it kept at zero is zero by the layer's own parameters from now on."""
     layer = cast(Gated, network.get_submodule(name)).inner
     with torch.no_grad():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.weight[dead] = 0
         cast(Tensor, layer.bias)[dead] = 0
     network.set_submodule(name, layer)
@@ -103,7 +112,7 @@ def prune_site(network: nn.Module, site: Site, kept: Tensor, alive: Tensor) -> N
     """
     for name in site.leaks:
         _cut_gate(network, name, ~alive)
-    for name in (site.writer, *site.carriers, *site.factors):
+    for name in (*(writer.layer for writer in site.writers), *site.carriers, *site.factors):
         keep_outputs(cast(Layer, network.get_submodule(name)), kept)
     for name in site.readers:
         keep_inputs(cast("nn.Conv2d | nn.Linear", network.get_submodule(name)), kept)

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from pipeline.networks.sites import Which
 from pipeline.settings import Settings
 from pipeline.training.schedule import Supervision
 
@@ -72,7 +73,7 @@ class Distillation(Supervision):
     """
 
     method: Method = "cdd"
-    sites: Literal["spatial", "all"] = "spatial"
+    sites: Which = "spatial"
     learn_epochs: float | None = Field(None, ge=0)
     logits_weight: float = Field(1.0, ge=0)
     temperature: float = Field(2.0, gt=0)

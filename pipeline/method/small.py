@@ -15,12 +15,12 @@ import torch_pruning
 from torch import Tensor, nn
 
 from pipeline.errors import BudgetError
-from pipeline.method.budget import CostModel
+from pipeline.method.cost_model import CostModel
 from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.merge import fold_norm, kept_rows, kernel_of
 from pipeline.method.settings import Distillation, Method
 from pipeline.networks.embedder import Embedder
-from pipeline.networks.sites import Site, find_sites, pair_sites
+from pipeline.networks.sites import Site, find_sites, pair_writers
 from pipeline.training.supervised import Classified
 
 
@@ -132,9 +132,11 @@ class FixedStudent(TaughtStudent):
 
     def __init__(self, student: Classified, teacher: Classified, settings: Distillation, *, cut: bool) -> None:
         sites = find_sites(student.embedder, settings.sites)
-        pairs = pair_sites(sites, find_sites(teacher.embedder, settings.sites))
+        pairs = pair_writers(sites, find_sites(teacher.embedder, settings.sites))
         kept = choose_channels(student.embedder, sites, settings) if cut else {}
         if cut:
             remove_channels(student.embedder, sites, kept)
-        places = norm_places(student.embedder, {site.writer: site for site in sites})
-        super().__init__(student, teacher, settings, norm_places(teacher.embedder, pairs), places, kept)
+        writers = {writer.layer: writer for site in sites for writer in site.writers}
+        places = norm_places(student.embedder, writers)
+        rows = {w.layer: kept[site.writer] for site in sites for w in site.writers if site.writer in kept}
+        super().__init__(student, teacher, settings, norm_places(teacher.embedder, pairs), places, rows)

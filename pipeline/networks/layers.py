@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from pipeline.networks.changes import Change
 
-Layer = nn.Conv2d | nn.Linear | nn.BatchNorm2d
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+Layer = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d
 
 
 class Constant(nn.Module):
@@ -50,7 +51,7 @@ def norm_output(norm: nn.Module) -> nn.Module:
 
 
 def _sized(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d)
+    return isinstance(layer, Layer)
 
 
 def resize(layer: Layer, weight: tuple[int, ...], bias: bool, groups: int = 1) -> None:
@@ -58,7 +59,7 @@ def resize(layer: Layer, weight: tuple[int, ...], bias: bool, groups: int = 1) -
     like = layer.weight
     layer.weight = nn.Parameter(torch.zeros(weight, dtype=like.dtype, device=like.device))
     layer.bias = nn.Parameter(layer.weight.new_zeros(weight[0])) if bias else None
-    if isinstance(layer, nn.BatchNorm2d):
+    if isinstance(layer, Norm):
         layer.num_features = weight[0]
         layer.running_mean, layer.running_var = layer.weight.new_zeros(weight[0]), layer.weight.new_ones(weight[0])
     elif isinstance(layer, nn.Conv2d):

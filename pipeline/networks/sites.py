@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, product
 from math import lcm, prod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pipeline.errors import PipelineError
 
@@ -22,25 +22,37 @@ if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
     from pipeline.networks.graph import Graph
 
-Which = Literal["spatial", "all"]
+Which = Literal["spatial", "all", "coupled"]
 _POOLS = ("adaptive_avg_pool2d", "avg_pool2d", "max_pool2d", "adaptive_max_pool2d")
 
 
 @dataclass(frozen=True)
-class Site:
-    """One place for a compactor; layers are names of modules.
+class Writer:
+    """A linear map and the batch norm behind it, if there is one; names of modules."""
 
-    `writer` is the linear map and `norm` the batch norm behind it, if there is one. `carriers` are norms and depthwise
-    convolutions on the way, `factors` the layers that write a factor for each channel, `readers` the dense maps that
+    layer: str
+    norm: str | None
+    linear: bool  # channels are the last axis, not the second
+
+    @property
+    def place(self) -> str:
+        """The module behind which channels are gated."""
+        return self.norm or self.layer
+
+
+@dataclass(frozen=True)
+class Site:
+    """Channels that can be removed one by one, and all layers that they go through; layers are names of modules.
+
+    `writers` are the linear maps that write the channels: one, or all those whose results are added in a residual
+    stream (see `pipeline.networks.coupled`). `carriers` are norms and depthwise convolutions on the way, `factors` the layers that write a factor for each channel, `readers` the dense maps that
     channels end in. `leaks` are the carriers behind which a channel of zeros is zero no longer. `groups` are those of
     the writer; of `chunks` equal parts of the channels each must keep equally many, for grouped readers. `branch` are
     the modules that only serve the last reader, if that ends in a residual sum: with no channel left all can go.
     """
 
-    writer: str
-    norm: str | None
+    writers: tuple[Writer, ...]
     channels: int
-    linear: bool  # channels are the last axis, not the second
     groups: int
     chunks: int
     carriers: tuple[str, ...]
@@ -54,9 +66,34 @@ class Site:
     stem: bool  # a larger convolution outside of residual branches
 
     @property
+    def writer(self) -> str:
+        """The first linear map; the site is called by it."""
+        return self.writers[0].layer
+
+    @property
+    def norm(self) -> str | None:
+        """The norm behind the first linear map."""
+        return self.writers[0].norm
+
+    @property
     def place(self) -> str:
-        """The module behind which the compactor goes."""
-        return self.norm or self.writer
+        """The module behind which the compactor of a site with one writer goes."""
+        return self.writers[0].place
+
+    @property
+    def linear(self) -> bool:
+        """Whether channels are the last axis of what is written, and not the second."""
+        return self.writers[0].linear
+
+    @property
+    def coupled(self) -> bool:
+        """Whether several maps write the channels."""
+        return len(self.writers) > 1
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers that the channels go through."""
+        return (*(writer.layer for writer in self.writers), *self.carriers, *self.factors, *self.readers)
 
 
 @dataclass
@@ -68,7 +105,9 @@ class _Way:
     readers: list[Node] = field(default_factory=list)
 
 
-class _Finder:
+class Finder:
+    """Finds sites in the graph of a network; `prefix` leads from module names of the graph to those of the network."""
+
     def __init__(self, graph: Graph, prefix: str) -> None:
         from pipeline.networks.graph import operation, shape
 
@@ -87,11 +126,27 @@ class _Finder:
         return max(self.shape(node.args[1])[2:], default=1)  # type: ignore[arg-type]
 
     def depthwise(self, node: Node) -> bool:
+        if self.operation(node) != "conv2d":
+            return False
         outputs, inputs = self.shape(node.args[1])[:2]  # type: ignore[arg-type]
-        return self.operation(node) == "conv2d" and inputs == 1 and self.groups(node) == outputs > 1
+        return inputs == 1 and self.groups(node) == outputs > 1
 
     def has_bias(self, node: Node) -> bool:
         return len(node.args) > 2 and node.args[2] is not None
+
+    def carries(self, node: Node) -> bool:
+        """Whether a node is a norm or a depthwise convolution that is one module."""
+        return (self.operation(node) == "batch_norm" or self.depthwise(node)) and self.graph.module(node) is not None
+
+    def leaks(self, carrier: Node) -> bool:
+        """Whether a channel of zeros is zero no longer behind a norm or depthwise convolution."""
+        return self.operation(carrier) == "batch_norm" or self.has_bias(carrier)
+
+    def norm_behind(self, writer: Node) -> Node | None:
+        """The batch norm that alone uses what a convolution writes."""
+        users = list(writer.users)
+        alone = len(users) == 1 and self.operation(users[0]) == "batch_norm" and self.operation(writer) != "linear"
+        return users[0] if alone else None
 
     def dense(self, node: Node) -> bool:
         """A convolution (not depthwise) or linear layer that is one module."""
@@ -214,8 +269,7 @@ class _Finder:
         linear = self.operation(writer) == "linear"
         shape = self.shape(writer)
         axis = len(shape) - 1 if linear else 1
-        users = list(writer.users)
-        norm = users[0] if len(users) == 1 and self.operation(users[0]) == "batch_norm" and not linear else None
+        norm = self.norm_behind(writer)
         if norm is not None and self.graph.module(norm) is None:
             return None
         way = self.follow(norm or writer, axis, shape[axis])
@@ -226,16 +280,13 @@ class _Finder:
         residual = len(main) == 1 and self.in_residual(main[0])
         serving = self.serving(main) if residual else set()
         before_larger = self.kernel(writer) == 1 and any(self.kernel(reader) > 1 for reader in main)
-        leaks = [node for node in way.carriers if self.operation(node) == "batch_norm" or self.has_bias(node)]
         return Site(
-            writer=self.name(writer),
-            norm=self.name(norm) if norm else None,
+            writers=(Writer(self.name(writer), self.name(norm) if norm else None, linear),),
             channels=shape[axis],
-            linear=linear,
             groups=self.groups(writer),
             chunks=chunks,
             carriers=tuple(map(self.name, way.carriers)),
-            leaks=tuple(map(self.name, leaks)),
+            leaks=tuple(self.name(node) for node in way.carriers if self.leaks(node)),
             factors=tuple(map(self.name, way.factors)),
             readers=tuple(map(self.name, sorted(way.readers, key=self.reads_pooled, reverse=True))),
             branch=tuple(self.prefix + name for name in self.graph.inside(serving)),
@@ -251,15 +302,28 @@ def _stages(sites: Sequence[Site]) -> list[list[Site]]:
     return [list(some) for _, some in groupby(sites, key=lambda site: (site.resolution, site.channels, site.linear))]
 
 
-def pair_sites(student: Sequence[Site], teacher: Sequence[Site]) -> dict[str, Site]:
-    """The teacher's site for each of the student's, by its writer: within a stage the one of the same relative depth.
+T = TypeVar("T")
+
+
+def _at_depth(place: int, own: Sequence[object], other: Sequence[T]) -> T:
+    """What is as deep in `other` as `place` is in `own`."""
+    depth = place / (len(own) - 1) if len(own) > 1 else 1.0
+    return other[round(depth * (len(other) - 1))]
+
+
+def pair_writers(student: Sequence[Site], teacher: Sequence[Site]) -> dict[str, Writer]:
+    """The teacher's writer for each of the student's, by its layer: within a stage the one of the same relative depth.
+
+    Writers of a residual stream are paired within the stream.
 
     Raises:
         PipelineError: the networks have not as many stages, or a stage has not the same width in both.
     """
-    pairs: dict[str, Site] = {}
-    for spatial in (True, False):
-        ours, theirs = (_stages([site for site in sites if site.spatial == spatial]) for sites in (student, teacher))
+    pairs: dict[str, Writer] = {}
+    for kind in product((True, False), repeat=2):
+        ours, theirs = (
+            _stages([site for site in sites if (site.spatial, site.coupled) == kind]) for sites in (student, teacher)
+        )
         widths = [[stage[0].channels for stage in stages] for stages in (ours, theirs)]
         if widths[0] != widths[1]:
             raise PipelineError(
@@ -268,17 +332,19 @@ def pair_sites(student: Sequence[Site], teacher: Sequence[Site]) -> dict[str, Si
             )
         for own, other in zip(ours, theirs, strict=True):
             for place, site in enumerate(own):
-                depth = place / (len(own) - 1) if len(own) > 1 else 1.0
-                pairs[site.writer] = other[round(depth * (len(other) - 1))]
+                match = _at_depth(place, own, other)
+                for number, writer in enumerate(site.writers):
+                    pairs[writer.layer] = _at_depth(number, site.writers, match.writers)
     return pairs
 
 
 def find_sites(network: Embedder, which: Which = "spatial") -> list[Site]:
-    """Sites of the backbone of `network` in the order of its operations.
+    """Sites of `network` in the order of its operations.
 
     Args:
         which: `spatial` or `all`, that is, also 1×1 convolutions before a larger one, such as the first of a
-            bottleneck. Stems count in networks that have nothing else, such as a VGG.
+            bottleneck. Stems count in networks that have nothing else, such as a VGG. `coupled` is all that can be
+            removed exactly: also stems, and the channels of residual streams.
 
     Raises:
         PipelineError: there are none; the message lists what was looked for.
@@ -289,11 +355,18 @@ def find_sites(network: Embedder, which: Which = "spatial") -> list[Site]:
 
     device = next(network.parameters()).device
     example = torch.zeros(2, 3, network.size.height, network.size.width, device=device)
-    graph = Graph(network.backbone, example)
-    finder = _Finder(graph, "backbone.")
-    found = [site for site in map(finder.site, graph.nodes) if site]
-    found = [site for site in found if not site.stem] or found
-    chosen = [site for site in found if site.spatial or which == "all"]
+    if which == "coupled":
+        from pipeline.networks.coupled import coupled_sites
+
+        graph = Graph(network, example)  # the head reads the last stream
+        finder = Finder(graph, "")
+        found = chosen = coupled_sites(finder)
+    else:
+        graph = Graph(network.backbone, example)
+        finder = Finder(graph, "backbone.")
+        found = [site for site in map(finder.site, graph.nodes) if site]
+        found = [site for site in found if not site.stem] or found
+        chosen = [site for site in found if site.spatial or which == "all"]
     if not chosen:
         layers = Counter(map(finder.operation, filter(finder.dense, graph.nodes)))
         counted = ", ".join(f"{count} {name}" for name, count in layers.items()) or "none"

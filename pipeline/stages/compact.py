@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from pipeline.data.images import Input
 from pipeline.data.samples import Index
 from pipeline.errors import CheckFailed
 from pipeline.networks.build import Network
+from pipeline.networks.sites import Which
 from pipeline.settings import Settings
 from pipeline.stages.distill import COMPACTED
 from pipeline.work import Work
@@ -56,7 +57,7 @@ def _report(sites: list[Site], dense: Embedder, pruned: Embedder, size: Input) -
     rows: list[dict[str, int | str]] = []
     for site in sites:
         row: dict[str, int | str] = {"site": site.writer}
-        names = (site.writer, *site.carriers, *site.factors, *site.readers)
+        names = site.layers
         for moment, network in (("before", dense), ("after", pruned)):
             modules = dict(network.named_modules())
             layers = [modules[name] for name in names if name in modules]
@@ -74,7 +75,7 @@ def compact_student(
     data: Index,
     input: Input,
     network: Network,
-    sites: Literal["spatial", "all"],
+    sites: Which,
     align: int,
     settings: Compact,
     student: Path,
@@ -114,7 +115,7 @@ def compact_student(
 
     with torch.inference_mode():
         reference = functional.normalize(embedder(images))  # as they are compared and deployed: of length 1
-        norms = {name: module.compactor.row_norms() for name, module in compacted.items()}
+        norms = {name: rows.row_norms() for name, rows in compacted.items()}
         for site in found:
             merge_site(embedder, site)
         merging = _check("merging", reference, functional.normalize(embedder(images)), settings)

@@ -66,12 +66,12 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     """
     from pipeline.method.cdd import make_budget
     from pipeline.networks.build import build_network
-    from pipeline.networks.sites import find_sites, pair_sites
+    from pipeline.networks.sites import find_sites, pair_writers
 
     student = build_network(network, input)
     sites = find_sites(student, settings.sites)
     if teacher != network:
-        pair_sites(sites, find_sites(build_network(teacher, input), settings.sites))
+        pair_writers(sites, find_sites(build_network(teacher, input), settings.sites))
     if settings.method == "cdd":
         make_budget(student, sites, settings)
     else:

@@ -24,6 +24,10 @@ from tests.helpers import SMALL, alive_network
         ("mobilenetv3_small_050", "spatial"),
         ("convnext_atto", "spatial"),
         ("vit_tiny_patch16_224", "spatial"),
+        ("resnet26d", "coupled"),
+        ("seresnet18", "coupled"),
+        ("resnetv2_50", "coupled"),
+        ("efficientnet_b0", "coupled"),
     ],
 )
 def test_cost_is_predicted_to_the_last_parameter(architecture, which, what, align):
@@ -34,9 +38,9 @@ def test_cost_is_predicted_to_the_last_parameter(architecture, which, what, alig
     kept, norms = {}, {}
     with torch.no_grad():
         for number, module in enumerate(insert_compactors(network, sites).values()):
-            site, weight = sites[number], module.compactor.weight
+            site, weight = sites[number], module.weight
             weight[torch.rand(len(weight), generator=random) < (1 if number == 1 else 0.6)] = 0
-            norms[site.writer] = rows = module.compactor.row_norms().detach()
+            norms[site.writer] = rows = module.row_norms().detach()
             fullest = int((rows >= DEAD).view(site.chunks, -1).sum(1).max())
             kept[site.writer] = kept_count(fullest, site.channels, site.chunks, align, 0 if site.branch else 1)
     for site in sites:
@@ -101,7 +105,7 @@ def test_alignment_counts_and_fills_up_with_rows_that_may_live():
 
 
 def test_what_cannot_be_met_is_refused_with_what_can():
-    with pytest.raises(BudgetError, match=r"compress.macs 0.01 can't be met: .* 0\.\d+ .* are left.*sites: all"):
+    with pytest.raises(BudgetError, match=r"compress.macs 0.01 can't be met: .* 0\.\d+ .* are left.*sites: coupled"):
         shrunk(alive_network(), Compress(macs=0.01))
 
 

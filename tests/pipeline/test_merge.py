@@ -29,10 +29,20 @@ FAMILIES = [
     ("efficientnet_b0", "spatial"),
     ("convnext_atto", "spatial"),
     ("vit_tiny_patch16_224", "spatial"),
+    ("resnet10t", "coupled"),
+    ("resnet26d", "coupled"),
+    ("seresnet18", "coupled"),
+    ("resnetv2_50", "coupled"),
+    ("regnety_002", "coupled"),
+    ("mobilenetv2_035", "coupled"),
+    ("efficientnet_b0", "coupled"),
+    ("vgg11_bn", "coupled"),
+    ("convnext_atto", "coupled"),
 ]
 QUICK = ("resnet10t", "convnext_atto")
 EXPORTED = [
-    pytest.param(*family, marks=() if family[0] in QUICK else pytest.mark.slow, id=family[0]) for family in FAMILIES
+    pytest.param(*family, marks=() if family[0] in QUICK else pytest.mark.slow, id="-".join(family))
+    for family in FAMILIES
 ]
 
 
@@ -44,10 +54,10 @@ def compacted(architecture, which="spatial", dead=0.4, empty=()):
     norms = {}
     with torch.no_grad():
         for number, module in enumerate(insert_compactors(network, sites).values()):
-            weight = module.compactor.weight
+            weight = module.weight
             weight.copy_(weight + 0.1 * torch.randn(weight.shape, generator=random))
             weight[torch.rand(len(weight), generator=random) < (1 if number in empty else dead)] = 0
-            norms[sites[number].writer] = module.compactor.row_norms().detach()
+            norms[sites[number].writer] = module.row_norms().detach()
     return settle(network), sites, norms
 
 

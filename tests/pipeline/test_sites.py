@@ -6,7 +6,7 @@ from torch import nn
 
 from pipeline.errors import PipelineError
 from pipeline.networks.embedder import Embedder
-from pipeline.networks.sites import Site, find_sites, pair_sites
+from pipeline.networks.sites import Site, find_sites, pair_writers
 from tests.helpers import SMALL, alive_network
 
 ENDS = [
@@ -80,22 +80,22 @@ def test_a_grouped_reader_keeps_its_groups_equal():
 
 def test_a_deeper_teacher_is_paired_within_stages_by_relative_depth():
     student, teacher = (find_sites(alive_network(name)) for name in ("resnet26", "resnet50"))  # 2222 and 3463 blocks
-    pairs = {name: site.writer for name, site in pair_sites(student, teacher).items()}
+    pairs = {name: writer.layer for name, writer in pair_writers(student, teacher).items()}
     block = "backbone.layer{}.{}.conv2".format
     assert pairs == {
         block(stage, place): block(stage, (0, depth - 1)[place])
         for stage, depth in ((1, 3), (2, 4), (3, 6), (4, 3))
         for place in (0, 1)
     }
-    alike = pair_sites(teacher, teacher)
-    assert all(name == site.writer for name, site in alike.items())
+    alike = pair_writers(teacher, teacher)
+    assert all(name == writer.layer for name, writer in alike.items())
 
 
 def test_a_teacher_of_other_widths_is_refused():
     student, teacher = (find_sites(alive_network(name)) for name in ("resnet10t", "resnet26"))
-    pair_sites(student, teacher)  # as wide in its basic blocks as the other in its bottlenecks
+    pair_writers(student, teacher)  # as wide in its basic blocks as the other in its bottlenecks
     with pytest.raises(PipelineError, match=r"widths \[64, 128, 256, 512\] in the student.*same family"):
-        pair_sites(student, find_sites(alive_network("mobilenetv3_small_050", 2)))
+        pair_writers(student, find_sites(alive_network("mobilenetv3_small_050", 2)))
 
 
 @pytest.mark.parametrize(

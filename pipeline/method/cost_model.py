@@ -1,0 +1,84 @@
+"""What a compacted network costs, as a function of the channels that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from pipeline.networks.cost import macs_by_module, network_cost
+from pipeline.networks.sites import Site
+
+if TYPE_CHECKING:
+    from pipeline.networks.embedder import Embedder
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Cost of a layer at full width, and the sites, by their writers, that it shrinks with."""
+
+    kernel: float  # proportional to the channels of all that it gives and takes
+    vector: float  # proportional to the channels that it gives
+    gives: tuple[str, ...]
+    takes: tuple[str, ...]
+    serves: tuple[str, ...]  # sites without whose channels the layer is gone
+    constant: float  # what is left of it then
+
+
+class CostModel:
+    """MACs or parameters of the compacted network, from the number of channels kept at each site."""
+
+    def __init__(self, network: Embedder, sites: Sequence[Site], what: str) -> None:
+        self.sites, self.what = {site.writer: site for site in sites}, what
+        cost = network_cost(network, network.size)
+        self.dense = cost.macs if what == "macs" else cost.parameters
+        macs = macs_by_module(network, network.size)
+        writers = {writer.layer: site for site in sites for writer in site.writers}
+        norms = {writer.norm for site in sites for writer in site.writers}
+        self._layers = []
+        listed = 0.0
+        for name, module in network.named_modules():
+            sizes = [parameter.numel() for parameter in module.parameters(recurse=False)]
+            if not sizes:
+                continue
+            kernel = module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else 0
+            vector = sum(sizes) - kernel
+            listed += macs.get(name, 0) if what == "macs" else kernel + vector
+            if name in writers:
+                vector = writers[name].channels  # the bias that its norm becomes
+            elif name in norms:
+                vector = 0
+            ends = [site for site in sites if site.branch and name == site.readers[-1]]
+            inside = [site for site in sites if any(f"{name}.".startswith(f"{part}.") for part in site.branch)]
+            gives = [s.writer for s in sites if name in (*(w.layer for w in s.writers), *s.carriers, *s.factors)]
+            self._layers.append(
+                _Layer(
+                    kernel=macs.get(name, 0) if what == "macs" else kernel,
+                    vector=0 if what == "macs" else vector,
+                    gives=tuple(gives),
+                    takes=tuple(site.writer for site in sites if name in site.readers),
+                    serves=tuple(site.writer for site in [*inside, *ends]),
+                    constant=len(module.weight) if ends and what != "macs" else 0,
+                )
+            )
+        self._rest = self.dense - listed
+
+    def __call__(self, kept: Mapping[str, int]) -> float:
+        """Cost with so many channels kept at each site, by its writer."""
+        shares = {name: kept[name] / site.channels for name, site in self.sites.items()}
+        total = self._rest
+        for layer in self._layers:
+            given = prod(shares[name] for name in layer.gives)
+            if all(kept[name] for name in layer.serves):
+                taken = prod(shares[name] for name in layer.takes)
+                total += layer.kernel * given * taken + layer.vector * given
+            else:
+                total += layer.constant * given
+        return total
+
+    def least(self) -> float:
+        """Cost when as much is gone as can go, as a share of the dense network's."""
+        return self({name: 0 if site.branch else site.chunks for name, site in self.sites.items()}) / self.dense
