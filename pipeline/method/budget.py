@@ -5,7 +5,8 @@ The paper removes what falls below a threshold. Asking for a share of the cost i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,11 @@ from pipeline.errors import BudgetError
 from pipeline.method.compactor import DEAD, Rows
 from pipeline.method.cost_model import CostModel
 from pipeline.method.merge import kept_count, kept_rows
-from pipeline.method.settings import Compress
+from pipeline.method.settings import Compress, Distillation
+from pipeline.networks.sites import Site
+
+if TYPE_CHECKING:
+    from pipeline.networks.embedder import Embedder
 
 GROWTH = 1.05  # of the pressure, at each step at which cost is behind its course
 TOLERANCE = 0.02  # of the share that is asked for, below it
@@ -152,3 +157,14 @@ class Budget(nn.Module):
             site = self.model.sites[name]
             kept = kept_rows(lengths * alive, DEAD, site.chunks, self.align, 0 if site.branch else 1)
             alive[kept] = True  # a view of all rows
+
+
+def make_budget(student: Embedder, sites: Sequence[Site], settings: Distillation) -> Budget | None:
+    """The budget that the settings ask for.
+
+    Raises:
+        BudgetError: it can't be met.
+    """
+    if settings.compress is None:
+        return None
+    return Budget(CostModel(student, sites, settings.compress.what), settings.compress, settings.align)

@@ -5,21 +5,19 @@ Xie et al., CVPR 2023, sections 3.2 (CDD) and 3.3 (RGGR).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from pipeline.method.budget import Budget
+from pipeline.method.budget import make_budget
 from pipeline.method.compactor import Compacted, insert_compactors, sparsity_loss
-from pipeline.method.cost_model import CostModel
 from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
-from pipeline.networks.embedder import Embedder
-from pipeline.networks.sites import Site, find_sites, pair_writers
+from pipeline.networks.sites import find_sites, pair_writers
 from pipeline.training.supervised import Classified
 
 
@@ -123,14 +121,3 @@ class CapacityDynamicDistillation(TaughtStudent):
         masks = torch.cat([*self._masks().values()])
         figures = {"masked": 1 - masks.mean().item(), "dead": 1 - alive.mean().item()}
         return figures | ({"left": self.budget.share(alive.bool().cpu())} if self.budget else {})
-
-
-def make_budget(student: Embedder, sites: Sequence[Site], settings: Distillation) -> Budget | None:
-    """The budget that the settings ask for.
-
-    Raises:
-        BudgetError: it can't be met.
-    """
-    if settings.compress is None:
-        return None
-    return Budget(CostModel(student, sites, settings.compress.what), settings.compress, settings.align)

@@ -143,6 +143,23 @@ class Gated(nn.Module):
         return out * _along(self._rows[0].alive().to(out.dtype), out.ndim - 1)
 
 
+def _insert(network: nn.Module, site: Site, rows: Rows) -> None:
+    rows.to(next(network.get_submodule(site.writer).parameters()).device)
+    for number, writer in enumerate(site.writers):
+        inner, activation = split_norm(network.get_submodule(writer.place))
+        network.set_submodule(writer.place, Compacted(inner, rows, activation, shared=number > 0))
+    for name in site.leaks:
+        network.set_submodule(name, Gated(network.get_submodule(name), rows))
+
+
+def insert_gates(network: nn.Module, sites: Iterable[Site]) -> dict[str, Gate]:
+    """Put a gate at every site, in place; by the site's writer. The network computes what it computed before."""
+    gates = {site.writer: Gate(site.channels, linear=site.linear) for site in sites}
+    for site in sites:
+        _insert(network, site, gates[site.writer])
+    return gates
+
+
 def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, Rows]:
     """Put a compactor at every site, or a gate where several layers write the channels, in place.
 
@@ -155,12 +172,7 @@ def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, Ro
             if site.coupled
             else Compactor(site.channels, linear=site.linear, groups=site.groups)
         )
-        rows.to(next(network.get_submodule(site.writer).parameters()).device)
-        for number, writer in enumerate(site.writers):
-            inner, activation = split_norm(network.get_submodule(writer.place))
-            network.set_submodule(writer.place, Compacted(inner, rows, activation, shared=number > 0))
-        for name in site.leaks:
-            network.set_submodule(name, Gated(network.get_submodule(name), rows))
+        _insert(network, site, rows)
         inserted[site.writer] = rows
     return inserted
 

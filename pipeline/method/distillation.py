@@ -7,14 +7,20 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pipeline.method.losses import feature_distillation, logits_distillation
+from pipeline.method.losses import (
+    feature_distillation,
+    logits_distillation,
+    relational_distillation,
+    relative_feature_distillation,
+)
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import norm_output
 from pipeline.networks.sites import Writer
-from pipeline.training.supervised import Classified, label_losses
+from pipeline.training.supervised import Classified, Scores, label_losses
 from pipeline.training.task import Task
+from pipeline.training.together import gathered
 
 Places = Mapping[str, tuple[nn.Module, bool]]  # by writer, the module whose output counts; whether channels come last
 
@@ -24,8 +30,20 @@ def norm_places(network: Embedder, writers: Mapping[str, Writer]) -> Places:
     return {name: (norm_output(network.get_submodule(some.place)), some.linear) for name, some in writers.items()}
 
 
+def output_losses(student: Scores, teacher: Scores, labels: Tensor, settings: Distillation) -> dict[str, Tensor]:
+    """Weighted losses on what a student gives: identity, triplet, logits, and relations if they have a weight."""
+    losses = label_losses(student, labels, settings)
+    losses["logits"] = settings.logits_weight * logits_distillation(
+        student.classes, teacher.classes, settings.temperature
+    )
+    if settings.relations_weight:
+        relations = relational_distillation(gathered(student.embedding), gathered(teacher.embedding))
+        losses["relations"] = settings.relations_weight * relations
+    return losses
+
+
 class TaughtStudent(Task):
-    """Four losses: identity, triplet, logits and features (CVPR 2023, section 3.2), under the sum `loss`.
+    """Losses on outputs (see `output_losses`) and on features, under the sum `loss` (CVPR 2023, section 3.2).
 
     `teacher` stays as it is and is no part of the state.
 
@@ -57,19 +75,18 @@ class TaughtStudent(Task):
     def classifier(self) -> nn.Linear:
         return self.student.classifier
 
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        settings = self.settings
-        with torch.no_grad():
-            taught = self._teacher[0](images)
-        scores = self.student(images)
-        logits = logits_distillation(scores.classes, taught.classes, settings.temperature)
+    def _feature_loss(self) -> Tensor:
         goals = {
             name: features[:, self._kept[name]] if name in self._kept else features
             for name, features in self._taught.features.items()
         }
-        losses = {
-            **label_losses(scores, labels, settings),
-            "logits": settings.logits_weight * logits,
-            "features": settings.features_weight * feature_distillation(self._learnt.features, goals),
-        }
+        compare = relative_feature_distillation if self.settings.features == "relative" else feature_distillation
+        return self.settings.features_weight * compare(self._learnt.features, goals)
+
+    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad():
+            taught = self._teacher[0](images)
+        losses = output_losses(self.student(images), taught, labels, self.settings)
+        if self.settings.features_weight:
+            losses["features"] = self._feature_loss()
         return {"loss": torch.stack([*losses.values()]).sum(), **losses}

@@ -24,3 +24,33 @@ def feature_distillation(student: Mapping[str, Tensor], teacher: Mapping[str, Te
     return torch.stack(
         [torch.linalg.vector_norm(teacher[name] - value, dim=1).mean() for name, value in student.items()]
     ).sum()
+
+
+def relative_feature_distillation(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
+    """Mean over norms of the batch mean of ‖f_t − f_s‖₂ / ‖f_t‖₂, pooled features N×C by the layer that writes them.
+
+    One in any network whose features have nothing to do with the teacher's, whatever its depth, width and scale.
+    """
+    return torch.stack([_relative_distance(value, teacher[name]) for name, value in student.items()]).mean()
+
+
+def _relative_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    lengths = torch.linalg.vector_norm(teacher, dim=1).clamp_min(1e-6)
+    distance: Tensor = (torch.linalg.vector_norm(teacher - student, dim=1) / lengths).mean()
+    return distance
+
+
+def relational_distillation(student: Tensor, teacher: Tensor, temperature: float = 0.1) -> Tensor:
+    """KL(teacher ‖ student) of how alike an image of the batch is to each of the others, mean over images.
+
+    Likeness is the cosine of embeddings N×D, softened by a temperature and made a distribution over the other images
+    (Park et al., "Relational Knowledge Distillation", CVPR 2019, is the idea; Tian et al. 2020 soften it so). The
+    student's embedding may have another length than the teacher's.
+    """
+    logs = []
+    for embeddings in (student, teacher):
+        unit = functional.normalize(embeddings.float())
+        itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+        logs.append(functional.log_softmax((unit @ unit.T / temperature).masked_fill(itself, -1e4), dim=1))
+    divergence: Tensor = functional.kl_div(logs[0], logs[1], reduction="batchmean", log_target=True)
+    return divergence

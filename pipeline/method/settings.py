@@ -1,6 +1,6 @@
 """Settings of the method, apart from its code so that a recipe can be read without torch."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -10,8 +10,9 @@ from pipeline.settings import Settings
 from pipeline.training.schedule import Supervision
 
 Distance = Literal["cosine", "euclidean"]
-COMPACTING = ("sparsity", "sparsity_weight", "rggr")  # settings of `method: cdd` alone
-Method = Literal["cdd", "two_stage", "uniform_l1", "narrow"]
+Method = Literal["prune", "cdd", "torch_pruning"]
+Importance = Literal["norm", "l1", "taylor", "retrieval", "position"]
+Allocation = Literal["raw", "uniform", "global", "isomorphic", "searched"]
 
 
 class Resetting(Settings):
@@ -60,24 +61,81 @@ class Compress(Settings):
         return share
 
 
+# What a method is at its best, or in its paper, where a recipe says nothing.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "cdd": {"sites": "spatial", "importance": "norm", "allocation": "raw", "shrink": "gradual"},
+    "prune": {
+        "sites": "coupled",
+        "importance": "taylor",
+        "allocation": "global",
+        "features": "relative",
+        "features_weight": 5.0,
+        "learn_epochs": 0.0,
+    },
+    "torch_pruning": {
+        "sites": "coupled",
+        "importance": "taylor",
+        "allocation": "global",
+        "features_weight": 0.0,
+        "learn_epochs": 0.0,
+    },
+}
+# Settings that only some methods read.
+_COMPACTING = ("sparsity", "sparsity_weight", "rggr")
+_PRUNING = ("reconstruct", "score_steps", "search_tries")
+_UNREAD: dict[str, tuple[str, ...]] = {
+    "cdd": ("shrink", *_PRUNING),
+    "prune": _COMPACTING,
+    "torch_pruning": ("shrink", "reconstruct", "search_tries", *_COMPACTING),
+}
+
+
 class Distillation(Supervision):
-    """Sites, the weights of the five losses, and the two phases.
+    """Sites, the weights of the losses, and how the student becomes small.
 
-    `learn_epochs` is the length of the first phase; left out, it is a sixth of `epochs` (20 of 120 in the paper).
+    `method: prune`, the default where `compress` asks for a budget: channels go by their importance, and what the
+    others can make up for of them goes into the layers that read them. `method: cdd`, the default without a budget: the
+    paper's Capacity Dynamic Distillation. `method: torch_pruning`: the library as its users run it, for comparison.
 
-    `method` is how the student becomes small. `cdd` is the paper's. The others are what it is compared with; they meet
-    the budget in `compress` by removing channels of the same sites at one moment, and learn from the same losses:
-    `narrow` at the start, whatever the channels hold (a small network from the first step); `uniform_l1` at the start,
-    the same share at each site, those with the smallest L1 norm (Li et al., ICLR 2017); `two_stage` in the middle (or
-    after `learn_epochs`), those with the smallest rows anywhere, with a schedule for each stage.
+    `learn_epochs` is the length of a first phase in which no channel goes. For `cdd` it is a sixth of `epochs` (20 of
+    120 in the paper) unless said otherwise; else whole epochs, and none unless said otherwise.
     """
 
     method: Method = "cdd"
-    sites: Which = "spatial"
+    sites: Which = Field(
+        "spatial",
+        description="what may shrink: `spatial` and `all` are inner channels of blocks, `coupled` residual streams too",
+    )
+    shrink: Literal["at_once", "gradual"] = Field(
+        "at_once", description="whether channels go at one moment, or one after another while the student learns"
+    )
+    importance: Importance = Field(
+        "norm",
+        description="which channels of a site stay: those with the largest filters (`norm`, or `l1` without the batch "
+        "norm), the largest squared gradient of the task (`taylor`), the largest part in matches (`retrieval`), or the "
+        "first ones (`position`)",
+    )
+    allocation: Allocation = Field(
+        "raw",
+        description="how many each site keeps: the same share (`uniform`), by importance relative to the site's mean "
+        "(`global`), the same share for sites of one kind (`isomorphic`), the best of some tens (`searched`); `raw` "
+        "compares importance across sites as it is",
+    )
+    reconstruct: bool = Field(
+        True, description="let the channels that stay make up for those that go, by least squares"
+    )
+    score_steps: int = Field(20, ge=1, description="batches that importance and reconstruction are computed from")
+    search_tries: int = Field(40, ge=1, description="allocations that `searched` tries")
     learn_epochs: float | None = Field(None, ge=0)
     logits_weight: float = Field(1.0, ge=0)
     temperature: float = Field(2.0, gt=0)
+    features: Literal["absolute", "relative"] = Field(
+        "absolute",
+        description="`absolute`: the paper's sum over sites of ‖f_t − f_s‖; `relative`: the mean over all norms that "
+        "write channels of ‖f_t − f_s‖ / ‖f_t‖, which is of size one in any network",
+    )
     features_weight: float = Field(0.5, ge=0)
+    relations_weight: float = Field(0.0, ge=0, description="of the likeness of embeddings to each other")
     sparsity: Literal["subgradient", "proximal"] = Field(
         "subgradient",
         description="the paper's gradient λ·row/‖row‖; or, for short schedules, row := row·max(0, 1 − lr·λ/‖row‖), "
@@ -88,23 +146,30 @@ class Distillation(Supervision):
     compress: Compress | None = Field(None, description="a budget; without one the penalty alone decides what is left")
     align: int = Field(1, ge=1, description="keep a multiple of this many channels at each site; runtimes like 8")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_method(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        method = values.get("method") or ("cdd" if values.get("compress") is None else "prune")
+        return {"method": method, **_DEFAULTS.get(method, {}), **values}
+
     def read(self) -> Self:
         """The same settings, with defaults in place of what `method` does not read: that makes no other result."""
-        unread = {"cdd": (), "two_stage": COMPACTING}.get(self.method, (*COMPACTING, "learn_epochs"))
         fields = type(self).model_fields
-        return self.model_copy(update={name: fields[name].get_default() for name in unread})
+        return self.model_copy(update={name: fields[name].get_default() for name in _UNREAD[self.method]})
 
     @property
     def learn(self) -> float:
-        """Epochs of the first phase, or stage."""
-        if self.method == "two_stage":
-            return self.epochs // 2 if self.learn_epochs is None else round(self.learn_epochs)
+        """Epochs of the first phase."""
         return self.epochs / 6 if self.learn_epochs is None else self.learn_epochs
 
     @model_validator(mode="after")
     def _leaves_time_to_compress(self) -> Self:
         if self.learn >= self.epochs:
             raise ValueError(f"learn_epochs ({self.learn:g}) leaves nothing of {self.epochs} epochs to compress in")
+        if self.method != "cdd" and self.learn != round(self.learn):
+            raise ValueError(f"learn_epochs ({self.learn:g}) must be whole for method: {self.method}")
         return self
 
     @model_validator(mode="after")
@@ -116,7 +181,12 @@ class Distillation(Supervision):
     @model_validator(mode="after")
     def _methods_have_what_they_need(self) -> Self:
         if self.method != "cdd" and self.compress is None:
-            raise ValueError(f"method: {self.method} makes the student as small as a budget says: set compress")
-        if self.method == "two_stage" and self.learn < 1:
-            raise ValueError("method: two_stage needs at least one epoch before channels go: raise epochs")
+            raise ValueError(
+                f"method: {self.method} makes the student as small as a budget says: set compress, as {{macs: 0.3}}"
+            )
+        if self.method == "cdd" and (self.importance in ("l1", "position") or self.allocation == "searched"):
+            raise ValueError(
+                "method: cdd lets rows die while they learn: importance is norm, taylor or retrieval, and allocation "
+                "raw, uniform, global or isomorphic"
+            )
         return self

@@ -24,8 +24,14 @@ class Taps:
 
     def __init__(self, modules: Mapping[str, tuple[nn.Module, bool]]) -> None:
         self.features: dict[str, Tensor] = {}
-        for name, (module, linear) in modules.items():
-            module.register_forward_hook(self._keep(name, linear))
+        self._hooks = [
+            module.register_forward_hook(self._keep(name, linear)) for name, (module, linear) in modules.items()
+        ]
+
+    def remove(self) -> None:
+        """Read no more."""
+        for hook in self._hooks:
+            hook.remove()
 
     def _keep(self, name: str, linear: bool):  # type: ignore[no-untyped-def]
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:

@@ -45,10 +45,11 @@ class Site:
     """Channels that can be removed one by one, and all layers that they go through; layers are names of modules.
 
     `writers` are the linear maps that write the channels: one, or all those whose results are added in a residual
-    stream (see `pipeline.networks.coupled`). `carriers` are norms and depthwise convolutions on the way, `factors` the layers that write a factor for each channel, `readers` the dense maps that
-    channels end in. `leaks` are the carriers behind which a channel of zeros is zero no longer. `groups` are those of
-    the writer; of `chunks` equal parts of the channels each must keep equally many, for grouped readers. `branch` are
-    the modules that only serve the last reader, if that ends in a residual sum: with no channel left all can go.
+    stream (see `pipeline.networks.coupled`). `carriers` are norms and depthwise convolutions on the way, `factors` the
+    layers that write a factor for each channel, `readers` the dense maps that channels end in. `leaks` are the carriers
+    behind which a channel of zeros is zero no longer. `groups` are those of the writer; of `chunks` equal parts of the
+    channels each must keep equally many, for grouped readers. `branch` are the modules that only serve the last reader,
+    if that ends in a residual sum: with no channel left all can go.
     """
 
     writers: tuple[Writer, ...]
@@ -171,6 +172,8 @@ class Finder:
             return None if axis in dims or min(dims) < axis else axis
         if name in _POOLS:
             return axis if axis == 1 else None
+        if name in ("pad", "constant_pad_nd"):  # its list begins with the last axis
+            return axis if len(before) - len(node.args[1]) // 2 > axis and not any(node.args[3:]) else None  # type: ignore[arg-type]
         if name in ("view", "reshape", "flatten"):
             return axis if before[: axis + 1] == after[: axis + 1] else None
         return None

@@ -1,4 +1,4 @@
-"""Stage `distill`: Capacity Dynamic Distillation. The student starts as heavy as the teacher and shrinks as it learns.
+"""Stage `distill`: a student that starts as heavy as its teacher, learns from it, and becomes small.
 
 Xie et al., "Towards a Smaller Student: Capacity Dynamic Distillation for Efficient Image Retrieval", CVPR 2023.
 """
@@ -20,9 +20,11 @@ from pipeline.networks.build import LocalWeights, Network
 from pipeline.work import Work
 
 if TYPE_CHECKING:
+    from pipeline.training.schedule import Schedule
     from pipeline.training.supervised import Classified
+    from pipeline.training.task import Task
 
-VERSION = 3
+VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
 
@@ -36,12 +38,15 @@ class Distill(Distillation):
     @property
     def libraries(self) -> tuple[str, ...]:
         """Whose versions the result depends on."""
-        return LIBRARIES if self.method == "cdd" else (*LIBRARIES, "torch-pruning")
+        return (*LIBRARIES, "torch-pruning") if self.method == "torch_pruning" else LIBRARIES
 
     @model_validator(mode="after")
-    def _l1_has_something_to_rank(self) -> Self:
-        if self.method == "uniform_l1" and self.init == "random":
-            raise ValueError("method: uniform_l1 ranks what was learnt before: set init to teacher or pretrained")
+    def _there_is_something_to_rank(self) -> Self:
+        if self.init == "random" and self.method != "cdd" and self.importance != "position" and not self.learn:
+            raise ValueError(
+                f"distill.importance: {self.importance} ranks what was learnt before, and init: random has learnt "
+                "nothing: set init to teacher or pretrained, or learn_epochs to an epoch or more"
+            )
         return self
 
 
@@ -64,7 +69,10 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     Raises:
         PipelineError: no sites, stages of other widths, or a budget that can't be met.
     """
-    from pipeline.method.cdd import make_budget
+    from pipeline.method.allocation import channels_above
+    from pipeline.method.budget import make_budget
+    from pipeline.method.cost_model import CostModel
+    from pipeline.method.importance import position_scores
     from pipeline.networks.build import build_network
     from pipeline.networks.sites import find_sites, pair_writers
 
@@ -74,10 +82,9 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
         pair_writers(sites, find_sites(build_network(teacher, input), settings.sites))
     if settings.method == "cdd":
         make_budget(student, sites, settings)
-    else:
-        from pipeline.method.small import choose_channels
-
-        choose_channels(student, sites, settings)
+    elif settings.compress is not None:
+        model = CostModel(student, sites, settings.compress.what)
+        channels_above(model, position_scores(sites), settings.compress.share, settings.align)
 
 
 def distill_student(
@@ -104,26 +111,17 @@ def distill_student(
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.method.cdd import CapacityDynamicDistillation
-    from pipeline.networks.build import build_network
     from pipeline.networks.saved import load_network, save_network
     from pipeline.networks.weights import load_module, save_module
     from pipeline.retrieval.evaluate import evaluate_network
+    from pipeline.stages.cut import cut_student
     from pipeline.training.loop import fit
-    from pipeline.training.schedule import Schedule
     from pipeline.training.supervised import Classified
-    from pipeline.training.task import Task
 
     def frozen() -> Classified:
         known = Classified(load_network(teacher), data.train.identity_count)
         load_module(teacher / "classifier.safetensors", known.classifier)
         return known.to(work.device)
-
-    def train(task: Task, schedule: Schedule, folder: str = "") -> None:
-        scratch = work.scratch / folder
-        scratch.mkdir(exist_ok=True)
-        fit(task, batches, schedule, scratch, work.processes, work.progress)
-        if work.main:
-            (work.out / f"metrics{folder and '-'}{folder}.csv").write_bytes((scratch / "metrics.csv").read_bytes())
 
     torch.manual_seed(seed)
     batches = TrainingBatches(
@@ -131,20 +129,15 @@ def distill_student(
     )
     student = _start(settings, network, input, frozen(), weights)
     if settings.method == "cdd":
-        train(CapacityDynamicDistillation(student, frozen(), settings), settings)
-    else:
-        from pipeline.method.small import FixedStudent
-
+        task: Task = CapacityDynamicDistillation(student, frozen(), settings)
         schedule: Schedule = settings
-        if settings.method == "two_stage":
-            train(FixedStudent(student, frozen(), settings, cut=False), settings.part(settings.learn), "first-stage")
-            learnt = student.state_dict()
-            student = Classified(build_network(network, input), data.train.identity_count)
-            student.load_state_dict(learnt)
-            schedule = settings.part(settings.epochs - settings.learn)
-        train(FixedStudent(student, frozen(), settings, cut=True), schedule)
+    else:
+        task, schedule = cut_student(work, student, frozen(), settings, batches, network, input, seed)
+        student = task.student
+    fit(task, batches, schedule, work.scratch, work.processes, work.progress)
     if not work.main:
         return
+    (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
     if settings.method == "cdd":
         save_module(work.out / COMPACTED, student.embedder)
     else:

@@ -16,9 +16,10 @@ from pipeline.training.triplet import batch_hard_triplet
 
 
 class Scores(NamedTuple):
-    """`pooled` N×C behind the backbone; `classes` N×identities."""
+    """`pooled` N×C behind the backbone; `embedding` N×D; `classes` N×identities."""
 
     pooled: Tensor
+    embedding: Tensor
     classes: Tensor
 
 
@@ -32,7 +33,9 @@ class Classified(nn.Module):
 
     def forward(self, images: Tensor) -> Scores:
         pooled, embedding = self.embedder.features(images)
-        return Scores(pooled.float(), self.classifier(embedding).float())  # losses are float32 in any precision
+        return Scores(
+            pooled.float(), embedding.float(), self.classifier(embedding).float()
+        )  # losses are float32 in any precision
 
 
 def label_losses(scores: Scores, labels: Tensor, settings: Supervision) -> dict[str, Tensor]:

@@ -291,11 +291,19 @@ def test_a_gpu_without_enough_memory_says_what_to_lower(workshop, monkeypatch):
     assert message.startswith("the GPU's memory is too small for teacher. Lower sampling.identities or sampling.images")
 
 
+WAYS = [
+    "init=teacher",
+    "init=teacher learn_epochs=1",
+    "init=random importance=position allocation=uniform reconstruct=false features_weight=0",
+    "init=teacher sites=all importance=l1 allocation=uniform reconstruct=false",
+    "init=teacher method=torch_pruning",
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["two_stage", "narrow", "uniform_l1"])
-def test_the_alternatives_end_in_releases_of_the_same_cost(method, workshop):
-    start = "random" if method == "narrow" else "teacher"
-    settings = (f"distill.method={method}", f"distill.init={start}", "distill.compress={macs: 0.6}")
+@pytest.mark.parametrize("way", WAYS)
+def test_the_alternatives_end_in_releases_of_the_same_cost(way, workshop):
+    settings = ("distill.compress={macs: 0.6}", *(f"distill.{setting}" for setting in way.split()))
     workshop.build("tiny", "--target", "onnxruntime-cpu", *[part for s in settings for part in ("--set", s)])
     compression = read_manifest(manifest_of(workshop)).compression
     assert 0.58 <= compression.after.macs / compression.before.macs <= 0.6
@@ -303,7 +311,7 @@ def test_the_alternatives_end_in_releases_of_the_same_cost(method, workshop):
 
 
 def test_alternatives_that_make_no_sense_are_refused(workshop):
-    assert "set compress" in workshop.refused("build", "--set", "distill.method=narrow")
-    settings = ("distill.method=uniform_l1", "distill.init=random", "distill.compress={macs: 0.6}")
+    assert "set compress" in workshop.refused("build", "--set", "distill.method=prune")
+    settings = ("distill.init=random", "distill.compress={macs: 0.6}")
     message = workshop.refused("build", *[part for s in settings for part in ("--set", s)])
     assert "ranks what was learnt before: set init to teacher or pretrained" in message

@@ -1,0 +1,133 @@
+"""How much each site gives: from scores within sites to the channels that stay, under a budget.
+
+Which channels of a site go is one question (`pipeline.method.importance`), how many is another. A ranking of raw scores
+across sites starves those whose scores happen to be small; every allocation here compares a channel with its own site
+first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import BudgetError
+from pipeline.method.cost_model import CostModel
+from pipeline.method.importance import Scores
+from pipeline.method.merge import kept_rows
+from pipeline.method.settings import Allocation
+from pipeline.networks.sites import Site
+
+Kept = dict[str, Tensor]  # by the site's writer, indices of channels that stay, ascending
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Place of each value among all, from the smallest, in 0 … 1."""
+    return values.argsort().argsort() / len(values)
+
+
+def _relative(values: Tensor) -> Tensor:
+    """Values as multiples of their mean."""
+    return values / values.mean().clamp_min(torch.finfo(values.dtype).tiny)
+
+
+def _topology(site: Site) -> tuple[object, ...]:
+    """What sites of one kind share: stream or inner, kind of map, and how many channels it has in all."""
+    return site.coupled, site.linear, site.groups > 1, len(site.carriers) > 0, len(site.factors) > 0
+
+
+def comparable(scores: Scores, sites: Sequence[Site], allocation: Allocation) -> Scores:
+    """Scores that a common bar can cut.
+
+    `uniform`: the rank within the site, so that each gives the same share. `global`: multiples of the site's mean.
+    `isomorphic`: the rank of those multiples among all sites of one topology, so that each topology gives the
+    same share (Fang et al., "Isomorphic Pruning for Vision Models", ECCV 2024). `searched` starts from `global`.
+    """
+    if allocation == "uniform":
+        return {name: _ranks(values) for name, values in scores.items()}
+    relative = {name: _relative(values) for name, values in scores.items()}
+    if allocation != "isomorphic":
+        return relative
+    found: dict[str, Tensor] = {}
+    for kind in {_topology(site) for site in sites}:
+        names = [site.writer for site in sites if _topology(site) == kind]
+        ranks = _ranks(torch.cat([relative[name] for name in names]))
+        found |= dict(zip(names, torch.split(ranks, [len(relative[name]) for name in names]), strict=True))
+    return found
+
+
+def channels_above(model: CostModel, scores: Scores, share: float, align: int = 1) -> Kept:
+    """Channels to keep at each site: those above the lowest common bar that leaves at most `share` of the cost.
+
+    Args:
+        scores: comparable across sites.
+
+    Raises:
+        BudgetError: one channel at each site costs more.
+    """
+
+    def kept(bar: float) -> Kept:
+        return {name: kept_rows(scores[name], bar, site.chunks, align, least=1) for name, site in model.sites.items()}
+
+    def cost(bar: float) -> float:
+        return model({name: len(rows) for name, rows in kept(bar).items()}) / model.dense
+
+    bars = [*sorted(set(torch.cat([*scores.values()]).tolist())), float("inf")]
+    low, high = 0, len(bars) - 1
+    if cost(bars[high]) > share:
+        raise BudgetError(
+            f"distill.compress.{model.what} {share:g} can't be met: with as few channels as can stay, "
+            f"{cost(bars[high]):.3f} of the dense network's {model.what} are left. Ask for more than that"
+            + ("." if any(site.coupled for site in model.sites.values()) else ", or for distill.sites: coupled.")
+        )
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if cost(bars[middle]) <= share else (middle + 1, high)
+    return kept(bars[low])
+
+
+def search_allocation(
+    model: CostModel,
+    scores: Scores,
+    share: float,
+    align: int,
+    loss: Callable[[Kept], float],
+    tries: int,
+    seed: int,
+) -> tuple[Kept, list[float]]:
+    """Try allocations around the global one, and keep the best.
+
+    Sites of one resolution give together, streams apart from inner channels: for each such class scores get a factor,
+    and a random change of all factors that lowers the loss is kept (a (1+1) evolution strategy).
+
+    Args:
+        loss: of the network with these channels, by some proxy of what it will be worth.
+        tries: how many allocations are tried beside the first.
+
+    Returns:
+        The channels that stay, and the best loss after each try, the first being that of the global allocation.
+
+    Raises:
+        BudgetError: see `channels_above`.
+    """
+    classes = sorted({(site.resolution, site.coupled) for site in model.sites.values()}, reverse=True)
+    relative = {name: _relative(values) for name, values in scores.items()}
+    random = torch.Generator().manual_seed(seed)
+
+    def tried(logs: Tensor) -> tuple[float, Kept]:
+        factors: Mapping[tuple[int, bool], float] = dict(zip(classes, logs.exp().tolist(), strict=True))
+        scaled = {name: relative[name] * factors[site.resolution, site.coupled] for name, site in model.sites.items()}
+        kept = channels_above(model, scaled, share, align)
+        return loss(kept), kept
+
+    logs = torch.zeros(len(classes))
+    best, kept = tried(logs)
+    course = [best]
+    for _ in range(tries):
+        changed = logs + 0.5 * torch.randn(len(classes), generator=random)
+        found, rows = tried(changed)
+        if found < best:
+            best, kept, logs = found, rows, changed
+        course.append(best)
+    return kept, course

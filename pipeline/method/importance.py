@@ -1,0 +1,127 @@
+"""What each channel counts: scores that choose within a site. How much each site gives is `pipeline.method.allocation`.
+
+All that go together count together: the score of a residual stream's channel is that of all of its writers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.method.compactor import Gate, insert_gates
+from pipeline.method.merge import fold_norm, kernel_of
+from pipeline.method.settings import Resetting
+from pipeline.method.taps import Taps
+from pipeline.networks.embedder import Embedder
+from pipeline.networks.layers import norm_output
+from pipeline.networks.sites import Site
+
+Scores = Mapping[str, Tensor]  # by the site's writer, C values on the host, not negative
+
+
+@torch.no_grad()
+def norm_scores(network: nn.Module, sites: Sequence[Site], *, l1: bool = False) -> Scores:
+    """Sum over a site's writers of the L2 norm of each filter, batch norm folded in.
+
+    Args:
+        l1: the L1 norm of the filter alone instead (Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017).
+    """
+    found = {}
+    for site in sites:
+        total = torch.zeros(site.channels, dtype=torch.float64)
+        for writer in site.writers:
+            kernel = kernel_of(network.get_submodule(writer.layer))
+            if writer.norm and not l1:
+                kernel = fold_norm(kernel, cast(nn.BatchNorm2d, network.get_submodule(writer.norm)))
+            total += kernel.weight.flatten(1).norm(p=1 if l1 else 2, dim=1).cpu()
+        found[site.writer] = total.float()
+    return found
+
+
+def position_scores(sites: Sequence[Site]) -> Scores:
+    """Earlier channels count more, whatever they hold: what a narrower network has from the start."""
+    found = {}
+    for site in sites:
+        size = site.channels // site.chunks
+        found[site.writer] = 1 - (torch.arange(site.channels) % size) / size
+    return found
+
+
+def gradient_scores(gates: Mapping[str, Gate], losses: Iterable[Tensor]) -> Scores:
+    """Mean over batches of (∂L/∂g)² of gates g that are one: the first-order change of the loss without the channel.
+
+    Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR 2019, equation 8, with gates behind the
+    norms. The gradient of a shared gate is the sum over all layers that write the channel.
+
+    Args:
+        losses: of one batch each, with the gates in their graph; nothing is learnt from them.
+
+    Raises:
+        PipelineError: no gradient reaches a gate.
+    """
+    totals = {name: torch.zeros_like(gate.weight) for name, gate in gates.items()}
+    count = 0
+    for loss in losses:
+        found = torch.autograd.grad(loss, [gate.weight for gate in gates.values()], allow_unused=True)
+        for name, gradient in zip(gates, found, strict=True):
+            if gradient is None:
+                from pipeline.errors import PipelineError
+
+                raise PipelineError(
+                    f"distill.importance: taylor needs gradients, and none reaches the channels of {name}: the layers "
+                    "behind it are frozen or not used. Set distill.importance: norm."
+                )
+            totals[name] += gradient.square()
+        count += 1
+    return {name: (total / count).float().cpu() for name, total in totals.items()}
+
+
+def gated_copy(student: nn.Module, embedder: Embedder, sites: Sequence[Site]) -> tuple[nn.Module, dict[str, Gate]]:
+    """A copy of a network that holds `embedder`, with a gate at every site."""
+    memo: dict[int, object] = {}
+    copied = copy.deepcopy(student, memo)
+    return copied, insert_gates(cast(nn.Module, memo[id(embedder)]), sites)
+
+
+class RetrievalScores:
+    """How much channels contribute to matches, as a score: RGGR's contribution, counted instead of voted on.
+
+    CVPR 2023, section 3.3: |gallery[n, c] · query[c]| for each query and its nearest neighbours n, pooled features of
+    unit length; here its mean over all queries and neighbours.
+
+    Args:
+        network: features are taken behind the norms of its sites.
+    """
+
+    def __init__(self, network: nn.Module, sites: Sequence[Site], settings: Resetting) -> None:
+        self.sites, self.settings = sites, settings
+        places = {w.layer: (norm_output(network.get_submodule(w.place)), w.linear) for s in sites for w in s.writers}
+        self._taps = Taps(places)
+        self._rows: dict[str, list[Tensor]] = {site.writer: [] for site in sites}
+
+    @torch.no_grad()
+    def add(self) -> None:
+        """Take in the features of the latest forward pass."""
+        for site in self.sites:
+            given = torch.stack([self._taps.features[writer.layer] for writer in site.writers]).sum(0)
+            self._rows[site.writer].append(functional.normalize(given).cpu())
+
+    def stop(self) -> None:
+        """Leave the network as it was."""
+        self._taps.remove()
+
+    @torch.no_grad()
+    def scores(self) -> Scores:
+        """By the site's writer, C."""
+        found = {}
+        for name, parts in self._rows.items():
+            rows = torch.cat(parts)[-self.settings.bank :]
+            likeness = (rows @ rows.T).fill_diagonal_(-torch.inf)
+            nearest = likeness.topk(min(self.settings.neighbours, len(rows) - 1), dim=1).indices
+            found[name] = (rows[nearest] * rows[:, None, :]).abs().mean((0, 1))
+        return found

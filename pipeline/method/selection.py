@@ -1,0 +1,153 @@
+"""From a dense student to the channels that it keeps: importance, allocation, and what makes up for the others."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.method.allocation import Kept, channels_above, comparable, search_allocation
+from pipeline.method.cost_model import CostModel
+from pipeline.method.distillation import output_losses
+from pipeline.method.importance import (
+    RetrievalScores,
+    Scores,
+    gated_copy,
+    gradient_scores,
+    norm_scores,
+    position_scores,
+)
+from pipeline.method.losses import relational_distillation
+from pipeline.method.reconstruction import input_moments, reconstruction_maps
+from pipeline.method.removal import remove_channels
+from pipeline.method.settings import Distillation
+from pipeline.networks.sites import Site
+from pipeline.training.supervised import Classified
+from pipeline.training.together import averaged
+
+PROXY_BATCHES = 3
+Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # so many batches of images and labels, on the device
+
+
+class Selection(NamedTuple):
+    """Channels to keep by the site's writer, maps by reader, and what a search saw: its lowest loss after each try."""
+
+    kept: Kept
+    maps: dict[str, Tensor]
+    search: list[float]
+
+
+class _Chooser:
+    """All that is computed from batches is the mean over processes: they choose alike."""
+
+    def __init__(
+        self, student: Classified, teacher: Classified, model: CostModel, settings: Distillation, batches: Batches
+    ) -> None:
+        self.student, self.teacher, self.model, self.settings, self.batches = student, teacher, model, settings, batches
+        self.sites: list[Site] = [*model.sites.values()]
+
+    def scores(self) -> Scores:
+        """Importance of the channels of each site."""
+        embedder, settings = self.student.embedder, self.settings
+        match settings.importance:
+            case "norm" | "l1":
+                return norm_scores(embedder, self.sites, l1=settings.importance == "l1")
+            case "position":
+                return position_scores(self.sites)
+            case "retrieval":
+                found = RetrievalScores(embedder, self.sites, settings.rggr)
+                with torch.no_grad():
+                    for images, _ in self.batches(settings.score_steps):
+                        embedder(images)
+                        found.add()
+                found.stop()
+                scores = found.scores()
+            case _:
+                scores = self._gradient_scores()
+        return {name: averaged(values.to(self.device)).cpu() for name, values in scores.items()}
+
+    @property
+    def device(self) -> torch.device:
+        return self.student.classifier.weight.device
+
+    def _gradient_scores(self) -> Scores:
+        copied, gates = gated_copy(self.student, self.student.embedder, self.sites)
+        copied.train()
+
+        def losses() -> Iterator[Tensor]:
+            for images, labels in self.batches(self.settings.score_steps):
+                with torch.no_grad():
+                    taught = self.teacher(images)
+                terms = output_losses(copied(images), taught, labels, self.settings)
+                yield torch.stack([*terms.values()]).sum()
+
+        return gradient_scores(gates, losses())
+
+    def moments(self) -> dict[str, Tensor]:
+        """What reconstruction needs to know of the readers' inputs; nothing if it is not asked for."""
+        if not self.settings.reconstruct:
+            return {}
+        images = (images for images, _ in self.batches(self.settings.score_steps))
+        found = input_moments(self.student.embedder, self.sites, images)
+        return {name: averaged(moment) for name, moment in found.items()}
+
+    def proxy(self, moments: dict[str, Tensor]) -> Callable[[Kept], float]:
+        """What allocations are searched by: how far the small student's neighbourhoods are from the teacher's."""
+        seen = [images for images, _ in self.batches(PROXY_BATCHES)]
+        with torch.no_grad():
+            taught = [self.teacher.embedder(images) for images in seen]
+
+        @torch.no_grad()
+        def loss(kept: Kept) -> float:
+            small = copy.deepcopy(self.student.embedder)
+            remove_channels(small, self.sites, kept, self.maps(kept, moments))
+            small.train()  # norms take the statistics of the batch: theirs are of the dense network
+            losses = [relational_distillation(small(images), known) for images, known in zip(seen, taught, strict=True)]
+            return float(averaged(torch.stack(losses).mean()))
+
+        return loss
+
+    def maps(self, kept: Kept, moments: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What makes up for channels that go."""
+        return reconstruction_maps(self.student.embedder, self.sites, kept, moments) if moments else {}
+
+
+def select_channels(
+    student: Classified,
+    teacher: Classified,
+    model: CostModel,
+    settings: Distillation,
+    share: float,
+    batches: Batches,
+    seed: int,
+) -> Selection:
+    """Choose the channels that a dense student keeps; it stays as it is.
+
+    Args:
+        teacher: in evaluation mode.
+        model: of the student's sites.
+        share: what may be left of the cost.
+        seed: of a search.
+
+    Raises:
+        BudgetError: the budget can't be met.
+        PipelineError: importance can't be computed.
+    """
+    chooser = _Chooser(student, teacher, model, settings, batches)
+    scores, moments = chooser.scores(), chooser.moments()
+    if settings.allocation == "searched":
+        kept, search = search_allocation(
+            model, scores, share, settings.align, chooser.proxy(moments), settings.search_tries, seed
+        )
+    else:
+        bar = comparable(scores, chooser.sites, settings.allocation)
+        kept, search = channels_above(model, bar, share, settings.align), []
+    return Selection(kept, chooser.maps(kept, moments), search)
+
+
+def apply_selection(network: nn.Module, sites: list[Site], selection: Selection) -> None:
+    """Make a dense student small, in place."""
+    remove_channels(network, sites, selection.kept, selection.maps)

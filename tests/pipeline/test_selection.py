@@ -1,0 +1,274 @@
+"""Students that become small at one moment: which channels go, how many, and that nothing else changes."""
+
+import itertools
+
+import pytest
+import torch
+import torch_pruning
+
+from pipeline.errors import BudgetError, PipelineError
+from pipeline.method.allocation import channels_above, comparable, search_allocation
+from pipeline.method.compactor import insert_compactors, insert_gates
+from pipeline.method.cost_model import CostModel
+from pipeline.method.importance import gradient_scores, norm_scores, position_scores
+from pipeline.method.library import prune_with_library
+from pipeline.method.merge import merge_site, prune_network
+from pipeline.method.reconstruction import input_moments, reconstruction_maps
+from pipeline.method.removal import remove_channels
+from pipeline.method.selection import apply_selection, select_channels
+from pipeline.method.settings import Compress, Distillation
+from pipeline.method.small import FixedStudent
+from pipeline.networks.build import Network
+from pipeline.networks.cost import network_cost
+from pipeline.networks.saved import load_network, save_network
+from pipeline.networks.sites import find_sites
+from pipeline.training.supervised import Classified
+from tests.helpers import SMALL, alive_network, random_images
+
+
+def settings(macs=0.5, **changes):
+    return Distillation(method="prune", compress=Compress(macs=macs), score_steps=2, search_tries=3, **changes)
+
+
+def images(count=8, seed=0):
+    return torch.from_numpy(random_images(count, seed=seed)).permute(0, 3, 1, 2)
+
+
+def batches(count):
+    for number in range(count):
+        yield images(8, number), torch.arange(8) // 2
+
+
+def pair(architecture="resnet10t"):
+    """A student, and its teacher of the same weights."""
+    student, teacher = (Classified(alive_network(architecture, 2), 4) for _ in range(2))
+    student.load_state_dict(teacher.state_dict())
+    return student, teacher.eval()
+
+
+def selected(student, teacher, chosen):
+    sites = find_sites(student.embedder, chosen.sites)
+    model = CostModel(student.embedder, sites, "macs")
+    return sites, select_channels(student, teacher, model, chosen, chosen.compress.share, batches, 0)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "share", "chosen"),
+    [
+        ("resnet10t", 0.15, {}),
+        ("resnet10t", 0.3, {"importance": "retrieval", "align": 8}),
+        ("resnet26", 0.3, {"importance": "l1", "allocation": "uniform", "sites": "all"}),
+        ("mobilenetv2_035", 0.3, {"importance": "norm", "allocation": "isomorphic"}),
+        ("regnety_002", 0.3, {"importance": "position", "allocation": "uniform"}),
+        ("convnext_atto", 0.7, {}),
+        ("resnet10t", 0.3, {"allocation": "searched"}),
+    ],
+)
+def test_a_budget_is_met_and_the_small_network_is_saved_and_loaded(architecture, share, chosen, tmp_path):
+    student, teacher = pair(architecture)
+    chosen = settings(share, **chosen)
+    dense = network_cost(student.embedder, SMALL).macs
+    sites, selection = selected(student, teacher, chosen)
+    apply_selection(student.embedder, sites, selection)
+    cost = network_cost(student.embedder, SMALL).macs / dense
+    assert (0.75 if chosen.align > 1 else 0.9) * share <= cost <= share
+    for rows, site in zip(selection.kept.values(), sites, strict=True):
+        assert len(rows) % chosen.align == 0 or len(rows) == site.channels
+    assert len(selection.search) == (4 if chosen.allocation == "searched" else 0)
+    save_network(tmp_path, student.embedder, Network(architecture=architecture, last_stride=2, embedding=16), SMALL)
+    with torch.inference_mode():
+        assert torch.equal(load_network(tmp_path)(images()), student.embedder.eval()(images()))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "which"),
+    [
+        ("resnet26d", "coupled"),
+        ("seresnet18", "coupled"),
+        ("efficientnet_b0", "coupled"),
+        ("resnetv2_50", "coupled"),
+        ("convnext_atto", "spatial"),
+        ("regnety_002", "all"),
+    ],
+)
+def test_what_is_removed_is_what_merging_and_pruning_removes(architecture, which):
+    """Two ways to the same small network: channels that are zero behind a compactor or gate, or cut beforehand."""
+    one, other = alive_network(architecture, 2), alive_network(architecture, 2)
+    sites = find_sites(one, which)
+    random = torch.Generator().manual_seed(1)
+    scores = {site.writer: torch.rand(site.channels, generator=random) for site in sites}
+    kept = channels_above(CostModel(one, sites, "macs"), scores, 0.6)
+    remove_channels(one, sites, kept)
+    norms = {}
+    for site, rows in zip(sites, insert_compactors(other, sites).values(), strict=True):
+        alive = torch.zeros(site.channels)
+        alive[kept[site.writer]] = 1
+        rows.scale_rows(alive)
+        norms[site.writer] = rows.row_norms().detach()
+    for site in sites:
+        merge_site(other, site)
+    prune_network(other, sites, norms, 1e-5)
+    with torch.inference_mode():
+        found = [torch.nn.functional.normalize(network.eval()(images())) for network in (one, other)]
+    # A norm that is not behind its writer shifts channels that are zero: cut beforehand, that shift is gone too.
+    leaks = any(site.leaks for site in sites)
+    assert torch.allclose(*found, atol=1e-4) or leaks
+    assert network_cost(one, SMALL).macs == network_cost(other, SMALL).macs
+
+
+def test_removal_agrees_with_torch_prunings_graph():
+    ours, theirs = alive_network("resnet26d", 2), alive_network("resnet26d", 2)
+    site = next(site for site in find_sites(ours, "coupled") if site.coupled)
+    graph = torch_pruning.DependencyGraph().build_dependency(theirs, torch.zeros(1, 3, 32, 32))
+    cut = torch_pruning.prune_conv_out_channels
+    graph.get_pruning_group(theirs.get_submodule(site.writer), cut, idxs=[0, 3]).prune()
+    remove_channels(ours, [site], {site.writer: torch.tensor([1, 2, *range(4, site.channels)])})
+    with torch.inference_mode():
+        assert torch.allclose(ours.eval()(images()), theirs.eval()(images()), atol=1e-5)
+
+
+def test_channels_that_repeat_others_are_made_up_for_exactly():
+    """Half of a site's channels are copies: without them, and with reconstruction, nothing is lost."""
+    network = alive_network("resnet10t", 2)
+    site = next(site for site in find_sites(network, "coupled") if not site.coupled and "layer2" in site.writer)
+    writer, norm = (network.get_submodule(name) for name in (site.writer, site.norm))
+    half = site.channels // 2
+    with torch.no_grad():
+        for values in (writer.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            values[half:] = values[:half]
+    before = network.eval()(images())
+    kept = {site.writer: torch.arange(half)}
+    maps = reconstruction_maps(network, [site], kept, input_moments(network, [site], [images(16, 3)]))
+    remove_channels(network, [site], kept, maps)
+    with torch.inference_mode():
+        assert (network(images()) - before).abs().max() < 0.05 * before.abs().max()  # the ridge shrinks it a little
+
+
+def test_reconstruction_brings_a_cut_student_nearer_to_its_teacher():
+    distances = {}
+    for reconstruct in (False, True):
+        student, teacher = pair()
+        sites, selection = selected(student, teacher, settings(0.5, importance="norm", reconstruct=reconstruct))
+        apply_selection(student.embedder, sites, selection)
+        with torch.inference_mode():
+            known, found = teacher.embedder(images(8, 1)), student.embedder.eval()(images(8, 1))
+        distances[reconstruct] = 1 - torch.nn.functional.cosine_similarity(known, found).mean()
+    assert distances[True] < 0.8 * distances[False]
+
+
+def test_a_gates_gradient_is_the_sum_over_all_that_write_the_channel():
+    network = alive_network("resnet10t", 2)
+    sites = find_sites(network, "coupled")
+    gates = insert_gates(network, sites)
+    scores = gradient_scores(gates, (network(images(8, number)).square().sum() for number in range(2)))
+    site = next(site for site in sites if site.coupled)
+    step = 1e-3
+    found = []
+    for number in range(2):
+        values = []
+        for change in (-step, step):
+            with torch.no_grad():
+                gates[site.writer].weight[5] += change
+                values.append(network(images(8, number)).square().sum().double())
+                gates[site.writer].weight[5] -= change
+        found.append(((values[1] - values[0]) / (2 * step)) ** 2)
+    assert scores[site.writer][5] == pytest.approx(float(sum(found) / 2), rel=0.05)
+
+
+def test_importance_without_gradients_is_refused():
+    network = alive_network("resnet10t", 2)
+    gates = insert_gates(network, find_sites(network, "coupled"))
+    name = next(iter(gates))
+    with pytest.raises(PipelineError, match="none reaches the channels of .*Set distill.importance: norm"):
+        gradient_scores({"alone": gates[name]}, [network.head[2].weight.sum()])
+
+
+def test_uniform_takes_the_smallest_filters_of_every_site_alike():
+    network = alive_network("resnet26")
+    sites = find_sites(network, "all")
+    scores = norm_scores(network, sites, l1=True)
+    kept = channels_above(CostModel(network, sites, "macs"), comparable(scores, sites, "uniform"), 0.5)
+    shares = [len(kept[site.writer]) / site.channels for site in sites]
+    assert max(shares) - min(shares) < 0.02
+    for site in sites:
+        l1 = network.get_submodule(site.writer).weight.abs().sum((1, 2, 3))
+        gone = sorted({*range(site.channels)} - set(kept[site.writer].tolist()))
+        assert l1[gone].max() <= l1[kept[site.writer]].min()
+
+
+def test_global_takes_the_smallest_wherever_they_are_and_isomorphic_the_same_from_each_topology():
+    network = alive_network("resnet26")
+    sites = find_sites(network, "coupled")
+    inner = next(number for number, site in enumerate(sites) if not site.coupled)
+    with torch.no_grad():
+        network.get_submodule(sites[inner].norm).weight[: sites[inner].channels // 2] *= 1e-3  # they do next to nothing
+    scores, model = norm_scores(network, sites), CostModel(network, sites, "macs")
+    shares = {}
+    for allocation in ("global", "isomorphic"):
+        kept = channels_above(model, comparable(scores, sites, allocation), 0.5)
+        shares[allocation] = [len(kept[site.writer]) / site.channels for site in sites]
+    assert shares["global"][inner] < 0.7 * max(shares["global"])
+    for coupled in (False, True):
+        gone = [share for share, site in zip(shares["isomorphic"], sites, strict=True) if site.coupled == coupled]
+        assert 0.3 < sum(gone) / len(gone) < 0.9
+
+
+def test_a_search_keeps_the_best_and_repeats_itself():
+    network = alive_network("resnet10t", 2)
+    sites = find_sites(network, "coupled")
+    model, scores = CostModel(network, sites, "macs"), norm_scores(network, sites)
+    wanted = sites[0].writer
+
+    def loss(kept):
+        return float(len(kept[wanted]))
+
+    one, other = (search_allocation(model, scores, 0.3, 1, loss, 10, seed=2) for _ in range(2))
+    assert one[1] == other[1]
+    assert one[1] == sorted(one[1], reverse=True)
+    assert one[1][-1] < one[1][0]
+    assert len(one[0][wanted]) == one[1][-1]
+
+
+def test_narrow_students_do_not_look_at_weights():
+    sites = find_sites(alive_network("resnet26"), "coupled")
+    assert all(values[0] == 1 and values.diff().max() < 0 for values in position_scores(sites).values())
+
+
+@pytest.mark.parametrize("architecture", ["resnet10t", "resnet18", "resnet50", "tf_efficientnet_lite0"])
+def test_coupled_sites_reach_a_few_per_cent_of_the_cost(architecture):
+    network = alive_network(architecture, 2)
+    model = CostModel(network, find_sites(network, "coupled"), "macs")
+    assert model.least() < 0.04
+
+
+def test_what_no_choice_of_channels_can_meet_is_refused():
+    network = alive_network("resnet26")
+    sites = find_sites(network)
+    model = CostModel(network, sites, "macs")
+    with pytest.raises(BudgetError, match=r"macs 0.05 can't be met: .* 0\.\d+ of .* or for distill.sites: coupled"):
+        channels_above(model, position_scores(sites), 0.05)
+
+
+def test_a_small_student_is_taught_by_the_channels_that_it_kept():
+    student, teacher = pair()
+    sites, selection = selected(student, teacher, settings(0.6, reconstruct=False))
+    apply_selection(student.embedder, sites, selection)
+    task = FixedStudent(student, teacher, settings(0.6), sites, selection.kept)
+    task.eval()  # as the teacher: what is left of the first site computes what it computed
+    losses = task(images(), torch.arange(8) // 2)
+    first = next(iter(task._kept))
+    expected = task._taught.features[first][:, task._kept[first]]
+    assert torch.allclose(task._learnt.features[first], expected, atol=1e-4)
+    assert 0 < losses["features"] < 2 * task.settings.features_weight
+
+
+@pytest.mark.parametrize(("importance", "allocation"), [*itertools.product(["l1", "taylor"], ["uniform", "global"])])
+def test_torch_pruning_meets_a_budget(importance, allocation):
+    student, teacher = pair()
+    chosen = settings(0.3).model_copy(
+        update={"method": "torch_pruning", "importance": importance, "allocation": allocation}
+    )
+    dense = network_cost(student.embedder, SMALL).macs
+    prune_with_library(student, teacher, chosen, "macs", 0.3, batches)
+    assert 0.2 < network_cost(student.embedder, SMALL).macs / dense <= 0.3
+    assert student.embedder.eval()(images()).shape == (8, 16)
