@@ -120,25 +120,34 @@ class Budget(nn.Module):
 
     @torch.no_grad()
     def on_course(self, compactors: Mapping[str, Rows], progress: float) -> Tensor:
-        """Living rows but for the smallest ones that would have to go for the cost to be on its course (ResRep)."""
+        """Living rows but for the shortest ones that would have to go for the cost to be on its course (ResRep)."""
         norms = self.norms(compactors)
         return self.without(self.fewest(norms, self.course(progress), self.alive))
 
     @torch.no_grad()
-    def step(self, compactors: Mapping[str, Rows], shrinks: float, progress: float, proximal: bool) -> None:
+    def step(
+        self,
+        compactors: Mapping[str, Rows],
+        shrinks: float,
+        progress: float,
+        proximal: bool,
+        ranking: Tensor | None = None,
+    ) -> None:
         """Behind an optimiser step: let rows die, and hold those that are dead.
 
         Args:
             shrinks: lr · λ · pressure, by which the penalty shortens a row.
             progress: how much of the phase is over, 0 … 1.
             proximal: the penalty acts here, not in the gradient.
+            ranking: what counts instead of the norms of all rows; then any row may die, short or not.
         """
         if not self.met:
             norms = self.norms(compactors)
-            dying, aim = self.alive & (norms <= shrinks), self.course(progress)
+            among = self.alive if ranking is not None else self.alive & (norms <= shrinks)
+            aim = self.course(progress)
             if progress >= CUT_AT:
-                dying, aim = self.alive, self.target
-            self.alive = self.without(self.fewest(norms, aim, dying))
+                among, aim = self.alive, self.target
+            self.alive = self.without(self.fewest(norms if ranking is None else ranking, aim, among))
             share = self.share(self.alive)
             self.met, self.behind = share <= self.target, share > self.course(progress)
             if self.met:

@@ -15,6 +15,7 @@ from pipeline.method.budget import make_budget
 from pipeline.method.compactor import Compacted, insert_compactors, sparsity_loss
 from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.rggr import GradientResetting
+from pipeline.method.row_scores import RowScores
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.sites import find_sites, pair_writers
@@ -50,6 +51,8 @@ class CapacityDynamicDistillation(TaughtStudent):
         self._behind = Taps({s.writer: (self._compactors[s.writer], s.linear) for s in sites if not s.coupled})
         channels = {site.writer: site.channels for site in sites}
         self.resetting = GradientResetting(channels, settings.rggr) if settings.rggr.by == "retrieval" else None
+        by_norm = settings.importance == "norm" and settings.allocation == "raw"
+        self.scores = RowScores(sites, settings.allocation) if budget and not by_norm else None
         self._compressing, self._progress = False, 0.0  # whether in the phase *compress*, and how much of it is over
 
     def start_step(self, time: float) -> None:
@@ -62,7 +65,9 @@ class CapacityDynamicDistillation(TaughtStudent):
         sparsity = settings.sparsity_weight * sparsity_loss(self._compactors.values())
         if self._compressing:
             if self.resetting and not (self.budget and self.budget.met):
-                self.resetting.update(self._stream(self._taught.features), self._student_features())
+                found = self.resetting.update(self._stream(self._taught.features), self._student_features())
+                if self.scores and settings.importance == "retrieval":
+                    self.scores.add(found)
         elif settings.sparsity == "subgradient":
             losses["loss"] = losses["loss"] + sparsity
         return {**losses, "sparsity": sparsity.detach()}
@@ -101,6 +106,10 @@ class CapacityDynamicDistillation(TaughtStudent):
 
     def adjust_gradients(self) -> None:
         if self._compressing:
+            if self.scores and self.settings.importance == "taylor":
+                self.scores.add_gradients(self._compactors)
+            elif self.scores and self.settings.importance == "norm":
+                self.scores.add({name: rows.row_norms() for name, rows in self._compactors.items()})
             penalty = self._penalty if self.settings.sparsity == "subgradient" else 0.0
             for name, mask in self._masks().items():
                 self._compactors[name].reset_gradient(mask, penalty)
@@ -109,7 +118,8 @@ class CapacityDynamicDistillation(TaughtStudent):
         proximal = self.settings.sparsity == "proximal"
         shrinks = lr * self._penalty
         if self.budget and self._compressing:
-            self.budget.step(self._compactors, shrinks, self._progress, proximal)
+            ranking = self.scores.ranking() if self.scores and not self.budget.met else None
+            self.budget.step(self._compactors, shrinks, self._progress, proximal, ranking)
         elif proximal:
             for compactor in self._compactors.values():
                 compactor.shrink_rows(shrinks)

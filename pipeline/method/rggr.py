@@ -18,10 +18,8 @@ from pipeline.training.together import alone, gathered
 
 
 @torch.no_grad()
-def unimportant_channels(
-    teacher: Tensor, student: Tensor, gallery: Tensor, neighbours: int, share: float, distance: Distance
-) -> Tensor:
-    """Channels that matter to no match of the batch.
+def contributions(teacher: Tensor, student: Tensor, gallery: Tensor, neighbours: int, distance: Distance) -> Tensor:
+    """What each channel contributes to each match of the batch.
 
     Args:
         teacher: B×C teacher features (for cosine: rows of length 1).
@@ -29,19 +27,30 @@ def unimportant_channels(
         gallery: N×C teacher features, N ≥ `neighbours`.
 
     Returns:
-        C booleans: true where the channel is among the ⌊share·C⌋ smallest |gallery[n] · student| of every query and
-        each of its `neighbours` nearest rows n.
+        |gallery[n] · student| of every query and each of its `neighbours` nearest rows n, B×neighbours×C.
     """
     scores = teacher @ gallery.T
     if distance == "euclidean":  # ‖t − g‖² without ‖t‖², which is the same for all g
         scores = 2 * scores - gallery.square().sum(1)
     nearest = scores.topk(neighbours, dim=1).indices
-    contribution = (gallery[nearest] * student[:, None, :]).abs()
-    channels = teacher.shape[1]
+    return (gallery[nearest] * student[:, None, :]).abs()
+
+
+@torch.no_grad()
+def unimportant_channels(contribution: Tensor, share: float) -> Tensor:
+    """Channels that matter to no match of the batch.
+
+    Args:
+        contribution: see `contributions`.
+
+    Returns:
+        C booleans: true where the channel is among the ⌊share·C⌋ smallest of every match.
+    """
+    channels = contribution.shape[2]
     smallest = contribution.topk(int(share * channels), dim=2, largest=False, sorted=False).indices
-    votes = torch.zeros(channels, dtype=torch.int64, device=teacher.device)
+    votes = torch.zeros(channels, dtype=torch.int64, device=contribution.device)
     votes.scatter_add_(0, smallest.flatten(), torch.ones_like(smallest.flatten()))
-    return votes == nearest.numel()
+    return votes == contribution[:, :, 0].numel()
 
 
 def _everywhere(features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -80,7 +89,7 @@ class GradientResetting(nn.Module):
         return mask
 
     @torch.compiler.disable  # type: ignore[untyped-decorator] # it counts rows on the host: a compiled step would be compiled anew each time
-    def update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> None:
+    def update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Enqueue the batch's teacher features, then mask the rows that no match of this batch needs.
 
         The batch is that of all processes.
@@ -88,12 +97,16 @@ class GradientResetting(nn.Module):
         Args:
             teacher: by site, B×C pooled behind the norm.
             student: by site, B×C pooled behind the compactor.
+
+        Returns:
+            By site, the mean contribution of each channel to a match, C.
         """
         device = next(iter(teacher.values())).device
         with torch.no_grad(), torch.autocast(device.type, enabled=False):  # which rows are near is decided in float32
-            self._update(_everywhere(teacher), _everywhere(student))
+            return self._update(_everywhere(teacher), _everywhere(student))
 
-    def _update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> None:
+    def _update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        means = {}
         settings = self.settings
         batch = next(iter(teacher.values())).shape[0]
         start = self.written
@@ -108,7 +121,7 @@ class GradientResetting(nn.Module):
                 t, s = functional.normalize(t), functional.normalize(s)
             place = torch.arange(start, start + batch, device=bank.device) % settings.bank
             bank.index_copy_(0, place[-settings.bank :], t[-settings.bank :])
-            lost = unimportant_channels(
-                t, s, bank[:filled], min(settings.neighbours, filled), settings.share, settings.distance
-            )
-            mask.masked_fill_(lost, 0.0)
+            found = contributions(t, s, bank[:filled], min(settings.neighbours, filled), settings.distance)
+            mask.masked_fill_(unimportant_channels(found, settings.share), 0.0)
+            means[name] = found.mean((0, 1))
+        return means

@@ -189,4 +189,6 @@ class Distillation(Supervision):
                 "method: cdd lets rows die while they learn: importance is norm, taylor or retrieval, and allocation "
                 "raw, uniform, global or isomorphic"
             )
+        if self.method == "cdd" and self.importance == "retrieval" and self.rggr.by != "retrieval":
+            raise ValueError("method: cdd takes importance: retrieval from its feature banks: set rggr.by to retrieval")
         return self

@@ -87,6 +87,15 @@ def test_a_budget_is_met_within_two_per_cent_and_then_left_alone(compress, proxi
     assert torch.equal(dead, ~budget.alive)
 
 
+def test_another_ranking_lets_long_rows_die():
+    network = alive_network("resnet26")
+    budget, compactors, _ = shrunk(network, Compress(macs=0.9), steps=1)
+    before = budget.norms(compactors)
+    budget.step(compactors, 0.0, 0.5, True, ranking=-before)  # the longest rows count least
+    assert budget.met
+    assert before[~budget.alive].min() > before[budget.alive].max() - 0.05
+
+
 def test_rows_that_have_died_stay_dead_and_others_may_grow():
     budget, compactors, _ = shrunk(alive_network("resnet26"), Compress(macs=0.5))
     with torch.no_grad():

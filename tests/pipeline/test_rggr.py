@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from pipeline.method.rggr import GradientResetting, unimportant_channels
+from pipeline.method.rggr import GradientResetting, contributions, unimportant_channels
 from pipeline.method.settings import Resetting
 from tests.literal import literal_resetting
 
@@ -35,7 +35,9 @@ def test_masks_what_the_method_masks_while_the_bank_fills_and_wraps(neighbours, 
 def test_the_cases_above_mask_something():
     weak = torch.linspace(0.01, 2.0, 16) ** 2
     rows = torch.randn(3, 16, generator=torch.Generator().manual_seed(0)) * weak
-    assert unimportant_channels(rows, rows, rows, 1, 0.5, "euclidean").any()
+    found = contributions(rows, rows, rows, 1, "euclidean")
+    assert found.shape == (3, 1, 16)
+    assert unimportant_channels(found, 0.5).any()
 
 
 def test_a_mask_stays():

@@ -259,7 +259,7 @@ def test_a_small_student_is_taught_by_the_channels_that_it_kept():
     first = next(iter(task._kept))
     expected = task._taught.features[first][:, task._kept[first]]
     assert torch.allclose(task._learnt.features[first], expected, atol=1e-4)
-    assert 0 < losses["features"] < 2 * task.settings.features_weight
+    assert 0 < losses["features"] < 5 * task.settings.features_weight
 
 
 @pytest.mark.parametrize(("importance", "allocation"), [*itertools.product(["l1", "taylor"], ["uniform", "global"])])
