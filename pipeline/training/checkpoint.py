@@ -50,8 +50,10 @@ def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
-def restore_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Position:
-    """Load the newest whole checkpoint, if there is one; where training goes on.
+def restore_checkpoint(
+    folder: Path, model: nn.Module, optimizer: Optimizer, otherwise: Position = Position()
+) -> Position:
+    """Load the newest whole checkpoint, if there is one; where training goes on, `otherwise` without one.
 
     One that is cut short is passed over, and gone when two newer ones are written.
 
@@ -78,4 +80,4 @@ def restore_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> 
         if "random.cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["random.cuda"])
         return Position(int(about["epoch"]), int(about["step"]), _part(tensors, "sum"))
-    return Position()
+    return otherwise

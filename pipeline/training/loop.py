@@ -62,8 +62,12 @@ def fit(
     folder: Path,
     processes: Processes,
     progress: Progress,
+    start: int = 0,
+    stop: int | None = None,
 ) -> None:
     """Train `task` in place, writing `metrics.csv` and checkpoints into `folder`, from the last checkpoint there.
+
+    `start` and `stop` are the epochs of the schedule to train, all by default.
 
     A checkpoint is written behind each epoch, and in long epochs every five minutes. What a training ends in does not
     depend on whether it was interrupted, nor, up to rounding, on the number of processes.
@@ -73,19 +77,20 @@ def fit(
     """
     learn = Learner(task, schedule, processes.device)
     checkpoints, metrics = folder / "checkpoints", folder / "metrics.csv"
-    at = restore_checkpoint(checkpoints, task, learn.optimizer)
-    if at != Position():
+    stop = schedule.epochs if stop is None else stop
+    at = restore_checkpoint(checkpoints, task, learn.optimizer, Position(start))
+    if at != Position(start):
         progress.say(f"resuming behind epoch {at.epoch} of {schedule.epochs}" + f", step {at.step}" * bool(at.step))
     if not processes.agree(f"{at.epoch} {at.step}"):
         raise LaunchError(f"the processes find other checkpoints in {checkpoints}: all machines must share ZOO_HOME.")
     learn.share()
     if processes.main:
-        _keep_rows(metrics, at.epoch)
+        _keep_rows(metrics, at.epoch - start)
     steps = len(batches)
     task.train()
     saved = monotonic()
     with progress.bar("epochs", schedule.epochs, at.epoch) as epochs:
-        for epoch in range(at.epoch, schedule.epochs):
+        for epoch in range(at.epoch, stop):
             sums = {name: value.to(processes.device) for name, value in at.sums.items()}
             first, waited, begun = at.step, 0.0, monotonic()
             with progress.bar(f"epoch {epoch + 1}/{schedule.epochs}", steps, first) as bar:
