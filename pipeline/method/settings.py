@@ -184,6 +184,14 @@ class Distillation(Supervision):
             raise ValueError(
                 f"method: {self.method} makes the student as small as a budget says: set compress, as {{macs: 0.3}}"
             )
+        if self.method == "torch_pruning" and self.features_weight:
+            raise ValueError("method: torch_pruning does not tell which channels it kept: set features_weight to 0")
+        if self.method == "torch_pruning" and (
+            self.importance in ("retrieval", "position") or self.allocation not in ("uniform", "global", "isomorphic")
+        ):
+            raise ValueError(
+                "method: torch_pruning knows importance norm, l1, taylor and allocation uniform, global, isomorphic"
+            )
         if self.method == "cdd" and (self.importance in ("l1", "position") or self.allocation == "searched"):
             raise ValueError(
                 "method: cdd lets rows die while they learn: importance is norm, taylor or retrieval, and allocation "

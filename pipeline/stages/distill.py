@@ -20,9 +20,7 @@ from pipeline.networks.build import LocalWeights, Network
 from pipeline.work import Work
 
 if TYPE_CHECKING:
-    from pipeline.training.schedule import Schedule
     from pipeline.training.supervised import Classified
-    from pipeline.training.task import Task
 
 VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
@@ -114,7 +112,7 @@ def distill_student(
     from pipeline.networks.saved import load_network, save_network
     from pipeline.networks.weights import load_module, save_module
     from pipeline.retrieval.evaluate import evaluate_network
-    from pipeline.stages.cut import cut_student
+    from pipeline.stages.cut import train_and_cut
     from pipeline.training.loop import fit
     from pipeline.training.supervised import Classified
 
@@ -129,15 +127,14 @@ def distill_student(
     )
     student = _start(settings, network, input, frozen(), weights)
     if settings.method == "cdd":
-        task: Task = CapacityDynamicDistillation(student, frozen(), settings)
-        schedule: Schedule = settings
+        task = CapacityDynamicDistillation(student, frozen(), settings)
+        fit(task, batches, settings, work.scratch, work.processes, work.progress)
+        if work.main:
+            (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
     else:
-        task, schedule = cut_student(work, student, frozen(), settings, batches, network, input, seed)
-        student = task.student
-    fit(task, batches, schedule, work.scratch, work.processes, work.progress)
+        student = train_and_cut(work, student, frozen, settings, batches, network, input, seed)
     if not work.main:
         return
-    (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
     if settings.method == "cdd":
         save_module(work.out / COMPACTED, student.embedder)
     else:
