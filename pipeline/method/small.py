@@ -15,10 +15,10 @@ import torch_pruning
 from torch import Tensor, nn
 
 from pipeline.errors import BudgetError
-from pipeline.method.cost_model import CostModel
+from pipeline.method.cost_model import CostModel, WidthCost
 from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.merge import fold_norm, kept_rows, kernel_of
-from pipeline.method.settings import Distillation, Method
+from pipeline.method.settings import Compress, Distillation, Method
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.sites import Site, find_sites, pair_writers
 from pipeline.training.supervised import Classified
@@ -71,8 +71,10 @@ def importance(network: Embedder, sites: Sequence[Site], method: Method) -> dict
     return found
 
 
-def most_important(model: CostModel, scores: Mapping[str, Tensor], share: float, align: int = 1) -> dict[str, Tensor]:
-    """Channels to keep at each site, ascending: those above the lowest bar that leaves at most `share` of the cost.
+def most_important(
+    model: WidthCost, scores: Mapping[str, Tensor], compress: Compress, align: int = 1
+) -> dict[str, Tensor]:
+    """Channels to keep at each site, ascending: those above the lowest bar that leaves at most what may be left.
 
     Raises:
         BudgetError: one channel at each site costs more.
@@ -85,11 +87,11 @@ def most_important(model: CostModel, scores: Mapping[str, Tensor], share: float,
         return model({name: len(rows) for name, rows in kept(bar).items()}) / model.dense
 
     bars = [*sorted(set(torch.cat([*scores.values()]).tolist())), float("inf")]
-    low, high = 0, len(bars) - 1
+    low, high, share = 0, len(bars) - 1, compress.share(model.dense)
     if cost(bars[high]) > share:
         raise BudgetError(
-            f"distill.compress.{model.what} {share:g} can't be met without dropping whole branches, which only method: "
-            f"cdd does: {cost(bars[high]):.3f} of the dense network's {model.what} would be left."
+            f"distill.compress.{model.what} {compress.asked:g} can't be met without dropping whole branches, which "
+            f"only method: cdd does: with one channel at each site {compress.told(cost(bars[high]), model.dense)}."
         )
     while low < high:
         middle = (low + high) // 2
@@ -108,16 +110,21 @@ def remove_channels(network: Embedder, sites: Sequence[Site], kept: Mapping[str,
     network.train(training)
 
 
-def choose_channels(network: Embedder, sites: Sequence[Site], settings: Distillation) -> dict[str, Tensor]:
+def choose_channels(
+    network: Embedder, sites: Sequence[Site], settings: Distillation, model: WidthCost | None = None
+) -> dict[str, Tensor]:
     """Channels that a method keeps of each site of a dense student.
+
+    Args:
+        model: of what the budget counts; left out, of MACs or parameters.
 
     Raises:
         BudgetError: the budget can't be met.
     """
     assert settings.compress is not None
-    model = CostModel(network, sites, settings.compress.what)
+    model = model or CostModel(network, sites, settings.compress.what)
     scores = importance(network, sites, settings.method)
-    return most_important(model, scores, settings.compress.share, settings.align)
+    return most_important(model, scores, settings.compress, settings.align)
 
 
 class FixedStudent(TaughtStudent):
@@ -125,15 +132,24 @@ class FixedStudent(TaughtStudent):
 
     Args:
         cut: remove the others, in place, before the first step.
+        model: see `choose_channels`.
 
     Raises:
         PipelineError: the student has no sites, the teacher not the same widths, or the budget can't be met.
     """
 
-    def __init__(self, student: Classified, teacher: Classified, settings: Distillation, *, cut: bool) -> None:
+    def __init__(
+        self,
+        student: Classified,
+        teacher: Classified,
+        settings: Distillation,
+        *,
+        cut: bool,
+        model: WidthCost | None = None,
+    ) -> None:
         sites = find_sites(student.embedder, settings.sites)
         pairs = pair_writers(sites, find_sites(teacher.embedder, settings.sites))
-        kept = choose_channels(student.embedder, sites, settings) if cut else {}
+        kept = choose_channels(student.embedder, sites, settings, model) if cut else {}
         if cut:
             remove_channels(student.embedder, sites, kept)
         writers = {writer.layer: writer for site in sites for writer in site.writers}

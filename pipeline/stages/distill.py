@@ -17,7 +17,8 @@ from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
 from pipeline.method.settings import Distillation
 from pipeline.networks.build import LocalWeights, Network
-from pipeline.work import Work
+from pipeline.stages.latency_budget import LATENCY
+from pipeline.work import Work, read_json
 
 if TYPE_CHECKING:
     from pipeline.training.supervised import Classified
@@ -72,6 +73,8 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     sites = find_sites(student, settings.sites)
     if teacher != network:
         pair_writers(sites, find_sites(build_network(teacher, input), settings.sites))
+    if settings.compress and settings.compress.measured:  # what a target takes is not known yet
+        return
     if settings.method == "cdd":
         make_budget(student, sites, settings)
     else:
@@ -91,6 +94,7 @@ def distill_student(
     settings: Distill,
     weights: Path | None,
     teacher: Path,
+    latency: Path | None = None,
 ) -> None:
     """Write the student, `metrics.csv` and `accuracy.json`.
 
@@ -99,13 +103,16 @@ def distill_student(
     Args:
         weights: the backbone's local pretrained weights, for `init: pretrained`.
         teacher: folder of the stage `teacher`.
+        latency: folder of the stage `latency_budget`, where the budget counts what a target takes.
     """
     import torch
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.method.cdd import CapacityDynamicDistillation
+    from pipeline.method.latency_model import model_of
     from pipeline.networks.build import build_network
     from pipeline.networks.saved import load_network, save_network
+    from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module, save_module
     from pipeline.retrieval.evaluate import evaluate_network
     from pipeline.training.loop import fit
@@ -130,8 +137,9 @@ def distill_student(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
     )
     student = _start(settings, network, input, frozen(), weights)
+    model = model_of(read_json(latency / LATENCY), find_sites(student.embedder, settings.sites)) if latency else None
     if settings.method == "cdd":
-        train(CapacityDynamicDistillation(student, frozen(), settings), settings)
+        train(CapacityDynamicDistillation(student, frozen(), settings, model), settings)
     else:
         from pipeline.method.small import FixedStudent
 
@@ -142,7 +150,7 @@ def distill_student(
             student = Classified(build_network(network, input), data.train.identity_count)
             student.load_state_dict(learnt)
             schedule = settings.part(settings.epochs - settings.learn)
-        train(FixedStudent(student, frozen(), settings, cut=True), schedule)
+        train(FixedStudent(student, frozen(), settings, cut=True, model=model), schedule)
     if not work.main:
         return
     if settings.method == "cdd":

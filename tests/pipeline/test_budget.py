@@ -78,9 +78,9 @@ def shrunk(network, compress, align=1, steps=120, proximal=True):
 def test_a_budget_is_met_within_two_per_cent_and_then_left_alone(compress, proximal):
     budget, compactors, course = shrunk(alive_network("resnet26"), compress, proximal=proximal)
     assert budget.met
-    assert compress.share * 0.98 <= course[-1] <= compress.share
+    assert compress.asked * 0.98 <= course[-1] <= compress.asked
     assert sorted(course, reverse=True) == course
-    met = next(step for step, share in enumerate(course) if share <= compress.share)
+    met = next(step for step, share in enumerate(course) if share <= compress.asked)
     assert 0.4 * len(course) <= met <= 0.7 * len(course)  # neither at once nor at the end: the rest heals
     assert budget.pressure == 0
     dead = torch.cat([compactor.row_norms() for compactor in compactors.values()]) < DEAD

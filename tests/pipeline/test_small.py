@@ -55,7 +55,7 @@ def test_what_torch_pruning_removes_is_what_merging_and_pruning_removes(architec
     one, other = alive_network(architecture, 2), alive_network(architecture, 2)
     sites = find_sites(one)
     scores = {site.writer: torch.rand(site.channels, generator=torch.manual_seed(1)) for site in sites}
-    kept = most_important(CostModel(one, sites, "macs"), scores, 0.8)
+    kept = most_important(CostModel(one, sites, "macs"), scores, Compress(macs=0.8))
     remove_channels(one, sites, kept)
     norms = {}
     for site, module in zip(sites, insert_compactors(other, sites).values(), strict=True):

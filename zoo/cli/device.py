@@ -59,9 +59,12 @@ def receive(result: Path, as_json: bool) -> None:
     from zoo.releases import find_release
 
     home = Home.find()
-    release, target = take_in(home, result)
-    command = find_release(home, release).manifest.provenance.command
+    release, target, widths = take_in(home, result)
+    name = release.partition("@")[0]
+    command = f"zoo build {name}" if widths else find_release(home, release).manifest.provenance.command
     if as_json:
         print_json({"release": release, "target": target, "command": command})
+    elif widths:
+        click.echo(f"received: widths of {release} on {target}. Run the build that asked for them again: {command}")
     else:
         click.echo(f"received: {release} on {target}. Record it: {command}")
