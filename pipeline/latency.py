@@ -44,6 +44,7 @@ def latency_steps(
     """
     compress = recipe.distill.compress
     assert compress is not None
+    compress = compress.model_copy(update={"target": name})  # it may be called by an alias
     runner = make_target(target)
     precisions_of(runner, replace(target, precisions=None), compress.precision)
     place = place_of(target, runner)

@@ -37,7 +37,7 @@ class Budget(nn.Module):
         if model.least() > self.target:
             raise BudgetError(
                 f"distill.compress.{compress.what} {compress.asked:g} can't be met: with all channels gone that can "
-                f"go, {compress.told(model.least(), model.dense)}. Ask for less, or for distill.sites: coupled."
+                f"go, {compress.told(model.least(), model.dense)}. Relax it, or set distill.sites: coupled."
             )
         self._sizes = [site.channels for site in model.sites.values()]
         self.alive = torch.ones(sum(self._sizes), dtype=torch.bool)

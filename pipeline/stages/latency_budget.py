@@ -74,9 +74,9 @@ class _Timer:
         self.host, self.python, self.release, self.batch = host, python, release, batch
         self.narrowing, self.sites = dense_network(network, input, sites)
 
-    def costs(self, configurations: Sequence[Kept], name: str) -> list[float]:
+    def costs(self, configurations: Sequence[Kept]) -> list[float]:
         """What each network costs, in one run."""
-        work, folder = self.work, self.work.scratch / name
+        work, folder = self.work, self.work.scratch / "near"
         graphs = write_graphs(work, folder, self.narrowing, configurations, self.target, self.compress.precision)
         told: Told
         if self.host:
@@ -103,7 +103,7 @@ def check_budget(
     if compress.cost >= model.dense:
         raise BudgetError(
             f"distill.compress.{compress.what} {compress.asked:g} asks for nothing: with all its channels "
-            f"{compress.told(1.0, model.dense)}. Ask for less, or leave compress out."
+            f"{compress.told(1.0, model.dense)}. Tighten it, or leave compress out."
         )
     if method == "cdd":
         make_budget(embedder, sites, settings, model)
@@ -170,7 +170,7 @@ def fit_budget(
             break
         order = sorted(range(len(costs)), key=lambda one: abs(costs[one] - compress.cost))
         anchors = list(dict.fromkeys([0, *order]))[:ANCHORS]
-        seen = timer.costs([*(configurations[one] for one in anchors), *chosen], f"near-{number}")
+        seen = timer.costs([*(configurations[one] for one in anchors), *chosen])
         drift = median(now / costs[one] for now, one in zip(seen[: len(anchors)], anchors, strict=True))
         errors = [cost / (drift * model(kept)) - 1 for kept, cost in zip(chosen, seen[len(anchors) :], strict=True)]
         near += [

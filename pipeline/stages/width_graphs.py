@@ -15,6 +15,7 @@ from pipeline.networks.build import Network
 from pipeline.networks.sites import Which
 from pipeline.settings import Settings
 from pipeline.stages.bundle import device_code
+from pipeline.step import key_of
 from pipeline.work import Work
 from targets.archive import read_list, write_archive
 from targets.bundle import BUNDLE_LIST, MAIN, RESULT_LIST
@@ -87,7 +88,7 @@ def write_graphs(
     target: TargetSettings,
     precision: Precision,
 ) -> dict[str, Path]:
-    """A graph of each network, as it would be deployed; by number. What stands from an interrupted build is kept."""
+    """A graph of each network, as it would be deployed; by number. What stands from before in `folder` is kept."""
     import numpy as np
 
     from calibration.quantize import Quantizer, write_half
@@ -97,7 +98,7 @@ def write_graphs(
     graphs = {}
     with work.progress.bar("networks of several widths", len(configurations)) as bar:
         for number, kept in enumerate(configurations):
-            path = folder / f"{number}.onnx"
+            path = folder / f"{key_of(kept)}.onnx"
             if not path.exists():
                 network = narrowing.of(kept)
                 shape = (INT8_IMAGES, network.size.height, network.size.width, 3)
