@@ -90,8 +90,7 @@ def test_what_is_written_down_predicts_the_same(student, model):
 
 
 @pytest.mark.parametrize("share", [0.4, 0.8])
-def test_a_budget_in_ms_is_met_within_two_per_cent(student, model, share):
-    network, _, _ = student
+def test_a_budget_in_ms_is_met_within_two_per_cent(model, share):
     compress = Compress(p50_ms=share * model.dense, target="somewhere")
     budget = Budget(model, compress, 1)
     random = torch.Generator().manual_seed(0)
