@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -57,28 +56,51 @@ def non_negative_least_squares(matrix: np.ndarray, goal: np.ndarray) -> np.ndarr
     return x
 
 
-def _columns(layers: Sequence[LayerWidths], kept: Kept, pad: int) -> np.ndarray:
-    """Terms of a network, `SHARED` + one for each layer."""
-    row = np.zeros(SHARED + len(layers))
-    row[SHARED - 1] = 1
-    for place, layer in enumerate(layers):
-        if not all(kept[name] for name in layer.serves):
-            continue
-        into, out = layer.takes(kept), layer.gives(kept)
-        if layer.groups == 1:
-            padded = float(pad * ceil(into / pad) * pad * ceil(out / pad))
-        elif layer.groups:
-            padded = into * out / layer.groups
-        else:
-            padded = pad * ceil(out / pad)
-        macs = layer.outputs * layer.kernel * padded
-        weights = layer.kernel * out * (into / layer.groups if layer.groups else 1)
-        row[KINDS.index(layer.kind)] += macs
-        row[len(KINDS)] += BYTES * (layer.inputs * into + layer.outputs * out)
-        row[len(KINDS) + 1] += BYTES * weights
-        row[len(KINDS) + 2] += 1
-        row[SHARED + place] = macs
-    return row
+class Terms:
+    """What time is a sum of, from the channels kept at each site: `SHARED` terms, and one for each layer."""
+
+    def __init__(self, layers: Sequence[LayerWidths]) -> None:
+        sides = [[layer.takes for layer in layers], [layer.gives for layer in layers]]
+        named = {name for side in sides for width in side for name, _ in width.per_kept}
+        self.names = sorted(named | {name for layer in layers for name in layer.serves})
+        at = {name: place for place, name in enumerate(self.names)}
+        self.fixed = np.array([[width.fixed for width in side] for side in sides])
+        self.slopes = np.zeros((2, len(layers), len(self.names)))
+        self.serves = np.zeros((len(layers), len(self.names)))
+        for place, layer in enumerate(layers):
+            for side, width in enumerate((layer.takes, layer.gives)):
+                for name, slope in width.per_kept:
+                    self.slopes[side, place, at[name]] = slope
+            for name in layer.serves:
+                self.serves[place, at[name]] = 1
+        self.kinds = np.array([KINDS.index(layer.kind) for layer in layers])
+        self.kernels, self.groups, self.inputs, self.outputs = (
+            np.array([getattr(layer, name) for layer in layers], float)
+            for name in ("kernel", "groups", "inputs", "outputs")
+        )
+
+    def __call__(self, kept: Kept, pad: int) -> np.ndarray:
+        """A row of the terms, `SHARED` + layers.
+
+        Args:
+            pad: channels that widths of dense layers are rounded up to.
+        """
+        counts = np.array([kept[name] for name in self.names], float)
+        into, out = self.fixed + self.slopes @ counts
+        there = self.serves @ (counts == 0) == 0
+        padded_in, padded_out = (pad * np.ceil(width / pad - 1e-9) for width in (into, out))
+        depthwise = self.groups == 0
+        taken = np.where(depthwise, 1, into / np.where(depthwise, 1, self.groups))  # by each output channel
+        products = np.where(self.groups == 1, padded_in * padded_out, np.where(depthwise, padded_out, taken * out))
+        macs = there * self.outputs * self.kernels * products
+        row = np.zeros(SHARED + len(macs))
+        row[: len(KINDS)] = np.bincount(self.kinds, macs, len(KINDS))
+        row[len(KINDS)] = BYTES * float(there @ (self.inputs * into + self.outputs * out))
+        row[len(KINDS) + 1] = BYTES * float(there @ (self.kernels * out * taken))
+        row[len(KINDS) + 2] = there.sum()
+        row[len(KINDS) + 3] = 1
+        row[SHARED:] = macs
+        return row
 
 
 @dataclass(frozen=True)
@@ -123,7 +145,8 @@ def fit(
     goal, weight = np.array(measured, float), np.sqrt(np.array(weights, float))
     folds = np.arange(len(goal)) % min(FOLDS, len(goal))
     best: tuple[float, int, float] | None = None
-    tables = {pad: np.stack([_columns(layers, kept, pad) for kept in configurations]) for pad in PADS}
+    terms = Terms(layers)
+    tables = {pad: np.stack([terms(kept, pad) for kept in configurations]) for pad in PADS}
     for pad, table in tables.items():
         for ridge in RIDGES:
             errors = np.zeros(len(goal))
@@ -141,7 +164,7 @@ def fit(
 
 def predict(layers: Sequence[LayerWidths], found: Fit, kept: Kept) -> float:
     """What a network costs with so many channels kept at each site, in the unit of what was measured."""
-    return float(_columns(layers, kept, found.pad) @ np.array(found.rates))
+    return float(Terms(layers)(kept, found.pad) @ np.array(found.rates))
 
 
 class LatencyModel:
@@ -156,11 +179,12 @@ class LatencyModel:
     def __init__(self, sites: Sequence[Site], layers: Sequence[LayerWidths], found: Fit, what: str) -> None:
         self.sites, self.what = {site.writer: site for site in sites}, what
         self.layers, self.found = list(layers), found
+        self._terms, self._rates = Terms(layers), np.array(found.rates)
         self.dense = self({site.writer: site.channels for site in sites})
 
     def __call__(self, kept: Mapping[str, int]) -> float:
         """Cost with so many channels kept at each site, by its writer."""
-        return predict(self.layers, self.found, kept)
+        return float(self._terms(kept, self.found.pad) @ self._rates)
 
     def least(self) -> float:
         """Cost when as much is gone as can go, as a share of the dense network's."""

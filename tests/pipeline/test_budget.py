@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from pipeline.errors import BudgetError
-from pipeline.method.budget import Budget, CostModel
+from pipeline.method.budget import Budget
 from pipeline.method.compactor import DEAD, Compactor, insert_compactors
+from pipeline.method.cost_model import CostModel
 from pipeline.method.merge import kept_count, merge_site, prune_network
 from pipeline.method.settings import Compress
 from pipeline.networks.cost import network_cost

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pipeline.errors import BudgetError
-from pipeline.method.budget import CostModel
 from pipeline.method.compactor import insert_compactors
+from pipeline.method.cost_model import CostModel
 from pipeline.method.merge import merge_site, prune_network
 from pipeline.method.settings import Compress, Distillation
 from pipeline.method.small import FixedStudent, choose_channels, importance, most_important, remove_channels
