@@ -89,7 +89,7 @@ def test_what_is_written_down_predicts_the_same(student, model):
     assert again(kept) == model(kept) == predict(model.layers, model.found, kept)
 
 
-@pytest.mark.parametrize("share", [0.4, 0.8])
+@pytest.mark.parametrize("share", [0.5, 0.8])
 def test_a_budget_in_ms_is_met_within_two_per_cent(model, share):
     compress = Compress(p50_ms=share * model.dense, target="somewhere")
     budget = Budget(model, compress, 1)

@@ -108,7 +108,7 @@ def test_narrow_students_do_not_look_at_weights():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_budget_that_only_whole_branches_could_meet_is_refused(method):
     network = alive_network("resnet26")
-    with pytest.raises(BudgetError, match=r"macs 0.05 can't be met .* only method: cdd does: 0\.\d+ of the dense"):
+    with pytest.raises(BudgetError, match=r"macs 0.05 can't be met .* only method: cdd does: .* 0\.\d+ of the dense"):
         choose_channels(network, find_sites(network), settings(method, macs=0.05))
 
 

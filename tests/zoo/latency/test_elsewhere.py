@@ -10,7 +10,6 @@ from targets.archive import read_list
 from targets.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.device import this_device
 from targets.errors import BadBundle
-from targets.program import compile_bundle
 from targets.widths import open_widths
 from tests.targets.sshd import running_device
 from tests.zoo.elsewhere.boards import altered, board_elsewhere
@@ -71,7 +70,11 @@ def test_a_bundle_is_carried_there_and_its_result_taken_in(shop, any_budget, tmp
         assert len(told.splitlines()) == 2
         bundle = shop.home / "bundles" / name
         result = tmp_path / "widths.result"
-        compile_bundle(bundle, result, lambda _: None)
+        ran = shop.zoo("compile", str(bundle), "--out", str(result), "--json")
+        assert ran.exit_code == 0, ran.output
+        figures = json.loads(ran.stdout)
+        assert figures["rows"] == []
+        assert all(one["p50_ms"] >= one["low_ms"] > 0 for one in figures["widths"])
         assert [row["name"] for row in read_list(result, RESULT_LIST)["rows"]] == read_list(bundle, BUNDLE_LIST)[
             "graphs"
         ]
