@@ -31,7 +31,9 @@ from pipeline.work import Work
 from targets.settings import TargetSettings
 
 if TYPE_CHECKING:
+    from pipeline.method.cost_model import WidthCost
     from pipeline.method.widths import Kept
+    from pipeline.networks.embedder import Embedder
     from pipeline.networks.sites import Site
 
 VERSION = 1
@@ -90,7 +92,7 @@ class _Timer:
 
 
 def check_budget(
-    sites: Sequence[Site], model: Any, compress: Compress, method: Method, align: int, embedder: Any
+    sites: Sequence[Site], model: WidthCost, compress: Compress, method: Method, align: int, embedder: Embedder
 ) -> None:
     """Find out whether a budget can be met, and asks for anything.
 
