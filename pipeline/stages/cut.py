@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from pipeline.files import write_text
-from pipeline.method.cost_model import CostModel
+from pipeline.method.cost_model import CostModel, WidthCost
 from pipeline.method.library import prune_with_library
 from pipeline.method.selection import apply_selection, select_channels
 from pipeline.method.settings import Distillation
 from pipeline.method.small import FixedStudent
 from pipeline.networks.saved import load_network, save_network
-from pipeline.networks.sites import Site, find_sites
+from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_module, save_module
 from pipeline.training.loop import fit
 from pipeline.training.supervised import Classified
@@ -45,14 +45,16 @@ class Cut:
     share: float
 
 
-def course(settings: Distillation) -> list[Cut]:
+def course(settings: Distillation, target: float) -> list[Cut]:
     """When channels go, and how many.
 
     At once: behind the first phase. Gradually: at epochs of the half that follows it, each time the same share of what
     is left.
+
+    Args:
+        target: share of the dense student's cost that may be left in the end.
     """
-    assert settings.compress is not None
-    first, target = round(settings.learn), settings.compress.share
+    first = round(settings.learn)
     if settings.shrink == "at_once":
         return [Cut(first, target)]
     last = max(first + 1, round((first + settings.epochs) / 2))
@@ -82,8 +84,7 @@ class _Cutter:
     network: Network
     input: Input
     seed: int
-    sites: list[Site]
-    dense_cost: float
+    model: WidthCost  # of the dense student
 
     def cut(self, student: Classified, kept: dict[str, Tensor], to: Cut) -> tuple[Classified, dict[str, Tensor]]:
         """The student with fewer channels, and which of the dense student's those are, by the site's writer."""
@@ -111,9 +112,7 @@ class _Cutter:
             kept = {}
         else:
             sites = find_sites(student.embedder, settings.sites)
-            model = CostModel(student.embedder, sites, settings.compress.what)
-            share = to.share * self.dense_cost / model.dense
-            selection = select_channels(student, self.teacher(), model, settings, share, take, self.seed)
+            selection = select_channels(student, self.teacher(), sites, self.model, settings, to.share, take, self.seed)
             apply_selection(student.embedder, sites, selection)
             kept = {name: rows[selection.kept[name]] for name, rows in kept.items()}
             search = selection.search
@@ -142,6 +141,7 @@ def train_and_cut(
     network: Network,
     input: Input,
     seed: int,
+    model: WidthCost | None = None,
 ) -> Classified:
     """Train a student under one schedule, and remove channels on the way; the small student.
 
@@ -150,13 +150,14 @@ def train_and_cut(
 
     Args:
         teacher: gives a new copy each time: features of one are read by one task.
+        model: of what the budget counts; left out, of MACs or parameters.
     """
     assert settings.compress is not None
     sites = find_sites(student.embedder, settings.sites)
-    dense = CostModel(student.embedder, sites, settings.compress.what).dense
-    cutter = _Cutter(work, teacher, settings, batches, network, input, seed, sites, dense)
+    model = model or CostModel(student.embedder, sites, settings.compress.what)
+    cutter = _Cutter(work, teacher, settings, batches, network, input, seed, model)
     kept: dict[str, Tensor] = {site.writer: torch.arange(site.channels) for site in sites}
-    cuts, rows = course(settings), list[str]()
+    cuts, rows = course(settings, settings.compress.share(model.dense)), list[str]()
 
     def train(start: int, stop: int) -> None:
         folder = work.scratch / f"from-{start:05d}"

@@ -27,11 +27,12 @@ from pipeline.store import Store, explain, read_record
 from pipeline.work import Work, read_json
 from targets.settings import Precision
 from zoo import __version__
+from zoo.building.budget import budget_record
 from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
-from zoo.measurements import MEASUREMENTS, read_measurements, write_measurements
+from zoo.measurements import MEASUREMENTS, Measurement, read_measurements, write_measurements
 
 VERSION = 5
 LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # that documents are made with
@@ -129,6 +130,7 @@ def record_release(
     """
     out, student = work.out, folders["compact"]
     artifacts = []
+    known: list[Measurement] = []
     for source, path in (
         (student / WEIGHTS, f"network/{WEIGHTS}"),
         (student / DESCRIPTION, f"network/{DESCRIPTION}"),
@@ -139,6 +141,7 @@ def record_release(
     for target, runtime in targets.items():
         chosen, records = target_records(target, f"{name}@{recipe.version}", data.fingerprint, folders)
         write_measurements(out / MEASUREMENTS, records)
+        known += records
         for precision, path, source in _shipped(target, chosen, folders):
             place_file(source, out / path)
             artifacts.append(_artifact(out, path, precision, target, runtime))
@@ -175,6 +178,7 @@ def record_release(
                 **read_json(student / "compression.json"),
             },
             "parity": parity,
+            "budget": budget_record(folders, known),
             "calibrations": list(_calibrations(folders)),
             "artifacts": artifacts,
             "documents": [],
