@@ -61,7 +61,7 @@ def random_features(channels: dict[str, int], count: int, device: str, seed: int
 
 @dataclass(frozen=True)
 class Resettings:
-    """Steps on the same features: ours, and literal ones by precision. Each gives masks by site, 1 for rows that stay."""
+    """Steps on the same features: ours, and literal ones by precision. Each gives masks by site."""
 
     ours: Callable[[], Features]
     literal: dict[str, Callable[[], Features]]
