@@ -33,7 +33,7 @@ def this_gpu() -> dict[str, Any] | None:
         "multiprocessors": properties.multi_processor_count,
         "driver": _driver(),
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         # what "fp32" means on it
         "tf32_convolutions": torch.backends.cudnn.allow_tf32,
         "tf32_products": torch.backends.cuda.matmul.allow_tf32,
@@ -42,7 +42,7 @@ def this_gpu() -> dict[str, Any] | None:
 
 def _driver() -> str | None:
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-untyped]
 
         pynvml.nvmlInit()
         return str(pynvml.nvmlSystemGetDriverVersion())

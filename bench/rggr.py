@@ -87,10 +87,10 @@ def resetting_steps(channels: dict[str, int], batch: int, rows: int, device: str
         return {name: resetting.mask(name) for name in channels}
 
     def literal(precision: torch.dtype) -> Callable[[], Features]:
-        inputs = [
+        t, s, g = (
             {name: features.to(precision) for name, features in some.items()} for some in (teacher, student, gallery)
-        ]
-        return lambda: literal_masks(*inputs, settings.neighbours, settings.share, settings.distance)
+        )
+        return lambda: literal_masks(t, s, g, settings.neighbours, settings.share, settings.distance)
 
     return Resettings(ours, {"fp32": literal(torch.float32), "fp64": literal(torch.float64)})
 

@@ -6,7 +6,7 @@ with the same teacher wait until one of them has made it; the store keeps it for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -75,7 +75,7 @@ class _Waiting(Silent):
         if self.heard:
             self.heard.say(text)
 
-    def figures(self, title: str, figures: dict[str, float], /) -> None:  # type: ignore[override]
+    def figures(self, title: str, figures: Mapping[str, float], /) -> None:
         if "waiting" in figures:
             self.shares.append(figures["waiting"])
         if self.heard:
