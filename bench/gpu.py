@@ -41,9 +41,9 @@ TINY_STUDY = shlex.split(
 )
 
 
-def read_tests(path: Path) -> dict[str, Any]:
+def read_tests(text: str) -> dict[str, Any]:
     """Counts, and the tests that failed, from pytest's JUnit file."""
-    cases = [*ElementTree.parse(path).iter("testcase")]
+    cases = [*ElementTree.fromstring(text).iter("testcase")]
 
     def those(kind: str) -> list[str]:
         return [f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find(kind) is not None]
@@ -63,7 +63,7 @@ def studied_data(data_root: Path) -> list[str]:
     from zoo.catalogue import load_catalogue
 
     if (data_root / load_catalogue().datasets["omniglot"].path).is_dir():
-        return ["--data-root", str(data_root)]
+        return ["--data-root", os.path.relpath(data_root, TOP)]
     return ["--dataset", "toycars", "--set", "input.height=64", "--set", "input.width=64"]
 
 
@@ -146,8 +146,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--study", type=shlex.split, default=[], metavar="OPTIONS", help="further ones of bench.study")
     parser.add_argument("--miniature", action="store_true", help="tiny, to try it; what is measured means nothing")
     options = parser.parse_args()
-    if not options.json.absolute().parent.is_dir():
-        parser.error(f"--json: there is no folder {options.json.absolute().parent}")
+    options.json, options.data_root = options.json.absolute(), options.data_root.absolute()  # we go elsewhere
+    if not options.json.parent.is_dir():
+        parser.error(f"--json: there is no folder {options.json.parent}")
     return options
 
 
@@ -173,7 +174,7 @@ def run(options: argparse.Namespace) -> bool:
     from bench.figures import command, machine
     from pipeline.files import write_text
 
-    jobs = choose(make_jobs(options.miniature, options.data_root.absolute(), options.study), options.jobs)
+    jobs = choose(make_jobs(options.miniature, options.data_root, options.study), options.jobs)
     about = {
         "command": command(),
         "miniature": options.miniature,
@@ -196,7 +197,7 @@ def main() -> None:
     if missing:
         sys.exit(
             f"Error: not installed here: {', '.join(missing)}.\n"
-            "Bring them as wheels (make gpu-wheels), then: pip install --no-index --no-deps wheels/*.whl"
+            "Bring them as wheels (make carried), then: pip install --no-index --no-deps carried/*.whl"
         )
     import torch
 

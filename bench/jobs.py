@@ -22,21 +22,16 @@ from typing import Any, Literal
 TAIL = 6000  # characters kept of what a job prints
 GRACE_SECONDS = 3.0  # between asking a job to end and ending it
 Status = Literal["done", "failed", "cut off", "skipped"]
-Reader = Callable[[Path], Any]
-
-
-def read_figures(path: Path) -> Any:
-    """JSON that a job wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+Reader = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
 class Job:
     """A command and what it may cost.
 
-    `{out}` in `arguments` stands for a path that the job writes figures to, as often as it likes; `read` reads the file
-    of that name with `suffix`. `seconds` is about what it takes. A job gets twice that at most; a `greedy` one all that
-    the jobs behind it are not expected to need.
+    `{out}` in `arguments` stands for a path that the job writes figures to, as often as it likes; `read` makes sense of
+    what is in the file of that name with `suffix`. `seconds` is about what it takes. A job gets twice that at most; a
+    `greedy` one all that the jobs behind it are not expected to need.
     """
 
     name: str
@@ -45,7 +40,7 @@ class Job:
     seconds: float
     greedy: bool = False
     suffix: str = ""
-    read: Reader = read_figures
+    read: Reader = json.loads
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -107,11 +102,11 @@ def run_job(job: Job, seconds: float) -> Outcome:
         finally:
             _end(process)  # also what a job that has ended left running
         try:
-            figures = job.read(out.with_suffix(job.suffix))
-        except (OSError, ValueError):
+            figures = job.read(out.with_suffix(job.suffix).read_text("utf-8").replace(str(out), "{out}"))
+        except (OSError, ValueError, SyntaxError):  # it did not get so far, or was ended while it wrote
             figures = None
         said.seek(0)
-        text = said.read().decode(errors="replace")[-TAIL:]
+        text = said.read().decode(errors="replace").replace(str(out), "{out}")[-TAIL:]
     return Outcome(job.name, job.about, job.command, status, round(monotonic() - begun, 1), seconds, figures, text)
 
 

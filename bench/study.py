@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
@@ -116,8 +116,8 @@ def make_trials(options: argparse.Namespace) -> Iterator[Trial]:
                 yield Trial(name, at, recipe, catalogue.datasets[recipe.dataset], options.data_root)
 
 
-def read_options() -> argparse.Namespace:
-    """The command line."""
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, or these arguments."""
     catalogue_names = sorted(name for name in load_catalogue().models if name.startswith("study-"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", help="instead of the recipes' own")
@@ -129,7 +129,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="trainings at a time")
     parser.add_argument("--out", type=Path, help="write NAME.json and NAME.md")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.parallel < 1 or options.seeds < 1:
         parser.error("--parallel and --seeds are at least 1")
     return options
