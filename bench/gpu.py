@@ -3,7 +3,7 @@
     python -m bench.gpu --json gpu.json                              everything, within 9 minutes
     python -m bench.gpu --json gpu.json --jobs steps study --minutes 20
     python -m bench.gpu --json gpu.json --study '--recipes study-cdd-rggr study-narrow --seeds 3'
-    python -m bench.gpu --json gpu.json --miniature                  the same jobs, tiny, on a CPU, in two minutes
+    python -m bench.gpu --json gpu.json --miniature                  the same jobs, tiny: 80 s of a CPU's time
 
 Each job is a command that can be run alone; the file says which, and has its figures, or why there are none. It is
 written anew behind each job. What a job would take is an estimate for an H100; the study takes what the others leave,
@@ -121,7 +121,7 @@ def make_jobs(miniature: bool, data_root: Path, study: Sequence[str]) -> list[Jo
         ),
     ]
     if miniature:
-        return [Job(**{**vars(job), "seconds": 40.0, "environment": ALONE}) for job in jobs]
+        return [Job(**{**vars(job), "seconds": 60.0, "environment": ALONE}) for job in jobs]
     return jobs
 
 
@@ -207,7 +207,11 @@ def main() -> None:
     with TemporaryDirectory() as home:
         if options.miniature:
             os.environ["ZOO_HOME"] = home  # nothing tiny stays in the store
-        sys.exit(int(not run(options)))
+        try:
+            sys.exit(int(not run(options)))
+        except KeyboardInterrupt:
+            print(f"Stopped. What was done stands in {options.json}.", file=sys.stderr)
+            sys.exit(130)
 
 
 if __name__ == "__main__":

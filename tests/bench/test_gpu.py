@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bench.gpu import STUDY, TINY_STUDY, TOP, WHEELS, choose, gpu_tests, main, make_jobs, read_tests
+from bench.jobs import Outcome
 from bench.study import make_trials, read_options
 from pipeline.stages.distill import check_student
 
@@ -94,6 +95,25 @@ def test_bad_input_is_told_in_a_line(arguments, why, tmp_path, monkeypatch, caps
         main()
     assert why in f"{ended.value.code}{capsys.readouterr().err}"
     assert not [*tmp_path.rglob("*.json")]
+
+
+def test_ctrl_c_ends_in_a_line_and_keeps_what_was_done(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--json", str(tmp_path / "gpu.json"), "--miniature"])
+    done = Outcome("tests", "a test", "python", "done")
+
+    def stop(jobs, minutes, tell):
+        tell([done])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.gpu.run_jobs", stop)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert "Stopped." in capsys.readouterr().err
+    (job,) = json.loads((tmp_path / "gpu.json").read_text())["jobs"]
+    assert job["status"] == "done"
 
 
 def test_what_is_not_installed_is_named_with_the_remedy(monkeypatch, tmp_path):
