@@ -34,6 +34,7 @@ from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation, Resetting
 from pipeline.method.small import FixedStudent
 from pipeline.networks.build import Network, build_network
+from pipeline.networks.sites import find_sites
 from pipeline.processes import Processes
 from pipeline.progress import Silent
 from pipeline.training.learner import Learner
@@ -52,7 +53,7 @@ PAPER = Distillation(learn_epochs=0)
 Pair = tuple[Classified, Classified]  # student and teacher
 TASKS: dict[str, Callable[[Pair], Task]] = {
     "fine-tuning": lambda pair: SupervisedTask(pair[0], Supervision()),
-    "distillation": lambda pair: FixedStudent(*pair, PLAIN, cut=False),
+    "distillation": lambda pair: FixedStudent(*pair, PLAIN, find_sites(pair[0].embedder, PLAIN.sites)),
     "CDD": lambda pair: CapacityDynamicDistillation(*pair, PLAIN),
     "CDD + RGGR": lambda pair: CapacityDynamicDistillation(*pair, PAPER),
 }

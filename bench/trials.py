@@ -15,6 +15,7 @@ from statistics import mean
 
 from pipeline.build import run_plan, training_steps
 from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.samples import Index
 from pipeline.errors import PipelineError
 from pipeline.plan import Planned, make_plan
 from pipeline.processes import Processes
@@ -26,6 +27,9 @@ from zoo.home import Home
 
 STUDIED = ("teacher", "distill", "compact")  # what is compared ends in a small network; nothing is compiled
 LOOK_SECONDS = 0.5  # between looks at whether a teacher stands
+
+
+_opened: dict[tuple[str, Dataset, Path, Path], Index] = {}  # looking through a data set takes seconds, once
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,10 @@ def plan_trial(trial: Trial, progress: Progress) -> tuple[list[Planned], Store]:
     """
     home = Home.find()
     store = Store(home.store)
-    data = open_dataset(trial.recipe.dataset, trial.dataset, trial.data_root, home.data, progress.say)
+    where = (trial.recipe.dataset, trial.dataset, trial.data_root, home.data)
+    if where not in _opened:
+        _opened[where] = open_dataset(*where, progress.say)
+    data = _opened[where]
     steps = [step for step in training_steps(trial.recipe, data) if step.stage in STUDIED]
     return make_plan(steps, store, {}), store
 
