@@ -76,12 +76,13 @@ class _Chooser:
     def _gradient_scores(self) -> Scores:
         copied, gates = gated_copy(self.student, self.student.embedder, self.sites)
         copied.train()
+        full = torch.ones((), device=self.device)
 
         def losses() -> Iterator[Tensor]:
             for images, labels in self.batches(self.settings.score_steps):
                 with torch.no_grad():
                     taught = self.teacher(images)
-                terms = output_losses(copied(images), taught, labels, self.settings)
+                terms = output_losses(copied(images), taught, labels, self.settings, full)
                 yield torch.stack([*terms.values()]).sum()
 
         return gradient_scores(gates, losses())

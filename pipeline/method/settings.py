@@ -115,7 +115,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "importance": "taylor",
         "allocation": "global",
         "features": "relative",
-        "features_weight": 5.0,
+        "features_weight": 0.0,
+        "relations_weight": 1.0,
+        "balance": "relative",
         "learn_epochs": 0.0,
     },
     "torch_pruning": {
@@ -182,6 +184,11 @@ class Distillation(Supervision):
     )
     features_weight: float = Field(0.5, ge=0)
     relations_weight: float = Field(0.0, ge=0, description="of the likeness of embeddings to each other")
+    balance: Literal["fixed", "relative"] = Field(
+        "fixed",
+        description="`relative`: what the teacher teaches counts the less, the better than its teacher the student knows "
+        "the labels of a batch",
+    )
     sparsity: Literal["subgradient", "proximal"] = Field(
         "subgradient",
         description="the paper's gradient λ·row/‖row‖; or, for short schedules, row := row·max(0, 1 − lr·λ/‖row‖), "

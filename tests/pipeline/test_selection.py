@@ -256,7 +256,7 @@ def test_a_small_student_is_taught_by_the_channels_that_it_kept():
     student, teacher = pair()
     sites, selection = selected(student, teacher, settings(0.6, reconstruct=False))
     apply_selection(student.embedder, sites, selection)
-    task = FixedStudent(student, teacher, settings(0.6), sites, selection.kept)
+    task = FixedStudent(student, teacher, settings(0.6, features_weight=1), sites, selection.kept)
     task.eval()  # as the teacher: what is left of the first site computes what it computed
     losses = task(images(), torch.arange(8) // 2)
     first = next(iter(task._kept))
