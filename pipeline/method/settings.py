@@ -186,8 +186,8 @@ class Distillation(Supervision):
     relations_weight: float = Field(0.0, ge=0, description="of the likeness of embeddings to each other")
     balance: Literal["fixed", "relative"] = Field(
         "fixed",
-        description="`relative`: what the teacher teaches counts the less, the better than its teacher the student knows "
-        "the labels of a batch",
+        description="`relative`: what the teacher teaches counts the less, the better the student has come to know the "
+        "labels of a batch",
     )
     sparsity: Literal["subgradient", "proximal"] = Field(
         "subgradient",
