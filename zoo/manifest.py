@@ -101,6 +101,17 @@ class SiteRecord(Record):
     macs_after: int = Field(description="of the same layers in the release; which sites save time")
 
 
+class CutRecord(Record):
+    """A moment at which channels were chosen and removed while the student learnt."""
+
+    epoch: int = Field(ge=0, description="behind so many epochs; 0 is before the first step")
+    share: float = Field(description="of the dense student's cost that could be left; the course to the budget")
+    importance: str = Field(description="which channels of a site stayed, as in `distill.importance`")
+    allocation: str = Field(description="how many each site kept, as in `distill.allocation`")
+    tries: int = Field(ge=0, description="allocations that a search tried; 0 without one")
+    seconds: float = Field(ge=0, description="that choosing took; part of what the student cost")
+
+
 class Compression(Record):
     """What compaction removed. `before` is the dense student; the teacher may be a larger network."""
 
@@ -113,6 +124,9 @@ class Compression(Record):
     )
     difference_after_pruning: float = Field(
         description="the same after dead channels were removed as well; shows that they were dead"
+    )
+    cuts: list[CutRecord] = Field(
+        default=[], description="when channels were removed by importance; none where they died while they learnt"
     )
     sites: list[SiteRecord] = Field(description="every compacted site, in the network's order; where the savings are")
 

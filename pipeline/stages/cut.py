@@ -22,6 +22,7 @@ from pipeline.method.small import FixedStudent
 from pipeline.networks.saved import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_module, save_module
+from pipeline.stages.distill import SELECTION
 from pipeline.training.loop import fit
 from pipeline.training.supervised import Classified
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 SCORING = 1_000_000  # epochs from here on are drawn for scores: a training never gets there
 MOST_CUTS = 10
-KEPT, SELECTION = "kept.json", "selection.json"
+KEPT, CHOICE = "kept.json", "choice.json"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class _Cutter:
     def cut(self, student: Classified, kept: dict[str, Tensor], to: Cut) -> tuple[Classified, dict[str, Tensor]]:
         """The student with fewer channels, and which of the dense student's those are, by the site's writer."""
         folder = self.work.scratch / f"cut-{to.epoch:05d}"
-        done = (folder / SELECTION).exists()
+        done = (folder / CHOICE).exists()
         self.work.processes.agree(str(done))
         if not done:
             self._choose(student, kept, to, folder)
@@ -129,7 +130,7 @@ class _Cutter:
                 "seconds": round(monotonic() - started, 1),
                 "search": search,
             }
-            write_text(folder / SELECTION, json.dumps(about) + "\n")
+            write_text(folder / CHOICE, json.dumps(about) + "\n")
 
 
 def train_and_cut(
@@ -175,6 +176,6 @@ def train_and_cut(
         train(cut.epoch, stop)
     if work.main:
         write_text(work.out / "metrics.csv", "".join(rows))
-        told = [json.loads((work.scratch / f"cut-{cut.epoch:05d}" / SELECTION).read_text()) for cut in cuts]
+        told = [json.loads((work.scratch / f"cut-{cut.epoch:05d}" / CHOICE).read_text()) for cut in cuts]
         work.write_json(SELECTION, {"cuts": told})
     return student

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
+SELECTION = "selection.json"  # how channels were chosen, where they were removed by importance
 
 
 class Distill(Distillation):

@@ -20,6 +20,7 @@ from pipeline.networks.saved import DESCRIPTION, WEIGHTS
 from pipeline.recipe import Recipe
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.compile import ARTIFACTS
+from pipeline.stages.distill import SELECTION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import files_below
 from pipeline.step import Step
@@ -68,6 +69,14 @@ def _git() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None
+
+
+def _cuts(path: Path) -> list[dict[str, Any]]:
+    """When channels were removed by importance, as stage `distill` tells."""
+    cuts = read_json(path)["cuts"] if path.exists() else []
+    return [
+        {**{key: cut[key] for key in cut if key != "search"}, "tries": max(0, len(cut["search"]) - 1)} for cut in cuts
+    ]
 
 
 def _stage(name: str, folder: Path) -> dict[str, Any]:
@@ -175,6 +184,7 @@ def record_release(
             },
             "compression": {
                 "teacher": read_json(folders["teacher"] / "cost.json"),
+                "cuts": _cuts(folders["distill"] / SELECTION),
                 **read_json(student / "compression.json"),
             },
             "parity": parity,
