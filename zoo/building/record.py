@@ -71,12 +71,14 @@ def _git() -> str | None:
     return result.stdout.strip() or None
 
 
+def _cut(cut: dict[str, Any]) -> dict[str, Any]:
+    told = {key: value for key, value in cut.items() if key != "search"}
+    return {**told, "tries": max(0, len(cut["search"]) - 1)}
+
+
 def _cuts(path: Path) -> list[dict[str, Any]]:
     """When channels were removed by importance, as stage `distill` tells."""
-    cuts = read_json(path)["cuts"] if path.exists() else []
-    return [
-        {**{key: cut[key] for key in cut if key != "search"}, "tries": max(0, len(cut["search"]) - 1)} for cut in cuts
-    ]
+    return [_cut(cut) for cut in read_json(path)["cuts"]] if path.exists() else []
 
 
 def _stage(name: str, folder: Path) -> dict[str, Any]:
