@@ -20,6 +20,7 @@ from pipeline.networks.sites import Site
 PADS = (1, 8, 16, 32)  # channels; which of them a target pads to is found out
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # on the rates of single layers; which of them predicts best is found out
 FOLDS = 8
+REWEIGHTED, FAR = 2, 1.5  # fits with other weights behind the first; errors that count less, in medians
 BYTES = 4  # of a number; precisions share their table with none, so that only proportions count
 SHARED = len(KINDS) + 4  # columns ahead of those of single layers
 
@@ -119,7 +120,7 @@ class Fit:
     error: float
 
 
-def _solve(table: np.ndarray, measured: np.ndarray, ridge: float, weights: np.ndarray) -> np.ndarray:
+def _least_squares(table: np.ndarray, measured: np.ndarray, ridge: float, weights: np.ndarray) -> np.ndarray:
     """Rates that fit relative errors best."""
     scale = table.max(0)
     scale[scale == 0] = 1
@@ -129,6 +130,17 @@ def _solve(table: np.ndarray, measured: np.ndarray, ridge: float, weights: np.nd
     penalty[:, SHARED:] = np.eye(len(penalty)) * np.sqrt(ridge * len(table))
     goal = np.concatenate([weights, np.zeros(len(penalty))])
     rates: np.ndarray = non_negative_least_squares(np.concatenate([matrix, penalty]), goal) / scale * unit
+    return rates
+
+
+def _solve(table: np.ndarray, measured: np.ndarray, ridge: float, weights: np.ndarray) -> np.ndarray:
+    """The same, with less weight for networks that are far off: something disturbed them (Huber's weights)."""
+    rates = _least_squares(table, measured, ridge, weights)
+    for _ in range(REWEIGHTED):
+        errors = np.abs(table @ rates / measured - 1)
+        bound = FAR * float(np.median(errors))
+        trust = np.minimum(1, bound / np.maximum(errors, bound)) if bound > 0 else np.ones_like(errors)
+        rates = _least_squares(table, measured, ridge, weights * np.sqrt(trust))
     return rates
 
 

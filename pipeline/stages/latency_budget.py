@@ -8,7 +8,7 @@ met is refused here, before anything is trained.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Literal
@@ -142,7 +142,7 @@ def fit_budget(
     Raises:
         BudgetError: see `check_budget`, `costs_of`.
     """
-    from pipeline.method.latency_model import LatencyModel, fit
+    from pipeline.method.latency_model import LatencyModel, fit, predict
     from pipeline.method.width_choice import even_pattern, near_widths, within
     from pipeline.networks.build import build_network
     from pipeline.networks.sites import find_sites
@@ -155,7 +155,12 @@ def fit_budget(
     found = find_sites(embedder, sites)
 
     def fitted() -> LatencyModel:
-        return LatencyModel(found, layers, fit(layers, configurations, costs, weights), compress.what)
+        rates = fit(layers, configurations, costs, weights)
+        close = [one for one, weight in enumerate(weights) if weight == WEIGHT]
+        if close:  # what they have in common is no layer's: the level there is theirs
+            level = median(costs[one] / predict(layers, rates, configurations[one]) for one in close)
+            rates = replace(rates, rates=tuple(level * rate for rate in rates.rates))
+        return LatencyModel(found, layers, rates, compress.what)
 
     model = fitted()
     check_budget(found, model, compress, method, align, embedder)

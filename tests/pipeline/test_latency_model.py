@@ -69,6 +69,15 @@ def test_networks_that_were_never_measured_are_predicted(student, model):
     assert model.dense == pytest.approx(machine(layers, full_widths(sites)), rel=0.03)
 
 
+def test_a_network_that_something_disturbed_spoils_no_prediction(student):
+    _, sites, layers = student
+    drawn = spread_widths(sites, 8, 30)
+    times = [machine(layers, kept) * (1.6 if number == 15 else 1) for number, kept in enumerate(drawn)]
+    found = fit(layers, drawn, times, [1.0] * len(drawn))
+    errors = [predict(layers, found, kept) / machine(layers, kept) - 1 for kept in drawn]
+    assert max(map(abs, errors)) < 0.05
+
+
 def test_a_prediction_grows_with_every_width(student, model):
     _, sites, _ = student
     random = np.random.default_rng(5)
