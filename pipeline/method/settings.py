@@ -10,7 +10,7 @@ from pipeline.settings import Settings
 from pipeline.training.schedule import Supervision
 
 Distance = Literal["cosine", "euclidean"]
-Method = Literal["prune", "cdd", "torch_pruning"]
+Method = Literal["prune", "cdd", "deap", "torch_pruning"]
 Importance = Literal["norm", "l1", "taylor", "retrieval", "position"]
 Allocation = Literal["raw", "uniform", "global", "isomorphic", "searched"]
 
@@ -64,6 +64,14 @@ class Compress(Settings):
 # What a method is at its best, or in its paper, where a recipe says nothing.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "cdd": {"sites": "spatial", "importance": "norm", "allocation": "raw", "shrink": "gradual"},
+    "deap": {
+        "sites": "all",
+        "importance": "norm",
+        "allocation": "raw",
+        "shrink": "gradual",
+        "sparsity_weight": 0.003,
+        "learn_epochs": 0.0,
+    },
     "prune": {
         "sites": "coupled",
         "importance": "taylor",
@@ -85,6 +93,7 @@ _COMPACTING = ("sparsity", "sparsity_weight", "rggr")
 _PRUNING = ("reconstruct", "score_steps", "search_tries")
 _UNREAD: dict[str, tuple[str, ...]] = {
     "cdd": ("shrink", *_PRUNING),
+    "deap": ("shrink", "rggr", *_PRUNING),
     "prune": _COMPACTING,
     "torch_pruning": ("shrink", "reconstruct", "search_tries", *_COMPACTING),
 }
@@ -95,7 +104,8 @@ class Distillation(Supervision):
 
     `method: prune`, the default where `compress` asks for a budget: channels go by their importance, and what the
     others can make up for of them goes into the layers that read them. `method: cdd`, the default without a budget: the
-    paper's Capacity Dynamic Distillation. `method: torch_pruning`: the library as its users run it, for comparison.
+    paper's Capacity Dynamic Distillation. `method: deap`: pruners on both sides of k×k convolutions. `method:
+    torch_pruning`: the library as its users run it, for comparison.
 
     `learn_epochs` is the length of a first phase in which no channel goes. For `cdd` it is a sixth of `epochs` (20 of
     120 in the paper) unless said otherwise; else whole epochs, and none unless said otherwise.
@@ -127,6 +137,11 @@ class Distillation(Supervision):
     score_steps: int = Field(20, ge=1, description="batches that importance and reconstruction are computed from")
     search_tries: int = Field(40, ge=1, description="allocations that `searched` tries")
     learn_epochs: float | None = Field(None, ge=0)
+    teacher_norms: Literal["running", "batch"] = Field(
+        "running",
+        description="statistics that the teacher's batch norms use: those it was trained to, as in evaluation, or each "
+        "batch's own, as in the authors' code",
+    )
     logits_weight: float = Field(1.0, ge=0)
     temperature: float = Field(2.0, gt=0)
     features: Literal["absolute", "relative"] = Field(
@@ -160,6 +175,11 @@ class Distillation(Supervision):
         return self.model_copy(update={name: fields[name].get_default() for name in _UNREAD[self.method]})
 
     @property
+    def compacts(self) -> bool:
+        """Whether the student keeps its full width, with compactors, until the stage `compact`."""
+        return self.method in ("cdd", "deap")
+
+    @property
     def learn(self) -> float:
         """Epochs of the first phase."""
         return self.epochs / 6 if self.learn_epochs is None else self.learn_epochs
@@ -168,21 +188,26 @@ class Distillation(Supervision):
     def _leaves_time_to_compress(self) -> Self:
         if self.learn >= self.epochs:
             raise ValueError(f"learn_epochs ({self.learn:g}) leaves nothing of {self.epochs} epochs to compress in")
-        if self.method != "cdd" and self.learn != round(self.learn):
+        if not self.compacts and self.learn != round(self.learn):
             raise ValueError(f"learn_epochs ({self.learn:g}) must be whole for method: {self.method}")
         return self
 
     @model_validator(mode="after")
     def _norm_has_a_budget(self) -> Self:
-        if self.rggr.by == "norm" and self.compress is None:
+        if self.rggr.by == "norm" and self.compress is None and self.method != "deap":
             raise ValueError("rggr.by: norm resets as many rows as a budget asks for: set compress, as {macs: 0.5}")
         return self
 
     @model_validator(mode="after")
     def _methods_have_what_they_need(self) -> Self:
-        if self.method != "cdd" and self.compress is None:
+        if not self.compacts and self.compress is None:
             raise ValueError(
                 f"method: {self.method} makes the student as small as a budget says: set compress, as {{macs: 0.3}}"
+            )
+        if self.method == "deap" and (self.importance != "norm" or self.allocation == "searched"):
+            raise ValueError(
+                "method: deap lets the shortest rows and columns die: importance is norm, and allocation raw, uniform, "
+                "global or isomorphic"
             )
         if self.method == "cdd" and (self.importance in ("l1", "position") or self.allocation == "searched"):
             raise ValueError(

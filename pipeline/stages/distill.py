@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.training.supervised import Classified
     from pipeline.training.task import Task
 
-VERSION = 4
+VERSION = 5
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
 
@@ -42,7 +42,7 @@ class Distill(Distillation):
 
     @model_validator(mode="after")
     def _there_is_something_to_rank(self) -> Self:
-        if self.init == "random" and self.method != "cdd" and self.importance != "position" and not self.learn:
+        if self.init == "random" and not self.compacts and self.importance != "position" and not self.learn:
             raise ValueError(
                 f"distill.importance: {self.importance} ranks what was learnt before, and init: random has learnt "
                 "nothing: set init to teacher or pretrained, or learn_epochs to an epoch or more"
@@ -57,7 +57,7 @@ def _start(settings: Distill, network: Network, input: Input, teacher: Classifie
 
     pretrained = settings.init == "pretrained"
     embedder = build_network(network, input, pretrained=pretrained, weights=weights if pretrained else None)
-    student = Classified(embedder, teacher.classifier.out_features)
+    student = Classified(embedder, teacher.classifier.out_features, settings.head_init)
     if settings.init == "teacher":
         student.load_state_dict(teacher.state_dict())
     return student
@@ -80,7 +80,7 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     sites = find_sites(student, settings.sites)
     if teacher != network:
         pair_writers(sites, find_sites(build_network(teacher, input), settings.sites))
-    if settings.method == "cdd":
+    if settings.compacts:
         make_budget(student, sites, settings)
     elif settings.compress is not None:
         model = CostModel(student, sites, settings.compress.what)
@@ -111,6 +111,7 @@ def distill_student(
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.method.cdd import CapacityDynamicDistillation
+    from pipeline.method.deap import AbsorbablePruning
     from pipeline.networks.saved import load_network, save_network
     from pipeline.networks.weights import load_module, save_module
     from pipeline.retrieval.evaluate import evaluate_network
@@ -128,8 +129,9 @@ def distill_student(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
     )
     student = _start(settings, network, input, frozen(), weights)
-    if settings.method == "cdd":
-        task: Task = CapacityDynamicDistillation(student, frozen(), settings)
+    if settings.compacts:
+        kind = AbsorbablePruning if settings.method == "deap" else CapacityDynamicDistillation
+        task: Task = kind(student, frozen(), settings)
         schedule: Schedule = settings
     else:
         task, schedule = cut_student(work, student, frozen(), settings, batches, network, input, seed)
@@ -138,7 +140,7 @@ def distill_student(
     if not work.main:
         return
     (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
-    if settings.method == "cdd":
+    if settings.compacts:
         save_module(work.out / COMPACTED, student.embedder)
     else:
         save_network(work.out, student.embedder, network, input)
