@@ -46,7 +46,8 @@ class Rows(nn.Module):
     @torch.no_grad()
     def scale_rows(self, factors: Tensor) -> None:
         """Multiply each row by its own factor, C."""
-        self.weight.mul_(_along(factors.to(self.weight.dtype), self.weight.ndim))
+        factors = factors.to(self.weight.device, self.weight.dtype, non_blocking=True)
+        self.weight.mul_(_along(factors, self.weight.ndim))
 
     @torch.no_grad()
     def take_rows(self, other: Rows, which: Tensor) -> None:
