@@ -5,7 +5,7 @@ UV := 0.13.9
 # Not tensorrt: it comes from NVIDIA's own host, and is wanted on the device only.
 LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub sign plot dev
 
-.PHONY: demo test slow lint docs lock setup clean
+.PHONY: demo test slow lint docs lock carried setup clean
 
 setup: .venv/ready
 
@@ -38,5 +38,13 @@ lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(LOCKED:%=--extra %) --no-header --no-annotate \
 		--upgrade pyproject.toml -o requirements.lock
 
+# Wheels for Python 3.12 on x86-64 Linux; pip takes each manylinux tag by name only.
+carried: setup ## what bench/gpu.py needs on a machine without network; DATA=folder packs its omniglot/ too
+	mkdir -p carried && rm -f carried/*.whl
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest carried \
+		--python-version 3.12 --implementation cp $(foreach glibc,2_28 2_27 2_17,--platform manylinux_$(glibc)_x86_64) \
+		--platform manylinux2014_x86_64 -r bench/gpu-wheels.txt
+	test -z "$(DATA)" || tar -cJf carried/omniglot.tar.xz -C "$(DATA)" omniglot
+
 clean:
-	rm -rf .venv .zoo
+	rm -rf .venv .zoo carried

@@ -1,82 +1,39 @@
 """Ways to a small student against each other: same data, teacher, losses, schedule and budget, several seeds.
 
-    python bench/study.py --data-root /data                                  Omniglot, all of the catalogue's study-…
-    python bench/study.py --dataset hcmc --recipes study-cdd-rggr study-narrow --seeds 3 --out docs/results/study-hcmc
-    python bench/study.py --set distill.epochs=6 --set input.height=64 --set input.width=64
+    python -m bench.study --data-root /data                                  Omniglot, all of the catalogue's study-…
+    python -m bench.study --dataset hcmc --recipes study-cdd-rggr study-narrow --seeds 3 --out docs/results/study-hcmc
+    python -m bench.study --set distill.epochs=6 --set input.height=64 --set input.width=64
+    python -m bench.study --vary distill.compress.macs=0.15,0.3,0.45 --parallel 8       eight trainings on one GPU
 
-Recipes are the catalogue's; `--dataset` and `--set` are laid on each of them. Stage results are kept in the store, as
-those of any build: a study that was interrupted goes on, and recipes that train the same teacher train it once. Without
---out the table is only printed; with it, NAME.json holds every run and NAME.md the table.
+Recipes are the catalogue's; `--dataset` and `--set` are laid on each of them, and `--vary` one value after another.
+Stage results are kept in the store, as those of any build: a study that was interrupted goes on, and recipes that train
+the same teacher train it once. A recipe that fails is named with its error, and the others go on. Without --out the
+table is only printed; with it, NAME.json holds every run and NAME.md the table, both written anew behind each run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
 
+import click
 from rich.console import Console
 
-from pipeline.build import run_plan, training_steps
-from pipeline.data.dataset import Dataset, open_dataset
+from bench.figures import command, installed, machine
+from bench.trials import Run, Trial, run_in_parallel, run_one_by_one
 from pipeline.errors import PipelineError
-from pipeline.plan import make_plan
-from pipeline.processes import Processes
+from pipeline.files import write_text
 from pipeline.recipe import Recipe
-from pipeline.store import Store
-from pipeline.work import read_json
 from targets.device import this_device
 from zoo.catalogue import load_catalogue
 from zoo.cli.output import training_device
 from zoo.cli.progress import ConsoleProgress
 from zoo.errors import ZooError
-from zoo.home import Home
-
-STUDIED = ("teacher", "distill", "compact")  # what is compared ends in a small network; nothing is compiled
-LIBRARIES = ("torch", "timm", "torch-pruning", "accelerate")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One recipe at one seed. Accuracy in per cent, cost as shares of the dense student's that are gone."""
-
-    recipe: str
-    seed: int
-    teacher_map: float
-    map: float
-    cmc1: float
-    parameters_saved: float
-    macs_saved: float
-
-
-def run(recipe: Recipe, name: str, dataset: Dataset, data_root: Path, device: str, progress: ConsoleProgress) -> Run:
-    """Build a recipe as far as its small network.
-
-    Raises:
-        PipelineError: a stage failed.
-    """
-    home = Home.find()
-    store = Store(home.store)
-    data = open_dataset(recipe.dataset, dataset, data_root, home.data, progress.say)
-    steps = [step for step in training_steps(recipe, data) if step.stage in STUDIED]
-    folders = run_plan(make_plan(steps, store, {}), store, Processes(device), progress)
-    cost = read_json(folders["compact"] / "compression.json")
-    accuracy = read_json(folders["compact"] / "accuracy.json")
-    before, after = cost["before"], cost["after"]
-    return Run(
-        recipe=name,
-        seed=recipe.seed,
-        teacher_map=read_json(folders["teacher"] / "accuracy.json")["map"],
-        map=accuracy["map"],
-        cmc1=accuracy["cmc1"],
-        parameters_saved=1 - after["parameters"] / before["parameters"],
-        macs_saved=1 - after["macs"] / before["macs"],
-    )
 
 
 def _spread(values: list[float], digits: int = 2) -> str:
@@ -85,16 +42,21 @@ def _spread(values: list[float], digits: int = 2) -> str:
 
 def table(runs: list[Run]) -> str:
     """Markdown: mean ± standard deviation over seeds, the most accurate first."""
-    by_recipe: dict[str, list[Run]] = {}
+    varied = any(one.at for one in runs)
+    groups: dict[tuple[str, str], list[Run]] = {}
     for one in runs:
-        by_recipe.setdefault(one.recipe, []).append(one)
-    ordered = sorted(by_recipe.items(), key=lambda item: -mean(one.map for one in item[1]))
+        groups.setdefault((one.at, one.recipe), []).append(one)
+    order = [*dict.fromkeys(one.at for one in runs)]
+    ordered = sorted(groups.items(), key=lambda item: (order.index(item[0][0]), -mean(one.map for one in item[1])))
     lines = [
-        "| recipe | mAP % | against the teacher | R1 % | parameters saved % | MACs saved % | seeds |",
-        "|---" * 7 + "|",
+        "| recipe |"
+        + " at |" * varied
+        + " mAP % | against the teacher | R1 % | parameters saved % | MACs saved % | seeds |",
+        "|---" * (7 + varied) + "|",
     ]
-    for name, some in ordered:
+    for (at, name), some in ordered:
         cells = [
+            *[at] * varied,
             _spread([one.map for one in some]),
             _spread([one.map - one.teacher_map for one in some]),
             _spread([one.cmc1 for one in some]),
@@ -104,31 +66,58 @@ def table(runs: list[Run]) -> str:
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     teachers = {one.seed: one.teacher_map for one in runs}
-    lines.append(f"| (teacher, dense) | {_spread([*teachers.values()])} | | | 0 | 0 | {len(teachers)} |")
+    lines.append(f"| (teacher, dense) |{' |' * varied} {_spread([*teachers.values()])} | | | 0 | 0 | {len(teachers)} |")
     return "\n".join(lines)
 
 
-def write(out: Path, recipes: dict[str, Recipe], runs: list[Run], device: str) -> None:
+def write(
+    out: Path, recipes: dict[str, Recipe], runs: list[Run], failed: dict[str, str], device: str, parallel: int
+) -> None:
     """The study so far, as JSON and Markdown."""
     shared = next(iter(recipes.values()))
     about = {
-        "command": shlex.join(["python", "bench/study.py", *sys.argv[1:]]),
+        "command": command(),
         "dataset": shared.dataset,
-        "device": asdict(this_device()),
         "trained_on": device,
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "parallel": parallel,
+        **machine(),
         "recipes": {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()},
         "runs": [asdict(one) for one in runs],
+        "failed": failed,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_name(f"{out.name}.json").write_text(json.dumps(about, indent=2) + "\n")
+    write_text(out.with_name(f"{out.name}.json"), json.dumps(about, indent=2) + "\n")
     title = f"{shared.dataset}: {shared.network.architecture}, {shared.input.height}×{shared.input.width}"
-    note = f"Mean ± standard deviation over seeds, {this_device().name}, {device}, torch {version('torch')}."
-    out.with_name(f"{out.name}.md").write_text(f"# {title}\n\n`{about['command']}`\n\n{note}\n\n{table(runs)}\n")
+    gpu = machine()["gpu"]
+    where = f"{this_device().name}, {gpu['name'] if gpu and device == 'cuda' else device}"
+    note = f"Mean ± standard deviation over seeds, {where}, torch {installed()['torch']}."
+    write_text(out.with_name(f"{out.name}.md"), f"# {title}\n\n`{command()}`\n\n{note}\n\n{table(runs)}\n")
 
 
-def main() -> None:
-    """Run what is asked for, print a table, write it if asked."""
+def _varied(assignment: str) -> list[str]:
+    """`key=a,b` as `key=a`, `key=b`; one empty text for none."""
+    key, equals, values = assignment.partition("=")
+    return [f"{key}{equals}{value}" for value in values.split(",")]
+
+
+def make_trials(options: argparse.Namespace) -> Iterator[Trial]:
+    """All recipes at all varied values with the first seed, then with the next.
+
+    Raises:
+        ZooError: a recipe is not in the catalogue, or an override does not fit.
+    """
+    catalogue = load_catalogue()
+    shared = [f"dataset={options.dataset}"] if options.dataset else []
+    for seed in range(options.seeds):
+        for at in _varied(options.vary):
+            for name in options.recipes:
+                overrides = [*shared, *options.overrides, *([at] if at else []), f"seed={seed}"]
+                recipe = catalogue.recipe(name, overrides)
+                yield Trial(name, at, recipe, catalogue.datasets[recipe.dataset], options.data_root)
+
+
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, or these arguments."""
     catalogue_names = sorted(name for name in load_catalogue().models if name.startswith("study-"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", help="instead of the recipes' own")
@@ -136,28 +125,47 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--vary", default="", metavar="KEY=VALUE,…", help="all recipes at each of these values")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="trainings at a time")
     parser.add_argument("--out", type=Path, help="write NAME.json and NAME.md")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if options.parallel < 1 or options.seeds < 1:
+        parser.error("--parallel and --seeds are at least 1")
+    return options
+
+
+def main() -> None:
+    """Run what is asked for, print a table, write it if asked."""
     progress = ConsoleProgress(Console(stderr=True))
     runs: list[Run] = []
+    failed: dict[str, str] = {}
     recipes: dict[str, Recipe] = {}  # as they were run first
     try:
-        catalogue, device = load_catalogue(), training_device(options.device)
-        shared = [f"dataset={options.dataset}"] if options.dataset else []
-        for seed in range(options.seeds):
-            for name in options.recipes:
-                recipe = catalogue.recipe(name, [*shared, *options.overrides, f"seed={seed}"])
-                data = catalogue.datasets[recipe.dataset]
-                progress.say(f"{name}, seed {seed}")
-                runs.append(run(recipe, name, data, options.data_root, device, progress))
-                progress.say(f"{name}, seed {seed}: mAP {runs[-1].map:.2f}, MACs saved {runs[-1].macs_saved:.1%}")
-                recipes.setdefault(name, recipe)
-                if options.out:
-                    write(options.out, recipes, runs, device)
+        options = read_options()
+        device, trials = training_device(options.device), [*make_trials(options)]
+        if options.parallel > 1:
+            results = run_in_parallel(trials, device, options.parallel, progress)
+        else:
+            results = run_one_by_one(trials, device, progress)
+        for trial, found in results:
+            recipes.setdefault(trial.name, trial.recipe)
+            if isinstance(found, Run):
+                runs.append(found)
+                progress.say(f"{trial.title}: mAP {found.map:.2f}, MACs saved {found.macs_saved:.1%}")
+            else:
+                failed[trial.title] = str(found)
+                progress.say(f"{trial.title}: {found}")
+            if options.out:
+                write(options.out, recipes, runs, failed, device, options.parallel)
     except (PipelineError, ZooError) as error:
         sys.exit(f"Error: {error}")
-    print(table(runs))
+    except click.UsageError as error:
+        sys.exit(f"Error: {error.message}")
+    if runs:
+        print(table(runs))
+    if failed:
+        sys.exit("\n".join(f"Error: {title}: {why}" for title, why in failed.items()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The stages in order, from recipe to graphs; and running those that have to. What follows is `pipeline.deployment`.
+"""The stages in order, from recipe to graphs; and running those that have to. What follows is `pipeline.deployment`;
+ahead of them, where a budget counts what a target takes, is `pipeline.latency`.
 
 teacher ─► distill ─► compact ─► export, reference     (the teacher is exported and compared with too:
    └───────────────────────────► export, reference      the dense baseline)
@@ -27,6 +28,7 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
     """From the recipe to graphs: what is the same for all targets."""
     common = {"input": recipe.input, "network": recipe.network}
     trained = {**common, "seed": recipe.seed, "sampling": recipe.sampling}
+    compress = recipe.distill.compress
     yield Step(
         "teacher",
         teacher.train_teacher,
@@ -42,7 +44,7 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         distill.distill_student,
         distill.VERSION,
         {**trained, "settings": recipe.distill.read()},
-        inputs={"teacher": "teacher"},
+        inputs={"teacher": "teacher"} | ({"latency": "latency_budget"} if compress and compress.measured else {}),
         files={"weights": recipe.student_weights},
         libraries=recipe.distill.libraries,
         data=data,
@@ -86,6 +88,8 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
 
 def check_student(plan: Sequence[Planned], recipe: Recipe) -> None:
     """Find out before hours of training whether the student can be distilled as the recipe says.
+
+    A budget that counts what a target takes is looked at by the stage `latency_budget`, ahead of training, too.
 
     Raises:
         PipelineError: it can't.

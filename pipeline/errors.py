@@ -6,6 +6,7 @@ PipelineError               what, why, what next: one or two lines, shown withou
 ├── MissingLibrary          an extra is not installed
 ├── StoreError              the store can't be read or written
 ├── BudgetError             less is asked to be left of a network than can be
+├── NeedsDevice             a budget in milliseconds is for a device that was not measured yet
 ├── CheckFailed             a stage's own check of its result did not hold
 ├── TrainingDiverged        the loss is no longer a number
 ├── OutOfMemory             the GPU's memory is too small for the batch
@@ -39,6 +40,17 @@ class StoreError(PipelineError):
 
 class BudgetError(PipelineError):
     """A recipe asks for less of a network than its sites can leave."""
+
+
+class NeedsDevice(PipelineError):
+    """Networks have to be measured on a device before a budget for it can be met; `bundle` is the archive's name."""
+
+    def __init__(self, bundle: str, target: str) -> None:
+        super().__init__(
+            f"distill.compress counts what {target} takes, which is not measured yet. Copy {bundle} there and run: "
+            f"python3 {bundle}\nTake the result in with zoo receive, and run this command again."
+        )
+        self.bundle = bundle
 
 
 class CheckFailed(PipelineError):

@@ -115,16 +115,19 @@ def _array(path: Path) -> np.ndarray:
     return array
 
 
-def _require(right: bool, what: str, value: Any) -> None:
+def require(right: bool, what: str, value: Any) -> None:
+    """Refuse a value of a list: raises ValueError unless `right`."""
     if not right:
         raise ValueError(f"{what}: {value!r:.60}")
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Whether it is a whole number from 1 on."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -132,35 +135,36 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and " ".join(value.split()).isprintable()
 
 
-def _settings(content: Any) -> TargetSettings:
-    _require(isinstance(content, dict), "settings", content)
+def read_settings(content: Any) -> TargetSettings:
+    """A target's settings from a list; raises ValueError or TypeError if they are none."""
+    require(isinstance(content, dict), "settings", content)
     lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
     settings = TargetSettings(**{**content, **lists})
     for name in ("runtime", "device", "python", "about", "board", "host"):
         value = getattr(settings, name)
-        _require(_is_text(value) or (value is None and name in ("board", "host")), name, value)
-    _require(settings.threads is None or _is_count(settings.threads), "threads", settings.threads)
+        require(_is_text(value) or (value is None and name in ("board", "host")), name, value)
+    require(settings.threads is None or is_count(settings.threads), "threads", settings.threads)
     precisions = settings.precisions
-    _require(
+    require(
         precisions is None or (isinstance(precisions, tuple) and {*precisions} <= {*PRECISIONS}),
         "precisions",
         precisions,
     )
-    _require(isinstance(settings.options, dict), "options", settings.options)
+    require(isinstance(settings.options, dict), "options", settings.options)
     return settings
 
 
 def _variants(content: Any, files: Collection[str]) -> tuple[Variant, ...]:
     variants = tuple(Variant(**variant) for variant in content)
     for one in variants:
-        _require(one.network in NETWORKS, "network", one.network)
-        _require(one.precision in PRECISIONS, "precision", one.precision)
-        _require(one.graph in files, "graph", one.graph)
-    _require(bool(variants) and len({one.name for one in variants}) == len(variants), "variants", content)
+        require(one.network in NETWORKS, "network", one.network)
+        require(one.precision in PRECISIONS, "precision", one.precision)
+        require(one.graph in files, "graph", one.graph)
+    require(bool(variants) and len({one.name for one in variants}) == len(variants), "variants", content)
     return variants
 
 
-def _check_entry(path: Path, entry: str, settings: TargetSettings, files: Collection[str]) -> None:
+def check_entry(path: Path, entry: str, settings: TargetSettings, files: Collection[str]) -> None:
     """The program of a bundle takes the target out of it; any other only what is installed as that runtime.
 
     Raises:
@@ -171,20 +175,20 @@ def _check_entry(path: Path, entry: str, settings: TargetSettings, files: Collec
     if Path(__file__).parents[1].resolve() == path.resolve() and {f"{source}.py", f"{source}/__init__.py"} & {*files}:
         return
     point = find_runtime(settings.runtime)
-    _require(entry == f"{point.module}:{point.attr}", f"its target is not the installed {settings.runtime}", entry)
+    require(entry == f"{point.module}:{point.attr}", f"its target is not the installed {settings.runtime}", entry)
 
 
 def _check_test_set(bundle: Bundle) -> None:
     images = _array(bundle.folder / "test/images.npy")
     shape = (len(images) if images.ndim else 0, 3, bundle.height, bundle.width)
-    _require(images.dtype == np.uint8 and images.shape == shape, f"images of {images.dtype}", images.shape)
+    require(images.dtype == np.uint8 and images.shape == shape, f"images of {images.dtype}", images.shape)
     for split in SPLITS:
         places, labels = bundle.places(split), _array(bundle.folder / f"test/{split}-labels.npy")
         right = places.ndim == 1 and places.size and places.dtype.kind in "iu"
-        _require(bool(right), f"places in {split}, {places.dtype}", places.shape)
-        _require(0 <= places.min() <= places.max() < len(images), f"places in {split}", (*places[:3].tolist(), ...))
+        require(bool(right), f"places in {split}, {places.dtype}", places.shape)
+        require(0 <= places.min() <= places.max() < len(images), f"places in {split}", (*places[:3].tolist(), ...))
         right = labels.shape == (2, len(places)) and labels.dtype.kind in "iu"
-        _require(right, f"labels of {split}, {labels.dtype}", labels.shape)
+        require(right, f"labels of {split}, {labels.dtype}", labels.shape)
 
 
 def open_bundle(path: Path, folder: Path) -> Bundle:
@@ -197,7 +201,7 @@ def open_bundle(path: Path, folder: Path) -> Bundle:
     about = read_archive(path, BUNDLE_LIST, folder)
     try:
         checked = _checked(about, folder)
-        _check_entry(path, checked.entry, checked.settings, about["files"])
+        check_entry(path, checked.entry, checked.settings, about["files"])
         _check_test_set(checked)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadBundle(
@@ -208,22 +212,22 @@ def open_bundle(path: Path, folder: Path) -> Bundle:
 
 def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
     for name, pattern in (("release", RELEASE), ("target", NAME)):
-        _require(bool(pattern.fullmatch(about[name])), name, about[name])
-    _require(isinstance(about["entry"], str), "entry", about["entry"])
+        require(bool(pattern.fullmatch(about[name])), name, about[name])
+    require(isinstance(about["entry"], str), "entry", about["entry"])
     for name in ("height", "width", "calls"):
-        _require(_is_count(about[name]), name, about[name])
+        require(is_count(about[name]), name, about[name])
     for name in ("max_seconds", "max_map_drop_points"):
-        _require(_is_number(about[name]), name, about[name])
-    _require(about["max_seconds"] > 0, "max_seconds", about["max_seconds"])
+        require(is_number(about[name]), name, about[name])
+    require(about["max_seconds"] > 0, "max_seconds", about["max_seconds"])
     batches = about["batches"]
-    _require(isinstance(batches, list) and bool(batches) and all(map(_is_count, batches)), "batches", batches)
-    _require(max(batches) * about["height"] * about["width"] * 3 <= BATCH_BYTES, "batches", batches)
+    require(isinstance(batches, list) and bool(batches) and all(map(is_count, batches)), "batches", batches)
+    require(max(batches) * about["height"] * about["width"] * 3 <= BATCH_BYTES, "batches", batches)
     return Bundle(
         folder=folder,
         key=about["key"],
         release=about["release"],
         target=about["target"],
-        settings=_settings(about["settings"]),
+        settings=read_settings(about["settings"]),
         entry=about["entry"],
         height=about["height"],
         width=about["width"],

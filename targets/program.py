@@ -15,16 +15,18 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
-from targets.archive import write_archive
-from targets.bundle import RESULT_LIST, Bundle, Variant, open_bundle
+from targets.archive import read_list, write_archive
+from targets.bundle import BUNDLE_LIST, RESULT_LIST, Bundle, Variant, open_bundle
 from targets.contract import Job, Session, Target, about_runtime, thread_count
 from targets.device import cache_folder, is_board, this_device
 from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, in_a_line, one_line
 from targets.retrieval import quick_accuracy
 from targets.trial import nvidia_gpu, run_trial
+from targets.widths import WidthsBundle, figures_of, is_widths, open_widths
 
 EMBED_BATCH = 8  # images at once where accuracy is measured
 BASELINE, REFERENCE = "teacher-fp32", "student-fp32"
@@ -32,7 +34,7 @@ BASELINE, REFERENCE = "teacher-fp32", "student-fp32"
 Tell = Callable[[str], None]
 
 
-def _target(bundle: Bundle) -> Target:
+def _target(bundle: Bundle | WidthsBundle) -> Target:
     module, _, name = bundle.entry.partition(":")
     try:
         kind = getattr(importlib.import_module(module), name)
@@ -43,6 +45,42 @@ def _target(bundle: Bundle) -> Target:
         why = one_line(error)
         raise BadBundle(f"the bundle's target {bundle.entry!r:.100} can't be made: {why}. Build it again.") from None
     return target
+
+
+def _ready(bundle: Bundle | WidthsBundle, tell: Tell) -> Target:
+    """The target of a bundle, usable here.
+
+    Raises:
+        Unusable: the runtime or its device is not here.
+    """
+    target = _target(bundle)
+    if not is_board(bundle.settings.board):
+        raise Unusable(
+            f"this bundle is for a {bundle.settings.board}, and this machine calls itself {this_device().name}",
+            "Run it there; for this machine build with another --target.",
+        )
+    tell(f"{bundle.release} for {bundle.target}: {target.check()}")
+    return target
+
+
+def _about(bundle: Bundle | WidthsBundle, target: Target) -> dict[str, Any]:
+    """What every result tells."""
+    return {
+        "bundle": bundle.key,
+        "release": bundle.release,
+        "target": bundle.target,
+        "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "device": asdict(this_device()),
+        "runtime": about_runtime(target, bundle.settings),
+        "threads": thread_count(bundle.settings),
+    }
+
+
+def finish_widths(bundle: WidthsBundle, result: Path, scratch: Path, cache: Path, tell: Tell) -> None:
+    """Time the networks of a bundle here, and write the archive `result`; see `finish`."""
+    target = _ready(bundle, tell)
+    figures = figures_of(bundle, target, scratch, cache, tell)
+    write_archive(result, RESULT_LIST, {**_about(bundle, target), **figures}, {})
 
 
 class _Refused(dict[str, str]):
@@ -90,13 +128,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
         Unusable: the runtime or its device is not here.
         ArtifactFailed: the runtime refuses the student in fp32.
     """
-    target = _target(bundle)
-    if not is_board(bundle.settings.board):
-        raise Unusable(
-            f"this bundle is for a {bundle.settings.board}, and this machine calls itself {this_device().name}",
-            "Run it there; for this machine build with another --target.",
-        )
-    tell(f"{bundle.release} for {bundle.target}: {target.check()}")
+    target = _ready(bundle, tell)
     said: list[str] = []
 
     def building(what: str, share: float) -> None:
@@ -157,13 +189,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
         result,
         RESULT_LIST,
         {
-            "bundle": bundle.key,
-            "release": bundle.release,
-            "target": bundle.target,
-            "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "device": asdict(this_device()),
-            "runtime": about_runtime(target, bundle.settings),
-            "threads": thread_count(bundle.settings),
+            **_about(bundle, target),
             "conditions": asdict(trial.conditions),
             "rows": rows,
             "broken": [
@@ -201,7 +227,11 @@ def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache, prefix=f"bundle-{os.getpid()}-") as scratch, _kept_in(scratch):
-        finish(open_bundle(path, Path(scratch, "bundle")), result, Path(scratch), cache, tell)
+        folder = Path(scratch, "bundle")
+        if is_widths(read_list(path, BUNDLE_LIST)):
+            finish_widths(open_widths(path, folder), result, Path(scratch), cache, tell)
+        else:
+            finish(open_bundle(path, folder), result, Path(scratch), cache, tell)
 
 
 def default_result(path: Path) -> Path:

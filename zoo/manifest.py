@@ -22,6 +22,7 @@ from pipeline.recipe import Version
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
 from targets.archive import safe_name
+from targets.device import Device
 from targets.settings import Precision
 from zoo.errors import ManifestError
 from zoo.plain import read_json
@@ -100,6 +101,17 @@ class SiteRecord(Record):
     macs_after: int = Field(description="of the same layers in the release; which sites save time")
 
 
+class CutRecord(Record):
+    """A moment at which channels were chosen and removed while the student learnt."""
+
+    epoch: int = Field(ge=0, description="behind so many epochs; 0 is before the first step")
+    share: float = Field(description="of the dense student's cost that could be left; the course to the budget")
+    importance: str = Field(description="which channels of a site stayed, as in `distill.importance`")
+    allocation: str = Field(description="how many each site kept, as in `distill.allocation`")
+    tries: int = Field(ge=0, description="allocations that a search tried; 0 without one")
+    seconds: float = Field(ge=0, description="that choosing took; part of what the student cost")
+
+
 class Compression(Record):
     """What compaction removed. `before` is the dense student; the teacher may be a larger network."""
 
@@ -113,7 +125,38 @@ class Compression(Record):
     difference_after_pruning: float = Field(
         description="the same after dead channels were removed as well; shows that they were dead"
     )
+    cuts: list[CutRecord] = Field(
+        default=[], description="when channels were removed by importance; none where they died while they learnt"
+    )
     sites: list[SiteRecord] = Field(description="every compacted site, in the network's order; where the savings are")
+
+
+class BudgetRecord(Record):
+    """What the recipe allows the student on a target, what was predicted of it, and what was measured."""
+
+    what: Literal["p50_ms", "images_per_second", "mj_per_image"] = Field(
+        description="the figure that was asked for, as in `latency` of a measurement; the unit of all figures here"
+    )
+    asked: float = Field(description="of the recipe; what the student was to take at most, or images/s at least")
+    target: Name = Field(description="in the catalogue; where the figure is measured")
+    precision: Precision = Field(description="of the artifact that is meant; what ships may be in another and faster")
+    batch: int = Field(ge=1, description="images of a call; figures at another size do not compare")
+    predicted: float = Field(description="of the student's widths, before it was compiled; how good the prediction is")
+    measured: float | None = Field(
+        description="of that artifact by the build; whether the budget is met; null while its device gave nothing yet, "
+        "or if it was not built for the target"
+    )
+    dense: float = Field(description="predicted of the student as wide as it began; what compression was to gain")
+    reachable: float = Field(description="predicted with all channels gone that can go; which budgets are possible")
+    error: float = Field(
+        description="mean relative error of the prediction for networks that it was not fitted to; how far to trust it"
+    )
+    error_near: float | None = Field(
+        description="the same for networks that were chosen to meet the budget, before they were fitted to, too; null "
+        "if none were"
+    )
+    device: Device = Field(description="the machine that the prediction is from; another one takes other times")
+    runtime_version: str = Field(description="of the library there; another one takes other times")
 
 
 class Licenses(Record):
@@ -244,6 +287,11 @@ class Manifest(Record):
     compression: Compression = Field(description="what was removed, and that nothing else changed by it")
     parity: dict[Literal["teacher", "student"], Parity] = Field(
         description="of each network's graph; that what is compiled is what was trained"
+    )
+    budget: BudgetRecord | None = Field(
+        None,
+        description="predicted beside measured, where the recipe's budget is a figure of a target; null where it is "
+        "none, or counts MACs or parameters",
     )
     calibrations: list[Calibration] = Field(
         description="of each graph in small numbers; what int8 was calibrated on and what it costs; empty if all is "

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import BudgetError
-from pipeline.method.cost_model import CostModel
+from pipeline.method.cost_model import WidthCost
 from pipeline.method.importance import Scores
 from pipeline.method.merge import kept_rows
-from pipeline.method.settings import Allocation
+from pipeline.method.settings import Allocation, Compress
 from pipeline.networks.sites import Site
 
 Kept = dict[str, Tensor]  # by the site's writer, indices of channels that stay, ascending
@@ -57,11 +57,14 @@ def comparable(scores: Scores, sites: Sequence[Site], allocation: Allocation) ->
     return found
 
 
-def channels_above(model: CostModel, scores: Scores, share: float, align: int = 1) -> Kept:
-    """Channels to keep at each site: those above the lowest common bar that leaves at most `share` of the cost.
+def channels_above(
+    model: WidthCost, scores: Scores, compress: Compress, align: int = 1, share: float | None = None
+) -> Kept:
+    """Channels to keep at each site: those above the lowest common bar that leaves at most what may be left.
 
     Args:
         scores: comparable across sites.
+        share: what may be left of the dense network's cost, if that is not all that `compress` asks for.
 
     Raises:
         BudgetError: one channel at each site costs more.
@@ -75,11 +78,13 @@ def channels_above(model: CostModel, scores: Scores, share: float, align: int = 
 
     bars = [*sorted(set(torch.cat([*scores.values()]).tolist())), float("inf")]
     low, high = 0, len(bars) - 1
+    share = compress.share(model.dense) if share is None else share
     if cost(bars[high]) > share:
+        coupled = any(site.coupled for site in model.sites.values())
         raise BudgetError(
-            f"distill.compress.{model.what} {share:g} can't be met: with as few channels as can stay, "
-            f"{cost(bars[high]):.3f} of the dense network's {model.what} are left. Ask for more than that"
-            + ("." if any(site.coupled for site in model.sites.values()) else ", or for distill.sites: coupled.")
+            f"distill.compress.{model.what} {compress.asked:g} can't be met: with as few channels as can stay, "
+            f"{compress.told(cost(bars[high]), model.dense)}. Relax it"
+            + ("." if coupled else ", or set distill.sites: coupled.")
         )
     while low < high:
         middle = (low + high) // 2
@@ -88,10 +93,9 @@ def channels_above(model: CostModel, scores: Scores, share: float, align: int = 
 
 
 def search_allocation(
-    model: CostModel,
+    cut: Callable[[Scores], Kept],
+    sites: Sequence[Site],
     scores: Scores,
-    share: float,
-    align: int,
     loss: Callable[[Kept], float],
     tries: int,
     seed: int,
@@ -102,6 +106,7 @@ def search_allocation(
     and a random change of all factors that lowers the loss is kept (a (1+1) evolution strategy).
 
     Args:
+        cut: channels that stay, from comparable scores: `channels_above` under the budget.
         loss: of the network with these channels, by some proxy of what it will be worth.
         tries: how many allocations are tried beside the first.
 
@@ -111,14 +116,13 @@ def search_allocation(
     Raises:
         BudgetError: see `channels_above`.
     """
-    classes = sorted({(site.resolution, site.coupled) for site in model.sites.values()}, reverse=True)
+    classes = sorted({(site.resolution, site.coupled) for site in sites}, reverse=True)
     relative = {name: _relative(values) for name, values in scores.items()}
     random = torch.Generator().manual_seed(seed)
 
     def tried(logs: Tensor) -> tuple[float, Kept]:
         factors: Mapping[tuple[int, bool], float] = dict(zip(classes, logs.exp().tolist(), strict=True))
-        scaled = {name: relative[name] * factors[site.resolution, site.coupled] for name, site in model.sites.items()}
-        kept = channels_above(model, scaled, share, align)
+        kept = cut({s.writer: relative[s.writer] * factors[s.resolution, s.coupled] for s in sites})
         return loss(kept), kept
 
     logs = torch.zeros(len(classes))

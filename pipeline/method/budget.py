@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import BudgetError
 from pipeline.method.compactor import DEAD, Rows
-from pipeline.method.cost_model import CostModel
+from pipeline.method.cost_model import CostModel, WidthCost
 from pipeline.method.merge import kept_count, kept_rows
 from pipeline.method.settings import Compress, Distillation
 from pipeline.networks.sites import Site
@@ -36,14 +36,13 @@ class Budget(nn.Module):
     It is decided on the host, which waits for the device for the row norms alone.
     """
 
-    def __init__(self, model: CostModel, compress: Compress, align: int) -> None:
+    def __init__(self, model: WidthCost, compress: Compress, align: int) -> None:
         super().__init__()
-        self.model, self.target, self.align = model, compress.share, align
+        self.model, self.target, self.align = model, compress.share(model.dense), align
         if model.least() > self.target:
             raise BudgetError(
-                f"distill.compress.{compress.what} {self.target:g} can't be met: with all channels gone that can go, "
-                f"{model.least():.3f} of the dense network's {compress.what} are left. Ask for more than that, or for "
-                "distill.sites: coupled."
+                f"distill.compress.{compress.what} {compress.asked:g} can't be met: with all channels gone that can "
+                f"go, {compress.told(model.least(), model.dense)}. Relax it, or set distill.sites: coupled."
             )
         self._sizes = [site.channels for site in model.sites.values()]
         self.alive = torch.ones(sum(self._sizes), dtype=torch.bool)
@@ -168,12 +167,18 @@ class Budget(nn.Module):
             alive[kept] = True  # a view of all rows
 
 
-def make_budget(student: Embedder, sites: Sequence[Site], settings: Distillation) -> Budget | None:
+def make_budget(
+    student: Embedder, sites: Sequence[Site], settings: Distillation, model: WidthCost | None = None
+) -> Budget | None:
     """The budget that the settings ask for.
+
+    Args:
+        model: of what it counts; left out, of MACs or parameters.
 
     Raises:
         BudgetError: it can't be met.
     """
     if settings.compress is None:
         return None
-    return Budget(CostModel(student, sites, settings.compress.what), settings.compress, settings.align)
+    model = model or CostModel(student, sites, settings.compress.what)
+    return Budget(model, settings.compress, settings.align)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.method.budget import make_budget
 from pipeline.method.compactor import Rows, inner_norm, insert_compactors, sparsity_loss
+from pipeline.method.cost_model import WidthCost
 from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.row_scores import RowScores
@@ -31,14 +32,19 @@ class CapacityDynamicDistillation(TaughtStudent):
     penalty acts behind each optimiser step instead, in both phases. With a budget it acts while more is left than may
     be, and no longer: then all living rows learn from the task again.
 
+    Args:
+        model: of what the budget counts; left out, of MACs or parameters.
+
     Raises:
         PipelineError: the student has no sites, the teacher not the same widths, or the budget can't be met.
     """
 
-    def __init__(self, student: Classified, teacher: Classified, settings: Distillation) -> None:
+    def __init__(
+        self, student: Classified, teacher: Classified, settings: Distillation, model: WidthCost | None = None
+    ) -> None:
         sites = find_sites(student.embedder, settings.sites)
         pairs = pair_writers(sites, find_sites(teacher.embedder, settings.sites))
-        budget = make_budget(student.embedder, sites, settings)
+        budget = make_budget(student.embedder, sites, settings, model)
         self._compactors = self.insert(student.embedder, sites)
         paths = {module: path for path, module in student.named_modules()}
         self._paths = {name: paths[rows] for name, rows in self._compactors.items()}  # from the student on

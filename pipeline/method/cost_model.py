@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from torch import nn
 
@@ -14,6 +14,27 @@ from pipeline.networks.sites import Site
 
 if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
+
+
+class WidthCost(Protocol):
+    """What a compacted network costs: MACs and parameters (`CostModel`), or figures of a target
+    (`pipeline.method.latency_model.LatencyModel`).
+
+    Attributes:
+        sites: by writer.
+        what: the key of `distill.compress`.
+        dense: cost at full width.
+    """
+
+    sites: dict[str, Site]
+    what: str
+    dense: float
+
+    def __call__(self, kept: Mapping[str, int]) -> float:
+        """Cost with so many channels kept at each site, by its writer."""
+
+    def least(self) -> float:
+        """Cost when as much is gone as can go, as a share of the dense network's."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,7 @@ class CostModel:
     def __init__(self, network: Embedder, sites: Sequence[Site], what: str) -> None:
         self.sites, self.what = {site.writer: site for site in sites}, what
         cost = network_cost(network, network.size)
-        self.dense = cost.macs if what == "macs" else cost.parameters
+        self.dense: float = cost.macs if what == "macs" else cost.parameters
         macs = macs_by_module(network, network.size)
         writers = {writer.layer: site for site in sites for writer in site.writers}
         norms = {writer.norm for site in sites for writer in site.writers}

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.compactor import Compacted, Compactor, Rows, gate_leaks, insert_compactors
+from pipeline.method.cost_model import WidthCost
 from pipeline.method.settings import Distillation, Resetting
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import split_norm
@@ -179,12 +180,17 @@ def absorb_pruners(network: nn.Module, sites: Sequence[Site]) -> None:
 class AbsorbablePruning(CapacityDynamicDistillation):
     """Trains `student`, into which pruners are put in place, with all losses and the group lasso at every step.
 
+    Args:
+        model: see `CapacityDynamicDistillation`.
+
     Raises:
-        PipelineError: see `CapacityDynamicDistillation`.
+        PipelineError: see there.
     """
 
-    def __init__(self, student: Classified, teacher: Classified, settings: Distillation) -> None:
-        super().__init__(student, teacher, settings.model_copy(update={"rggr": Resetting(by="none")}))
+    def __init__(
+        self, student: Classified, teacher: Classified, settings: Distillation, model: WidthCost | None = None
+    ) -> None:
+        super().__init__(student, teacher, settings.model_copy(update={"rggr": Resetting(by="none")}), model)
 
     def insert(self, student: Embedder, sites: Sequence[Site]) -> Mapping[str, Rows]:
         return insert_pruners(student, sites)

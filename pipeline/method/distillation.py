@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.method.losses import (
@@ -22,8 +23,9 @@ from pipeline.networks.layers import norm_output
 from pipeline.networks.sites import Writer
 from pipeline.training.supervised import Classified, Scores, label_losses
 from pipeline.training.task import Task
-from pipeline.training.together import alone, gathered, normalise_together
+from pipeline.training.together import alone, averaged, gathered, normalise_together
 
+BALANCE_POWER = 8
 Places = Mapping[str, tuple[nn.Module, bool]]  # by writer, the module whose output counts; whether channels come last
 
 
@@ -32,15 +34,40 @@ def norm_places(network: Embedder, writers: Mapping[str, Writer]) -> Places:
     return {name: (norm_output(network.get_submodule(some.place)), some.linear) for name, some in writers.items()}
 
 
-def output_losses(student: Scores, teacher: Scores, labels: Tensor, settings: Distillation) -> dict[str, Tensor]:
-    """Weighted losses on what a student gives: identity, triplet, logits, and relations if they have a weight."""
-    losses = label_losses(student, labels, settings)
-    losses["logits"] = settings.logits_weight * logits_distillation(
-        student.classes, teacher.classes, settings.temperature
+@torch.no_grad()
+def teacher_trust(student: Scores, teacher: Scores, labels: Tensor, settings: Distillation) -> Tensor:
+    """Weight of all that the teacher teaches on this batch, 0 … 1.
+
+    With `balance: relative`, min(1, L_s / L_t)⁸ of the identity losses of student and teacher: a student that knows the
+    labels better than its teacher goes on without it, one that does not yet leans on it fully.
+    """
+    if settings.balance == "fixed":
+        return torch.ones((), device=labels.device)
+    losses = torch.stack(
+        [
+            functional.cross_entropy(scores.classes, labels, label_smoothing=settings.label_smoothing)
+            for scores in (student, teacher)
+        ]
     )
+    own, known = averaged(losses)
+    trust: Tensor = (own / known).clamp(max=1.0) ** BALANCE_POWER
+    return trust
+
+
+def output_losses(
+    student: Scores, teacher: Scores, labels: Tensor, settings: Distillation, trust: Tensor
+) -> dict[str, Tensor]:
+    """Weighted losses on what a student gives: identity, triplet, logits, and relations if they have a weight.
+
+    Args:
+        trust: see `teacher_trust`.
+    """
+    losses = label_losses(student, labels, settings)
+    logits = logits_distillation(student.classes, teacher.classes, settings.temperature)
+    losses["logits"] = trust * settings.logits_weight * logits
     if settings.relations_weight:
         relations = relational_distillation(gathered(student.embedding), gathered(teacher.embedding))
-        losses["relations"] = settings.relations_weight * relations
+        losses["relations"] = trust * settings.relations_weight * relations
     return losses
 
 
@@ -103,7 +130,9 @@ class TaughtStudent(Task):
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             taught = self._teacher[0](images)
-        losses = output_losses(self.student(images), taught, labels, self.settings)
+        scores = self.student(images)
+        trust = teacher_trust(scores, taught, labels, self.settings)
+        losses = output_losses(scores, taught, labels, self.settings, trust)
         if self.settings.features_weight:
-            losses["features"] = self._feature_loss()
+            losses["features"] = trust * self._feature_loss()
         return {"loss": torch.stack([*losses.values()]).sum(), **losses}

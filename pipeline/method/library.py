@@ -73,7 +73,7 @@ def prune_with_library(
             for images, labels in batches(settings.score_steps):
                 with torch.no_grad():
                     taught = teacher(images)
-                terms = output_losses(student(images), taught, labels, settings)
+                terms = output_losses(student(images), taught, labels, settings, torch.ones((), device=device))
                 torch.stack([*terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
             embedder.eval()
         for _ in range(STEPS):

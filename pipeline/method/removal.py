@@ -8,8 +8,24 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import Layer, keep_inputs, keep_outputs
 from pipeline.networks.sites import Site
+
+
+def _norms_behind(network: nn.Module, sites: Sequence[Site]) -> dict[str, nn.Module]:
+    """By linear map, the norm behind it; that of the embedding head too."""
+    named = {writer.layer: writer.norm for site in sites for writer in site.writers if writer.norm}
+    if isinstance(network, Embedder):
+        named["head.2"] = "head.3"
+    return {name: network.get_submodule(norm) for name, norm in named.items()}
+
+
+def _rescale(layer: nn.Module, norm: nn.Module, factor: Tensor) -> None:
+    """Scale what a layer gives, and what its norm expects: behind the norm nothing changes."""
+    for values, power in ((layer.weight, 1), (layer.bias, 1), (norm.running_mean, 1), (norm.running_var, 2)):
+        if isinstance(values, Tensor):
+            values.mul_(factor**power)
 
 
 @torch.no_grad()
@@ -22,8 +38,10 @@ def remove_channels(
         kept: by the site's writer, indices that stay, ascending.
         maps: by reader, C×K: what its C inputs were as a linear map of the K that stay (see
             `pipeline.method.reconstruction`); the reader is multiplied by it, so that it goes on with its part of what
-            is gone.
+            is gone. Where a norm follows, the reader's weights keep the size that they would have without: larger ones
+            would learn more slowly behind a norm (van Laarhoven 2017, arXiv 1706.05350).
     """
+    behind = _norms_behind(network, sites)
     for site in sites:
         rows = kept[site.writer]
         if len(rows) == site.channels:
@@ -36,4 +54,7 @@ def remove_channels(
             weight = reader.weight.detach()
             keep_inputs(reader, rows)
             if maps and name in maps:
+                size = reader.weight.norm()
                 reader.weight.copy_(torch.einsum("oc...,ck->ok...", weight, maps[name].to(weight)))
+                if name in behind:
+                    _rescale(reader, behind[name], size / reader.weight.norm().clamp_min(1e-12))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.method.allocation import Kept, channels_above, comparable, search_allocation
-from pipeline.method.cost_model import CostModel
+from pipeline.method.cost_model import WidthCost
 from pipeline.method.distillation import output_losses
 from pipeline.method.importance import (
     RetrievalScores,
@@ -44,10 +45,9 @@ class _Chooser:
     """All that is computed from batches is the mean over processes: they choose alike."""
 
     def __init__(
-        self, student: Classified, teacher: Classified, model: CostModel, settings: Distillation, batches: Batches
+        self, student: Classified, teacher: Classified, sites: list[Site], settings: Distillation, batches: Batches
     ) -> None:
-        self.student, self.teacher, self.model, self.settings, self.batches = student, teacher, model, settings, batches
-        self.sites: list[Site] = [*model.sites.values()]
+        self.student, self.teacher, self.sites, self.settings, self.batches = student, teacher, sites, settings, batches
 
     def scores(self) -> Scores:
         """Importance of the channels of each site."""
@@ -76,12 +76,13 @@ class _Chooser:
     def _gradient_scores(self) -> Scores:
         copied, gates = gated_copy(self.student, self.student.embedder, self.sites)
         copied.train()
+        full = torch.ones((), device=self.device)
 
         def losses() -> Iterator[Tensor]:
             for images, labels in self.batches(self.settings.score_steps):
                 with torch.no_grad():
                     taught = self.teacher(images)
-                terms = output_losses(copied(images), taught, labels, self.settings)
+                terms = output_losses(copied(images), taught, labels, self.settings, full)
                 yield torch.stack([*terms.values()]).sum()
 
         return gradient_scores(gates, losses())
@@ -118,33 +119,37 @@ class _Chooser:
 def select_channels(
     student: Classified,
     teacher: Classified,
-    model: CostModel,
+    sites: list[Site],
+    model: WidthCost,
     settings: Distillation,
     share: float,
     batches: Batches,
     seed: int,
 ) -> Selection:
-    """Choose the channels that a dense student keeps; it stays as it is.
+    """Choose the channels that a student keeps; it stays as it is.
 
     Args:
         teacher: in evaluation mode.
-        model: of the student's sites.
-        share: what may be left of the cost.
+        sites: of the student.
+        model: of the dense student's cost.
+        share: what may be left of it.
         seed: of a search.
 
     Raises:
         BudgetError: the budget can't be met.
         PipelineError: importance can't be computed.
     """
-    chooser = _Chooser(student, teacher, model, settings, batches)
+    assert settings.compress is not None
+    cut = partial(channels_above, model, compress=settings.compress, align=settings.align, share=share)
+    chooser = _Chooser(student, teacher, sites, settings, batches)
     scores, moments = chooser.scores(), chooser.moments()
     if settings.allocation == "searched":
-        kept, search = search_allocation(
-            model, scores, share, settings.align, chooser.proxy(moments), settings.search_tries, seed
-        )
+        proxy = chooser.proxy(moments)
+        kept, search = search_allocation(cut, sites, scores, proxy, settings.search_tries, seed)
+    elif settings.allocation == "raw":
+        kept, search = cut(scores), []
     else:
-        bar = comparable(scores, chooser.sites, settings.allocation)
-        kept, search = channels_above(model, bar, share, settings.align), []
+        kept, search = cut(comparable(scores, sites, settings.allocation)), []
     return Selection(kept, chooser.maps(kept, moments), search)
 
 

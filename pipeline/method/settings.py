@@ -8,11 +8,16 @@ from typing_extensions import Self
 from pipeline.networks.sites import Which
 from pipeline.settings import Settings
 from pipeline.training.schedule import Supervision
+from targets.settings import Precision
 
 Distance = Literal["cosine", "euclidean"]
 Method = Literal["prune", "cdd", "deap", "torch_pruning"]
+COMPACTING: tuple[Method, ...] = ("cdd", "deap")  # methods whose students keep their width until `compact`
 Importance = Literal["norm", "l1", "taylor", "retrieval", "position"]
 Allocation = Literal["raw", "uniform", "global", "isomorphic", "searched"]
+Counted = Literal["macs", "params", "p50_ms", "images_per_second", "mj_per_image"]
+SHARES: tuple[Counted, ...] = ("macs", "params")
+FIGURES: tuple[Counted, ...] = ("p50_ms", "images_per_second", "mj_per_image")
 
 
 class Resetting(Settings):
@@ -37,28 +42,70 @@ class Resetting(Settings):
 
 
 class Compress(Settings):
-    """What may be left of the dense network: a share of its multiply-accumulates or of its parameters."""
+    """What may be left of the dense network.
+
+    `macs`, `params`: a share of its multiply-accumulates or of its parameters. The others are what the student may take
+    on `target` (a name in the catalogue) in `precision`, predicted from networks of other widths that are measured
+    there before anything is trained (`pipeline.method.latency_model`).
+    """
 
     macs: float | None = Field(None, gt=0, lt=1)
     params: float | None = Field(None, gt=0, lt=1)
+    p50_ms: float | None = Field(None, gt=0, description="median time of a call with one image, ms")
+    images_per_second: float | None = Field(None, gt=0, description="at least, at the largest of measure.batches")
+    mj_per_image: float | None = Field(None, gt=0, description="energy at batch 1, mJ, where the target meters it")
+    target: str | None = Field(None, description="where the last three are measured")
+    precision: Precision = Field("fp32", description="of the graphs that are measured there")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.macs is None) == (self.params is None):
-            raise ValueError("give macs or params, and not both")
+        given = [name for name in (*SHARES, *FIGURES) if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of {', '.join((*SHARES, *FIGURES))}, not {' and '.join(given) or 'none'}")
+        if self.measured and self.target is None:
+            raise ValueError(
+                f"{self.what} is measured on a target: name it, as {{{self.what}: …, target: openvino-cpu}}"
+            )
+        if not self.measured and {"target", "precision"} & self.model_fields_set:
+            raise ValueError(f"{self.what} is the same on all targets: leave target and precision out")
         return self
 
     @property
-    def what(self) -> Literal["macs", "params"]:
+    def what(self) -> Counted:
         """What is counted."""
-        return "params" if self.macs is None else "macs"
+        return next(name for name in (*SHARES, *FIGURES) if getattr(self, name) is not None)
 
     @property
-    def share(self) -> float:
-        """The share that may be left."""
-        share = self.params if self.macs is None else self.macs
-        assert share is not None
-        return share
+    def measured(self) -> bool:
+        """Whether that is a figure of a target, and not one of the network alone."""
+        return self.what in FIGURES
+
+    @property
+    def asked(self) -> float:
+        """What is asked for, as it was given."""
+        value: float = getattr(self, self.what)
+        return value
+
+    @property
+    def cost(self) -> float:
+        """The same as a cost, which grows with widths: images per second as ms of an image."""
+        return 1000 / self.asked if self.what == "images_per_second" else self.asked
+
+    def share(self, dense: float) -> float:
+        """The share of the dense network's cost that may be left."""
+        return self.cost / dense if self.measured else self.cost
+
+    def told(self, share: float, dense: float) -> str:
+        """A share of the dense network's cost in words."""
+        match self.what:
+            case "p50_ms":
+                return f"a call takes {share * dense:.3g} ms on {self.target} in {self.precision}"
+            case "images_per_second":
+                return f"{self.target} computes {1000 / (share * dense):.4g} images/s in {self.precision}"
+            case "mj_per_image":
+                return f"an image takes {share * dense:.3g} mJ on {self.target} in {self.precision}"
+            case _:
+                return f"{share:.3f} of the dense network's {self.what} are left"
 
 
 # What a method is at its best, or in its paper, where a recipe says nothing.
@@ -77,7 +124,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "importance": "taylor",
         "allocation": "global",
         "features": "relative",
-        "features_weight": 5.0,
+        "features_weight": 0.0,
+        "relations_weight": 1.0,
+        "balance": "relative",
         "learn_epochs": 0.0,
     },
     "torch_pruning": {
@@ -151,6 +200,11 @@ class Distillation(Supervision):
     )
     features_weight: float = Field(0.5, ge=0)
     relations_weight: float = Field(0.0, ge=0, description="of the likeness of embeddings to each other")
+    balance: Literal["fixed", "relative"] = Field(
+        "fixed",
+        description="`relative`: what the teacher teaches counts the less, the better the student has come to know the "
+        "labels of a batch",
+    )
     sparsity: Literal["subgradient", "proximal"] = Field(
         "subgradient",
         description="the paper's gradient λ·row/‖row‖; or, for short schedules, row := row·max(0, 1 − lr·λ/‖row‖), "
@@ -177,7 +231,7 @@ class Distillation(Supervision):
     @property
     def compacts(self) -> bool:
         """Whether the student keeps its full width, with compactors, until the stage `compact`."""
-        return self.method in ("cdd", "deap")
+        return self.method in COMPACTING
 
     @property
     def learn(self) -> float:
@@ -208,6 +262,14 @@ class Distillation(Supervision):
             raise ValueError(
                 "method: deap lets the shortest rows and columns die: importance is norm, and allocation raw, uniform, "
                 "global or isomorphic"
+            )
+        if self.method == "torch_pruning" and self.features_weight:
+            raise ValueError("method: torch_pruning does not tell which channels it kept: set features_weight to 0")
+        if self.method == "torch_pruning" and (
+            self.importance in ("retrieval", "position") or self.allocation not in ("uniform", "global", "isomorphic")
+        ):
+            raise ValueError(
+                "method: torch_pruning knows importance norm, l1, taylor and allocation uniform, global, isomorphic"
             )
         if self.method == "cdd" and (self.importance in ("l1", "position") or self.allocation == "searched"):
             raise ValueError(

@@ -130,6 +130,17 @@ def build_backbone(
     return network
 
 
+def _cannot_embed(architecture: str, size: Input, error: Exception) -> WeightsError:
+    reason = str(error).strip().split("\n")[0][:160] or type(error).__name__
+    return WeightsError(
+        f"{architecture} can't embed {size.height}×{size.width} images here: {reason}. Use an architecture that ends "
+        "in a map or in tokens, such as a ResNet or a ViT."
+    )
+
+
+_UNFIT = (RuntimeError, AssertionError, IndexError, TypeError, AttributeError, ValueError)  # what timm raises
+
+
 def build_network(network: Network, size: Input, *, pretrained: bool = False, weights: Path | None = None) -> Embedder:
     """The network that a recipe asks for.
 
@@ -140,7 +151,12 @@ def build_network(network: Network, size: Input, *, pretrained: bool = False, we
 
     from pipeline.networks.embedder import Embedder, set_last_stride
 
-    backbone = build_backbone(network.architecture, size, pretrained=pretrained, weights=weights)
+    try:
+        backbone = build_backbone(network.architecture, size, pretrained=pretrained, weights=weights)
+    except WeightsError:
+        raise
+    except _UNFIT as error:
+        raise _cannot_embed(network.architecture, size, error) from None
     if network.last_stride == 1:
         set_last_stride(backbone, network.architecture)
     try:
@@ -148,10 +164,6 @@ def build_network(network: Network, size: Input, *, pretrained: bool = False, we
             features = backbone.eval()(torch.zeros(1, 3, size.height, size.width))
         # timm's `num_features` counts a head that some networks have and we do not use
         embedder = Embedder(backbone, features.shape[1 if features.ndim == 4 else 2], network.embedding, size)
-    except (RuntimeError, AssertionError, IndexError, TypeError, AttributeError) as error:
-        reason = str(error).strip().split("\n")[0][:160]
-        raise WeightsError(
-            f"{network.architecture} can't embed {size.height}×{size.width} images here: {reason}. Use an architecture "
-            "that ends in a map or in tokens, such as a ResNet or a ViT."
-        ) from None
+    except _UNFIT as error:
+        raise _cannot_embed(network.architecture, size, error) from None
     return embedder.train()

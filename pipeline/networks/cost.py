@@ -37,8 +37,16 @@ def macs_by_module(network: nn.Module, size: Input) -> dict[str, int]:
 
     network.eval()
     device = next(network.parameters()).device
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 3, size.height, size.width, device=device))
+    # The counter hooks into the autograd graph of whatever asks for a gradient, and without a graph it fails.
+    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learnt:
+        parameter.requires_grad_(False)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 3, size.height, size.width, device=device))
+    finally:
+        for parameter in learnt:
+            parameter.requires_grad_(True)
     root = type(network).__name__
     counts = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
     return {name.removeprefix(root).removeprefix("."): macs for name, macs in counts.items() if name != "Global"}

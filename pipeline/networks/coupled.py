@@ -126,7 +126,7 @@ class _Walk:
 
 def coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]] | None:
     """All that goes with the channels of a writer, and the writers; none if they can't be removed exactly."""
-    if not finder.dense(start) or finder.reads_pooled(start):
+    if not finder.writes_channels(start):
         return None
     shape, linear = finder.shape(start), finder.operation(start) == "linear"
     walk = _Walk(finder, shape[-1] if linear else shape[1])

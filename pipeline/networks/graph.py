@@ -96,6 +96,18 @@ class Graph:
             return False
         return operation(node) in _UNTAGGED or torch.Tag.pointwise in node.target.tags
 
+    def gives_tensor(self, node: Node) -> bool:
+        """Whether a node gives one tensor, and not a list of them as splitting does."""
+        return isinstance(node.meta.get("val"), torch.Tensor)
+
+    def pads_zeros(self, node: Node) -> int:
+        """How many of the last axes a node pads with zeros; none if it pads with anything else."""
+        if operation(node) not in ("pad", "constant_pad_nd"):
+            return 0
+        sizes, rest = node.args[1], [value for value in node.args[2:] if not isinstance(value, str)]
+        constant = operation(node) != "pad" or len(node.args) < 3 or node.args[2] == "constant"
+        return len(sizes) // 2 if constant and not any(rest) else 0  # type: ignore[arg-type]
+
     def keeps_zero(self, node: Node) -> bool:
         """Whether an element-wise node gives zero for zero; tried on one."""
         (source,) = node.all_input_nodes

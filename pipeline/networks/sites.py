@@ -159,7 +159,11 @@ class Finder:
 
     def axis_behind(self, node: Node, source: Node, axis: int) -> int | None:
         """Where channels are behind an operation that neither mixes nor changes them; none if it does."""
+        if not self.graph.gives_tensor(node):
+            return None  # it splits them
         name, before, after = self.operation(node), self.shape(source), self.shape(node)
+        if padded := self.graph.pads_zeros(node):
+            return axis if axis < len(before) - padded else None
         if self.graph.element_wise(node):
             return axis if self.graph.keeps_zero(node) else None
         if name == "permute":
@@ -172,8 +176,6 @@ class Finder:
             return None if axis in dims or min(dims) < axis else axis
         if name in _POOLS:
             return axis if axis == 1 else None
-        if name in ("pad", "constant_pad_nd"):  # its list begins with the last axis
-            return axis if len(before) - len(node.args[1]) // 2 > axis and not any(node.args[3:]) else None  # type: ignore[arg-type]
         if name in ("view", "reshape", "flatten"):
             return axis if before[: axis + 1] == after[: axis + 1] else None
         return None
@@ -266,8 +268,13 @@ class Finder:
                 only.add(node)
         return only - ends
 
+    def writes_channels(self, node: Node) -> bool:
+        """Whether a node is a dense map of an image's features: not of parameters alone, nor of means."""
+        return self.dense(node) and bool(self.graph.sources(node)) and not self.reads_pooled(node)
+
     def site(self, writer: Node) -> Site | None:
-        if not self.dense(writer) or self.reads_pooled(writer):
+        """The site of channels that one map alone writes; none if they can't be removed one by one."""
+        if not self.writes_channels(writer):
             return None
         linear = self.operation(writer) == "linear"
         shape = self.shape(writer)

@@ -1,10 +1,12 @@
-"""The part of stage `distill` in which a student loses its channels at one moment: before it learns, or in between."""
+"""The part of stage `distill` in which channels are removed from the student: at one moment, or a few at a time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.files import write_text
-from pipeline.method.cost_model import CostModel
+from pipeline.method.cost_model import CostModel, WidthCost
 from pipeline.method.library import prune_with_library
 from pipeline.method.selection import apply_selection, select_channels
 from pipeline.method.settings import Distillation
@@ -20,6 +22,7 @@ from pipeline.method.small import FixedStudent
 from pipeline.networks.saved import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_module, save_module
+from pipeline.stages.distill import SELECTION
 from pipeline.training.loop import fit
 from pipeline.training.supervised import Classified
 
@@ -28,14 +31,39 @@ if TYPE_CHECKING:
     from pipeline.data.images import Input
     from pipeline.method.selection import Batches
     from pipeline.networks.build import Network
-    from pipeline.training.schedule import Schedule
     from pipeline.work import Work
 
 SCORING = 1_000_000  # epochs from here on are drawn for scores: a training never gets there
-KEPT, SELECTION = "kept.json", "selection.json"
+MOST_CUTS = 10
+KEPT, CHOICE = "kept.json", "choice.json"
 
 
-def _scoring_batches(batches: TrainingBatches, device: torch.device) -> Batches:
+@dataclass(frozen=True)
+class Cut:
+    """Behind so many epochs, such a share of the dense student's cost may be left."""
+
+    epoch: int
+    share: float
+
+
+def course(settings: Distillation, target: float) -> list[Cut]:
+    """When channels go, and how many.
+
+    At once: behind the first phase. Gradually: at epochs of the half that follows it, each time the same share of what
+    is left.
+
+    Args:
+        target: share of the dense student's cost that may be left in the end.
+    """
+    first = round(settings.learn)
+    if settings.shrink == "at_once":
+        return [Cut(first, target)]
+    last = max(first + 1, round((first + settings.epochs) / 2))
+    count = min(MOST_CUTS, last - first)
+    return [Cut(first + number * (last - first) // count, target ** ((number + 1) / count)) for number in range(count)]
+
+
+def _scoring_batches(batches: TrainingBatches, device: str) -> Batches:
     """Batches beside those of the training, the same ones each time."""
 
     def take(count: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -46,66 +74,108 @@ def _scoring_batches(batches: TrainingBatches, device: torch.device) -> Batches:
     return take
 
 
-def cut_student(
-    work: Work,
-    student: Classified,
-    teacher: Classified,
-    settings: Distillation,
-    batches: TrainingBatches,
-    network: Network,
-    input: Input,
-    seed: int,
-) -> tuple[FixedStudent, Schedule]:
-    """Train the first phase if there is one, remove channels, and give what remains to be trained, and how long.
+@dataclass
+class _Cutter:
+    """A student that becomes smaller from cut to cut; what a cut made lies on disk, and is not made again."""
 
-    What was cut lies in the scratch folder: an interrupted build does not choose again. `selection.json` of the result
-    says how channels were chosen, and what choosing took.
-    """
-    assert settings.compress is not None
-    schedule: Schedule = settings
-    sites = find_sites(student.embedder, settings.sites)
-    if settings.learn:
-        first, begin = work.scratch / "first-phase", settings.part(settings.learn)
-        first.mkdir(exist_ok=True)
-        fit(FixedStudent(student, teacher, settings, sites), batches, begin, first, work.processes, work.progress)
-        if work.main:
-            (work.out / "metrics-first-phase.csv").write_bytes((first / "metrics.csv").read_bytes())
-        schedule = settings.part(settings.epochs - settings.learn)
-    folder = work.scratch / "cut"
-    done = (folder / SELECTION).exists()
-    work.processes.agree(str(done))
-    if not done:
+    work: Work
+    teacher: Callable[[], Classified]
+    settings: Distillation
+    batches: TrainingBatches
+    network: Network
+    input: Input
+    seed: int
+    model: WidthCost  # of the dense student
+
+    def cut(self, student: Classified, kept: dict[str, Tensor], to: Cut) -> tuple[Classified, dict[str, Tensor]]:
+        """The student with fewer channels, and which of the dense student's those are, by the site's writer."""
+        folder = self.work.scratch / f"cut-{to.epoch:05d}"
+        done = (folder / CHOICE).exists()
+        self.work.processes.agree(str(done))
+        if not done:
+            self._choose(student, kept, to, folder)
+            self.work.processes.wait()
+        small = Classified(load_network(folder), student.classifier.out_features)
+        load_module(folder / "classifier.safetensors", small.classifier)
+        rows = json.loads((folder / KEPT).read_text())
+        torch.manual_seed(self.seed)  # whether channels were chosen now or before an interruption
+        return small, {name: torch.tensor(some) for name, some in rows.items()}
+
+    def _choose(self, student: Classified, kept: dict[str, Tensor], to: Cut, folder: Path) -> None:
+        work, settings = self.work, self.settings
+        assert settings.compress is not None
+        work.progress.say(f"choosing channels: {to.share:.1%} of the {settings.compress.what} may be left")
+        started, search = monotonic(), list[float]()
         student.to(work.device)
-        started = monotonic()
-        model = CostModel(student.embedder, sites, settings.compress.what)
-        take, share = _scoring_batches(batches, torch.device(work.device)), settings.compress.share
-        kept, search = None, []
-        work.progress.say("choosing channels")
+        take = _scoring_batches(self.batches, work.device)
         if settings.method == "torch_pruning":
-            prune_with_library(student, teacher, settings, model.what, share, take)
+            prune_with_library(student, self.teacher(), settings, settings.compress.what, to.share, take)
+            kept = {}
         else:
-            selection = select_channels(student, teacher, model, settings, share, take, seed)
-            kept = {name: rows.tolist() for name, rows in selection.kept.items()}
-            search = selection.search
+            sites = find_sites(student.embedder, settings.sites)
+            selection = select_channels(student, self.teacher(), sites, self.model, settings, to.share, take, self.seed)
             apply_selection(student.embedder, sites, selection)
+            kept = {name: rows[selection.kept[name]] for name, rows in kept.items()}
+            search = selection.search
         if work.main:
             folder.mkdir(exist_ok=True)
-            save_network(folder, student.embedder, network, input)
+            save_network(folder, student.embedder, self.network, self.input)
             save_module(folder / "classifier.safetensors", student.classifier)
-            write_text(folder / KEPT, json.dumps(kept))
+            write_text(folder / KEPT, json.dumps({name: rows.tolist() for name, rows in kept.items()}))
             about = {
+                "epoch": to.epoch,
+                "share": to.share,
                 "importance": settings.importance,
                 "allocation": settings.allocation,
                 "seconds": round(monotonic() - started, 1),
                 "search": search,
             }
-            write_text(folder / SELECTION, json.dumps(about, indent=2) + "\n")
-        work.processes.wait()
-    small = Classified(load_network(folder), student.classifier.out_features)
-    load_module(folder / "classifier.safetensors", small.classifier)
-    chosen = json.loads((folder / KEPT).read_text())
-    rows = {name: torch.tensor(some) for name, some in chosen.items()} if chosen else None
+            write_text(folder / CHOICE, json.dumps(about) + "\n")
+
+
+def train_and_cut(
+    work: Work,
+    student: Classified,
+    teacher: Callable[[], Classified],
+    settings: Distillation,
+    batches: TrainingBatches,
+    network: Network,
+    input: Input,
+    seed: int,
+    model: WidthCost | None = None,
+) -> Classified:
+    """Train a student under one schedule, and remove channels on the way; the small student.
+
+    What each cut leaves lies in the scratch folder: an interrupted build does not choose again. Writes
+    `selection.json`: how channels were chosen at each cut, and what choosing took.
+
+    Args:
+        teacher: gives a new copy each time: features of one are read by one task.
+        model: of what the budget counts; left out, of MACs or parameters.
+    """
+    assert settings.compress is not None
+    sites = find_sites(student.embedder, settings.sites)
+    model = model or CostModel(student.embedder, sites, settings.compress.what)
+    cutter = _Cutter(work, teacher, settings, batches, network, input, seed, model)
+    kept: dict[str, Tensor] = {site.writer: torch.arange(site.channels) for site in sites}
+    cuts, rows = course(settings, settings.compress.share(model.dense)), list[str]()
+
+    def train(start: int, stop: int) -> None:
+        folder = work.scratch / f"from-{start:05d}"
+        folder.mkdir(exist_ok=True)
+        task = FixedStudent(student, teacher(), settings, sites, kept or None)
+        fit(task, batches, settings, folder, work.processes, work.progress, start, stop)
+        if work.main:
+            lines = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+            rows.extend(lines if not rows else lines[1:])
+
+    if cuts[0].epoch:
+        train(0, cuts[0].epoch)
+    for cut, stop in zip(cuts, [*(some.epoch for some in cuts[1:]), settings.epochs], strict=True):
+        student, kept = cutter.cut(student, kept, cut)
+        train(cut.epoch, stop)
     if work.main:
-        (work.out / SELECTION).write_bytes((folder / SELECTION).read_bytes())
-    torch.manual_seed(seed)  # whether channels were chosen now or before an interruption
-    return FixedStudent(small, teacher, settings, sites, rows), schedule
+        write_text(work.out / "metrics.csv", "".join(rows))
+        told = [json.loads((work.scratch / f"cut-{cut.epoch:05d}" / CHOICE).read_text()) for cut in cuts]
+        work.write_json(SELECTION, {"cuts": told})
+    return student

@@ -17,16 +17,16 @@ from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
 from pipeline.method.settings import Distillation
 from pipeline.networks.build import LocalWeights, Network
-from pipeline.work import Work
+from pipeline.stages.latency_budget import LATENCY
+from pipeline.work import Work, read_json
 
 if TYPE_CHECKING:
-    from pipeline.training.schedule import Schedule
     from pipeline.training.supervised import Classified
-    from pipeline.training.task import Task
 
 VERSION = 5
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
+SELECTION = "selection.json"  # how channels were chosen, where they were removed by importance
 
 
 class Distill(Distillation):
@@ -80,11 +80,13 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     sites = find_sites(student, settings.sites)
     if teacher != network:
         pair_writers(sites, find_sites(build_network(teacher, input), settings.sites))
+    if settings.compress and settings.compress.measured:  # what a target takes is not known yet
+        return
     if settings.compacts:
         make_budget(student, sites, settings)
     elif settings.compress is not None:
         model = CostModel(student, sites, settings.compress.what)
-        channels_above(model, position_scores(sites), settings.compress.share, settings.align)
+        channels_above(model, position_scores(sites), settings.compress, settings.align)
 
 
 def distill_student(
@@ -98,6 +100,7 @@ def distill_student(
     settings: Distill,
     weights: Path | None,
     teacher: Path,
+    latency: Path | None = None,
 ) -> None:
     """Write the student, `metrics.csv` and `accuracy.json`.
 
@@ -106,16 +109,19 @@ def distill_student(
     Args:
         weights: the backbone's local pretrained weights, for `init: pretrained`.
         teacher: folder of the stage `teacher`.
+        latency: folder of the stage `latency_budget`, where the budget counts what a target takes.
     """
     import torch
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.method.cdd import CapacityDynamicDistillation
     from pipeline.method.deap import AbsorbablePruning
+    from pipeline.method.latency_model import model_of
     from pipeline.networks.saved import load_network, save_network
+    from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module, save_module
     from pipeline.retrieval.evaluate import evaluate_network
-    from pipeline.stages.cut import cut_student
+    from pipeline.stages.cut import train_and_cut
     from pipeline.training.loop import fit
     from pipeline.training.supervised import Classified
 
@@ -129,17 +135,17 @@ def distill_student(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
     )
     student = _start(settings, network, input, frozen(), weights)
+    model = model_of(read_json(latency / LATENCY), find_sites(student.embedder, settings.sites)) if latency else None
     if settings.compacts:
         kind = AbsorbablePruning if settings.method == "deap" else CapacityDynamicDistillation
-        task: Task = kind(student, frozen(), settings)
-        schedule: Schedule = settings
+        task = kind(student, frozen(), settings, model)
+        fit(task, batches, settings, work.scratch, work.processes, work.progress)
+        if work.main:
+            (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
     else:
-        task, schedule = cut_student(work, student, frozen(), settings, batches, network, input, seed)
-        student = task.student
-    fit(task, batches, schedule, work.scratch, work.processes, work.progress)
+        student = train_and_cut(work, student, frozen, settings, batches, network, input, seed, model)
     if not work.main:
         return
-    (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
     if settings.compacts:
         save_module(work.out / COMPACTED, student.embedder)
     else:

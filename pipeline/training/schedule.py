@@ -49,12 +49,6 @@ class Schedule(Settings):
         """Epoch at which the cosine begins."""
         return self.epochs / 3 if self.flat_until is None else self.flat_until
 
-    def part(self, epochs: float) -> Self:
-        """The same schedule in a whole number of `epochs`: all lengths in proportion."""
-        scale = epochs / self.epochs
-        lengths = {"warmup_epochs": self.warmup * scale, "flat_until": self.flat * scale}
-        return self.model_copy(update={"epochs": round(epochs), **lengths})
-
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if not self.warmup <= self.flat <= self.epochs:

@@ -4,7 +4,15 @@ import math
 
 import torch
 
-from pipeline.method.losses import feature_distillation, logits_distillation
+from pipeline.method.distillation import output_losses, teacher_trust
+from pipeline.method.losses import (
+    feature_distillation,
+    logits_distillation,
+    relational_distillation,
+    relative_feature_distillation,
+)
+from pipeline.method.settings import Compress, Distillation
+from pipeline.training.supervised import Scores
 from pipeline.training.triplet import batch_hard_triplet
 
 
@@ -34,3 +42,35 @@ def test_equal_features_have_a_finite_gradient():
     student = {"a": torch.ones(2, 3, requires_grad=True)}
     feature_distillation(student, {"a": torch.ones(2, 3)}).backward()
     assert student["a"].grad.isfinite().all()
+
+
+def test_relative_features_have_no_unit():
+    random = torch.Generator().manual_seed(0)
+    student, teacher = ({name: torch.randn(4, 6, generator=random) for name in "ab"} for _ in range(2))
+    one = relative_feature_distillation(student, teacher)
+    scaled = [{name: 100 * value for name, value in some.items()} for some in (student, teacher)]
+    assert torch.isclose(relative_feature_distillation(*scaled), one)
+    twice = [{**some, "c": some["a"], "d": some["b"]} for some in (student, teacher)]
+    assert torch.isclose(relative_feature_distillation(*twice), one)  # nor does it grow with depth
+    assert relative_feature_distillation(teacher, teacher) == 0
+
+
+def test_relations_compare_neighbourhoods_and_not_embeddings():
+    random = torch.Generator().manual_seed(0)
+    teacher = torch.randn(8, 5, generator=random)
+    turned = teacher @ torch.linalg.qr(torch.randn(5, 5, generator=random)).Q
+    assert relational_distillation(turned, teacher) < 1e-6  # turned as a whole, nothing is lost
+    longer = torch.cat([3 * teacher, torch.zeros(8, 2)], 1)
+    assert relational_distillation(longer, teacher) < 1e-6  # nor with other lengths
+    assert relational_distillation(torch.randn(8, 5, generator=random), teacher) > 0.1
+
+
+def test_a_student_that_outgrows_its_teacher_goes_on_without_it():
+    settings = Distillation(compress=Compress(macs=0.5), balance="relative")
+    labels = torch.arange(4)
+    unsure, sure = (Scores(torch.zeros(4, 2), torch.zeros(4, 2), size * torch.eye(4)) for size in (1.0, 5.0))
+    assert teacher_trust(unsure, sure, labels, settings) == 1
+    assert teacher_trust(sure, unsure, labels, settings) < 0.05
+    assert teacher_trust(sure, unsure, labels, settings.model_copy(update={"balance": "fixed"})) == 1
+    losses = output_losses(sure, unsure, labels, settings, teacher_trust(sure, unsure, labels, settings))
+    assert losses["logits"] < 0.05 * output_losses(sure, unsure, labels, settings, torch.ones(()))["logits"] + 1e-6

@@ -49,7 +49,7 @@ def pair(architecture="resnet10t"):
 def selected(student, teacher, chosen):
     sites = find_sites(student.embedder, chosen.sites)
     model = CostModel(student.embedder, sites, "macs")
-    return sites, select_channels(student, teacher, model, chosen, chosen.compress.share, batches, 0)
+    return sites, select_channels(student, teacher, sites, model, chosen, chosen.compress.macs, batches, 0)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_is_removed_is_what_merging_and_pruning_removes(architecture, which
     sites = find_sites(one, which)
     random = torch.Generator().manual_seed(1)
     scores = {site.writer: torch.rand(site.channels, generator=random) for site in sites}
-    kept = channels_above(CostModel(one, sites, "macs"), scores, 0.6)
+    kept = channels_above(CostModel(one, sites, "macs"), scores, Compress(macs=0.6))
     remove_channels(one, sites, kept)
     norms = {}
     for site, rows in zip(sites, insert_compactors(other, sites).values(), strict=True):
@@ -187,7 +187,7 @@ def test_uniform_takes_the_smallest_filters_of_every_site_alike():
     network = alive_network("resnet26")
     sites = find_sites(network, "all")
     scores = norm_scores(network, sites, l1=True)
-    kept = channels_above(CostModel(network, sites, "macs"), comparable(scores, sites, "uniform"), 0.5)
+    kept = channels_above(CostModel(network, sites, "macs"), comparable(scores, sites, "uniform"), Compress(macs=0.5))
     shares = [len(kept[site.writer]) / site.channels for site in sites]
     assert max(shares) - min(shares) < 0.02
     for site in sites:
@@ -205,7 +205,7 @@ def test_global_takes_the_smallest_wherever_they_are_and_isomorphic_the_same_fro
     scores, model = norm_scores(network, sites), CostModel(network, sites, "macs")
     shares = {}
     for allocation in ("global", "isomorphic"):
-        kept = channels_above(model, comparable(scores, sites, allocation), 0.5)
+        kept = channels_above(model, comparable(scores, sites, allocation), Compress(macs=0.5))
         shares[allocation] = [len(kept[site.writer]) / site.channels for site in sites]
     assert shares["global"][inner] < 0.7 * max(shares["global"])
     for coupled in (False, True):
@@ -222,7 +222,10 @@ def test_a_search_keeps_the_best_and_repeats_itself():
     def loss(kept):
         return float(len(kept[wanted]))
 
-    one, other = (search_allocation(model, scores, 0.3, 1, loss, 10, seed=2) for _ in range(2))
+    def cut(changed):
+        return channels_above(model, changed, Compress(macs=0.3))
+
+    one, other = (search_allocation(cut, sites, scores, loss, 10, seed=2) for _ in range(2))
     assert one[1] == other[1]
     assert one[1] == sorted(one[1], reverse=True)
     assert one[1][-1] < one[1][0]
@@ -246,14 +249,14 @@ def test_what_no_choice_of_channels_can_meet_is_refused():
     sites = find_sites(network)
     model = CostModel(network, sites, "macs")
     with pytest.raises(BudgetError, match=r"macs 0.05 can't be met: .* 0\.\d+ of .* or for distill.sites: coupled"):
-        channels_above(model, position_scores(sites), 0.05)
+        channels_above(model, position_scores(sites), Compress(macs=0.05))
 
 
 def test_a_small_student_is_taught_by_the_channels_that_it_kept():
     student, teacher = pair()
     sites, selection = selected(student, teacher, settings(0.6, reconstruct=False))
     apply_selection(student.embedder, sites, selection)
-    task = FixedStudent(student, teacher, settings(0.6), sites, selection.kept)
+    task = FixedStudent(student, teacher, settings(0.6, features_weight=1), sites, selection.kept)
     task.eval()  # as the teacher: what is left of the first site computes what it computed
     losses = task(images(), torch.arange(8) // 2)
     first = next(iter(task._kept))

@@ -10,17 +10,20 @@ from pipeline.store import explain
 from targets.archive import read_archive
 from targets.bundle import NAME, RELEASE, RESULT_LIST
 from targets.errors import BadBundle
+from targets.widths import is_widths
 from zoo.home import Home
 from zoo.releases import find_release
 
 
-def received(home: Home, release: str, target: str) -> Path:
-    """Where the result of a release on a target lies, or would."""
-    return home.root / "received" / f"{release.replace('@', '-')}-{target}.result"
+def received(home: Home, release: str, target: str, widths: bool = False) -> Path:
+    """Where the result of a release on a target lies, or would; with `widths`, of networks of several widths."""
+    kind = "-widths" if widths else ""
+    return home.root / "received" / f"{release.replace('@', '-')}-{target}{kind}.result"
 
 
-def receive(home: Home, path: Path) -> tuple[str, str]:
-    """Check a result byte by byte and keep it; the release (name@version) and the target that it is of.
+def receive(home: Home, path: Path) -> tuple[str, str, bool]:
+    """Check a result byte by byte and keep it; the release (name@version) and the target that it is of, and whether it
+    is of widths (`targets.widths`), which is taken in before there is a release.
 
     Raises:
         BadBundle: it is damaged, or no result.
@@ -41,8 +44,12 @@ def receive(home: Home, path: Path) -> tuple[str, str]:
         raise BadBundle(
             f"{path} is of release {release!r:.120} on target {target!r:.120}: one is no name of its kind. Refused."
         )
-    find_release(home, release)
-    place = received(home, release, target)
+    widths = is_widths(about)
+    if not widths:
+        find_release(home, release)
+    elif not (asked := home.bundles / f"{release.replace('@', '-')}-{target}-widths.zoo").exists():
+        raise BadBundle(f"{path} is a result of {asked.name}, which was not made here. Refused.")
+    place = received(home, release, target, widths)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh = place.with_name(f".{place.name}.new")
@@ -50,4 +57,4 @@ def receive(home: Home, path: Path) -> tuple[str, str]:
         fresh.replace(place)
     except OSError as error:
         raise explain(error, place.parent) from None
-    return release, target
+    return release, target, widths

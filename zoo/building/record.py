@@ -20,6 +20,7 @@ from pipeline.networks.saved import DESCRIPTION, WEIGHTS
 from pipeline.recipe import Recipe
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.compile import ARTIFACTS
+from pipeline.stages.distill import SELECTION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import files_below
 from pipeline.step import Step
@@ -27,11 +28,12 @@ from pipeline.store import Store, explain, read_record
 from pipeline.work import Work, read_json
 from targets.settings import Precision
 from zoo import __version__
+from zoo.building.budget import budget_record
 from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
-from zoo.measurements import MEASUREMENTS, read_measurements, write_measurements
+from zoo.measurements import MEASUREMENTS, Measurement, read_measurements, write_measurements
 
 VERSION = 5
 LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # that documents are made with
@@ -67,6 +69,16 @@ def _git() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None
+
+
+def _cut(cut: dict[str, Any]) -> dict[str, Any]:
+    told = {key: value for key, value in cut.items() if key != "search"}
+    return {**told, "tries": max(0, len(cut["search"]) - 1)}
+
+
+def _cuts(path: Path) -> list[dict[str, Any]]:
+    """When channels were removed by importance, as stage `distill` tells."""
+    return [_cut(cut) for cut in read_json(path)["cuts"]] if path.exists() else []
 
 
 def _stage(name: str, folder: Path) -> dict[str, Any]:
@@ -129,6 +141,7 @@ def record_release(
     """
     out, student = work.out, folders["compact"]
     artifacts = []
+    known: list[Measurement] = []
     for source, path in (
         (student / WEIGHTS, f"network/{WEIGHTS}"),
         (student / DESCRIPTION, f"network/{DESCRIPTION}"),
@@ -139,6 +152,7 @@ def record_release(
     for target, runtime in targets.items():
         chosen, records = target_records(target, f"{name}@{recipe.version}", data.fingerprint, folders)
         write_measurements(out / MEASUREMENTS, records)
+        known += records
         for precision, path, source in _shipped(target, chosen, folders):
             place_file(source, out / path)
             artifacts.append(_artifact(out, path, precision, target, runtime))
@@ -172,9 +186,11 @@ def record_release(
             },
             "compression": {
                 "teacher": read_json(folders["teacher"] / "cost.json"),
+                "cuts": _cuts(folders["distill"] / SELECTION),
                 **read_json(student / "compression.json"),
             },
             "parity": parity,
+            "budget": budget_record(folders, known),
             "calibrations": list(_calibrations(folders)),
             "artifacts": artifacts,
             "documents": [],

@@ -13,8 +13,9 @@ from pipeline.build import check_student, help_train, run_plan, training_steps
 from pipeline.data.dataset import open_dataset
 from pipeline.data.samples import Index
 from pipeline.deployment import check_calibration, check_targets, target_steps
-from pipeline.errors import LaunchError, MissingLibrary
+from pipeline.errors import LaunchError, MissingLibrary, NeedsDevice
 from pipeline.files import place_file, write_text
+from pipeline.latency import check_latency, latency_steps
 from pipeline.plan import Planned, make_plan
 from pipeline.processes import Processes
 from pipeline.progress import Progress
@@ -35,6 +36,15 @@ from zoo.releases import find_release
 
 
 @dataclass(frozen=True)
+class Latency:
+    """What a budget that counts a target's figures follows from."""
+
+    name: str
+    target: TargetSettings
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
 class Build:
     """A model's build, ready to run; `targets` are those of the record, by name."""
 
@@ -45,6 +55,7 @@ class Build:
     store: Store
     targets: Mapping[str, TargetSettings]
     plan: list[Planned]
+    latency: Latency | None = None
 
     @property
     def memory(self) -> Path:
@@ -115,6 +126,36 @@ class _Deployment:
         return self.steps(target, replace(settings, host=host or settings.host), measured=device is not None)
 
 
+def _latency(
+    catalogue: Catalogue,
+    home: Home,
+    recipe: Recipe,
+    wish: Wish,
+    settings: Mapping[str, TargetSettings],
+    store: Store,
+    progress: Progress,
+) -> Latency | None:
+    """Steps ahead of training, if the recipe's budget needs some. A result that was brought by hand counts if it is of
+    this very bundle.
+    """
+    compress = recipe.distill.compress
+    if compress is None or compress.target is None:
+        return None
+    name = catalogue.target(compress.target)
+    target = settings.get(name, catalogue.targets[name])
+    release = f"{wish.name}@{recipe.version}"
+    result = received(home, release, name, widths=True)
+    if result.exists():
+        steps = list(latency_steps(recipe, release, name, target, result))
+        bundled = [planned for planned in make_plan(steps, store, {}) if planned.step.stage == "latency_bundle"]
+        if bundled and bundled[0].hit:
+            archive = bundle_file(store.folder("latency_bundle", bundled[0].key))
+            if read_list(archive, BUNDLE_LIST)["key"] == read_list(result, RESULT_LIST).get("bundle"):
+                return Latency(name, target, steps)
+        progress.say(f"{result.name} is the result of another bundle of {release}, and does not count for this one")
+    return Latency(name, target, list(latency_steps(recipe, release, name, target)))
+
+
 @dataclass(frozen=True)
 class Wish:
     """What is to be built.
@@ -153,7 +194,8 @@ def prepare(
         data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)
     except OSError as error:
         raise explain(error, home.root) from None
-    trained = list(training_steps(recipe, data))
+    latency = _latency(catalogue, home, recipe, wish, settings, store, progress)
+    trained = [*(latency.steps if latency else ()), *training_steps(recipe, data)]
     last = _remembered(Build(wish.name, recipe, data, home, store, {}, []).memory)
     deployment = _Deployment(wish.name, recipe, data, home, store, trained, progress.say)
     deployed = [step for target, spec in settings.items() for step in deployment.steps(target, spec)]
@@ -165,16 +207,25 @@ def prepare(
     runtimes = {target: spec.runtime for target, spec in settings.items()}
     license = catalogue.datasets[recipe.dataset].license
     recorded = record_step(wish.name, recipe, data, license, steps, runtimes, tuple(wish.overrides))
-    return Build(wish.name, recipe, data, home, store, settings, make_plan([*steps, recorded], store, last))
+    plan = make_plan([*steps, recorded], store, last)
+    return Build(wish.name, recipe, data, home, store, settings, plan, latency)
 
 
 def place_bundles(build: Build) -> None:
     """Bundles under names that one can copy from."""
     for planned in build.plan:
-        if planned.step.stage == "bundle":
-            source = bundle_file(build.store.folder("bundle", planned.key))
+        stage = planned.step.stage
+        if stage in ("bundle", "latency_bundle") and build.store.has(stage, planned.key):
+            source = bundle_file(build.store.folder(stage, planned.key))
             build.home.bundles.mkdir(parents=True, exist_ok=True)
             place_file(source, build.home.bundles / source.name)
+
+
+def _place_bundles(build: Build) -> None:
+    try:
+        place_bundles(build)
+    except OSError as error:
+        raise explain(error, build.home.bundles) from None
 
 
 def _check_agreement(build: Build, processes: Processes) -> None:
@@ -202,20 +253,23 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
     Raises:
         PipelineError, TargetError: a stage failed; what earlier stages made stands.
     """
+    if build.latency:
+        check_latency(build.plan, build.latency.target, build.recipe)
     check_targets(build.plan, build.targets)
     check_calibration(build.plan, build.recipe, build.data)
     check_student(build.plan, build.recipe)
     _check_agreement(build, processes)
-    run_plan(build.plan, build.store, processes, progress)
+    try:
+        run_plan(build.plan, build.store, processes, progress)
+    except NeedsDevice:
+        _place_bundles(build)
+        raise
     release = f"{build.name}@{build.recipe.version}"
     with suppress(ManifestError):  # there is none yet, or it is damaged and this build mends it
         if find_release(build.home, release).manifest.recipe != build.recipe.model_dump(mode="json"):
             progress.say(f"{release} was built from another recipe before; the name leads to this build from now on")
     path = publish(build.store, build.plan[-1].key, build.home.releases, build.name, build.recipe.version)
-    try:
-        place_bundles(build)
-    except OSError as error:
-        raise explain(error, build.home.bundles) from None
+    _place_bundles(build)
     memory = json.dumps({planned.step.name: planned.ingredients for planned in build.plan})
     if not build.memory.exists() or build.memory.read_text(encoding="utf-8") != memory:
         try:

@@ -92,6 +92,11 @@ def _unknown_names(
         if name not in targets:
             hint = did_you_mean(name, targets)
             found.append(f"{source.origin(('targets', index))}: {at}.targets: no target {name!r}. {hint}")
+    compress = recipe.distill.compress
+    if compress and compress.target and compress.target not in targets:
+        place = ("distill", "compress", "target")
+        hint = did_you_mean(compress.target, targets)
+        found.append(f"{source.origin(place)}: {at}.{'.'.join(place)}: no target {compress.target!r}. {hint}")
     return found
 
 

@@ -60,6 +60,7 @@ def build(
         check_gpus(gpus)
         if gpus > 1:
             sys.exit(launch(sys.argv[1:], gpus))
+    from zoo.building.budget import plan_lines
     from zoo.building.run import Wish, help_run, prepare, run
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import plan_json, print_plan, print_release, release_json, training_device
@@ -80,6 +81,8 @@ def build(
             print_json(plan_json(prepared.plan))
         elif alone:
             print_plan(prepared.plan)
+            for line in plan_lines(prepared.plan, prepared.store, prepared.recipe.distill.compress):
+                click.echo(line)
         return
     if processes and not processes.main:
         help_run(prepared, processes, progress)

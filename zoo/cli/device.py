@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from zoo.cli.shapes.commands import Compiled
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-TOLD = ("release", "target", "measured_at", "device", "runtime", "threads", "conditions", "rows", "broken")
+TOLD = ("release", "target", "measured_at", "device", "runtime", "threads", "conditions", "broken")
 
 
 def result_json(bundle: Path, result: Path) -> Compiled:
     """What came of a bundle, for scripts."""
     from targets.archive import read_list
     from targets.bundle import RESULT_LIST
+    from targets.widths import is_widths
 
     about = read_list(result, RESULT_LIST)
-    return {"bundle": str(bundle), "result": str(result), **{key: about[key] for key in TOLD}}  # type: ignore[typeddict-item]
+    rows, widths = ([], about["rows"]) if is_widths(about) else (about["rows"], [])
+    told = {key: about[key] for key in TOLD}
+    return {"bundle": str(bundle), "result": str(result), **told, "rows": rows, "widths": widths}  # type: ignore[typeddict-item]
 
 
 @click.command("compile", short_help="Compile and measure a bundle on this machine.")
@@ -59,9 +62,12 @@ def receive(result: Path, as_json: bool) -> None:
     from zoo.releases import find_release
 
     home = Home.find()
-    release, target = take_in(home, result)
-    command = find_release(home, release).manifest.provenance.command
+    release, target, widths = take_in(home, result)
+    name = release.partition("@")[0]
+    command = f"zoo build {name}" if widths else find_release(home, release).manifest.provenance.command
     if as_json:
         print_json({"release": release, "target": target, "command": command})
+    elif widths:
+        click.echo(f"received: widths of {release} on {target}. Run the build that asked for them again: {command}")
     else:
         click.echo(f"received: {release} on {target}. Record it: {command}")

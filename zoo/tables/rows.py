@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from zoo.manifest import Manifest
+from zoo.manifest import BudgetRecord, Manifest
 from zoo.measurements import Measured, Pending, Runtime
 from zoo.releases import Release
 from zoo.tables.columns import COLUMNS, Row, number
@@ -201,6 +201,22 @@ def _shipped(release: Release) -> list[tuple[Measured, Row]]:
     return [*latest.values()]
 
 
+def _budget_line(budget: BudgetRecord, release: Release) -> str:
+    """Predicted beside measured, in a line."""
+    unit = {"p50_ms": "ms", "images_per_second": "images/s", "mj_per_image": "mJ/image"}[budget.what]
+    told = "not measured yet"
+    if budget.measured is not None:
+        off = 100 * (budget.measured / budget.asked - 1)
+        told = f"measured {budget.measured:.4g} {unit} ({off:+.1f} % of the budget)"
+    there = {(one.device.name, one.runtime.version) for one in release.on(budget.target)}
+    if there and (budget.device.name, budget.runtime_version) not in there:
+        told += f"; predicted from widths on {budget.device.name} with version {budget.runtime_version}"
+    return (
+        f"budget {budget.asked:g} {unit} on {budget.target} in {budget.precision}: predicted {budget.predicted:.4g}, "
+        f"{told}; dense {budget.dense:.4g}"
+    )
+
+
 def gains(release: Release) -> list[str]:
     """What compaction bought, a line per target; and one after re-ranking."""
     manifest = release.manifest
@@ -210,6 +226,8 @@ def gains(release: Release) -> list[str]:
         f"compaction removed {shares['macs']:.1f} % of MACs and {shares['parameters']:.1f} % of parameters; "
         f"mAP {accuracy.teacher.map:.2f} (teacher) → {accuracy.student.map:.2f} (student)"
     ]
+    if manifest.budget:
+        lines.append(_budget_line(manifest.budget, release))
     dense = {one.run: one for one in release.measured if (one.network, one.precision) == ("teacher", "fp32")}
     for shipped, row in _shipped(release):
         ratio, low, high = row["ratio_to_dense"], row["ratio_low"], row["ratio_high"]

@@ -12,6 +12,7 @@ from targets.device import Device
 from targets.latency import Latency
 from targets.ratio import Ratio
 from targets.settings import Precision
+from targets.widths import WidthFigures
 from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.tables import Changes, Compared
 from zoo.measurements import Runtime
@@ -141,6 +142,7 @@ class Compiled(TypedDict):
     threads: int
     conditions: Annotated[Conditions, AS_MEASURED]
     rows: list[CompiledRow]
+    widths: Annotated[list[WidthFigures], "of a bundle of widths, a network each; `rows` is empty then"]
     broken: list[RefusedRow]
 
 

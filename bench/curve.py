@@ -1,0 +1,85 @@
+"""mAP over MACs for all ways to a small student, drawn from what bench/study.py wrote; a panel per file.
+
+python -m bench.curve docs/results/study-omniglot.json docs/results/study-photos.json --out docs/results/study.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+OURS = "study-prune"
+STYLES = ("o-", "s--", "^-.", "v:", "D-", "P--", "X-.", "*:", "h-", "p--", "<-.")
+
+
+def points(runs: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, float]]]:
+    """By recipe, MACs left in %, mean mAP and its standard deviation over seeds, from few MACs to many."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault((run["recipe"], run["at"]), []).append(run)
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for (recipe, _), some in groups.items():
+        accuracy = [run["map"] for run in some]
+        left = mean(100 * (1 - run["macs_saved"]) for run in some)
+        found.setdefault(recipe, []).append((left, mean(accuracy), stdev(accuracy) if len(some) > 1 else 0.0))
+    return {recipe: sorted(row) for recipe, row in found.items()}
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """What a study wrote.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: it is of something else.
+    """
+    study = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(study, dict) or not study.get("runs") or "recipes" not in study:
+        raise ValueError(f"{path} holds no runs of a study: give JSON that bench/study.py wrote")
+    return study
+
+
+def draw(studies: list[dict[str, Any]], out: Path) -> None:
+    """Write a picture, .svg or .png."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "zoo"  # equal figures, equal file
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, len(studies), figsize=(6.5 * len(studies), 5), squeeze=False)
+    for panel, study in zip(panels[0], studies, strict=True):
+        recipe = next(iter(study["recipes"].values()))
+        for style, (name, row) in zip(STYLES, sorted(points(study["runs"]).items()), strict=False):
+            left, accuracy, spread = zip(*row, strict=True)
+            weight = {"linewidth": 2.5, "color": "black", "zorder": 3} if name == OURS else {"linewidth": 1}
+            panel.errorbar(left, accuracy, spread, fmt=style, capsize=2, label=name.removeprefix("study-"), **weight)
+        teacher = mean({run["seed"]: run["teacher_map"] for run in study["runs"]}.values())
+        panel.axhline(teacher, color="grey", linewidth=0.8, linestyle="--", label="teacher, dense")
+        panel.set(
+            title=f"{study['dataset']}, {recipe['network']['architecture']}",
+            xlabel="MACs left, % of the dense network's",
+            ylabel="mAP, %",
+        )
+        panel.legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
+
+
+def main() -> None:
+    """Read, draw, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="+", type=Path, help="JSON of bench/study.py")
+    parser.add_argument("--out", type=Path, required=True, help=".svg or .png")
+    options = parser.parse_args()
+    try:
+        draw([read_study(path) for path in options.studies], options.out)
+    except (OSError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()

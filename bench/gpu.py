@@ -1,0 +1,218 @@
+"""What needs a GPU, in order of value, under one deadline, into one JSON file.
+
+    python -m bench.gpu --json gpu.json                              everything, within 9 minutes
+    python -m bench.gpu --json gpu.json --jobs steps study --minutes 20
+    python -m bench.gpu --json gpu.json --study '--recipes study-cdd-rggr study-narrow --seeds 3'
+    python -m bench.gpu --json gpu.json --miniature                  the same jobs, tiny: 80 s of a CPU's time
+
+Each job is a command that can be run alone; the file says which, and has its figures, or why there are none. It is
+written anew behind each job. What a job would take is an estimate for an H100; the study takes what the others leave,
+and stands in the file as far as it came. How to bring what a machine without network lacks: docs/results/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench.jobs import Job, Outcome, run_jobs
+
+TOP = Path(__file__).parents[1]
+WHEELS = TOP / "bench" / "gpu-wheels.txt"
+ALONE = {"OMP_NUM_THREADS": "1"}  # threads of several processes would take turns at spinning
+TINY = ("--architecture", "resnet10t", "--size", "32")
+STUDY = shlex.split(
+    "--seeds 2 --vary distill.compress.macs=0.15,0.45,0.3 --set network.architecture=resnet18 --set distill.epochs=10 "
+    "--parallel 8"
+)
+TINY_STUDY = shlex.split(
+    "--dataset toycars --seeds 1 --recipes study-cdd-rggr study-uniform-l1 --parallel 2 --set input.height=16 "
+    "--set input.width=16 --set teacher.epochs=1 --set teacher.precision=fp32 --set distill.precision=fp32"
+)
+
+
+def read_tests(text: str) -> dict[str, Any]:
+    """Counts, and the tests that failed, from pytest's JUnit file."""
+    cases = [*ElementTree.fromstring(text).iter("testcase")]
+
+    def those(kind: str) -> list[str]:
+        return [f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find(kind) is not None]
+
+    failed, skipped = [*those("failure"), *those("error")], those("skipped")
+    return {"passed": len(cases) - len(failed) - len(skipped), "failed": failed, "skipped": skipped}
+
+
+def gpu_tests() -> list[str]:
+    """Files that hold tests of a GPU: the others may need what is not installed."""
+    files = sorted((TOP / "tests").rglob("test_*.py"))
+    return [str(file.relative_to(TOP)) for file in files if re.search(r"\bmark\.gpu\b", file.read_text("utf-8"))]
+
+
+def studied_data(data_root: Path) -> list[str]:
+    """Options of the study: Omniglot, or the drawn vehicles where it is not."""
+    from zoo.catalogue import load_catalogue
+
+    if (data_root / load_catalogue().datasets["omniglot"].path).is_dir():
+        return ["--data-root", os.path.relpath(data_root, TOP)]
+    return ["--dataset", "toycars", "--set", "input.height=64", "--set", "input.width=64"]
+
+
+def make_jobs(miniature: bool, data_root: Path, study: Sequence[str]) -> list[Job]:
+    """All jobs, the most valuable first.
+
+    Args:
+        study: further options of `bench.study`, which come last and therefore win.
+    """
+    tiny = TINY if miniature else ()
+    studied = TINY_STUDY if miniature else [*STUDY, *studied_data(data_root)]
+    rtx = ["--runtime", "onnxruntime", *tiny, "--calls", "5"] if miniature else []
+    jobs = [
+        Job(
+            "tests",
+            "tests of a GPU",
+            ["-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "--junitxml={out}", *gpu_tests()],
+            seconds=60,
+            read=read_tests,
+        ),
+        Job(
+            "steps",
+            "a training step of ResNet-50 at 256×256, and waiting for images",
+            ["-m", "bench.train", "--json", "{out}", "--no-compile", "--steps"]
+            + (["1", "--batch", "8", *tiny] if miniature else ["20"]),
+            seconds=90,
+        ),
+        Job(
+            "rggr",
+            "RGGR beside a literal one in double precision, and as a share of a step",
+            ["-m", "bench.rggr", "--json", "{out}"]
+            + (["--batch", "8", "--rows", "200", "--repeats", "1", *tiny] if miniature else []),
+            seconds=35,
+        ),
+        Job(
+            "study",
+            "ways to a small student at equal MACs, several trainings at a time",
+            ["-m", "bench.study", "--out", "{out}", *studied, *study],
+            seconds=90,
+            greedy=True,
+            suffix=".json",
+            environment=ALONE,
+        ),
+        Job(
+            "rtx",
+            "TensorRT-RTX builds and runs an engine for this very GPU",
+            ["-m", "bench.rtx", "--json", "{out}", *rtx],
+            seconds=45,
+        ),
+        Job(
+            "nccl",
+            "one process through NCCL learns what it learns alone",
+            ["-m", "bench.nccl", "--json", "{out}", *(["--batch", "8", "--steps", "1", *tiny] if miniature else [])],
+            seconds=30,
+        ),
+    ]
+    if miniature:
+        return [Job(**{**vars(job), "seconds": 60.0, "environment": ALONE}) for job in jobs]
+    return jobs
+
+
+def missing_packages() -> list[str]:
+    """Packages of gpu-wheels.txt that are not installed, in any version."""
+    missing = []
+    for name in re.findall(r"^([\w-]+)==", WHEELS.read_text("utf-8"), re.MULTILINE):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            missing.append(name)
+    return missing
+
+
+def read_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True, help="write everything here, anew behind each job")
+    parser.add_argument("--minutes", type=float, default=9.0, help="when to end; 9")
+    parser.add_argument("--jobs", nargs="+", metavar="NAME", help="only these, in the usual order")
+    parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder that holds omniglot/")
+    parser.add_argument("--study", type=shlex.split, default=[], metavar="OPTIONS", help="further ones of bench.study")
+    parser.add_argument("--miniature", action="store_true", help="tiny, to try it; what is measured means nothing")
+    options = parser.parse_args()
+    options.json, options.data_root = options.json.absolute(), options.data_root.absolute()  # we go elsewhere
+    if not options.json.parent.is_dir():
+        parser.error(f"--json: there is no folder {options.json.parent}")
+    return options
+
+
+def choose(jobs: list[Job], names: list[str] | None) -> list[Job]:
+    """The jobs of these names, or all."""
+    unknown = sorted({*(names or ())} - {job.name for job in jobs})
+    if unknown:
+        sys.exit(f"Error: no job {', '.join(unknown)}. There are {', '.join(job.name for job in jobs)}.")
+    return [job for job in jobs if names is None or job.name in names]
+
+
+def show(outcome: Outcome) -> None:
+    """One line, and what was said by a job that did not end well."""
+    print(f"{outcome.name:8}{outcome.status:9}{outcome.seconds:7.1f} s   {outcome.about}", flush=True)
+    for line in outcome.said.splitlines()[-5:] if outcome.status != "done" else ():
+        print(f"    {line}", flush=True)
+
+
+def run(options: argparse.Namespace) -> bool:
+    """Run the jobs; whether all were done."""
+    import json
+
+    from bench.figures import command, machine
+    from pipeline.files import write_text
+
+    jobs = choose(make_jobs(options.miniature, options.data_root, options.study), options.jobs)
+    about = {
+        "command": command(),
+        "miniature": options.miniature,
+        "minutes": options.minutes,
+        **machine(),
+        "seed": "0 everywhere; the study's seeds stand with its runs",
+    }
+
+    def tell(outcomes: Sequence[Outcome]) -> None:
+        show(outcomes[-1])
+        write_text(options.json, json.dumps({**about, "jobs": [asdict(one) for one in outcomes]}, indent=2) + "\n")
+
+    return all(outcome.status == "done" for outcome in run_jobs(jobs, options.minutes, tell))
+
+
+def main() -> None:
+    """Check that it can run, run, end with 1 if anything is missing."""
+    options = read_options()
+    missing = missing_packages()
+    if missing:
+        sys.exit(
+            f"Error: not installed here: {', '.join(missing)}.\n"
+            "Bring them as wheels (make carried), then: pip install --no-index --no-deps carried/*.whl"
+        )
+    import torch
+
+    if not torch.cuda.is_available() and not options.miniature:
+        sys.exit("Error: torch sees no CUDA device here. Run this where one is, or try it with --miniature.")
+    os.chdir(TOP)
+    with TemporaryDirectory() as home:
+        if options.miniature:
+            os.environ["ZOO_HOME"] = home  # nothing tiny stays in the store
+        try:
+            sys.exit(int(not run(options)))
+        except KeyboardInterrupt:
+            print(f"Stopped. What was done stands in {options.json}.", file=sys.stderr)
+            sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Trainings that a study compares: one recipe at one seed each, one after another or several beside each other.
+
+Several on one GPU are processes of their own: a small network at few pixels leaves most of a large GPU idle. Trainings
+with the same teacher wait until one of them has made it; the store keeps it for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean
+
+from pipeline.build import run_plan, training_steps
+from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.samples import Index
+from pipeline.errors import PipelineError
+from pipeline.plan import Planned, make_plan
+from pipeline.processes import Processes
+from pipeline.progress import Progress, Silent
+from pipeline.recipe import Recipe
+from pipeline.store import Store, read_record
+from pipeline.work import read_json
+from zoo.home import Home
+
+STUDIED = ("teacher", "distill", "compact")  # what is compared ends in a small network; nothing is compiled
+LOOK_SECONDS = 0.5  # between looks at whether a teacher stands
+
+
+_opened: dict[tuple[str, Dataset, Path, Path], Index] = {}  # looking through a data set takes seconds, once
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe of the catalogue with what is laid on it. `at` says what of it is varied, as `distill.epochs=6`."""
+
+    name: str
+    at: str
+    recipe: Recipe
+    dataset: Dataset
+    data_root: Path
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"{self.name}{self.at and f', {self.at}'}, seed {self.recipe.seed}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a trial. Accuracy in per cent, cost as shares of the dense student's that are gone.
+
+    `seconds` are those of stage `distill`, whatever ran beside it; `waiting` is the share of training in which images
+    were waited for, none if nothing was trained because the results stood in the store.
+    """
+
+    recipe: str
+    at: str
+    seed: int
+    teacher_map: float
+    map: float
+    cmc1: float
+    parameters_saved: float
+    macs_saved: float
+    seconds: float
+    waiting: float | None
+
+
+@dataclass
+class _Waiting(Silent):
+    """Hears how long epochs waited for images, and passes on what is said."""
+
+    heard: Progress | None
+    shares: list[float] = field(default_factory=list)
+
+    def say(self, text: str, /) -> None:
+        if self.heard:
+            self.heard.say(text)
+
+    def figures(self, title: str, figures: Mapping[str, float], /) -> None:
+        if "waiting" in figures:
+            self.shares.append(figures["waiting"])
+        if self.heard:
+            self.heard.figures(title, figures)
+
+
+def plan_trial(trial: Trial, progress: Progress) -> tuple[list[Planned], Store]:
+    """What a trial would do, and where its results stand.
+
+    Raises:
+        PipelineError: its data can't be used.
+    """
+    home = Home.find()
+    store = Store(home.store)
+    where = (trial.recipe.dataset, trial.dataset, trial.data_root, home.data)
+    if where not in _opened:
+        _opened[where] = open_dataset(*where, progress.say)
+    data = _opened[where]
+    steps = [step for step in training_steps(trial.recipe, data) if step.stage in STUDIED]
+    return make_plan(steps, store, {}), store
+
+
+def run_trial(trial: Trial, device: str, beside: int = 1, progress: Progress | None = None) -> Run:
+    """Build a recipe as far as its small network.
+
+    Args:
+        beside: how many trials share the machine; each takes its part of the cores to read images with.
+
+    Raises:
+        PipelineError: a stage failed.
+    """
+    heard = _Waiting(progress)
+    plan, store = plan_trial(trial, heard)
+    folders = run_plan(plan, store, Processes(device, here=beside), heard)
+    cost = read_json(folders["compact"] / "compression.json")
+    accuracy = read_json(folders["compact"] / "accuracy.json")
+    before, after = cost["before"], cost["after"]
+    return Run(
+        recipe=trial.name,
+        at=trial.at,
+        seed=trial.recipe.seed,
+        teacher_map=read_json(folders["teacher"] / "accuracy.json")["map"],
+        map=accuracy["map"],
+        cmc1=accuracy["cmc1"],
+        parameters_saved=1 - after["parameters"] / before["parameters"],
+        macs_saved=1 - after["macs"] / before["macs"],
+        seconds=read_record(folders["distill"])["seconds"],
+        waiting=mean(heard.shares) if heard.shares else None,
+    )
+
+
+Result = tuple[Trial, Run | str]  # what came of it, or why nothing did
+
+
+def run_one_by_one(trials: Sequence[Trial], device: str, progress: Progress) -> Iterator[Result]:
+    """Trials in their order, each with what came of it."""
+    for trial in trials:
+        progress.say(trial.title)
+        try:
+            yield trial, run_trial(trial, device, progress=progress)
+        except PipelineError as error:
+            yield trial, str(error)
+
+
+def _attempt(trial: Trial, device: str, beside: int) -> Run | str:
+    """`run_trial` in a process of its own, whose errors must not end the others."""
+    try:
+        return run_trial(trial, device, beside)
+    except PipelineError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours or of the GPU's: it is told, and the rest goes on
+        return f"{type(error).__name__}: {error}"
+
+
+def run_in_parallel(trials: Sequence[Trial], device: str, parallel: int, progress: Progress) -> Iterator[Result]:
+    """Trials with what came of them, as they end; up to `parallel` at a time, begun in their order.
+
+    Raises:
+        PipelineError: data can't be used.
+    """
+    teachers = []
+    for trial in trials:  # looked at here first: the data set is read once, and its digest kept
+        plan, store = plan_trial(trial, progress)
+        teachers.append(next(planned.key for planned in plan if planned.step.name == "teacher"))
+    waiting = dict(enumerate(trials))
+    running: dict[Future[Run | str], int] = {}
+    with ProcessPoolExecutor(parallel, mp_context=get_context("spawn")) as pool:
+        while waiting or running:
+            for place, trial in [*waiting.items()]:
+                being_made = {teachers[other] for other in running.values()}
+                ready = store.has("teacher", teachers[place]) or teachers[place] not in being_made
+                if ready and len(running) < parallel:
+                    progress.say(f"{trial.title}: begun")
+                    running[pool.submit(_attempt, waiting.pop(place), device, parallel)] = place
+            for future in wait(running, LOOK_SECONDS, FIRST_COMPLETED).done:
+                yield trials[running.pop(future)], future.result()

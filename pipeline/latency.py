@@ -1,0 +1,138 @@
+"""Steps ahead of all training where a budget counts what a target takes; by where its device is.
+
+here                     latency_table ─► latency_budget
+over ssh, or elsewhere   latency_bundle ─► latency_table ─► latency_budget
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from pipeline.deployment import place_of
+from pipeline.errors import BudgetError
+from pipeline.plan import Planned
+from pipeline.recipe import Recipe
+from pipeline.stages import bundle, latency_budget, latency_table
+from pipeline.stages.width_graphs import LIBRARIES
+from pipeline.step import Step
+from targets.contract import make_target, precisions_of, runtime_version
+from targets.device import this_device
+from targets.energy import find_meter
+from targets.settings import TargetSettings
+from targets.ssh import check_device
+from targets.ssh.address import read_address
+from targets.trial import nvidia_gpu
+
+BUDGET = "latency_budget"  # the step's name
+
+
+def latency_steps(
+    recipe: Recipe, release: str, name: str, target: TargetSettings, result: Path | None = None
+) -> Iterator[Step]:
+    """From the widths that are measured on a target to what a budget counts.
+
+    Args:
+        release: name@version.
+        name, target: of the budget.
+        result: what the target's device made of the bundle, if that was brought by hand.
+
+    Raises:
+        UnknownRuntime, UnsupportedPrecision, Unusable, DeviceError: see `pipeline.deployment.target_steps`.
+    """
+    compress = recipe.distill.compress
+    assert compress is not None
+    compress = compress.model_copy(update={"target": name})  # it may be called by an alias
+    runner = make_target(target)
+    precisions_of(runner, replace(target, precisions=None), compress.precision)
+    place = place_of(target, runner)
+    batch = max(recipe.measure.batches) if compress.what == "images_per_second" else 1
+    asked = {
+        "network": recipe.network,
+        "input": recipe.input,
+        "sites": recipe.distill.sites,
+        "align": recipe.distill.align,
+        "target": target.computing,
+        "precision": compress.precision,
+        "batch": batch,
+    }
+    table = f"latency_table/{name}"
+    if place == "here":
+        runtime_version(runner)
+        yield Step(
+            table,
+            latency_table.measure_table,
+            latency_table.VERSION,
+            asked,
+            libraries=(*LIBRARIES, runner.distribution),
+            place=this_device(),
+        )
+    else:
+        if target.host:
+            read_address(target.host)
+        yield Step(
+            f"latency_bundle/{name}",
+            latency_table.bundle_table,
+            latency_table.VERSION,
+            {
+                **asked,
+                "target": replace(target.computing, board=target.board),
+                "release": release,
+                "name": name,
+                "code": bundle.code_digest(target.runtime),
+            },
+            libraries=LIBRARIES,
+        )
+        yield Step(
+            table,
+            partial(latency_table.measure_table_elsewhere, python=target.python),
+            latency_table.VERSION,
+            {"host": None if result else target.host, "name": name, "batch": batch},
+            inputs={"bundle": f"latency_bundle/{name}"},
+            files={"result": result},
+        )
+    yield Step(
+        BUDGET,
+        partial(latency_budget.fit_budget, python=target.python, release=release),
+        latency_budget.VERSION,
+        {
+            "network": recipe.network,
+            "input": recipe.input,
+            "method": recipe.distill.method,
+            "sites": recipe.distill.sites,
+            "align": recipe.distill.align,
+            "compress": compress,
+            "target": target.computing,
+            "place": "elsewhere" if result else place,
+            "host": None if result else target.host,
+        },
+        inputs={"table": table},
+        libraries=LIBRARIES,
+    )
+
+
+def check_latency(plan: Sequence[Planned], target: TargetSettings, recipe: Recipe) -> None:
+    """Find out, before networks are made for minutes, whether they can be measured where the budget says.
+
+    Raises:
+        Unusable: the budget's target is here, and is not usable.
+        DeviceError: it is over ssh, and is not reached, or lacks Python, numpy or the runtime.
+        BudgetError: it has no meter of the energy that is to be counted.
+    """
+    runs = {planned.step.stage for planned in plan if not planned.hit} & {"latency_table", BUDGET}
+    if not runs:
+        return
+    runner = make_target(target)
+    place = place_of(target, runner)
+    if place == "here":
+        runner.check()
+        compress = recipe.distill.compress
+        if compress and compress.what == "mj_per_image" and find_meter(nvidia_gpu(target)) is None:
+            raise BudgetError(
+                f"distill.compress.mj_per_image can't be counted on {compress.target}: this machine meters no energy, "
+                "or this user may not read the meter. Ask for p50_ms instead."
+            )
+    elif target.host:
+        check_device(target.host, target.python, runner.distribution)

@@ -1,0 +1,220 @@
+"""How long a compacted network takes on a target, predicted from networks of other widths that were timed there.
+
+A non-negative sum over layers of: multiply-accumulates with widths rounded up to what kernels pad to, by kind of layer
+and with a rate of the layer's own on top; bytes of activations; bytes of weights; a constant for each layer that is
+there, and one for the call. All terms grow with the channels kept, and so does what is predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from pipeline.method.widths import KINDS, Kept, LayerWidths, least_widths
+from pipeline.networks.sites import Site
+
+PADS = (1, 8, 16, 32)  # channels; which of them a target pads to is found out
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # on the rates of single layers; which of them predicts best is found out
+FOLDS = 8
+REWEIGHTED, FAR = 2, 1.5  # fits with other weights behind the first; errors that count less, in medians
+BYTES = 4  # of a number; precisions share their table with none, so that only proportions count
+SHARED = len(KINDS) + 4  # columns ahead of those of single layers
+
+
+def non_negative_least_squares(matrix: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """x ≥ 0 that minimises ‖matrix·x − goal‖ (Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23).
+
+    Args:
+        matrix: N×P.
+        goal: N.
+    """
+    gram, product = matrix.T @ matrix, matrix.T @ goal
+    x, inside = np.zeros(len(product)), np.zeros(len(product), bool)
+    tolerance = 1e-10 * max(1e-300, float(np.abs(product).max()))
+    for _ in range(10 * len(product)):
+        gradient = product - gram @ x
+        gradient[inside] = -np.inf
+        if gradient.max() <= tolerance:
+            break
+        inside[int(gradient.argmax())] = True
+        while True:
+            trial = np.zeros_like(x)
+            trial[inside] = np.linalg.lstsq(matrix[:, inside], goal, rcond=None)[0]
+            if trial[inside].min() > 0:
+                x = trial
+                break
+            below = inside & (trial <= 0)
+            share = float(np.min(x[below] / np.maximum(x[below] - trial[below], 1e-300)))
+            x = x + share * (trial - x)
+            inside &= x > 1e-15
+            x[~inside] = 0
+            if not inside.any():
+                break
+    return x
+
+
+class Terms:
+    """What time is a sum of, from the channels kept at each site: `SHARED` terms, and one for each layer."""
+
+    def __init__(self, layers: Sequence[LayerWidths]) -> None:
+        sides = [[layer.takes for layer in layers], [layer.gives for layer in layers]]
+        named = {name for side in sides for width in side for name, _ in width.per_kept}
+        self.names = sorted(named | {name for layer in layers for name in layer.serves})
+        at = {name: place for place, name in enumerate(self.names)}
+        self.fixed = np.array([[width.fixed for width in side] for side in sides])
+        self.slopes = np.zeros((2, len(layers), len(self.names)))
+        self.serves = np.zeros((len(layers), len(self.names)))
+        for place, layer in enumerate(layers):
+            for side, width in enumerate((layer.takes, layer.gives)):
+                for name, slope in width.per_kept:
+                    self.slopes[side, place, at[name]] = slope
+            for name in layer.serves:
+                self.serves[place, at[name]] = 1
+        self.kinds = np.array([KINDS.index(layer.kind) for layer in layers])
+        self.kernels, self.groups, self.inputs, self.outputs = (
+            np.array([getattr(layer, name) for layer in layers], float)
+            for name in ("kernel", "groups", "inputs", "outputs")
+        )
+
+    def __call__(self, kept: Kept, pad: int) -> np.ndarray:
+        """A row of the terms, `SHARED` + layers.
+
+        Args:
+            pad: channels that widths of dense layers are rounded up to.
+        """
+        counts = np.array([kept[name] for name in self.names], float)
+        into, out = self.fixed + self.slopes @ counts
+        there = self.serves @ (counts == 0) == 0
+        padded_in, padded_out = (pad * np.ceil(width / pad - 1e-9) for width in (into, out))
+        depthwise = self.groups == 0
+        taken = np.where(depthwise, 1, into / np.where(depthwise, 1, self.groups))  # by each output channel
+        products = np.where(self.groups == 1, padded_in * padded_out, np.where(depthwise, padded_out, taken * out))
+        macs = there * self.outputs * self.kernels * products
+        row = np.zeros(SHARED + len(macs))
+        row[: len(KINDS)] = np.bincount(self.kinds, macs, len(KINDS))
+        row[len(KINDS)] = BYTES * float(there @ (self.inputs * into + self.outputs * out))
+        row[len(KINDS) + 1] = BYTES * float(there @ (self.kernels * out * taken))
+        row[len(KINDS) + 2] = there.sum()
+        row[len(KINDS) + 3] = 1
+        row[SHARED:] = macs
+        return row
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Rates of all terms, and what they are worth.
+
+    Attributes:
+        pad: channels that widths are rounded up to.
+        rates: of each term, in the unit of what was measured.
+        error: mean absolute relative error of networks that rates were not fitted to, by cross-validation.
+    """
+
+    pad: int
+    ridge: float
+    rates: tuple[float, ...]
+    error: float
+
+
+def _least_squares(table: np.ndarray, measured: np.ndarray, ridge: float, weights: np.ndarray) -> np.ndarray:
+    """Rates that fit relative errors best."""
+    scale = table.max(0)
+    scale[scale == 0] = 1
+    unit = float(np.median(measured))
+    matrix = table / scale * (unit / measured * weights)[:, None]
+    penalty = np.zeros((table.shape[1] - SHARED, table.shape[1]))
+    penalty[:, SHARED:] = np.eye(len(penalty)) * np.sqrt(ridge * len(table))
+    goal = np.concatenate([weights, np.zeros(len(penalty))])
+    rates: np.ndarray = non_negative_least_squares(np.concatenate([matrix, penalty]), goal) / scale * unit
+    return rates
+
+
+def _solve(table: np.ndarray, measured: np.ndarray, ridge: float, weights: np.ndarray) -> np.ndarray:
+    """The same, with less weight for networks that are far off: something disturbed them (Huber's weights)."""
+    rates = _least_squares(table, measured, ridge, weights)
+    for _ in range(REWEIGHTED):
+        errors = np.abs(table @ rates / measured - 1)
+        bound = FAR * float(np.median(errors))
+        trust = np.minimum(1, bound / np.maximum(errors, bound)) if bound > 0 else np.ones_like(errors)
+        rates = _least_squares(table, measured, ridge, weights * np.sqrt(trust))
+    return rates
+
+
+def fit(
+    layers: Sequence[LayerWidths], configurations: Sequence[Kept], measured: Sequence[float], weights: Sequence[float]
+) -> Fit:
+    """The padding, ridge and rates that predict networks best that they were not fitted to.
+
+    Args:
+        configurations: channels kept at each site, one for each network that was measured.
+        measured: what grows with widths, such as ms of a call.
+        weights: of each network; relative.
+    """
+    goal, weight = np.array(measured, float), np.sqrt(np.array(weights, float))
+    folds = np.arange(len(goal)) % min(FOLDS, len(goal))
+    best: tuple[float, int, float] | None = None
+    terms = Terms(layers)
+    tables = {pad: np.stack([terms(kept, pad) for kept in configurations]) for pad in PADS}
+    for pad, table in tables.items():
+        for ridge in RIDGES:
+            errors = np.zeros(len(goal))
+            for fold in np.unique(folds):
+                held = folds == fold
+                rates = _solve(table[~held], goal[~held], ridge, weight[~held])
+                errors[held] = np.abs(table[held] @ rates / goal[held] - 1)
+            error = float(np.average(errors, weights=weight**2))
+            if best is None or error < best[0]:
+                best = (error, pad, ridge)
+    assert best is not None
+    error, pad, ridge = best
+    return Fit(pad, ridge, tuple(_solve(tables[pad], goal, ridge, weight).tolist()), error)
+
+
+def predict(layers: Sequence[LayerWidths], found: Fit, kept: Kept) -> float:
+    """What a network costs with so many channels kept at each site, in the unit of what was measured."""
+    return float(Terms(layers)(kept, found.pad) @ np.array(found.rates))
+
+
+class LatencyModel:
+    """What a compacted network costs on a target, from the number of channels kept at each site.
+
+    Takes the place of `pipeline.method.cost_model.CostModel` in a budget: see `WidthCost` there.
+
+    Args:
+        what: the key of `distill.compress` that it serves.
+    """
+
+    def __init__(self, sites: Sequence[Site], layers: Sequence[LayerWidths], found: Fit, what: str) -> None:
+        self.sites, self.what = {site.writer: site for site in sites}, what
+        self.layers, self.found = list(layers), found
+        self._terms, self._rates = Terms(layers), np.array(found.rates)
+        self.dense = self({site.writer: site.channels for site in sites})
+
+    def __call__(self, kept: Mapping[str, int]) -> float:
+        """Cost with so many channels kept at each site, by its writer."""
+        return float(self._terms(kept, self.found.pad) @ self._rates)
+
+    def least(self) -> float:
+        """Cost when as much is gone as can go, as a share of the dense network's."""
+        return self(least_widths(list(self.sites.values()), 1)) / self.dense
+
+
+def model_of(content: Mapping[str, Any], sites: Sequence[Site]) -> LatencyModel:
+    """The model that the stage `latency_budget` wrote down.
+
+    Args:
+        content: of its `latency.json`.
+        sites: of the student.
+    """
+    layers, found = read_fit(content)
+    return LatencyModel(sites, layers, found, content["what"])
+
+
+def read_fit(content: Mapping[str, Any]) -> tuple[list[LayerWidths], Fit]:
+    """Layers and rates out of `latency.json`."""
+    layers = TypeAdapter(list[LayerWidths]).validate_python(content["layers"])
+    return layers, TypeAdapter(Fit).validate_python(content["fit"])

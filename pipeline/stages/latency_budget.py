@@ -1,0 +1,220 @@
+"""Stage `latency_budget`: what a budget in milliseconds counts, made exact where the budget lies.
+
+Rates of layers are fitted to the table (`pipeline.stages.latency_table`). Networks that they predict to meet the budget
+are then measured, too, and rates fitted again: what is predicted there is what was seen there. A budget that can't be
+met is refused here, before anything is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.data.images import Input
+from pipeline.errors import BudgetError
+from pipeline.method.settings import COMPACTING, Compress, Distillation, Method
+from pipeline.networks.build import Network
+from pipeline.networks.sites import Which
+from pipeline.stages.latency_table import read_table
+from pipeline.stages.width_graphs import (
+    Told,
+    dense_network,
+    time_here,
+    time_over_ssh,
+    write_graphs,
+    write_widths_bundle,
+)
+from pipeline.work import Work
+from targets.settings import TargetSettings
+
+if TYPE_CHECKING:
+    from pipeline.method.cost_model import WidthCost
+    from pipeline.method.widths import Kept
+    from pipeline.networks.embedder import Embedder
+    from pipeline.networks.sites import Site
+
+VERSION = 1
+LATENCY = "latency.json"
+ROUNDS, NETWORKS = 3, 6  # of networks near the budget, and how many in a round
+ANCHORS = 4  # networks of the table that are timed again, so that two runs compare
+WEIGHT = 4.0  # of a network near the budget, in the fit
+CLOSE = 0.02  # relative error near the budget with which rounds end
+
+
+def costs_of(rows: Sequence[Mapping[str, Any]], what: str, batch: int) -> list[float]:
+    """What a budget counts of each network of one run: ms of a call, ms of an image, or mJ of an image.
+
+    How networks compare is taken from calls that nothing disturbed, and how the figure itself compares with those from
+    all networks together: other work on the machine meets some more than others.
+
+    Raises:
+        BudgetError: energy, where the device has no meter.
+    """
+    if what == "mj_per_image":
+        if any(row["mj_per_image"] is None for row in rows):
+            raise BudgetError(
+                "distill.compress.mj_per_image can't be counted: the target meters no energy, or this user may not "
+                "read the meter. Ask for p50_ms instead."
+            )
+        return [float(row["mj_per_image"]) for row in rows]
+    figure = "p50_ms" if what == "p50_ms" else "mean_ms"
+    level = median(row[figure] / row["low_ms"] for row in rows)
+    return [row["low_ms"] * level / (1 if what == "p50_ms" else batch) for row in rows]
+
+
+class _Timer:
+    """Times more networks where those of the table were timed; none if a device has to be visited by hand."""
+
+    def __init__(
+        self, work: Work, network: Network, input: Input, sites: Which, compress: Compress, target: TargetSettings,
+        host: str | None, python: str, release: str, batch: int,
+    ) -> None:  # fmt: skip
+        self.work, self.input, self.compress, self.target = work, input, compress, target
+        self.host, self.python, self.release, self.batch = host, python, release, batch
+        self.narrowing, self.sites = dense_network(network, input, sites)
+
+    def costs(self, configurations: Sequence[Kept]) -> list[float]:
+        """What each network costs, in one run."""
+        work, folder = self.work, self.work.scratch / "near"
+        graphs = write_graphs(work, folder, self.narrowing, configurations, self.target, self.compress.precision)
+        told: Told
+        if self.host:
+            archive = folder / "widths.zoo"
+            near = str(self.compress.target)
+            write_widths_bundle(archive, graphs, self.input, self.release, near, self.target, self.batch)
+            told = time_over_ssh(work, archive, self.host, self.python)
+        else:
+            told = time_here(work, graphs, self.input, self.target, self.batch)
+        return costs_of(told.model_dump(mode="json")["rows"], self.compress.what, self.batch)
+
+
+def check_budget(
+    sites: Sequence[Site], model: WidthCost, compress: Compress, method: Method, align: int, embedder: Embedder
+) -> None:
+    """Find out whether a budget can be met, and asks for anything.
+
+    Raises:
+        BudgetError: it can't; says what can.
+    """
+    from pipeline.method.allocation import channels_above
+    from pipeline.method.budget import make_budget
+    from pipeline.method.importance import position_scores
+
+    if compress.cost >= model.dense:
+        raise BudgetError(
+            f"distill.compress.{compress.what} {compress.asked:g} asks for nothing: with all its channels "
+            f"{compress.told(1.0, model.dense)}. Tighten it, or leave compress out."
+        )
+    if method in COMPACTING:
+        make_budget(embedder, sites, Distillation(method=method, compress=compress, align=align), model)
+    else:
+        channels_above(model, position_scores(sites), compress, align)
+
+
+def fit_budget(
+    work: Work,
+    *,
+    network: Network,
+    input: Input,
+    method: Method,
+    sites: Which,
+    align: int,
+    compress: Compress,
+    target: TargetSettings,
+    place: Literal["here", "ssh", "elsewhere"],
+    host: str | None,
+    python: str,
+    release: str,
+    table: Path,
+) -> None:
+    """Write `latency.json`: rates of layers, how well they predict, and what they predict for the budget.
+
+    Args:
+        method, sites, align, compress: as the student is distilled with.
+        target: the budget's.
+        place, host, python: where it is.
+        release: name@version, for a bundle over ssh.
+        table: folder of the stage `latency_table`.
+
+    Raises:
+        BudgetError: see `check_budget`, `costs_of`.
+    """
+    from pipeline.method.latency_model import LatencyModel, fit, predict
+    from pipeline.method.width_choice import even_pattern, near_widths, within
+    from pipeline.networks.build import build_network
+    from pipeline.networks.sites import find_sites
+
+    about, configurations, layers = read_table(table)
+    batch: int = about["batch"]
+    costs = costs_of(about["rows"], compress.what, batch)
+    weights = [1.0] * len(costs)
+    embedder = build_network(network, input)
+    found = find_sites(embedder, sites)
+
+    def fitted() -> LatencyModel:
+        rates = fit(layers, configurations, costs, weights)
+        close = [one for one, weight in enumerate(weights) if weight == WEIGHT]
+        if close:  # what they have in common is no layer's: the level there is theirs
+            level = median(costs[one] / predict(layers, rates, configurations[one]) for one in close)
+            rates = replace(rates, rates=tuple(level * rate for rate in rates.rates))
+        return LatencyModel(found, layers, rates, compress.what)
+
+    model = fitted()
+    check_budget(found, model, compress, method, align, embedder)
+    near: list[dict[str, float]] = []
+    timer = None
+    if place != "elsewhere":
+        timer = _Timer(work, network, input, sites, compress, target, host, python, release, batch)
+    for number in range(ROUNDS if timer else 0):
+        assert timer is not None
+        chosen = near_widths(found, align, model, compress.cost, NETWORKS, seed=number)
+        chosen = [kept for kept in chosen if kept not in configurations]
+        if not chosen:
+            break
+        order = sorted(range(len(costs)), key=lambda one: abs(costs[one] - compress.cost))
+        anchors = list(dict.fromkeys([0, *order]))[:ANCHORS]
+        seen = timer.costs([*(configurations[one] for one in anchors), *chosen])
+        drift = median(now / costs[one] for now, one in zip(seen[: len(anchors)], anchors, strict=True))
+        errors = [cost / (drift * model(kept)) - 1 for kept, cost in zip(chosen, seen[len(anchors) :], strict=True)]
+        near += [
+            {"predicted": round(model(kept) * drift, 4), "measured": round(cost, 4)}
+            for kept, cost in zip(chosen, seen[len(anchors) :], strict=True)
+        ]
+        costs = [drift * cost for cost in costs] + seen[len(anchors) :]
+        configurations, weights = [*configurations, *chosen], [*weights, *[WEIGHT] * len(chosen)]
+        model = fitted()
+        work.progress.say(
+            f"near the budget: {100 * fmean(map(abs, errors)):.1f} % off before refitting, "
+            f"this run {100 * (drift - 1):+.1f} % against the one before"
+        )
+        if fmean(map(abs, errors)) <= CLOSE:
+            break
+    check_budget(found, model, compress, method, align, embedder)
+    even = within(model, compress.cost, even_pattern(found, align))
+    work.write_json(
+        LATENCY,
+        {
+            "what": compress.what,
+            "target": compress.target,
+            "precision": compress.precision,
+            "batch": batch,
+            "asked": compress.asked,
+            "limit": compress.cost,
+            "dense": model.dense,
+            "least": model.least() * model.dense,
+            "error": model.found.error,
+            "near": near,
+            "even": even,
+            "full": {site.writer: site.channels for site in found},
+            "fit": asdict(model.found),
+            "layers": about["layers"],
+            "device": about["device"],
+            "runtime": about["runtime"],
+            "threads": about["threads"],
+        },
+    )
+    told = compress.told(model.least(), model.dense)
+    work.progress.say(f"{compress.told(1.0, model.dense)} dense; with all gone that can go {told}")

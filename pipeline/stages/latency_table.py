@@ -1,0 +1,145 @@
+"""Stage `latency_table`: networks of some tens of widths, timed on the target that a budget in milliseconds is for.
+
+Before anything is trained: how long a network takes does not depend on what it has learnt. What follows from the table
+is `pipeline.stages.latency_budget`. A target that is elsewhere is measured over ssh, or where its bundle (stage
+`latency_bundle`) is taken by hand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from pipeline.data.images import Input
+from pipeline.errors import NeedsDevice
+from pipeline.networks.build import Network
+from pipeline.networks.sites import Which
+from pipeline.stages.bundle import SUFFIX, bundle_file
+from pipeline.stages.width_graphs import (
+    Told,
+    dense_network,
+    read_result,
+    time_here,
+    time_over_ssh,
+    write_graphs,
+    write_widths_bundle,
+)
+from pipeline.work import Work, read_json
+from targets.settings import Precision, TargetSettings
+
+if TYPE_CHECKING:
+    from pipeline.method.widths import Kept, LayerWidths
+
+VERSION = 1
+TABLE, ASKED = "table.json", "networks.json"
+NETWORKS = 32  # of random widths, beside the dense and the least network
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def _prepared(
+    work: Work, network: Network, input: Input, sites: Which, align: int, target: TargetSettings, precision: Precision
+) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Graphs, and what is known of their networks: channels kept at each site, and the layers of all."""
+    from pipeline.method.width_choice import spread_widths
+    from pipeline.method.widths import layer_widths
+
+    narrowing, found = dense_network(network, input, sites)
+    configurations = spread_widths(found, align, NETWORKS)
+    graphs = write_graphs(work, work.scratch / "graphs", narrowing, configurations, target, precision)
+    layers = _ANYTHING.dump_python(layer_widths(narrowing), mode="json")
+    return graphs, {"configurations": configurations, "layers": layers}
+
+
+def _write_table(work: Work, asked: dict[str, Any], told: Told, batch: int) -> None:
+    rows = [
+        {"kept": kept, **row}
+        for kept, row in zip(asked["configurations"], told.model_dump(mode="json")["rows"], strict=True)
+    ]
+    about = told.model_dump(mode="json", exclude={"rows"})
+    work.write_json(TABLE, {"batch": batch, **about, "rows": rows, "layers": asked["layers"]})
+
+
+def read_table(folder: Path) -> tuple[dict[str, Any], list[Kept], list[LayerWidths]]:
+    """A result of this stage: all of it, its networks, and their layers."""
+    from pipeline.method.widths import LayerWidths
+
+    table = read_json(folder / TABLE)
+    layers = TypeAdapter(list[LayerWidths]).validate_python(table["layers"])
+    return table, [row["kept"] for row in table["rows"]], layers
+
+
+def measure_table(
+    work: Work,
+    *,
+    network: Network,
+    input: Input,
+    sites: Which,
+    align: int,
+    target: TargetSettings,
+    precision: Precision,
+    batch: int,
+) -> None:
+    """Write `table.json`: figures of networks of several widths on this machine.
+
+    Args:
+        sites, align: as the student is distilled with.
+        batch: images of each call.
+
+    Raises:
+        ArtifactFailed: the runtime refuses a network.
+    """
+    graphs, asked = _prepared(work, network, input, sites, align, target, precision)
+    _write_table(work, asked, time_here(work, graphs, input, target, batch), batch)
+
+
+def bundle_table(
+    work: Work,
+    *,
+    network: Network,
+    input: Input,
+    sites: Which,
+    align: int,
+    target: TargetSettings,
+    precision: Precision,
+    batch: int,
+    release: str,
+    name: str,
+    code: str,  # noqa: ARG001 - makes the bundle another one when the code changes
+) -> None:
+    """Write `NAME-VERSION-TARGET-widths.zoo` with the networks of `measure_table`, and `networks.json` about them.
+
+    Args:
+        release: name@version.
+        name: the target's name.
+        code: see `pipeline.stages.bundle.code_digest`.
+    """
+    graphs, asked = _prepared(work, network, input, sites, align, target, precision)
+    path = work.out / f"{release.replace('@', '-')}-{name}-widths{SUFFIX}"
+    write_widths_bundle(path, graphs, input, release, name, target, batch)
+    work.write_json(ASKED, asked)
+    work.progress.say(f"bundle of widths for {name}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def measure_table_elsewhere(
+    work: Work, *, host: str | None, python: str, name: str, batch: int, bundle: Path, result: Path | None
+) -> None:
+    """Write `table.json` as a device measures it.
+
+    Args:
+        host, python: see `TargetSettings`; no host if the result is brought by hand.
+        name: the target's name.
+        bundle: folder of the stage `latency_bundle`.
+        result: what the device made of that bundle.
+
+    Raises:
+        NeedsDevice: there is neither a host nor a result.
+        DeviceError: the device was not reached, or could not do it.
+        BadBundle: the result is damaged, or is another bundle's.
+    """
+    archive = bundle_file(bundle)
+    if result is None and host is None:
+        raise NeedsDevice(archive.name, name)
+    told = read_result(result, archive) if result else time_over_ssh(work, archive, str(host), python)
+    _write_table(work, read_json(bundle / ASKED), told, batch)

@@ -1,0 +1,198 @@
+"""Networks of several widths with random weights, as graphs, as a bundle of them, and as figures of a target."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationError
+
+from pipeline.data.images import Input
+from pipeline.networks.build import Network
+from pipeline.networks.sites import Which
+from pipeline.settings import Settings
+from pipeline.stages.bundle import device_code
+from pipeline.step import key_of
+from pipeline.work import Work
+from targets.archive import read_list, write_archive
+from targets.bundle import BUNDLE_LIST, MAIN, RESULT_LIST
+from targets.conditions import Conditions
+from targets.contract import Job, about_runtime, find_runtime, make_target, thread_count
+from targets.device import Device, this_device
+from targets.errors import BadBundle
+from targets.settings import Precision, TargetSettings
+from targets.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
+
+if TYPE_CHECKING:
+    from pipeline.method.widths import Kept, Narrowing
+    from pipeline.networks.sites import Site
+
+LIBRARIES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime")
+CALLS, MAX_SECONDS = 120, 4.0  # timed calls of each network, and their limit
+OPSET = 18
+INT8_IMAGES = 4  # random ones: what ranges are does not change times
+TILE = 1024  # numbers of a weight that are repeated, so that a bundle packs well
+
+
+class Told(Settings):
+    """What is known of networks that were timed in one run."""
+
+    device: Device
+    runtime: dict[str, Any]
+    threads: int
+    conditions: Conditions
+    rows: list[WidthFigures] = Field(min_length=1)
+
+
+def dense_network(network: Network, input: Input, sites: Which) -> tuple[Narrowing, list[Site]]:
+    """The student with random weights, ready to be made narrow; and its sites.
+
+    Raises:
+        PipelineError: it has no sites.
+    """
+    import torch
+
+    from pipeline.method.widths import Narrowing, enliven
+    from pipeline.networks.build import build_network
+    from pipeline.networks.sites import find_sites
+
+    torch.manual_seed(0)
+    embedder = enliven(build_network(network, input))
+    found = find_sites(embedder, sites)
+    return Narrowing(embedder, found), found
+
+
+def _tile_weights(path: Path) -> None:
+    """Let large weights repeat their first numbers: times are the same, and an archive packs them."""
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(path)
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.size > TILE and values.dtype.kind in "fi":
+            tiled = np.resize(values.reshape(-1)[:TILE], values.shape)
+            weight.CopyFrom(numpy_helper.from_array(tiled, weight.name))
+    onnx.save(model, path)
+
+
+def write_graphs(
+    work: Work,
+    folder: Path,
+    narrowing: Narrowing,
+    configurations: Sequence[Kept],
+    target: TargetSettings,
+    precision: Precision,
+) -> dict[str, Path]:
+    """A graph of each network, as it would be deployed; by number. What stands from before in `folder` is kept."""
+    import numpy as np
+
+    from calibration.quantize import Quantizer, write_half
+    from pipeline.stages.export import deployed, write_graph
+
+    folder.mkdir(parents=True, exist_ok=True)
+    graphs = {}
+    with work.progress.bar("networks of several widths", len(configurations)) as bar:
+        for number, kept in enumerate(configurations):
+            path = folder / f"{key_of(kept)}.onnx"
+            if not path.exists():
+                network = narrowing.of(kept)
+                shape = (INT8_IMAGES, network.size.height, network.size.width, 3)
+                images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+                write_graph(deployed(network), images, OPSET, fresh := folder / "float.onnx")
+                _tile_weights(fresh)
+                made = folder / "made.onnx"
+                match precision:
+                    case "fp32":
+                        fresh.rename(made)
+                    case "fp16":
+                        write_half(fresh, made)
+                    case "int8":
+                        Quantizer(fresh, images, make_target(target).activations, folder).write(made)
+                made.rename(path)
+            graphs[str(number)] = path
+            bar.advance()
+    return graphs
+
+
+def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: TargetSettings, batch: int) -> Told:
+    """Time graphs on this machine.
+
+    Raises:
+        ArtifactFailed: the runtime refuses one.
+    """
+    runner, scratch = make_target(target), work.scratch / "artifacts"
+    job = Job(input.height, input.width, (batch,))  # without a cache: it would keep what is never used again
+    rows, conditions = time_widths(runner, target, graphs, scratch, job, CALLS, MAX_SECONDS, work.progress.say)
+    shutil.rmtree(scratch)
+    return Told(
+        device=this_device(),
+        runtime=about_runtime(runner, target),
+        threads=thread_count(target),
+        conditions=conditions,
+        rows=rows,
+    )
+
+
+def write_widths_bundle(
+    path: Path, graphs: Mapping[str, Path], input: Input, release: str, name: str, target: TargetSettings, batch: int
+) -> None:
+    """One archive with graphs and the code that times them (`targets.widths`)."""
+    entry = find_runtime(target.runtime)
+    about = {
+        "kind": KIND,
+        "release": release,
+        "target": name,
+        "settings": asdict(target),
+        "entry": f"{entry.module}:{entry.attr}",
+        "height": input.height,
+        "width": input.width,
+        "batch": batch,
+        "calls": CALLS,
+        "max_seconds": MAX_SECONDS,
+        "graphs": [*graphs],
+    }
+    files: dict[str, Path | bytes] = {"__main__.py": MAIN.encode(), **device_code(target.runtime)}
+    files |= {GRAPH_NAME.format(number): graph for number, graph in graphs.items()}
+    write_archive(path, BUNDLE_LIST, about, files)
+
+
+def read_result(result: Path, archive: Path) -> Told:
+    """What a device told of the networks of a bundle.
+
+    Raises:
+        BadBundle: it is damaged, or is another bundle's result.
+    """
+    about, asked = read_list(result, RESULT_LIST), read_list(archive, BUNDLE_LIST)
+    if about.get("bundle") != asked["key"]:
+        raise BadBundle(
+            f"{result.name} is the result of another bundle of {about.get('release')}. Take {archive.name} of this "
+            "build to the device, and bring back what it gives."
+        )
+    try:
+        told = Told.model_validate({name: about.get(name) for name in Told.model_fields})
+        if [row.name for row in told.rows] != asked["graphs"]:
+            raise ValueError("other networks than the bundle's")
+        if any(min(row.low_ms, row.p50_ms, row.mean_ms) <= 0 for row in told.rows):
+            raise ValueError("times that are none")
+    except (ValidationError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
+    return told
+
+
+def time_over_ssh(work: Work, archive: Path, host: str, python: str) -> Told:
+    """Run a bundle on a device.
+
+    Raises:
+        DeviceError: it was not reached, or could not do it.
+    """
+    from targets.ssh import run_on_device
+
+    result = work.scratch / "result"
+    run_on_device(host, python, archive, result, work.progress)
+    return read_result(result, archive)

@@ -1,0 +1,182 @@
+"""Networks of several widths, timed against each other on a target: what a budget in milliseconds is predicted from.
+
+Here, or on a device: a bundle of the kind `widths` holds graphs and the code, and its result figures of each graph.
+It is run, sent and checked as any bundle is (`targets.program`, `targets.ssh`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from targets.archive import read_archive
+from targets.bundle import (
+    BATCH_BYTES,
+    BUNDLE_LIST,
+    NAME,
+    RELEASE,
+    check_entry,
+    is_count,
+    is_number,
+    read_settings,
+    require,
+)
+from targets.conditions import Conditions, Watch
+from targets.contract import Job, Target
+from targets.energy import find_meter, measure_energy
+from targets.errors import BadBundle, one_line
+from targets.latency import measure_latency
+from targets.settings import TargetSettings
+from targets.trial import nvidia_gpu
+
+KIND = "widths"  # in the list of a bundle and of its result
+GRAPH_NAME = "graphs/{}.onnx"
+LOW = 10  # percentile of calls that nothing disturbed
+
+
+@dataclass(frozen=True)
+class WidthFigures:
+    """Figures of one network."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    name: str
+    """of the graph"""
+    p50_ms: float
+    """median time of a call, ms"""
+    low_ms: float
+    """10th percentile of calls, ms; other work on the machine hardly touches it, so that it tells how networks
+    compare"""
+    mean_ms: float
+    """mean time of a call, ms; what images per second follow from"""
+    calls: int
+    """that were timed"""
+    mj_per_image: float | None
+    """energy of an image, mJ; null where the machine does not meter it"""
+
+
+@dataclass(frozen=True)
+class WidthsBundle:
+    """An unpacked bundle of graphs; fields as in `targets.bundle.Bundle`."""
+
+    folder: Path
+    key: str
+    release: str
+    target: str
+    settings: TargetSettings
+    entry: str
+    height: int
+    width: int
+    batch: int
+    calls: int
+    max_seconds: float
+    graphs: tuple[str, ...]
+
+
+def time_widths(
+    target: Target,
+    settings: TargetSettings,
+    graphs: Mapping[str, Path],
+    scratch: Path,
+    job: Job,
+    calls: int,
+    max_seconds: float,
+    tell: Callable[[str], None],
+) -> tuple[list[WidthFigures], Conditions]:
+    """Compile graphs and time them in turn, in one run.
+
+    Args:
+        graphs: by name.
+        scratch: a folder for artifacts, which the caller removes.
+        job: its largest batch is that of every call.
+        calls, max_seconds: see `targets.latency.measure_latency`.
+
+    Raises:
+        ArtifactFailed: the runtime refuses a graph.
+    """
+    sessions = {}
+    for number, (name, graph) in enumerate(graphs.items(), 1):
+        if number == 1 or number % 8 == 0:
+            tell(f"compiling network {number} of {len(graphs)}")
+        folder = scratch / "widths" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        target.compile(graph, folder, job)
+        sessions[name] = target.load(folder, job.cache)
+    batch = max(job.batches)
+    tell(f"timing {len(graphs)} networks in turn at batch {batch}")
+    images = np.random.default_rng(0).integers(0, 256, (batch, job.height, job.width, 3), np.uint8)
+    nvidia = nvidia_gpu(settings)
+    watch, meter = Watch(nvidia=nvidia), find_meter(nvidia)
+    timing = measure_latency(sessions, images, calls, max_seconds, between=watch.look)
+    conditions = watch.conditions()
+    rows = []
+    for name, session in sessions.items():
+        times = np.array(timing.times[name].calls)
+        energy = measure_energy(meter, session, images) if meter else None
+        rows.append(
+            WidthFigures(
+                name=name,
+                p50_ms=round(float(np.median(times)), 4),
+                low_ms=round(float(np.percentile(times, LOW)), 4),
+                mean_ms=round(float(times.mean()), 4),
+                calls=len(times),
+                mj_per_image=energy.mj_per_image if energy else None,
+            )
+        )
+    return rows, conditions
+
+
+def is_widths(about: Mapping[str, Any]) -> bool:
+    """Whether the list of a bundle or result is of this kind."""
+    return about.get("kind") == KIND
+
+
+def open_widths(path: Path, folder: Path) -> WidthsBundle:
+    """Check a bundle of this kind byte by byte and unpack it into a new folder.
+
+    Raises:
+        BadBundle: see `targets.archive.read_archive`; or its list says what no build writes.
+        UnknownRuntime: no installed package offers its runtime.
+    """
+    about = read_archive(path, BUNDLE_LIST, folder)
+    try:
+        for name, pattern in (("release", RELEASE), ("target", NAME)):
+            require(bool(pattern.fullmatch(about[name])), name, about[name])
+        require(isinstance(about["entry"], str), "entry", about["entry"])
+        for name in ("height", "width", "batch", "calls"):
+            require(is_count(about[name]), name, about[name])
+        require(about["batch"] * about["height"] * about["width"] * 3 <= BATCH_BYTES, "batch", about["batch"])
+        require(is_number(about["max_seconds"]) and about["max_seconds"] > 0, "max_seconds", about["max_seconds"])
+        graphs = about["graphs"]
+        require(isinstance(graphs, list) and bool(graphs) and len({*graphs}) == len(graphs), "graphs", graphs)
+        for graph in graphs:
+            require(bool(NAME.fullmatch(graph)) and GRAPH_NAME.format(graph) in about["files"], "graph", graph)
+        settings = read_settings(about["settings"])
+        check_entry(path, about["entry"], settings, about["files"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadBundle(
+            f"{path.name} is no bundle that this zoo understands ({one_line(error)}). Build it again."
+        ) from None
+    names = ("key", "release", "target", "entry", "height", "width", "batch", "calls", "max_seconds")
+    return WidthsBundle(folder, settings=settings, graphs=tuple(graphs), **{name: about[name] for name in names})
+
+
+def figures_of(
+    bundle: WidthsBundle, target: Target, scratch: Path, cache: Path, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """What a result of a bundle tells of its networks: `rows` and `conditions`."""
+    rows, conditions = time_widths(
+        target,
+        bundle.settings,
+        {name: bundle.folder / GRAPH_NAME.format(name) for name in bundle.graphs},
+        scratch,
+        Job(bundle.height, bundle.width, (bundle.batch,), cache),
+        bundle.calls,
+        bundle.max_seconds,
+        tell,
+    )
+    return {"kind": KIND, "rows": [asdict(row) for row in rows], "conditions": asdict(conditions), "broken": []}

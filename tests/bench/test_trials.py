@@ -1,0 +1,76 @@
+"""Trainings beside each other: they end in what they end in alone, and share a teacher."""
+
+import dataclasses
+
+import pytest
+
+from bench.study import make_trials, read_options, table
+from bench.trials import Run, run_in_parallel, run_one_by_one
+from pipeline.progress import Silent
+
+TINY = ("--recipes", "tiny")
+RUN = Run("a", "", 0, 50.0, 51.0, 60.0, 0.5, 0.5, 10.0, None)
+
+
+def figures(runs):
+    """What does not depend on how fast it was."""
+    return [dataclasses.replace(run, seconds=0, waiting=None) for run in sorted(runs, key=lambda run: run.at)]
+
+
+def test_all_recipes_at_all_values_come_with_the_first_seed_then_with_the_next(workshop, monkeypatch):
+    monkeypatch.setenv("ZOO_CATALOGUE", str(workshop.catalogue))
+    options = read_options(
+        ["--recipes", "tiny", "--seeds", "2", "--vary", "distill.epochs=4,5", "--set", "teacher.epochs=3"]
+    )
+    trials = [*make_trials(options)]
+    assert [(trial.recipe.seed, trial.recipe.distill.epochs) for trial in trials] == [(0, 4), (0, 5), (1, 4), (1, 5)]
+    assert {trial.recipe.teacher.epochs for trial in trials} == {3}
+    assert trials[1].title == "tiny, distill.epochs=5, seed 0"
+
+
+def test_the_table_keeps_what_is_varied_apart():
+    worse = dataclasses.replace(RUN, recipe="b", map=40.0)
+    other = dataclasses.replace(RUN, recipe="b", map=45.0, seed=1)
+    assert table([RUN, worse, other]).splitlines()[2:4] == [
+        "| a | 51.00 | 1.00 | 60.00 | 50.0 | 50.0 | 1 |",
+        "| b | 42.50 ± 3.54 | -7.50 ± 3.54 | 60.00 ± 0.00 | 50.0 ± 0.0 | 50.0 ± 0.0 | 2 |",
+    ]
+    varied = [dataclasses.replace(run, at=at) for at in ("x=2", "x=1") for run in (worse, RUN)]
+    rows = table(varied).splitlines()
+    assert [row.split(" | ")[:2] for row in rows[2:6]] == [
+        ["| a", "x=2"],
+        ["| b", "x=2"],
+        ["| a", "x=1"],
+        ["| b", "x=1"],
+    ]
+    assert len({row.count("|") for row in rows}) == 1
+
+
+@pytest.mark.slow
+def test_trainings_in_parallel_end_in_what_they_end_in_alone(workshop, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CATALOGUE", str(workshop.catalogue))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    data = ["--data-root", str(workshop.root / "data")]
+    options = read_options([*TINY, "--vary", "distill.sparsity_weight=0.1,14", "--seeds", "1", *data])
+    trials = [*make_trials(options)]
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "parallel"))
+    together = dict(run_in_parallel(trials, "cpu", 2, Silent()))
+    assert len([*(tmp_path / "parallel" / "store" / "teacher").iterdir()]) == 1
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "alone"))
+    alone = dict(run_one_by_one(trials, "cpu", Silent()))
+    assert figures(together.values()) == figures(alone.values())
+    assert figures(alone.values())[0] != figures(alone.values())[1]
+
+
+@pytest.mark.slow
+def test_a_training_that_fails_is_told_and_the_others_go_on(workshop, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CATALOGUE", str(workshop.catalogue))
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    data = ["--data-root", str(workshop.root / "data")]
+    (fine,) = make_trials(read_options(["--recipes", "tiny", "--seeds", "1", *data]))
+    (broken,) = make_trials(
+        read_options(["--recipes", "tiny", "--seeds", "1", *data, "--set", "sampling.identities=99"])
+    )
+    results = dict(run_in_parallel([broken, fine], "cpu", 2, Silent()))
+    assert "a batch asks for 99 identities" in results[broken]
+    assert isinstance(results[fine], Run)

@@ -1,0 +1,88 @@
+"""Removing channels at one moment or a few at a time: when, how many, and the same behind an interruption."""
+
+import json
+
+import pytest
+import torch
+
+import pipeline.stages.cut
+from pipeline.method.settings import Compress
+from pipeline.networks.build import Network
+from pipeline.networks.cost import network_cost
+from pipeline.processes import Processes
+from pipeline.progress import Silent
+from pipeline.stages.cut import course, train_and_cut
+from pipeline.stages.distill import Distill
+from pipeline.training.supervised import Classified
+from pipeline.work import Work
+from tests.helpers import SMALL, alive_network
+from tests.pipeline.test_training import batches  # noqa: F401 # a fixture
+
+NETWORK = Network(architecture="resnet10t", last_stride=1, embedding=16)
+
+
+def settings(**changes):
+    return Distill(init="teacher", epochs=4, lr=0.02, compress=Compress(macs=0.3), score_steps=2, **changes)
+
+
+def run(chosen, source, folder):
+    """The small student, and what was told of its cuts."""
+    work = Work(folder / "out", folder / "scratch", Processes("cpu"), Silent())
+    for some in (work.out, work.scratch):
+        some.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    student = Classified(alive_network(), 8)
+    known = {name: value.clone() for name, value in student.state_dict().items()}
+
+    def teacher():
+        other = Classified(alive_network(), 8)
+        other.load_state_dict(known)
+        return other
+
+    small = train_and_cut(work, student, teacher, chosen, source, NETWORK, SMALL, 0)
+    return small, json.loads((work.out / "selection.json").read_text())["cuts"]
+
+
+def test_a_course_ends_at_the_budget_in_the_first_half():
+    at_once, later = course(settings(), 0.3), course(settings(learn_epochs=1), 0.3)
+    assert [(cut.epoch, cut.share) for cut in (*at_once, *later)] == [(0, 0.3), (1, 0.3)]
+    gradual = settings(shrink="gradual").model_copy(update={"epochs": 100})
+    cuts = course(gradual, 0.1)
+    assert len(cuts) == pipeline.stages.cut.MOST_CUTS
+    assert [cut.epoch for cut in cuts] == [*range(0, 50, 5)]
+    assert cuts[0].share == pytest.approx(0.1**0.1)
+    assert cuts[-1].share == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "epochs"),
+    [(settings(learn_epochs=1), [1]), (settings(shrink="gradual"), [0, 1])],
+    ids=["behind a first phase", "gradually"],
+)
+def test_a_run_killed_behind_a_cut_ends_as_an_unbroken_one(chosen, epochs, batches, tmp_path, monkeypatch):  # noqa: F811
+    whole, told = run(chosen, batches, tmp_path / "whole")
+    assert [cut["epoch"] for cut in told] == epochs
+    dense = network_cost(alive_network(), SMALL).macs
+    assert 0.25 < network_cost(whole.embedder, SMALL).macs / dense <= 0.3
+    rows = (tmp_path / "whole" / "out" / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2", "3", "4"]
+
+    honest, calls = pipeline.stages.cut.fit, []
+
+    def killed(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        honest(*given)
+
+    monkeypatch.setattr(pipeline.stages.cut, "fit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(chosen, batches, tmp_path / "broken")
+    monkeypatch.setattr(pipeline.stages.cut, "fit", honest)
+    choose = pipeline.stages.cut.select_channels
+    chosen_again = []
+    monkeypatch.setattr(pipeline.stages.cut, "select_channels", lambda *given: chosen_again.append(1) or choose(*given))
+    resumed, _ = run(chosen, batches, tmp_path / "broken")
+    assert not chosen_again  # what was chosen before stands
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name

@@ -1,0 +1,44 @@
+"""Graphs of narrow networks are those that would be deployed, in each precision, and pack well."""
+
+import zlib
+
+import numpy as np
+import onnx
+import pytest
+
+from pipeline.method.width_choice import spread_widths
+from pipeline.networks.build import Network
+from pipeline.networks.cost import graph_cost, network_cost
+from pipeline.processes import Processes
+from pipeline.progress import Silent
+from pipeline.stages.width_graphs import dense_network, time_here, write_graphs
+from pipeline.work import Work
+from targets.settings import TargetSettings
+from tests.helpers import SMALL
+
+TARGET = TargetSettings("onnxruntime", threads=1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_graph_is_as_narrow_and_as_precise_as_asked(tmp_path, precision, monkeypatch):
+    monkeypatch.setattr("pipeline.stages.width_graphs.CALLS", 8)
+    monkeypatch.setattr("pipeline.stages.width_graphs.MAX_SECONDS", 0.2)
+    work = Work(tmp_path, tmp_path / "scratch", Processes("cpu"), Silent())
+    narrowing, sites = dense_network(Network(architecture="resnet10t", embedding=16), SMALL, "coupled")
+    kept = spread_widths(sites, 8, 1)[2]
+    graphs = write_graphs(work, tmp_path / "graphs", narrowing, [kept], TARGET, precision)
+    (graph,) = graphs.values()
+    model = onnx.load(graph)
+    types = {weight.data_type for weight in model.graph.initializer if np.prod(weight.dims) > 1000}
+    expected = {"fp32": "FLOAT", "fp16": "FLOAT16", "int8": "INT8"}[precision]
+    assert getattr(onnx.TensorProto, expected) in types
+    if precision == "fp32":
+        assert graph_cost(graph).macs == network_cost(narrowing.of(kept), SMALL).macs
+    content = graph.read_bytes()
+    assert len(zlib.compress(content)) < len(content) / 4
+    told = time_here(work, graphs, SMALL, TARGET, 2)
+    assert told.rows[0].p50_ms > 0
+    assert (told.threads, told.runtime["name"]) == (1, "onnxruntime")
+    before = graph.stat().st_mtime_ns
+    write_graphs(work, tmp_path / "graphs", narrowing, [kept], TARGET, precision)
+    assert graph.stat().st_mtime_ns == before  # an interrupted build does not make it again

@@ -1,0 +1,103 @@
+"""A budget in milliseconds: measured and refused before training, told in a plan, kept beside what was measured."""
+
+import re
+
+import pytest
+
+from tests.zoo.latency.conftest import HUGE, before_training, budget
+from zoo.home import Home
+from zoo.releases import find_release
+from zoo.tables import gains
+
+ON = "onnxruntime-cpu"
+STEPS = ("latency_table/onnxruntime-cpu", "latency_budget")
+
+
+def figure(text, before):
+    return float(re.search(rf"{before} ([\d.]+) ms", text)[1])
+
+
+def plan(shop, *words):
+    result = shop.zoo("build", "tiny", "--target", ON, "--plan", *words)
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+@pytest.fixture
+def asked(shop, dense_ms):
+    """A budget that can be met: half of what the dense network takes."""
+    return budget(p50_ms=round(figure(dense_ms["told"], "a call takes") / 2, 4), target=ON)
+
+
+def test_what_asks_for_nothing_is_refused_before_anything_is_trained(tabled, dense_ms):
+    told = dense_ms["told"]
+    assert "distill.compress.p50_ms 10000 asks for nothing: with all its channels a call takes" in told
+    assert len(told.splitlines()) == 1
+    lines = plan(tabled, "--set", HUGE)
+    assert [line.split()[0] for line in lines[:2]] == [*STEPS]
+    assert "stands" in lines[0]  # the table was worth measuring
+
+
+def test_what_cannot_be_met_is_refused_with_what_can(shop):
+    told = shop.refused("build", "tiny", "--target", ON, "--set", budget(p50_ms=0.001, target=ON))
+    assert "p50_ms 0.001 can't be met: with all channels gone that can go, a call takes" in told
+    assert 0.001 < figure(told, "a call takes") < 100
+
+
+def test_the_plan_tells_what_is_predicted_once_widths_are_measured(shop, asked):
+    lines = plan(shop, "--set", asked)
+    assert lines[-1].startswith("budget: p50_ms ")
+    assert lines[-1].endswith("a plan then tells what they predict")
+    _, build = before_training(shop, [asked])
+    *_, told, widths = plan(shop, "--set", asked)
+    assert re.match(r"budget: p50_ms [\d.]+ on onnxruntime-cpu in fp32; predicted: dense [\d.]+, at the least", told)
+    assert "near the budget" in told
+    shares = [tuple(map(int, pair)) for pair in re.findall(r"layer\d\.0\.conv1 (\d+)/(\d+)", widths)]
+    assert len(shares) == 4
+    assert all(0 < kept <= full for kept, full in shares)
+    assert any(kept < full for kept, full in shares)
+    assert not any(planned.hit for planned in build.plan if planned.step.stage == "distill")
+
+
+def test_the_record_has_predicted_beside_measured(shop, asked):
+    shop.build("tiny", "--target", ON, "--set", asked)
+    release = find_release(Home(shop.home), "tiny@1.0.0")
+    record = release.manifest.budget
+    (row,) = [one for one in release.on(ON) if (one.network, one.precision) == ("student", "fp32")]
+    assert record.measured == row.latency[0].p50_ms
+    assert record.predicted <= record.asked < record.dense
+    assert record.reachable < record.asked
+    assert (record.target, record.precision, record.batch) == (ON, "fp32", 1)
+    assert any(line.startswith(f"budget {record.asked:g} ms on {ON} in fp32: predicted") for line in gains(release))
+    again = shop.build("tiny", "--target", ON, "--set", asked)
+    assert "never built" not in again.stderr  # all of it stands
+
+
+def test_another_version_or_machine_is_measured_anew_and_told(shop, asked, monkeypatch):
+    before_training(shop, [asked])
+    lines = plan(shop, "--set", asked)
+    assert all("stands" in line for line in lines[:2])
+    versions = {"onnxruntime": "99.0"}
+    from pipeline import step
+
+    real = step._version
+    monkeypatch.setattr("pipeline.step._version", lambda library: versions.get(library) or real(library))
+    assert "runs: " in plan(shop, "--set", asked)[0]
+
+
+def test_a_target_that_is_unknown_or_cannot_compute_so_is_refused(shop):
+    told = shop.refused("build", "tiny", "--set", budget(p50_ms=1, target="onnxruntime-gpu"))
+    assert "distill.compress.target: no target 'onnxruntime-gpu'. Did you mean" in told
+    told = shop.refused("build", "tiny", "--set", budget(p50_ms=1, target="rtx", precision="int4"))
+    assert "precision" in told
+
+
+def test_energy_without_a_meter_is_refused_before_networks_are_made(shop, monkeypatch):
+    monkeypatch.setattr("pipeline.latency.find_meter", lambda _: None)
+    told = shop.refused("build", "tiny", "--target", ON, "--set", budget(mj_per_image=1, target="openvino-cpu"))
+    assert "mj_per_image can't be counted on openvino-cpu: this machine meters no energy" in told
+
+
+def test_a_target_that_is_not_usable_is_refused_before_networks_are_made(shop):
+    told = shop.refused("build", "tiny", "--target", ON, "--set", budget(p50_ms=1, target="openvino-npu"))
+    assert "sees no device NPU here" in told
