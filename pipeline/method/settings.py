@@ -12,7 +12,7 @@ from targets.settings import Precision
 
 Distance = Literal["cosine", "euclidean"]
 Method = Literal["prune", "cdd", "deap", "torch_pruning"]
-COMPACTING: tuple[Method, ...] = ("cdd", "deap")  # methods whose students keep their width until `compact`
+WITH_COMPACTORS: tuple[Method, ...] = ("cdd", "deap")  # methods whose students keep their width until `compact`
 Importance = Literal["norm", "l1", "taylor", "retrieval", "position"]
 Allocation = Literal["raw", "uniform", "global", "isomorphic", "searched"]
 Counted = Literal["macs", "params", "p50_ms", "images_per_second", "mj_per_image"]
@@ -138,7 +138,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 # Settings that only some methods read.
-_COMPACTING = ("sparsity", "sparsity_weight", "rggr")
+_COMPACTING = ("sparsity", "sparsity_weight", "sparsity_reach", "rggr")
 _PRUNING = ("reconstruct", "score_steps", "search_tries")
 _UNREAD: dict[str, tuple[str, ...]] = {
     "cdd": ("shrink", *_PRUNING),
@@ -211,6 +211,12 @@ class Distillation(Supervision):
         "which ends in exact zeros",
     )
     sparsity_weight: float = Field(0.004, ge=0, description="λ, weight of the group lasso on compactor rows")
+    sparsity_reach: float | None = Field(
+        None,
+        gt=0,
+        description="in place of `sparsity_weight`: how much all steps together take from a row that nothing else "
+        "moves; λ follows from the schedule and the number of batches",
+    )
     rggr: Resetting = Resetting()
     compress: Compress | None = Field(None, description="a budget; without one the penalty alone decides what is left")
     align: int = Field(1, ge=1, description="keep a multiple of this many channels at each site; runtimes like 8")
@@ -228,10 +234,25 @@ class Distillation(Supervision):
         fields = type(self).model_fields
         return self.model_copy(update={name: fields[name].get_default() for name in _UNREAD[self.method]})
 
+    def with_reach(self, batches: int) -> Self:
+        """The same settings, with λ in place of `sparsity_reach`.
+
+        A proximal step takes lr · λ from a row. A subgradient goes through momentum, so that steps take
+        lr · λ / (1 − momentum) on average. Weight decay comes on top.
+
+        Args:
+            batches: of an epoch.
+        """
+        if self.sparsity_reach is None:
+            return self
+        steps = sum(self.lr_at(epoch + step / batches) for epoch in range(self.epochs) for step in range(batches))
+        pull = steps if self.sparsity == "proximal" else steps / (1 - self.momentum)
+        return self.model_copy(update={"sparsity_weight": self.sparsity_reach / pull, "sparsity_reach": None})
+
     @property
     def compacts(self) -> bool:
         """Whether the student keeps its full width, with compactors, until the stage `compact`."""
-        return self.method in COMPACTING
+        return self.method in WITH_COMPACTORS
 
     @property
     def learn(self) -> float:

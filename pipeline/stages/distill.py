@@ -138,7 +138,7 @@ def distill_student(
     model = model_of(read_json(latency / LATENCY), find_sites(student.embedder, settings.sites)) if latency else None
     if settings.compacts:
         kind = AbsorbablePruning if settings.method == "deap" else CapacityDynamicDistillation
-        task = kind(student, frozen(), settings, model)
+        task = kind(student, frozen(), settings.with_reach(len(batches)), model)
         fit(task, batches, settings, work.scratch, work.processes, work.progress)
         if work.main:
             (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())

@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from pipeline.method.compactor import Compactor
 from pipeline.stages.distill import Distill
 from pipeline.training.learner import _optimizer
 from pipeline.training.schedule import Schedule
@@ -62,6 +63,31 @@ def test_the_head_starts_as_asked():
 
 def test_a_shorter_run_keeps_the_proportions():
     assert (Distill(epochs=12).warmup, Distill(epochs=12).flat, Distill(epochs=12).learn) == (1, 4, 2)
+
+
+@pytest.mark.parametrize("sparsity", ["subgradient", "proximal"])
+@pytest.mark.parametrize(("epochs", "batches"), [(3, 40), (30, 40), (12, 300)])
+def test_a_reach_takes_as_much_from_rows_in_any_schedule(sparsity, epochs, batches):
+    settings = Distill(epochs=epochs, lr=0.02, sparsity=sparsity, sparsity_reach=0.6).with_reach(batches)
+    compactor = Compactor(4)
+    optimizer = torch.optim.SGD(compactor.parameters(), lr=0.02, momentum=settings.momentum)
+    for step in range(epochs * batches):
+        lr = settings.lr_at(step / batches)
+        optimizer.param_groups[0]["lr"] = lr
+        if sparsity == "proximal":
+            compactor.shrink_rows(lr * settings.sparsity_weight)
+        else:
+            compactor.weight.grad = None
+            compactor.reset_gradient(torch.ones(4), settings.sparsity_weight)
+            optimizer.step()
+    assert torch.allclose(compactor.row_norms(), torch.full((4,), 0.4), atol=0.01)
+
+
+def test_the_papers_weight_has_the_reach_that_is_documented():
+    """VeRi-776: 37 778 images in batches of 96."""
+    weight = Distill(sparsity_reach=11.9).with_reach(393).sparsity_weight
+    assert weight == pytest.approx(0.004, rel=0.01)
+    assert Distill().with_reach(393) == Distill()
 
 
 def test_phases_that_do_not_fit_are_refused():
