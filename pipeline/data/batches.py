@@ -29,7 +29,7 @@ class _TrainingImages(TorchDataset[tuple[torch.Tensor, int]]):
                 v2.RandomHorizontalFlip(sampling.flip),
                 v2.Pad(sampling.pad),
                 v2.RandomCrop((size.height, size.width)),
-                v2.RandomErasing(sampling.erase, value=mean),
+                v2.RandomErasing(sampling.erase, scale=(0.02, sampling.erase_area), value=mean),
             ]
         )
 

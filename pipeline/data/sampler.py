@@ -27,6 +27,7 @@ class Sampling(Settings):
     flip: Share = 0.5
     pad: int = Field(10, ge=0)  # pixels on each side, before a random crop back to size
     erase: Share = 0.5
+    erase_area: float = Field(0.33, gt=0.02, le=1, description="largest share of an image that is erased, from 0.02 on")
 
 
 class IdentitySampler:

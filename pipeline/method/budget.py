@@ -157,7 +157,7 @@ class Budget(nn.Module):
                 for compactor in compactors.values():
                     compactor.shrink_rows(shrinks, spare=True)
         for name, alive in self.by_site(self.alive).items():
-            compactors[name].scale_rows(alive.to(compactors[name].weight.device, non_blocking=True))
+            compactors[name].scale_rows(alive)
 
     def _fill(self, norms: Tensor) -> None:
         """Let rows live again that alignment keeps anyway."""

@@ -5,21 +5,22 @@ Xie et al., CVPR 2023, sections 3.2 (CDD) and 3.3 (RGGR).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.method.budget import make_budget
-from pipeline.method.compactor import Compacted, insert_compactors, sparsity_loss
+from pipeline.method.compactor import Rows, inner_norm, insert_compactors, sparsity_loss
 from pipeline.method.cost_model import WidthCost
 from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.row_scores import RowScores
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
-from pipeline.networks.sites import find_sites, pair_writers
+from pipeline.networks.embedder import Embedder
+from pipeline.networks.sites import Site, find_sites, pair_writers
 from pipeline.training.supervised import Classified
 
 
@@ -44,22 +45,29 @@ class CapacityDynamicDistillation(TaughtStudent):
         sites = find_sites(student.embedder, settings.sites)
         pairs = pair_writers(sites, find_sites(teacher.embedder, settings.sites))
         budget = make_budget(student.embedder, sites, settings, model)
-        self._compactors = insert_compactors(student.embedder, sites)
+        self._compactors = self.insert(student.embedder, sites)
+        paths = {module: path for path, module in student.named_modules()}
+        self._paths = {name: paths[rows] for name, rows in self._compactors.items()}  # from the student on
         taught = norm_places(teacher.embedder, pairs)
         before = {
-            writer.layer: (cast(Compacted, student.embedder.get_submodule(writer.place)).inner, writer.linear)
+            writer.layer: (inner_norm(student.embedder.get_submodule(writer.place)), writer.linear)
             for site in sites
             for writer in site.writers
         }
         super().__init__(student, teacher, settings, taught, before)
         self.budget, self._sites = budget, sites
-        # Behind a gate nothing is tapped: a factor for each channel and the mean over positions change places.
-        self._behind = Taps({s.writer: (self._compactors[s.writer], s.linear) for s in sites if not s.coupled})
         channels = {site.writer: site.channels for site in sites}
         self.resetting = GradientResetting(channels, settings.rggr) if settings.rggr.by == "retrieval" else None
+        # Behind a gate nothing is tapped: a factor for each channel and the mean over positions change places.
+        tapped = [site for site in sites if self.resetting and not site.coupled]
+        self._behind = Taps({s.writer: (self._compactors[s.writer], s.linear) for s in tapped})
         by_norm = settings.importance == "norm" and settings.allocation == "raw"
         self.scores = RowScores(sites, settings.allocation) if budget and not by_norm else None
         self._compressing, self._progress = False, 0.0  # whether in the phase *compress*, and how much of it is over
+
+    def insert(self, student: Embedder, sites: Sequence[Site]) -> Mapping[str, Rows]:
+        """Put what loses channels at every site, in place; by the site's writer."""
+        return insert_compactors(student, sites)
 
     def start_step(self, time: float) -> None:
         learn, epochs = self.settings.learn, self.settings.epochs
@@ -129,6 +137,13 @@ class CapacityDynamicDistillation(TaughtStudent):
         elif proximal:
             for compactor in self._compactors.values():
                 compactor.shrink_rows(shrinks)
+
+    @torch.no_grad()
+    def after_average(self, average: nn.Module) -> None:
+        """Rows that are dead are so in the average, too, which remembers them alive: they are the student's there."""
+        for name, rows in self._compactors.items():
+            averaged = cast(Rows, average.get_submodule(self._paths[name]))
+            averaged.take_rows(rows, rows.alive() == 0)
 
     @torch.no_grad()
     def figures(self) -> dict[str, float]:

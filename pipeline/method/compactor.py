@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.networks.layers import split_norm
+from pipeline.networks.layers import norm_output, split_norm
 from pipeline.networks.sites import Site
 
 DEAD = 1e-5  # row norm below which the paper removes a row
@@ -33,15 +33,26 @@ class Rows(nn.Module):
         norms: Tensor = torch.linalg.vector_norm(self.weight.view(len(self.weight), -1), dim=1)
         return norms
 
+    def lasso(self) -> Tensor:
+        """Sum of the row norms."""
+        return self.row_norms().sum()
+
     @torch.no_grad()
     def alive(self) -> Tensor:
         """1 for each row that still counts, else 0."""
-        return (self.row_norms() >= DEAD).to(self.weight.dtype)
+        norms = self.row_norms()
+        return (norms >= DEAD).to(norms.dtype)
 
     @torch.no_grad()
     def scale_rows(self, factors: Tensor) -> None:
         """Multiply each row by its own factor, C."""
-        self.weight.mul_(_along(factors.to(self.weight.dtype), self.weight.ndim))
+        factors = factors.to(self.weight.device, self.weight.dtype, non_blocking=True)
+        self.weight.mul_(_along(factors, self.weight.ndim))
+
+    @torch.no_grad()
+    def take_rows(self, other: Rows, which: Tensor) -> None:
+        """Take some rows, C booleans, from another of the same size."""
+        self.weight.copy_(torch.where(_along(which, self.weight.ndim), other.weight, self.weight))
 
     @torch.no_grad()
     def reset_gradient(self, mask: Tensor, sparsity: float) -> None:
@@ -148,6 +159,16 @@ def _insert(network: nn.Module, site: Site, rows: Rows) -> None:
     for number, writer in enumerate(site.writers):
         inner, activation = split_norm(network.get_submodule(writer.place))
         network.set_submodule(writer.place, Compacted(inner, rows, activation, shared=number > 0))
+    gate_leaks(network, site, rows)
+
+
+def inner_norm(module: nn.Module) -> nn.Module:
+    """The module whose output is that of the norm at a place, whether or not a compactor is behind it."""
+    return module.inner if isinstance(module, Compacted) else norm_output(module)
+
+
+def gate_leaks(network: nn.Module, site: Site, rows: Rows) -> None:
+    """Keep dead channels at zero behind layers that would make something of them, in place."""
     for name in site.leaks:
         network.set_submodule(name, Gated(network.get_submodule(name), rows))
 
@@ -179,4 +200,4 @@ def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, Ro
 
 def sparsity_loss(compactors: Iterable[Rows]) -> Tensor:
     """Group lasso: sum over sites of the sum of row norms (unweighted)."""
-    return torch.stack([compactor.row_norms().sum() for compactor in compactors]).sum()
+    return torch.stack([compactor.lasso() for compactor in compactors]).sum()

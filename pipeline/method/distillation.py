@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.method.losses import (
     feature_distillation,
@@ -21,7 +23,7 @@ from pipeline.networks.layers import norm_output
 from pipeline.networks.sites import Writer
 from pipeline.training.supervised import Classified, Scores, label_losses
 from pipeline.training.task import Task
-from pipeline.training.together import averaged, gathered
+from pipeline.training.together import alone, averaged, gathered, normalise_together
 
 BALANCE_POWER = 8
 Places = Mapping[str, tuple[nn.Module, bool]]  # by writer, the module whose output counts; whether channels come last
@@ -69,6 +71,21 @@ def output_losses(
     return losses
 
 
+def frozen_teacher(teacher: Classified, norms: Literal["running", "batch"]) -> Classified:
+    """The teacher as it teaches: in evaluation mode, without gradients, and never changed.
+
+    With `batch`, batch norms take the statistics of each batch (of all processes), and keep their running ones.
+    """
+    teacher.eval().requires_grad_(False)
+    if norms == "batch":
+        for module in teacher.modules():
+            if isinstance(module, _BatchNorm):
+                module.train().momentum = 0.0
+        if not alone():
+            normalise_together(teacher)
+    return teacher
+
+
 class TaughtStudent(Task):
     """Losses on outputs (see `output_losses`) and on features, under the sum `loss` (CVPR 2023, section 3.2).
 
@@ -92,15 +109,15 @@ class TaughtStudent(Task):
         super().__init__()
         self.settings = settings
         self.student = student
-        self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple: neither trained nor saved
+        self._teacher = (frozen_teacher(teacher, settings.teacher_norms),)  # in a tuple: neither trained nor saved
         self._taught = Taps(taught)
         self._learnt = Taps(places)
         device = teacher.classifier.weight.device
         self._kept = {name: rows.to(device) for name, rows in (kept or {}).items()}
 
     @property
-    def classifier(self) -> nn.Linear:
-        return self.student.classifier
+    def network(self) -> Classified:
+        return self.student
 
     def _feature_loss(self) -> Tensor:
         goals = {

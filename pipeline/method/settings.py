@@ -11,7 +11,8 @@ from pipeline.training.schedule import Supervision
 from targets.settings import Precision
 
 Distance = Literal["cosine", "euclidean"]
-Method = Literal["prune", "cdd", "torch_pruning"]
+Method = Literal["prune", "cdd", "deap", "torch_pruning"]
+WITH_COMPACTORS: tuple[Method, ...] = ("cdd", "deap")  # methods whose students keep their width until `compact`
 Importance = Literal["norm", "l1", "taylor", "retrieval", "position"]
 Allocation = Literal["raw", "uniform", "global", "isomorphic", "searched"]
 Counted = Literal["macs", "params", "p50_ms", "images_per_second", "mj_per_image"]
@@ -110,6 +111,14 @@ class Compress(Settings):
 # What a method is at its best, or in its paper, where a recipe says nothing.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "cdd": {"sites": "spatial", "importance": "norm", "allocation": "raw", "shrink": "gradual"},
+    "deap": {
+        "sites": "all",
+        "importance": "norm",
+        "allocation": "raw",
+        "shrink": "gradual",
+        "sparsity_weight": 0.003,
+        "learn_epochs": 0.0,
+    },
     "prune": {
         "sites": "coupled",
         "importance": "taylor",
@@ -129,10 +138,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 # Settings that only some methods read.
-_COMPACTING = ("sparsity", "sparsity_weight", "rggr")
+_COMPACTING = ("sparsity", "sparsity_weight", "sparsity_reach", "rggr")
 _PRUNING = ("reconstruct", "score_steps", "search_tries")
 _UNREAD: dict[str, tuple[str, ...]] = {
     "cdd": ("shrink", *_PRUNING),
+    "deap": ("shrink", "rggr", *_PRUNING),
     "prune": _COMPACTING,
     "torch_pruning": ("shrink", "reconstruct", "search_tries", *_COMPACTING),
 }
@@ -143,7 +153,8 @@ class Distillation(Supervision):
 
     `method: prune`, the default where `compress` asks for a budget: channels go by their importance, and what the
     others can make up for of them goes into the layers that read them. `method: cdd`, the default without a budget: the
-    paper's Capacity Dynamic Distillation. `method: torch_pruning`: the library as its users run it, for comparison.
+    paper's Capacity Dynamic Distillation. `method: deap`: pruners on both sides of k×k convolutions. `method:
+    torch_pruning`: the library as its users run it, for comparison.
 
     `learn_epochs` is the length of a first phase in which no channel goes. For `cdd` it is a sixth of `epochs` (20 of
     120 in the paper) unless said otherwise; else whole epochs, and none unless said otherwise.
@@ -175,6 +186,11 @@ class Distillation(Supervision):
     score_steps: int = Field(20, ge=1, description="batches that importance and reconstruction are computed from")
     search_tries: int = Field(40, ge=1, description="allocations that `searched` tries")
     learn_epochs: float | None = Field(None, ge=0)
+    teacher_norms: Literal["running", "batch"] = Field(
+        "running",
+        description="statistics that the teacher's batch norms use: those it was trained to, as in evaluation, or each "
+        "batch's own, as in the authors' code",
+    )
     logits_weight: float = Field(1.0, ge=0)
     temperature: float = Field(2.0, gt=0)
     features: Literal["absolute", "relative"] = Field(
@@ -195,6 +211,12 @@ class Distillation(Supervision):
         "which ends in exact zeros",
     )
     sparsity_weight: float = Field(0.004, ge=0, description="λ, weight of the group lasso on compactor rows")
+    sparsity_reach: float | None = Field(
+        None,
+        gt=0,
+        description="in place of `sparsity_weight`: how much all steps together take from a row that nothing else "
+        "moves; λ follows from the schedule and the number of batches",
+    )
     rggr: Resetting = Resetting()
     compress: Compress | None = Field(None, description="a budget; without one the penalty alone decides what is left")
     align: int = Field(1, ge=1, description="keep a multiple of this many channels at each site; runtimes like 8")
@@ -212,6 +234,26 @@ class Distillation(Supervision):
         fields = type(self).model_fields
         return self.model_copy(update={name: fields[name].get_default() for name in _UNREAD[self.method]})
 
+    def with_reach(self, batches: int) -> Self:
+        """The same settings, with λ in place of `sparsity_reach`.
+
+        A proximal step takes lr · λ from a row. A subgradient goes through momentum, so that steps take
+        lr · λ / (1 − momentum) on average. Weight decay comes on top.
+
+        Args:
+            batches: of an epoch.
+        """
+        if self.sparsity_reach is None:
+            return self
+        steps = sum(self.lr_at(epoch + step / batches) for epoch in range(self.epochs) for step in range(batches))
+        pull = steps if self.sparsity == "proximal" else steps / (1 - self.momentum)
+        return self.model_copy(update={"sparsity_weight": self.sparsity_reach / pull, "sparsity_reach": None})
+
+    @property
+    def compacts(self) -> bool:
+        """Whether the student keeps its full width, with compactors, until the stage `compact`."""
+        return self.method in WITH_COMPACTORS
+
     @property
     def learn(self) -> float:
         """Epochs of the first phase."""
@@ -221,21 +263,26 @@ class Distillation(Supervision):
     def _leaves_time_to_compress(self) -> Self:
         if self.learn >= self.epochs:
             raise ValueError(f"learn_epochs ({self.learn:g}) leaves nothing of {self.epochs} epochs to compress in")
-        if self.method != "cdd" and self.learn != round(self.learn):
+        if not self.compacts and self.learn != round(self.learn):
             raise ValueError(f"learn_epochs ({self.learn:g}) must be whole for method: {self.method}")
         return self
 
     @model_validator(mode="after")
     def _norm_has_a_budget(self) -> Self:
-        if self.rggr.by == "norm" and self.compress is None:
+        if self.rggr.by == "norm" and self.compress is None and self.method != "deap":
             raise ValueError("rggr.by: norm resets as many rows as a budget asks for: set compress, as {macs: 0.5}")
         return self
 
     @model_validator(mode="after")
     def _methods_have_what_they_need(self) -> Self:
-        if self.method != "cdd" and self.compress is None:
+        if not self.compacts and self.compress is None:
             raise ValueError(
                 f"method: {self.method} makes the student as small as a budget says: set compress, as {{macs: 0.3}}"
+            )
+        if self.method == "deap" and (self.importance != "norm" or self.allocation == "searched"):
+            raise ValueError(
+                "method: deap lets the shortest rows and columns die: importance is norm, and allocation raw, uniform, "
+                "global or isomorphic"
             )
         if self.method == "torch_pruning" and self.features_weight:
             raise ValueError("method: torch_pruning does not tell which channels it kept: set features_weight to 0")

@@ -43,6 +43,12 @@ class Embedder(nn.Module):
         )
         self.embedding, self.size = embedding, size
 
+    def draw_head(self) -> None:
+        """Draw the head's linear layer from He's normal distribution (ICCV 2015), variance 2 / outputs."""
+        for module in self.head:
+            if isinstance(module, nn.Linear):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
     def features(self, images: Tensor) -> Features:
         """Pooled feature and embedding of a batch."""
         pooled = self.pool(self.backbone((images.float() - self.mean) / self.std))

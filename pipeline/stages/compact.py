@@ -77,6 +77,7 @@ def compact_student(
     network: Network,
     sites: Which,
     align: int,
+    both_sides: bool,
     settings: Compact,
     student: Path,
 ) -> None:
@@ -84,6 +85,7 @@ def compact_student(
 
     Args:
         sites, align: as the student was distilled with.
+        both_sides: whether pruners stand before convolutions, too (see `pipeline.method.deap`).
         student: folder of the stage `distill`.
 
     Raises:
@@ -94,6 +96,7 @@ def compact_student(
 
     from pipeline.data.images import read_batches
     from pipeline.method.compactor import insert_compactors
+    from pipeline.method.deap import absorb_pruners, insert_pruners
     from pipeline.method.merge import merge_site, prune_network
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
@@ -107,7 +110,7 @@ def compact_student(
     small = (student / DESCRIPTION).exists()  # already: only norms are left to fold, behind compactors that do nothing
     embedder = load_network(student) if small else build_network(network, input)
     found = find_sites(embedder, sites)
-    compacted = insert_compactors(embedder, found)
+    compacted = insert_pruners(embedder, found) if both_sides else insert_compactors(embedder, found)
     if not small:
         load_module(student / COMPACTED, embedder)
     embedder.eval()
@@ -116,6 +119,8 @@ def compact_student(
     with torch.inference_mode():
         reference = functional.normalize(embedder(images))  # as they are compared and deployed: of length 1
         norms = {name: rows.row_norms() for name, rows in compacted.items()}
+        if both_sides:
+            absorb_pruners(embedder, found)
         for site in found:
             merge_site(embedder, site)
         merging = _check("merging", reference, functional.normalize(embedder(images)), settings)

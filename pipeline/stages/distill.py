@@ -23,7 +23,7 @@ from pipeline.work import Work, read_json
 if TYPE_CHECKING:
     from pipeline.training.supervised import Classified
 
-VERSION = 4
+VERSION = 5
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
 SELECTION = "selection.json"  # how channels were chosen, where they were removed by importance
@@ -42,7 +42,7 @@ class Distill(Distillation):
 
     @model_validator(mode="after")
     def _there_is_something_to_rank(self) -> Self:
-        if self.init == "random" and self.method != "cdd" and self.importance != "position" and not self.learn:
+        if self.init == "random" and not self.compacts and self.importance != "position" and not self.learn:
             raise ValueError(
                 f"distill.importance: {self.importance} ranks what was learnt before, and init: random has learnt "
                 "nothing: set init to teacher or pretrained, or learn_epochs to an epoch or more"
@@ -57,7 +57,7 @@ def _start(settings: Distill, network: Network, input: Input, teacher: Classifie
 
     pretrained = settings.init == "pretrained"
     embedder = build_network(network, input, pretrained=pretrained, weights=weights if pretrained else None)
-    student = Classified(embedder, teacher.classifier.out_features)
+    student = Classified(embedder, teacher.classifier.out_features, settings.head_init)
     if settings.init == "teacher":
         student.load_state_dict(teacher.state_dict())
     return student
@@ -82,7 +82,7 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
         pair_writers(sites, find_sites(build_network(teacher, input), settings.sites))
     if settings.compress and settings.compress.measured:  # what a target takes is not known yet
         return
-    if settings.method == "cdd":
+    if settings.compacts:
         make_budget(student, sites, settings)
     elif settings.compress is not None:
         model = CostModel(student, sites, settings.compress.what)
@@ -115,6 +115,7 @@ def distill_student(
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.method.cdd import CapacityDynamicDistillation
+    from pipeline.method.deap import AbsorbablePruning
     from pipeline.method.latency_model import model_of
     from pipeline.networks.saved import load_network, save_network
     from pipeline.networks.sites import find_sites
@@ -135,8 +136,9 @@ def distill_student(
     )
     student = _start(settings, network, input, frozen(), weights)
     model = model_of(read_json(latency / LATENCY), find_sites(student.embedder, settings.sites)) if latency else None
-    if settings.method == "cdd":
-        task = CapacityDynamicDistillation(student, frozen(), settings, model)
+    if settings.compacts:
+        kind = AbsorbablePruning if settings.method == "deap" else CapacityDynamicDistillation
+        task = kind(student, frozen(), settings.with_reach(len(batches)), model)
         fit(task, batches, settings, work.scratch, work.processes, work.progress)
         if work.main:
             (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
@@ -144,7 +146,7 @@ def distill_student(
         student = train_and_cut(work, student, frozen, settings, batches, network, input, seed, model)
     if not work.main:
         return
-    if settings.method == "cdd":
+    if settings.compacts:
         save_module(work.out / COMPACTED, student.embedder)
     else:
         save_network(work.out, student.embedder, network, input)

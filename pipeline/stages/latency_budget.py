@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.data.images import Input
 from pipeline.errors import BudgetError
-from pipeline.method.settings import Compress, Distillation, Method
+from pipeline.method.settings import WITH_COMPACTORS, Compress, Distillation, Method
 from pipeline.networks.build import Network
 from pipeline.networks.sites import Which
 from pipeline.stages.latency_table import read_table
@@ -108,7 +108,7 @@ def check_budget(
             f"distill.compress.{compress.what} {compress.asked:g} asks for nothing: with all its channels "
             f"{compress.told(1.0, model.dense)}. Tighten it, or leave compress out."
         )
-    if method == "cdd":
+    if method in WITH_COMPACTORS:
         make_budget(embedder, sites, Distillation(method=method, compress=compress, align=align), model)
     else:
         channels_above(model, position_scores(sites), compress, align)

@@ -14,7 +14,7 @@ from pipeline.networks.build import LocalWeights, Network
 from pipeline.training.schedule import Supervision
 from pipeline.work import Work
 
-VERSION = 4
+VERSION = 5
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 
 
@@ -56,7 +56,7 @@ def train_teacher(
 
     torch.manual_seed(seed)
     embedder = build_network(network, input, pretrained=settings.pretrained, weights=weights)
-    classified = Classified(embedder, data.train.identity_count)
+    classified = Classified(embedder, data.train.identity_count, settings.head_init)
     batches = TrainingBatches(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
     )

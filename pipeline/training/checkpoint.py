@@ -1,4 +1,7 @@
-"""Checkpoints of a training: model, optimiser, random state, position. Two are kept, so that one may be broken."""
+"""Checkpoints of a training: model, its average, optimiser, random state, position.
+
+Two are kept, so that one may be broken.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,14 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("epoch-*.safetensors"))
 
 
-def save_checkpoint(folder: Path, at: Position, model: nn.Module, optimizer: Optimizer) -> None:
+def save_checkpoint(
+    folder: Path, at: Position, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None
+) -> None:
     """Write the state at a position and drop all but the two newest checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     state = optimizer.state_dict()
     for index, slots in state["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in slots.items() if isinstance(value, Tensor)}
@@ -51,7 +58,11 @@ def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def restore_checkpoint(
-    folder: Path, model: nn.Module, optimizer: Optimizer, otherwise: Position = Position()
+    folder: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    otherwise: Position = Position(),
+    average: nn.Module | None = None,
 ) -> Position:
     """Load the newest whole checkpoint, if there is one; where training goes on, `otherwise` without one.
 
@@ -67,6 +78,8 @@ def restore_checkpoint(
             continue
         try:
             model.load_state_dict(_part(tensors, "model"))
+            if average is not None:
+                average.load_state_dict(_part(tensors, "average"))
         except RuntimeError:
             raise StoreError(
                 f"checkpoint {path} is of another recipe. Remove {folder}; the stage then starts from the beginning."

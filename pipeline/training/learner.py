@@ -9,16 +9,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.training import together
+from pipeline.training.average import Average
 from pipeline.training.schedule import Schedule
 from pipeline.training.task import Task
 
 
 def _optimizer(task: Task, schedule: Schedule) -> torch.optim.SGD:
-    """Two groups, of which the second is the classifier with its own factor on the learning rate."""
-    classifier = list(task.classifier.parameters())
-    rest = [p for p in task.parameters() if all(p is not own for own in classifier)]
+    """Two groups, of which the second is embedding head and classifier with their own factor on the learning rate."""
+    network = task.network
+    head = [*network.embedder.head.parameters(), *network.classifier.parameters()]
+    rest = [p for p in task.parameters() if all(p is not own for own in head)]
     return torch.optim.SGD(
-        [{"params": rest, "factor": 1.0}, {"params": classifier, "factor": schedule.classifier_lr_factor}],
+        [{"params": rest, "factor": 1.0}, {"params": head, "factor": schedule.head_lr_factor}],
         lr=schedule.lr,
         momentum=schedule.momentum,
         weight_decay=schedule.weight_decay,
@@ -29,6 +31,8 @@ class Learner:
     """A task with its optimiser, on this process's part of the batch.
 
     The task is moved to the device. `share` comes behind loading a checkpoint and before the first step.
+
+    `average` is that of the weights, if the schedule asks for one.
     """
 
     memory_format = torch.channels_last
@@ -38,6 +42,7 @@ class Learner:
         self.device = torch.device(device)
         task.to(self.device).to(memory_format=self.memory_format)
         self.optimizer = _optimizer(task, schedule)
+        self.average = Average(task, schedule.ema) if schedule.ema else None
         self.forward: nn.Module = task
 
     def share(self) -> None:
@@ -64,5 +69,7 @@ class Learner:
         self.task.adjust_gradients()
         self.optimizer.step()
         self.task.after_step(lr)
+        if self.average:
+            self.average.update(self.task)
         values = together.averaged(torch.stack([loss.detach().float() for loss in losses.values()]))
         return dict(zip(losses, values.unbind(), strict=True))

@@ -67,7 +67,8 @@ def fit(
 ) -> None:
     """Train `task` in place, writing `metrics.csv` and checkpoints into `folder`, from the last checkpoint there.
 
-    `start` and `stop` are the epochs of the schedule to train, all by default.
+    `start` and `stop` are the epochs of the schedule to train, all by default. With `schedule.ema` the task's network
+    is the average of its weights at the end of the schedule; a part of a schedule begins an average of its own.
 
     A checkpoint is written behind each epoch, and in long epochs every five minutes. What a training ends in does not
     depend on whether it was interrupted, nor, up to rounding, on the number of processes.
@@ -78,7 +79,7 @@ def fit(
     learn = Learner(task, schedule, processes.device)
     checkpoints, metrics = folder / "checkpoints", folder / "metrics.csv"
     stop = schedule.epochs if stop is None else stop
-    at = restore_checkpoint(checkpoints, task, learn.optimizer, Position(start))
+    at = restore_checkpoint(checkpoints, task, learn.optimizer, Position(start), learn.average)
     if at != Position(start):
         progress.say(f"resuming behind epoch {at.epoch} of {schedule.epochs}" + f", step {at.step}" * bool(at.step))
     if not processes.agree(f"{at.epoch} {at.step}"):
@@ -106,7 +107,9 @@ def fit(
                     means = _means(sums, step + 1, epoch) if step % 10 == 0 or last or due else {}
                     bar.advance(1, **means)
                     if due and not last:
-                        save_checkpoint(checkpoints, Position(epoch, step + 1, sums), task, learn.optimizer)
+                        save_checkpoint(
+                            checkpoints, Position(epoch, step + 1, sums), task, learn.optimizer, learn.average
+                        )
                         saved = monotonic()
             state = task.figures()
             if not processes.agree(str(state)):
@@ -119,9 +122,11 @@ def fit(
                 lr = schedule.lr_at(epoch + (steps - 1) / steps)
                 figures = {"epoch": epoch + 1, "lr": lr, **means, **state}
                 _append_row(metrics, figures)
-                save_checkpoint(checkpoints, at, task, learn.optimizer)
+                save_checkpoint(checkpoints, at, task, learn.optimizer, learn.average)
                 saved = monotonic()
                 told = {**figures, "waiting": waited / (monotonic() - begun)}
                 progress.figures(f"epoch {epoch + 1}/{schedule.epochs}", told)
             epochs.advance(1, **state)
+    if learn.average and stop == schedule.epochs:
+        learn.average.give(task)
     task.eval()

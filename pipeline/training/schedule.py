@@ -10,6 +10,8 @@ from typing_extensions import Self
 
 from pipeline.settings import Settings
 
+HeadInit = Literal["uniform", "kaiming"]
+
 
 class Schedule(Settings):
     """SGD with linear warm-up, a flat part and a cosine to `final_lr`. Lengths in epochs.
@@ -20,13 +22,19 @@ class Schedule(Settings):
 
     epochs: int = Field(120, ge=1)
     lr: float = Field(0.01, gt=0)
-    classifier_lr_factor: float = Field(1.5, gt=0)
+    head_lr_factor: float = Field(1.5, gt=0, description="on the learning rate of embedding head and classifier")
     warmup_epochs: float | None = Field(None, ge=0)
     warmup_factor: float = Field(0.1, gt=0, le=1)
     flat_until: float | None = Field(None, ge=0)
     final_lr: float = Field(1e-7, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay, by step, of an average of the weights that takes their place in the end; 0: no average",
+    )
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="of forward and backward pass; bf16 is autocast to bfloat16, weights and losses stay fp32"
     )
@@ -60,8 +68,13 @@ class Schedule(Settings):
 
 
 class Supervision(Schedule):
-    """A schedule and the two losses that labels give."""
+    """A schedule, how the head starts, and the two losses that labels give."""
 
+    head_init: HeadInit = Field(
+        "uniform",
+        description="`uniform`: torch's default for the head's linear layer and for the classifier; `kaiming`: normal, "
+        "with variance 2 / outputs for the one and standard deviation 0.001 for the other",
+    )
     identity_weight: float = Field(1.0, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     triplet_weight: float = Field(1.0, ge=0)

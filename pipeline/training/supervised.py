@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.networks.embedder import Embedder
-from pipeline.training.schedule import Supervision
+from pipeline.training.schedule import HeadInit, Supervision
 from pipeline.training.task import Task
 from pipeline.training.together import gathered
 from pipeline.training.triplet import batch_hard_triplet
+
+CLASSIFIER_STD = 0.001
 
 
 class Scores(NamedTuple):
@@ -24,12 +26,19 @@ class Scores(NamedTuple):
 
 
 class Classified(nn.Module):
-    """An embedder with a bias-free classifier on top, which only training uses."""
+    """An embedder with a bias-free classifier on top, which only training uses.
 
-    def __init__(self, embedder: Embedder, identities: int) -> None:
+    Args:
+        init: `kaiming` draws the embedder's head anew, too, and the classifier from N(0, 0.001²).
+    """
+
+    def __init__(self, embedder: Embedder, identities: int, init: HeadInit = "uniform") -> None:
         super().__init__()
         self.embedder = embedder
         self.classifier = nn.Linear(embedder.embedding, identities, bias=False)
+        if init == "kaiming":
+            embedder.draw_head()
+            nn.init.normal_(self.classifier.weight, std=CLASSIFIER_STD)
 
     def forward(self, images: Tensor) -> Scores:
         pooled, embedding = self.embedder.features(images)
@@ -50,12 +59,12 @@ class SupervisedTask(Task):
 
     def __init__(self, network: Classified, settings: Supervision) -> None:
         super().__init__()
-        self.network, self.settings = network, settings
+        self.classified, self.settings = network, settings
 
     @property
-    def classifier(self) -> nn.Linear:
-        return self.network.classifier
+    def network(self) -> Classified:
+        return self.classified
 
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        losses = label_losses(self.network(images), labels, self.settings)
+        losses = label_losses(self.classified(images), labels, self.settings)
         return {"loss": torch.stack([*losses.values()]).sum(), **losses}

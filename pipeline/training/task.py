@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from pipeline.training.supervised import Classified
 
 
 class Task(nn.Module):
@@ -12,8 +16,8 @@ class Task(nn.Module):
 
     @property
     @abstractmethod
-    def classifier(self) -> nn.Linear:
-        """The layer with a learning rate of its own."""
+    def network(self) -> Classified:
+        """What is trained and kept; its head and classifier have a learning rate of their own."""
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -27,6 +31,9 @@ class Task(nn.Module):
 
     def after_step(self, lr: float) -> None:
         """Called behind each optimiser step."""
+
+    def after_average(self, average: nn.Module) -> None:
+        """Called behind each update of the average of the network, a module of the same form."""
 
     def figures(self) -> dict[str, float]:
         """What to report beside the losses at the end of an epoch."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pydantic import ValidationError
 
@@ -241,6 +242,24 @@ def test_augmentation_does_something(veri, tmp_path):
     augmented = plain.model_copy(update={"flip": 0.5, "pad": 4, "erase": 0.5})
     one, two = (next(TrainingBatches(samples, SMALL, s, 5, 0).epoch(0))[0] for s in (plain, augmented))
     assert (one != two).float().mean() > 0.2
+
+
+def test_erasing_covers_as_much_as_asked_and_no_more(veri, tmp_path):
+    data = open_dataset("veri", VERI, veri, tmp_path)
+    mean = torch.tensor([round(255 * value) for value in SMALL.mean], dtype=torch.uint8).view(3, 1, 1)
+    largest = {}
+    for area in (0.1, 0.33, 0.9):
+        sampling = Sampling(identities=4, images=2, flip=0, pad=0, erase=1, erase_area=area)
+        images = torch.cat([images for images, _ in TrainingBatches(data.train, SMALL, sampling, 0).epoch(0)])
+        for epoch in range(1, 6):
+            more = [images for images, _ in TrainingBatches(data.train, SMALL, sampling, 0).epoch(epoch)]
+            images = torch.cat([images, *more])
+        largest[area] = float((images == mean).all(1).float().mean((1, 2)).max())
+    assert 0.05 < largest[0.1] < 0.12  # whole pixels
+    assert 0.2 < largest[0.33] < 0.36
+    assert largest[0.9] > 0.4
+    with pytest.raises(ValidationError, match="erase_area"):
+        Sampling(erase_area=0.01)
 
 
 def test_toycars_are_drawn_the_same_each_time(tmp_path, monkeypatch):

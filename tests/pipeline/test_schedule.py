@@ -1,10 +1,16 @@
 """The learning rate over time."""
 
 import pytest
+import torch
 from pydantic import ValidationError
 
+from pipeline.method.compactor import Compactor
 from pipeline.stages.distill import Distill
+from pipeline.training.learner import _optimizer
 from pipeline.training.schedule import Schedule
+from pipeline.training.supervised import Classified
+from tests.helpers import alive_network
+from tests.pipeline.test_training import make_task
 
 
 def test_the_papers_schedule_is_the_default():
@@ -15,7 +21,7 @@ def test_the_papers_schedule_is_the_default():
     assert schedule.lr_at(10) == schedule.lr_at(40) == 0.01
     assert schedule.lr_at(80) == pytest.approx(0.005, rel=1e-4)
     assert schedule.lr_at(120) == pytest.approx(1e-7)
-    assert (schedule.momentum, schedule.weight_decay, schedule.classifier_lr_factor) == (0.9, 5e-4, 1.5)
+    assert (schedule.momentum, schedule.weight_decay, schedule.head_lr_factor) == (0.9, 5e-4, 1.5)
 
 
 def test_the_papers_distillation_is_the_default():
@@ -34,8 +40,54 @@ def test_the_papers_distillation_is_the_default():
     }
 
 
+def test_head_and_classifier_learn_faster_than_the_backbone():
+    task = make_task()
+    groups = _optimizer(task, Schedule()).param_groups
+    names = {parameter: name for name, parameter in task.named_parameters()}
+    fast = {names[parameter] for parameter in groups[1]["params"]}
+    assert groups[1]["factor"] == 1.5
+    assert fast == {name for name in names.values() if "embedder.head" in name or "classifier" in name}
+    assert len(fast) == 6
+    assert {names[parameter] for parameter in groups[0]["params"]} == set(names.values()) - fast
+
+
+def test_the_head_starts_as_asked():
+    torch.manual_seed(0)
+    uniform, kaiming = (Classified(alive_network(), 500, init) for init in ("uniform", "kaiming"))
+    linear = kaiming.embedder.head[2].weight.detach()
+    assert float(linear.std()) == pytest.approx((2 / len(linear)) ** 0.5, rel=0.05)
+    assert float(kaiming.classifier.weight.detach().std()) == pytest.approx(0.001, rel=0.05)
+    assert uniform.embedder.head[2].weight.abs().max() <= linear.shape[1] ** -0.5
+    assert uniform.classifier.weight.abs().max() <= 16**-0.5
+
+
 def test_a_shorter_run_keeps_the_proportions():
     assert (Distill(epochs=12).warmup, Distill(epochs=12).flat, Distill(epochs=12).learn) == (1, 4, 2)
+
+
+@pytest.mark.parametrize("sparsity", ["subgradient", "proximal"])
+@pytest.mark.parametrize(("epochs", "batches"), [(3, 40), (30, 40), (12, 300)])
+def test_a_reach_takes_as_much_from_rows_in_any_schedule(sparsity, epochs, batches):
+    settings = Distill(epochs=epochs, lr=0.02, sparsity=sparsity, sparsity_reach=0.6).with_reach(batches)
+    compactor = Compactor(4)
+    optimizer = torch.optim.SGD(compactor.parameters(), lr=0.02, momentum=settings.momentum)
+    for step in range(epochs * batches):
+        lr = settings.lr_at(step / batches)
+        optimizer.param_groups[0]["lr"] = lr
+        if sparsity == "proximal":
+            compactor.shrink_rows(lr * settings.sparsity_weight)
+        else:
+            compactor.weight.grad = None
+            compactor.reset_gradient(torch.ones(4), settings.sparsity_weight)
+            optimizer.step()
+    assert torch.allclose(compactor.row_norms(), torch.full((4,), 0.4), atol=0.01)
+
+
+def test_the_papers_weight_has_the_reach_that_is_documented():
+    """VeRi-776: 37 778 images in batches of 96."""
+    weight = Distill(sparsity_reach=11.9).with_reach(393).sparsity_weight
+    assert weight == pytest.approx(0.004, rel=0.01)
+    assert Distill().with_reach(393) == Distill()
 
 
 def test_phases_that_do_not_fit_are_refused():

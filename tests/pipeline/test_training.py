@@ -53,12 +53,13 @@ class Stopped(Exception):
 
 BY_NORM = {"compress": Compress(macs=0.6), "rggr": Resetting(by="norm"), "sparsity": "proximal", "sparsity_weight": 4.0}
 BUDGETED = SETTINGS.model_copy(update=BY_NORM)
+AVERAGED = BUDGETED.model_copy(update={"ema": 0.9})
 
 
 @pytest.mark.parametrize(
     ("settings", "often"),
-    [(SETTINGS, False), (SETTINGS, True), (BUDGETED, True)],
-    ids=["paper, by epoch", "paper, by step", "budget, by step"],
+    [(SETTINGS, False), (SETTINGS, True), (BUDGETED, True), (AVERAGED, False), (AVERAGED, True)],
+    ids=["paper, by epoch", "paper, by step", "budget, by step", "average, by epoch", "average, by step"],
 )
 def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, often, batches, tmp_path, monkeypatch):
     whole = train(make_task(settings), batches, tmp_path / "whole", settings)
@@ -95,7 +96,7 @@ def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before(batches, tmp
     optimizer = torch.optim.SGD(
         [
             {"params": [p for n, p in task.named_parameters() if "classifier" not in n]},
-            {"params": task.classifier.parameters()},
+            {"params": task.network.classifier.parameters()},
         ]
     )
     assert restore_checkpoint(tmp_path / "run" / "checkpoints", task, optimizer).epoch == 3
@@ -168,6 +169,22 @@ def test_the_teacher_is_neither_trained_nor_saved(batches):
     assert not teacher.training
     ids = {id(p) for p in task.parameters()}
     assert not ids & {id(p) for p in teacher.parameters()}
+
+
+def test_a_teacher_with_the_statistics_of_each_batch_depends_on_it_and_does_not_change(batches):
+    images, labels = next(batches.epoch(0))
+    given = {}
+    for norms in ("running", "batch"):
+        task = make_task(SETTINGS.model_copy(update={"teacher_norms": norms})).train()
+        teacher = task._teacher[0]
+        before = {name: value.clone() for name, value in teacher.state_dict().items() if value.is_floating_point()}
+        task(images, labels)
+        given[norms] = teacher(images)
+        assert all(torch.equal(value, teacher.state_dict()[name]) for name, value in before.items())
+        few = teacher(images[:4]).embedding
+        assert torch.allclose(few, given[norms].embedding[:4], atol=1e-4) == (norms == "running")
+    assert given["batch"].embedding.mean(0).abs().max() < 1e-5
+    assert given["running"].embedding.mean(0).abs().max() > 1e-2
 
 
 def test_bf16_learns_what_fp32_does_and_keeps_weights_banks_and_losses_in_fp32(batches):

@@ -29,6 +29,7 @@ BUDGET = WEIGHTS.model_copy(
         "rggr": Resetting(by="norm"),
         "sparsity": "proximal",
         "sparsity_weight": 9.0,
+        "ema": 0.9,
     }
 )
 
