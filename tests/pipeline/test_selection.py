@@ -248,7 +248,7 @@ def test_what_no_choice_of_channels_can_meet_is_refused():
     network = alive_network("resnet26")
     sites = find_sites(network)
     model = CostModel(network, sites, "macs")
-    with pytest.raises(BudgetError, match=r"macs 0.05 can't be met: .* 0\.\d+ of .* or for distill.sites: coupled"):
+    with pytest.raises(BudgetError, match=r"macs 0.05 can't be met: .* 0\.\d+ of .* or set distill.sites: coupled"):
         channels_above(model, position_scores(sites), Compress(macs=0.05))
 
 

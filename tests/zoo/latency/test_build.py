@@ -42,7 +42,7 @@ def test_what_asks_for_nothing_is_refused_before_anything_is_trained(tabled, den
 @pytest.mark.slow  # some tens of networks are exported and timed
 def test_what_cannot_be_met_is_refused_with_what_can(shop):
     told = shop.refused("build", "tiny", "--target", ON, "--set", budget(p50_ms=0.001, target=ON))
-    assert "p50_ms 0.001 can't be met: with all channels gone that can go, a call takes" in told
+    assert "p50_ms 0.001 can't be met: with as few channels as can stay, a call takes" in told
     assert 0.001 < figure(told, "a call takes") < 100
 
 
