@@ -1,13 +1,14 @@
 """Torch-Pruning as its users run it: what this project's own selection is compared with.
 
-https://github.com/VainF/Torch-Pruning: all coupled groups of the dependency graph, its importance, its pruner, steps
-until few enough multiply-accumulates are left.
+https://github.com/VainF/Torch-Pruning: all coupled groups of its dependency graph, its importance, its pruner in one
+step, with the smallest pruning ratio at which few enough multiply-accumulates are left.
 """
 
 from __future__ import annotations
 
+import copy
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch_pruning
@@ -21,8 +22,42 @@ from pipeline.training.supervised import Classified
 
 if TYPE_CHECKING:
     from pipeline.method.selection import Batches
+    from pipeline.networks.embedder import Embedder
 
-STEPS = 200  # of the pruner, from all channels to none: how finely the budget is met
+SCANNED = 40  # pruning ratios that are tried from small to large
+TRIES = 6  # bisections behind that: how finely the budget is met
+
+
+def _with_gradients(network: nn.Module) -> nn.Module:
+    """A copy that has the gradients, too."""
+    copied = copy.deepcopy(network)
+    for one, other in zip(network.parameters(), copied.parameters(), strict=True):
+        other.grad = None if one.grad is None else one.grad.clone()
+    return copied
+
+
+def _pruned(embedder: Embedder, ratio: float, settings: Distillation) -> Embedder:
+    """A copy without a share of its channels, removed in one step."""
+    small = cast("Embedder", _with_gradients(embedder)).eval()
+    size, device = small.size, next(small.parameters()).device
+    importance: Any = (
+        torch_pruning.importance.GroupTaylorImportance()
+        if settings.importance == "taylor"
+        else torch_pruning.importance.GroupMagnitudeImportance(p=1 if settings.importance == "l1" else 2)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of parameters that it leaves alone
+        torch_pruning.pruner.BasePruner(
+            small,
+            torch.zeros(2, 3, size.height, size.width, device=device),
+            importance=importance,
+            global_pruning=settings.allocation != "uniform",
+            isomorphic=settings.allocation == "isomorphic",
+            pruning_ratio=ratio,
+            ignored_layers=[module for module in small.head if isinstance(module, nn.Linear)],
+            round_to=settings.align if settings.align > 1 else None,
+        ).step()
+    return small
 
 
 def prune_with_library(
@@ -34,56 +69,41 @@ def prune_with_library(
         what: `macs` or `params`, of which `share` may be left.
 
     Raises:
-        BudgetError: the pruner stops before the budget is met.
+        BudgetError: no pruning ratio leaves so little.
     """
     embedder = student.embedder
-    size = embedder.size
-    device = student.classifier.weight.device
-    example = torch.zeros(2, 3, size.height, size.width, device=device)
 
-    def cost() -> float:
-        found = network_cost(embedder, size)
+    def cost(network: Embedder) -> float:
+        found = network_cost(network, network.size)
         return float(found.macs if what == "macs" else found.parameters)
 
-    dense, training = cost(), student.training
-    taylor = settings.importance == "taylor"
-    importance: Any = (
-        torch_pruning.importance.GroupTaylorImportance()
-        if taylor
-        else torch_pruning.importance.GroupMagnitudeImportance(p=1 if settings.importance == "l1" else 2)
-    )
-    embedding = [module for module in embedder.head if isinstance(module, nn.Linear)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of parameters that it leaves alone
-        pruner = torch_pruning.pruner.BasePruner(
-            embedder.eval(),
-            example,
-            importance=importance,
-            global_pruning=settings.allocation != "uniform",
-            isomorphic=settings.allocation == "isomorphic",
-            pruning_ratio=1.0,
-            max_pruning_ratio=0.98,
-            iterative_steps=STEPS,
-            ignored_layers=embedding,
-            round_to=settings.align if settings.align > 1 else None,
+    dense, training = cost(embedder), student.training
+    if settings.importance == "taylor":
+        student.train()
+        student.zero_grad(set_to_none=True)
+        full = torch.ones((), device=student.classifier.weight.device)
+        for images, labels in batches(settings.score_steps):
+            with torch.no_grad():
+                taught = teacher(images)
+            terms = output_losses(student(images), taught, labels, settings, full)
+            torch.stack([*terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+    # Where a whole layer would go, the pruner leaves it alone: cost falls with the ratio only as far as that.
+    low, high, best = 0.0, 0.0, embedder
+    while cost(best) > share * dense and high < 1:
+        low, high = high, high + 1 / SCANNED
+        best = _pruned(embedder, high, settings)
+    if cost(best) > share * dense:
+        raise BudgetError(
+            f"distill.compress.{what} {share:g} can't be met by Torch-Pruning: with no pruning ratio so little of the "
+            f"dense network's {what} is left. Ask for more than that."
         )
-        if taylor:
-            student.train()
-            student.zero_grad(set_to_none=True)
-            for images, labels in batches(settings.score_steps):
-                with torch.no_grad():
-                    taught = teacher(images)
-                terms = output_losses(student(images), taught, labels, settings, torch.ones((), device=device))
-                torch.stack([*terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
-            embedder.eval()
-        for _ in range(STEPS):
-            if cost() <= share * dense:
-                break
-            pruner.step()
+    for _ in range(TRIES):
+        middle = (low + high) / 2
+        small = _pruned(embedder, middle, settings)
+        if cost(small) <= share * dense:
+            high, best = middle, small
+        else:
+            low = middle
+    student.embedder = best
     student.zero_grad(set_to_none=True)
     student.train(training)
-    if cost() > share * dense:
-        raise BudgetError(
-            f"distill.compress.{what} {share:g} can't be met by Torch-Pruning: {cost() / dense:.3f} of the dense "
-            f"network's {what} are left where it stops. Ask for more than that."
-        )

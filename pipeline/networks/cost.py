@@ -38,7 +38,7 @@ def macs_by_module(network: nn.Module, size: Input) -> dict[str, int]:
     network.eval()
     device = next(network.parameters()).device
     # The counter hooks into the autograd graph of whatever asks for a gradient, and without a graph it fails.
-    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    learnt = [one for one in network.parameters() if one.requires_grad and not one.is_inference()]
     for parameter in learnt:
         parameter.requires_grad_(False)
     try:

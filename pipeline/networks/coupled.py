@@ -53,8 +53,21 @@ class _Walk:
             value = self.queue.popleft()
             self._back(value, self.axes[value])
             for user in value.users:
-                if user not in self.axes:
+                if self._reads(user, value):
+                    self._read(user, value, self.axes[value])
+                elif user not in self.axes:
                     self._on(user, value, self.axes[value])
+
+    def _reads(self, node: Node, value: Node) -> bool:
+        """Whether a dense map reads a value. It may write the same channels, too."""
+        maps = self.finder.operation(node) in ("conv2d", "linear") and not self.finder.depthwise(node)
+        return maps and node.args[0] is value
+
+    def _read(self, node: Node, value: Node, axis: int) -> None:
+        last = len(self.finder.shape(value)) - 1
+        if not self.finder.dense(node) or axis != (1 if self.finder.operation(node) == "conv2d" else last):
+            raise _Uncoupled
+        self.readers.append(node)
 
     def _terms(self, node: Node) -> list[Node]:
         """What a sum adds, if all terms are maps of its own shape."""
@@ -77,11 +90,7 @@ class _Walk:
     def _on(self, node: Node, value: Node, axis: int) -> None:
         """A value is used."""
         finder, name = self.finder, self.finder.operation(node)
-        if name in ("conv2d", "linear") and node.args[0] is value and not finder.depthwise(node):
-            if not finder.dense(node) or axis != (1 if name == "conv2d" else len(finder.shape(value)) - 1):
-                raise _Uncoupled
-            self.readers.append(node)
-        elif name in _PRODUCTS and len(node.all_input_nodes) == 2:
+        if name in _PRODUCTS and len(node.all_input_nodes) == 2:
             if self._scaled(node)[0] is not value:
                 raise _Uncoupled
             self.join(node, axis)

@@ -29,6 +29,7 @@ from tests.helpers import SMALL, alive_network
         ("seresnet18", "coupled"),
         ("resnetv2_50", "coupled"),
         ("efficientnet_b0", "coupled"),
+        ("lcnetv2_small", "coupled"),  # a map writes the channels that it reads
     ],
 )
 def test_cost_is_predicted_to_the_last_parameter(architecture, which, what, align):

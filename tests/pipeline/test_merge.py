@@ -38,6 +38,7 @@ FAMILIES = [
     ("efficientnet_b0", "coupled"),
     ("vgg11_bn", "coupled"),
     ("convnext_atto", "coupled"),
+    ("repvgg_a0", "coupled"),  # identity branches are norms of the stream
 ]
 QUICK = ("resnet10t", "convnext_atto")
 EXPORTED = [
