@@ -300,6 +300,7 @@ WAYS = [
     "init=random importance=position allocation=uniform reconstruct=false features_weight=0",
     "init=teacher sites=all importance=l1 allocation=uniform reconstruct=false",
     "init=teacher method=torch_pruning",
+    "init=teacher method=deap sparsity=proximal ema=0.9",
 ]
 
 
