@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import nn
 
+from pipeline.networks.branches import fuse_branches
 from pipeline.networks.cost import macs_by_module, network_cost
 from pipeline.networks.sites import Site
 
@@ -49,14 +50,38 @@ class _Layer:
     constant: float  # what is left of it then
 
 
+def _parameters(module: nn.Module) -> tuple[int, int]:
+    """Of a module: those of kernels, and all others."""
+    kernels = sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear))
+    return kernels, sum(parameter.numel() for parameter in module.parameters()) - kernels
+
+
+class _Fused:
+    """What is left of modules whose branches become one convolution (`pipeline.networks.branches`)."""
+
+    def __init__(self, network: Embedder, deployed: Embedder, macs: Mapping[str, int]) -> None:
+        after = macs_by_module(deployed, network.size)
+        self._shares: dict[str, tuple[float, ...]] = {}
+        for name in deployed.fused:
+            was = (macs.get(name, 0), *_parameters(network.get_submodule(name)))
+            now = (after.get(name, 0), *_parameters(deployed.get_submodule(name)))
+            self._shares[name] = tuple(some / all if all else 0.0 for all, some in zip(was, now, strict=True))
+
+    def shares(self, layer: str) -> tuple[float, ...] | None:
+        """Of the MACs, kernels and other parameters of a layer; none if nothing is fused around it."""
+        return next((left for name, left in self._shares.items() if f"{layer}.".startswith(f"{name}.")), None)
+
+
 class CostModel:
-    """MACs or parameters of the compacted network, from the number of channels kept at each site."""
+    """MACs or parameters of the network that is deployed, from the number of channels kept at each site."""
 
     def __init__(self, network: Embedder, sites: Sequence[Site], what: str) -> None:
         self.sites, self.what = {site.writer: site for site in sites}, what
-        cost = network_cost(network, network.size)
+        deployed = fuse_branches(network)
+        cost = network_cost(deployed, network.size)
         self.dense: float = cost.macs if what == "macs" else cost.parameters
         macs = macs_by_module(network, network.size)
+        fused = _Fused(network, deployed, macs) if deployed.fused else None
         writers = {writer.layer: site for site in sites for writer in site.writers}
         norms = {writer.norm for site in sites for writer in site.writers}
         self._layers = []
@@ -65,10 +90,16 @@ class CostModel:
             sizes = [parameter.numel() for parameter in module.parameters(recurse=False)]
             if not sizes:
                 continue
-            kernel = module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else 0
-            vector = sum(sizes) - kernel
-            listed += macs.get(name, 0) if what == "macs" else kernel + vector
-            if name in writers:
+            kernel: float = module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else 0
+            vector: float = sum(sizes) - kernel
+            counted: float = macs.get(name, 0)
+            shares = fused.shares(name) if fused else None
+            if shares:
+                counted, kernel, vector = counted * shares[0], kernel * shares[1], vector * shares[2]
+            listed += counted if what == "macs" else kernel + vector
+            if shares:
+                pass  # with its norms it becomes a part of one convolution
+            elif name in writers:
                 vector = writers[name].channels  # the bias that its norm becomes
             elif name in norms:
                 vector = 0
@@ -77,7 +108,7 @@ class CostModel:
             gives = [s.writer for s in sites if name in (*(w.layer for w in s.writers), *s.carriers, *s.factors)]
             self._layers.append(
                 _Layer(
-                    kernel=macs.get(name, 0) if what == "macs" else kernel,
+                    kernel=counted if what == "macs" else kernel,
                     vector=0 if what == "macs" else vector,
                     gives=tuple(gives),
                     takes=tuple(site.writer for site in sites if name in site.readers),

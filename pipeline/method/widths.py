@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import kept_count, merge_site, prune_network
+from pipeline.networks.branches import fuse_branches
 from pipeline.networks.sites import Site
 
 if TYPE_CHECKING:
@@ -79,18 +80,20 @@ class Narrowing:
 
     def __init__(self, network: Embedder, sites: Sequence[Site]) -> None:
         self.sites = list(sites)
+        self._dense = network
         self._merged = deepcopy(network)
         insert_compactors(self._merged, self.sites)
         for site in self.sites:
             merge_site(self._merged, site)
 
     def of(self, kept: Kept) -> Embedder:
-        """A compacted network with so many channels at each site; sites that are not named stay unpruned."""
+        """A compacted network with so many channels at each site; sites that are not named stay unpruned. Branches
+        are fused as they are for a device."""
         network = deepcopy(self._merged)
         chosen = [site for site in self.sites if site.writer in kept]
         norms = {site.writer: _mask(site, kept[site.writer]).float() for site in chosen}
         prune_network(network, chosen, norms, threshold=0.5)
-        return network.eval()
+        return fuse_branches(network, dense=self._dense).eval()
 
 
 @dataclass(frozen=True)

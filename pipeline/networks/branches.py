@@ -7,11 +7,13 @@ RepVGG, MobileOne, FastViT and others are trained so, and are one convolution on
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from pipeline.networks.layers import resize
 
 if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
@@ -24,22 +26,42 @@ def _fusible(module: nn.Module) -> bool:
     return hasattr(module, "fuse") and sum(isinstance(part, nn.Conv2d) for part in module.modules()) > 1
 
 
-def branched(embedder: Embedder, touched: Container[str] = ()) -> list[str]:
-    """Names of the outermost modules with branches that can be fused and are not.
-
-    Args:
-        touched: layers whose norm has been folded: what holds one keeps its branches.
-    """
+def branched(embedder: Embedder) -> list[str]:
+    """Names of the outermost modules with branches that can be fused and are not."""
     found: list[str] = []
     for name, module in embedder.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in (*found, *embedder.fused))
         if name and name not in embedder.fused and not inside and _fusible(module):
             found.append(name)
-    return [
-        name
-        for name in found
-        if not any(f"{name}.{part}" in touched for part, _ in embedder.get_submodule(name).named_modules())
-    ]
+    return found
+
+
+def _restore_norms(module: nn.Module, dense: nn.Module) -> None:
+    """Put norms back that were folded into their layers, in place: they add the layer's bias and do nothing else."""
+    parts = dict(module.named_modules())
+    for name, norm in dense.named_modules():
+        if not isinstance(norm, nn.BatchNorm2d) or isinstance(parts.get(name, norm), nn.BatchNorm2d):
+            continue
+        parent, _, last = name.rpartition(".")
+        siblings = [*dense.get_submodule(parent).named_children()]
+        place = [child for child, _ in siblings].index(last)
+        layer = parts.get(f"{parent}.{siblings[place - 1][0]}".lstrip(".")) if place else None
+        bias = getattr(layer, "bias", None)
+        if isinstance(layer, nn.Conv2d) and isinstance(bias, Tensor):
+            restored: Any = copy.deepcopy(norm).to(bias)
+            resize(restored, (len(bias),), True)
+            restored.weight.fill_(1)
+            restored.bias.copy_(bias)
+            restored.running_var.fill_(1 - restored.eps)
+            layer.bias = None
+            module.set_submodule(name, restored)
+
+
+def _as_built(module: nn.Module, dense: nn.Module) -> bool:
+    """Whether a module consists of what it was built of; a norm that was folded is put back, in place."""
+    _restore_norms(module, dense)
+    ours, theirs = ({name: type(part) for name, part in some.named_modules()} for some in (module, dense))
+    return ours == theirs
 
 
 def _tell_widths(module: nn.Module) -> None:
@@ -55,25 +77,30 @@ def _tell_widths(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def fuse_branches(embedder: Embedder, names: Sequence[str] | None = None) -> Embedder:
+def fuse_branches(embedder: Embedder, names: Sequence[str] | None = None, dense: Embedder | None = None) -> Embedder:
     """A copy in evaluation mode whose branches are one convolution each; the same embedder if it has none.
 
     Embeddings stay what they were, up to rounding.
 
     Args:
         names: of modules to fuse; left out, all that can be.
+        dense: as its architecture is built, if norms of `embedder` were folded or branches dropped. A module in which
+            a branch was dropped keeps the others.
     """
     from timm.utils.model import reparameterize_model
 
     names = branched(embedder) if names is None else names
     if not names:
         return embedder
-    fused = copy.deepcopy(embedder).eval()
+    fused, done = copy.deepcopy(embedder).eval(), []
     for name in names:
-        module = fused.get_submodule(name)
+        module = copy.deepcopy(fused.get_submodule(name))
+        if dense and not _as_built(module, dense.get_submodule(name)):
+            continue
         _tell_widths(module)
         holder = nn.Sequential(module).double()  # timm's function goes through children; fusing is done once
         reparameterize_model(holder, inplace=True)
-        fused.set_submodule(name, holder.float()[0])
-    fused.fused = (*fused.fused, *names)
+        fused.set_submodule(name, holder.float()[0].eval())
+        done.append(name)
+    fused.fused = (*fused.fused, *done)
     return fused

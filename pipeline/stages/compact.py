@@ -98,7 +98,7 @@ def compact_student(
     from pipeline.method.compactor import insert_compactors
     from pipeline.method.deap import absorb_pruners, insert_pruners
     from pipeline.method.merge import merge_site, prune_network
-    from pipeline.networks.branches import branched, fuse_branches
+    from pipeline.networks.branches import fuse_branches
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
     from pipeline.networks.saved import DESCRIPTION, load_network, save_network
@@ -132,8 +132,7 @@ def compact_student(
         merging = _check("merging", reference, functional.normalize(embedder(images)), settings)
         prune_network(embedder, found, norms, settings.threshold, align)
         if not small:
-            touched = {layer for site in found for layer in site.layers}
-            embedder = fuse_branches(embedder, branched(embedder, touched))
+            embedder = fuse_branches(embedder, dense=dense)
         pruning = _check("pruning", reference, functional.normalize(embedder(images)), settings)
 
     save_network(work.out, embedder, network, input)

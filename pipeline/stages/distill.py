@@ -73,13 +73,18 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     from pipeline.method.budget import make_budget
     from pipeline.method.cost_model import CostModel
     from pipeline.method.importance import position_scores
+    from pipeline.networks.branches import fuse_branches
     from pipeline.networks.build import build_network
+    from pipeline.networks.cost import network_cost
     from pipeline.networks.sites import find_sites, pair_writers
 
     student = build_network(network, input)
     sites = find_sites(student, settings.sites)
+    network_cost(fuse_branches(student), input)  # what counts it may not understand a network
     if teacher != network:
-        pair_writers(sites, find_sites(build_network(teacher, input), settings.sites))
+        other = build_network(teacher, input)
+        pair_writers(sites, find_sites(other, settings.sites))
+        network_cost(fuse_branches(other), input)
     if settings.compress and settings.compress.measured:  # what a target takes is not known yet
         return
     if settings.compacts:

@@ -4,13 +4,17 @@ import pytest
 import torch
 
 from pipeline.method.allocation import channels_above
+from pipeline.method.compactor import insert_compactors
 from pipeline.method.cost_model import CostModel
 from pipeline.method.importance import position_scores
+from pipeline.method.merge import merge_site, prune_network
 from pipeline.method.removal import remove_channels
 from pipeline.method.settings import Compress
+from pipeline.method.widths import Narrowing
 from pipeline.networks.branches import branched, fuse_branches
 from pipeline.networks.build import Network
 from pipeline.networks.cost import graph_cost, network_cost
+from pipeline.networks.layers import Constant
 from pipeline.networks.saved import load_deployed, load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.stages.export import deployed, write_graph
@@ -72,10 +76,60 @@ def test_a_dense_network_is_fused_for_the_device_and_not_before(tmp_path):
     assert not branched(load_deployed(tmp_path))
 
 
-def test_what_holds_a_layer_whose_norm_is_gone_keeps_its_branches():
-    network = alive_network("repvgg_a0", 2)
+@torch.no_grad()
+def masked(network, sites, kept):
+    """Put compactors and gates in, of which only `kept` rows of each site live; their norms, by writer."""
+    norms = {}
+    for site, rows in zip(sites, insert_compactors(network, sites).values(), strict=True):
+        alive = torch.zeros(site.channels)
+        alive[kept[site.writer]] = 1
+        rows.scale_rows(alive)
+        norms[site.writer] = rows.row_norms()
+    return norms
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_a_student_with_compactors_is_fused_and_costs_what_its_budget_counted(architecture, tmp_path):
+    network = alive_network(architecture, 2)
+    dense = alive_network(architecture, 2)
+    sites = find_sites(network, "coupled")
+    models = {what: CostModel(network, sites, what) for what in ("macs", "params")}
+    assert models["macs"].dense == network_cost(fuse_branches(dense), SMALL).macs
+    share = (1 + models["macs"].least()) / 2
+    kept = channels_above(models["macs"], position_scores(sites), Compress(macs=share))
+    norms = masked(network, sites, kept)
+    settle(network)
+    for site in sites:
+        merge_site(network, site)
+    prune_network(network, sites, norms, 1e-5)
+    expected = embed(network)
+    fused = fuse_branches(network, dense=dense)
+    assert not branched(fused)
+    assert (embed(fused) - expected).abs().max() < 2e-4  # branches of random weights cancel each other
+    cost, counts = network_cost(fused, SMALL), {name: len(rows) for name, rows in kept.items()}
+    assert cost.macs == pytest.approx(models["macs"](counts), rel=0.01)
+    assert cost.parameters == pytest.approx(models["params"](counts), rel=0.01)
+    save_network(tmp_path, fused, Network(architecture=architecture, last_stride=2, embedding=16), SMALL)
+    assert torch.equal(embed(load_deployed(tmp_path)), embed(fused))
+
+
+def test_a_block_without_one_of_its_branches_keeps_the_others():
+    network, dense = alive_network("repvgg_a0", 2), alive_network("repvgg_a0", 2)
     first, *rest = branched(network)
-    assert branched(network, {f"{first}.conv_kxk.conv"}) == rest
+    network.set_submodule(f"{first}.conv_1x1.conv", Constant(48, (16, 16)))
+    expected = embed(network)
+    fused = fuse_branches(network, dense=dense)
+    assert branched(fused) == [first]
+    assert fused.fused == tuple(rest)
+    assert (embed(fused) - expected).abs().max() < 1e-4
+
+
+def test_networks_whose_times_are_measured_are_fused():
+    network = alive_network("repvgg_a0", 2)
+    sites = find_sites(network, "coupled")
+    narrow = Narrowing(network, sites).of({site.writer: site.channels // 2 for site in sites})
+    assert not branched(narrow)
+    assert network_cost(narrow, SMALL).macs < network_cost(fuse_branches(network), SMALL).macs / 2
 
 
 def test_a_network_without_branches_stays_the_same_one():
