@@ -237,16 +237,18 @@ class Distillation(Supervision):
     def with_reach(self, batches: int) -> Self:
         """The same settings, with λ in place of `sparsity_reach`.
 
-        A proximal step takes lr · λ from a row. A subgradient goes through momentum, so that steps take
-        lr · λ / (1 − momentum) on average. Weight decay comes on top.
+        A proximal step takes lr · λ from a row. A subgradient goes through momentum, so that a step soon takes
+        lr · λ / (1 − momentum). Weight decay comes on top.
 
         Args:
             batches: of an epoch.
         """
         if self.sparsity_reach is None:
             return self
-        steps = sum(self.lr_at(epoch + step / batches) for epoch in range(self.epochs) for step in range(batches))
-        pull = steps if self.sparsity == "proximal" else steps / (1 - self.momentum)
+        pull, speed = 0.0, 0.0
+        for step in range(self.epochs * batches):
+            speed = 1.0 if self.sparsity == "proximal" else self.momentum * speed + 1.0
+            pull += self.lr_at(step / batches) * speed
         return self.model_copy(update={"sparsity_weight": self.sparsity_reach / pull, "sparsity_reach": None})
 
     @property

@@ -86,5 +86,5 @@ def test_no_dead_row_lives_in_the_average_at_any_step(name, batches, tmp_path, m
     if settings.compress:
         assert all(norms[norms < DEAD].eq(0).all() for norms in kept)
         assert task.budget.met
-        assert task.figures()["left"] <= settings.compress.share
+        assert task.figures()["left"] <= task.budget.target
     assert all(value.isfinite().all() for value in state.values())
