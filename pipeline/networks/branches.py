@@ -7,6 +7,7 @@ RepVGG, MobileOne, FastViT and others are trained so, and are one convolution on
 from __future__ import annotations
 
 import copy
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,14 +24,22 @@ def _fusible(module: nn.Module) -> bool:
     return hasattr(module, "fuse") and sum(isinstance(part, nn.Conv2d) for part in module.modules()) > 1
 
 
-def branched(network: nn.Module) -> list[str]:
-    """Names of the outermost modules with branches that can be fused."""
+def branched(embedder: Embedder, touched: Container[str] = ()) -> list[str]:
+    """Names of the outermost modules with branches that can be fused and are not.
+
+    Args:
+        touched: layers whose norm has been folded: what holds one keeps its branches.
+    """
     found: list[str] = []
-    for name, module in network.named_modules():
-        inside = any(name.startswith(f"{outer}.") for outer in found)
-        if name and not inside and _fusible(module):
+    for name, module in embedder.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer in (*found, *embedder.fused))
+        if name and name not in embedder.fused and not inside and _fusible(module):
             found.append(name)
-    return found
+    return [
+        name
+        for name in found
+        if not any(f"{name}.{part}" in touched for part, _ in embedder.get_submodule(name).named_modules())
+    ]
 
 
 def _tell_widths(module: nn.Module) -> None:
@@ -46,21 +55,25 @@ def _tell_widths(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def fuse_branches(embedder: Embedder) -> Embedder:
+def fuse_branches(embedder: Embedder, names: Sequence[str] | None = None) -> Embedder:
     """A copy in evaluation mode whose branches are one convolution each; the same embedder if it has none.
 
-    Norms inside the branches must still be there. Embeddings stay what they were, up to rounding.
+    Embeddings stay what they were, up to rounding.
+
+    Args:
+        names: of modules to fuse; left out, all that can be.
     """
     from timm.utils.model import reparameterize_model
 
-    if embedder.fused or not branched(embedder.backbone):
+    names = branched(embedder) if names is None else names
+    if not names:
         return embedder
     fused = copy.deepcopy(embedder).eval()
-    for name in branched(fused.backbone):
-        module = fused.backbone.get_submodule(name)
+    for name in names:
+        module = fused.get_submodule(name)
         _tell_widths(module)
-        holder = nn.Sequential(module)  # timm's function goes through children
+        holder = nn.Sequential(module).double()  # timm's function goes through children; fusing is done once
         reparameterize_model(holder, inplace=True)
-        fused.backbone.set_submodule(name, holder[0])
-    fused.fused = True
+        fused.set_submodule(name, holder.float()[0])
+    fused.fused = (*fused.fused, *names)
     return fused

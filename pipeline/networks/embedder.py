@@ -33,7 +33,7 @@ class Embedder(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(size.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(size.std).view(1, 3, 1, 1), persistent=False)
         self.backbone = backbone
-        self.fused = False  # whether branches that training needs are one convolution each
+        self.fused: tuple[str, ...] = ()  # modules whose branches are one convolution (`pipeline.networks.branches`)
         self.prefix = int(getattr(backbone, "num_prefix_tokens", 0))  # a class token, and others, before the patches
         self.head = nn.Sequential(
             nn.BatchNorm1d(channels),

@@ -27,15 +27,18 @@ class Description(Settings):
 
     network: Network
     input: Input
+    fused: tuple[str, ...] = ()  # modules whose branches are one convolution
     layers: dict[str, Change] = Field(default_factory=dict)
 
 
 def save_network(folder: Path, embedder: Embedder, network: Network, size: Input) -> None:
     """Write an embedder into `folder`, with all in which it differs from what the recipe's `network` builds."""
+    from pipeline.networks.branches import fuse_branches
     from pipeline.networks.layers import changes
     from pipeline.networks.weights import save_module
 
-    description = Description(network=network, input=size, layers=changes(build_network(network, size), embedder))
+    dense = fuse_branches(build_network(network, size), embedder.fused)
+    description = Description(network=network, input=size, fused=embedder.fused, layers=changes(dense, embedder))
     save_module(folder / WEIGHTS, embedder)
     write_text(folder / DESCRIPTION, description.model_dump_json(indent=2) + "\n")
 
@@ -46,11 +49,25 @@ def load_network(folder: Path) -> Embedder:
     Raises:
         StoreError: the weights can't be read or do not fit the description.
     """
+    from pipeline.networks.branches import fuse_branches
     from pipeline.networks.layers import apply_changes
     from pipeline.networks.weights import load_module
 
     about = Description.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    embedder = build_network(about.network, about.input)
+    embedder = fuse_branches(build_network(about.network, about.input), about.fused)
     apply_changes(embedder, about.layers)
     load_module(folder / WEIGHTS, embedder)
     return embedder.eval()
+
+
+def load_deployed(folder: Path) -> Embedder:
+    """The same as it runs on a device: branches of a dense network are fused; a compacted one is as it should be.
+
+    Raises:
+        StoreError: see `load_network`.
+    """
+    from pipeline.networks.branches import fuse_branches
+
+    about = Description.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    embedder = load_network(folder)
+    return embedder if about.layers else fuse_branches(embedder)

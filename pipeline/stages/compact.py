@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
     from pipeline.networks.sites import Site
 
-VERSION = 3
+VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "timm")
 CHECKED_IMAGES = 64
 
@@ -98,6 +98,7 @@ def compact_student(
     from pipeline.method.compactor import insert_compactors
     from pipeline.method.deap import absorb_pruners, insert_pruners
     from pipeline.method.merge import merge_site, prune_network
+    from pipeline.networks.branches import branched, fuse_branches
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
     from pipeline.networks.saved import DESCRIPTION, load_network, save_network
@@ -106,18 +107,23 @@ def compact_student(
     from pipeline.retrieval.evaluate import evaluate_network
 
     dense = build_network(network, input).eval()
-    before: Cost = network_cost(dense, input)
+    before: Cost = network_cost(fuse_branches(dense), input)
+    images = torch.from_numpy(next(read_batches(data.gallery, input, CHECKED_IMAGES))).permute(0, 3, 1, 2)
     small = (student / DESCRIPTION).exists()  # already: only norms are left to fold, behind compactors that do nothing
     embedder = load_network(student) if small else build_network(network, input)
+    if small:  # before norms are folded, which fusing needs
+        with torch.inference_mode():
+            reference = functional.normalize(embedder(images))
+        embedder, dense = fuse_branches(embedder), fuse_branches(dense)
     found = find_sites(embedder, sites)
     compacted = insert_pruners(embedder, found) if both_sides else insert_compactors(embedder, found)
     if not small:
         load_module(student / COMPACTED, embedder)
     embedder.eval()
-    images = torch.from_numpy(next(read_batches(data.gallery, input, CHECKED_IMAGES))).permute(0, 3, 1, 2)
 
     with torch.inference_mode():
-        reference = functional.normalize(embedder(images))  # as they are compared and deployed: of length 1
+        if not small:
+            reference = functional.normalize(embedder(images))  # as they are compared and deployed: of length 1
         norms = {name: rows.row_norms() for name, rows in compacted.items()}
         if both_sides:
             absorb_pruners(embedder, found)
@@ -125,6 +131,9 @@ def compact_student(
             merge_site(embedder, site)
         merging = _check("merging", reference, functional.normalize(embedder(images)), settings)
         prune_network(embedder, found, norms, settings.threshold, align)
+        if not small:
+            touched = {layer for site in found for layer in site.layers}
+            embedder = fuse_branches(embedder, branched(embedder, touched))
         pruning = _check("pruning", reference, functional.normalize(embedder(images)), settings)
 
     save_network(work.out, embedder, network, input)

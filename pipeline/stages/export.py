@@ -109,9 +109,9 @@ def export_network(work: Work, *, data: Index, input: Input, settings: Export, n
 
     from pipeline.data.images import read_batches
     from pipeline.networks.cost import graph_cost, network_cost
-    from pipeline.networks.saved import load_network
+    from pipeline.networks.saved import load_deployed
 
-    embedder = load_network(network)
+    embedder = load_deployed(network)
     model = deployed(embedder)
     images = next(read_batches(data.gallery, input, CHECKED_IMAGES))
     path = work.out / GRAPH

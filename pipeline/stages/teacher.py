@@ -46,6 +46,7 @@ def train_teacher(
     import torch
 
     from pipeline.data.batches import TrainingBatches
+    from pipeline.networks.branches import fuse_branches
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
     from pipeline.networks.saved import save_network
@@ -68,4 +69,4 @@ def train_teacher(
     (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
     accuracy = evaluate_network(embedder, data.query, data.gallery, input, work.device)
     work.write_json("accuracy.json", accuracy.model_dump())
-    work.write_json("cost.json", network_cost(embedder, input).model_dump())
+    work.write_json("cost.json", network_cost(fuse_branches(embedder), input).model_dump())

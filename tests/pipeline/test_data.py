@@ -245,14 +245,14 @@ def test_augmentation_does_something(veri, tmp_path):
 
 
 def test_erasing_covers_as_much_as_asked_and_no_more(veri, tmp_path):
-    data = open_dataset("veri", VERI, veri, tmp_path)
+    samples = find(tmp_path).train
     mean = torch.tensor([round(255 * value) for value in SMALL.mean], dtype=torch.uint8).view(3, 1, 1)
     largest = {}
     for area in (0.1, 0.33, 0.9):
         sampling = Sampling(identities=4, images=2, flip=0, pad=0, erase=1, erase_area=area)
-        images = torch.cat([images for images, _ in TrainingBatches(data.train, SMALL, sampling, 0).epoch(0)])
+        images = torch.cat([images for images, _ in TrainingBatches(samples, SMALL, sampling, 0).epoch(0)])
         for epoch in range(1, 6):
-            more = [images for images, _ in TrainingBatches(data.train, SMALL, sampling, 0).epoch(epoch)]
+            more = [images for images, _ in TrainingBatches(samples, SMALL, sampling, 0).epoch(epoch)]
             images = torch.cat([images, *more])
         largest[area] = float((images == mean).all(1).float().mean((1, 2)).max())
     assert 0.05 < largest[0.1] < 0.12  # whole pixels

@@ -111,8 +111,9 @@ def test_channels_between_two_3x3_convolutions_have_both_and_live_while_they_do_
         rows.before.weight[7] *= 0.5
     assert rows.alive().tolist() == [float(place not in (3, 5)) for place in range(64)]
     assert rows.row_norms()[7] == 0.5
-    parts = [part for some in inserted.values() for part in (some.behind, some.before)]
-    lasso = sum(float(part.row_norms().detach().sum()) for part in parts)
+    lasso = sum(
+        float(part.row_norms().detach().sum()) for some in inserted.values() for part in (some.behind, some.before)
+    )
     assert float(sparsity_loss(inserted.values())) == pytest.approx(lasso)
     names = [name for name, _ in network.named_parameters() if "bn1.compactor" in name or "pruner" in name]
     assert sum("layer1.0" in name for name in names) == 2  # each once

@@ -58,9 +58,11 @@ def selected(student, teacher, chosen):
         ("resnet10t", 0.15, {}),
         ("resnet10t", 0.3, {"importance": "retrieval", "align": 8}),
         ("resnet26", 0.3, {"importance": "l1", "allocation": "uniform", "sites": "all"}),
-        ("mobilenetv2_035", 0.3, {"importance": "norm", "allocation": "isomorphic"}),
-        ("regnety_002", 0.3, {"importance": "position", "allocation": "uniform"}),
-        ("convnext_atto", 0.7, {}),
+        pytest.param(
+            "mobilenetv2_035", 0.3, {"importance": "norm", "allocation": "isomorphic"}, marks=pytest.mark.slow
+        ),
+        pytest.param("regnety_002", 0.3, {"importance": "position", "allocation": "uniform"}, marks=pytest.mark.slow),
+        pytest.param("convnext_atto", 0.7, {}, marks=pytest.mark.slow),
         ("resnet10t", 0.3, {"allocation": "searched"}),
     ],
 )
@@ -86,9 +88,9 @@ def test_a_budget_is_met_and_the_small_network_is_saved_and_loaded(architecture,
         ("resnet26d", "coupled"),
         ("seresnet18", "coupled"),
         ("efficientnet_b0", "coupled"),
-        ("resnetv2_50", "coupled"),
-        ("convnext_atto", "spatial"),
-        ("regnety_002", "all"),
+        pytest.param("resnetv2_50", "coupled", marks=pytest.mark.slow),
+        pytest.param("convnext_atto", "spatial", marks=pytest.mark.slow),
+        pytest.param("regnety_002", "all", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_removed_is_what_merging_and_pruning_removes(architecture, which):
@@ -248,7 +250,7 @@ def test_what_no_choice_of_channels_can_meet_is_refused():
     network = alive_network("resnet26")
     sites = find_sites(network)
     model = CostModel(network, sites, "macs")
-    with pytest.raises(BudgetError, match=r"macs 0.05 can't be met: .* 0\.\d+ of .* or for distill.sites: coupled"):
+    with pytest.raises(BudgetError, match=r"macs 0.05 can't be met: .* 0\.\d+ of .* or set distill.sites: coupled"):
         channels_above(model, position_scores(sites), Compress(macs=0.05))
 
 

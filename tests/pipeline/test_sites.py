@@ -6,7 +6,7 @@ from torch import nn
 
 from pipeline.errors import PipelineError
 from pipeline.networks.embedder import Embedder
-from pipeline.networks.sites import Site, find_sites, pair_writers
+from pipeline.networks.sites import Site, Writer, find_sites, pair_writers
 from tests.helpers import SMALL, alive_network
 
 ENDS = [
@@ -54,10 +54,8 @@ def test_an_inverted_residual_carries_its_channels_through_a_depthwise_convoluti
     site = next(s for s in find_sites(alive_network("efficientnet_b0", 2)) if s.writer == "backbone.blocks.1.1.conv_pw")
     block = "backbone.blocks.1.1"
     assert site == Site(
-        writer=f"{block}.conv_pw",
-        norm=f"{block}.bn1",
+        writers=(Writer(f"{block}.conv_pw", f"{block}.bn1", linear=False),),
         channels=144,
-        linear=False,
         groups=1,
         chunks=1,
         carriers=(f"{block}.conv_dw", f"{block}.bn2"),

@@ -137,8 +137,11 @@ def test_a_deeper_teacher_and_a_budget(workshop):
 
 
 def test_a_budget_that_cannot_be_met_is_refused_before_a_teacher_is_trained(workshop):
-    message = workshop.refused("build", "tiny", "--set", "distill.compress={macs: 0.01}")
-    assert "distill.compress.macs 0.01 can't be met" in message
+    for method in ("prune", "cdd"):
+        settings = ("distill.compress={macs: 0.01}", "distill.sites=spatial", f"distill.method={method}")
+        message = workshop.refused("build", "tiny", *[part for s in settings for part in ("--set", s)])
+        assert "distill.compress.macs 0.01 can't be met" in message
+        assert "distill.sites: coupled" in message
     assert not (workshop.home / "store" / "teacher").exists()
 
 
@@ -313,6 +316,6 @@ def test_the_alternatives_end_in_releases_of_the_same_cost(way, workshop):
 
 def test_alternatives_that_make_no_sense_are_refused(workshop):
     assert "set compress" in workshop.refused("build", "--set", "distill.method=prune")
-    settings = ("distill.init=random", "distill.compress={macs: 0.6}")
+    settings = ("distill.init=random", "distill.learn_epochs=0", "distill.compress={macs: 0.6}")
     message = workshop.refused("build", *[part for s in settings for part in ("--set", s)])
     assert "ranks what was learnt before: set init to teacher or pretrained" in message

@@ -47,6 +47,7 @@ def predicted(build):
     return json.loads((build.store.folder("latency_budget", step.key) / LATENCY).read_text())
 
 
+@pytest.mark.slow  # some tens of networks are exported and timed
 def test_over_ssh_widths_are_measured_there_and_so_are_those_near_the_budget(shop, device, any_budget):
     lines, build = before_training(shop, ASKED, host=device.address, target="board")
     assert sum(line.startswith("running on ") for line in lines) == 2  # the table, and what is near the budget
@@ -62,6 +63,7 @@ def test_a_device_over_ssh_that_is_not_reached_is_refused_before_networks_are_ma
     assert not [*shop.home.glob("store/latency_*/*")]
 
 
+@pytest.mark.slow  # some tens of networks are exported and timed
 def test_a_bundle_is_carried_there_and_its_result_taken_in(shop, any_budget, tmp_path):
     with board_elsewhere():
         told = shop.refused("build", "tiny", "--target", "board", "--set", *ASKED)
