@@ -44,7 +44,7 @@ class Distill(Distillation):
     def _there_is_something_to_rank(self) -> Self:
         if self.init == "random" and not self.compacts and self.importance != "position" and not self.learn:
             raise ValueError(
-                f"distill.importance: {self.importance} ranks what was learnt before: set init to teacher or pretrained, "
+                f"importance: {self.importance} ranks what was learnt before: set init to teacher or pretrained, "
                 "or learn_epochs to an epoch or more"
             )
         return self
