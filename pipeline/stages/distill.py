@@ -74,7 +74,8 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     from pipeline.method.cost_model import CostModel
     from pipeline.method.importance import position_scores
     from pipeline.networks.build import build_network
-    from pipeline.networks.sites import find_sites, pair_writers
+    from pipeline.networks.pairs import pair_writers
+    from pipeline.networks.sites import find_sites
 
     student = build_network(network, input)
     sites = find_sites(student, settings.sites)
