@@ -20,7 +20,8 @@ from pipeline.method.row_scores import RowScores
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
-from pipeline.networks.sites import Site, find_sites, pair_writers
+from pipeline.networks.pairs import pair_writers
+from pipeline.networks.sites import Site, find_sites
 from pipeline.training.supervised import Classified
 
 

@@ -61,7 +61,8 @@ class Compress(Settings):
     def _one(self) -> Self:
         given = [name for name in (*SHARES, *FIGURES) if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give one of {', '.join((*SHARES, *FIGURES))}, not {' and '.join(given) or 'none'}")
+            rest = "; null takes back what a base recipe gives" if given else ""
+            raise ValueError(f"give one of {', '.join((*SHARES, *FIGURES))}, not {' and '.join(given) or 'none'}{rest}")
         if self.measured and self.target is None:
             raise ValueError(
                 f"{self.what} is measured on a target: name it, as {{{self.what}: …, target: openvino-cpu}}"

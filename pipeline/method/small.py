@@ -8,7 +8,8 @@ from torch import Tensor
 
 from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.settings import Distillation
-from pipeline.networks.sites import Site, find_sites, pair_writers
+from pipeline.networks.pairs import pair_writers
+from pipeline.networks.sites import Site, find_sites
 from pipeline.training.supervised import Classified
 
 

@@ -76,7 +76,8 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
-    from pipeline.networks.sites import find_sites, pair_writers
+    from pipeline.networks.pairs import pair_writers
+    from pipeline.networks.sites import find_sites
 
     student = build_network(network, input)
     sites = find_sites(student, settings.sites)
