@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.cost import macs_by_module, network_cost
@@ -50,26 +50,34 @@ class _Layer:
     constant: float  # what is left of it then
 
 
-def _parameters(module: nn.Module) -> tuple[int, int]:
-    """Of a module: those of kernels, and all others."""
-    kernels = sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear))
-    return kernels, sum(parameter.numel() for parameter in module.parameters()) - kernels
-
-
 class _Fused:
-    """What is left of modules whose branches become one convolution (`pipeline.networks.branches`)."""
+    """What is left of branches that become one convolution (`pipeline.networks.branches`), as shares of their cost."""
 
     def __init__(self, network: Embedder, deployed: Embedder, macs: Mapping[str, int]) -> None:
-        after = macs_by_module(deployed, network.size)
+        before, after = _costs(network, macs), _costs(deployed, macs_by_module(deployed, network.size))
         self._shares: dict[str, tuple[float, ...]] = {}
-        for name in deployed.fused:
-            was = (macs.get(name, 0), *_parameters(network.get_submodule(name)))
-            now = (after.get(name, 0), *_parameters(deployed.get_submodule(name)))
-            self._shares[name] = tuple(some / all if all else 0.0 for all, some in zip(was, now, strict=True))
+        for module in deployed.fused:
+            gone, new = (
+                {name: cost for name, cost in some.items() if name not in other and f"{name}.".startswith(f"{module}.")}
+                for some, other in ((before, after), (after, before))
+            )
+            was, now = ([sum(kind) for kind in zip((0, 0, 0), *some.values(), strict=True)] for some in (gone, new))
+            shares = tuple(left / all if all else 0.0 for all, left in zip(was, now, strict=True))
+            self._shares |= dict.fromkeys(gone, shares)
 
     def shares(self, layer: str) -> tuple[float, ...] | None:
-        """Of the MACs, kernels and other parameters of a layer; none if nothing is fused around it."""
-        return next((left for name, left in self._shares.items() if f"{layer}.".startswith(f"{name}.")), None)
+        """Of the MACs, kernels and other parameters of a branch; none for a layer that stays."""
+        return self._shares.get(layer)
+
+
+def _costs(network: nn.Module, macs: Mapping[str, int]) -> dict[str, tuple[float, float, float]]:
+    """MACs, kernels and other parameters of each layer, by name."""
+    found: dict[str, tuple[float, float, float]] = {}
+    for name, module in network.named_modules():
+        if sizes := [parameter.numel() for parameter in module.parameters(recurse=False)]:
+            kernel = module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else 0
+            found[name] = (macs.get(name, 0), kernel, sum(sizes) - kernel)
+    return found
 
 
 class CostModel:
@@ -86,13 +94,8 @@ class CostModel:
         norms = {writer.norm for site in sites for writer in site.writers}
         self._layers = []
         listed = 0.0
-        for name, module in network.named_modules():
-            sizes = [parameter.numel() for parameter in module.parameters(recurse=False)]
-            if not sizes:
-                continue
-            kernel: float = module.weight.numel() if isinstance(module, nn.Conv2d | nn.Linear) else 0
-            vector: float = sum(sizes) - kernel
-            counted: float = macs.get(name, 0)
+        for name, (counted, kernel, vector) in _costs(network, macs).items():
+            module = network.get_submodule(name)
             shares = fused.shares(name) if fused else None
             if shares:
                 counted, kernel, vector = counted * shares[0], kernel * shares[1], vector * shares[2]
@@ -105,7 +108,7 @@ class CostModel:
                 vector = 0
             ends = [site for site in sites if site.branch and name == site.readers[-1]]
             inside = [site for site in sites if any(f"{name}.".startswith(f"{part}.") for part in site.branch)]
-            gives = [s.writer for s in sites if name in (*(w.layer for w in s.writers), *s.carriers, *s.factors)]
+            gives = [s.writer for s in sites if name in (*s.layers[: -len(s.readers)], *(w.norm for w in s.writers))]
             self._layers.append(
                 _Layer(
                     kernel=counted if what == "macs" else kernel,
@@ -113,7 +116,7 @@ class CostModel:
                     gives=tuple(gives),
                     takes=tuple(site.writer for site in sites if name in site.readers),
                     serves=tuple(site.writer for site in [*inside, *ends]),
-                    constant=len(module.weight) if ends and what != "macs" else 0,
+                    constant=len(cast(Tensor, module.weight)) if ends and what != "macs" else 0,
                 )
             )
         self._rest = self.dense - listed

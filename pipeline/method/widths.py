@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from pipeline.errors import PipelineError
 from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import kept_count, merge_site, prune_network
 from pipeline.networks.branches import fuse_branches
@@ -94,6 +95,27 @@ class Narrowing:
         norms = {site.writer: _mask(site, kept[site.writer]).float() for site in chosen}
         prune_network(network, chosen, norms, threshold=0.5)
         return fuse_branches(network, dense=self._dense).eval()
+
+
+def try_narrow(network: Embedder, sites: Sequence[Site]) -> None:
+    """Find out whether a network runs with half of the channels of each site.
+
+    Raises:
+        PipelineError: it reckons with widths that it was built with, which no graph of operations shows.
+    """
+    half = {site.writer: max(1, site.channels // site.chunks // 2) * site.chunks for site in sites}
+    device = next(network.parameters()).device
+    try:
+        with torch.no_grad():
+            Narrowing(network, sites).of(half)(
+                torch.zeros(2, 3, network.size.height, network.size.width, device=device)
+            )
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n")[0][:160]
+        raise PipelineError(
+            f"the network does not run with fewer channels ({reason}): it reckons with widths that it was built with. "
+            "Use another architecture."
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -27,39 +27,54 @@ def _fusible(module: nn.Module) -> bool:
 
 
 def branched(embedder: Embedder) -> list[str]:
-    """Names of the outermost modules with branches that can be fused and are not."""
+    """Names of the outermost modules of the backbone with branches that can be fused and are not."""
     found: list[str] = []
-    for name, module in embedder.named_modules():
+    for name, module in embedder.backbone.named_modules(prefix="backbone"):
         inside = any(name.startswith(f"{outer}.") for outer in (*found, *embedder.fused))
-        if name and name not in embedder.fused and not inside and _fusible(module):
+        if name != "backbone" and name not in embedder.fused and not inside and _fusible(module):
             found.append(name)
     return found
 
 
-def _restore_norms(module: nn.Module, dense: nn.Module) -> None:
-    """Put norms back that were folded into their layers, in place: they add the layer's bias and do nothing else."""
-    parts = dict(module.named_modules())
-    for name, norm in dense.named_modules():
-        if not isinstance(norm, nn.BatchNorm2d) or isinstance(parts.get(name, norm), nn.BatchNorm2d):
-            continue
-        parent, _, last = name.rpartition(".")
-        siblings = [*dense.get_submodule(parent).named_children()]
-        place = [child for child, _ in siblings].index(last)
-        layer = parts.get(f"{parent}.{siblings[place - 1][0]}".lstrip(".")) if place else None
-        bias = getattr(layer, "bias", None)
-        if isinstance(layer, nn.Conv2d) and isinstance(bias, Tensor):
-            restored: Any = copy.deepcopy(norm).to(bias)
-            resize(restored, (len(bias),), True)
-            restored.weight.fill_(1)
-            restored.bias.copy_(bias)
-            restored.running_var.fill_(1 - restored.eps)
-            layer.bias = None
-            module.set_submodule(name, restored)
+class _FoldedNorms:
+    """Norms of a module that were folded into their layers: put back while it is fused, which reads them.
+
+    They add the layer's bias and do nothing else.
+    """
+
+    def __init__(self, module: nn.Module, dense: nn.Module) -> None:
+        self._places: dict[str, tuple[str, nn.Module]] = {}  # by the norm's name: its layer, and what is in its place
+        parts = dict(module.named_modules())
+        for name, norm in dense.named_modules():
+            if not isinstance(norm, nn.BatchNorm2d) or isinstance(parts.get(name, norm), nn.BatchNorm2d):
+                continue
+            parent, _, last = name.rpartition(".")
+            siblings = [child for child, _ in dense.get_submodule(parent).named_children()]
+            before = f"{parent}.{siblings[siblings.index(last) - 1]}".lstrip(".")
+            layer = parts.get(before)
+            bias = getattr(layer, "bias", None)
+            if isinstance(layer, nn.Conv2d) and isinstance(bias, Tensor):
+                restored: Any = copy.deepcopy(norm).to(bias)
+                resize(restored, (len(bias),), True)
+                restored.weight.fill_(1)
+                restored.bias.copy_(bias)
+                restored.running_var.fill_(1 - restored.eps)
+                layer.bias = None
+                module.set_submodule(name, restored)
+                self._places[name] = (before, parts[name])
+
+    def fold(self, module: nn.Module) -> None:
+        """Fold those again that fusing has left."""
+        parts = dict(module.named_modules())
+        for name, (before, replaced) in self._places.items():
+            norm, layer = parts.get(name), parts.get(before)
+            if isinstance(norm, nn.BatchNorm2d) and isinstance(layer, nn.Conv2d):
+                layer.bias = norm.bias
+                module.set_submodule(name, replaced)
 
 
 def _as_built(module: nn.Module, dense: nn.Module) -> bool:
-    """Whether a module consists of what it was built of; a norm that was folded is put back, in place."""
-    _restore_norms(module, dense)
+    """Whether a module consists of what it was built of, whatever its widths."""
     ours, theirs = ({name: type(part) for name, part in some.named_modules()} for some in (module, dense))
     return ours == theirs
 
@@ -95,12 +110,15 @@ def fuse_branches(embedder: Embedder, names: Sequence[str] | None = None, dense:
     fused, done = copy.deepcopy(embedder).eval(), []
     for name in names:
         module = copy.deepcopy(fused.get_submodule(name))
-        if dense and not _as_built(module, dense.get_submodule(name)):
+        built = dense.get_submodule(name) if dense else module
+        folded = _FoldedNorms(module, built)
+        if not _as_built(module, built):
             continue
         _tell_widths(module)
         holder = nn.Sequential(module).double()  # timm's function goes through children; fusing is done once
         reparameterize_model(holder, inplace=True)
         fused.set_submodule(name, holder.float()[0].eval())
+        folded.fold(fused.get_submodule(name))
         done.append(name)
     fused.fused = (*fused.fused, *done)
     return fused

@@ -67,12 +67,14 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     """Find out, before a teacher is trained for hours, whether a student can be distilled from it as asked.
 
     Raises:
-        PipelineError: no sites, stages of other widths, or a budget that can't be met.
+        PipelineError: no sites, stages of other widths, a network that can't run with fewer channels, or a budget that
+            can't be met.
     """
     from pipeline.method.allocation import channels_above
     from pipeline.method.budget import make_budget
     from pipeline.method.cost_model import CostModel
     from pipeline.method.importance import position_scores
+    from pipeline.method.widths import try_narrow
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
@@ -82,6 +84,7 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     student = build_network(network, input)
     sites = find_sites(student, settings.sites)
     network_cost(fuse_branches(student), input)  # what counts it may not understand a network
+    try_narrow(student, sites)
     if teacher != network:
         other = build_network(teacher, input)
         pair_writers(sites, find_sites(other, settings.sites))

@@ -8,6 +8,7 @@ from pipeline.data.images import Input
 from pipeline.errors import PipelineError
 from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import merge_site, prune_network
+from pipeline.method.widths import try_narrow
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.build import Network, build_network
 from pipeline.networks.cost import network_cost
@@ -218,6 +219,7 @@ def test_a_family_is_pruned_exactly_or_refused_in_a_line(architecture, tmp_path)
         embedder, network, size = smallest(architecture)
         sites = find_sites(embedder, "coupled")
         before = network_cost(fuse_branches(embedder), size).macs
+        try_narrow(embedder, sites)
     except PipelineError as error:
         refusal = str(error)
     else:
@@ -242,12 +244,15 @@ def test_a_family_is_pruned_exactly_or_refused_in_a_line(architecture, tmp_path)
         with torch.inference_mode():
             return torch.nn.functional.normalize(one.eval()(images))
 
+    embedder.double()  # exact but for rounding, which deep networks of random weights blow up
     expected = embed(embedder)
     for site in sites:
         merge_site(embedder, site)
-    assert (embed(embedder) - expected).abs().max() < 1e-4
+    assert (embed(embedder) - expected).abs().max() < 1e-8
     prune_network(embedder, sites, norms, 1e-5)
-    assert (embed(embedder) - expected).abs().max() < 1e-4
+    assert (embed(embedder) - expected).abs().max() < 1e-8
+    embedder.float()
+    expected = embed(embedder)
     fused = fuse_branches(embedder, dense=build_network(network, size))
     assert (embed(fused) - expected).abs().max() < 2e-4  # added branches of random weights cancel each other
     save_network(tmp_path, fused, network, size)

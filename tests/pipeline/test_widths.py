@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.errors import PipelineError
 from pipeline.method.width_choice import near_widths, pattern, spread_widths
-from pipeline.method.widths import Narrowing, enliven, full_widths, layer_widths, least_widths
+from pipeline.method.widths import Narrowing, enliven, full_widths, layer_widths, least_widths, try_narrow
 from pipeline.networks.build import Network, build_network
 from pipeline.networks.sites import find_sites
 from tests.helpers import SMALL, alive_network
@@ -80,3 +81,15 @@ def test_networks_near_a_budget_meet_it_closely_and_differ():
     assert len({tuple(kept.values()) for kept in found}) == 6
     assert all(0.97 * limit < cost(kept) <= limit for kept in found)
     assert near_widths(sites, 1, cost, 0.0, 6, seed=1) == []
+
+
+@pytest.mark.parametrize("architecture", ["resnet10t", "repghostnet_050"])
+def test_a_network_that_runs_with_fewer_channels_passes(architecture):
+    network = alive_network(architecture, 2)
+    try_narrow(network, find_sites(network, "coupled"))
+
+
+def test_a_network_that_reckons_with_its_first_widths_is_refused_in_a_line():
+    network = alive_network("lambda_resnet26t", 2)
+    with pytest.raises(PipelineError, match=r"does not run with fewer channels \(shape .*\).*another architecture"):
+        try_narrow(network, find_sites(network, "coupled"))
