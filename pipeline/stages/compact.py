@@ -131,6 +131,7 @@ def compact_student(
             merge_site(embedder, site)
         merging = _check("merging", reference, functional.normalize(embedder(images)), settings)
         prune_network(embedder, found, norms, settings.threshold, align)
+        report = _report(found, dense, embedder, input)
         if not small:
             embedder = fuse_branches(embedder, dense=dense)
         pruning = _check("pruning", reference, functional.normalize(embedder(images)), settings)
@@ -145,7 +146,7 @@ def compact_student(
             "after": after.model_dump(),
             "difference_after_merging": merging,
             "difference_after_pruning": pruning,
-            "sites": _report(found, dense, pruned, input),
+            "sites": report,
         },
     )
     accuracy = evaluate_network(pruned, data.query, data.gallery, input, work.device)
