@@ -131,7 +131,7 @@ def build_backbone(
 
 
 def _cannot_embed(architecture: str, size: Input, error: Exception) -> WeightsError:
-    reason = str(error).strip().split("\n")[0][:160] or type(error).__name__
+    reason = str(error).strip().split("\n")[0][:160].rstrip(".") or type(error).__name__
     return WeightsError(
         f"{architecture} can't embed {size.height}×{size.width} images here: {reason}. Use an architecture that ends "
         "in a map or in tokens, such as a ResNet or a ViT."
