@@ -2,7 +2,7 @@
 
     python -m bench.gpu --json gpu.json                              everything, within 9 minutes
     python -m bench.gpu --json gpu.json --jobs steps study --minutes 20
-    python -m bench.gpu --json gpu.json --study '--recipes study-cdd-rggr study-narrow --seeds 3'
+    python -m bench.gpu --json gpu.json --study '--recipes study-cdd-rggr study-narrow --seeds 5'
     python -m bench.gpu --json gpu.json --miniature                  the same jobs, tiny: 80 s of a CPU's time
 
 Each job is a command that can be run alone; the file says which, and has its figures, or why there are none. It is
@@ -32,12 +32,14 @@ WHEELS = TOP / "bench" / "gpu-wheels.txt"
 ALONE = {"OMP_NUM_THREADS": "1"}  # threads of several processes would take turns at spinning
 TINY = ("--architecture", "resnet10t", "--size", "32")
 STUDY = shlex.split(
-    "--seeds 2 --vary distill.compress.macs=0.15,0.45,0.3 --set network.architecture=resnet18 --set distill.epochs=10 "
-    "--parallel 8"
+    "--seeds 3 --vary distill.compress.macs=0.15,0.45,0.3 --set distill.epochs=6 --parallel 12 --recipes study-prune "
+    "study-torch-pruning-taylor study-torch-pruning-l1 study-torch-pruning-isomorphic study-cdd-rggr study-uniform-l1 "
+    "study-narrow study-cdd study-resrep study-two-stage --small regnetx_002 mobilenetv2_100 regnetx_006 regnetx_008"
 )
 TINY_STUDY = shlex.split(
-    "--dataset toycars --seeds 1 --recipes study-cdd-rggr study-uniform-l1 --parallel 2 --set input.height=16 "
-    "--set input.width=16 --set teacher.epochs=1 --set teacher.precision=fp32 --set distill.precision=fp32"
+    "--dataset toycars --seeds 1 --recipes study-cdd-rggr study-prune --small regnetx_002 --parallel 2 "
+    "--set input.height=16 --set input.width=16 --set teacher.epochs=1 "
+    "--set teacher.precision=fp32 --set distill.precision=fp32"
 )
 
 

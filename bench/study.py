@@ -4,6 +4,7 @@
     python -m bench.study --dataset hcmc --recipes study-cdd-rggr study-narrow --seeds 3 --out docs/results/study-hcmc
     python -m bench.study --set distill.epochs=6 --set input.height=64 --set input.width=64
     python -m bench.study --vary distill.compress.macs=0.15,0.3,0.45 --parallel 8       eight trainings on one GPU
+    python -m bench.study --small mobilenetv3_large_100 regnetx_004            small networks of timm beside the pruned
 
 Recipes are the catalogue's; `--dataset` and `--set` are laid on each of them, and `--vary` one value after another.
 Stage results are kept in the store, as those of any build: a study that was interrupted goes on, and recipes that train
@@ -35,6 +36,8 @@ from zoo.cli.output import training_device
 from zoo.cli.progress import ConsoleProgress
 from zoo.errors import ZooError
 
+SMALL = "study-small"  # the recipe of networks that are small as they are
+
 
 def _spread(values: list[float], digits: int = 2) -> str:
     return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
@@ -65,6 +68,8 @@ def table(runs: list[Run]) -> str:
             str(len(some)),
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    if not runs:
+        return "nothing ended"
     teachers = {one.seed: one.teacher_map for one in runs}
     lines.append(f"| (teacher, dense) |{' |' * varied} {_spread([*teachers.values()])} | | | 0 | 0 | {len(teachers)} |")
     return "\n".join(lines)
@@ -101,7 +106,7 @@ def _varied(assignment: str) -> list[str]:
 
 
 def make_trials(options: argparse.Namespace) -> Iterator[Trial]:
-    """All recipes at all varied values with the first seed, then with the next.
+    """All recipes at all varied values, and the small networks, with the first seed, then with the next.
 
     Raises:
         ZooError: a recipe is not in the catalogue, or an override does not fit.
@@ -114,14 +119,23 @@ def make_trials(options: argparse.Namespace) -> Iterator[Trial]:
                 overrides = [*shared, *options.overrides, *([at] if at else []), f"seed={seed}"]
                 recipe = catalogue.recipe(name, overrides)
                 yield Trial(name, at, recipe, catalogue.datasets[recipe.dataset], options.data_root)
+        for architecture in options.small:
+            overrides = [*shared, *options.overrides, f"seed={seed}"]
+            teacher = catalogue.recipe(SMALL, overrides).teacher_network.architecture
+            overrides += [f"teacher.architecture={teacher}", f"network.architecture={architecture}"]
+            recipe = catalogue.recipe(SMALL, overrides)
+            yield Trial(architecture, "", recipe, catalogue.datasets[recipe.dataset], options.data_root)
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line, or these arguments."""
-    catalogue_names = sorted(name for name in load_catalogue().models if name.startswith("study-"))
+    catalogue_names = sorted(name for name in load_catalogue().models if name.startswith("study-") and name != SMALL)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", help="instead of the recipes' own")
     parser.add_argument("--recipes", nargs="+", default=catalogue_names, help="names in the catalogue")
+    parser.add_argument(
+        "--small", nargs="+", default=[], metavar="NAME", help="networks of timm, with the same teacher"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")

@@ -50,7 +50,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a trial. Accuracy in per cent, cost as shares of the dense student's that are gone.
+    """What came of a trial. Accuracy in per cent, cost as shares of the teacher's that are gone.
 
     `seconds` are those of stage `distill`, whatever ran beside it; `waiting` is the share of training in which images
     were waited for, none if nothing was trained because the results stood in the store.
@@ -114,9 +114,9 @@ def run_trial(trial: Trial, device: str, beside: int = 1, progress: Progress | N
     heard = _Waiting(progress)
     plan, store = plan_trial(trial, heard)
     folders = run_plan(plan, store, Processes(device, here=beside), heard)
-    cost = read_json(folders["compact"] / "compression.json")
+    before = read_json(folders["teacher"] / "cost.json")
+    after = read_json(folders["compact"] / "compression.json")["after"]
     accuracy = read_json(folders["compact"] / "accuracy.json")
-    before, after = cost["before"], cost["after"]
     return Run(
         recipe=trial.name,
         at=trial.at,

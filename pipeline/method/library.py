@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pipeline.method.selection import Batches
     from pipeline.networks.embedder import Embedder
 
-SCANNED = 40  # pruning ratios that are tried from small to large
-TRIES = 6  # bisections behind that: how finely the budget is met
+SCANNED = 10  # pruning ratios that are tried from small to large
+TRIES = 8  # bisections behind that: how finely the budget is met
 
 
 def _with_gradients(network: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ from pipeline.training.schedule import Supervision
 from targets.settings import Precision
 
 Distance = Literal["cosine", "euclidean"]
-Method = Literal["prune", "cdd", "deap", "torch_pruning"]
+Method = Literal["prune", "cdd", "deap", "torch_pruning", "fixed"]
 WITH_COMPACTORS: tuple[Method, ...] = ("cdd", "deap")  # methods whose students keep their width until `compact`
 Importance = Literal["norm", "l1", "taylor", "retrieval", "position"]
 Allocation = Literal["raw", "uniform", "global", "isomorphic", "searched"]
@@ -130,6 +130,13 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "balance": "relative",
         "learn_epochs": 0.0,
     },
+    "fixed": {
+        "features": "relative",
+        "features_weight": 0.0,
+        "relations_weight": 1.0,
+        "balance": "relative",
+        "learn_epochs": 0.0,
+    },
     "torch_pruning": {
         "sites": "coupled",
         "importance": "taylor",
@@ -146,6 +153,7 @@ _UNREAD: dict[str, tuple[str, ...]] = {
     "deap": ("shrink", "rggr", *_PRUNING),
     "prune": _COMPACTING,
     "torch_pruning": ("shrink", "reconstruct", "search_tries", *_COMPACTING),
+    "fixed": ("shrink", "importance", "allocation", *_PRUNING, *_COMPACTING),
 }
 
 
@@ -155,7 +163,8 @@ class Distillation(Supervision):
     `method: prune`, the default where `compress` asks for a budget: channels go by their importance, and what the
     others can make up for of them goes into the layers that read them. `method: cdd`, the default without a budget: the
     paper's Capacity Dynamic Distillation. `method: deap`: pruners on both sides of k×k convolutions. `method:
-    torch_pruning`: the library as its users run it, for comparison.
+    torch_pruning`: the library as its users run it, for comparison. `method: fixed`: all channels stay, for a student
+    that is small as it is.
 
     `learn_epochs` is the length of a first phase in which no channel goes. For `cdd` it is a sixth of `epochs` (20 of
     120 in the paper) unless said otherwise; else whole epochs, and none unless said otherwise.
@@ -278,6 +287,10 @@ class Distillation(Supervision):
 
     @model_validator(mode="after")
     def _methods_have_what_they_need(self) -> Self:
+        if self.method == "fixed":
+            if self.compress is not None:
+                raise ValueError("method: fixed keeps all channels: leave compress out, or the method")
+            return self
         if not self.compacts and self.compress is None:
             raise ValueError(
                 f"method: {self.method} makes the student as small as a budget says: set compress, as {{macs: 0.3}}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 VERSION = 5
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
+METRICS = "metrics.csv"
 SELECTION = "selection.json"  # how channels were chosen, where they were removed by importance
 
 
@@ -42,7 +43,8 @@ class Distill(Distillation):
 
     @model_validator(mode="after")
     def _there_is_something_to_rank(self) -> Self:
-        if self.init == "random" and not self.compacts and self.importance != "position" and not self.learn:
+        ranks = not self.compacts and self.method != "fixed" and self.importance != "position"
+        if self.init == "random" and ranks and not self.learn:
             raise ValueError(
                 f"importance: {self.importance} ranks what was learnt before: set init to teacher or pretrained, "
                 "or learn_epochs to an epoch or more"
@@ -87,7 +89,8 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     try_narrow(student, sites)
     if teacher != network:
         other = build_network(teacher, input)
-        pair_writers(sites, find_sites(other, settings.sites))
+        if settings.compacts or settings.features_weight:  # others never look at a teacher's features
+            pair_writers(sites, find_sites(other, settings.sites))
         network_cost(fuse_branches(other), input)
     if settings.compress and settings.compress.measured:  # what a target takes is not known yet
         return
@@ -126,6 +129,7 @@ def distill_student(
     from pipeline.method.cdd import CapacityDynamicDistillation
     from pipeline.method.deap import AbsorbablePruning
     from pipeline.method.latency_model import model_of
+    from pipeline.method.small import FixedStudent
     from pipeline.networks.saved import load_network, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module, save_module
@@ -149,12 +153,15 @@ def distill_student(
         kind = AbsorbablePruning if settings.method == "deap" else CapacityDynamicDistillation
         task = kind(student, frozen(), settings.with_reach(len(batches)), model)
         fit(task, batches, settings, work.scratch, work.processes, work.progress)
-        if work.main:
-            (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
+    elif settings.method == "fixed":
+        fixed = FixedStudent(student, frozen(), settings, find_sites(student.embedder, settings.sites))
+        fit(fixed, batches, settings, work.scratch, work.processes, work.progress)
     else:
         student = train_and_cut(work, student, frozen, settings, batches, network, input, seed, model)
     if not work.main:
         return
+    if (work.scratch / METRICS).exists():  # trained in one piece
+        (work.out / METRICS).write_bytes((work.scratch / METRICS).read_bytes())
     if settings.compacts:
         save_module(work.out / COMPACTED, student.embedder)
     else:

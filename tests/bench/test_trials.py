@@ -28,6 +28,22 @@ def test_all_recipes_at_all_values_come_with_the_first_seed_then_with_the_next(w
     assert trials[1].title == "tiny, distill.epochs=5, seed 0"
 
 
+def test_small_networks_learn_from_the_teacher_of_the_others(workshop, monkeypatch):
+    monkeypatch.setenv("ZOO_CATALOGUE", str(workshop.catalogue))
+    text = (
+        workshop.catalogue.read_text()
+        + "\n  study-small: {base: tiny, distill: {method: fixed, init: random, compress: null}}\n"
+    )
+    workshop.catalogue.write_text(text)
+    pruned, small = make_trials(read_options([*TINY, "--small", "resnet14t", "--seeds", "1"]))
+    assert small.name == small.recipe.network.architecture == "resnet14t"
+    assert small.recipe.teacher_network == pruned.recipe.teacher_network == pruned.recipe.network
+
+
+def test_a_study_in_which_nothing_ended_says_so():
+    assert "nothing ended" in table([])
+
+
 def test_the_table_keeps_what_is_varied_apart():
     worse = dataclasses.replace(RUN, recipe="b", map=40.0)
     other = dataclasses.replace(RUN, recipe="b", map=45.0, seed=1)

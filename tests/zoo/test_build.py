@@ -314,8 +314,21 @@ def test_the_alternatives_end_in_releases_of_the_same_cost(way, workshop):
     assert all(0 < site.width_after < site.width_before for site in compression.sites)
 
 
+@pytest.mark.slow
+def test_a_small_network_learns_from_a_teacher_of_another_family(workshop):
+    settings = ("teacher.architecture=resnet10t", "network={architecture: mobilenetv3_small_050, last_stride: 2}")
+    fixed = "distill={method: fixed, init: random, epochs: 2}"
+    workshop.build(
+        "tiny", "--target", "onnxruntime-cpu", *[p for s in (*settings, fixed, "precision=fp32") for p in ("--set", s)]
+    )
+    compression = read_manifest(manifest_of(workshop)).compression
+    assert compression.after.macs == compression.before.macs
+
+
 def test_alternatives_that_make_no_sense_are_refused(workshop):
     assert "set compress" in workshop.refused("build", "--set", "distill.method=prune")
     settings = ("distill.init=random", "distill.learn_epochs=0", "distill.compress={macs: 0.6}")
     message = workshop.refused("build", *[part for s in settings for part in ("--set", s)])
+    with_budget = ("--set", "distill.method=fixed", "--set", "distill.compress={macs: 0.6}")
+    assert "method: fixed keeps all channels: leave compress out" in workshop.refused("build", *with_budget)
     assert "ranks what was learnt before: set init to teacher or pretrained" in message
