@@ -32,9 +32,8 @@ WHEELS = TOP / "bench" / "gpu-wheels.txt"
 ALONE = {"OMP_NUM_THREADS": "1"}  # threads of several processes would take turns at spinning
 TINY = ("--architecture", "resnet10t", "--size", "32")
 STUDY = shlex.split(
-    "--seeds 3 --vary distill.compress.macs=0.15,0.45,0.3 --set distill.epochs=6 --parallel 12 --recipes study-prune "
-    "study-torch-pruning-taylor study-torch-pruning-l1 study-torch-pruning-isomorphic study-cdd-rggr study-uniform-l1 "
-    "study-narrow study-cdd study-resrep study-two-stage --small regnetx_002 mobilenetv2_100 regnetx_006 regnetx_008"
+    "--seeds 1 --parallel 6 --recipes study-prune study-torch-pruning-taylor study-torch-pruning-l1 study-uniform-l1 "
+    "study-cdd-rggr"
 )
 TINY_STUDY = shlex.split(
     "--dataset toycars --seeds 1 --recipes study-cdd-rggr study-prune --small regnetx_002 --parallel 2 "

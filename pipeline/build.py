@@ -33,7 +33,11 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         "teacher",
         teacher.train_teacher,
         teacher.VERSION,
-        {**trained, "network": recipe.teacher_network, "settings": recipe.teacher},
+        {
+            **trained,
+            "network": recipe.teacher_network,
+            "settings": recipe.teacher.model_copy(update={"architecture": None}),  # the network has it
+        },
         files={"weights": recipe.teacher.weights},
         libraries=teacher.LIBRARIES,
         data=data,

@@ -355,3 +355,13 @@ def test_an_empty_folder_of_training_images_is_told_in_a_line(tmp_path):
     assert message.startswith("no image matches")
     assert str(folder) in message
     assert len(message.splitlines()) == 1
+
+
+def test_a_teacher_named_like_the_student_is_the_one_that_it_has_anyway(model, tmp_path):
+    recipe, data = model
+    named = recipe.teacher.model_copy(update={"architecture": recipe.network.architecture})
+    plans = [
+        make_plan(training_steps(some, data), Store(tmp_path / "store"), {})
+        for some in (recipe, recipe.model_copy(update={"teacher": named}))
+    ]
+    assert [planned.key for planned in plans[0]] == [planned.key for planned in plans[1]]
