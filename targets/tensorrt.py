@@ -168,6 +168,18 @@ class TensorRtRtx(TensorRt):
         """See `Target.compiles_ahead`. Not for a GPU that only the device itself knows."""
         return bool(self.options.capabilities)
 
+    def _gpu(self) -> Gpu:
+        """The GPU here. For a generation that it does not name, TensorRT-RTX builds what it then refuses to load."""
+        gpu, trt = super()._gpu(), self._runtime()
+        known = [int(name[2:]) for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
+        if gpu.sm not in known:
+            raise Unusable(
+                f"{self.title} {trt.__version__} does not run on {gpu.name} (SM {gpu.sm}): it knows "
+                f"SM {', '.join(map(str, known))}",
+                "Use a target with `runtime: tensorrt` or `onnxruntime` there.",
+            )
+        return gpu
+
     def check_compiler(self) -> str:
         """See `Target.check_compiler`."""
         trt = self._runtime()

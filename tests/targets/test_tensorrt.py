@@ -198,8 +198,8 @@ def test_half_of_an_engine(name, copied):
 
 
 def test_a_foreign_engine_is_refused_before_it_is_loaded(copied, monkeypatch):
-    FakeCuda(sm=87).install(monkeypatch)
-    assert "is for SM 86, 89, the GPU here is Fake with SM 87" in refusal(rtx(86).load, copied, of=ForeignEngine)
+    FakeCuda(sm=120).install(monkeypatch)
+    assert "is for SM 86, 89, the GPU here is Fake with SM 120" in refusal(rtx(86).load, copied, of=ForeignEngine)
     FakeCuda(sm=89).install(monkeypatch)
     assert "can't load this engine" in refusal(rtx(86).load, copied)  # it would fit, but there is no real GPU
     side_file = copied / "engine.json"
@@ -274,6 +274,16 @@ def test_a_machine_without_a_usable_gpu(machine, why, monkeypatch, graphs, tmp_p
     assert not here.compiles_ahead
     assert why in refusal(here.check_compiler, of=Unusable)
     assert why in refusal(here.compile, graphs["fp16"], tmp_path, JOB, of=Unusable)
+
+
+def test_a_gpu_that_tensorrt_rtx_does_not_know_is_refused_before_anything_is_compiled(monkeypatch, graphs, tmp_path):
+    FakeCuda(sm=90).install(monkeypatch)
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    here = TensorRtRtx(TargetSettings(runtime="tensorrt-rtx", device="GPU", options={"capabilities": []}))
+    for attempt in (here.check, here.check_compiler, lambda: here.compile(graphs["fp16"], tmp_path / "new", JOB)):
+        assert "does not run on Fake (SM 90): it knows SM 75, 80, 86, 89" in refusal(attempt, of=Unusable)
+    assert not (tmp_path / "new").exists()
+    rtx().compile(graphs["fp16"], tmp_path, JOB)  # for others, it can
 
 
 def installed_target(runtime):
