@@ -90,16 +90,20 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         )
 
 
-def check_student(plan: Sequence[Planned], recipe: Recipe) -> None:
+def check_student(plan: Sequence[Planned], recipe: Recipe) -> list[str]:
     """Find out before hours of training whether the student can be distilled as the recipe says.
 
     A budget that counts what a target takes is looked at by the stage `latency_budget`, ahead of training, too.
+
+    Returns:
+        What is to be said before it begins.
 
     Raises:
         PipelineError: it can't.
     """
     if any(planned.step.stage == "distill" and not planned.hit for planned in plan):
-        distill.check_student(recipe.input, recipe.network, recipe.teacher_network, recipe.distill)
+        return distill.check_student(recipe.input, recipe.network, recipe.teacher_network, recipe.distill)
+    return []
 
 
 def _given(step: Step, folders: Mapping[str, Path]) -> dict[str, object]:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pipeline.method.bank import EmbeddingBank
 from pipeline.method.losses import (
+    embedding_regression,
     feature_distillation,
     logits_distillation,
     relational_distillation,
@@ -55,19 +57,28 @@ def teacher_trust(student: Scores, teacher: Scores, labels: Tensor, settings: Di
 
 
 def output_losses(
-    student: Scores, teacher: Scores, labels: Tensor, settings: Distillation, trust: Tensor
+    student: Scores,
+    teacher: Scores,
+    labels: Tensor,
+    settings: Distillation,
+    trust: Tensor,
+    bank: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Weighted losses on what a student gives: identity, triplet, logits, and relations if they have a weight.
+    """Weighted losses on what a student gives: identity, triplet, logits; relations, embedding if they have a weight.
 
     Args:
         trust: see `teacher_trust`.
+        bank: see `relational_distillation`.
     """
     losses = label_losses(student, labels, settings)
     logits = logits_distillation(student.classes, teacher.classes, settings.temperature)
     losses["logits"] = trust * settings.logits_weight * logits
     if settings.relations_weight:
-        relations = relational_distillation(gathered(student.embedding), gathered(teacher.embedding))
+        relations = relational_distillation(gathered(student.embedding), gathered(teacher.embedding), bank=bank)
         losses["relations"] = trust * settings.relations_weight * relations
+    if settings.embedding_weight:
+        regression = embedding_regression(student.embedding, teacher.embedding)
+        losses["embedding"] = trust * settings.embedding_weight * regression
     return losses
 
 
@@ -114,6 +125,8 @@ class TaughtStudent(Task):
         self._learnt = Taps(places)
         device = teacher.classifier.weight.device
         self._kept = {name: rows.to(device) for name, rows in (kept or {}).items()}
+        size = settings.relations_bank if settings.relations_weight else 0
+        self.bank = EmbeddingBank(size, teacher.classifier.in_features) if size else None
 
     @property
     def network(self) -> Classified:
@@ -132,7 +145,10 @@ class TaughtStudent(Task):
             taught = self._teacher[0](images)
         scores = self.student(images)
         trust = teacher_trust(scores, taught, labels, self.settings)
-        losses = output_losses(scores, taught, labels, self.settings, trust)
+        bank = self.bank.filled if self.bank and self.bank.written else None
+        losses = output_losses(scores, taught, labels, self.settings, trust, bank)
+        if self.bank:
+            self.bank.add(gathered(taught.embedding))
         if self.settings.features_weight:
             losses["features"] = trust * self._feature_loss()
         return {"loss": torch.stack([*losses.values()]).sum(), **losses}

@@ -40,17 +40,31 @@ def _relative_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return distance
 
 
-def relational_distillation(student: Tensor, teacher: Tensor, temperature: float = 0.1) -> Tensor:
+def embedding_regression(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean over the batch of 1 − cos(f_t, f_s), embeddings N×D: half the squared distance of unit vectors."""
+    cosine: Tensor = functional.cosine_similarity(student.float(), teacher.float())
+    return (1 - cosine).mean()
+
+
+def relational_distillation(
+    student: Tensor, teacher: Tensor, temperature: float = 0.1, bank: Tensor | None = None
+) -> Tensor:
     """KL(teacher ‖ student) of how alike an image of the batch is to each of the others, mean over images.
 
     Likeness is the cosine of embeddings N×D, softened by a temperature and made a distribution over the other images
     (Park et al., "Relational Knowledge Distillation", CVPR 2019, is the idea; Tian et al. 2020 soften it so). The
-    student's embedding may have another length than the teacher's.
+    student's embedding may have another length than the teacher's, unless there is a bank.
+
+    Args:
+        bank: M×D, embeddings of the teacher of length 1: further images that those of the batch are likened to.
     """
     logs = []
     for embeddings in (student, teacher):
         unit = functional.normalize(embeddings.float())
         itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
-        logs.append(functional.log_softmax((unit @ unit.T / temperature).masked_fill(itself, -1e4), dim=1))
+        likeness = (unit @ unit.T / temperature).masked_fill(itself, -1e4)
+        if bank is not None:
+            likeness = torch.cat([likeness, unit @ bank.T / temperature], 1)
+        logs.append(functional.log_softmax(likeness, dim=1))
     divergence: Tensor = functional.kl_div(logs[0], logs[1], reduction="batchmean", log_target=True)
     return divergence

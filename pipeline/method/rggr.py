@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.method.bank import enqueue
 from pipeline.method.settings import Distance, Resetting
 from pipeline.training.together import alone, gathered
 
@@ -119,8 +120,7 @@ class GradientResetting(nn.Module):
             t, s = features.detach().float(), student[name].detach().float()
             if settings.distance == "cosine":
                 t, s = functional.normalize(t), functional.normalize(s)
-            place = torch.arange(start, start + batch, device=bank.device) % settings.bank
-            bank.index_copy_(0, place[-settings.bank :], t[-settings.bank :])
+            enqueue(bank, t, start)
             found = contributions(t, s, bank[:filled], min(settings.neighbours, filled), settings.distance)
             mask.masked_fill_(unimportant_channels(found, settings.share), 0.0)
             means[name] = found.mean((0, 1))

@@ -210,6 +210,10 @@ class Distillation(Supervision):
     )
     features_weight: float = Field(0.5, ge=0)
     relations_weight: float = Field(0.0, ge=0, description="of the likeness of embeddings to each other")
+    relations_bank: int = Field(
+        0, ge=0, description="so many of the teacher's latest embeddings stand beside those of the batch in relations"
+    )
+    embedding_weight: float = Field(0.0, ge=0, description="of 1 − cosine to the teacher's embedding")
     balance: Literal["fixed", "relative"] = Field(
         "fixed",
         description="`relative`: what the teacher teaches counts the less, the better the student has come to know the "

@@ -9,6 +9,7 @@ concatenation, an output of the network) ends without a site: its channels can't
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import lcm, prod
 from typing import TYPE_CHECKING
@@ -18,12 +19,28 @@ from pipeline.networks.sites import Finder, Site, Writer
 if TYPE_CHECKING:
     from torch.fx import Node
 
+    from pipeline.networks.embedder import Embedder
+
 _SUMS = ("add", "add_")
 _PRODUCTS = ("mul", "mul_")
 
 
 class _Uncoupled(Exception):
-    """The channels are mixed or shown somewhere."""
+    """The channels are mixed or shown by an operation."""
+
+    def __init__(self, node: Node, what: str = "does not keep channels apart") -> None:
+        super().__init__(what)
+        self.node, self.what = node, what
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Channels that can't be removed one by one: a layer that writes them, the operation in the way, and why."""
+
+    writer: str
+    operation: str
+    place: str  # the module that calls it
+    why: str
 
 
 @dataclass
@@ -42,7 +59,7 @@ class _Walk:
     def join(self, node: Node, axis: int | None) -> None:
         """Take in a value whose axis is known."""
         if axis is None or self.axes.get(node, axis) != axis or self.finder.shape(node)[axis] != self.channels:
-            raise _Uncoupled
+            raise _Uncoupled(node)
         if node not in self.axes:
             self.axes[node] = axis
             self.queue.append(node)
@@ -66,7 +83,7 @@ class _Walk:
     def _read(self, node: Node, value: Node, axis: int) -> None:
         last = len(self.finder.shape(value)) - 1
         if not self.finder.dense(node) or axis != (1 if self.finder.operation(node) == "conv2d" else last):
-            raise _Uncoupled
+            raise _Uncoupled(node, "is not one layer that reads channels")
         self.readers.append(node)
 
     def _terms(self, node: Node) -> list[Node]:
@@ -75,7 +92,7 @@ class _Walk:
         if len(terms) != len(node.all_input_nodes) or any(
             self.finder.shape(term) != self.finder.shape(node) for term in terms
         ):
-            raise _Uncoupled
+            raise _Uncoupled(node, "adds maps of other shapes")
         return terms
 
     def _scaled(self, node: Node) -> tuple[Node, Node]:
@@ -85,14 +102,14 @@ class _Walk:
             for map, factor in (terms, terms[::-1]):
                 if self.finder.needs(factor, map):
                     return map, factor
-        raise _Uncoupled
+        raise _Uncoupled(node, "multiplies two maps" if len(terms) == 2 else "scales by parameters")
 
     def _on(self, node: Node, value: Node, axis: int) -> None:
         """A value is used."""
         finder, name = self.finder, self.finder.operation(node)
         if name in _PRODUCTS and len(node.all_input_nodes) == 2:
             if self._scaled(node)[0] is not value:
-                raise _Uncoupled
+                raise _Uncoupled(node, "multiplies two maps")
             self.join(node, axis)
         elif name in _SUMS and len(node.all_input_nodes) == 2:
             self._terms(node)
@@ -107,7 +124,7 @@ class _Walk:
         finder, name = self.finder, self.finder.operation(node)
         if finder.dense(node):
             if axis != (1 if name == "conv2d" else len(finder.shape(node)) - 1):
-                raise _Uncoupled
+                raise _Uncoupled(node)
             self.writers.append(node)
         elif name in _SUMS and len(node.all_input_nodes) == 2:
             for term in self._terms(node):
@@ -116,41 +133,44 @@ class _Walk:
             map, factor = self._scaled(node)
             written = finder.factor(factor, axis, self.channels)
             if written is None:
-                raise _Uncoupled
+                raise _Uncoupled(node, "multiplies with what no layer writes")
             self.factors.append(written)
             self.join(map, axis)
         elif finder.carries(node):
             if axis != 1:
-                raise _Uncoupled
+                raise _Uncoupled(node)
             self.carriers.append(node)
             self.join(finder.graph.sources(node)[0], axis)
         else:
             sources = finder.graph.sources(node)
             if not name or len(sources) != 1:
-                raise _Uncoupled
+                raise _Uncoupled(node)
             (source,) = sources
             ways = range(len(finder.shape(source)))
             self.join(source, next((way for way in ways if finder.axis_behind(node, source, way) == axis), None))
 
 
-def coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]] | None:
-    """All that goes with the channels of a writer, and the writers; none if they can't be removed exactly."""
-    if not finder.writes_channels(start):
-        return None
+def _coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]]:
+    """All that goes with the channels of a writer, and the writers.
+
+    Raises:
+        _Uncoupled: they can't be removed exactly.
+    """
     shape, linear = finder.shape(start), finder.operation(start) == "linear"
     walk = _Walk(finder, shape[-1] if linear else shape[1])
-    try:
-        walk.run(start, len(shape) - 1 if linear else 1)
-    except _Uncoupled:
-        return None
-    if not walk.readers or any((finder.operation(writer) == "linear") != linear for writer in walk.writers):
-        return None
+    walk.run(start, len(shape) - 1 if linear else 1)
+    if not walk.readers:
+        raise _Uncoupled(start, "writes what nothing reads")
+    for other in walk.writers:
+        if (finder.operation(other) == "linear") != linear:
+            raise _Uncoupled(other, "writes the same channels on another axis")
     order = {node: place for place, node in enumerate(finder.graph.nodes)}
     writers = sorted(walk.writers, key=order.__getitem__)
     norms = {writer: finder.norm_behind(writer) for writer in writers}
     carriers = sorted({*walk.carriers} - {*norms.values()}, key=order.__getitem__)
-    if any(finder.operation(some) == "batch_norm" and finder.graph.sources(some)[0] in norms for some in carriers):
-        return None  # a norm that is not alone behind its writer
+    for some in carriers:
+        if finder.operation(some) == "batch_norm" and finder.graph.sources(some)[0] in norms:
+            raise _Uncoupled(some, "is not alone behind the layer that it normalises")
     readers = sorted({*walk.readers}, key=order.__getitem__)
     site = Site(
         writers=tuple(Writer(finder.name(w), finder.name(norm) if norm else None, linear) for w, norm in norms.items()),
@@ -172,14 +192,47 @@ def coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]] | None:
 
 def coupled_sites(finder: Finder) -> list[Site]:
     """Sites of all writers of a network: inner channels by themselves, those of residual streams together."""
-    found, done = [], set()
+    return [site for site in _sites_and_rest(finder) if isinstance(site, Site)]
+
+
+def left_whole(network: Embedder) -> list[str]:
+    """What `sites: coupled` can't make smaller, and why: a line for each kind of operation that is in the way.
+
+    The embedding is not told: that is what the network is for.
+    """
+    import torch
+
+    from pipeline.networks.graph import Graph
+
+    device = next(network.parameters()).device
+    graph = Graph(network, torch.zeros(2, 3, network.size.height, network.size.width, device=device))
+    kinds: dict[str, dict[str, str]] = {}
+    for whole in _sites_and_rest(Finder(graph, "")):
+        if isinstance(whole, Whole):
+            kinds.setdefault(f"{whole.operation} {whole.why}", {}).setdefault(whole.place, whole.writer)
+    return [
+        f"channels stay whole where {why}: in {place or 'the network'}, those of {writer}"
+        + f", and in {len(places) - 1} more modules" * (len(places) > 1)
+        for why, places in kinds.items()
+        for place, writer in [next(iter(places.items()))]
+    ]
+
+
+def _sites_and_rest(finder: Finder) -> Iterator[Site | Whole]:
+    done: set[Node] = set()
     for writer in finder.graph.nodes:
-        if writer in done:
+        if writer in done or not finder.writes_channels(writer):
             continue
         inner = finder.site(writer)
         if inner is not None:
-            found.append(inner)
-        elif (coupled := coupled_site(finder, writer)) is not None:
-            found.append(coupled[0])
-            done.update(coupled[1])
-    return found
+            yield inner
+            continue
+        try:
+            site, together = _coupled_site(finder, writer)
+        except _Uncoupled as reason:
+            if reason.node.op != "output":
+                place = finder.graph.place(reason.node)
+                yield Whole(finder.name(writer), finder.operation(reason.node), place, reason.what)
+        else:
+            yield site
+            done.update(together)

@@ -78,6 +78,11 @@ class Graph:
         """Name of the convolution, linear layer or batch norm that a node is; none if it is called more than once."""
         return self._modules.get(node)
 
+    def place(self, node: Node) -> str:
+        """Innermost module that an operation is called in; empty for the network itself."""
+        paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
+        return str(paths[-1]) if paths else ""
+
     def inside(self, nodes: Container[Node]) -> list[str]:
         """Outermost modules all of whose operations are among the nodes, in order of use."""
         called = [node for node in self.nodes if operation(node)]

@@ -65,8 +65,11 @@ def _start(settings: Distill, network: Network, input: Input, teacher: Classifie
     return student
 
 
-def check_student(input: Input, network: Network, teacher: Network, settings: Distill) -> None:
+def check_student(input: Input, network: Network, teacher: Network, settings: Distill) -> list[str]:
     """Find out, before a teacher is trained for hours, whether a student can be distilled from it as asked.
+
+    Returns:
+        What is to be said before it begins: which channels can't go, and why.
 
     Raises:
         PipelineError: no sites, stages of other widths, a network that can't run with fewer channels, or a budget that
@@ -80,6 +83,7 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
+    from pipeline.networks.coupled import left_whole
     from pipeline.networks.pairs import pair_writers
     from pipeline.networks.sites import find_sites
 
@@ -92,13 +96,15 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
         if settings.compacts or settings.features_weight:  # others never look at a teacher's features
             pair_writers(sites, find_sites(other, settings.sites))
         network_cost(fuse_branches(other), input)
+    told = left_whole(student) if settings.sites == "coupled" else []
     if settings.compress and settings.compress.measured:  # what a target takes is not known yet
-        return
+        return told
     if settings.compacts:
         make_budget(student, sites, settings)
     elif settings.compress is not None:
         model = CostModel(student, sites, settings.compress.what)
         channels_above(model, position_scores(sites), settings.compress, settings.align)
+    return told
 
 
 def distill_student(

@@ -3,9 +3,12 @@
 import math
 
 import torch
+from torch.nn import functional
 
+from pipeline.method.bank import EmbeddingBank
 from pipeline.method.distillation import output_losses, teacher_trust
 from pipeline.method.losses import (
+    embedding_regression,
     feature_distillation,
     logits_distillation,
     relational_distillation,
@@ -63,6 +66,42 @@ def test_relations_compare_neighbourhoods_and_not_embeddings():
     longer = torch.cat([3 * teacher, torch.zeros(8, 2)], 1)
     assert relational_distillation(longer, teacher) < 1e-6  # nor with other lengths
     assert relational_distillation(torch.randn(8, 5, generator=random), teacher) > 0.1
+
+
+def test_relations_to_a_bank_are_further_columns():
+    random = torch.Generator().manual_seed(0)
+    student, teacher, earlier = (torch.randn(count, 5, generator=random) for count in (4, 4, 3))
+    bank = functional.normalize(earlier)
+    rows = []
+    for one in (student, teacher):
+        unit = functional.normalize(one)
+        likeness = torch.cat([unit @ unit.T, unit @ bank.T], 1) / 0.1
+        rows.append(torch.stack([torch.cat([row[:place], row[place + 1 :]]) for place, row in enumerate(likeness)]))
+    p, q = rows[1].softmax(1), rows[0].softmax(1)
+    expected = (p * (p / q).log()).sum(1).mean()
+    assert torch.allclose(relational_distillation(student, teacher, bank=bank), expected, atol=1e-5)
+
+
+def test_a_bank_holds_the_latest_embeddings_and_is_saved():
+    bank = EmbeddingBank(3, 2)
+    assert len(bank.filled) == 0
+    for angle in range(5):
+        bank.add(2 * torch.tensor([[math.cos(angle), math.sin(angle)]]))
+    expected = torch.tensor([[math.cos(angle), math.sin(angle)] for angle in (3, 4, 2)])
+    assert torch.allclose(bank.filled, expected, atol=1e-6)
+    other = EmbeddingBank(3, 2)
+    other.load_state_dict(bank.state_dict())
+    assert torch.equal(other.filled, bank.filled)
+    other.add(torch.ones(1, 2))
+    assert torch.allclose(other.filled[2], torch.full((2,), 0.5**0.5))
+
+
+def test_regression_is_half_the_squared_distance_of_unit_embeddings():
+    random = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(6, 5, generator=random), torch.randn(6, 5, generator=random)
+    apart = functional.normalize(student) - functional.normalize(teacher)
+    assert torch.allclose(embedding_regression(student, teacher), apart.square().sum(1).mean() / 2, atol=1e-6)
+    assert embedding_regression(3 * teacher, teacher) < 1e-6
 
 
 def test_a_student_that_outgrows_its_teacher_goes_on_without_it():

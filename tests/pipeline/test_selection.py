@@ -20,6 +20,7 @@ from pipeline.method.settings import Compress, Distillation
 from pipeline.method.small import FixedStudent
 from pipeline.networks.build import Network
 from pipeline.networks.cost import network_cost
+from pipeline.networks.coupled import left_whole
 from pipeline.networks.saved import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
@@ -244,6 +245,34 @@ def test_coupled_sites_reach_a_few_per_cent_of_the_cost(architecture):
     network = alive_network(architecture, 2)
     model = CostModel(network, find_sites(network, "coupled"), "macs")
     assert model.least() < 0.04
+
+
+@pytest.mark.parametrize(
+    ("architecture", "lines"),
+    [
+        ("resnet18", []),
+        (
+            "convnext_atto",
+            [
+                "channels stay whole where layer_norm does not keep channels apart: in backbone.stem.1, those of "
+                "backbone.stem.0, and in 3 more modules",
+                "channels stay whole where mul multiplies two maps: in backbone.stages.0.blocks.0, those of "
+                "backbone.stages.0.blocks.0.mlp.fc2, and in 11 more modules",
+            ],
+        ),
+        (
+            "ghostnet_050",
+            [
+                "channels stay whole where cat does not keep channels apart: in backbone.blocks.0.0.ghost2, those of "
+                "backbone.conv_stem, and in 31 more modules",
+                "channels stay whole where hardsigmoid does not keep channels apart: in backbone.blocks.3.0.se.gate, "
+                "those of backbone.blocks.3.0.se.conv_expand, and in 6 more modules",
+            ],
+        ),
+    ],
+)
+def test_what_can_not_be_gated_is_told_with_the_layer_that_is_in_the_way(architecture, lines):
+    assert left_whole(alive_network(architecture, 2)) == lines
 
 
 def test_what_no_choice_of_channels_can_meet_is_refused():

@@ -257,7 +257,8 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
         check_latency(build.plan, build.latency.target, build.recipe)
     check_targets(build.plan, build.targets)
     check_calibration(build.plan, build.recipe, build.data)
-    check_student(build.plan, build.recipe)
+    for line in check_student(build.plan, build.recipe):
+        progress.say(line)
     _check_agreement(build, processes)
     try:
         run_plan(build.plan, build.store, processes, progress)
