@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.errors import PipelineError
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.compactor import Compacted, Compactor, Rows, gate_leaks, insert_compactors
 from pipeline.method.cost_model import WidthCost
@@ -109,6 +110,19 @@ def _kxk_reader(network: nn.Module, site: Site) -> nn.Conv2d | None:
         return None
     reader = network.get_submodule(site.readers[0])
     return reader if isinstance(reader, nn.Conv2d) and max(reader.kernel_size) > 1 else None
+
+
+def check_places(network: nn.Module, sites: Sequence[Site]) -> None:
+    """See whether any pruner would stand before a convolution.
+
+    Raises:
+        PipelineError: none would; what is left of DEAP is compactors then.
+    """
+    if not any(_kxk_reader(network, site) for site in sites):
+        raise PipelineError(
+            "method: deap has no place here: no k×k convolution alone reads the channels of a site. Set distill.sites "
+            "to all, which has 1×1 convolutions before larger ones, or distill.method to cdd."
+        )
 
 
 def insert_pruners(network: nn.Module, sites: Sequence[Site]) -> dict[str, Rows]:

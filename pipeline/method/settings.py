@@ -304,6 +304,8 @@ class Distillation(Supervision):
                 "method: deap lets the shortest rows and columns die: importance is norm, and allocation raw, uniform, "
                 "global or isomorphic"
             )
+        if self.method == "deap" and self.sites == "coupled":
+            raise ValueError("method: deap has pruners at inner channels alone: set sites to all or spatial")
         if self.method == "torch_pruning" and self.features_weight:
             raise ValueError("method: torch_pruning does not tell which channels it kept: set features_weight to 0")
         if self.method == "torch_pruning" and (

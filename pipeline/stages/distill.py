@@ -78,6 +78,7 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     from pipeline.method.allocation import channels_above
     from pipeline.method.budget import make_budget
     from pipeline.method.cost_model import CostModel
+    from pipeline.method.deap import check_places
     from pipeline.method.importance import position_scores
     from pipeline.method.widths import try_narrow
     from pipeline.networks.branches import fuse_branches
@@ -91,6 +92,8 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     sites = find_sites(student, settings.sites)
     network_cost(fuse_branches(student), input)  # what counts it may not understand a network
     try_narrow(student, sites)
+    if settings.method == "deap":
+        check_places(student, sites)
     if teacher != network:
         other = build_network(teacher, input)
         if settings.compacts or settings.features_weight:  # others never look at a teacher's features

@@ -5,6 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from pipeline.errors import PipelineError
 from pipeline.method.compactor import Compacted, Compactor, sparsity_loss
 from pipeline.method.deap import (
     AbsorbablePruning,
@@ -12,6 +13,7 @@ from pipeline.method.deap import (
     InputPruner,
     Preceded,
     absorb_pruners,
+    check_places,
     insert_pruners,
     merge_before,
 )
@@ -155,6 +157,16 @@ def test_the_papers_settings_are_the_defaults_and_what_is_not_read_makes_no_othe
     assert settings.read() == Distill(method="deap", rggr={"by": "none", "bank": 7}).read()
     with pytest.raises(ValidationError, match="method: deap lets the shortest rows and columns die"):
         Distill(method="deap", importance="taylor", compress=Compress(macs=0.5))
+
+
+def test_networks_and_sites_without_a_place_for_pruners_are_refused():
+    with pytest.raises(ValidationError, match="pruners at inner channels alone: set sites to all or spatial"):
+        Distill(method="deap", sites="coupled")
+    bottlenecks, inverted = alive_network("resnet26"), alive_network("mobilenetv2_050", 2)
+    check_places(bottlenecks, find_sites(bottlenecks, "all"))
+    for network, which in ((bottlenecks, "spatial"), (inverted, "all")):
+        with pytest.raises(PipelineError, match="no k×k convolution alone reads"):
+            check_places(network, find_sites(network, which))
 
 
 def test_the_penalty_is_the_gradient_of_the_group_lasso_from_the_first_step(batches):  # noqa: F811
