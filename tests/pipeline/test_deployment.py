@@ -273,7 +273,7 @@ def test_another_result_is_another_measurement_of_the_same_bundle(model, tmp_pat
 def planned(shop, *arguments):
     result = shop.zoo("build", "tiny", "--plan", "--json", *arguments)
     assert result.exit_code == 0, result.output
-    return [row["step"] for row in json.loads(result.stdout)]
+    return [row["step"] for row in json.loads(result.stdout)["steps"]]
 
 
 def test_an_alias_is_its_target(untouched):

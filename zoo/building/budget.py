@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from pipeline.latency import BUDGET
-from pipeline.method.settings import Compress
+from pipeline.method.settings import Compress, Counted
 from pipeline.plan import Planned
 from pipeline.stages.latency_budget import LATENCY
 from pipeline.stages.latency_table import NETWORKS
 from pipeline.store import Store
 from pipeline.work import read_json
+from targets.settings import Precision
 from zoo.manifest import BudgetRecord
 from zoo.measurements import Measured, Measurement
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What networks of several widths, measured on the budget's target, predict. Figures are in the budget's unit."""
+
+    dense: float  # with all channels
+    reachable: float  # with as few channels as can stay
+    error: float  # mean relative error of what was not fitted to
+    error_near: float | None  # the same near the budget
+    widths: Mapping[str, int]  # channels by site that meet the budget if every site gives the same share
+    full: Mapping[str, int]  # channels by site of the dense network
+
+
+@dataclass(frozen=True)
+class PlannedBudget:
+    """A budget that counts a figure of a target, and what is known of it before training."""
+
+    what: Counted
+    asked: float
+    target: str
+    precision: Precision
+    predicted: Predicted | None  # none until widths are measured there
 
 
 def _figure(what: str, cost: float) -> float:
@@ -36,26 +61,47 @@ def _measured(content: Mapping[str, Any], records: Iterable[Measurement]) -> flo
     return None
 
 
-def plan_lines(plan: Sequence[Planned], store: Store, compress: Compress | None) -> list[str]:
-    """What a plan says about a budget that counts a figure of a target: what is predicted, if that is known by now."""
+def planned_budget(plan: Sequence[Planned], store: Store, compress: Compress | None) -> PlannedBudget | None:
+    """What a plan knows of a budget that counts a figure of a target; none if there is no such budget."""
     if compress is None or not compress.measured:
-        return []
-    asked = f"budget: {compress.what} {compress.asked:g} on {compress.target} in {compress.precision}"
+        return None
     (step,) = (planned for planned in plan if planned.step.name == BUDGET)
-    if not step.hit:
+    assert compress.target is not None
+    found = _predicted(read_json(store.folder(BUDGET, step.key) / LATENCY)) if step.hit else None
+    return PlannedBudget(compress.what, compress.asked, compress.target, compress.precision, found)
+
+
+def _predicted(content: Mapping[str, Any]) -> Predicted:
+    what, even = content["what"], content["even"] or {}
+    return Predicted(
+        dense=_figure(what, content["dense"]),
+        reachable=_figure(what, content["least"]),
+        error=content["error"],
+        error_near=_error_near(content),
+        widths=even,
+        full={name: content["full"][name] for name in even},
+    )
+
+
+def budget_lines(budget: PlannedBudget | None) -> list[str]:
+    """The same in words."""
+    if budget is None:
+        return []
+    asked = f"budget: {budget.what} {budget.asked:g} on {budget.target} in {budget.precision}"
+    found = budget.predicted
+    if found is None:
         return [
             f"{asked}: {NETWORKS + 2} networks of several widths are measured there before anything is trained; "
             "a plan then tells what they predict"
         ]
-    content = read_json(store.folder(BUDGET, step.key) / LATENCY)
-    what, near = content["what"], _error_near(content)
+    near = found.error_near
     lines = [
-        f"{asked}; predicted: dense {_figure(what, content['dense']):.4g}, at the least "
-        f"{_figure(what, content['least']):.4g}; {100 * content['error']:.1f} % off where it was not fitted to"
+        f"{asked}; predicted: dense {found.dense:.4g}, at the least {found.reachable:.4g}; "
+        f"{100 * found.error:.1f} % off where it was not fitted to"
         + ("" if near is None else f", {100 * near:.1f} % near the budget")
     ]
-    if even := content["even"]:
-        widths = ", ".join(f"{name} {kept}/{content['full'][name]}" for name, kept in even.items())
+    if found.widths:
+        widths = ", ".join(f"{name} {kept}/{found.full[name]}" for name, kept in found.widths.items())
         lines.append(f"widths that are predicted to meet it if every site gives the same share: {widths}")
     return lines
 

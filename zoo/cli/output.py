@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 from rich.console import Console
@@ -17,7 +18,8 @@ from zoo.releases import Release
 from zoo.tables import gains, measurement_table
 
 if TYPE_CHECKING:
-    from zoo.cli.shapes.commands import PlannedStep, ReleaseAndFigures
+    from zoo.building.budget import PlannedBudget
+    from zoo.cli.shapes.commands import Plan, PlannedStep, ReleaseAndFigures
 
 PIPE = 10_000  # cells: what is piped is neither folded nor cut, and in no parts
 
@@ -28,9 +30,12 @@ def console() -> Console:
     return Console(highlight=False, emoji=False, force_terminal=seen, width=None if seen else PIPE)
 
 
-def plan_json(plan: Sequence[Planned]) -> list[PlannedStep]:
+def plan_json(plan: Sequence[Planned], budget: PlannedBudget | None) -> Plan:
     """A plan for scripts."""
-    return [{"step": p.step.name, "key": p.key, "runs": not p.hit, "reason": p.reason or None} for p in plan]
+    steps: list[PlannedStep] = [
+        {"step": p.step.name, "key": p.key, "runs": not p.hit, "reason": p.reason or None} for p in plan
+    ]
+    return {"steps": steps, "budget": cast("PlannedBudget | None", budget and asdict(budget))}
 
 
 def print_plan(plan: Sequence[Planned], err: bool = False) -> None:

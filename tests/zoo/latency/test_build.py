@@ -1,5 +1,6 @@
 """A budget in milliseconds: measured and refused before training, told in a plan, kept beside what was measured."""
 
+import json
 import re
 
 import pytest
@@ -60,6 +61,11 @@ def test_the_plan_tells_what_is_predicted_once_widths_are_measured(shop, asked):
     assert all(0 < kept <= full for kept, full in shares)
     assert any(kept < full for kept, full in shares)
     assert not any(planned.hit for planned in build.plan if planned.step.stage == "distill")
+    found = json.loads(shop.zoo("build", "tiny", "--target", ON, "--plan", "--json", "--set", asked).stdout)["budget"]
+    assert (found["what"], found["target"], found["precision"]) == ("p50_ms", ON, "fp32")
+    assert found["predicted"]["reachable"] < found["asked"] < found["predicted"]["dense"]
+    pairs = [(kept, found["predicted"]["full"][name]) for name, kept in found["predicted"]["widths"].items()]
+    assert {*shares} <= {*pairs}
 
 
 @pytest.mark.slow  # some tens of networks are exported and timed

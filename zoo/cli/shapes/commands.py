@@ -13,6 +13,7 @@ from targets.latency import Latency
 from targets.ratio import Ratio
 from targets.settings import Precision
 from targets.widths import WidthFigures
+from zoo.building.budget import PlannedBudget
 from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.tables import Changes, Compared
 from zoo.measurements import Runtime
@@ -28,12 +29,26 @@ class ReleaseAndFigures(TypedDict):
 
 @exact
 class PlannedStep(TypedDict):
-    """The steps of a build, in order."""
+    """A step of a build."""
 
     step: str
     key: Annotated[str, "digest of all that the result depends on"]
     runs: Annotated[bool, "false: its result stands"]
     reason: Annotated[str | None, "why it runs; null if it does not"]
+
+
+@exact
+class Plan(TypedDict):
+    """What a build would do."""
+
+    steps: Annotated[list[PlannedStep], "in order"]
+    budget: Annotated[
+        PlannedBudget | None,
+        (
+            "what is asked, and `predicted`: dense, reachable, error, error_near, widths and full (channels by site "
+            "that meet it, and all); null until widths are measured. Null where no budget counts a figure of a target"
+        ),
+    ]
 
 
 @exact
@@ -233,7 +248,7 @@ class Collected(TypedDict):
 COMMANDS: Mapping[str, Any] = {
     "bench": Added,
     "build": ReleaseAndFigures,
-    "build --plan": list[PlannedStep],
+    "build --plan": Plan,
     "compare": Compared,
     "compile": Compiled,
     "diff": Changes,
