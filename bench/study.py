@@ -7,6 +7,7 @@
     python -m bench.study --small mobilenetv3_large_100 regnetx_004            small networks of timm beside the pruned
 
 Recipes are the catalogue's; `--dataset` and `--set` are laid on each of them, and `--vary` one value after another.
+`--time TARGET` then times the small networks there, and compares all at the milliseconds that the first recipe takes.
 Stage results are kept in the store, as those of any build: a study that was interrupted goes on, and recipes that train
 the same teacher train it once. A recipe that fails is named with its error, and the others go on. Without --out the
 table is only printed; with it, NAME.json holds every run and NAME.md the table, both written anew behind each run.
@@ -21,11 +22,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import click
 from rich.console import Console
 
 from bench.figures import command, installed, machine
+from bench.speed import Timed, at_equal_time, time_students, times_json
 from bench.trials import Run, Trial, run_in_parallel, run_one_by_one
 from pipeline.errors import PipelineError
 from pipeline.files import write_text
@@ -75,10 +78,42 @@ def table(runs: list[Run]) -> str:
     return "\n".join(lines)
 
 
+def time_table(runs: list[Run], times: list[Timed], reference: str) -> str:
+    """Markdown: what networks take, and mAP at the milliseconds of `reference`."""
+    accuracy = {
+        (name, at): mean(one.map for one in runs if (one.recipe, one.at) == (name, at))
+        for name, at in {(one.recipe, one.at) for one in runs}
+    }
+    values = sorted({one.at for one in times if one.recipe == reference})
+    took = {(one.recipe, one.at): one.p50_ms for one in times}
+    equal = at_equal_time(accuracy, times, reference)
+    heads = [head for at in values for head in (f"p50 ms, {at}", f"mAP % at {took[reference, at]:.3f} ms")]
+    lines = [f"| recipe | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    for name in dict.fromkeys(one.recipe for one in times):
+        cells = []
+        for at in values:
+            alone = took.get((name, at), took.get((name, "")))
+            cells += [f"{alone:.3f}" if alone else "", f"{equal[name][at]:.2f}" if at in equal.get(name, {}) else ""]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def write(
-    out: Path, recipes: dict[str, Recipe], runs: list[Run], failed: dict[str, str], device: str, parallel: int
+    out: Path,
+    recipes: dict[str, Recipe],
+    runs: list[Run],
+    failed: dict[str, str],
+    device: str,
+    parallel: int,
+    times: dict[str, Any] | None = None,
+    timed: str = "",
 ) -> None:
-    """The study so far, as JSON and Markdown."""
+    """The study so far, as JSON and Markdown.
+
+    Args:
+        times: see `bench.speed.times_json`.
+        timed: the table of times.
+    """
     shared = next(iter(recipes.values()))
     about = {
         "command": command(),
@@ -89,6 +124,7 @@ def write(
         "recipes": {name: recipe.model_dump(mode="json") for name, recipe in recipes.items()},
         "runs": [asdict(one) for one in runs],
         "failed": failed,
+        **({"times": times} if times else {}),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out.with_name(f"{out.name}.json"), json.dumps(about, indent=2) + "\n")
@@ -96,7 +132,10 @@ def write(
     gpu = machine()["gpu"]
     where = f"{this_device().name}, {gpu['name'] if gpu and device == 'cuda' else device}"
     note = f"Mean ± standard deviation over seeds, {where}, torch {installed()['torch']}."
-    write_text(out.with_name(f"{out.name}.md"), f"# {title}\n\n`{command()}`\n\n{note}\n\n{table(runs)}\n")
+    write_text(
+        out.with_name(f"{out.name}.md"),
+        f"# {title}\n\n`{command()}`\n\n{note}\n\n{table(runs)}\n{timed and f'{chr(10)}{timed}{chr(10)}'}",
+    )
 
 
 def _varied(assignment: str) -> list[str]:
@@ -142,6 +181,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--vary", default="", metavar="KEY=VALUE,…", help="all recipes at each of these values")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="trainings at a time")
+    parser.add_argument("--time", metavar="TARGET", help="time the first seed's networks there when all have ended")
     parser.add_argument("--out", type=Path, help="write NAME.json and NAME.md")
     options = parser.parse_args(arguments)
     if options.parallel < 1 or options.seeds < 1:
@@ -158,6 +198,8 @@ def main() -> None:
     try:
         options = read_options()
         device, trials = training_device(options.device), [*make_trials(options)]
+        catalogue = load_catalogue()
+        target = catalogue.targets[catalogue.target(options.time)] if options.time else None
         if options.parallel > 1:
             results = run_in_parallel(trials, device, options.parallel, progress)
         else:
@@ -172,12 +214,20 @@ def main() -> None:
                 progress.say(f"{trial.title}: {found}")
             if options.out:
                 write(options.out, recipes, runs, failed, device, options.parallel)
+        timed = ""
+        if target and runs:
+            first = [one for one in trials if one.recipe.seed == 0 and one.title not in failed]
+            times, conditions = time_students(first, target, progress)
+            timed = time_table(runs, times, options.recipes[0])
+            if options.out:
+                told = times_json(times, conditions, options.time)
+                write(options.out, recipes, runs, failed, device, options.parallel, told, timed)
     except (PipelineError, ZooError) as error:
         sys.exit(f"Error: {error}")
     except click.UsageError as error:
         sys.exit(f"Error: {error.message}")
     if runs:
-        print(table(runs))
+        print(table(runs), *([timed] if timed else []), sep="\n\n")
     if failed:
         sys.exit("\n".join(f"Error: {title}: {why}" for title, why in failed.items()))
 

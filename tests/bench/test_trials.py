@@ -1,10 +1,12 @@
 """Trainings beside each other: they end in what they end in alone, and share a teacher."""
 
 import dataclasses
+import json
 
 import pytest
 
-from bench.study import make_trials, read_options, table
+from bench.speed import Timed, at_equal_time
+from bench.study import main, make_trials, read_options, table, time_table
 from bench.trials import Run, run_in_parallel, run_one_by_one
 from pipeline.progress import Silent
 
@@ -90,3 +92,29 @@ def test_a_training_that_fails_is_told_and_the_others_go_on(workshop, tmp_path, 
     results = dict(run_in_parallel([broken, fine], "cpu", 2, Silent()))
     assert "a batch asks for 99 identities" in results[broken]
     assert isinstance(results[fine], Run)
+
+
+def test_ways_are_compared_at_the_milliseconds_of_the_first():
+    times = [Timed("ours", "x=1", 1.0), Timed("ours", "x=2", 4.0), Timed("a", "x=1", 2.0), Timed("a", "x=2", 8.0)]
+    accuracy = {("ours", "x=1"): 40.0, ("ours", "x=2"): 50.0, ("a", "x=1"): 40.0, ("a", "x=2"): 44.0}
+    found = at_equal_time(accuracy, times, "ours")
+    assert found["ours"] == pytest.approx({"x=1": 40.0, "x=2": 50.0})
+    assert found["a"] == pytest.approx({"x=2": 42.0})  # 4 ms is in the middle of 2 and 8; 1 ms is faster than both
+    runs = [dataclasses.replace(RUN, recipe=name, at=at, map=value) for (name, at), value in accuracy.items()]
+    assert time_table(runs, times, "ours").splitlines()[2:] == [
+        "| ours | 1.000 | 40.00 | 4.000 | 50.00 |",
+        "| a | 2.000 |  | 8.000 | 42.00 |",
+    ]
+
+
+@pytest.mark.slow
+def test_networks_of_a_study_are_timed_on_a_target(workshop, tmp_path, monkeypatch, capsys):
+    for name, value in {"ZOO_CATALOGUE": workshop.catalogue, "ZOO_HOME": tmp_path / "home"}.items():
+        monkeypatch.setenv(name, str(value))
+    options = ["--data-root", str(workshop.root / "data"), "--seeds", "1", "--time", "onnxruntime-cpu"]
+    monkeypatch.setattr("sys.argv", ["study", *TINY, *options, "--out", str(tmp_path / "study")])
+    main()
+    assert "| tiny | 0." in capsys.readouterr().out
+    times = json.loads((tmp_path / "study.json").read_text())["times"]
+    assert [row["recipe"] for row in times["rows"]] == ["(teacher, dense)", "tiny"]
+    assert all(row["p50_ms"] > 0 for row in times["rows"])

@@ -1,0 +1,105 @@
+"""What the small networks of a study take on a target, and how accurate each way is at equal milliseconds.
+
+`python -m bench.study … --time openvino-cpu` times the networks of the first seed, all of one study in turn in one run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from bench.trials import Trial, plan_trial
+from pipeline.data.images import Input
+from pipeline.networks.saved import load_network
+from pipeline.progress import Progress
+from pipeline.stages.export import deployed, write_graph
+from targets.conditions import Conditions
+from targets.contract import Job, make_target
+from targets.settings import TargetSettings
+from targets.widths import WidthFigures, time_widths
+
+CALLS, MAX_SECONDS = 300, 120.0  # of each network, and for all
+OPSET = 18
+DENSE = "(teacher, dense)"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A network's median time of a call with one image."""
+
+    recipe: str
+    at: str
+    p50_ms: float
+
+
+def time_students(
+    trials: Sequence[Trial], target: TargetSettings, progress: Progress
+) -> tuple[list[Timed], Conditions]:
+    """Time the small networks of trials that have ended, and their teacher.
+
+    Args:
+        trials: of one data set and teacher.
+
+    Raises:
+        ArtifactFailed: the runtime refuses one.
+    """
+    runner, size = make_target(target), trials[0].recipe.input
+    names: dict[str, tuple[str, str]] = {}
+    with TemporaryDirectory() as place:
+        graphs: dict[str, Path] = {}
+        for trial in trials:
+            plan, store = plan_trial(trial, progress)
+            folders = {step.step.stage: store.folder(step.step.stage, step.key) for step in plan}
+            if not names:
+                names["0"], graphs["0"] = (DENSE, ""), _graph(folders["teacher"], size, Path(place) / "0.onnx")
+            number = str(len(names))
+            names[number] = (trial.name, trial.at)
+            graphs[number] = _graph(folders["compact"], size, Path(place) / f"{number}.onnx")
+        job = Job(size.height, size.width, (1,))
+        rows, conditions = time_widths(runner, target, graphs, Path(place), job, CALLS, MAX_SECONDS, progress.say)
+    return [_timed(names[row.name], row) for row in rows], conditions
+
+
+def _timed(name: tuple[str, str], row: WidthFigures) -> Timed:
+    return Timed(*name, p50_ms=row.p50_ms)
+
+
+def _graph(folder: Path, size: Input, path: Path) -> Path:
+    images = np.random.default_rng(0).integers(0, 256, (2, size.height, size.width, 3), np.uint8)
+    write_graph(deployed(load_network(folder)), images, OPSET, path)
+    return path
+
+
+def at_equal_time(
+    accuracy: Mapping[tuple[str, str], float], times: Sequence[Timed], reference: str
+) -> dict[str, dict[str, float]]:
+    """mAP of each recipe at the milliseconds that `reference` takes, by recipe and by the reference's varied value.
+
+    Between two budgets accuracy is taken as linear in the logarithm of time. Beyond what a recipe was measured at,
+    nothing is said.
+    """
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for timed in times:
+        if (timed.recipe, timed.at) in accuracy:
+            curves.setdefault(timed.recipe, []).append((math.log(timed.p50_ms), accuracy[timed.recipe, timed.at]))
+    found: dict[str, dict[str, float]] = {}
+    for timed in times:
+        if timed.recipe != reference:
+            continue
+        at = math.log(timed.p50_ms)
+        for recipe, curve in curves.items():
+            places, values = zip(*sorted(curve), strict=True)
+            if places[0] <= at <= places[-1]:
+                found.setdefault(recipe, {})[timed.at] = float(np.interp(at, places, values))
+    return found
+
+
+def times_json(times: Sequence[Timed], conditions: Conditions, target: str) -> dict[str, Any]:
+    """For the study's JSON."""
+    return {"target": target, "rows": [asdict(one) for one in times], "conditions": asdict(conditions)}
