@@ -142,6 +142,8 @@ def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progre
                     step.run(Work(*folder, processes, progress, store.cache), **_given(step, folders))
         except KeyboardInterrupt:
             raise Interrupted(step.name) from None
+        except TrainingDiverged as error:
+            raise TrainingDiverged(error.what, step.stage) from None
         except RuntimeError as error:
             known = _explain(error, step.name, processes)
             if known is None:

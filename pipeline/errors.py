@@ -8,7 +8,7 @@ PipelineError               what, why, what next: one or two lines, shown withou
 ├── BudgetError             less is asked to be left of a network than can be
 ├── NeedsDevice             a budget in milliseconds is for a device that was not measured yet
 ├── CheckFailed             a stage's own check of its result did not hold
-├── TrainingDiverged        the loss is no longer a number
+├── TrainingDiverged        the loss, weights or embeddings are no longer numbers
 ├── OutOfMemory             the GPU's memory is too small for the batch
 ├── LaunchError             several processes that can't train together
 │   └── ProcessLost         one of them has ended
@@ -58,7 +58,16 @@ class CheckFailed(PipelineError):
 
 
 class TrainingDiverged(PipelineError):
-    """The loss became infinite or not a number."""
+    """Loss, weights or embeddings became infinite or not a number; `what` says which, and where.
+
+    Args:
+        settings: of the stage that trains, as `teacher`, where that is known.
+    """
+
+    def __init__(self, what: str, settings: str = "") -> None:
+        lr, warmup = (f"`{settings and f'{settings}.'}{name}`" for name in ("lr", "warmup_epochs"))
+        super().__init__(f"{what}. The last checkpoint before it is kept; lower {lr} or lengthen {warmup}.")
+        self.what = what
 
 
 class LaunchError(PipelineError):

@@ -20,7 +20,10 @@ def quick_accuracy(query: Labelled, gallery: Labelled) -> tuple[float, float]:
     """mAP and R1, %, by sorting the gallery for each query; protocol as `pipeline.retrieval.accuracy`."""
     precisions, first = [], []
     for row, identity, camera in zip(query.embeddings, query.identities, query.cameras, strict=True):
-        order = np.argsort(-(gallery.embeddings @ row), kind="stable")
+        if np.isfinite(row).all():
+            order = np.argsort(-(gallery.embeddings @ row), kind="stable")  # what is no number comes last
+        else:
+            order = np.argsort(gallery.identities == identity, kind="stable")  # it has found nothing
         same = gallery.identities[order] == identity
         right = same[~(same & (gallery.cameras[order] == camera))]
         ranks = np.flatnonzero(right) + 1

@@ -48,7 +48,8 @@ def average_precision(ranks: np.ndarray) -> float:
 def cosine_blocks(query: np.ndarray, gallery: np.ndarray, device: str) -> Iterator[Scored]:
     """Cosine of query embeddings Q×D to gallery embeddings G×D, in blocks of queries of about `BLOCK_BYTES`.
 
-    Nothing of size G×D is copied on the CPU if the gallery is float32 already.
+    Nothing of size G×D is copied on the CPU if the gallery is float32 already. What is no finite number gives NaN, by
+    which nothing can be ranked.
     """
     import torch
     from torch.nn import functional
@@ -92,6 +93,12 @@ def retrieval_accuracy(
 
     Memory beside the embeddings: two blocks of scores of at most 128 MiB (4 bytes × G where one query alone needs
     more), and up to 24 bytes × G for the query that is being counted.
+
+    Raises:
+        ValueError: an embedding is not of finite numbers.
     """
+    for what, rows in (("query", query), ("gallery", gallery)):
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{what} embeddings hold what is no finite number: they can't be ranked")
     ranks = scored_ranks(cosine_blocks(query, gallery, device), query_of, gallery_of)
     return accuracy_of(ranks, len(gallery_of))

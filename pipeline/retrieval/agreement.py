@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pipeline.data.samples import Samples
 from pipeline.retrieval.accuracy import Scored, accuracy_of, average_precision, cosine_blocks, scored_ranks
+from pipeline.retrieval.ranks import Answers
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 10
 WORSE_POINTS = 1.0
+NOT_FOUND = -2.0  # less than any cosine
 
 
 class Agreement(Settings):
@@ -58,15 +60,23 @@ class Answered:
 def answer(query: np.ndarray, gallery: np.ndarray, query_of: Samples, gallery_of: Samples) -> Answered:
     """Rank the gallery for every query, in the memory of `retrieval_accuracy`.
 
-    An embedding that is not of numbers, as where fp16 can't hold a value, counts as zeros: like nothing, and last.
+    An embedding that is not of numbers, as where fp16 can't hold a value, counts as zeros: like nothing. In the gallery
+    it comes behind all others; as a query it finds its answers last.
     """
+    import torch
+
+    lost, unfound = (~np.isfinite(rows).all(1) for rows in (query, gallery))
     query, gallery = (
-        np.where(np.isfinite(rows).all(1, keepdims=True), rows, 0).astype(np.float32) for rows in (query, gallery)
+        np.where(bad[:, None], 0, rows).astype(np.float32) for bad, rows in ((lost, query), (unfound, gallery))
     )
     nearest: list[np.ndarray] = []
+    answers = Answers(query_of, gallery_of)
 
     def watched() -> Iterator[Scored]:
         for rows, scores in cosine_blocks(query, gallery, "cpu"):
+            scores[:, torch.from_numpy(unfound)] = NOT_FOUND
+            for place in np.flatnonzero(lost[rows]):
+                scores[place, torch.from_numpy(answers(rows.start + place)[0])] = 2 * NOT_FOUND
             nearest.append(scores.topk(min(NEIGHBOURS, scores.shape[1])).indices.numpy())
             yield rows, scores
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.data.samples import Samples
+from pipeline.errors import TrainingDiverged
 from pipeline.retrieval.accuracy import Accuracy, retrieval_accuracy
 
 if TYPE_CHECKING:
@@ -29,10 +30,20 @@ def embed_with(network: nn.Module, batches: Iterable[np.ndarray], device: str) -
 def evaluate_network(
     network: nn.Module, query: Samples, gallery: Samples, size: Input, device: str, batch: int = 64
 ) -> Accuracy:
-    """Accuracy of a torch network on a test split."""
+    """Accuracy of a torch network on a test split.
+
+    Raises:
+        TrainingDiverged: an embedding is not of finite numbers.
+    """
     from pipeline.data.images import read_batches
 
     def embed(samples: Samples) -> np.ndarray:
-        return embed_with(network, read_batches(samples, size, batch), device)
+        rows = embed_with(network, read_batches(samples, size, batch), device)
+        bad = np.flatnonzero(~np.isfinite(rows).all(1))
+        if len(bad):
+            raise TrainingDiverged(
+                f"embeddings of {len(bad)} of {len(rows)} images are no numbers, the first of {samples.paths[bad[0]]}"
+            )
+        return rows
 
     return retrieval_accuracy(embed(query), embed(gallery), query, gallery, device)

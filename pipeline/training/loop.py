@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from time import monotonic
 
+import torch
 from torch import Tensor
 
 from pipeline.data.batches import TrainingBatches
@@ -48,11 +49,20 @@ def _means(sums: dict[str, Tensor], steps: int, epoch: int) -> dict[str, float]:
     good = round(means.pop("finite") * steps)  # steps until the first loss that is no number
     if not math.isfinite(means["loss"]):
         bad = ", ".join(name for name, value in means.items() if not math.isfinite(value))
-        raise TrainingDiverged(
-            f"the loss is no longer a number in epoch {epoch + 1}, step {good + 1} ({bad}). The last checkpoint before "
-            "it is kept; lower `lr` or lengthen `warmup_epochs`."
-        )
+        raise TrainingDiverged(f"the loss is no longer a number in epoch {epoch + 1}, step {good + 1} ({bad})")
     return means
+
+
+def _check_state(task: Task, epoch: int) -> None:
+    """See that the last step, whose loss nobody will see, has left numbers.
+
+    Raises:
+        TrainingDiverged: it has not.
+    """
+    values = {name: value for name, value in task.state_dict().items() if value.is_floating_point()}
+    if not bool(torch.stack([value.isfinite().all() for value in values.values()]).all()):
+        bad = next(name for name, value in values.items() if not bool(value.isfinite().all()))
+        raise TrainingDiverged(f"weights are no longer numbers behind epoch {epoch + 1} ({bad})")
 
 
 def fit(
@@ -74,7 +84,7 @@ def fit(
     depend on whether it was interrupted, nor, up to rounding, on the number of processes.
 
     Raises:
-        TrainingDiverged: a loss is infinite or not a number; the last good checkpoint stays.
+        TrainingDiverged: a loss or a weight is infinite or not a number; the last good checkpoint stays.
     """
     learn = Learner(task, schedule, processes.device)
     checkpoints, metrics = folder / "checkpoints", folder / "metrics.csv"
@@ -107,10 +117,12 @@ def fit(
                     means = _means(sums, step + 1, epoch) if step % 10 == 0 or last or due else {}
                     bar.advance(1, **means)
                     if due and not last:
+                        _check_state(task, epoch)
                         save_checkpoint(
                             checkpoints, Position(epoch, step + 1, sums), task, learn.optimizer, learn.average
                         )
                         saved = monotonic()
+            _check_state(task, epoch)
             state = task.figures()
             if not processes.agree(str(state)):
                 raise LaunchError(

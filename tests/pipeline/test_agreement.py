@@ -123,6 +123,25 @@ def test_embeddings_that_are_no_numbers_are_no_answers(exact, labels):
     assert nothing.map_drop_points > found.map_drop_points
 
 
+def test_what_is_no_number_comes_behind_what_is_unlike():
+    """A cosine of zero would come before all that are below it."""
+    labels = samples([1], [0]), samples([1, 2, 3], [1, 1, 1])
+    query, gallery = np.array([[1.0, 0]]), np.array([[np.nan, 0], [-1, 0.1], [-1, 0]])
+    assert answer(query, gallery, *labels).precisions == pytest.approx([1 / 3])
+    assert answer(query, np.abs(gallery[[1, 0, 2]]), *labels).precisions == pytest.approx([1 / 2])
+    lost = answer(np.full((1, 2), np.inf), np.array([[1.0, 0], [0, 1], [0, 1]]), *labels)
+    assert lost.precisions == pytest.approx([1 / 3])  # it has found nothing, so its answer comes last
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nothing_is_ranked_by_what_is_no_number(exact, labels, value):
+    for place in (0, 1):
+        rows = [part.copy() for part in exact]
+        rows[place][3, 2] = value
+        with pytest.raises(ValueError, match="can't be ranked"):
+            retrieval_accuracy(*rows, *labels)
+
+
 def test_nor_are_they_after_re_ranking(exact, labels, tmp_path):
     for name, rows in zip((QUERY, GALLERY), exact, strict=True):
         np.save(tmp_path / name, rows)
@@ -188,3 +207,9 @@ def test_a_device_counts_as_the_host_does_without_ties(exact, labels):
     host = retrieval_accuracy(*exact, *labels)
     assert 0 < host.cmc1 < 100
     assert quick_accuracy(*parts) == pytest.approx((host.map, host.cmc1), abs=1e-6)
+    broken = [rows.copy() for rows in exact]
+    broken[0][::3], broken[1][:9] = np.nan, np.nan
+    parts = [Labelled(rows, s.identities, s.cameras) for rows, s in zip(broken, labels, strict=True)]
+    found = answer(*broken, *labels).accuracy
+    assert found.map < host.map
+    assert quick_accuracy(*parts) == pytest.approx((found.map, found.cmc1), abs=1e-6)

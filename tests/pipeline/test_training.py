@@ -117,6 +117,22 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(batches, t
     assert not list((tmp_path / "run").glob("checkpoints/*"))  # it broke in the first epoch
 
 
+def test_a_last_step_that_ruins_the_weights_is_noticed_before_they_are_kept(batches, tmp_path):
+    task = make_task()
+    after, steps = task.after_step, iter(range(1, 10**6))
+
+    def ruin(lr):
+        after(lr)
+        if next(steps) == 2 * len(batches):
+            task.student.classifier.weight.data[0, 0] = torch.inf
+
+    task.after_step = ruin
+    with pytest.raises(TrainingDiverged, match=r"weights are no longer numbers behind epoch 2 .*classifier.weight"):
+        train(task, batches, tmp_path / "run")
+    (kept,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert load_tensors(kept)[1]["epoch"] == 1
+
+
 def test_no_checkpoint_is_written_of_a_state_that_is_no_number(batches, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.training.loop.CHECKPOINT_SECONDS", 0.0)
     task = make_task()
