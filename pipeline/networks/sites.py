@@ -335,11 +335,17 @@ def find_sites(network: Embedder, which: Which = "spatial") -> list[Site]:
         found = [site for site in found if not site.stem] or found
         chosen = [site for site in found if site.spatial or which == "all"]
     if not chosen:
+        from pipeline.networks.coupled import coupled_sites
+
+        others = {} if which == "coupled" else {"all": len(found)}
+        if not found and which != "coupled":
+            others = {"coupled": len(coupled_sites(Finder(Graph(network, example), "")))}
+        more = [f"`distill.sites: {other}` would find {count}." for other, count in others.items() if count]
         layers = Counter(map(finder.operation, filter(finder.dense, graph.nodes)))
         counted = ", ".join(f"{count} {name}" for name, count in layers.items()) or "none"
         raise PipelineError(
             f"no site for a compactor (sites: {which}): of the dense layers ({counted}) none writes channels that "
             "reach other dense layers through norms, activations, depthwise convolutions, pooling and factors alone. "
-            + (f"`distill.sites: all` would find {len(found)}." if found else "Use another architecture.")
+            + (more[0] if more else "Use another architecture.")
         )
     return chosen

@@ -100,9 +100,11 @@ def test_a_teacher_of_other_widths_is_refused():
 @pytest.mark.parametrize(
     "backbone",
     [
-        nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU()),
-        nn.Sequential(nn.Conv2d(3, 5, 3), nn.Sigmoid(), nn.Conv2d(5, 6, 3)),  # a channel of zeros would not stay one
-        nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Conv2d(4, 6, 3)),  # mixes channels
+        nn.Sequential(nn.Conv2d(3, 6, 3), nn.GroupNorm(2, 6), nn.ReLU()),
+        nn.Sequential(
+            nn.Conv2d(3, 5, 3), nn.Sigmoid(), nn.Conv2d(5, 6, 3), nn.GroupNorm(2, 6)
+        ),  # a channel of zeros would not stay one
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.GroupNorm(2, 6)),
     ],
 )
 def test_a_network_without_sites_is_refused_with_what_was_looked_for(backbone):
@@ -111,6 +113,13 @@ def test_a_network_without_sites_is_refused_with_what_was_looked_for(backbone):
         PipelineError, match=r"no site .*\(sites: all\).*\(\d conv2d\).*depthwise.*another architecture"
     ):
         find_sites(network, "all")
+
+
+def test_where_only_streams_can_shrink_the_refusal_says_how():
+    network = Embedder(nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU()), 6, 8, SMALL)
+    for which in ("spatial", "all"):
+        with pytest.raises(PipelineError, match="`distill.sites: coupled` would find 1"):
+            find_sites(network, which)
 
 
 def test_finding_sites_leaves_the_network_as_it_was():
