@@ -90,6 +90,16 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         )
 
 
+def check_sampling(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None:
+    """Find out before anything is trained whether batches can be drawn.
+
+    Raises:
+        DataError: they can't.
+    """
+    if any(planned.step.trains and not planned.hit for planned in plan):
+        recipe.sampling.check(data.train.identity_count)
+
+
 def check_student(plan: Sequence[Planned], recipe: Recipe) -> list[str]:
     """Find out before hours of training whether the student can be distilled as the recipe says.
 

@@ -29,6 +29,18 @@ class Sampling(Settings):
     erase: Share = 0.5
     erase_area: float = Field(0.33, gt=0.02, le=1, description="largest share of an image that is erased, from 0.02 on")
 
+    def check(self, identities: int) -> None:
+        """Find out whether so many identities are enough.
+
+        Raises:
+            DataError: fewer than a batch asks for.
+        """
+        if identities < self.identities:
+            raise DataError(
+                f"a batch asks for {self.identities} identities and the training split has {identities}. "
+                "Lower sampling.identities."
+            )
+
 
 class IdentitySampler:
     """Batches of P identities × K images each, distinct identities within a batch.
@@ -45,11 +57,7 @@ class IdentitySampler:
 
     def __init__(self, labels: np.ndarray, sampling: Sampling, seed: int, part: int = 0, parts: int = 1) -> None:
         self.groups = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
-        if len(self.groups) < sampling.identities:
-            raise DataError(
-                f"a batch asks for {sampling.identities} identities and the training split has {len(self.groups)}. "
-                "Lower sampling.identities."
-            )
+        sampling.check(len(self.groups))
         size = sampling.identities * sampling.images
         if size % parts:
             raise DataError(

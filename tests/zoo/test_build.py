@@ -207,6 +207,28 @@ def refusals():
 
 
 @pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("network.architecture=resnet10", "timm has no model 'resnet10'. Did you mean"),
+        ("network.architecture=vgg11_bn", "set `network.last_stride: 2`"),
+        ("distill.compress={macs: 0.0001}", "distill.compress.macs 0.0001 can't be met"),
+        ("sampling.identities=9", "asks for 9 identities and the training split has 8"),
+        ("calibrate={images: 64, min_images: 64}", "fewer than calibrate.min_images (64)"),
+    ],
+)
+def test_a_plan_refuses_what_a_build_would(workshop, setting, expected):
+    assert expected in workshop.refused("build", "--plan", "--set", setting)
+    assert expected in workshop.refused("build", "--plan", "--json", "--set", setting)
+
+
+def test_a_plan_says_what_stays_whole(workshop):
+    settings = ("network={architecture: ghostnet_050, last_stride: 2}", "distill.compress={macs: 0.7}")
+    plan = workshop.zoo("build", "--plan", *[part for s in settings for part in ("--set", s)])
+    assert plan.exit_code == 0, plan.output
+    assert "channels stay whole where cat does not keep channels apart" in plan.output
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"), list(refusals()), ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
 def test_what_is_refused_and_how(workshop, arguments, expected):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import check_student, help_train, run_plan, training_steps
+from pipeline.build import check_sampling, check_student, help_train, run_plan, training_steps
 from pipeline.data.dataset import open_dataset
 from pipeline.data.samples import Index
 from pipeline.deployment import check_calibration, check_targets, target_steps
@@ -237,6 +237,20 @@ def _check_agreement(build: Build, processes: Processes) -> None:
         )
 
 
+def check_recipe(build: Build) -> list[str]:
+    """Find out what a recipe asks for in vain, without a look at any device; also for a plan.
+
+    Returns:
+        What is to be said before it begins.
+
+    Raises:
+        PipelineError: too few identities or images, an unknown network, a budget that can't be met, and the like.
+    """
+    check_sampling(build.plan, build.recipe, build.data)
+    check_calibration(build.plan, build.recipe, build.data)
+    return check_student(build.plan, build.recipe)
+
+
 def help_run(build: Build, processes: Processes, progress: Progress) -> None:
     """What processes other than the main one do of `run`: train with it.
 
@@ -256,8 +270,7 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
     if build.latency:
         check_latency(build.plan, build.latency.target, build.recipe)
     check_targets(build.plan, build.targets)
-    check_calibration(build.plan, build.recipe, build.data)
-    for line in check_student(build.plan, build.recipe):
+    for line in check_recipe(build):
         progress.say(line)
     _check_agreement(build, processes)
     try:

@@ -61,7 +61,7 @@ def build(
         if gpus > 1:
             sys.exit(launch(sys.argv[1:], gpus))
     from zoo.building.budget import budget_lines, planned_budget
-    from zoo.building.run import Wish, help_run, prepare, run
+    from zoo.building.run import Wish, check_recipe, help_run, prepare, run
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import plan_json, print_plan, print_release, release_json, training_device
     from zoo.cli.script import print_json, reporter
@@ -77,12 +77,13 @@ def build(
         wish = Wish(name or catalogue.default, targets, overrides, host)
         prepared = prepare(catalogue, Home.find(), wish, data_root, progress)
     if plan_only:
+        told = check_recipe(prepared) if alone else []
         budget = planned_budget(prepared.plan, prepared.store, prepared.recipe.distill.compress)
         if as_json:
             print_json(plan_json(prepared.plan, budget))
         elif alone:
             print_plan(prepared.plan)
-            for line in budget_lines(budget):
+            for line in (*budget_lines(budget), *told):
                 click.echo(line)
         return
     if processes and not processes.main:
