@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from bench.trials import Trial, plan_trial
-from pipeline.data.images import Input
 from pipeline.networks.saved import load_network
 from pipeline.progress import Progress
+from pipeline.recipe import Recipe
 from pipeline.stages.export import deployed, write_graph
 from targets.conditions import Conditions
 from targets.contract import Job, make_target
@@ -25,7 +25,6 @@ from targets.settings import TargetSettings
 from targets.widths import WidthFigures, time_widths
 
 CALLS, MAX_SECONDS = 300, 120.0  # of each network, and for all
-OPSET = 18
 DENSE = "(teacher, dense)"
 
 
@@ -57,10 +56,10 @@ def time_students(
             plan, store = plan_trial(trial, progress)
             folders = {step.step.stage: store.folder(step.step.stage, step.key) for step in plan}
             if not names:
-                names["0"], graphs["0"] = (DENSE, ""), _graph(folders["teacher"], size, Path(place) / "0.onnx")
+                names["0"], graphs["0"] = (DENSE, ""), _graph(folders["teacher"], trial.recipe, Path(place) / "0.onnx")
             number = str(len(names))
             names[number] = (trial.name, trial.at)
-            graphs[number] = _graph(folders["compact"], size, Path(place) / f"{number}.onnx")
+            graphs[number] = _graph(folders["compact"], trial.recipe, Path(place) / f"{number}.onnx")
         job = Job(size.height, size.width, (1,))
         rows, conditions = time_widths(runner, target, graphs, Path(place), job, CALLS, MAX_SECONDS, progress.say)
     return [_timed(names[row.name], row) for row in rows], conditions
@@ -70,9 +69,10 @@ def _timed(name: tuple[str, str], row: WidthFigures) -> Timed:
     return Timed(*name, p50_ms=row.p50_ms)
 
 
-def _graph(folder: Path, size: Input, path: Path) -> Path:
+def _graph(folder: Path, recipe: Recipe, path: Path) -> Path:
+    size = recipe.input
     images = np.random.default_rng(0).integers(0, 256, (2, size.height, size.width, 3), np.uint8)
-    write_graph(deployed(load_network(folder)), images, OPSET, path)
+    write_graph(deployed(load_network(folder)), images, recipe.export.opset, path)
     return path
 
 

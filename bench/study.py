@@ -215,8 +215,8 @@ def main() -> None:
             if options.out:
                 write(options.out, recipes, runs, failed, device, options.parallel)
         timed = ""
-        if target and runs:
-            first = [one for one in trials if one.recipe.seed == 0 and one.title not in failed]
+        first = [one for one in trials if one.recipe.seed == 0 and one.title not in failed]
+        if target and first:
             times, conditions = time_students(first, target, progress)
             timed = time_table(runs, times, options.recipes[0])
             if options.out:

@@ -153,7 +153,7 @@ def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progre
         except KeyboardInterrupt:
             raise Interrupted(step.name) from None
         except TrainingDiverged as error:
-            raise TrainingDiverged(error.what, step.stage) from None
+            raise TrainingDiverged(error.what, step.stage if step.trains else "") from None
         except RuntimeError as error:
             known = _explain(error, step.name, processes)
             if known is None:

@@ -32,8 +32,8 @@ class EmbeddingBank(nn.Module):
 
     @property
     def filled(self) -> Tensor:
-        """The rows that there are, M×D."""
-        return self.rows[: self.written]
+        """A copy of the rows that there are, M×D: what is computed from it may outlast the next `add`."""
+        return self.rows[: self.written].clone()
 
     @torch.no_grad()
     def add(self, embeddings: Tensor) -> None:

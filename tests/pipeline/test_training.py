@@ -53,13 +53,14 @@ class Stopped(Exception):
 
 BY_NORM = {"compress": Compress(macs=0.6), "rggr": Resetting(by="norm"), "sparsity": "proximal", "sparsity_weight": 4.0}
 BUDGETED = SETTINGS.model_copy(update=BY_NORM)
+BANKED = SETTINGS.model_copy(update={"relations_weight": 1.0, "relations_bank": 12, "embedding_weight": 1.0})
 AVERAGED = BUDGETED.model_copy(update={"ema": 0.9})
 
 
 @pytest.mark.parametrize(
     ("settings", "often"),
-    [(SETTINGS, False), (SETTINGS, True), (BUDGETED, True), (AVERAGED, False), (AVERAGED, True)],
-    ids=["paper, by epoch", "paper, by step", "budget, by step", "average, by epoch", "average, by step"],
+    [(SETTINGS, False), (SETTINGS, True), (BUDGETED, True), (AVERAGED, False), (AVERAGED, True), (BANKED, True)],
+    ids=["paper, by epoch", "paper, by step", "budget, by step", "average, by epoch", "average, by step", "bank"],
 )
 def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, often, batches, tmp_path, monkeypatch):
     whole = train(make_task(settings), batches, tmp_path / "whole", settings)
