@@ -23,7 +23,7 @@ from pipeline.work import Work, read_json
 if TYPE_CHECKING:
     from pipeline.training.supervised import Classified
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
 METRICS = "metrics.csv"
