@@ -114,6 +114,14 @@ class NearImage(TypedDict):
 
 
 @exact
+class StaleImage(TypedDict):
+    """An image of a gallery that is not what was embedded any more."""
+
+    path: Annotated[str, "below `gallery.folder`"]
+    why: Annotated[str, "changed, gone, or why it can't be read"]
+
+
+@exact
 class Answered(TypedDict):
     """What is nearest to an image."""
 
@@ -121,6 +129,8 @@ class Answered(TypedDict):
     gallery: Annotated[Embedded, "as of `zoo embed`, without `file`"]
     nearest: list[NearImage]
     sheet: Annotated[str, "the picture that was drawn"]
+    checked: Annotated[bool, "false: the gallery's folder is not here, so whether its images changed can't be told"]
+    stale: Annotated[list[StaleImage], "images that are no answers, since they are not what was embedded; by path"]
 
 
 @exact
