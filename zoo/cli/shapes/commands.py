@@ -73,6 +73,9 @@ class Listed(TypedDict):
     built: list[ReleaseRow]
     not_built: Annotated[dict[str, str], "description, by name of the model"]
     damaged: Annotated[dict[str, str], "why it can't be read, and what mends it, by NAME@VERSION"]
+    faulty: Annotated[
+        dict[str, list[str]], "what is wrong in the catalogue, by `models.NAME`, `datasets.NAME` or `targets.NAME`"
+    ]
 
 
 @exact
