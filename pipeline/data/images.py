@@ -25,12 +25,21 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Input(Settings):
-    """What a network sees. Height and width in pixels; mean and deviation of RGB in 0 … 1."""
+    """What a network sees. Height and width in pixels; mean and deviation of RGB in 0 … 1.
+
+    Without mean or deviation (null) they are those that the pretrained weights were trained with (`Recipe.settled`),
+    and ImageNet's for a network from scratch.
+    """
 
     height: int = Field(256, ge=16, le=4096)
     width: int = Field(256, ge=16, le=4096)
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[Positive, Positive, Positive] = IMAGENET_STD
+    mean: tuple[float, float, float] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and deviation."""
+        return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
 
 
 def decode(source: Path | IO[bytes], name: Path | str) -> Decoded:

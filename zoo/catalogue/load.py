@@ -48,10 +48,11 @@ class Catalogue:
     faulty: dict[str, list[str]]
 
     def recipe(self, name: str, overrides: Sequence[str] = ()) -> Recipe:
-        """A model's recipe, with `key.path=value` overrides.
+        """A model's recipe, with `key.path=value` overrides, and with its normalisation said (`Recipe.settled`).
 
         Raises:
             CatalogueError: unknown or faulty model, or an override that does not fit.
+            WeightsError: see `Recipe.settled`.
         """
         at = f"models.{name}"
         self._refuse_faulty(at)
@@ -70,7 +71,7 @@ class Catalogue:
                 raise CatalogueError("\n".join(found))
         assert recipe is not None
         self._refuse_faulty(f"datasets.{recipe.dataset}")
-        return recipe
+        return recipe.settled()
 
     def _refuse_faulty(self, at: str) -> None:
         if at in self.faulty:
