@@ -107,6 +107,20 @@ class Recipe(Settings):
         return self.model_copy(update={"input": self.input.model_copy(update=said)})
 
     @model_validator(mode="after")
+    def _revisions_are_of_the_hub(self) -> Self:
+        if self.teacher.revision and (self.teacher.weights or not self.teacher.pretrained):
+            raise ValueError(
+                "teacher.revision pins weights on the Hub, and the teacher starts from others: leave it out (null), or "
+                "set teacher.pretrained to true and leave out teacher.weights"
+            )
+        if self.distill.revision and (self.student_weights or self.distill.init != "pretrained"):
+            raise ValueError(
+                "distill.revision pins weights on the Hub, and the student starts from others: leave it out (null), or "
+                "set distill.init to pretrained and leave out weights"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _student_can_start(self) -> Self:
         if self.distill.init == "pretrained" and not self.teacher.pretrained and self.student_weights is None:
             raise ValueError(

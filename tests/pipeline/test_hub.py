@@ -10,6 +10,7 @@ import huggingface_hub.constants
 import pytest
 import timm
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save
 
 from pipeline.build import training_steps
@@ -272,3 +273,19 @@ def test_the_students_revision_is_its_own_or_that_of_the_same_weights(cache, con
     assert weights["teacher"] == weights["student"] == HubFile(REPOSITORY, FIRST, digest(contents[FIRST]))
     own = both.model_copy(update={"distill": both.distill.model_copy(update={"revision": SECOND})})
     assert own.pretrained_weights(Memory(None))["student"].revision == SECOND
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"teacher": {"revision": "v1", "pretrained": False}, "distill": {"init": "teacher"}}, "teacher.revision pins"),
+        ({"teacher": {"revision": "v1", "weights": "x.safetensors"}}, "teacher.revision pins"),
+        ({"distill": {"revision": "v1", "init": "teacher"}}, "distill.revision pins"),
+        ({"distill": {"revision": "v1", "weights": "x.safetensors"}}, "distill.revision pins"),
+        ({"teacher": {"revision": ""}}, "at least 1 character"),
+    ],
+)
+def test_a_revision_that_nothing_reads_is_refused(changes, told):
+    content = {"dataset": "d", "targets": ["t"], "network": {"architecture": "resnet10t"}, **changes}
+    with pytest.raises(ValidationError, match=told):
+        Recipe.model_validate(content)
