@@ -1,5 +1,7 @@
 """The catalogue: every shipped recipe is right, and what is wrong is said with its place."""
 
+import json
+
 import pytest
 
 from zoo.catalogue import load_catalogue
@@ -127,6 +129,30 @@ def test_a_faulty_entry_is_told_where_it_is_used_and_stops_nothing_else(catalogu
     }.items():
         with pytest.raises(CatalogueError, match=told):
             found.target(name)
+
+
+def test_a_faulty_model_is_named_by_list_and_stops_no_other_build(workshop):
+    with workshop.catalogue.open("a") as file:
+        file.write("  broken: {base: tiny, sed: 1}\n")
+    told = "models.broken.sed: unknown key. Did you mean 'seed'?"
+    listed = workshop.zoo("list")
+    assert listed.exit_code == 0
+    assert [line for line in listed.stderr.splitlines() if line.startswith("faulty: ")]
+    assert told in listed.stderr
+    assert "broken" not in listed.stdout
+    shown = json.loads(workshop.zoo("list", "--json").stdout)
+    assert list(shown["faulty"]) == ["models.broken"]
+    assert shown["faulty"]["models.broken"][0].endswith(told)
+    assert workshop.refused("build", "broken", "--plan").endswith(told)
+    assert workshop.zoo("build", "tiny", "--plan").exit_code == 0
+
+
+def test_doctor_names_a_faulty_target_beside_the_others(workshop):
+    with workshop.catalogue.open("a") as file:
+        file.write("targets:\n  broken: {runtime: openvino, devise: CPU}\n")
+    told = {row["name"]: row["what"] for row in json.loads(workshop.zoo("doctor", "--json").stdout)}
+    assert "targets.broken.devise: unknown key. Did you mean 'device'?" in told["broken"]
+    assert "openvino-cpu" in told
 
 
 def test_a_faulty_default_is_told_when_it_is_built(catalogue):
