@@ -1,11 +1,14 @@
 """What files of every kind show, by every path that reads images."""
 
+import re
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data import decoding
 from pipeline.data.batches import TrainingBatches
 from pipeline.data.decoding import open_rgb, to_rgb
 from pipeline.data.images import decode, read_batches, read_image, to_pixels
@@ -133,3 +136,16 @@ def test_a_kind_is_more_than_its_name(kinds):
             modes.add((picture.format, picture.mode))
     assert {mode for _, mode in modes} >= {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I"}
     assert {kind for kind, _ in modes} >= {"PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM"}
+
+
+def test_nothing_else_opens_images():
+    """Who opened them otherwise would see other pixels. `golden` and `run` open the picture that zoo has drawn."""
+    root = Path(decoding.__file__).parents[2]
+    packages = ("zoo", "pipeline", "targets", "calibration")
+    opening = {
+        path.relative_to(root).as_posix()
+        for package in packages
+        for path in (root / package).rglob("*.py")
+        if re.search(r"\bImage\.open\(|\bimread\(|\bdecode_image\(|\bread_image\(.*ImageReadMode", path.read_text())
+    }
+    assert opening == {"pipeline/data/decoding.py", "zoo/use/golden.py", "zoo/documents/run.py"}
