@@ -297,7 +297,7 @@ def test_augmentation_does_something(veri, tmp_path):
 
 def test_erasing_covers_as_much_as_asked_and_no_more(veri, tmp_path):
     samples = find(tmp_path).train
-    mean = torch.tensor([round(255 * value) for value in SMALL.mean], dtype=torch.uint8).view(3, 1, 1)
+    mean = torch.tensor([round(255 * value) for value in SMALL.normalisation[0]], dtype=torch.uint8).view(3, 1, 1)
     largest = {}
     for area in (0.1, 0.33, 0.9):
         sampling = Sampling(identities=4, images=2, flip=0, pad=0, erase=1, erase_area=area)
