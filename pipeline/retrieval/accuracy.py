@@ -41,7 +41,8 @@ class Accuracy(Settings):
     protocol: str = Field(PROTOCOL, description="how it was counted, in words; figures of another do not compare")
 
 
-def _nothing_counts(queries: int, gallery: int) -> DataError:
+def nothing_counts(queries: int, gallery: int) -> DataError:
+    """What to raise where no query counts."""
     return DataError(
         f"there is nothing to evaluate: none of {queries} queries has a right answer among {gallery} gallery images, "
         "which is one of its identity and under another camera. Look at the data set's query, gallery and pattern; a "
@@ -63,7 +64,7 @@ def cosine_blocks(query: np.ndarray, gallery: np.ndarray, device: str) -> Iterat
         DataError: there are no queries, or no gallery.
     """
     if not len(query) or not len(gallery):
-        raise _nothing_counts(len(query), len(gallery))
+        raise nothing_counts(len(query), len(gallery))
     import torch
     from torch.nn import functional
 
@@ -90,7 +91,7 @@ def accuracy_of(ranks: list[np.ndarray], gallery: int, protocol: str = PROTOCOL)
     """
     counted = [row for row in ranks if len(row)]
     if not counted:
-        raise _nothing_counts(len(ranks), gallery)
+        raise nothing_counts(len(ranks), gallery)
     first = np.array([row[0] for row in counted])
     return Accuracy(
         map=100 * float(np.mean([average_precision(row) for row in counted])),
