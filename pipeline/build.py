@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.data.samples import Index
 from pipeline.errors import Interrupted, OutOfMemory, PipelineError, ProcessLost, TrainingDiverged
+from pipeline.networks.hub import Memory
 from pipeline.plan import Planned
 from pipeline.processes import Processes
 from pipeline.progress import Progress
@@ -24,8 +25,16 @@ from pipeline.work import Work
 SUBJECTS = {"teacher": "teacher", "student": "compact"}  # what is deployed → the step that made its network
 
 
-def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
-    """From the recipe to graphs: what is the same for all targets."""
+def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> Iterator[Step]:
+    """From the recipe to graphs: what is the same for all targets.
+
+    Args:
+        memory: folder in which it is kept what revisions on the Hub were.
+
+    Raises:
+        WeightsError: see `Recipe.pretrained_weights`.
+    """
+    weights = recipe.pretrained_weights(Memory(memory))
     common = {"input": recipe.input, "network": recipe.network}
     trained = {**common, "seed": recipe.seed, "sampling": recipe.sampling}
     compress = recipe.distill.compress
@@ -36,9 +45,10 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         {
             **trained,
             "network": recipe.teacher_network,
-            "settings": recipe.teacher.model_copy(update={"architecture": None}),  # the network has it
+            # the network has the architecture, and the weights' file the revision
+            "settings": recipe.teacher.model_copy(update={"architecture": None, "revision": None}),
         },
-        files={"weights": recipe.teacher.weights},
+        files={"weights": weights["teacher"]},
         libraries=teacher.LIBRARIES,
         data=data,
         trains=True,
@@ -47,9 +57,9 @@ def training_steps(recipe: Recipe, data: Index) -> Iterator[Step]:
         "distill",
         distill.distill_student,
         distill.VERSION,
-        {**trained, "settings": recipe.distill.read()},
+        {**trained, "settings": recipe.distill.read().model_copy(update={"revision": None})},
         inputs={"teacher": "teacher"} | ({"latency": "latency_budget"} if compress and compress.measured else {}),
-        files={"weights": recipe.student_weights},
+        files={"weights": weights["student"]},
         libraries=recipe.distill.libraries,
         data=data,
         trains=True,

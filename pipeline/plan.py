@@ -29,8 +29,8 @@ class Planned:
 
 
 def _shown(value: object) -> object:
-    """A value, or the beginning of a sha256."""
-    return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else value
+    """A value, or the beginning of a sha256 or of a commit."""
+    return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", value) else value
 
 
 def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str]:
@@ -51,6 +51,10 @@ def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str
                 yield "the data changed"
             case "files":
                 yield f"the file of {rest} changed"
+            case "hub":
+                file, _, what = rest.partition(".")
+                if what:
+                    yield f"the {file}' {what} on the Hub {_shown(old)} → {_shown(new)}"
             case "place":
                 yield f"another machine ({rest} {old} → {new})"
             case _:

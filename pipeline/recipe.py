@@ -10,7 +10,9 @@ from typing_extensions import Self
 
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
-from pipeline.networks.build import Network
+from pipeline.errors import WeightsError
+from pipeline.networks.build import Network, Weights, hub_weights, normalisation_of
+from pipeline.networks.hub import HubFile, Memory
 from pipeline.settings import Settings
 from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.compact import Compact
@@ -54,6 +56,69 @@ class Recipe(Settings):
         """Local pretrained weights of the student: its own, or the teacher's if that is of the same architecture."""
         shared = self.teacher_network == self.network
         return self.distill.weights or (self.teacher.weights if shared else None)
+
+    def pretrained_weights(self, memory: Memory) -> dict[Literal["teacher", "student"], Weights]:
+        """What teacher and student start from, files on the Hub told by commit and sha256; none is fetched.
+
+        Raises:
+            WeightsError: it can't be told which they are.
+        """
+        known: dict[tuple[str, str | None], HubFile] = {}
+
+        def on_hub(architecture: str, revision: str | None) -> HubFile:
+            key = (architecture, revision)
+            if key not in known:
+                known[key] = hub_weights(*key, memory)
+            return known[key]
+
+        teacher: Weights = self.teacher.weights
+        if teacher is None and self.teacher.pretrained:
+            teacher = on_hub(self.teacher_network.architecture, self.teacher.revision)
+        student: Weights = self.student_weights
+        if student is None and self.distill.init == "pretrained":
+            shared = self.teacher_network == self.network
+            student = on_hub(
+                self.network.architecture, self.distill.revision or (self.teacher.revision if shared else None)
+            )
+        return {"teacher": teacher, "student": student}
+
+    def settled(self) -> Self:
+        """The same recipe with mean and deviation said: its own; or those of the pretrained weights it starts from.
+
+        timm knows them by the architecture's name, its tag included (`vit_base_patch16_224.augreg_in21k`), of a local
+        file too. From scratch they are ImageNet's.
+
+        Raises:
+            WeightsError: teacher and student start from weights that want different ones.
+        """
+        if self.input.mean and self.input.std:
+            return self
+        starting = {self.teacher_network.architecture} if self.teacher.pretrained or self.teacher.weights else set()
+        starting |= {self.network.architecture} if self.distill.init == "pretrained" else set()
+        wanted = {name: found for name in sorted(starting) if (found := normalisation_of(name))}
+        if len({*wanted.values()}) > 1:
+            told = "; ".join(f"{name}: mean {mean}, std {std}" for name, (mean, std) in wanted.items())
+            raise WeightsError(
+                f"teacher and student start from weights that were trained with different normalisations ({told}). Say "
+                "input.mean and input.std, or start the student from random weights (distill.init)."
+            )
+        mean, std = next(iter(wanted.values()), self.input.normalisation)
+        said = {"mean": self.input.mean or mean, "std": self.input.std or std}
+        return self.model_copy(update={"input": self.input.model_copy(update=said)})
+
+    @model_validator(mode="after")
+    def _revisions_are_of_the_hub(self) -> Self:
+        if self.teacher.revision and (self.teacher.weights or not self.teacher.pretrained):
+            raise ValueError(
+                "teacher.revision pins weights on the Hub, and the teacher starts from others: leave it out (null), or "
+                "set teacher.pretrained to true and leave out teacher.weights"
+            )
+        if self.distill.revision and (self.student_weights or self.distill.init != "pretrained"):
+            raise ValueError(
+                "distill.revision pins weights on the Hub, and the student starts from others: leave it out (null), or "
+                "set distill.init to pretrained and leave out weights"
+            )
+        return self
 
     @model_validator(mode="after")
     def _student_can_start(self) -> Self:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from pipeline.data.samples import Index
 from pipeline.errors import MissingLibrary, WeightsError
 from pipeline.files import sha256
+from pipeline.networks.hub import HubFile
 from targets.device import Device
 from targets.installing import install_command
 
@@ -34,7 +35,7 @@ class Step:
     version: int
     settings: Mapping[str, object]
     inputs: Mapping[str, str] = field(default_factory=dict)  # parameter → step whose result it reads
-    files: Mapping[str, Path | None] = field(default_factory=dict)  # parameter → file whose content counts
+    files: Mapping[str, Path | HubFile | None] = field(default_factory=dict)  # parameter → file whose content counts
     libraries: tuple[str, ...] = ()
     data: Index | None = None
     place: Device | None = None  # the machine, where the result is bound to it
@@ -53,7 +54,9 @@ def _version(library: str) -> str:
         raise MissingLibrary(f"{library} is not installed. Run: {install_command('build')}") from None
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path | HubFile) -> str:
+    if isinstance(path, HubFile):
+        return path.sha256
     try:
         return sha256(path)
     except OSError as error:
@@ -69,6 +72,11 @@ def ingredients(step: Step, keys: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         MissingLibrary: a library that the result depends on is not installed.
     """
+    hub = {
+        parameter: {"repository": file.repository, "revision": file.revision}
+        for parameter, file in step.files.items()
+        if isinstance(file, HubFile)
+    }
     return {
         "stage": step.stage,
         "version": step.version,
@@ -78,6 +86,7 @@ def ingredients(step: Step, keys: Mapping[str, str]) -> dict[str, Any]:
         "libraries": {library: _version(library) for library in step.libraries},
         "data": step.data.fingerprint if step.data else None,
         "place": _ANYTHING.dump_python(step.place, mode="json"),
+        **({"hub": hub} if hub else {}),  # others keep the keys that they had before there was any
     }
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from targets.errors import BadBundle
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -17,7 +19,11 @@ class Labelled:
 
 
 def quick_accuracy(query: Labelled, gallery: Labelled) -> tuple[float, float]:
-    """mAP and R1, %, by sorting the gallery for each query; protocol as `pipeline.retrieval.accuracy`."""
+    """mAP and R1, %, by sorting the gallery for each query; protocol as `pipeline.retrieval.accuracy`.
+
+    Raises:
+        BadBundle: no query counts.
+    """
     precisions, first = [], []
     for row, identity, camera in zip(query.embeddings, query.identities, query.cameras, strict=True):
         if np.isfinite(row).all():
@@ -30,4 +36,9 @@ def quick_accuracy(query: Labelled, gallery: Labelled) -> tuple[float, float]:
         if len(ranks):
             precisions.append(float(np.mean(np.arange(1, len(ranks) + 1) / ranks)))
             first.append(ranks[0] == 1)
+    if not precisions:
+        raise BadBundle(
+            f"the bundle's test set holds nothing to evaluate: none of {len(query.identities)} queries has a right "
+            f"answer among {len(gallery.identities)} gallery images. Make it again from a data set that has some."
+        )
     return 100 * float(np.mean(precisions)), 100 * float(np.mean(first))

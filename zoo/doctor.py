@@ -77,6 +77,10 @@ def examine(catalogue: Catalogue, home: Home) -> list[Row]:
         if aliases := [alias for alias, own in catalogue.aliases.items() if own == name]:
             row["what"] = f"{row['what']} (also called {', '.join(aliases)})"
         rows.append(row)
+    for at, lines in catalogue.faulty.items():
+        section, _, name = at.partition(".")
+        if section == "targets":
+            rows.append(_row(name, False, " ".join(lines), "Mend it in zoo.yaml."))
     return rows
 
 

@@ -69,6 +69,13 @@ class DataRecord(Record):
     gallery_images: int = Field(description="images that are searched; the more there are, the harder is the test")
 
 
+class HubRecord(Record):
+    """Where a file came from that a stage was given."""
+
+    repository: str = Field(description="on the Hugging Face Hub")
+    revision: str = Field(description="its commit; pin it (`teacher.revision`) to get the very same file again")
+
+
 class StageRecord(Record):
     """One stage's result in the lineage."""
 
@@ -81,6 +88,9 @@ class StageRecord(Record):
     inputs: dict[str, str] = Field(description="keys of the stages it read from; what a result was made of")
     files: dict[str, str] = Field(
         description="sha256 of files it was given, such as pretrained weights; which they were, wherever they lay"
+    )
+    hub: dict[str, HubRecord] = Field(
+        default_factory=dict, description="of those files that came from the Hub: which repository, at which commit"
     )
     libraries: dict[str, str] = Field(
         description="versions of those that its result depends on; what to suspect if a repeated build differs"

@@ -23,7 +23,7 @@ class _TrainingImages(TorchDataset[tuple[torch.Tensor, int]]):
         self.labels = samples.labels
         self.keep = len(samples) * size.height * size.width * 3 <= KEPT_BYTES
         self.kept: dict[int, torch.Tensor] = {}
-        mean = [round(255 * value) for value in size.mean]
+        mean = [round(255 * value) for value in size.normalisation[0]]
         self.augment = v2.Compose(
             [
                 v2.RandomHorizontalFlip(sampling.flip),

@@ -1,7 +1,8 @@
 """The digest of a data set: names, identities, cameras and every byte of every image.
 
 Bytes are read once, and images decoded, so that a broken one is found before anything is trained. Afterwards a file
-whose size and time of change are as before counts as unchanged.
+counts as unchanged as long as size, times and inode are as before. The time at which its inode changed is the one that
+nobody can set back: content that was exchanged under its old size and time of change is noticed.
 """
 
 from __future__ import annotations
@@ -9,47 +10,64 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from pipeline.data.images import decode
 from pipeline.errors import DataError
 from pipeline.files import write_text
 
+SETTLED_NS = 2 * 10**9  # a file that changed just now may change again within the same tick of the clock
 
-def _checked(path: str) -> str:
-    """sha256 of an image that can be decoded."""
+
+def _checked(path: str) -> list[str]:
+    """sha256 of an image that can be decoded, and how its pixels differ from those that the file holds."""
     with open(path, "rb") as file:  # noqa: PTH123 - fifty thousand times: strings are much faster than Path objects
         content = file.read()
-    decode(BytesIO(content), path)
-    return hashlib.sha256(content).hexdigest()
+    changes = decode(BytesIO(content), path).changes
+    return [hashlib.sha256(content).hexdigest(), *changes]
+
+
+def _state(stat: os.stat_result) -> list[int]:
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def _known(memory: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def fingerprint(root: Path, rows: Sequence[tuple[str, ...]], cache: Path) -> str:
     """sha256 over `rows` (split, path relative to `root`, …) and the content of the files that they name.
 
+    What is done to an image while it is read, such as turning it, is part of it, so that a change of how images are
+    read changes the digests of those data sets alone whose pixels it changes.
+
     Raises:
         DataError: a named file is not there, can't be read or is no image.
     """
-    memory = cache / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    known = known if isinstance(known, dict) else {}
+    memory = cache / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}-v2.json"
+    known = _known(memory)
     paths = {row[1]: os.path.join(root, row[1]) for row in rows}  # noqa: PTH118 - see above
+    begun = time.time_ns()
     try:
-        stats = {path: os.stat(place) for path, place in paths.items()}  # noqa: PTH116 - see above
-        states = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
-        stale = [path for path, state in states.items() if known.get(path, [])[:2] != state]
+        states = {path: _state(os.stat(place)) for path, place in paths.items()}  # noqa: PTH116 - see above
+        stale = [path for path, state in states.items() if known.get(path, [None])[0] != state]
         with ThreadPoolExecutor() as pool:
             digests = dict(zip(stale, pool.map(lambda path: _checked(paths[path]), stale), strict=True))
     except OSError as error:
         raise DataError(f"can't read image {error.filename}: {error.strerror}.") from None
+    known |= {path: [states[path], digest] for path, digest in digests.items()}
+    content = hashlib.sha256(json.dumps([[*row, *known[row[1]][1]] for row in rows]).encode()).hexdigest()
     if stale:
-        known |= {path: [*states[path], digest] for path, digest in digests.items()}
+        settled = {path: one for path, one in known.items() if one[0][2] < begun - SETTLED_NS}
         cache.mkdir(parents=True, exist_ok=True)
-        write_text(memory, json.dumps(known))
-    return hashlib.sha256(json.dumps([[*row, known[row[1]][2]] for row in rows]).encode()).hexdigest()
+        write_text(memory, json.dumps(settled))
+    return content

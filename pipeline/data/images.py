@@ -10,15 +10,13 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
+from pipeline.data.decoding import UNREADABLE, Decoded, open_rgb, to_rgb
 from pipeline.errors import DataError
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.data.samples import Samples
 
-# Not all that Pillow knows: it would start Ghostscript for PostScript, whatever a file is called.
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises of a bad image
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -27,39 +25,53 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Input(Settings):
-    """What a network sees. Height and width in pixels; mean and deviation of RGB in 0 … 1."""
+    """What a network sees. Height and width in pixels; mean and deviation of RGB in 0 … 1.
+
+    Without mean or deviation (null) they are those that the pretrained weights were trained with (`Recipe.settled`),
+    and ImageNet's for a network from scratch.
+    """
 
     height: int = Field(256, ge=16, le=4096)
     width: int = Field(256, ge=16, le=4096)
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[Positive, Positive, Positive] = IMAGENET_STD
+    mean: tuple[float, float, float] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and deviation."""
+        return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
 
 
-def decode(source: Path | IO[bytes], name: Path | str) -> Image.Image:
-    """An RGB image from a file or its bytes.
+def decode(source: Path | IO[bytes], name: Path | str) -> Decoded:
+    """An upright, opaque RGB image from a file or its bytes (`pipeline.data.decoding`), and what was done to it.
 
     Raises:
-        DataError: it can't be decoded; `name` says which.
+        DataError: it can't be decoded, or its numbers have no stated range; `name` says which.
     """
     try:
-        with Image.open(source, formats=FORMATS) as image:
-            return image.convert("RGB")
+        return open_rgb(source)
     except UNREADABLE as error:
-        raise DataError(f"can't decode image {name}: {error}. Replace or remove it.") from None
+        reason = str(error).replace(repr(source), repr(str(name)))  # Pillow names what it was given, bytes included
+        raise DataError(f"can't decode image {name}: {reason}. Replace or remove it.") from None
+
+
+def resized(image: Image.Image, size: Input) -> np.ndarray:
+    """uint8 H×W×3 of an RGB image, resized (bilinear, antialiased)."""
+    return np.asarray(image.resize((size.width, size.height), Image.Resampling.BILINEAR))
 
 
 def to_pixels(image: Image.Image, size: Input) -> np.ndarray:
-    """uint8 H×W×3 RGB of an image of any mode, resized (bilinear, antialiased); its EXIF orientation does not count."""
-    return np.asarray(image.convert("RGB").resize((size.width, size.height), Image.Resampling.BILINEAR))
+    """`resized` of an image of any mode, made upright, opaque and 8-bit as files are."""
+    return resized(to_rgb(image).image, size)
 
 
 def read_image(path: Path, size: Input) -> np.ndarray:
-    """`to_pixels` of a file.
+    """`resized` of a file.
 
     Raises:
-        DataError: the file can't be decoded.
+        DataError: see `decode`.
     """
-    return to_pixels(decode(path, path), size)
+    return resized(decode(path, path).image, size)
 
 
 def read_batches(samples: Samples, size: Input, batch: int) -> Iterator[np.ndarray]:

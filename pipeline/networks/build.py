@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from pipeline.data.images import Input
 from pipeline.errors import WeightsError
+from pipeline.networks.hub import WAYS_OUT, HubFile, Memory, find_hub_file
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
     from pipeline.networks.embedder import Embedder
 
-WAYS_OUT = (
-    "Ways out: `teacher.weights: FILE.safetensors` (a local file), HF_HUB_OFFLINE=1 with a filled Hugging Face cache, "
-    "or `teacher.pretrained: false` (from scratch)."
-)
+Weights = Path | HubFile | None  # a local file, one on the Hub, or from scratch
+Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]  # mean, deviation
 
 
 def _safetensors(weights: Path | None) -> Path | None:
@@ -37,6 +35,17 @@ LocalWeights = Annotated[
 ]
 
 
+# Excluded where it is none: recipes without it keep their digests. What it names is resolved, and counts.
+Revision = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        exclude_if=lambda revision: revision is None,
+        description="commit, tag or branch of the weights' repository on the Hub; left out: main, as it is by then",
+    ),
+]
+
+
 class Network(Settings):
     """Which timm architecture, the stride of its last stage, and the length of the embedding."""
 
@@ -45,24 +54,31 @@ class Network(Settings):
     embedding: int = Field(512, ge=2)
 
 
-def _from_hub(architecture: str) -> Path:
-    """Path of timm's weights in the Hugging Face cache, fetched if they are not there yet. Safetensors only."""
-    import huggingface_hub
-    import timm
+def hub_weights(architecture: str, revision: str | None, memory: Memory) -> HubFile:
+    """timm's weights of an architecture on the Hub. Safetensors only.
 
-    config = timm.get_pretrained_cfg(architecture)
+    Raises:
+        WeightsError: there are none, or it can't be told which.
+    """
+    check_architecture(architecture)
+    config = _config(architecture)
     if config is None or not config.hf_hub_id:
         raise WeightsError(f"timm offers no pretrained weights of {architecture}. {WAYS_OUT}")
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it would print a line for every retry
-    try:
-        return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, "model.safetensors"))
-    except (OSError, ValueError, RuntimeError) as error:  # its errors derive from these
-        cause = str(error).strip().split("\n")[0].split(". ")[0] or type(error).__name__
-        raise WeightsError(f"can't get pretrained weights of {architecture}: {cause}.\n{WAYS_OUT}") from None
-    finally:
-        logger.setLevel(level)
+    return find_hub_file(config.hf_hub_id, revision, memory)
+
+
+def normalisation_of(architecture: str) -> Normalisation | None:
+    """Mean and deviation that timm's pretrained weights of an architecture were trained with; none if it knows none."""
+    config = _config(architecture)
+    if config is None or len(config.mean) != 3 or len(config.std) != 3:
+        return None
+    return tuple(config.mean), tuple(config.std)
+
+
+def _config(architecture: str) -> Any:
+    import timm
+
+    return timm.get_pretrained_cfg(architecture) if timm.is_model(architecture) else None
 
 
 def _bound(architecture: str, size: Input) -> dict[str, Any]:
@@ -73,10 +89,10 @@ def _bound(architecture: str, size: Input) -> dict[str, Any]:
     return {"img_size": (size.height, size.width)} if config is not None and config.fixed_input_size else {}
 
 
-def _pretrained(architecture: str, size: Input) -> nn.Module:
+def _pretrained(architecture: str, size: Input, weights: Path) -> nn.Module:
     import timm
 
-    source = {"file": str(_from_hub(architecture))}
+    source = {"file": str(weights)}
     bound = _bound(architecture, size)
     backbone: Any = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=source, **bound)
     backbone.reset_classifier(0, "")
@@ -107,13 +123,11 @@ def _local(architecture: str, size: Input, weights: Path) -> nn.Module:
     return network
 
 
-def build_backbone(
-    architecture: str, size: Input, *, pretrained: bool = False, weights: Path | None = None
-) -> nn.Module:
-    """A timm network without pooling and classifier, N×3×H×W → N×C×h×w, or N×L×C for a transformer.
+def check_architecture(architecture: str) -> None:
+    """Refuse what timm does not have.
 
     Raises:
-        WeightsError: unknown architecture, or weights that can't be had or do not fit.
+        WeightsError: says what is near.
     """
     import timm
 
@@ -122,10 +136,21 @@ def build_backbone(
 
         near = difflib.get_close_matches(architecture, timm.list_models(), 1)
         raise WeightsError(f"timm has no model {architecture!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+
+
+def build_backbone(architecture: str, size: Input, weights: Weights = None) -> nn.Module:
+    """A timm network without pooling and classifier, N×3×H×W → N×C×h×w, or N×L×C for a transformer.
+
+    Raises:
+        WeightsError: unknown architecture, or weights that can't be had or do not fit.
+    """
+    import timm
+
+    check_architecture(architecture)
+    if isinstance(weights, HubFile):
+        return _pretrained(architecture, size, weights.fetch())
     if weights is not None:
         return _local(architecture, size, weights)
-    if pretrained:
-        return _pretrained(architecture, size)
     network: nn.Module = timm.create_model(architecture, num_classes=0, global_pool="", **_bound(architecture, size))
     return network
 
@@ -141,7 +166,7 @@ def _cannot_embed(architecture: str, size: Input, error: Exception) -> WeightsEr
 _UNFIT = (RuntimeError, AssertionError, IndexError, TypeError, AttributeError, ValueError)  # what timm raises
 
 
-def build_network(network: Network, size: Input, *, pretrained: bool = False, weights: Path | None = None) -> Embedder:
+def build_network(network: Network, size: Input, weights: Weights = None) -> Embedder:
     """The network that a recipe asks for.
 
     Raises:
@@ -152,7 +177,7 @@ def build_network(network: Network, size: Input, *, pretrained: bool = False, we
     from pipeline.networks.embedder import Embedder, set_last_stride
 
     try:
-        backbone = build_backbone(network.architecture, size, pretrained=pretrained, weights=weights)
+        backbone = build_backbone(network.architecture, size, weights)
     except WeightsError:
         raise
     except _UNFIT as error:

@@ -30,8 +30,8 @@ class Embedder(nn.Module):
 
     def __init__(self, backbone: nn.Module, channels: int, embedding: int, size: Input) -> None:
         super().__init__()
-        self.register_buffer("mean", 255 * torch.tensor(size.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(size.std).view(1, 3, 1, 1), persistent=False)
+        for name, values in zip(("mean", "std"), size.normalisation, strict=True):
+            self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self.backbone = backbone
         self.fused: tuple[str, ...] = ()  # modules whose branches are one convolution (`pipeline.networks.branches`)
         self.prefix = int(getattr(backbone, "num_prefix_tokens", 0))  # a class token, and others, before the patches

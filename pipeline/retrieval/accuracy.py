@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.data.samples import Samples
+from pipeline.errors import DataError
 from pipeline.retrieval.ranks import Answers, right_ranks
 from pipeline.settings import Settings
 
@@ -40,6 +41,15 @@ class Accuracy(Settings):
     protocol: str = Field(PROTOCOL, description="how it was counted, in words; figures of another do not compare")
 
 
+def nothing_counts(queries: int, gallery: int) -> DataError:
+    """What to raise where no query counts."""
+    return DataError(
+        f"there is nothing to evaluate: none of {queries} queries has a right answer among {gallery} gallery images, "
+        "which is one of its identity and under another camera. Look at the data set's query, gallery and pattern; a "
+        "set that knows no cameras says so (cameras: false)."
+    )
+
+
 def average_precision(ranks: np.ndarray) -> float:
     """AP of one query from the ranks (from 1, ascending) of all its right answers; an answer never found has rank ∞."""
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
@@ -50,7 +60,12 @@ def cosine_blocks(query: np.ndarray, gallery: np.ndarray, device: str) -> Iterat
 
     Nothing of size G×D is copied on the CPU if the gallery is float32 already. What is no finite number gives NaN, by
     which nothing can be ranked.
+
+    Raises:
+        DataError: there are no queries, or no gallery.
     """
+    if not len(query) or not len(gallery):
+        raise nothing_counts(len(query), len(gallery))
     import torch
     from torch.nn import functional
 
@@ -70,8 +85,14 @@ def scored_ranks(blocks: Iterable[Scored], query_of: Samples, gallery_of: Sample
 
 
 def accuracy_of(ranks: list[np.ndarray], gallery: int, protocol: str = PROTOCOL) -> Accuracy:
-    """Accuracy from every query's ranks of right answers among `gallery` images."""
+    """Accuracy from every query's ranks of right answers among `gallery` images.
+
+    Raises:
+        DataError: no query counts.
+    """
     counted = [row for row in ranks if len(row)]
+    if not counted:
+        raise nothing_counts(len(ranks), gallery)
     first = np.array([row[0] for row in counted])
     return Accuracy(
         map=100 * float(np.mean([average_precision(row) for row in counted])),
@@ -96,6 +117,7 @@ def retrieval_accuracy(
 
     Raises:
         ValueError: an embedding is not of finite numbers.
+        DataError: no query has a right answer that counts.
     """
     for what, rows in (("query", query), ("gallery", gallery)):
         if not np.isfinite(rows).all():

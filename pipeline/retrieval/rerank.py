@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.data.samples import Samples
-from pipeline.retrieval.accuracy import Accuracy, Scored, accuracy_of, cosine_blocks, scored_ranks
+from pipeline.retrieval.accuracy import Accuracy, Scored, accuracy_of, cosine_blocks, nothing_counts, scored_ranks
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,7 +101,12 @@ def reranked_blocks(query: np.ndarray, gallery: np.ndarray, settings: ReRanking,
 
     Memory beside the embeddings: the blocks of `cosine_blocks`, N×(k1 + 1) indices and the sparse encoding of the
     N = Q + G images (a few times k1 entries each).
+
+    Raises:
+        DataError: there are no queries, or no gallery.
     """
+    if not len(query) or not len(gallery):
+        raise nothing_counts(len(query), len(gallery))
     import torch
 
     unit = np.concatenate([query, gallery]).astype(np.float32)

@@ -16,7 +16,7 @@ from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
 from pipeline.method.settings import Distillation
-from pipeline.networks.build import LocalWeights, Network
+from pipeline.networks.build import LocalWeights, Network, Revision, Weights
 from pipeline.stages.latency_budget import LATENCY
 from pipeline.work import Work, read_json
 
@@ -35,6 +35,7 @@ class Distill(Distillation):
 
     init: Literal["pretrained", "teacher", "random"] = "pretrained"
     weights: LocalWeights = None
+    revision: Revision = None
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -52,13 +53,12 @@ class Distill(Distillation):
         return self
 
 
-def _start(settings: Distill, network: Network, input: Input, teacher: Classified, weights: Path | None) -> Classified:
+def _start(settings: Distill, network: Network, input: Input, teacher: Classified, weights: Weights) -> Classified:
     """The student before its first step."""
     from pipeline.networks.build import build_network
     from pipeline.training.supervised import Classified
 
-    pretrained = settings.init == "pretrained"
-    embedder = build_network(network, input, pretrained=pretrained, weights=weights if pretrained else None)
+    embedder = build_network(network, input, weights if settings.init == "pretrained" else None)
     student = Classified(embedder, teacher.classifier.out_features, settings.head_init)
     if settings.init == "teacher":
         student.load_state_dict(teacher.state_dict())
@@ -119,7 +119,7 @@ def distill_student(
     network: Network,
     sampling: Sampling,
     settings: Distill,
-    weights: Path | None,
+    weights: Weights,
     teacher: Path,
     latency: Path | None = None,
 ) -> None:
@@ -128,7 +128,7 @@ def distill_student(
     A student with compactors is `student.safetensors`; a small one is a network (see `pipeline.networks.saved`).
 
     Args:
-        weights: the backbone's local pretrained weights, for `init: pretrained`.
+        weights: the backbone's pretrained weights, for `init: pretrained`.
         teacher: folder of the stage `teacher`.
         latency: folder of the stage `latency_budget`, where the budget counts what a target takes.
     """

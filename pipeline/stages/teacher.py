@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
-from pipeline.networks.build import LocalWeights, Network
+from pipeline.networks.build import LocalWeights, Network, Revision, Weights
 from pipeline.training.schedule import Supervision
 from pipeline.work import Work
 
@@ -24,6 +22,7 @@ class Teacher(Supervision):
     architecture: str | None = Field(None, description="deeper than the student's, of the same family")
     pretrained: bool = True
     weights: LocalWeights = None
+    revision: Revision = None
 
 
 def train_teacher(
@@ -35,9 +34,12 @@ def train_teacher(
     network: Network,
     sampling: Sampling,
     settings: Teacher,
-    weights: Path | None,
+    weights: Weights,
 ) -> None:
     """Write the network (see `pipeline.networks.saved`), its classifier, metrics, accuracy and cost.
+
+    Args:
+        weights: where it starts; none: from scratch.
 
     Raises:
         WeightsError: pretrained weights are asked for and can't be had, or do not fit.
@@ -56,7 +58,7 @@ def train_teacher(
     from pipeline.training.supervised import Classified, SupervisedTask
 
     torch.manual_seed(seed)
-    embedder = build_network(network, input, pretrained=settings.pretrained, weights=weights)
+    embedder = build_network(network, input, weights)
     classified = Classified(embedder, data.train.identity_count, settings.head_init)
     batches = TrainingBatches(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count

@@ -1,5 +1,8 @@
 """Data sets: what is found, what is refused, and draws that repeat."""
 
+import hashlib
+import json
+import os
 import pickle
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from pydantic import ValidationError
 from pipeline.data import toycars
 from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.fingerprint import fingerprint
 from pipeline.data.images import Input, read_image
 from pipeline.data.sampler import IdentitySampler, Sampling
 from pipeline.data.splits import Split
@@ -69,6 +73,53 @@ def test_fingerprint_follows_content_not_place(veri, tmp_path):
     image = next((moved / "veri" / "image_train").iterdir())
     image.write_bytes(image.read_bytes() + b"\0")
     assert open_dataset("veri", VERI, moved, tmp_path / "drawn").fingerprint != first
+
+
+def test_fingerprint_follows_content_of_equal_size_and_time(veri, tmp_path, monkeypatch):
+    """An image is exchanged, and its time set back: written into the same file, and as another file of its name."""
+    monkeypatch.setattr("pipeline.data.fingerprint.SETTLED_NS", -(10**12))  # as if files had lain there for long
+    image, *_, other = sorted((veri / "image_train").iterdir())
+    for ways in ("in place", "renamed"):
+        size = 2000
+        image.write_bytes(image.read_bytes().ljust(size, b"\0"))
+        before, stat = find(tmp_path).fingerprint, image.stat()
+        assert find(tmp_path).fingerprint == before
+        fresh = (other.read_bytes() + ways.encode()).ljust(size, b"\0")
+        place = image if ways == "in place" else tmp_path / "fresh.jpg"
+        place.write_bytes(fresh)
+        os.utime(place, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        place.replace(image)
+        assert (image.stat().st_size, image.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+        assert find(tmp_path).fingerprint != before
+
+
+def test_files_that_did_not_change_are_read_once(veri, tmp_path, monkeypatch):
+    first = find(tmp_path).fingerprint
+    monkeypatch.setattr("pipeline.data.fingerprint.SETTLED_NS", -(10**12))  # as if they had lain there for long
+    assert find(tmp_path).fingerprint == first
+    monkeypatch.setattr("pipeline.data.fingerprint.decode", None)
+    assert find(tmp_path).fingerprint == first
+
+
+def test_what_changed_a_moment_ago_is_not_trusted_to_stay(veri, tmp_path):
+    find(tmp_path)
+    (memory,) = (tmp_path / "drawn" / "fingerprints").iterdir()
+    assert memory.read_text() == "{}"
+
+
+def test_fingerprint_follows_how_an_image_is_read(tmp_path):
+    """Pixels that reading changes are another data set; where it changes none, digests are as they always were."""
+    content = [[split, path, *names] for split, path, names in (("train", "a.png", ("1", "2")),)]
+    Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / "a.png")
+    digest = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
+    plain = hashlib.sha256(json.dumps([[*content[0], digest]]).encode()).hexdigest()
+    assert fingerprint(tmp_path, [tuple(row) for row in content], tmp_path / "memory") == plain
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / "a.png", exif=exif)
+    digest = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
+    turned = hashlib.sha256(json.dumps([[*content[0], digest, "orientation 6"]]).encode()).hexdigest()
+    assert fingerprint(tmp_path, [tuple(row) for row in content], tmp_path / "memory") == turned
 
 
 def test_missing_folder_names_the_ways_out(tmp_path):
@@ -246,7 +297,7 @@ def test_augmentation_does_something(veri, tmp_path):
 
 def test_erasing_covers_as_much_as_asked_and_no_more(veri, tmp_path):
     samples = find(tmp_path).train
-    mean = torch.tensor([round(255 * value) for value in SMALL.mean], dtype=torch.uint8).view(3, 1, 1)
+    mean = torch.tensor([round(255 * value) for value in SMALL.normalisation[0]], dtype=torch.uint8).view(3, 1, 1)
     largest = {}
     for area in (0.1, 0.33, 0.9):
         sampling = Sampling(identities=4, images=2, flip=0, pad=0, erase=1, erase_area=area)

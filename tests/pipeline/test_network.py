@@ -28,31 +28,16 @@ def is_loaded(backbone, weights):
 
 
 def test_weights_from_a_local_file(weights):
-    assert is_loaded(build_backbone("resnet10t", Input(), weights=weights), weights)
-
-
-def test_weights_from_the_hugging_face_cache_without_a_network(weights, tmp_path, monkeypatch):
-    import huggingface_hub.constants
-
-    repository = timm.get_pretrained_cfg("resnet10t").hf_hub_id
-    folder = tmp_path / "cache" / f"models--{repository.replace('/', '--')}"
-    (folder / "snapshots" / "abc").mkdir(parents=True)
-    (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text("abc")
-    weights.rename(folder / "snapshots" / "abc" / "model.safetensors")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    backbone = build_backbone("resnet10t", Input(), pretrained=True)
-    assert is_loaded(backbone, folder / "snapshots" / "abc" / "model.safetensors")
+    assert is_loaded(build_backbone("resnet10t", Input(), weights), weights)
 
 
 def test_weights_that_do_not_fit(weights, tmp_path):
     with pytest.raises(WeightsError, match=r"do not fit resnet18: .*Missing key"):
-        build_backbone("resnet18", Input(), weights=weights)
+        build_backbone("resnet18", Input(), weights)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(WeightsError, match="can't read weights .*broken"):
-        build_backbone("resnet10t", Input(), weights=broken)
+        build_backbone("resnet10t", Input(), broken)
 
 
 @pytest.mark.parametrize("architecture", ["resnet10t", "resnet18", "resnet50", "resnet50d"])

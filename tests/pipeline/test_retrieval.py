@@ -8,8 +8,12 @@ import pytest
 
 import pipeline.retrieval.accuracy
 from pipeline.data.samples import Samples
+from pipeline.errors import DataError
 from pipeline.retrieval.accuracy import average_precision, retrieval_accuracy
+from pipeline.retrieval.agreement import answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy, reranked_blocks
+from targets.errors import BadBundle
+from targets.retrieval import Labelled, quick_accuracy
 
 
 def samples(identities, cameras):
@@ -125,6 +129,35 @@ def test_own_camera_counts_neither_right_nor_wrong():
     found = retrieval_accuracy(query, gallery, samples([7], [1]), samples([7, 3, 7], [1, 2, 2]))
     # The exact copy is the query's own camera; a stranger stands first, the right answer second.
     assert (found.map, found.cmc1, found.cmc5) == (50, 0, 100)
+
+
+def figures(query, gallery, query_of, gallery_of):
+    """Everything that counts: plain, re-ranked, beside a reference, and on a device."""
+    yield lambda: retrieval_accuracy(query, gallery, query_of, gallery_of)
+    yield lambda: reranked_accuracy(query, gallery, query_of, gallery_of, ReRanking(k1=2, k2=1))
+    yield lambda: answer(query, gallery, query_of, gallery_of)
+    labelled = (Labelled(rows, of.identities, of.cameras) for rows, of in ((query, query_of), (gallery, gallery_of)))
+    sides = tuple(labelled)
+    yield lambda: quick_accuracy(*sides)
+
+
+@pytest.mark.parametrize(
+    ("query_of", "gallery_of"),
+    [
+        (samples([1, 2], [0, 0]), samples([3, 4, 5], [1, 1, 1])),  # other identities
+        (samples([1, 2], [0, 1]), samples([1, 2, 2], [0, 1, 1])),  # under the same camera only
+        (samples([], []), samples([1], [0])),
+        (samples([1], [0]), samples([], [])),
+    ],
+)
+def test_without_a_query_that_counts_there_are_no_figures(query_of, gallery_of):
+    random = np.random.default_rng(0)
+    query, gallery = (random.normal(size=(len(of), 4)).astype(np.float32) for of in (query_of, gallery_of))
+    for figure in figures(query, gallery, query_of, gallery_of):
+        with pytest.raises(
+            (DataError, BadBundle), match=rf"none of {len(query)} queries .* {len(gallery)} gallery images"
+        ):
+            figure()
 
 
 def test_average_precision_by_hand():

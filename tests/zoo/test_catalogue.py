@@ -1,5 +1,7 @@
 """The catalogue: every shipped recipe is right, and what is wrong is said with its place."""
 
+import json
+
 import pytest
 
 from zoo.catalogue import load_catalogue
@@ -21,9 +23,13 @@ def catalogue(tmp_path, monkeypatch):
 
 
 def wrong(catalogue, text):
-    with pytest.raises(CatalogueError) as error:
-        catalogue(text)
-    return str(error.value)
+    """What is said of a catalogue that is wrong as a whole, or of its faulty entries."""
+    try:
+        found = catalogue(text)
+    except CatalogueError as error:
+        return str(error)
+    assert found.faulty
+    return "\n".join(line for lines in found.faulty.values() for line in lines)
 
 
 def test_shipped_recipes():
@@ -64,6 +70,95 @@ models:
     teacher = found.recipe("b").teacher
     assert (teacher.epochs, teacher.lr, teacher.pretrained) == (7, 0.3, False)
     assert "_a" not in found.models
+
+
+def test_what_is_said_of_a_base_alone_is_not_inherited(catalogue):
+    """Another model on other data is not "two hundred drawn vehicles", nor under their license."""
+    found = catalogue(
+        """
+models:
+  plain: {base: resnet10t-toycars, dataset: hcmc}
+  _middle: {base: resnet10t-toycars, description: in the middle, license: MIT}
+  above: {base: _middle}
+  own: {base: resnet10t-toycars, description: mine, license: CC0-1.0}
+"""
+    )
+    about = {name: (found.recipe(name).description, found.recipe(name).license) for name in ("plain", "above", "own")}
+    assert about == {"plain": ("", "not stated"), "above": ("", "not stated"), "own": ("mine", "CC0-1.0")}
+    assert found.recipe("above").distill.compress == found.recipe("resnet10t-toycars").distill.compress
+
+
+FAULTY = """
+datasets:
+  bad-data: {path: x, patern: y}
+targets:
+  bad-target: {runtime: onnxruntime, devise: CPU}
+  lost: nowhere
+models:
+  bad-model: {base: resnet18-hcmc, sed: 1}
+  on-bad-model: {base: bad-model}
+  no-base: {base: nothing}
+  on-bad-data: {base: resnet18-hcmc, dataset: bad-data}
+  on-bad-target: {base: resnet18-hcmc, targets: [bad-target]}
+  good: {base: resnet18-hcmc, seed: 3}
+"""
+
+
+def test_a_faulty_entry_is_told_where_it_is_used_and_stops_nothing_else(catalogue):
+    found = catalogue(FAULTY)
+    assert found.recipe("good").seed == 3
+    assert found.recipe("resnet10t-toycars").dataset == "toycars"
+    assert found.target("openvino-cpu") == "openvino-cpu"
+    assert set(found.faulty) == {
+        "datasets.bad-data", "targets.bad-target", "targets.lost",
+        "models.bad-model", "models.on-bad-model", "models.no-base",
+    }  # fmt: skip
+    for name, told in {
+        "bad-model": "zoo.yaml:8: models.bad-model.sed: unknown key. Did you mean 'seed'?",
+        "on-bad-model": "zoo.yaml:8: models.on-bad-model.sed: unknown key. Did you mean 'seed'?",
+        "no-base": "zoo.yaml:10: models.no-base.base: no model 'nothing'.",
+        "on-bad-data": "zoo.yaml:3: datasets.bad-data.patern: unknown key. Did you mean 'pattern'?",
+    }.items():
+        with pytest.raises(CatalogueError) as error:
+            found.recipe(name)
+        assert told in str(error.value)
+    assert found.recipe("on-bad-target").targets == ("bad-target",)  # another may be asked for
+    for name, told in {
+        "bad-target": "zoo.yaml:5: targets.bad-target.devise",
+        "lost": "is an alias of no target",
+    }.items():
+        with pytest.raises(CatalogueError, match=told):
+            found.target(name)
+
+
+def test_a_faulty_model_is_named_by_list_and_stops_no_other_build(workshop):
+    with workshop.catalogue.open("a") as file:
+        file.write("  broken: {base: tiny, sed: 1}\n")
+    told = "models.broken.sed: unknown key. Did you mean 'seed'?"
+    listed = workshop.zoo("list")
+    assert listed.exit_code == 0
+    assert [line for line in listed.stderr.splitlines() if line.startswith("faulty: ")]
+    assert told in listed.stderr
+    assert "broken" not in listed.stdout
+    shown = json.loads(workshop.zoo("list", "--json").stdout)
+    assert list(shown["faulty"]) == ["models.broken"]
+    assert shown["faulty"]["models.broken"][0].endswith(told)
+    assert workshop.refused("build", "broken", "--plan").endswith(told)
+    assert workshop.zoo("build", "tiny", "--plan").exit_code == 0
+
+
+def test_doctor_names_a_faulty_target_beside_the_others(workshop):
+    with workshop.catalogue.open("a") as file:
+        file.write("targets:\n  broken: {runtime: openvino, devise: CPU}\n")
+    told = {row["name"]: row["what"] for row in json.loads(workshop.zoo("doctor", "--json").stdout)}
+    assert "targets.broken.devise: unknown key. Did you mean 'device'?" in told["broken"]
+    assert "openvino-cpu" in told
+
+
+def test_a_faulty_default_is_told_when_it_is_built(catalogue):
+    found = catalogue("default: m\nmodels:\n  m: {base: resnet18-hcmc, sed: 1}\n")
+    with pytest.raises(CatalogueError, match="models.m.sed"):
+        found.recipe(found.default)
 
 
 def test_overrides(catalogue):

@@ -35,7 +35,7 @@ from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
 from zoo.measurements import MEASUREMENTS, Measurement, read_measurements, write_measurements
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # that documents are made with
 LICENSE = "Apache-2.0"  # of this project: of the code that made the release and that runs it
 
@@ -55,9 +55,9 @@ def _artifact(
 
 
 def _portable(override: str) -> str:
-    """An override without the folders of this machine: of `teacher.weights` the name of the file is enough."""
+    """An override without the folders of this machine: of weights the name of the file is enough."""
     key, _, value = override.partition("=")
-    return f"{key}={Path(value).name}" if key == "teacher.weights" else override
+    return f"{key}={Path(value).name}" if key in ("teacher.weights", "distill.weights") else override
 
 
 def _git() -> str | None:
@@ -87,6 +87,7 @@ def _stage(name: str, folder: Path) -> dict[str, Any]:
         "name": name,
         "key": folder.name,
         **{key: record[key] for key in ("version", "inputs", "files", "libraries", "finished_at", "seconds")},
+        "hub": record.get("hub", {}),
     }
 
 

@@ -182,7 +182,7 @@ def prepare(
     """Settle what is to be built and what of it stands.
 
     Raises:
-        CatalogueError, DataError, StoreError, UnknownRuntime, MissingLibrary: see there.
+        CatalogueError, DataError, WeightsError, StoreError, UnknownRuntime, MissingLibrary: see there.
     """
     recipe = catalogue.recipe(wish.name, wish.overrides)
     asked = tuple(dict.fromkeys(catalogue.target(target) for target in wish.targets or recipe.targets))
@@ -195,7 +195,7 @@ def prepare(
     except OSError as error:
         raise explain(error, home.root) from None
     latency = _latency(catalogue, home, recipe, wish, settings, store, progress)
-    trained = [*(latency.steps if latency else ()), *training_steps(recipe, data)]
+    trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, store.cache)]
     last = _remembered(Build(wish.name, recipe, data, home, store, {}, []).memory)
     deployment = _Deployment(wish.name, recipe, data, home, store, trained, progress.say)
     deployed = [step for target, spec in settings.items() for step in deployment.steps(target, spec)]

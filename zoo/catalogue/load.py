@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,51 +22,74 @@ from zoo.home import shipped_catalogue, user_catalogue
 
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")
+OWN = ("description", "license")  # of a model: one that is built on it may be of other data
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # names become folders, on any system
 Model = TypeVar("Model")
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Everything that can be built, and with what."""
+    """Everything that can be built, and with what.
+
+    Attributes:
+        aliases: further names of targets.
+        sources: of models, bases already merged in: what overrides are laid on.
+        faulty: what is wrong, line by line, with what can't be used, by `models.NAME`, `datasets.NAME` or
+            `targets.NAME`. It is in none of the others, and is told where it is asked for.
+    """
 
     default: str
     datasets: dict[str, Dataset]
     targets: dict[str, TargetSettings]
-    aliases: dict[str, str]  # further names of targets
+    aliases: dict[str, str]
     models: dict[str, Recipe]
-    sources: dict[str, Source]  # of models, bases already merged in: what overrides are laid on
+    sources: dict[str, Source]
     registry: RegistrySettings
+    faulty: dict[str, list[str]]
 
     def recipe(self, name: str, overrides: Sequence[str] = ()) -> Recipe:
-        """A model's recipe, with `key.path=value` overrides.
+        """A model's recipe, with `key.path=value` overrides, and with its normalisation said (`Recipe.settled`).
 
         Raises:
-            CatalogueError: unknown model, or an override that does not fit.
+            CatalogueError: unknown or faulty model, or an override that does not fit.
+            WeightsError: see `Recipe.settled`.
         """
+        at = f"models.{name}"
+        self._refuse_faulty(at)
         if name not in self.models:
             raise CatalogueError(f"no model {name!r} in the catalogue. {did_you_mean(name, self.models)}")
-        if not overrides:
-            return self.models[name]
-        source = self.sources[name]
-        for assignment in overrides:
-            source = override(source, assignment)
-        found: list[str] = []
-        recipe = _validated(Recipe, source, f"models.{name}", found)
-        if recipe:
-            known = {*self.targets, *self.aliases}
-            found += _unknown_names(recipe, source, f"models.{name}", self.datasets, known)
-        if found or recipe is None:
-            raise CatalogueError("\n".join(found))
-        return recipe
+        recipe: Recipe | None = self.models[name]
+        if overrides:
+            source = self.sources[name]
+            for assignment in overrides:
+                source = override(source, assignment)
+            found: list[str] = []
+            recipe = _validated(Recipe, source, at, found)
+            if recipe:
+                found += _unknown_names(recipe, source, at, self._named("datasets"), self._named("targets"))
+            if found or recipe is None:
+                raise CatalogueError("\n".join(found))
+        assert recipe is not None
+        self._refuse_faulty(f"datasets.{recipe.dataset}")
+        return recipe.settled()
+
+    def _refuse_faulty(self, at: str) -> None:
+        if at in self.faulty:
+            raise CatalogueError("\n".join(self.faulty[at]))
+
+    def _named(self, section: str) -> set[str]:
+        """Names that are there, faulty or not."""
+        sound = {*self.datasets} if section == "datasets" else {*self.targets, *self.aliases}
+        return {*sound, *(at.partition(".")[2] for at in self.faulty if at.startswith(f"{section}."))}
 
     def target(self, name: str) -> str:
         """The own name of a target, which may be called by an alias.
 
         Raises:
-            CatalogueError: unknown target.
+            CatalogueError: unknown or faulty target.
         """
         own = self.aliases.get(name, name)
+        self._refuse_faulty(f"targets.{own}")
         if own not in self.targets:
             known = {*self.targets, *self.aliases}
             raise CatalogueError(f"no target {name!r} in the catalogue. {did_you_mean(name, known)}")
@@ -101,7 +124,7 @@ def _unknown_names(
 
 
 def _with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Source:
-    """A model on top of its base, that one's base, and so on."""
+    """A model on top of its base, that one's base, and so on: all but what is said of that one alone."""
     own = models.at(name)
     if not isinstance(own.data, dict) or "base" not in own.data:
         return own
@@ -111,7 +134,9 @@ def _with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Sourc
     if base in (name, *chain):
         raise CatalogueError(f"{where}: {' → '.join((*chain, name, base))} goes in a circle.")
     plain = Source({k: v for k, v in own.data.items() if k != "base"}, own.origins)
-    return merge(_with_bases(base, models, (*chain, name)), plain)
+    below = _with_bases(base, models, (*chain, name))
+    inherited = {k: v for k, v in below.data.items() if k not in OWN} if isinstance(below.data, dict) else below.data
+    return merge(Source(inherited, below.origins), plain)
 
 
 def _shown(path: Path) -> str:
@@ -140,10 +165,10 @@ def _layered() -> Source:
 
 
 def load_catalogue() -> Catalogue:
-    """The shipped catalogue with the user's on top.
+    """The shipped catalogue with the user's on top. One faulty entry does not keep the others from being used.
 
     Raises:
-        CatalogueError: with every problem found, one line each.
+        CatalogueError: it can't be read as a whole; with every problem found, one line each.
     """
     source = _layered()
     found = [
@@ -155,42 +180,77 @@ def load_catalogue() -> Catalogue:
         if not isinstance(source.data.get(section), dict):
             raise CatalogueError(f"{source.origin((section,))}: {section}: should be a mapping from names.")
 
-        found += [
-            f"{source.origin((section, name))}: {section}.{name}: a name is letters, digits, dots, dashes, underscores."
-            for name in source.data[section]
-            if not NAME.fullmatch(name)
-        ]
-
-    def all_of(section: str, model: type[Model]) -> dict[str, Model | None]:
-        return {
-            name: _validated(model, source.at(section, name), f"{section}.{name}", found)
-            for name, content in source.data[section].items()
-            if section != "targets" or not isinstance(content, str)
-        }
-
-    datasets, targets = all_of("datasets", Dataset), all_of("targets", TargetSettings)
-    models = source.at("models")
-    sources = {name: _with_bases(name, models) for name in models.data if not name.startswith("_")}
-    recipes = {name: _validated(Recipe, part, f"models.{name}", found) for name, part in sources.items()}
-    known_datasets = {n: value for n, value in datasets.items() if value}
-    known_targets = {n: value for n, value in targets.items() if value}
-    aliases = {name: to for name, to in source.data["targets"].items() if isinstance(to, str)}
-    for name, to in aliases.items():
-        if to not in targets:
-            where = f"{source.origin(('targets', name))}: targets.{name}"
-            found.append(f"{where}: is an alias of no target: {to!r}. {did_you_mean(to, targets)}")
+    faulty: dict[str, list[str]] = {}
+    datasets = _sound("datasets", Dataset, _entries(source, "datasets"), faulty)
+    targets = _sound("targets", TargetSettings, _entries(source, "targets"), faulty)
+    aliases = _aliases(source, faulty)
+    sources = _models(source.at("models"), faulty)
+    recipes = _sound("models", Recipe, sources, faulty)
+    names = (source.data["datasets"], source.data["targets"])
     for name, recipe in recipes.items():
-        if recipe:
-            names = {*known_targets, *aliases}
-            unknown = _unknown_names(recipe, sources[name], f"models.{name}", known_datasets, names)
-            found += [] if any(value is None for value in (*datasets.values(), *targets.values())) else unknown
+        _note(faulty, f"models.{name}", _unknown_names(recipe, sources[name], f"models.{name}", *names))
+    recipes = {name: recipe for name, recipe in recipes.items() if f"models.{name}" not in faulty}
     default = str(source.data.get("default"))
-    if default not in recipes:
+    if default not in recipes and f"models.{default}" not in faulty:
         hint = did_you_mean(default, recipes)
         found.append(f"{source.origin(('default',))}: default: no model {default!r}. {hint}")
     named = "registry" in source.data
     registry = _validated(RegistrySettings, source.at("registry"), "registry", found) if named else RegistrySettings()
     if found or registry is None:
         raise CatalogueError("\n".join(dict.fromkeys(found)))
-    known_models = {n: value for n, value in recipes.items() if value}
-    return Catalogue(default, known_datasets, known_targets, aliases, known_models, sources, registry)
+    return Catalogue(default, datasets, targets, aliases, recipes, sources, registry, faulty)
+
+
+def _note(faulty: dict[str, list[str]], at: str, lines: Collection[str]) -> None:
+    if lines:
+        faulty[at] = [*dict.fromkeys((*faulty.get(at, ()), *lines))]
+
+
+def _entries(source: Source, section: str) -> dict[str, Source]:
+    return {
+        name: source.at(section, name)
+        for name, content in source.data[section].items()
+        if section != "targets" or not isinstance(content, str)
+    }
+
+
+def _sound(
+    section: str, model: type[Model], entries: Mapping[str, Source], faulty: dict[str, list[str]]
+) -> dict[str, Model]:
+    """What is right of a section; the others are added to what is faulty."""
+    found: dict[str, Model] = {}
+    for name, part in entries.items():
+        at, lines = f"{section}.{name}", list[str]()
+        if not NAME.fullmatch(name):
+            lines.append(f"{part.origin(())}: {at}: a name is letters, digits, dots, dashes, underscores.")
+        valid = _validated(model, part, at, lines)
+        _note(faulty, at, lines)
+        if valid is not None and not lines:
+            found[name] = valid
+    return found
+
+
+def _models(models: Source, faulty: dict[str, list[str]]) -> dict[str, Source]:
+    """Models with their bases merged in; one whose base is not to be had is faulty."""
+    found = {}
+    for name in models.data:
+        if name.startswith("_"):
+            continue
+        try:
+            found[name] = _with_bases(name, models)
+        except CatalogueError as error:
+            _note(faulty, f"models.{name}", [str(error)])
+    return found
+
+
+def _aliases(source: Source, faulty: dict[str, list[str]]) -> dict[str, str]:
+    targets = source.data["targets"]
+    aliases = {name: to for name, to in targets.items() if isinstance(to, str)}
+    for name, to in aliases.items():
+        at, place = f"targets.{name}", source.origin(("targets", name))
+        if to not in targets or to in aliases:
+            hint = did_you_mean(to, {*targets} - {*aliases})
+            _note(faulty, at, [f"{place}: {at}: is an alias of no target: {to!r}. {hint}"])
+        if not NAME.fullmatch(name):
+            _note(faulty, at, [f"{place}: {at}: a name is letters, digits, dots, dashes, underscores."])
+    return {name: to for name, to in aliases.items() if f"targets.{name}" not in faulty}

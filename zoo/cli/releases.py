@@ -11,7 +11,7 @@ from zoo.cli.options import JSON
 @click.command("list", short_help="List what is built, and what could be.")
 @JSON
 def list_releases(as_json: bool) -> None:
-    """List models: what is built, and what the catalogue could build."""
+    """List models: what is built, what the catalogue could build, and what is faulty in it."""
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import console
     from zoo.cli.script import print_json
@@ -24,7 +24,7 @@ def list_releases(as_json: bool) -> None:
     rows = release_rows(here.releases)
     waiting = {name: recipe.description for name, recipe in catalogue.models.items() if name not in known}
     if as_json:
-        print_json({"built": rows, "not_built": waiting, "damaged": here.damaged})
+        print_json({"built": rows, "not_built": waiting, "damaged": here.damaged, "faulty": catalogue.faulty})
         return
     out = console()
     if rows:
@@ -32,9 +32,11 @@ def list_releases(as_json: bool) -> None:
             "model", "data", "map", "cmc1", "parameters", "macs", "macs_saved", "targets", "created_at",
         )))  # fmt: skip
     for name, description in waiting.items():
-        out.print(f"not built: {name}: {description}", markup=False)
+        out.print(f"not built: {name}: {description}" if description else f"not built: {name}", markup=False)
     for label, why in here.damaged.items():
         click.echo(f"damaged: {label}: {why}", err=True)
+    for line in dict.fromkeys(line for lines in catalogue.faulty.values() for line in lines):
+        click.echo(f"faulty: {line}", err=True)
 
 
 @click.command(short_help="Show all that is known of a release.")

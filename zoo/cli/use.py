@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
+TOLD = 5  # images that are named in a line
 MODEL = click.option(
     "--model",
     "-m",
@@ -57,7 +58,21 @@ def answer_json(query: Path, answer: Answer, sheet: Path) -> Answered:
             for rank, one in enumerate(answer.nearest, 1)
         ],
         "sheet": str(sheet),
+        "checked": answer.checked,
+        "stale": [{"path": one.path, "why": one.why} for one in answer.stale],
     }
+
+
+def _stale(answer: Answer, where: Path) -> str:
+    """What the gallery's images are not any more, in a line; empty if all is as it was."""
+    folder = answer.gallery.folder
+    if not answer.checked:
+        return f"{folder} is not here: whether images changed since they were embedded can't be told"
+    if not answer.stale:
+        return ""
+    few = ", ".join(f"{one.path} ({one.why})" for one in answer.stale[:TOLD])
+    more = f", and {len(answer.stale) - TOLD} more" if len(answer.stale) > TOLD else ""
+    return f"no answers, since they are not what was embedded: {few}{more}. Embed again: zoo embed {folder} -o {where}"
 
 
 def _skipped(gallery: Gallery) -> str:
@@ -77,7 +92,8 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
     """Embed all images below FOLDER, and keep paths and embeddings in one file.
 
     The file is numpy's, without pickle: `paths` (below FOLDER) and `embeddings` (float32, N×D, rows of length 1), with
-    what made them. `zoo query` takes it as a gallery. Images that can't be read are skipped, a line each.
+    size, time and sha256 of each image and what made them. `zoo query` takes it as a gallery. Images that can't be read
+    are skipped, a line each.
     """
     from zoo.cli.script import print_json, reporter
     from zoo.home import Home
@@ -123,7 +139,8 @@ def query(
 ) -> None:
     """Find the images of a gallery that are nearest to IMAGE: prints them, and draws them on one picture.
 
-    Of a gallery that is a file, the model that embedded it is used, on the same target.
+    Of a gallery that is a file, the model that embedded it is used, on the same target. Images that changed or are gone
+    since then are named, and are no answers.
     """
     from zoo.cli.output import console
     from zoo.cli.script import print_json, reporter
@@ -139,6 +156,8 @@ def query(
     how = f"by {gallery.model} ({gallery.target}, {gallery.precision})"
     shown = min(len(answer.nearest), MOST)
     write_sheet(sheet, draw_sheet(image, answer.nearest, f"{shown} nearest of {len(gallery.paths)} {how}"))
+    if told := _stale(answer, where):
+        click.echo(one_line(told), err=True)
     if as_json:
         print_json(answer_json(image, answer, sheet))
     else:

@@ -67,8 +67,9 @@ python {RUNNER} a.jpg b.jpg  # a line of JSON for each image, with its embedding
 python {RUNNER}              # checks this machine against {EMBEDDING}
 ```
 
-The graph takes uint8 RGB images, N×{size.height}×{size.width}×3, resized bilinearly with antialiasing. Scale, mean and
-deviation are inside it, and what it gives has length 1: compare embeddings by their dot product.
+The graph takes uint8 RGB images, N×{size.height}×{size.width}×3: turned as their EXIF says, transparency on white,
+resized bilinearly with antialiasing. Scale, mean and deviation are inside it, and what it gives has length 1: compare
+embeddings by their dot product.
 [{PICTURE}]({PICTURE}) is drawn, not photographed; any artifact has to come as near to its embedding as `min_cosine` in
 [{EMBEDDING}]({EMBEDDING}) says for its precision."""
 

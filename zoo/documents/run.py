@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.data.decoding import UNREADABLE, open_rgb
+
 HERE = Path(__file__).resolve().parent
 GRAPH, PICTURE, GOLDEN = HERE / "graph/model.onnx", HERE / "golden/input.png", HERE / "golden/embedding.json"
 
@@ -36,8 +38,8 @@ if __name__ == "__main__":
     size, run = Image.open(PICTURE, formats=["PNG"]).size, load()
     for name in names or [str(PICTURE)]:
         try:
-            picture = Image.open(name).convert("RGB").resize(size, Image.Resampling.BILINEAR)
-        except OSError as error:
+            picture = open_rgb(Path(name)).image.resize(size, Image.Resampling.BILINEAR)
+        except UNREADABLE as error:
             sys.exit(f"can't read {name}: {error}")
         embedding = np.array(run(np.asarray(picture)[None])[0][0])
         if names:

@@ -5,6 +5,7 @@
     golden    whether it computes here what it did where it was made
     embedder  `zoo.load(name).embed(images)`
     gallery   embeddings of a folder, kept and searched
+    unchanged whether its images are still those that were embedded
     query     the images that are nearest to one
     sheet     how they are drawn, to be looked at
 

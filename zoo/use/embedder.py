@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 from pydantic import PositiveInt, TypeAdapter, ValidationError
 
-from pipeline.data.images import UNREADABLE, Input, read_image, to_pixels
+from pipeline.data.decoding import UNREADABLE
+from pipeline.data.images import Input, read_image, to_pixels
 from pipeline.errors import DataError
 from targets.contract import Job, Session
 from zoo.catalogue import load_catalogue
@@ -109,7 +110,8 @@ class Embedder:
 
         Args:
             images: uint8 RGB arrays N×H×W×3 or H×W×3 of any size, PIL images of any mode, paths, or an iterable of
-                such, mixed as you like. One that is resized is resized as in evaluation.
+                such, mixed as you like. All are read as in evaluation (`pipeline.data.decoding`): turned as their EXIF
+                says, transparency on white, and resized.
             batch: images that are held and computed at once, at most as many as the artifact was compiled for. Does
                 not change embeddings by more than rounding.
 

@@ -4,6 +4,9 @@ The file is numpy's, without pickle:
 
     paths           N, text: images below the folder, with /, sorted
     embeddings      N×D, float32, rows of length 1
+    sizes           N, int64: bytes of the files that were embedded
+    mtimes_ns       N, int64: when their content changed, as the file system told, ns since 1970
+    sha256          N, text: of their content
     model           text: name@version
     target          text: what ran, as `zoo.load(model, target)` takes it
     precision       text
@@ -13,6 +16,7 @@ The file is numpy's, without pickle:
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import zipfile
@@ -23,14 +27,18 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.images import decode
 from pipeline.data.splits import SUFFIXES as SPLIT_SUFFIXES
+from pipeline.errors import DataError
 from pipeline.progress import Progress
 from zoo.errors import GalleryError, ImageError
 from zoo.output_file import write_file
 from zoo.use.embedder import Embedder
+from zoo.use.unchanged import File
 
 SUFFIXES = (*SPLIT_SUFFIXES, ".tif", ".tiff", ".gif")
 SHEET = ".sheet"  # `car.sheet.png` is what `zoo query car.jpg` draws, and no image of a gallery
+FILES = ("sizes", "mtimes_ns", "sha256")
 TEXTS = ("model", "target", "precision", "artifact_sha256", "folder")
 
 
@@ -47,6 +55,7 @@ class Gallery:
     """See the module for what the parts are. `skipped` is known only where it was just made."""
 
     paths: tuple[str, ...]
+    files: tuple[File, ...]
     embeddings: np.ndarray
     model: str
     target: str
@@ -75,8 +84,8 @@ class Gallery:
             same = f"another build of {self.model}" if how == ours else f"{self.model} as {how}, not as {ours}"
             raise GalleryError(f"{name} was embedded by {same}: similarities would be off. {again} its folder again.")
 
-    def nearest(self, embedding: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Places of the `count` nearest images (fewer where there are fewer), and their cosine similarities.
+    def nearest(self, embedding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places of all images and their cosine similarities.
 
         Args:
             embedding: D, of length 1.
@@ -85,7 +94,7 @@ class Gallery:
             int64 and float32, nearest first; equal ones in the order of paths.
         """
         similarity = np.clip(self.embeddings @ embedding, -1, 1)
-        places = np.argsort(-similarity, kind="stable")[:count]
+        places = np.argsort(-similarity, kind="stable")
         return places, similarity[places]
 
 
@@ -117,6 +126,23 @@ def find_images(folder: Path) -> list[str]:
     return sorted(found)
 
 
+def _read(embedder: Embedder, path: Path) -> tuple[np.ndarray, File]:
+    """What the network sees of a file, and what file it was: of the very bytes that were decoded.
+
+    Raises:
+        ImageError: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            stat, content = os.fstat(file.fileno()), file.read()
+        pixels = embedder.read(decode(io.BytesIO(content), path).image)
+    except DataError as error:
+        raise ImageError(str(error)) from None
+    except OSError as error:
+        raise ImageError(f"can't read image {path}: {error.strerror}. Replace or remove it.") from None
+    return pixels, File(len(content), stat.st_mtime_ns, hashlib.sha256(content).hexdigest())
+
+
 def embed_folder(embedder: Embedder, folder: Path, batch: int, progress: Progress) -> Gallery:
     """Embed all images below a folder. One that can't be read is skipped, and told.
 
@@ -126,19 +152,19 @@ def embed_folder(embedder: Embedder, folder: Path, batch: int, progress: Progres
     paths = find_images(folder)
     if not paths:
         raise GalleryError(f"no images below {folder} ({' '.join(SUFFIXES)}). Name a folder that holds some.")
-    kept: list[str] = []
+    kept: dict[str, File] = {}
     skipped: list[Skipped] = []
     with progress.bar("embedding", len(paths)) as bar:
 
         def readable() -> Iterator[np.ndarray]:
             for path in paths:
                 try:
-                    pixels = embedder.read(folder / path)
+                    pixels, file = _read(embedder, folder / path)
                 except ImageError as error:
                     skipped.append(Skipped(path, str(error)))
                     progress.say(f"skipped: {error}")
                 else:
-                    kept.append(path)
+                    kept[path] = file
                     yield pixels
                 bar.advance()
 
@@ -148,7 +174,7 @@ def embed_folder(embedder: Embedder, folder: Path, batch: int, progress: Progres
             f"none of {len(paths)} images below {folder} can be read. Replace them, or name another folder."
         )
     about = (embedder.release, embedder.target, embedder.precision, embedder.artifact_sha256)
-    return Gallery(tuple(kept), embeddings, *about, folder.absolute(), tuple(skipped))
+    return Gallery(tuple(kept), tuple(kept.values()), embeddings, *about, folder.absolute(), tuple(skipped))
 
 
 def write_gallery(path: Path, gallery: Gallery) -> None:
@@ -158,6 +184,11 @@ def write_gallery(path: Path, gallery: Gallery) -> None:
         OutputError: it can't be written.
     """
     arrays: dict[str, Any] = {name: np.array(str(getattr(gallery, name))) for name in TEXTS}
+    arrays |= {
+        "sizes": np.array([one.size_bytes for one in gallery.files], np.int64),
+        "mtimes_ns": np.array([one.mtime_ns for one in gallery.files], np.int64),
+        "sha256": np.array([one.sha256 for one in gallery.files]),
+    }
     content = io.BytesIO()
     np.savez(content, paths=np.array(gallery.paths), embeddings=gallery.embeddings, **arrays)
     write_file(path, content.getvalue())
@@ -172,6 +203,11 @@ def _valid(arrays: dict[str, np.ndarray]) -> None:
         raise ValueError(
             f"{len(paths)} paths with embeddings {embeddings.dtype} {'×'.join(map(str, embeddings.shape))}"
         )
+    if any(
+        arrays[name].shape != paths.shape or arrays[name].dtype.kind != kind
+        for name, kind in zip(FILES, "iiU", strict=True)
+    ):
+        raise ValueError("sizes, times and sha256 are not those of its images")
     if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
         raise ValueError("embeddings are not of length 1")
     for path in map(PurePosixPath, paths.tolist()):
@@ -192,7 +228,9 @@ def read_gallery(path: Path) -> Gallery:
             if any(info.compress_type != zipfile.ZIP_STORED for info in zipfile.ZipFile(content).infolist()):
                 raise ValueError("it is packed, as zoo embed writes none")  # and may be a bomb
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("paths", "embeddings", *TEXTS)}
+            if "paths" in file and not {*FILES} <= {*file}:
+                raise ValueError("it does not tell sizes, times and sha256 of its images: an older zoo wrote it")
+            arrays = {name: file[name] for name in ("paths", "embeddings", *FILES, *TEXTS)}
         _valid(arrays)
     except OSError as error:
         raise GalleryError(f"can't read the gallery {path}: {error.strerror or error}.") from None
@@ -201,4 +239,5 @@ def read_gallery(path: Path) -> Gallery:
         raise GalleryError(f"{path} is no gallery: {told}. Make one: zoo embed FOLDER -o gallery.npz") from None
     model, target, precision, artifact, folder = (str(arrays[name]) for name in TEXTS)
     paths = tuple(arrays["paths"].tolist())
-    return Gallery(paths, arrays["embeddings"], model, target, precision, artifact, Path(folder))
+    files = tuple(map(File, *(arrays[name].tolist() for name in FILES)))
+    return Gallery(paths, files, arrays["embeddings"], model, target, precision, artifact, Path(folder))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.data.images import UNREADABLE
+from pipeline.data.decoding import UNREADABLE
 from targets.contract import Session
 from targets.errors import ArtifactFailed
 from targets.settings import Precision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pipeline.progress import Progress
@@ -11,17 +12,25 @@ from zoo.home import Home
 from zoo.use.embedder import Embedder, default_release, load
 from zoo.use.gallery import Gallery, embed_folder, read_gallery
 from zoo.use.sheet import Neighbour
+from zoo.use.unchanged import Stale, Unchanged
 
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The nearest images, nearest first, and what found them."""
+    """The nearest images, nearest first, and what found them.
+
+    Attributes:
+        stale: images that changed or are gone since they were embedded, which are no answers.
+        checked: false if the gallery's folder is not here: whether images changed can't be told then.
+    """
 
     embedder: Embedder
     gallery: Gallery
     nearest: list[Neighbour]
+    stale: tuple[Stale, ...] = ()
+    checked: bool = True
 
 
 def _load_for(gallery: Gallery, model: str | None, target: str | None) -> Embedder:
@@ -35,14 +44,15 @@ def _load_for(gallery: Gallery, model: str | None, target: str | None) -> Embedd
 def find_nearest(
     image: Path, where: Path, count: int, model: str | None, target: str | None, progress: Progress
 ) -> Answer:
-    """The `count` images of a gallery that are nearest to an image.
+    """The `count` images of a gallery that are nearest to an image, and are still what was embedded.
 
     Args:
         where: a folder, which is embedded now; or what `zoo embed` made of one.
         model, target: left out: what the gallery was embedded with; for a folder the default release, and the best.
 
     Raises:
-        ZooError: the image or the gallery can't be read; the model is not here, or another than the gallery's.
+        ZooError: the image or the gallery can't be read; the model is not here, or another than the gallery's; none of
+            the gallery's images is still what was embedded.
     """
     if not where.exists():
         raise GalleryError(f"there is no gallery {where}. Name a folder of images, or what zoo embed made of one.")
@@ -52,9 +62,16 @@ def find_nearest(
         kept.check_fits(embedder, str(where))
     pixels = embedder.read(image)  # before the gallery: that may take long
     gallery = kept or embed_folder(embedder, where, BATCH, progress)
-    places, similarities = gallery.nearest(embedder.embed(pixels)[0], count)
-    nearest = [
-        Neighbour(gallery.folder / gallery.paths[place], gallery.paths[place], float(similarity))
-        for place, similarity in zip(places, similarities, strict=True)
-    ]
-    return Answer(embedder, gallery, nearest)
+    places, similarities = gallery.nearest(embedder.embed(pixels)[0])
+    checked = kept is None or gallery.folder.is_dir()
+    unchanged = Unchanged(gallery.folder, gallery.paths, gallery.files, progress) if kept and checked else None
+    rows = dict(zip(places.tolist(), similarities.tolist(), strict=True))  # nearest first
+    found = islice(unchanged.among(iter(rows)) if unchanged else rows, count)
+    nearest = [Neighbour(gallery.folder / gallery.paths[place], gallery.paths[place], rows[place]) for place in found]
+    stale = tuple(sorted(unchanged.stale.values(), key=lambda one: one.path)) if unchanged else ()
+    if not nearest:
+        raise GalleryError(
+            f"all {len(gallery.paths)} images of {where} changed or are gone since they were embedded, such as "
+            f"{stale[0].path}. Embed again: zoo embed {gallery.folder} -o {where}"
+        )
+    return Answer(embedder, gallery, nearest, stale, checked)

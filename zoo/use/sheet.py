@@ -103,7 +103,7 @@ def _place(sheet: Image.Image, pen: _Pen, file: Path, corner: tuple[int, int], b
     pen.draw.rounded_rectangle((left, top, left + width - 1, top + height - 1), 10, CARD, RULE, 2)
     room = (width - 20, height - 20)
     try:
-        image = decode(file, file)
+        image = decode(file, file).image
     except DataError:
         pen.write((left + width / 2, top + height / 2), "not to be read", 22, FAINT, "ms")
         return
@@ -132,8 +132,7 @@ def _neighbour(sheet: Image.Image, pen: _Pen, one: Neighbour, rank: int, corner:
 def draw_sheet(query: Path, nearest: Sequence[Neighbour], title: str) -> Image.Image:
     """The query on the left; its neighbours in rows: image, rank, similarity (also as a bar from 0 to 1), file name.
 
-    Images are shown whole, as their pixels lie in the file: their EXIF orientation does not count, as it does not for
-    the network.
+    Images are shown whole, upright and on white, as the network sees them.
 
     Args:
         nearest: nearest first; the first 60 are drawn.

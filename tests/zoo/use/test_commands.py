@@ -1,6 +1,7 @@
 """`zoo embed` and `zoo query` as a user sees them."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -47,7 +48,8 @@ def test_json_is_stable(shop, folder, images):
     }  # fmt: skip
     assert made == {**about, "file": "x.npz"}
     found = json.loads(done(shop, "query", images[0], "-g", "x.npz", "--top", 2, "--sheet", "s.jpg", "--json").stdout)
-    assert set(found) == {"query", "gallery", "nearest", "sheet"}
+    assert set(found) == {"query", "gallery", "nearest", "sheet", "checked", "stale"}
+    assert (found["checked"], found["stale"]) == (True, [])
     assert (found["query"], found["gallery"], found["sheet"]) == (str(images[0]), about, "s.jpg")
     assert found["nearest"][0] == {"rank": 1, "similarity": pytest.approx(1, abs=1e-5), "path": images[0].name}
     assert [set(one) for one in found["nearest"]] == [{"rank", "similarity", "path"}] * 2
@@ -72,12 +74,64 @@ def test_a_gallery_is_asked_by_what_embedded_it(shop, folder, images, target):
         assert found["gallery"]["target"] == target
 
 
-def test_a_gallery_that_moved_is_still_asked(shop, folder, images):
+def test_a_gallery_without_its_folder_is_still_asked_and_that_is_told(shop, folder, images):
     shutil.copytree(folder, "some")
     done(shop, "embed", "some", "-o", "x.npz")
     shutil.rmtree("some")
-    found = json.loads(done(shop, "query", images[0], "-g", "x.npz", "--json").stdout)
+    result = done(shop, "query", images[0], "-g", "x.npz", "--json")
+    found = json.loads(result.stdout)
     assert found["nearest"][0]["path"] == images[0].name
+    assert found["checked"] is False
+    assert result.stderr.startswith(f"{Path('some').absolute()} is not here: whether images changed")
+
+
+def exchange(path, other):
+    """Another image under the old size and time of change, which nothing but its content tells."""
+    stat = path.stat()
+    path.write_bytes(other.read_bytes()[: stat.st_size].ljust(stat.st_size, b"\0"))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
+def test_images_that_changed_or_are_gone_are_named_and_no_answers(shop, folder, images):
+    shutil.copytree(folder, "some")
+    done(shop, "embed", "some", "-o", "x.npz")
+    asked, longer, exchanged, gone, touched, *_ = (Path("some", path.name) for path in images)
+    longer.write_bytes(longer.read_bytes() + b"\0")
+    exchange(exchanged, images[7])
+    gone.unlink()
+    os.utime(touched, ns=(1, 1))  # copied without its time: it is what it was
+    result = done(shop, "query", asked, "-g", "x.npz", "--json")
+    found = json.loads(result.stdout)
+    assert [one["path"] for one in found["stale"]] == [longer.name, exchanged.name, gone.name]
+    assert [one["why"] for one in found["stale"]] == ["changed", "changed", "gone"]
+    assert [one["rank"] for one in found["nearest"]] == [1, 2, 3, 4, 5]
+    answers = {one["path"] for one in found["nearest"]}
+    assert answers == {path.name for path in images} - {longer.name, exchanged.name, gone.name}
+    assert f"{longer.name} (changed), {exchanged.name} (changed), {gone.name} (gone). Embed again" in result.stderr
+    done(shop, "embed", "some", "-o", "x.npz")
+    again = done(shop, "query", asked, "-g", "x.npz", "--json")
+    assert (json.loads(again.stdout)["stale"], again.stderr) == ([], "")
+
+
+def test_the_next_nearest_stands_in_for_a_stale_image(shop, folder, images):
+    shutil.copytree(folder, "some")
+    done(shop, "embed", "some", "-o", "x.npz")
+    first, second, third = json.loads(done(shop, "query", images[0], "-g", "x.npz", "--top", 3, "--json").stdout)[
+        "nearest"
+    ]
+    exchange(Path("some", first["path"]), images[3])
+    found = json.loads(done(shop, "query", images[0], "-g", "x.npz", "--top", 2, "--json").stdout)
+    assert [one["path"] for one in found["nearest"]] == [second["path"], third["path"]]
+    assert found["stale"] == [{"path": first["path"], "why": "changed"}]
+
+
+def test_a_gallery_of_which_nothing_is_left_is_refused(shop, folder, images):
+    shutil.copytree(folder, "some")
+    done(shop, "embed", "some", "-o", "x.npz")
+    for path in Path("some").iterdir():
+        path.unlink()
+    assert "all 8 images of x.npz changed or are gone" in shop.refused("query", str(images[0]), "-g", "x.npz")
 
 
 def test_unreadable_images_are_told_and_counted(shop, folder):

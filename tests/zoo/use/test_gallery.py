@@ -1,5 +1,6 @@
 """A folder's embeddings in a file: what is in it, and what is refused."""
 
+import hashlib
 import os
 import pickle
 import shutil
@@ -39,12 +40,15 @@ def test_a_file_gives_the_gallery_back_without_pickle(gallery, model, images, tm
     write_gallery(tmp_path / "x.npz", gallery)
     with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
         assert file["paths"].tolist() == [path.name for path in images]
-        assert all(file[name].dtype.kind in "Uf" for name in file)
+        assert all(file[name].dtype.kind in "Ufi" for name in file)
+        assert file["sizes"].tolist() == [path.stat().st_size for path in images]
+        assert file["mtimes_ns"].tolist() == [path.stat().st_mtime_ns for path in images]
+        assert file["sha256"].tolist() == [hashlib.sha256(path.read_bytes()).hexdigest() for path in images]
         np.testing.assert_array_equal(file["embeddings"], model.embed(images))
     again = read_gallery(tmp_path / "x.npz")
     np.testing.assert_array_equal(again.embeddings, gallery.embeddings)
-    assert (again.paths, again.model, again.target, again.folder) == (
-        gallery.paths, "tiny@1.0.0", model.target, images[0].parent,
+    assert (again.paths, again.files, again.model, again.target, again.folder) == (
+        gallery.paths, gallery.files, "tiny@1.0.0", model.target, images[0].parent,
     )  # fmt: skip
     again.check_fits(model, "x.npz")
     assert [path.name for path in tmp_path.glob("*x.npz*")] == ["x.npz"]
@@ -61,9 +65,9 @@ def test_equal_galleries_are_equal_files(gallery, model, folder, tmp_path):
 
 def test_equal_images_come_in_the_order_of_paths(gallery):
     twins = replace(gallery, embeddings=np.repeat(gallery.embeddings[:1], 8, axis=0))
-    places, similarities = twins.nearest(gallery.embeddings[0], 5)
-    assert places.tolist() == [0, 1, 2, 3, 4]
-    assert similarities == pytest.approx(np.ones(5))
+    places, similarities = twins.nearest(gallery.embeddings[0])
+    assert places.tolist() == list(range(8))
+    assert similarities == pytest.approx(np.ones(8))
 
 
 def test_where_the_folder_lies_does_not_change_paths_or_rows(gallery, model, folder, tmp_path):
@@ -126,6 +130,9 @@ def damaged(path, **changes):
         ({"paths": np.arange(8)}, "not text"),
         ({"embeddings": np.full((8, 16), np.nan, np.float32)}, "not of length 1"),
         ({"model": np.array(3)}, "not text"),
+        ({"sha256": None}, "an older zoo wrote it"),
+        ({"sizes": np.arange(7)}, "not those of its images"),
+        ({"sizes": np.linspace(0, 1, 8)}, "not those of its images"),
     ],
 )
 def test_a_file_that_is_no_gallery_is_refused(gallery, tmp_path, changes, told):

@@ -73,6 +73,9 @@ class Listed(TypedDict):
     built: list[ReleaseRow]
     not_built: Annotated[dict[str, str], "description, by name of the model"]
     damaged: Annotated[dict[str, str], "why it can't be read, and what mends it, by NAME@VERSION"]
+    faulty: Annotated[
+        dict[str, list[str]], "what is wrong in the catalogue, by `models.NAME`, `datasets.NAME` or `targets.NAME`"
+    ]
 
 
 @exact
@@ -114,6 +117,14 @@ class NearImage(TypedDict):
 
 
 @exact
+class StaleImage(TypedDict):
+    """An image of a gallery that is not what was embedded any more."""
+
+    path: Annotated[str, "below `gallery.folder`"]
+    why: Annotated[str, "changed, gone, or why it can't be read"]
+
+
+@exact
 class Answered(TypedDict):
     """What is nearest to an image."""
 
@@ -121,6 +132,8 @@ class Answered(TypedDict):
     gallery: Annotated[Embedded, "as of `zoo embed`, without `file`"]
     nearest: list[NearImage]
     sheet: Annotated[str, "the picture that was drawn"]
+    checked: Annotated[bool, "false: the gallery's folder is not here, so whether its images changed can't be told"]
+    stale: Annotated[list[StaleImage], "images that are no answers, since they are not what was embedded; by path"]
 
 
 @exact

@@ -1,0 +1,158 @@
+"""Pretrained weights on the Hugging Face Hub: which very file they are, told before it is fetched; and fetching it.
+
+`main` moves: what counts for a result is the commit that it names when a build is planned, and the file's sha256. Both
+go into the key of a stage and into the manifest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import WeightsError
+from pipeline.files import sha256, write_text
+
+FILE = "model.safetensors"
+BRANCH = "main"
+SHA256 = re.compile(r"[0-9a-f]{64}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+WAYS_OUT = (
+    "Ways out: `teacher.weights: FILE.safetensors` (a local file), HF_HUB_OFFLINE=1 with a filled Hugging Face cache, "
+    "or `teacher.pretrained: false` (from scratch)."
+)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """It would print a line for every retry."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _failed(what: str, error: Exception) -> WeightsError:
+    cause = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__
+    return WeightsError(f"can't get pretrained weights {what}: {cause}.\n{WAYS_OUT}")
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A repository's `model.safetensors` at a commit, and the sha256 of its content."""
+
+    repository: str
+    revision: str
+    sha256: str
+
+    def fetch(self) -> Path:
+        """Its path in the Hugging Face cache, fetched if it is not there yet.
+
+        Raises:
+            WeightsError: it can't be had, or its content is another.
+        """
+        import huggingface_hub
+
+        what = f"{self.repository} at {self.revision[:12]}"
+        try:
+            with _quiet():
+                path = Path(huggingface_hub.hf_hub_download(self.repository, FILE, revision=self.revision))
+        except (OSError, ValueError, RuntimeError) as error:  # its errors derive from these
+            raise _failed(what, error) from None
+        if sha256(path) != self.sha256:
+            raise WeightsError(
+                f"{path} is not what {what} holds: its sha256 is another than the Hub's. Remove it, and build again."
+            )
+        return path
+
+
+def _cached(repository: str, revision: str) -> HubFile | None:
+    import huggingface_hub
+
+    path = huggingface_hub.try_to_load_from_cache(repository, FILE, revision=revision)
+    if not isinstance(path, str):
+        return None
+    return HubFile(repository, Path(path).parent.name, sha256(Path(path)))  # …/snapshots/COMMIT/FILE
+
+
+def _asked(repository: str, revision: str) -> HubFile:
+    """What the Hub says that a revision is."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    about = get_hf_file_metadata(hf_hub_url(repository, FILE, revision=revision))
+    if not about.commit_hash:
+        raise ValueError("the server does not tell a commit")
+    if about.etag and SHA256.fullmatch(about.etag):  # of large files
+        return HubFile(repository, about.commit_hash, about.etag)
+    path = Path(hf_hub_download(repository, FILE, revision=about.commit_hash))
+    return HubFile(repository, about.commit_hash, sha256(path))
+
+
+class Memory:
+    """What revisions were when they were last asked for: a build of which all stands needs neither Hub nor cache.
+
+    Args:
+        folder: where it is kept; none: nowhere.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._path = folder / "hub.json" if folder else None
+
+    def _all(self) -> dict[str, list[str]]:
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8")) if self._path else {}
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def recall(self, repository: str, revision: str) -> HubFile | None:
+        """None if it is not known."""
+        match self._all().get(f"{repository}@{revision}"):
+            case [str(commit), str(digest)]:
+                return HubFile(repository, commit, digest)
+        return None
+
+    def keep(self, file: HubFile, revision: str) -> None:
+        """Remember it for next time, where that can be."""
+        if self._path and self.recall(file.repository, revision) != file:
+            known = self._all() | {f"{file.repository}@{revision}": [file.revision, file.sha256]}
+            with suppress(OSError):
+                write_text(self._path, json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+
+def find_hub_file(repository: str, revision: str | None, memory: Memory) -> HubFile:
+    """Which file a revision is: by the Hub; else by the Hugging Face cache; else as it was when it was last asked for.
+
+    Nothing is fetched that is large. A commit that is in the cache is not asked for.
+
+    Args:
+        revision: commit, tag or branch; none: `main`.
+
+    Raises:
+        WeightsError: nobody knows, or the repository has no such revision or no safetensors.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    wanted = revision or BRANCH
+    if (constants.HF_HUB_OFFLINE or COMMIT.fullmatch(wanted)) and (known := _cached(repository, wanted)):
+        return known
+    try:
+        with _quiet():
+            found = _asked(repository, wanted)
+    except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise _failed(f"{repository} at {wanted}", error) from None
+    except Exception as error:  # noqa: BLE001 - not reached: errors of requests, httpx or the system, by its version
+        known = _cached(repository, wanted) or memory.recall(repository, wanted)
+        if known is None:
+            raise _failed(f"{repository} at {wanted}", error) from None
+        return known
+    memory.keep(found, wanted)
+    return found

@@ -1,0 +1,151 @@
+"""What files of every kind show, by every path that reads images."""
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.data import decoding
+from pipeline.data.batches import TrainingBatches
+from pipeline.data.decoding import open_rgb, to_rgb
+from pipeline.data.images import decode, read_batches, read_image, to_pixels
+from pipeline.data.sampler import Sampling
+from pipeline.data.samples import Index, Samples
+from pipeline.errors import DataError
+from pipeline.stages.bundle import _write_test_set
+from pipeline.stages.calibrate import embed_samples
+from targets.pixels import unpack
+from tests.helpers import SMALL
+from tests.kinds import draw_kinds, draw_refused
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    return list(draw_kinds(tmp_path_factory.mktemp("kinds")).values())
+
+
+@pytest.fixture(scope="module")
+def samples(kinds):
+    """All of them as a split, each an identity."""
+    numbers = np.arange(len(kinds))
+    root = kinds[0].path.parent
+    return Samples(root, tuple(one.path.name for one in kinds), numbers, numbers)
+
+
+def check(kinds, found):
+    """Every image is what its file shows."""
+    for one, pixels in zip(kinds, found, strict=True):
+        off = np.abs(np.asarray(pixels).astype(int) - one.shown).max()
+        assert off <= one.rounding, (one.path.name, off)
+
+
+def by_data_set(samples):
+    return [read_image(samples.root / path, SMALL) for path in samples.paths]
+
+
+def by_evaluation(samples):
+    return np.concatenate(list(read_batches(samples, SMALL, 7)))
+
+
+def by_training(samples):
+    """Each image twice, since triplets want two; without augmentation."""
+    doubled = samples.subset(np.repeat(np.arange(len(samples)), 2))
+    plain = Sampling(identities=len(samples), images=2, flip=0, pad=0, erase=0)
+    ((images, labels),) = TrainingBatches(doubled, SMALL, plain, 0).epoch(0)
+    found = dict(zip(labels.tolist(), images.permute(0, 2, 3, 1).numpy(), strict=True))
+    return [found[label] for label in range(len(samples))]
+
+
+def by_calibration(samples):
+    """What a session is given."""
+
+    class Looking:
+        def embed(self, images):
+            return images.reshape(len(images), -1)
+
+    return embed_samples(Looking(), samples, SMALL).reshape(-1, SMALL.height, SMALL.width, 3)
+
+
+def by_bundle(samples, tmp_path):
+    _write_test_set(tmp_path / "test", Index(samples, samples, samples, ""), SMALL)
+    return unpack(np.load(tmp_path / "test" / "images.npy"))
+
+
+@pytest.mark.parametrize("path", [by_data_set, by_evaluation, by_training, by_calibration])
+def test_every_path_reads_what_files_of_every_kind_show(kinds, samples, path):
+    check(kinds, path(samples))
+
+
+def test_bundles_carry_what_files_of_every_kind_show(kinds, samples, tmp_path):
+    check(kinds, by_bundle(samples, tmp_path))
+
+
+def test_bytes_and_opened_pictures_are_read_as_files_are(kinds):
+    check(kinds, [decode(BytesIO(one.path.read_bytes()), "x").image for one in kinds])
+    for one in kinds:
+        with Image.open(one.path) as picture:
+            check([one], [to_pixels(picture, SMALL)])
+
+
+def test_what_was_read_is_not_turned_again(kinds):
+    turned = [open_rgb(one.path).image for one in kinds]
+    check(kinds, [to_rgb(image).image for image in turned])
+    assert not any(to_rgb(image).changes for image in turned)
+
+
+def test_two_images_of_16_bits_that_differ_are_two_images(tmp_path):
+    """Both were white where 16 bits were clipped."""
+    for name, value in (("a", 20000), ("b", 60000)):
+        Image.fromarray(np.full((32, 32), value, np.uint16)).save(tmp_path / f"{name}.png")
+    assert [read_image(tmp_path / name, SMALL)[0, 0, 0] for name in ("a.png", "b.png")] == [20000 >> 8, 60000 >> 8]
+
+
+@pytest.mark.parametrize("name", ["float.tif", "integer.tif"])
+def test_numbers_without_a_range_are_refused(tmp_path, name):
+    draw_refused(tmp_path)
+    with pytest.raises(DataError, match=rf"can't decode image .*{name}: its pixels are .* no stated range: save it"):
+        read_image(tmp_path / name, SMALL)
+
+
+def test_only_what_reading_changes_is_told(kinds):
+    """It goes into fingerprints: those of data sets without such images stay as they were."""
+    told = {one.path.name: open_rgb(one.path).changes for one in kinds}
+    assert told["turned-wide.png"] == ("16 bits", "orientation 6")
+    assert told["alpha.png"] == ("on white",)
+    plain = (
+        "rgb.png",
+        "RGB.jpg",
+        "CMYK.jpg",
+        "opaque.png",
+        "palette.png",
+        "moving.gif",
+        "turned-1.jpg",
+        "turned-6.tif",
+    )
+    assert not any(told[name] for name in plain)
+
+
+def test_a_kind_is_more_than_its_name(kinds):
+    """The files are what they are called: all modes and formats are there."""
+    modes = set()
+    for one in kinds:
+        with Image.open(one.path) as picture:
+            modes.add((picture.format, picture.mode))
+    assert {mode for _, mode in modes} >= {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I"}
+    assert {kind for kind, _ in modes} >= {"PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM"}
+
+
+def test_nothing_else_opens_images():
+    """Who opened them otherwise would see other pixels. `golden` and `run` open the picture that zoo has drawn."""
+    root = Path(decoding.__file__).parents[2]
+    packages = ("zoo", "pipeline", "targets", "calibration")
+    opening = {
+        path.relative_to(root).as_posix()
+        for package in packages
+        for path in (root / package).rglob("*.py")
+        if re.search(r"\bImage\.open\(|\bimread\(|\bdecode_image\(|\bread_image\(.*ImageReadMode", path.read_text())
+    }
+    assert opening == {"pipeline/data/decoding.py", "zoo/use/golden.py", "zoo/documents/run.py"}
