@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -27,8 +27,8 @@ def _checked(path: str) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def fingerprint(root: Path, rows: Sequence[tuple[str, ...]], cache: Path) -> str:
-    """sha256 over `rows` (split, path relative to `root`, …) and the content of the files that they name.
+def contents(root: Path, names: Iterable[str], cache: Path) -> dict[str, str]:
+    """sha256 of the content of each image, by its path relative to `root`.
 
     Raises:
         DataError: a named file is not there, can't be read or is no image.
@@ -39,7 +39,7 @@ def fingerprint(root: Path, rows: Sequence[tuple[str, ...]], cache: Path) -> str
     except (OSError, ValueError):
         known = {}
     known = known if isinstance(known, dict) else {}
-    paths = {row[1]: os.path.join(root, row[1]) for row in rows}  # noqa: PTH118 - see above
+    paths = {name: os.path.join(root, name) for name in names}  # noqa: PTH118 - see above
     try:
         stats = {path: os.stat(place) for path, place in paths.items()}  # noqa: PTH116 - see above
         states = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
@@ -52,4 +52,9 @@ def fingerprint(root: Path, rows: Sequence[tuple[str, ...]], cache: Path) -> str
         known |= {path: [*states[path], digest] for path, digest in digests.items()}
         cache.mkdir(parents=True, exist_ok=True)
         write_text(memory, json.dumps(known))
-    return hashlib.sha256(json.dumps([[*row, known[row[1]][2]] for row in rows]).encode()).hexdigest()
+    return {path: known[path][2] for path in paths}
+
+
+def fingerprint(rows: Sequence[tuple[str, ...]], digests: Mapping[str, str]) -> str:
+    """sha256 over `rows` (split, path, …) and the digests of the files that they name."""
+    return hashlib.sha256(json.dumps([[*row, digests[row[1]]] for row in rows]).encode()).hexdigest()

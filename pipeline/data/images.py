@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
+from pipeline.data.suffixes import CONVERT, UNREAD
 from pipeline.errors import DataError
 from pipeline.settings import Settings
 
@@ -35,6 +38,18 @@ class Input(Settings):
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
 
 
+def _why(source: Path | IO[bytes], name: Path | str, error: Exception) -> str:
+    """What is wrong with an image, without Pillow's name of the object that it was read from."""
+    if not isinstance(error, UnidentifiedImageError):
+        return str(error) or type(error).__name__
+    with suppress(OSError):
+        if (source.stat().st_size if isinstance(source, Path) else source.seek(0, os.SEEK_END)) == 0:
+            return "the file is empty"
+    if str(name).lower().endswith(UNREAD):
+        return f"such files are not read: {CONVERT}"
+    return f"it is none of {', '.join(FORMATS)}"
+
+
 def decode(source: Path | IO[bytes], name: Path | str) -> Image.Image:
     """An RGB image from a file or its bytes.
 
@@ -45,7 +60,7 @@ def decode(source: Path | IO[bytes], name: Path | str) -> Image.Image:
         with Image.open(source, formats=FORMATS) as image:
             return image.convert("RGB")
     except UNREADABLE as error:
-        raise DataError(f"can't decode image {name}: {error}. Replace or remove it.") from None
+        raise DataError(f"can't decode image {name}: {_why(source, name, error)}. Replace or remove it.") from None
 
 
 def to_pixels(image: Image.Image, size: Input) -> np.ndarray:

@@ -29,10 +29,14 @@ def test_images_are_found_below_and_in_order(tmp_path):
         "notes.txt",
         "car.sheet.png",
         "b/c/5.tif",
+        "b/c/6.heic",
+        "@eaDir/7.jpg",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert find_images(tmp_path) == ["a.png", "b/1.webp", "b/2.JPG", "b/c/5.tif"]
+    found = find_images(tmp_path)
+    assert found.images == ["a.png", "b/1.webp", "b/2.JPG", "b/c/5.tif"]
+    assert found.unread == ["b/c/6.heic"]
 
 
 def test_a_file_gives_the_gallery_back_without_pickle(gallery, model, images, tmp_path):
