@@ -103,16 +103,13 @@ def label_problems(rows: Rows, name: str, dataset: Dataset) -> Iterator[str]:
 def content_problems(rows: Rows, name: str, dataset: Dataset, digests: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with the images themselves, beside what `label_problems` finds."""
     trained = {digests[row.path]: row.path for row in reversed(rows["train"])}
-    tested = {
-        row.path: trained[digests[row.path]]
-        for row in (*rows["query"], *rows["gallery"])
-        if digests[row.path] in trained
-    }
+    tested = [row.path for row in (*rows["query"], *rows["gallery"]) if digests[row.path] in trained]
     if tested:
-        path, same = next(iter(tested.items()))
+        path, count = tested[0], len({*tested})
         yield (
-            f"{len(tested)} test images of data set {name!r} are training images, too (first: {path} is the same file "
-            f"as {same}): figures would flatter. Take them out of one of the two; `zoo data {name}` lists them."
+            f"data set {name!r} is tested on images that it is trained on, {count} in all (first: {path} is the same "
+            f"file as {trained[digests[path]]}): figures would flatter. Take them out of one of the two; "
+            f"`zoo data {name}` shows some."
         )
     if copies_of_queries(rows, digests) and not [*no_answers(rows, dataset)]:
         yield from no_answers(rows, dataset, digests)

@@ -14,7 +14,7 @@ from targets.ratio import Ratio
 from targets.settings import Precision
 from targets.widths import WidthFigures
 from zoo.building.budget import PlannedBudget
-from zoo.cli.shapes.data import Splits
+from zoo.cli.shapes.data import DataOverview, Splits
 from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.tables import Changes, Compared
 from zoo.measurements import Runtime
@@ -262,6 +262,7 @@ COMMANDS: Mapping[str, Any] = {
     "build --plan": Plan,
     "compare": Compared,
     "compile": Compiled,
+    "data": DataOverview,
     "diff": Changes,
     "doctor": list[Usable],
     "embed": EmbeddedFile,
