@@ -112,9 +112,11 @@ def find_images(folder: Path) -> FoundImages:
             elif kind == "unread":
                 unread.append(path)
     except OSError as error:
-        raise GalleryError(
-            f"can't read the folder {error.filename}: {error.strerror}. Name a folder of images."
-        ) from None
+        if Path(error.filename) == folder:
+            remedy = "Name a folder of images."
+            raise GalleryError(f"can't read the folder {folder}: {error.strerror}. {remedy}") from None
+        remedy = f"Make it readable, or take it out of {folder}."
+        raise GalleryError(f"can't read {error.filename}: {error.strerror}. {remedy}") from None
     return FoundImages(sorted(images), sorted(unread))
 
 
