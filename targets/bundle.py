@@ -94,8 +94,7 @@ class Bundle:
 
     def labelled(self, split: str, embeddings: np.ndarray) -> Labelled:
         """Embeddings of a split, with its labels."""
-        identities, cameras = np.array(_array(self.folder / f"test/{split}-labels.npy"))
-        return Labelled(embeddings, identities, cameras)
+        return Labelled(embeddings, *np.array(_array(self.folder / f"test/{split}-labels.npy")))
 
     def reference(self, split: str) -> np.ndarray:
         """The student in torch: N×D, rows of length 1."""
@@ -187,7 +186,7 @@ def _check_test_set(bundle: Bundle) -> None:
         right = places.ndim == 1 and places.size and places.dtype.kind in "iu"
         require(bool(right), f"places in {split}, {places.dtype}", places.shape)
         require(0 <= places.min() <= places.max() < len(images), f"places in {split}", (*places[:3].tolist(), ...))
-        right = labels.shape == (2, len(places)) and labels.dtype.kind in "iu"
+        right = labels.shape == (3, len(places)) and labels.dtype.kind in "iu"
         require(right, f"labels of {split}, {labels.dtype}", labels.shape)
 
 

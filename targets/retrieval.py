@@ -11,11 +11,12 @@ from targets.errors import BadBundle
 
 @dataclass(frozen=True)
 class Labelled:
-    """Unit embeddings N×D with the identity and camera of each, int64 N."""
+    """Unit embeddings N×D with the identity, camera and content of each, int64 N; equal files have equal contents."""
 
     embeddings: np.ndarray
     identities: np.ndarray
     cameras: np.ndarray
+    contents: np.ndarray
 
 
 def quick_accuracy(query: Labelled, gallery: Labelled) -> tuple[float, float]:
@@ -25,13 +26,15 @@ def quick_accuracy(query: Labelled, gallery: Labelled) -> tuple[float, float]:
         BadBundle: no query counts.
     """
     precisions, first = [], []
-    for row, identity, camera in zip(query.embeddings, query.identities, query.cameras, strict=True):
+    rows = zip(query.embeddings, query.identities, query.cameras, query.contents, strict=True)
+    for row, identity, camera, content in rows:
         if np.isfinite(row).all():
             order = np.argsort(-(gallery.embeddings @ row), kind="stable")  # what is no number comes last
         else:
             order = np.argsort(gallery.identities == identity, kind="stable")  # it has found nothing
         same = gallery.identities[order] == identity
-        right = same[~(same & (gallery.cameras[order] == camera))]
+        junk = same & ((gallery.cameras[order] == camera) | (gallery.contents[order] == content))
+        right = same[~junk]
         ranks = np.flatnonzero(right) + 1
         if len(ranks):
             precisions.append(float(np.mean(np.arange(1, len(ranks) + 1) / ranks)))

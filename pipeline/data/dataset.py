@@ -7,8 +7,8 @@ VeRi-776, Market-1501 and a folder of one's own differ in nothing else.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +16,12 @@ import numpy as np
 from pydantic import field_validator, model_validator
 from typing_extensions import Self
 
-from pipeline.data.fingerprint import fingerprint
+from pipeline.data.account import LeftOut, SplitAccount, SplitName
+from pipeline.data.checks import Rows, content_problems, copies_of_queries, label_problems, singletons, unanswerable
+from pipeline.data.fingerprint import contents, fingerprint
+from pipeline.data.patterns import valid_pattern
 from pipeline.data.samples import Index, Samples
-from pipeline.data.splits import Row, Split, find_rows, valid_pattern
+from pipeline.data.splits import Row, Split, find_split
 from pipeline.errors import DataError
 from pipeline.settings import Settings
 
@@ -27,8 +30,8 @@ class Dataset(Settings):
     """How a data set lies on disk.
 
     `pattern` finds identity and camera in a path; a split's list may name them instead. `cameras: false` says that the
-    set knows no cameras: then only the query's own image does not count as an answer. `license` is told with every
-    release that was trained on the set.
+    set knows no cameras: then only the query's own image, and copies of it, do not count as answers. `license` is told
+    with every release that was trained on the set.
     """
 
     path: str
@@ -48,42 +51,122 @@ class Dataset(Settings):
     def _names_groups(self) -> Self:
         wanted = ("identity", "camera") if self.cameras else ("identity",)
         for name, split in (("train", self.train), ("query", self.query), ("gallery", self.gallery)):
-            groups = {*re.compile(self.pattern).groupindex, *re.compile(split.line or "").groupindex}
+            groups = {*re.compile(self.pattern).groupindex, *split.groups}
             missing = [group for group in wanted if group not in groups]
             if missing:
                 raise ValueError(
-                    f"{name}: needs the named groups (?P<identity>…) and (?P<camera>…) in the pattern, or in the "
-                    f"split's line; without {', '.join(missing)}. A set without cameras says so: cameras: false"
+                    f"{name}: needs the named groups (?P<identity>…) and (?P<camera>…) in the pattern, or in its line "
+                    f"or columns; without {', '.join(missing)}. A set without cameras says so: cameras: false"
                 )
         return self
 
 
-def _without_singletons(rows: list[Row], dataset: Dataset) -> list[Row]:
-    counts = Counter(row.identity for row in rows)
-    single = [row for row in rows if counts[row.identity] < 2]
-    if single and dataset.singletons == "error":
+@dataclass(frozen=True)
+class FoundImages:
+    """The images of a data set on disk, with the names of their identities and cameras, and what is not used."""
+
+    root: Path
+    rows: Rows
+    left_out: Mapping[SplitName, tuple[LeftOut, ...]]
+
+    @property
+    def paths(self) -> list[str]:
+        """Of all splits; one of several splits is there several times."""
+        return [row.path for some in self.rows.values() for row in some]
+
+
+def _root(
+    name: str, dataset: Dataset, data_root: Path, drawn_root: Path, announce: Callable[[str], None] = lambda _: None
+) -> Path:
+    if dataset.draw == "toycars":
+        from pipeline.data import toycars
+
+        root = drawn_root / f"{dataset.path}-v{toycars.VERSION}"
+        if not root.exists():
+            announce(f"drawing {toycars.IDENTITIES} vehicles into {root}")
+            toycars.draw(root)
+        return root
+    root = data_root / dataset.path
+    if not root.is_dir():
         raise DataError(
-            f"identity {single[0].identity} has one training image ({single[0].path}; {len(single)} such): the triplet "
-            "loss needs two. Add images, or set `singletons: drop` in the data set."
+            f"no folder {root} for data set {name!r}. Put the data there, or point --data-root (or ZOO_DATA) "
+            f"at the folder that holds {dataset.path}/."
         )
-    return [row for row in rows if counts[row.identity] >= 2]
+    return root
 
 
-def _check_answers(query: Samples, gallery: Samples, dataset: Dataset) -> None:
-    elsewhere: dict[int, set[int]] = {}
-    for identity, camera in zip(gallery.identities.tolist(), gallery.cameras.tolist(), strict=True):
-        elsewhere.setdefault(identity, set()).add(camera)
-    lost = [
-        path
-        for path, identity, camera in zip(query.paths, query.identities.tolist(), query.cameras.tolist(), strict=True)
-        if not elsewhere.get(identity, set()) - {camera}
+def find_dataset(
+    name: str, dataset: Dataset, data_root: Path, drawn_root: Path, announce: Callable[[str], None] = lambda _: None
+) -> FoundImages:
+    """Find the images of a data set, without opening one or judging what was found.
+
+    Args:
+        data_root, drawn_root, announce: see `open_dataset`.
+
+    Raises:
+        DataError: a folder or list is missing or can't be read, or a split would be empty.
+    """
+    root = _root(name, dataset, data_root, drawn_root, announce)
+    rows: dict[SplitName, list[Row]] = {}
+    left_out: dict[SplitName, tuple[LeftOut, ...]] = {}
+    splits: dict[SplitName, Split] = {"train": dataset.train, "query": dataset.query, "gallery": dataset.gallery}
+    for split, settings in splits.items():
+        found = find_split(root, settings, dataset.pattern, dataset.cameras)
+        rows[split], left_out[split] = found.rows, found.left_out
+    if dataset.singletons == "drop" and (single := singletons(rows["train"])):
+        alone = {row.path for row in single}
+        rows["train"] = [row for row in rows["train"] if row.path not in alone]
+        left_out["train"] = (*left_out["train"], LeftOut("singleton", len(single), single[0].path))
+    return FoundImages(root, rows, left_out)
+
+
+def accounts(found: FoundImages, dataset: Dataset, digests: Mapping[str, str]) -> dict[SplitName, SplitAccount]:
+    """What each split is made of."""
+    plain = {
+        split: SplitAccount(
+            images=len(rows),
+            identities=len({row.identity for row in rows}),
+            cameras=len({row.camera for row in rows}) if dataset.cameras else None,
+            not_used=found.left_out[split],
+        )
+        for split, rows in found.rows.items()
+    }
+    return {
+        **plain,
+        "query": replace(plain["query"], unanswerable=len(unanswerable(found.rows, digests))),
+        "gallery": replace(plain["gallery"], copies=len(copies_of_queries(found.rows, digests))),
+    }
+
+
+def _index(found: FoundImages, dataset: Dataset, digests: Mapping[str, str]) -> Index:
+    every = [row for rows in found.rows.values() for row in rows]
+    numbers = {key: n for n, key in enumerate(sorted({row.identity for row in every}))}
+    cameras = {key: n for n, key in enumerate(sorted({row.camera for row in every}))}
+    contents = {key: n for n, key in enumerate(sorted(set(digests.values())))}
+
+    def samples(rows: list[Row]) -> Samples:
+        return Samples(
+            root=found.root,
+            paths=tuple(row.path for row in rows),
+            identities=np.array([numbers[row.identity] for row in rows], np.int64),
+            cameras=np.array([cameras[row.camera] for row in rows], np.int64),
+            contents=np.array([contents[digests[row.path]] for row in rows], np.int64),
+        )
+
+    # A copy that is no answer changes what is measured, and is told in the digest; other sets keep theirs.
+    copies = {row.path for row in copies_of_queries(found.rows, digests)}
+    what: list[tuple[str, ...]] = [
+        (split, row.path, row.identity, row.camera, *["copy of a query"] * (split == "gallery" and row.path in copies))
+        for split, rows in found.rows.items()
+        for row in rows
     ]
-    if lost and (dataset.unanswerable == "error" or len(lost) == len(query)):
-        remedy = "" if len(lost) == len(query) else " Remove it, or set `unanswerable: skip` in the data set."
-        raise DataError(
-            f"query {lost[0]} has no right answer: the gallery holds its identity under no other camera "
-            f"({len(lost)} of {len(query)} queries).{remedy}"
-        )
+    return Index(
+        train=samples(found.rows["train"]),
+        query=samples(found.rows["query"]),
+        gallery=samples(found.rows["gallery"]),
+        fingerprint=fingerprint(what, digests),
+        accounts=accounts(found, dataset, digests),
+    )
 
 
 def open_dataset(
@@ -97,48 +180,13 @@ def open_dataset(
         announce: told before something that takes seconds.
 
     Raises:
-        DataError: missing folder or list, identities with one training image, queries without a right answer.
+        DataError: missing or unreadable folder or list, identities with one training image, identities or images that
+            are both trained and tested on, queries without a right answer, images that can't be decoded.
     """
-    if dataset.draw == "toycars":
-        from pipeline.data import toycars
-
-        root = drawn_root / f"{dataset.path}-v{toycars.VERSION}"
-        if not root.exists():
-            announce(f"drawing {toycars.IDENTITIES} vehicles into {root}")
-            toycars.draw(root)
-    else:
-        root = data_root / dataset.path
-        if not root.is_dir():
-            raise DataError(
-                f"no folder {root} for data set {name!r}. Put the data there, or point --data-root (or ZOO_DATA) "
-                f"at the folder that holds {dataset.path}/."
-            )
-    train, query, gallery = (
-        find_rows(root, split, dataset.pattern, dataset.cameras)
-        for split in (dataset.train, dataset.query, dataset.gallery)
-    )
-    train = _without_singletons(train, dataset)
-
-    numbers = {key: n for n, key in enumerate(sorted({row.identity for row in train + query + gallery}))}
-    cameras = {key: n for n, key in enumerate(sorted({row.camera for row in train + query + gallery}))}
-
-    def samples(rows: list[Row]) -> Samples:
-        return Samples(
-            root=root,
-            paths=tuple(row.path for row in rows),
-            identities=np.array([numbers[row.identity] for row in rows], np.int64),
-            cameras=np.array([cameras[row.camera] for row in rows], np.int64),
-        )
-
-    splits = {"train": samples(train), "query": samples(query), "gallery": samples(gallery)}
-    shared = set(splits["train"].identities.tolist()) & set(splits["query"].identities.tolist())
-    if shared:
-        example = next(row for row in query if numbers[row.identity] in shared)
-        raise DataError(
-            f"{len(shared)} identities of data set {name!r} are both trained on and queried (first: {example.path}): "
-            "figures would flatter. Make the splits disjoint."
-        )
-    _check_answers(splits["query"], splits["gallery"], dataset)
-    rows = {"train": train, "query": query, "gallery": gallery}
-    what = [(split, row.path, row.identity, row.camera) for split, some in rows.items() for row in some]
-    return Index(**splits, fingerprint=fingerprint(root, what, drawn_root / "fingerprints"))
+    found = find_dataset(name, dataset, data_root, drawn_root, announce)
+    for problem in label_problems(found.rows, name, dataset):
+        raise DataError(problem)
+    digests = contents(found.root, found.paths, drawn_root / "fingerprints")
+    for problem in content_problems(found.rows, name, dataset, digests):
+        raise DataError(problem)
+    return _index(found, dataset, digests)

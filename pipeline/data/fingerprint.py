@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -44,8 +44,8 @@ def _known(memory: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def fingerprint(root: Path, rows: Sequence[tuple[str, ...]], cache: Path) -> str:
-    """sha256 over `rows` (split, path relative to `root`, …) and the content of the files that they name.
+def contents(root: Path, names: Iterable[str], cache: Path) -> dict[str, str]:
+    """sha256 of the content of each image, by its path relative to `root`.
 
     What is done to an image while it is read, such as turning it, is part of it, so that a change of how images are
     read changes the digests of those data sets alone whose pixels it changes.
@@ -55,7 +55,7 @@ def fingerprint(root: Path, rows: Sequence[tuple[str, ...]], cache: Path) -> str
     """
     memory = cache / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}-v2.json"
     known = _known(memory)
-    paths = {row[1]: os.path.join(root, row[1]) for row in rows}  # noqa: PTH118 - see above
+    paths = {name: os.path.join(root, name) for name in names}  # noqa: PTH118 - see above
     begun = time.time_ns()
     try:
         states = {path: _state(os.stat(place)) for path, place in paths.items()}  # noqa: PTH116 - see above
@@ -65,9 +65,13 @@ def fingerprint(root: Path, rows: Sequence[tuple[str, ...]], cache: Path) -> str
     except OSError as error:
         raise DataError(f"can't read image {error.filename}: {error.strerror}.") from None
     known |= {path: [states[path], digest] for path, digest in digests.items()}
-    content = hashlib.sha256(json.dumps([[*row, *known[row[1]][1]] for row in rows]).encode()).hexdigest()
     if stale:
         settled = {path: one for path, one in known.items() if one[0][2] < begun - SETTLED_NS}
         cache.mkdir(parents=True, exist_ok=True)
         write_text(memory, json.dumps(settled))
-    return content
+    return {path: " ".join(known[path][1]) for path in paths}
+
+
+def fingerprint(rows: Sequence[tuple[str, ...]], digests: Mapping[str, str]) -> str:
+    """sha256 over `rows` (split, path, …) and the digests of the files that they name."""
+    return hashlib.sha256(json.dumps([[*row, digests[row[1]]] for row in rows]).encode()).hexdigest()

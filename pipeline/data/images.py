@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
-from pipeline.data.decoding import UNREADABLE, Decoded, open_rgb, to_rgb
+from pipeline.data.decoding import FORMATS, UNREADABLE, Decoded, open_rgb, to_rgb
+from pipeline.data.suffixes import CONVERT, UNREAD
 from pipeline.errors import DataError
 from pipeline.settings import Settings
 
@@ -42,6 +45,18 @@ class Input(Settings):
         return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
 
 
+def _why(source: Path | IO[bytes], name: Path | str, error: Exception) -> str:
+    """What is wrong with an image, without Pillow's name of the object that it was read from."""
+    if not isinstance(error, UnidentifiedImageError):
+        return str(error) or type(error).__name__
+    with suppress(OSError):
+        if (source.stat().st_size if isinstance(source, Path) else source.seek(0, os.SEEK_END)) == 0:
+            return "the file is empty"
+    if str(name).lower().endswith(UNREAD):
+        return f"such files are not read: {CONVERT}"
+    return f"it is none of {', '.join(FORMATS)}"
+
+
 def decode(source: Path | IO[bytes], name: Path | str) -> Decoded:
     """An upright, opaque RGB image from a file or its bytes (`pipeline.data.decoding`), and what was done to it.
 
@@ -51,8 +66,7 @@ def decode(source: Path | IO[bytes], name: Path | str) -> Decoded:
     try:
         return open_rgb(source)
     except UNREADABLE as error:
-        reason = str(error).replace(repr(source), repr(str(name)))  # Pillow names what it was given, bytes included
-        raise DataError(f"can't decode image {name}: {reason}. Replace or remove it.") from None
+        raise DataError(f"can't decode image {name}: {_why(source, name, error)}. Replace or remove it.") from None
 
 
 def resized(image: Image.Image, size: Input) -> np.ndarray:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from pipeline.data.account import SplitAccount, SplitName
 
 
 @dataclass(frozen=True)
@@ -13,13 +16,15 @@ class Samples:
     """Images of one split.
 
     `identities` and `cameras` are int64 arrays as long as `paths`; equal numbers mean equal names across all splits of
-    a data set. `labels` numbers the identities of this split 0 … n-1, for a classifier.
+    a data set. So do `contents`, for equal files; none where files are not known. `labels` numbers the identities of
+    this split 0 … n-1, for a classifier.
     """
 
     root: Path
     paths: tuple[str, ...]
     identities: np.ndarray
     cameras: np.ndarray
+    contents: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -32,7 +37,8 @@ class Samples:
     def subset(self, chosen: np.ndarray) -> Samples:
         """The images at some places, in that order."""
         paths = tuple(self.paths[place] for place in chosen)
-        return Samples(self.root, paths, self.identities[chosen], self.cameras[chosen])
+        contents = None if self.contents is None else self.contents[chosen]
+        return Samples(self.root, paths, self.identities[chosen], self.cameras[chosen], contents)
 
     @property
     def labels(self) -> np.ndarray:
@@ -41,9 +47,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Index:
-    """The three splits of a data set and the digest of everything in them."""
+    """The three splits of a data set, the digest of everything in them, and what they are made of."""
 
     train: Samples
     query: Samples
     gallery: Samples
     fingerprint: str
+    accounts: Mapping[SplitName, SplitAccount] = field(default_factory=dict)

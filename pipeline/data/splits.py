@@ -4,45 +4,38 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from pipeline.data.account import LeftOut, Tally
+from pipeline.data.lists import Group, Groups, listed
+from pipeline.data.names import NamesOnDisk, same_form
+from pipeline.data.patterns import blame, valid_pattern
+from pipeline.data.suffixes import CONVERT
+from pipeline.data.walk import walk
 from pipeline.errors import DataError
 from pipeline.settings import Settings
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-
-
-def valid_pattern(pattern: str | None) -> str | None:
-    """The pattern itself.
-
-    Raises:
-        ValueError: it is no regular expression.
-    """
-    try:
-        re.compile(pattern or "")
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    return pattern
 
 
 class Split(Settings):
     """The images below a folder, or those that a list file names, one a line.
 
     `line` is for lists that hold more than a path: it finds `path`, and `identity` and `camera` if they stand there;
-    lines that it does not match (headers, other splits) are passed over. `suffix` is put behind a listed path.
-    `keep` takes one image of each identity, drawn with a fixed seed, or all the others.
+    lines that it does not match (headers, other splits) are passed over. `columns` is for CSV files with a header: it
+    names the columns of `path`, `identity` and `camera`. `suffix` is put behind a listed path. `keep` takes one image
+    of each identity, drawn with a fixed seed, or all the others.
     """
 
     folder: str = ""
     names: str | None = None
     line: str | None = None
+    columns: dict[Group, str] = Field({}, description="by group, of a CSV file")
     suffix: str = ""
     keep: Literal["all", "one", "others"] = "all"
 
@@ -50,11 +43,20 @@ class Split(Settings):
 
     @model_validator(mode="after")
     def _fits_a_list(self) -> Self:
-        if self.names is None and (self.line or self.suffix):
-            raise ValueError("line and suffix are for a list: they need names, the list file")
+        if self.names is None and (self.line or self.suffix or self.columns):
+            raise ValueError("line, columns and suffix are for a list: they need names, the list file")
+        if self.line and self.columns:
+            raise ValueError("line and columns are two ways to read a list: give one")
         if self.line and "path" not in re.compile(self.line).groupindex:
             raise ValueError("line needs the named group (?P<path>…)")
+        if self.columns and "path" not in self.columns:
+            raise ValueError("columns needs path, the name of the column that holds paths")
         return self
+
+    @property
+    def groups(self) -> set[str]:
+        """What a list says beside a path."""
+        return {*re.compile(self.line or "").groupindex, *self.columns} - {"path"}
 
 
 @dataclass(frozen=True)
@@ -66,51 +68,78 @@ class Row:
     camera: str
 
 
-Found = Iterator[tuple[str, dict[str, str]]]  # path, and what else the list says of it
+@dataclass(frozen=True)
+class Found:
+    """Images of a split, in a fixed order, and what is not used."""
+
+    rows: list[Row]
+    left_out: tuple[LeftOut, ...]
 
 
-def _below(root: Path, folder: Path) -> list[str]:
-    below = os.path.relpath(folder, root)
+def _below(root: Path, folder: str, tally: Tally) -> list[str]:
+    """Images below a folder of a data set."""
+    place = root / folder
+    prefix = os.path.normpath(folder).replace(os.sep, "/")
+    prefix = "" if prefix == "." else f"{prefix}/"
     found = []
-    for place, _, names in os.walk(folder):  # strings: a set may have fifty thousand images
-        inside = os.path.normpath(os.path.join(below, os.path.relpath(place, folder)))  # noqa: PTH118
-        prefix = "" if inside == "." else inside.replace(os.sep, "/") + "/"
-        found += [prefix + name for name in names if name.lower().endswith(SUFFIXES)]
+    try:
+        for path, kind in walk(place):
+            if kind == "image":
+                found.append(prefix + path)
+            else:
+                tally.add("suffix" if kind == "unread" else kind, prefix + path)
+    except OSError as error:
+        raise DataError(
+            f"can't read {error.filename}: {error.strerror}. Make it readable, or take it out of {place}."
+        ) from None
     return sorted(found)
 
 
-def _named(root: Path, split: Split, names: str) -> Found:
-    try:
-        lines = (root / names).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"can't read the list {root / names}: {error}") from None
-    pattern = re.compile(split.line or r"\s*(?P<path>.*\S)")
-    for match in filter(None, map(pattern.match, lines)):
-        groups = match.groupdict()
-        yield str(PurePosixPath(split.folder) / (groups.pop("path") + split.suffix)), groups
-
-
-def _listed(root: Path, split: Split) -> Found:
-    """Images of a split in a fixed order."""
-    folder = root / split.folder
-    if not folder.is_dir():
+def _images(root: Path, split: Split, tally: Tally) -> Iterable[tuple[str, Groups]]:
+    """Images of a split in a fixed order, with what a list says of each."""
+    folder = NamesOnDisk(root).find(split.folder)
+    if not (root / folder).is_dir():
         raise DataError(
-            f"no folder {folder}. Expected the data set in {root}: set --data-root or ZOO_DATA to the folder above it."
+            f"no folder {root / folder}. Expected the data set in {root}: set --data-root or ZOO_DATA to the folder "
+            "above it."
         )
-    return ((path, {}) for path in _below(root, folder)) if split.names is None else _named(root, split, split.names)
+    if split.names is not None:
+        return listed(root, split, split.names, tally)
+    return ((path, {}) for path in _below(root, folder, tally))
 
 
-def _kept(rows: list[Row], keep: Literal["one", "others"]) -> list[Row]:
+def _kept(rows: list[Row], keep: Literal["one", "others"], tally: Tally) -> list[Row]:
     """One row of each identity, the same ones at every call, or the others."""
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault(row.identity, []).append(place)
     random = np.random.default_rng(0)
     drawn = {some[random.integers(len(some))] for some in places.values()}
-    return [row for place, row in enumerate(rows) if (place in drawn) == (keep == "one")]
+    kept = []
+    for place, row in enumerate(rows):
+        if (place in drawn) == (keep == "one"):
+            kept.append(row)
+        else:
+            tally.add("keep", row.path)
+    return kept
 
 
-def find_rows(root: Path, split: Split, pattern: str, cameras: bool) -> list[Row]:
+def _none_found(root: Path, split: Split, pattern: str, unmatched: str, tally: Tally) -> DataError:
+    """What to say where a split would be empty."""
+    place = root / split.folder
+    if split.names is not None:
+        matching = f" matches {split.line!r}" if split.line else ""
+        return DataError(f"no line of {split.names}{matching} for {place}.")
+    if unmatched:
+        why = blame(same_form(pattern), same_form(unmatched))
+        told = f"; {why}" if why else ""
+        return DataError(f"no image matches {pattern!r} for {place}. The first one there is {unmatched}{told}.")
+    unread = [one for one in tally.left_out if one.reason == "suffix"]
+    told = f" There are {unread[0].count} such as {unread[0].example}: {CONVERT}." if unread else ""
+    return DataError(f"no images below {place}.{told}")
+
+
+def find_split(root: Path, split: Split, pattern: str, cameras: bool) -> Found:
     """Images of a split.
 
     Args:
@@ -118,19 +147,25 @@ def find_rows(root: Path, split: Split, pattern: str, cameras: bool) -> list[Row
         cameras: false if the data set knows none; every image is then its own camera.
 
     Raises:
-        DataError: a folder or list is missing, a listed path is not what the pattern says, or nothing is found.
+        DataError: a folder or list is missing or can't be read, a listed path is not what the pattern says or there
+            twice, or nothing is found.
     """
-    compiled = re.compile(pattern)
-    rows = []
-    for path, said in _listed(root, split):
-        match = compiled.search(path)
+    compiled, tally = re.compile(same_form(pattern)), Tally()
+    rows, unmatched = [], ""
+    for path, said in _images(root, split, tally):
+        plain = same_form(path)
+        match = compiled.search(plain)
         groups = {**(match.groupdict() if match else {}), **said}
         identity, camera = groups.get("identity"), groups.get("camera") if cameras else path
-        if match and identity and camera:
-            rows.append(Row(path, identity, camera))
+        if identity and camera:
+            rows.append(Row(path, same_form(identity), same_form(camera) if cameras else path))
         elif split.names is not None:
-            raise DataError(f"{split.names} names {path}, which the pattern {pattern!r} does not match.")
+            why = blame(compiled.pattern, plain)
+            told = f": {why}" if why else ""
+            raise DataError(f"{split.names} names {path}, which the pattern {pattern!r} does not match{told}.")
+        else:
+            unmatched = unmatched or path
+            tally.add("pattern", path)
     if not rows:
-        looked_for = f"line of {split.names} matches {split.line!r}" if split.line else f"image matches {pattern!r}"
-        raise DataError(f"no {looked_for} for {root / split.folder}.")
-    return rows if split.keep == "all" else _kept(rows, split.keep)
+        raise _none_found(root, split, pattern, unmatched, tally)
+    return Found(rows if split.keep == "all" else _kept(rows, split.keep, tally), tally.left_out)

@@ -163,6 +163,24 @@ def _cannot_embed(architecture: str, size: Input, error: Exception) -> WeightsEr
     )
 
 
+def _check_patches(backbone: nn.Module, architecture: str, size: Input) -> None:
+    """A transformer that takes an image apart into patches leaves out what fills none, without a word."""
+    embedding: Any = getattr(backbone, "patch_embed", None)
+    patch = getattr(embedding, "patch_size", None)
+    if not isinstance(patch, tuple) or len(patch) != 2 or getattr(embedding, "dynamic_img_pad", False):
+        return
+    wrong = [
+        f"input.{name} {pixels} to {' or '.join(str(n) for n in (pixels // of * of, -(-pixels // of) * of) if n >= of)}"
+        for name, pixels, of in (("height", size.height, patch[0]), ("width", size.width, patch[1]))
+        if pixels % of
+    ]
+    if wrong:
+        raise WeightsError(
+            f"{architecture} sees images in patches of {patch[0]}×{patch[1]} pixels, and would not see the edge of "
+            f"{size.height}×{size.width} images. Change {' and '.join(wrong)}."
+        )
+
+
 _UNFIT = (RuntimeError, AssertionError, IndexError, TypeError, AttributeError, ValueError)  # what timm raises
 
 
@@ -170,7 +188,7 @@ def build_network(network: Network, size: Input, weights: Weights = None) -> Emb
     """The network that a recipe asks for.
 
     Raises:
-        WeightsError: see `build_backbone`; or the architecture can't be used so.
+        WeightsError: see `build_backbone`; or the architecture can't be used so, or not at this size of images.
     """
     import torch
 
@@ -182,6 +200,7 @@ def build_network(network: Network, size: Input, weights: Weights = None) -> Emb
         raise
     except _UNFIT as error:
         raise _cannot_embed(network.architecture, size, error) from None
+    _check_patches(backbone, network.architecture, size)
     if network.last_stride == 1:
         set_last_stride(backbone, network.architecture)
     try:

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 
 class Answers:
-    """Which gallery images are right for a query, and which do not count: those of its own identity and camera."""
+    """Which gallery images are right for a query, and which do not count: those of its own identity and camera, and
+    those of its own identity that are copies of it.
+    """
 
     def __init__(self, query: Samples, gallery: Samples) -> None:
         self._cameras, self._own = gallery.cameras, query.cameras
+        self._contents, self._content = gallery.contents, query.contents
         self._order = np.argsort(gallery.identities, kind="stable")
         ordered = gallery.identities[self._order]
         self._starts = np.searchsorted(ordered, query.identities, "left")
@@ -26,6 +29,8 @@ class Answers:
         """Ascending places in the gallery: right, and not counted."""
         same = self._order[self._starts[query] : self._ends[query]]
         junk = self._cameras[same] == self._own[query]
+        if self._contents is not None and self._content is not None:
+            junk |= self._contents[same] == self._content[query]
         return same[~junk], same[junk]
 
 

@@ -29,7 +29,7 @@ from targets.contract import find_runtime
 from targets.pixels import pack
 from targets.settings import Precision, TargetSettings
 
-VERSION = 3
+VERSION = 4
 LIBRARIES = IMAGES
 SUFFIX = ".zoo"
 
@@ -68,7 +68,8 @@ def _write_test_set(folder: Path, data: Index, size: Input) -> None:
     for name, samples in (("query", data.query), ("gallery", data.gallery)):
         at = [places.setdefault(path, len(places)) for path in samples.paths]
         np.save(folder / f"{name}.npy", np.array(at))
-        np.save(folder / f"{name}-labels.npy", np.stack([samples.identities, samples.cameras]))
+        assert samples.contents is not None  # the data set was opened
+        np.save(folder / f"{name}-labels.npy", np.stack([samples.identities, samples.cameras, samples.contents]))
     shape = (len(places), 3, size.height, size.width)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
     for path, place in places.items():

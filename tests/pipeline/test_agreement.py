@@ -191,19 +191,20 @@ def test_a_device_counts_as_the_host_does(seed):
     random = np.random.default_rng(seed)
     corners = np.array(list(itertools.product([-0.5, 0.5], repeat=4)), np.float32)  # of length 1, exact products
     query, gallery = corners[random.integers(0, 16, 50)], corners[random.integers(0, 16, 150)]
-    query_of = samples([*random.integers(0, 12, 49), 99], random.integers(0, 3, 50))
-    gallery_of = samples(random.integers(0, 12, 150), random.integers(0, 3, 150))
+    query_of = samples([*random.integers(0, 12, 49), 99], random.integers(0, 3, 50), random.integers(0, 30, 50))
+    gallery_of = samples(random.integers(0, 12, 150), random.integers(0, 3, 150), random.integers(0, 30, 150))
     host = retrieval_accuracy(query, gallery, query_of, gallery_of)
     device = quick_accuracy(
-        Labelled(query, query_of.identities, query_of.cameras),
-        Labelled(gallery, gallery_of.identities, gallery_of.cameras),
+        Labelled(query, query_of.identities, query_of.cameras, query_of.contents),
+        Labelled(gallery, gallery_of.identities, gallery_of.cameras, gallery_of.contents),
     )
     assert host.skipped > 0
     assert device == pytest.approx((host.map, host.cmc1), abs=1e-6)
 
 
 def test_a_device_counts_as_the_host_does_without_ties(exact, labels):
-    parts = [Labelled(rows, s.identities, s.cameras) for rows, s in zip(exact, labels, strict=True)]
+    own = np.split(np.arange(QUERIES + IMAGES), [QUERIES])  # no image is a copy of another
+    parts = [Labelled(rows, s.identities, s.cameras, o) for rows, s, o in zip(exact, labels, own, strict=True)]
     host = retrieval_accuracy(*exact, *labels)
     assert 0 < host.cmc1 < 100
     assert quick_accuracy(*parts) == pytest.approx((host.map, host.cmc1), abs=1e-6)

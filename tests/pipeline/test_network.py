@@ -53,3 +53,10 @@ def test_last_stride_one_doubles_the_last_map(architecture):
 def test_an_architecture_without_a_last_stage():
     with pytest.raises(WeightsError, match="set `network.last_stride: 2`"):
         build_network(Network(architecture="vgg11_bn"), Input())
+
+
+def test_a_size_that_is_no_multiple_of_the_patch():
+    network = Network(architecture="vit_tiny_patch16_224", last_stride=2, embedding=16)
+    with pytest.raises(WeightsError, match=r"patches of 16×16 .*Change input.width 40 to 32 or 48\."):
+        build_network(network, Input(height=32, width=40))
+    assert build_network(network, Input(height=32, width=48))

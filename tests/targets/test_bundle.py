@@ -48,8 +48,8 @@ STUDENT = {"network": "student", "precision": "fp32", "graph": "graphs/student-f
 IMAGES = np.arange(3 * SIZE * SIZE * 3, dtype=np.uint8).reshape(3, SIZE, SIZE, 3)
 FILES = {
     STUDENT["graph"]: graph(), "test/images.npy": npy(pack(IMAGES)), "test/query.npy": npy([0]),
-    "test/gallery.npy": npy([1, 2]), "test/query-labels.npy": npy([[1], [1]]),
-    "test/gallery-labels.npy": npy([[1, 2], [2, 1]]),
+    "test/gallery.npy": npy([1, 2]), "test/query-labels.npy": npy([[1], [1], [0]]),
+    "test/gallery-labels.npy": npy([[1, 2], [2, 1], [1, 2]]),
 }  # fmt: skip
 
 

@@ -120,6 +120,22 @@ def test_the_plan_says_what_would_run_and_why(built):
     assert "runs: the data changed" in built.zoo("build", "--plan").output.splitlines()[0]
 
 
+def test_what_the_data_set_is_made_of_is_told_before_training(built):
+    (built.root / "data" / "squares" / "image_train" / "0000_c000_1_0.heic").write_bytes(b"x")
+    train = (
+        "train: 32 images, 8 identities, 2 cameras; not used: 1 picture is of a kind that is not read "
+        "(image_train/0000_c000_1_0.heic)"
+    )
+    test = [f"{split}: 8 images, 4 identities, 2 cameras" for split in ("query", "gallery")]
+    plan = built.zoo("build", "--plan").stdout.splitlines()
+    assert plan[-3:] == [train, *test]
+    splits = json.loads(built.zoo("build", "--plan", "--json").stdout)["data"]["splits"]
+    assert splits["train"]["not_used"] == [
+        {"reason": "suffix", "count": 1, "example": "image_train/0000_c000_1_0.heic"}
+    ]
+    assert built.build().stderr.splitlines()[:3] == [train, *test]
+
+
 @pytest.mark.slow
 def test_a_deeper_teacher_and_a_budget(workshop):
     settings = (
@@ -200,6 +216,8 @@ def refusals():
     yield ["build", "--set", "network.architecture=resnet10"], "timm has no model 'resnet10'. Did you mean"
     yield ["build", "--set", "sampling.identities=9"], "asks for 9 identities and the training split has 8"
     yield ["build", "--set", "teacher.weights=none.safetensors"], "can't read weights none.safetensors"
+    vit = ["--set", "network.architecture=vit_tiny_patch16_224", "--set", "network.last_stride=2"]
+    yield ["build", *vit, "--set", "input.height=40"], "Change input.height 40 to 32 or 48"
     yield (
         ["build", "--set", "network.architecture=vgg11_bn", "--set", "teacher.epochs=1"],
         "set `network.last_stride: 2`",

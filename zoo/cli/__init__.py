@@ -20,6 +20,7 @@ from zoo.building.launch import launched_here
 from zoo.cli.bench import bench
 from zoo.cli.build import build
 from zoo.cli.compare import compare, diff, search
+from zoo.cli.data import data
 from zoo.cli.device import compile_, receive
 from zoo.cli.doctor import doctor
 from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND
@@ -94,7 +95,7 @@ def main() -> None:
 
 
 for command in (
-    build, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish, pull,
-    verify, yank, gc,
+    build, data, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish,
+    pull, verify, yank, gc,
 ):  # fmt: skip
     main.add_command(command)

@@ -60,12 +60,14 @@ def build(
         check_gpus(gpus)
         if gpus > 1:
             sys.exit(launch(sys.argv[1:], gpus))
+    from pipeline.data.account import account_lines
     from zoo.building.budget import budget_lines, planned_budget
     from zoo.building.run import Wish, check_recipe, help_run, prepare, run
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import plan_json, print_plan, print_release, release_json, training_device
     from zoo.cli.script import print_json, reporter
     from zoo.home import Home
+    from zoo.plain import one_line
     from zoo.releases import read_release
 
     overrides += (f"precision={precision}",) if precision else ()
@@ -80,12 +82,14 @@ def build(
         told = check_recipe(prepared) if alone else []
         budget = planned_budget(prepared.plan, prepared.store, prepared.recipe.distill.compress)
         if as_json:
-            print_json(plan_json(prepared.plan, budget))
+            print_json(plan_json(prepared.plan, prepared.recipe.dataset, prepared.data, budget))
         elif alone:
             print_plan(prepared.plan)
-            for line in (*budget_lines(budget), *told):
-                click.echo(line)
+            for line in (*account_lines(prepared.data.accounts), *budget_lines(budget), *told):
+                click.echo(one_line(line))
         return
+    for line in account_lines(prepared.data.accounts):
+        progress.say(one_line(line))
     if processes and not processes.main:
         help_run(prepared, processes, progress)
         processes.leave()

@@ -64,6 +64,7 @@ def anywhere(context: click.Context, parameter: click.Parameter, incomplete: str
 
 version = _offering(_labels)
 model = _offering(lambda: _section("models"))
+dataset = _offering(lambda: _section("datasets"))
 target = _offering(lambda: _section("targets"))
 target_or_runtime = _offering(lambda: [*_section("targets"), *RUNTIMES])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -18,8 +18,11 @@ from zoo.releases import Release
 from zoo.tables import gains, measurement_table
 
 if TYPE_CHECKING:
+    from pipeline.data.account import SplitAccount, SplitName
+    from pipeline.data.samples import Index
     from zoo.building.budget import PlannedBudget
     from zoo.cli.shapes.commands import Plan, PlannedStep, ReleaseAndFigures
+    from zoo.cli.shapes.data import SplitFigures
 
 PIPE = 10_000  # cells: what is piped is neither folded nor cut, and in no parts
 
@@ -30,12 +33,21 @@ def console() -> Console:
     return Console(highlight=False, emoji=False, force_terminal=seen, width=None if seen else PIPE)
 
 
-def plan_json(plan: Sequence[Planned], budget: PlannedBudget | None) -> Plan:
+def splits_json(accounts: Mapping[SplitName, SplitAccount]) -> dict[SplitName, SplitFigures]:
+    """What a data set is made of, for scripts."""
+    return {name: cast("SplitFigures", asdict(account)) for name, account in accounts.items()}
+
+
+def plan_json(plan: Sequence[Planned], dataset: str, data: Index, budget: PlannedBudget | None) -> Plan:
     """A plan for scripts."""
     steps: list[PlannedStep] = [
         {"step": p.step.name, "key": p.key, "runs": not p.hit, "reason": p.reason or None} for p in plan
     ]
-    return {"steps": steps, "budget": cast("PlannedBudget | None", budget and asdict(budget))}
+    return {
+        "data": {"name": dataset, "fingerprint": data.fingerprint, "splits": splits_json(data.accounts)},
+        "steps": steps,
+        "budget": cast("PlannedBudget | None", budget and asdict(budget)),
+    }
 
 
 def print_plan(plan: Sequence[Planned], err: bool = False) -> None:

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.images import decode
-from pipeline.data.splits import SUFFIXES as SPLIT_SUFFIXES
+from pipeline.data.suffixes import CONVERT, SUFFIXES
+from pipeline.data.walk import walk
 from pipeline.errors import DataError
 from pipeline.progress import Progress
 from zoo.errors import GalleryError, ImageError
@@ -36,7 +37,6 @@ from zoo.output_file import write_file
 from zoo.use.embedder import Embedder
 from zoo.use.unchanged import File
 
-SUFFIXES = (*SPLIT_SUFFIXES, ".tif", ".tiff", ".gif")
 SHEET = ".sheet"  # `car.sheet.png` is what `zoo query car.jpg` draws, and no image of a gallery
 FILES = ("sizes", "mtimes_ns", "sha256")
 TEXTS = ("model", "target", "precision", "artifact_sha256", "folder")
@@ -98,32 +98,36 @@ class Gallery:
         return places, similarity[places]
 
 
-def find_images(folder: Path) -> list[str]:
-    """Images below a folder, as paths relative to it with /, sorted. Hidden files and folders do not count.
+@dataclass(frozen=True)
+class FoundImages:
+    """Paths below a folder, with /, sorted: images, and pictures of a kind that is not read."""
+
+    images: list[str]
+    unread: list[str]
+
+
+def find_images(folder: Path) -> FoundImages:
+    """Images below a folder. Hidden files and folders do not count, links are followed.
 
     Raises:
-        GalleryError: it is no folder, or can't be read.
+        GalleryError: it is no folder, or something in it can't be read.
     """
-
     if folder.is_file():
         raise GalleryError(f"{folder} is a file. Name the folder that holds the images.")
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    found = []
+    images, unread = [], []
     try:
-        for where, folders, names in os.walk(folder, onerror=refuse):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = PurePosixPath(name)
-                if path.suffix.lower() in SUFFIXES and not name.startswith(".") and not path.stem.endswith(SHEET):
-                    found.append((Path(where) / name).relative_to(folder).as_posix())
+        for path, kind in walk(folder):
+            if kind == "image" and not PurePosixPath(path).stem.endswith(SHEET):
+                images.append(path)
+            elif kind == "unread":
+                unread.append(path)
     except OSError as error:
-        raise GalleryError(
-            f"can't read the folder {error.filename}: {error.strerror}. Name a folder of images."
-        ) from None
-    return sorted(found)
+        if Path(error.filename) == folder:
+            remedy = "Name a folder of images."
+            raise GalleryError(f"can't read the folder {folder}: {error.strerror}. {remedy}") from None
+        remedy = f"Make it readable, or take it out of {folder}."
+        raise GalleryError(f"can't read {error.filename}: {error.strerror}. {remedy}") from None
+    return FoundImages(sorted(images), sorted(unread))
 
 
 def _read(embedder: Embedder, path: Path) -> tuple[np.ndarray, File]:
@@ -149,11 +153,15 @@ def embed_folder(embedder: Embedder, folder: Path, batch: int, progress: Progres
     Raises:
         GalleryError: no image is there, or none can be read.
     """
-    paths = find_images(folder)
+    found = find_images(folder)
+    paths = found.images
     if not paths:
-        raise GalleryError(f"no images below {folder} ({' '.join(SUFFIXES)}). Name a folder that holds some.")
+        unread = f" {found.unread[0]} is of a kind that is not read: {CONVERT}." if found.unread else ""
+        raise GalleryError(f"no images below {folder} ({' '.join(SUFFIXES)}).{unread} Name a folder that holds some.")
     kept: dict[str, File] = {}
-    skipped: list[Skipped] = []
+    skipped = [Skipped(path, f"{PurePosixPath(path).suffix} is not read: {CONVERT}") for path in found.unread]
+    for one in skipped:
+        progress.say(f"skipped: {folder / one.path}: {one.why}")
     with progress.bar("embedding", len(paths)) as bar:
 
         def readable() -> Iterator[np.ndarray]:

@@ -72,13 +72,14 @@ def _font(size: int, plain: bool) -> FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-class _Pen:
+class Pen:
     """Writes single lines."""
 
     def __init__(self, sheet: Image.Image) -> None:
         self.draw = ImageDraw.Draw(sheet)
 
     def width(self, text: str, size: int) -> float:
+        """Pixels that a text takes."""
         return self.draw.textlength(text, _font(size, text.isascii()))
 
     def shortened(self, text: str, size: int, room: float) -> str:
@@ -97,7 +98,7 @@ class _Pen:
         self.draw.text(at, text, colour, _font(size, text.isascii()), anchor=anchor)
 
 
-def _place(sheet: Image.Image, pen: _Pen, file: Path, corner: tuple[int, int], box: tuple[int, int]) -> None:
+def place_image(sheet: Image.Image, pen: Pen, file: Path, corner: tuple[int, int], box: tuple[int, int]) -> None:
     """An image on its card, whole and centred; one that can't be read says so."""
     (left, top), (width, height) = corner, box
     pen.draw.rounded_rectangle((left, top, left + width - 1, top + height - 1), 10, CARD, RULE, 2)
@@ -113,9 +114,9 @@ def _place(sheet: Image.Image, pen: _Pen, file: Path, corner: tuple[int, int], b
     sheet.paste(image, (left + (width - size[0]) // 2, top + (height - size[1]) // 2))
 
 
-def _neighbour(sheet: Image.Image, pen: _Pen, one: Neighbour, rank: int, corner: tuple[int, int]) -> None:
+def _neighbour(sheet: Image.Image, pen: Pen, one: Neighbour, rank: int, corner: tuple[int, int]) -> None:
     left, top = corner
-    _place(sheet, pen, one.file, corner, (TILE, TILE))
+    place_image(sheet, pen, one.file, corner, (TILE, TILE))
     line = top + TILE + 34
     pen.write((left + 2, line), str(rank), 26, ACCENT)
     pen.write((left + TILE - 2, line), f"{one.similarity:.3f}", 26, INK, "rs")
@@ -147,11 +148,11 @@ def draw_sheet(query: Path, nearest: Sequence[Neighbour], title: str) -> Image.I
     width = left + 2 * GAP + columns * step - GAP + EDGE
     height = EDGE + HEAD + max(rows * row - GAP, query_side + CAPTION) + EDGE - 20
     sheet = Image.new("RGB", (width, height), PAPER)
-    pen = _Pen(sheet)
+    pen = Pen(sheet)
 
     top = EDGE + HEAD
     pen.write((EDGE, EDGE + 34), "Query", 34, ACCENT)
-    _place(sheet, pen, query, (EDGE, top), (query_side, query_side))
+    place_image(sheet, pen, query, (EDGE, top), (query_side, query_side))
     pen.write((EDGE + 2, top + query_side + 40), pen.shortened(one_line(query.name), 26, query_side), 26, INK)
 
     pen.draw.line((left, EDGE, left, height - EDGE), RULE, 2)

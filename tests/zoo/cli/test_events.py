@@ -14,7 +14,7 @@ from tests.zoo.cli.conftest import document, stream
 from zoo.cli import main
 from zoo.cli.events import Events
 
-LONG = {"bench", "build", "compile", "embed", "publish", "pull", "query", "verify"}
+LONG = {"bench", "build", "compile", "data", "embed", "publish", "pull", "query", "verify"}
 
 
 def test_what_takes_long_has_events():

@@ -15,7 +15,8 @@ from zoo.tables.comparison import KEYS
 
 # What follows on what is before; a command that is not here has a test of its own below.
 LOOKING = (
-    "build", "build --plan", "list", "show tiny", "compare tiny", "search map>0", "doctor", "verify tiny",
+    "build", "build --plan", "data squares", "list",
+    "show tiny", "compare tiny", "search map>0", "doctor", "verify tiny",
     "embed IMAGES -o x.npz", "query IMAGE -g x.npz -m tiny --top 2", "publish tiny", "gc --dry-run", "gc",
     "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo",
 )  # fmt: skip

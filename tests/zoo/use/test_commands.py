@@ -139,11 +139,26 @@ def test_unreadable_images_are_told_and_counted(shop, folder):
     Path("some/bad.jpg").write_text("no image")
     result = done(shop, "embed", "some", "-o", "x.npz")
     assert result.stderr.splitlines() == [
-        "skipped: can't decode image some/bad.jpg: cannot identify image file 'some/bad.jpg'. Replace or remove it."
+        "skipped: can't decode image some/bad.jpg: it is none of BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF, WEBP. "
+        "Replace or remove it."
     ]
     assert "8 images, 1 skipped" in result.stdout
     with np.load("x.npz", allow_pickle=False) as file:
         assert len(file["paths"]) == 8
+
+
+def test_pictures_of_other_kinds_are_told_and_counted(shop, folder, images):
+    shutil.copytree(folder, "some")
+    Path("some/bad.HEIC").write_text("x")
+    Path("some/@eaDir").mkdir()
+    shutil.copy(images[0], "some/@eaDir/thumb.jpg")
+    result = done(shop, "embed", "some", "-o", "x.npz", "--json")
+    assert result.stderr.splitlines() == [
+        "skipped: some/bad.HEIC: .HEIC is not read: convert such pictures to JPEG or PNG"
+    ]
+    found = json.loads(result.stdout)
+    assert found["images"] == 8
+    assert [one["path"] for one in found["skipped"]] == ["bad.HEIC"]
 
 
 def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
@@ -158,6 +173,8 @@ def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
     ("arguments", "told"),
     [
         ("query none.jpg -g FOLDER", "can't decode image none.jpg"),
+        ("query x.heic -g FOLDER", "can't decode image x.heic: such files are not read: convert"),
+        ("query empty.jpg -g FOLDER", "can't decode image empty.jpg: the file is empty"),
         ("query IMAGE -g none", "there is no gallery none. Name a folder of images"),
         ("query IMAGE -g IMAGE", "is no gallery: it is not an archive of arrays. Make one: zoo embed"),
         ("query IMAGE -g empty", "no images below empty"),
@@ -173,6 +190,8 @@ def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
 )
 def test_what_is_wrong_is_said_in_a_line(shop, folder, images, arguments, told):
     Path("empty").mkdir()
+    Path("empty.jpg").touch()
+    Path("x.heic").write_text("x")
     if "x.npz" in arguments:
         done(shop, "embed", folder, "-o", "x.npz", "-t", "onnxruntime-cpu")
     before = sorted(Path().rglob("*"))

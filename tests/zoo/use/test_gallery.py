@@ -15,6 +15,20 @@ from zoo.errors import GalleryError, OutputError
 from zoo.use.gallery import embed_folder, find_images, read_gallery, write_gallery
 
 
+def test_links_are_followed_and_what_can_not_be_read_is_an_error(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "a.png").touch()
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "link").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "near")
+    assert find_images(tmp_path / "near").images == ["link/a.png"]
+    (tmp_path / "near" / "gone").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(
+        GalleryError, match=r"can't read .*near/gone: the link leads nowhere. Make it readable, or take"
+    ):
+        find_images(tmp_path / "near")
+
+
 @pytest.fixture
 def gallery(model, folder):
     return embed_folder(model, folder, 8, Silent())
@@ -30,10 +44,14 @@ def test_images_are_found_below_and_in_order(tmp_path):
         "notes.txt",
         "car.sheet.png",
         "b/c/5.tif",
+        "b/c/6.heic",
+        "@eaDir/7.jpg",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert find_images(tmp_path) == ["a.png", "b/1.webp", "b/2.JPG", "b/c/5.tif"]
+    found = find_images(tmp_path)
+    assert found.images == ["a.png", "b/1.webp", "b/2.JPG", "b/c/5.tif"]
+    assert found.unread == ["b/c/6.heic"]
 
 
 def test_a_file_gives_the_gallery_back_without_pickle(gallery, model, images, tmp_path):

@@ -14,6 +14,7 @@ from targets.ratio import Ratio
 from targets.settings import Precision
 from targets.widths import WidthFigures
 from zoo.building.budget import PlannedBudget
+from zoo.cli.shapes.data import DataOverview, Splits
 from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.tables import Changes, Compared
 from zoo.measurements import Runtime
@@ -38,9 +39,19 @@ class PlannedStep(TypedDict):
 
 
 @exact
+class PlannedData(TypedDict):
+    """The data set that a build is for."""
+
+    name: str
+    fingerprint: Annotated[str, "digest of names, identities, cameras and contents"]
+    splits: Annotated[Splits, "`train`, `query` and `gallery`"]
+
+
+@exact
 class Plan(TypedDict):
     """What a build would do."""
 
+    data: PlannedData
     steps: Annotated[list[PlannedStep], "in order"]
     budget: Annotated[
         PlannedBudget | None,
@@ -264,6 +275,7 @@ COMMANDS: Mapping[str, Any] = {
     "build --plan": Plan,
     "compare": Compared,
     "compile": Compiled,
+    "data": DataOverview,
     "diff": Changes,
     "doctor": list[Usable],
     "embed": EmbeddedFile,

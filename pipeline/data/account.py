@@ -1,0 +1,92 @@
+"""What of a data set's files is used, and what is not and why: told before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Reason = Literal["pattern", "suffix", "hidden", "loop", "other", "line", "keep", "singleton"]
+SplitName = Literal["train", "query", "gallery"]
+WORDS: Mapping[Reason, tuple[str, str]] = {
+    "pattern": ("image does not match the pattern", "images do not match the pattern"),
+    "suffix": ("picture is of a kind that is not read", "pictures are of a kind that is not read"),
+    "hidden": ("file or folder is hidden", "files or folders are hidden"),
+    "loop": ("link leads back to a folder that holds it", "links lead back to a folder that holds them"),
+    "other": ("file is no image", "files are no images"),
+    "line": ("line of the list does not match `line`", "lines of the list do not match `line`"),
+    "keep": ("image is left to another split by `keep`", "images are left to another split by `keep`"),
+    "singleton": ("image is alone of its identity", "images are alone of their identities"),
+}
+"""In the order in which they are told."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files, or lines of a list, that a split does not use, with the first of them."""
+
+    reason: Reason
+    count: int
+    example: str
+
+
+@dataclass
+class Tally:
+    """Counts what is left out."""
+
+    _found: dict[Reason, tuple[int, str]] = field(default_factory=dict)
+
+    def add(self, reason: Reason, example: str) -> None:
+        """One more."""
+        count, first = self._found.get(reason, (0, example))
+        self._found[reason] = count + 1, min(first, example)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """By reason."""
+        return tuple(LeftOut(reason, *self._found[reason]) for reason in WORDS if reason in self._found)
+
+
+@dataclass(frozen=True)
+class SplitAccount:
+    """What a split is made of.
+
+    Attributes:
+        cameras: none if the data set knows no cameras.
+        copies: gallery images that are copies of a query of their identity, under another name or camera, and are no
+            answers to it.
+        unanswerable: queries without a right answer, which do not count.
+    """
+
+    images: int
+    identities: int
+    cameras: int | None
+    not_used: tuple[LeftOut, ...]
+    copies: int = 0
+    unanswerable: int = 0
+
+
+def _counted(count: int, word: str, plural: str) -> str:
+    return f"{count} {word if count == 1 else plural}"
+
+
+def _parts(account: SplitAccount) -> Iterator[str]:
+    parts = [
+        _counted(account.images, "image", "images"),
+        _counted(account.identities, "identity", "identities"),
+        "no cameras" if account.cameras is None else _counted(account.cameras, "camera", "cameras"),
+    ]
+    yield ", ".join(parts)
+    if account.copies:
+        one = ("is a copy of a query and no answer to it", "are copies of a query and no answers to it")
+        yield _counted(account.copies, *one)
+    if account.unanswerable:
+        yield _counted(account.unanswerable, "has no right answer", "have no right answer") + " and do not count"
+    if account.not_used:
+        left = (f"{_counted(one.count, *WORDS[one.reason])} ({one.example})" for one in account.not_used)
+        yield f"not used: {', '.join(left)}"
+
+
+def account_lines(accounts: Mapping[SplitName, SplitAccount]) -> list[str]:
+    """One line for each split."""
+    return [f"{name}: {'; '.join(_parts(account))}" for name, account in accounts.items()]

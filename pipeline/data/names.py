@@ -1,0 +1,42 @@
+"""Names as they lie on disk, for names that are written in another Unicode form: macOS takes letters apart (NFD)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from unicodedata import normalize
+
+
+def same_form(text: str) -> str:
+    """Text in the form in which equal names are equal (NFC)."""
+    return text if text.isascii() else normalize("NFC", text)
+
+
+class NamesOnDisk:
+    """Finds paths below a folder, whatever Unicode form they are written in."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._listed: dict[str, dict[str, str]] = {}
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something under exactly this path."""
+        return os.path.exists(f"{self._root}/{path}")  # noqa: PTH110 - fifty thousand times
+
+    def _names(self, inside: str) -> dict[str, str]:
+        if inside not in self._listed:
+            try:
+                names = os.listdir(f"{self._root}/{inside}")  # noqa: PTH208 - strings, as above
+            except OSError:
+                names = []
+            self._listed[inside] = {same_form(name): name for name in names}
+        return self._listed[inside]
+
+    def find(self, path: str) -> str:
+        """The path under which it lies on disk; the path itself if there is none."""
+        if path.isascii() or self.exists(path):
+            return path
+        inside = ""
+        for part in path.split("/"):
+            inside += f"{self._names(inside).get(same_form(part), part)}/"
+        return inside[:-1]
