@@ -8,9 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.errors import NotQuantisable
 from calibration.fallback import fall_back, sensitivities
-from calibration.graph import unquantised
 from calibration.quantize import Quantizer, write_half
 from pipeline.stages.export import deployed, write_graph
+from tests.graphs import unquantised
 from tests.helpers import alive_network, random_images
 
 

@@ -14,7 +14,6 @@ from PIL import Image
 
 import pipeline.stages.calibrate as stage
 from calibration.errors import TooFewImages
-from calibration.graph import unquantised
 from pipeline.data.images import Input
 from pipeline.data.samples import Index, Samples
 from pipeline.errors import CheckFailed
@@ -26,6 +25,7 @@ from pipeline.stages.compile import compile_graph
 from pipeline.stages.measure import Candidate, choose, chosen
 from pipeline.stages.reference import GALLERY, QUERY, read_reference
 from pipeline.work import Work
+from tests.graphs import unquantised
 
 SIZE = Input(height=16, width=16)
 CHANNELS = 8

@@ -270,6 +270,18 @@ def test_another_result_is_another_measurement_of_the_same_bundle(model, tmp_pat
     assert {name for name in found[0] if found[0][name] != found[1][name]} == {"device/mine"}
 
 
+@pytest.mark.parametrize("place", [{"board": BOARD}, {"host": "ssh://there"}], ids=["elsewhere", "ssh"])
+def test_a_bundle_is_the_same_whatever_small_numbers_may_cost(model, tmp_path, place):
+    """Its device measures; what may ship is judged here."""
+    recipe, data = model
+    found = []
+    for points in (0.5, 3.0):
+        calibrate = recipe.calibrate.model_copy(update={"max_map_drop_points": points})
+        one = recipe.model_copy(update={"precision": "fp32", "calibrate": calibrate})
+        found.append(keys((one, data), tmp_path, replace(HERE, **place))["bundle/mine"])
+    assert found[0] == found[1]
+
+
 def planned(shop, *arguments):
     result = shop.zoo("build", "tiny", "--plan", "--json", *arguments)
     assert result.exit_code == 0, result.output

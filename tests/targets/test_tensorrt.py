@@ -9,7 +9,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from calibration.graph import unquantised
 from calibration.quantize import Quantizer, write_half
 from pipeline.stages.export import deployed, write_graph
 from targets.contract import Job
@@ -17,7 +16,9 @@ from targets.errors import BadOption, ForeignEngine, Unusable
 from targets.nvidia.engine import Place, read_engine, write_engine
 from targets.settings import PRECISIONS, TargetSettings
 from targets.tensorrt import GENERATIONS, TensorRt, TensorRtRtx
+from tests.graphs import unquantised
 from tests.helpers import alive_network, random_images
+from tests.targets.engine_layers import read_layers
 from tests.targets.fake_cuda import FakeCuda
 from tests.targets.refusal import refusal
 
@@ -323,7 +324,7 @@ def test_a_gpu_embeds_as_torch_does(runtime, precision, graphs, tmp_path):
 def test_layers_are_really_int8(graphs, tmp_path):
     target = installed_target("tensorrt")
     target.compile(graphs["int8"], tmp_path, JOB)
-    layers = target.inspect(tmp_path)
+    layers = read_layers(target, tmp_path)
     convolutions = [layer for layer in layers if "conv" in layer.name.lower() and layer.kind != "Reformat"]
     assert convolutions
     assert all(layer.int8 for layer in convolutions)
