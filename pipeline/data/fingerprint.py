@@ -17,6 +17,7 @@ from pathlib import Path
 from pipeline.data.images import decode
 from pipeline.errors import DataError
 from pipeline.files import write_text
+from targets.errors import one_line
 
 
 def _checked(path: str) -> str:
@@ -47,7 +48,7 @@ def fingerprint(root: Path, rows: Sequence[tuple[str, ...]], cache: Path) -> str
         with ThreadPoolExecutor() as pool:
             digests = dict(zip(stale, pool.map(lambda path: _checked(paths[path]), stale), strict=True))
     except OSError as error:
-        raise DataError(f"can't read image {error.filename}: {error.strerror}.") from None
+        raise DataError(f"can't read image {error.filename}: {error.strerror or one_line(error)}.") from None
     if stale:
         known |= {path: [*states[path], digest] for path, digest in digests.items()}
         cache.mkdir(parents=True, exist_ok=True)

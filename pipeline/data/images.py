@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pipeline.errors import DataError
 from pipeline.settings import Settings
+from targets.errors import one_line
 
 if TYPE_CHECKING:
     from pipeline.data.samples import Samples
@@ -45,7 +46,7 @@ def decode(source: Path | IO[bytes], name: Path | str) -> Image.Image:
         with Image.open(source, formats=FORMATS) as image:
             return image.convert("RGB")
     except UNREADABLE as error:
-        raise DataError(f"can't decode image {name}: {error}. Replace or remove it.") from None
+        raise DataError(f"can't decode image {name}: {one_line(error)}. Replace or remove it.") from None
 
 
 def to_pixels(image: Image.Image, size: Input) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from pipeline.errors import DataError
 from pipeline.settings import Settings
+from targets.errors import one_line
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -83,7 +84,7 @@ def _named(root: Path, split: Split, names: str) -> Found:
     try:
         lines = (root / names).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"can't read the list {root / names}: {error}") from None
+        raise DataError(f"can't read the list {root / names}: {one_line(error)}") from None
     pattern = re.compile(split.line or r"\s*(?P<path>.*\S)")
     for match in filter(None, map(pattern.match, lines)):
         groups = match.groupdict()

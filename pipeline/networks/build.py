@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from pipeline.data.images import Input
 from pipeline.errors import WeightsError
 from pipeline.settings import Settings
+from targets.errors import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +60,7 @@ def _from_hub(architecture: str) -> Path:
     try:
         return Path(huggingface_hub.hf_hub_download(config.hf_hub_id, "model.safetensors"))
     except (OSError, ValueError, RuntimeError) as error:  # its errors derive from these
-        cause = str(error).strip().split("\n")[0].split(". ")[0] or type(error).__name__
+        cause = one_line(error).split(". ")[0]
         raise WeightsError(f"can't get pretrained weights of {architecture}: {cause}.\n{WAYS_OUT}") from None
     finally:
         logger.setLevel(level)
@@ -94,7 +95,7 @@ def _local(architecture: str, size: Input, weights: Path) -> nn.Module:
     try:
         state = load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"can't read weights {weights}: {error}. It must be a safetensors file.") from None
+        raise WeightsError(f"can't read weights {weights}: {one_line(error)}. It must be a safetensors file.") from None
     classifiers = backbone.pretrained_cfg.get("classifier") or ()
     prefixes = tuple(f"{name}." for name in ([classifiers] if isinstance(classifiers, str) else classifiers))
     state = {name: value for name, value in state.items() if not name.startswith(prefixes)}
@@ -131,7 +132,7 @@ def build_backbone(
 
 
 def _cannot_embed(architecture: str, size: Input, error: Exception) -> WeightsError:
-    reason = str(error).strip().split("\n")[0][:160].rstrip(".") or type(error).__name__
+    reason = one_line(error).rstrip(".")
     return WeightsError(
         f"{architecture} can't embed {size.height}×{size.width} images here: {reason}. Use an architecture that ends "
         "in a map or in tokens, such as a ResNet or a ViT."

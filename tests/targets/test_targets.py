@@ -1,5 +1,6 @@
 """Targets: one contract, one door; the real runtimes agree with torch."""
 
+import errno
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -83,3 +84,27 @@ def test_half_is_computed_in_half_or_in_float_but_in_no_coarser_precision(export
     has = "FP16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     computed = target.load(tmp_path).compiled.get_property("INFERENCE_PRECISION_HINT")
     assert computed == (openvino.Type.f16 if has else openvino.Type.f32)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["refused", "full"])
+def test_what_openvino_can_not_write_is_no_full_disk_unless_it_is(exported, tmp_path, monkeypatch, full):
+    """It does not tell what the system said."""
+    openvino = pytest.importorskip("openvino")
+
+    class Full:
+        def __init__(self, **_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*_, **__):
+        raise RuntimeError("Check 'x' failed at src/y.cpp:1:\nno such operation: Foo\n")
+
+    monkeypatch.setattr(openvino, "save_model", refuse)
+    if full:
+        monkeypatch.setattr("targets.openvino.TemporaryFile", Full)
+    target = make_target(TargetSettings("openvino"))
+    with pytest.raises(OSError if full else ArtifactFailed) as caught:
+        target.compile(exported[0], tmp_path, Job(32, 32, (1,)))
+    if full:
+        assert caught.value.errno == errno.ENOSPC
+    else:
+        assert str(caught.value) == "OpenVINO can't write model.onnx in its own form: no such operation: Foo"

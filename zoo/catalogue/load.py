@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.data.dataset import Dataset
 from pipeline.recipe import Recipe
 from targets.settings import TargetSettings
+from zoo.catalogue.names import wrong_name, wrong_target
 from zoo.catalogue.problems import did_you_mean, problems
 from zoo.catalogue.registry import RegistrySettings
 from zoo.catalogue.source import Source, merge, override, read_source
@@ -22,7 +22,6 @@ from zoo.home import shipped_catalogue, user_catalogue
 
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # names become folders, on any system
 Model = TypeVar("Model")
 
 
@@ -116,12 +115,15 @@ def _with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Sourc
 
 def _shown(path: Path) -> str:
     """A path as short as it can be said from here."""
-    relative = os.path.relpath(path)
+    try:
+        relative = os.path.relpath(path)
+    except OSError:  # where we are was removed
+        return str(path)
     return str(path) if relative.startswith("..") else relative
 
 
-def _layered() -> Source:
-    shipped, own = shipped_catalogue(), user_catalogue()
+def _layered(own: Path | None) -> Source:
+    shipped = shipped_catalogue()
     source = read_source(shipped, _shown(shipped))
     if own is None or (own.exists() and own.samefile(shipped)):
         return source
@@ -140,12 +142,21 @@ def _layered() -> Source:
 
 
 def load_catalogue() -> Catalogue:
-    """The shipped catalogue with the user's on top.
+    """The shipped catalogue with the user's on top (`zoo.home.user_catalogue`).
 
     Raises:
         CatalogueError: with every problem found, one line each.
     """
-    source = _layered()
+    return read_catalogue(user_catalogue())
+
+
+def read_catalogue(own: Path | None) -> Catalogue:
+    """The shipped catalogue with another on top, if there is one.
+
+    Raises:
+        CatalogueError: with every problem found, one line each.
+    """
+    source = _layered(own)
     found = [
         f"{source.origin((key,))}: {key}: unknown key. {did_you_mean(key, (*SECTIONS, *SINGLE))}"
         for key in source.data
@@ -155,11 +166,9 @@ def load_catalogue() -> Catalogue:
         if not isinstance(source.data.get(section), dict):
             raise CatalogueError(f"{source.origin((section,))}: {section}: should be a mapping from names.")
 
-        found += [
-            f"{source.origin((section, name))}: {section}.{name}: a name is letters, digits, dots, dashes, underscores."
-            for name in source.data[section]
-            if not NAME.fullmatch(name)
-        ]
+        for name in source.data[section]:
+            if why := wrong_name(name):
+                found.append(f"{source.origin((section, name))}: {section}.{name}: {why}")
 
     def all_of(section: str, model: type[Model]) -> dict[str, Model | None]:
         return {
@@ -175,6 +184,9 @@ def load_catalogue() -> Catalogue:
     known_datasets = {n: value for n, value in datasets.items() if value}
     known_targets = {n: value for n, value in targets.items() if value}
     aliases = {name: to for name, to in source.data["targets"].items() if isinstance(to, str)}
+    for name in source.data["targets"]:
+        if name not in aliases and (why := wrong_target(name, {*source.data["targets"]} - {*aliases})):
+            found.append(f"{source.origin(('targets', name))}: targets.{name}: {why}")
     for name, to in aliases.items():
         if to not in targets:
             where = f"{source.origin(('targets', name))}: targets.{name}"

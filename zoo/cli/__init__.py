@@ -19,17 +19,19 @@ from zoo import __version__
 from zoo.building.launch import launched_here
 from zoo.cli.bench import bench
 from zoo.cli.build import build
+from zoo.cli.clean import clean
 from zoo.cli.compare import compare, diff, search
 from zoo.cli.device import compile_, receive
 from zoo.cli.doctor import doctor
-from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND
+from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND, UNHEARD
 from zoo.cli.options import begin_events
 from zoo.cli.registry import gc, publish, pull, verify, yank
 from zoo.cli.releases import list_releases, show
 from zoo.cli.script import script
+from zoo.cli.streams import prepare, trouble, unheard
 from zoo.cli.use import embed, query
 from zoo.errors import ZooError
-from zoo.plain import printable
+from zoo.plain import printable, without_secrets
 
 RESUMED = ("build", "publish", "pull")
 
@@ -49,6 +51,16 @@ class _Commands(click.Group):
         """In the order in which they are used."""
         return [*self.commands]
 
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        """Run, whatever standard output and error are."""
+        prepare()
+        try:
+            return super().main(*arguments, **more)
+        except SystemExit:
+            if unheard():
+                raise SystemExit(UNHEARD) from None
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         events = "--events" in ctx.args
         try:
@@ -57,7 +69,7 @@ class _Commands(click.Group):
             return result
         except (ZooError, PipelineError, CalibrationError, TargetError) as error:
             prefix = click.style("Error:", fg=None if os.environ.get("NO_COLOR") else "red")
-            message = printable(str(error))
+            message = without_secrets(printable(str(error)))
             click.echo(f"{prefix} {message}", err=True)
             sys.exit(_told(message, error.exit_code if isinstance(error, PipelineError) else MEND))
         except KeyboardInterrupt:
@@ -73,10 +85,12 @@ class _Commands(click.Group):
             _told(error.format_message(), error.exit_code)
             raise
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if isinstance(error, BrokenPipeError) or not (trouble(sys.stdout) or trouble(sys.__stdout__)):
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # it would fail again at the end
-            click.echo("Error: no space left where this writes. Free some, and run the same command again.", err=True)
+            why = "no space left where this writes. Free some, and run the same command again."
+            if error.errno != errno.ENOSPC:
+                why = f"can't write to standard output: {error.strerror}. Let it lead elsewhere."
+            click.echo(f"Error: {why}", err=True)
             sys.exit(MEND)
         except Exception as error:
             _told(f"{type(error).__name__}: {error}", MEND)  # ours to mend: the traceback follows
@@ -95,6 +109,6 @@ def main() -> None:
 
 for command in (
     build, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish, pull,
-    verify, yank, gc,
+    verify, yank, gc, clean,
 ):  # fmt: skip
     main.add_command(command)

@@ -19,7 +19,7 @@ LOOKING = (
     "embed IMAGES -o x.npz", "query IMAGE -g x.npz -m tiny --top 2", "publish tiny", "gc --dry-run", "gc",
     "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo",
 )  # fmt: skip
-APART = ("compile", "receive", "pull", "diff", "bench")  # `bench`: tests/zoo/measure
+APART = ("compile", "receive", "pull", "diff", "bench", "clean")  # `bench`: tests/zoo/measure, `clean`: tests/zoo
 
 
 def test_every_command_has_json_and_a_shape():

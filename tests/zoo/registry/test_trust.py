@@ -338,7 +338,7 @@ def test_ten_gigabytes_that_are_claimed_are_refused(home, folder, another):
 
 @pytest.mark.parametrize(("size", "told"), [(1, "gives other content"), (10**6, "ends too early")])
 def test_a_file_that_is_shorter_or_longer_than_it_says_is_refused(home, folder, another, monkeypatch, size, told):
-    monkeypatch.setattr("zoo.registry.download.LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
     publish(put_release(home), folder, None, Silent())
     forge(folder, lambda manifest: manifest["artifacts"][4].update(size_bytes=size))
     refused(another, folder, told)
