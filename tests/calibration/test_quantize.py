@@ -1,5 +1,8 @@
 """Graphs of small numbers: what is in them, and that they still embed alike."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -125,9 +128,9 @@ class Recording:
             ranked.append(verdict)
             return self.layers
 
-        return fall_back(
-            self, rank, "unused", lambda _path: self.cost(len(self.written[-1])), lambda cost: cost, most, largest
-        )
+        quantizer: Any = self
+        gate = lambda _path: self.cost(len(self.written[-1]))  # noqa: E731
+        return fall_back(quantizer, rank, Path("unused"), gate, lambda cost: cost, most, largest)
 
 
 @pytest.mark.parametrize(("needed", "tries"), [(0, 1), (1, 2), (3, 5), (5, 7), (8, 8)])

@@ -185,7 +185,7 @@ def test_all_settings_that_a_catalogue_has_are_taken(room):
     }
     settings = {**ABOUT["settings"], "device": "CPU", "python": "python3", **more}
     opened = open_bundle(bundle(room, settings=settings, max_seconds=30), room / "opened")
-    assert opened.settings == TargetSettings(**{**settings, "precisions": ("fp32", "int8")})
+    assert opened.settings == TargetSettings(**{**settings, "precisions": ("fp32", "int8")})  # type: ignore[arg-type]
 
 
 def archive_of_arrays():

@@ -60,7 +60,7 @@ def test_others_come_in_by_the_same_door(monkeypatch):
     point = EntryPoint("fake", f"{__name__}:FakeTarget", contract.GROUP)
     monkeypatch.setattr(contract, "entry_points", lambda group: [point] if group == contract.GROUP else [])
     target = make_target(TargetSettings(runtime="fake", device="board"))
-    assert target.settings.device == "board"
+    assert target.settings.device == "board"  # type: ignore[attr-defined]
     assert runtimes() == ["fake"]
     with pytest.raises(Unusable, match="no-such-runtime is not installed. Run: pip install no-such-runtime"):
         contract.runtime_version(target)
@@ -82,7 +82,7 @@ def test_half_is_computed_in_half_or_in_float_but_in_no_coarser_precision(export
     target = make_target(TargetSettings(runtime="openvino", threads=1))
     target.compile(tmp_path / "half.onnx", tmp_path, Job(32, 32, (1, 9)))
     has = "FP16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    computed = target.load(tmp_path).compiled.get_property("INFERENCE_PRECISION_HINT")
+    computed = target.load(tmp_path).compiled.get_property("INFERENCE_PRECISION_HINT")  # type: ignore[attr-defined]
     assert computed == (openvino.Type.f16 if has else openvino.Type.f32)
 
 
@@ -105,6 +105,6 @@ def test_what_openvino_can_not_write_is_no_full_disk_unless_it_is(exported, tmp_
     with pytest.raises(OSError if full else ArtifactFailed) as caught:
         target.compile(exported[0], tmp_path, Job(32, 32, (1,)))
     if full:
-        assert caught.value.errno == errno.ENOSPC
+        assert caught.value.errno == errno.ENOSPC  # type: ignore[attr-defined]
     else:
         assert str(caught.value) == "OpenVINO can't write model.onnx in its own form: no such operation: Foo"

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from importlib.metadata import PackageNotFoundError
+from typing import Any
 
 import numpy as np
 import onnx
@@ -139,7 +140,8 @@ def write_nodes(path, *nodes):
 
 def test_a_graph_that_is_refused(graphs, tmp_path):
     target = rtx(86)
-    cast, transpose = {"to": TensorProto.FLOAT}, {"perm": [0, 3, 1, 2]}
+    cast: Any = {"to": TensorProto.FLOAT}
+    transpose: Any = {"perm": [0, 3, 1, 2]}
     first = helper.make_node("Transpose", ["images"], ["t"], name="first", **transpose)
     write_nodes(tmp_path / "order.onnx", first, helper.make_node("Cast", ["t"], ["embeddings"], **cast))
     message = refusal(target.compile, tmp_path / "order.onnx", tmp_path, JOB)

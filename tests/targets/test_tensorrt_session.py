@@ -78,9 +78,9 @@ class FakeEngine:
 @pytest.fixture
 def trt():
     package = ModuleType("tensorrt")
-    package.ILogger = Logger
-    package.DataType = SimpleNamespace(UINT8="uint8", FLOAT="float32", HALF="float16")
-    package.TensorIOMode = SimpleNamespace(INPUT="input", OUTPUT="output")
+    package.ILogger = Logger  # type: ignore[attr-defined]
+    package.DataType = SimpleNamespace(UINT8="uint8", FLOAT="float32", HALF="float16")  # type: ignore[attr-defined]
+    package.TensorIOMode = SimpleNamespace(INPUT="input", OUTPUT="output")  # type: ignore[attr-defined]
     return package
 
 

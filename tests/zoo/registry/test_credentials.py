@@ -120,7 +120,7 @@ def test_another_host_that_it_redirects_to_is_not_told_the_secret(published, ser
     elsewhere = serve(published.root, last)
     first = serve(published.root, type("First", (Redirects,), {"elsewhere": elsewhere}))
     assert open_place(way(first)).read(INDEX, 10_000)
-    assert last.seen == [(f"/{INDEX}", None)]
+    assert last.seen == [(f"/{INDEX}", None)]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def s3(url_of, monkeypatch):
             monkeypatch.setenv(name, value)
         s3fs.S3FileSystem.clear_instance_cache()
         place = open_place("s3://bucket/folder")
-        place._files.connect()  # reads what S3 is: a second
+        place._files.connect()  # type: ignore[attr-defined]  # reads what S3 is: a second
         return place
 
     yield start
@@ -297,7 +297,7 @@ def unverified(url):
         return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False), auto_decompress=False)
 
     place = open_place(url)
-    place._files = fsspec.filesystem("http", skip_instance_cache=True, get_client=client)
+    place._files = fsspec.filesystem("http", skip_instance_cache=True, get_client=client)  # type: ignore[attr-defined]
     return place
 
 

@@ -189,8 +189,8 @@ class Cutting(SimpleHTTPRequestHandler):
             return
         content, first, last = path.read_bytes(), 0, None
         if asked := self.headers.get("Range"):
-            first, _, last = asked.removeprefix("bytes=").partition("-")
-            first, last = int(first), int(last) + 1
+            first, _, last = asked.removeprefix("bytes=").partition("-")  # type: ignore[assignment]
+            first, last = int(first), int(last) + 1  # type: ignore[assignment]
         part = content[first:last]
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(part)))

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from typing import Any
 
 from tests.zoo.registry.samples import tree
 from zoo.registry.index import Blob
@@ -25,7 +26,8 @@ def check_whole(place):
     for name, versions in index.releases.items():
         for version, listed in versions.items():
             _, manifest = read_listed(place, f"{name}@{version}", listed)
-            for blob in [*manifest.files, *listed.measurements]:
+            blobs: list[Any] = [*manifest.files, *listed.measurements]
+            for blob in blobs:
                 path = Blob(sha256=blob.sha256, size_bytes=blob.size_bytes).path
                 assert len(place.read(path, 2**24)) == blob.size_bytes
     return index

@@ -85,9 +85,9 @@ def test_errors_are_those_that_are_listed(away, tmp_path, monkeypatch):
         zoo.load(folder, "nothing")
     for threads in (0, 1.5, "2"):
         with pytest.raises(ZooError, match="threads is a whole number, at least 1"):
-            zoo.load(folder, threads=threads)
+            zoo.load(folder, threads=threads)  # type: ignore[arg-type]
     with pytest.raises(ManifestError, match="or a folder, not int"):
-        zoo.load(3)
+        zoo.load(3)  # type: ignore[arg-type]
     monkeypatch.setattr("zoo.use.starting.sha256", lambda path: (_ for _ in ()).throw(PermissionError(13, "no", path)))
     with pytest.raises(ManifestError, match="can't read .*: no. Check its owner and mode"):
         zoo.load(folder)
