@@ -117,7 +117,7 @@ def test_channels_between_two_3x3_convolutions_have_both_and_live_while_they_do_
     assert rows.row_norms()[7] == 0.5
     parts: list[Any] = [part for some in inserted.values() for part in (some.behind, some.before)]
     lasso = sum(float(part.row_norms().detach().sum()) for part in parts)
-    assert float(sparsity_loss(inserted.values())) == pytest.approx(lasso)
+    assert sparsity_loss(inserted.values()).item() == pytest.approx(lasso)
     names = [name for name, _ in network.named_parameters() if "bn1.compactor" in name or "pruner" in name]
     assert sum("layer1.0" in name for name in names) == 2  # each once
 

@@ -60,7 +60,7 @@ def hasty(monkeypatch):
     monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
 
 
-@pytest.mark.parametrize("status", TEMPORARY)
+@pytest.mark.parametrize("status", [429, 503])
 def test_index_manifest_and_files_are_asked_for_again(published, serve, tmp_path, hasty, status):
     handler = busy(status, 2)
     assert pulled(Home(tmp_path / "away"), serve(published.root, handler)).manifest.name == "tiny"
@@ -113,6 +113,12 @@ def test_a_server_may_name_a_date():
     error = refusal(503, "busy", {"Retry-After": in_seconds(40)})
     assert isinstance(error, Later)
     assert 20 < error.seconds <= 40
+
+
+@pytest.mark.parametrize("status", TEMPORARY)
+def test_which_answers_may_be_others_soon(status):
+    assert isinstance(refusal(status, "busy", {}), Later)
+    assert isinstance(refusal(404, "gone", {}), GivenUp)
 
 
 @pytest.mark.parametrize("asked", [str(LONGEST_ASKED + 1), in_seconds(40_000), "1e999", "nan"])
