@@ -23,12 +23,12 @@ from zoo.cli.clean import clean
 from zoo.cli.compare import compare, diff, search
 from zoo.cli.device import compile_, receive
 from zoo.cli.doctor import doctor
-from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND, UNHEARD
+from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND
 from zoo.cli.options import begin_events
 from zoo.cli.registry import gc, publish, pull, verify, yank
 from zoo.cli.releases import list_releases, show
 from zoo.cli.script import script
-from zoo.cli.streams import prepare, trouble, unheard
+from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
 from zoo.errors import ZooError
 from zoo.plain import printable, without_secrets
@@ -54,14 +54,20 @@ class _Commands(click.Group):
     def main(self, *arguments: Any, **more: Any) -> Any:
         """Run, whatever standard output and error are."""
         prepare()
-        try:
+        with ending_unread():
             return super().main(*arguments, **more)
-        except SystemExit:
-            if unheard():
-                raise SystemExit(UNHEARD) from None
-            raise
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        """Read the command line, or print help."""
+        with ending_unread():
+            return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and tell what a user can mend."""
+        with ending_unread():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         events = "--events" in ctx.args
         try:
             result = super().invoke(ctx)
@@ -84,12 +90,16 @@ class _Commands(click.Group):
                 begin_events(ctx)
             _told(error.format_message(), error.exit_code)
             raise
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            if isinstance(error, BrokenPipeError) or not (trouble(sys.stdout) or trouble(sys.__stdout__)):
+            refused = refuses(sys.__stdout__)
+            if error.errno != errno.ENOSPC and not refused:
                 raise
-            why = "no space left where this writes. Free some, and run the same command again."
-            if error.errno != errno.ENOSPC:
-                why = f"can't write to standard output: {error.strerror}. Let it lead elsewhere."
+            silence(sys.__stdout__)  # it would fail again at the end
+            why = f"can't write to standard output: {refused}. Let it lead elsewhere."
+            if error.errno == errno.ENOSPC:
+                why = "no space left where this writes. Free some, and run the same command again."
             click.echo(f"Error: {why}", err=True)
             sys.exit(MEND)
         except Exception as error:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+import click
 from rich.console import Console
 
 from zoo.cli.exit_codes import UNHEARD
@@ -31,29 +35,43 @@ def prepare() -> None:
             stream.reconfigure(errors="replace")  # what it has no letter for, a name that is no text
 
 
-def trouble(stream: TextIO | None) -> OSError | None:
-    """Why what was printed does not come through; what is left of it is thrown away."""
-    try:
-        if stream:
-            stream.flush()
-    except OSError as error:
-        silence(stream)
-        return error
-    except ValueError:  # closed by who called us
-        pass
-    return None
-
-
 def silence(stream: TextIO | None) -> None:
     """Let what a stream still holds go nowhere: Python would try again at the end, and complain."""
     if stream:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def unheard() -> bool:
-    """Whether nobody reads standard output, or error, any more."""
-    broken = [isinstance(trouble(stream), BrokenPipeError) for stream in (sys.__stdout__, sys.__stderr__)]  # both
-    return any(broken)
+def _is_unread(stream: TextIO | None) -> bool:
+    """Whether a stream is a pipe that nobody reads any more. Where the system can't tell, it is."""
+    if stream is None or not hasattr(select, "poll"):
+        return stream is not None
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+@contextmanager
+def ending_unread() -> Iterator[None]:
+    """End with `UNHEARD`, and without a word, where nobody reads what is printed any more."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        unread = [stream for stream in (sys.__stdout__, sys.__stderr__) if _is_unread(stream)]
+        for stream in unread:
+            silence(stream)
+        if unread:
+            raise SystemExit(UNHEARD) from None
+        raise click.ClickException(f"a connection was cut: {error.strerror}.") from None
+
+
+def refuses(stream: TextIO | None) -> str:
+    """Why a stream takes nothing at all; empty if it does."""
+    try:
+        if stream:
+            os.write(stream.fileno(), b"")
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
 
 
 class Screen(Console):
