@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from pipeline.plan import Planned
-from zoo.cli.streams import Screen
+from zoo.cli.screen import Screen
 from zoo.plain import one_line
 from zoo.releases import Release
 from zoo.tables import gains, measurement_table

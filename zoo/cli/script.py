@@ -61,6 +61,6 @@ def reporter() -> Progress:
     if isinstance(told, Events):
         return told
     from zoo.cli.progress import ConsoleProgress
-    from zoo.cli.streams import Screen
+    from zoo.cli.screen import Screen
 
     return ConsoleProgress(Screen(stderr=True, emoji=False))

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import click
-from rich.console import Console
 
 from zoo.cli.exit_codes import UNHEARD
 
@@ -72,13 +71,3 @@ def refuses(stream: TextIO | None) -> str:
     except OSError as error:
         return error.strerror or type(error).__name__
     return ""
-
-
-class Screen(Console):
-    """A console that ends the command as any other output does when nobody reads any more."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        """See rich."""
-        self.quiet = True
-        silence(self.file)  # type: ignore[arg-type]
-        raise SystemExit(UNHEARD)
