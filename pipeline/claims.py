@@ -38,6 +38,9 @@ def claimed(store: Store, plan: Sequence[Planned]) -> Iterator[None]:
     Raises:
         StoreError: a result that the plan counts on was removed since it was made; or the store can't be written.
     """
+    if all(planned.hit for planned in plan):  # nothing is written, not even here
+        yield
+        return
     results = sorted({f"{planned.step.stage}/{planned.key}" for planned in plan})
     path = store.root / CLAIMS / f"{hashlib.sha256(repr(results).encode()).hexdigest()[:24]}.json"
     lock = FileLock(path.with_suffix(".lock"))

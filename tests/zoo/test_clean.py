@@ -85,10 +85,18 @@ def test_a_build_that_was_broken_off_keeps_what_it_made(store):
 
 
 def test_a_build_at_work_keeps_what_it_needs_whatever_is_asked_for(store):
-    plan = made(store, *chain(1)[:2])
+    made(store, *chain(1)[:2])
+    plan = make_plan(chain(1), store, {})
     with claimed(store, plan):
         assert gone(store, broken_off=True).results == {}
-    assert {*gone(store).results} == results(plan)
+    assert {*gone(store).results} == results(plan[:2])
+
+
+def test_a_build_of_which_all_stands_writes_nothing(store):
+    made(store, *chain(1))
+    before = sorted(store.root.rglob("*"))
+    with claimed(store, make_plan(chain(1), store, {})):
+        assert sorted(store.root.rglob("*")) == before
 
 
 def test_a_result_that_went_before_the_build_began_is_told(store):
@@ -110,10 +118,14 @@ def test_where_it_can_not_be_told_what_a_result_needs_nothing_goes(store):
 def test_the_command(built):
     stale = Store(built.home / "store")
     made(stale, *chain(7), size=3_000_000)
-    before = sorted(path for path in built.home.rglob("*") if path.is_file())
+
+    def files():
+        return sorted(path for path in built.home.rglob("*") if path.is_file() and path.name != "clean.lock")
+
+    before = files()
     told = f"3 results, 9.0 MB, from {built.home}/store (1 of distill, 1 of record, 1 of teacher)\n"
     assert built.zoo("clean", "--dry-run").stdout == "would remove " + told
-    assert sorted(path for path in built.home.rglob("*") if path.is_file() and path.name != "clean.lock") == before
+    assert files() == before
     content = document("clean", built.zoo("clean", "--dry-run", "--json").stdout)
     assert (len(content["results"]), content["unfinished"], content["dry_run"]) == (3, [], True)
     assert built.zoo("clean").stdout == "removed " + told
