@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import mean
 
 from pipeline.build import run_plan, training_steps
+from pipeline.claims import claimed
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.samples import Index
 from pipeline.errors import PipelineError
@@ -113,7 +114,8 @@ def run_trial(trial: Trial, device: str, beside: int = 1, progress: Progress | N
     """
     heard = _Waiting(progress)
     plan, store = plan_trial(trial, heard)
-    folders = run_plan(plan, store, Processes(device, here=beside), heard)
+    with claimed(store, plan):
+        folders = run_plan(plan, store, Processes(device, here=beside), heard)
     before = read_json(folders["teacher"] / "cost.json")
     after = read_json(folders["compact"] / "compression.json")["after"]
     accuracy = read_json(folders["compact"] / "accuracy.json")

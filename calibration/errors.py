@@ -16,3 +16,8 @@ class TooFewImages(CalibrationError):
 
 class NotQuantisable(CalibrationError):
     """A graph can't be quantised."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library says, in a line; its class if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from calibration.errors import NotQuantisable
+from calibration.errors import NotQuantisable, first_line
 
 if TYPE_CHECKING:
     import onnx
@@ -65,7 +65,7 @@ def write_half(graph: Path, path: Path) -> None:
     try:
         half = convert_float_to_float16(model, keep_io_types=True, node_block_list=[node.name for node in around])
     except (ValueError, RuntimeError) as error:
-        raise NotQuantisable(f"{graph.name} can't be turned into fp16: {str(error).splitlines()[0]}") from None
+        raise NotQuantisable(f"{graph.name} can't be turned into fp16: {first_line(error)}") from None
     _spare_detours(half)
     OnnxModel(half).topological_sort()
     onnx.save(half, path)
@@ -160,7 +160,7 @@ class Quantizer:
                     },
                 )
             except (ValueError, RuntimeError, TypeError) as error:
-                raise NotQuantisable(f"{self.graph.name} can't be quantised: {str(error).splitlines()[0]}") from None
+                raise NotQuantisable(f"{self.graph.name} can't be quantised: {first_line(error)}") from None
 
     def _reader(self) -> Any:
         from onnxruntime.quantization import CalibrationDataReader

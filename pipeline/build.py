@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.data.samples import Index
-from pipeline.errors import Interrupted, OutOfMemory, PipelineError, ProcessLost, TrainingDiverged
+from pipeline.errors import Interrupted, OutOfMemory, PipelineError, ProcessLost, StageFailed, TrainingDiverged
 from pipeline.networks.hub import Memory
 from pipeline.plan import Planned
 from pipeline.processes import Processes
@@ -169,6 +169,10 @@ def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progre
             if known is None:
                 raise
             raise known from None
+        except OSError as error:
+            if error.errno is None:  # not the system's: a library that does not load, say
+                raise
+            raise StageFailed(step.name, error) from None
         if step.trains:
             processes.wait()
     return folders
@@ -194,4 +198,6 @@ def help_train(plan: Sequence[Planned], store: Store, processes: Processes, prog
             pass  # the main process has met it, too, and says so
         except RuntimeError as error:
             raise _explain(error, step.name, processes) or error from None
+        except OSError as error:
+            raise error if error.errno is None else StageFailed(step.name, error) from None
         processes.wait()

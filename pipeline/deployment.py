@@ -233,7 +233,6 @@ def _bundle_step(recipe: Recipe, data: Index, release: str, name: str, target: T
             "code": bundle.code_digest(target.runtime),
             "settings": recipe.measure,
             "precisions": may_ship(recipe, target, runner),
-            "max_map_drop_points": recipe.calibrate.max_map_drop_points,
         },
         inputs={**graphs, "reference/student": "reference/student"},
         libraries=bundle.LIBRARIES,

@@ -8,6 +8,7 @@ PipelineError               what, why, what next: one or two lines, shown withou
 ├── BudgetError             less is asked to be left of a network than can be
 ├── NeedsDevice             a budget in milliseconds is for a device that was not measured yet
 ├── CheckFailed             a stage's own check of its result did not hold
+├── StageFailed             the system refused a stage something that is not the store's
 ├── TrainingDiverged        the loss, weights or embeddings are no longer numbers
 ├── OutOfMemory             the GPU's memory is too small for the batch
 ├── LaunchError             several processes that can't train together
@@ -55,6 +56,16 @@ class NeedsDevice(PipelineError):
 
 class CheckFailed(PipelineError):
     """A stage measured its own result and it is outside what it promises."""
+
+
+class StageFailed(PipelineError):
+    """A file or another thing of the system that a stage needs is not to be had."""
+
+    def __init__(self, stage: str, error: OSError) -> None:
+        what = f"can't use {error.filename}" if error.filename else "was stopped by the system"
+        super().__init__(
+            f"{stage}: {what}: {error.strerror}. Finished stages are kept; the same command goes on once it is mended."
+        )
 
 
 class TrainingDiverged(PipelineError):

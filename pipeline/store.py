@@ -2,6 +2,7 @@
 
     STORE/<stage>/<key>/            a finished result, with `stage.json`: what it was made from, when, how long it took
     STORE/unfinished/<stage>-<key>/ a stage at work: `out` becomes the result in one rename; `scratch` survives a kill
+    STORE/builds/                   what builds at work need (`pipeline.claims`)
     STORE/cache/                    of runtimes
 
 A key is the digest of everything that a result depends on (see `pipeline.plan`). Nothing in the store ever changes.
@@ -26,18 +27,35 @@ from pipeline.errors import StoreError
 from pipeline.files import write_text
 
 RECORD = "stage.json"
+CLAIMS = "builds"
 SHARED_SECONDS = 60
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_below(error: OSError, place: Path) -> bool:
+    """Whether an error names a file in a folder."""
+    return isinstance(error.filename, str) and Path(error.filename).absolute().is_relative_to(place.absolute())
+
+
 def explain(error: OSError, place: Path) -> StoreError:
-    """What a user can do about a failed read or write."""
+    """What a user can do about a failed read or write below `place`."""
     where = error.filename or place
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in FULL:
+        elsewhere = error.filename and not is_below(error, place)
+        mend = "Free some" if elsewhere else "Free some, or set ZOO_HOME to another disk"
         return StoreError(
-            f"no space left while writing below {place} ({error.strerror}). Free some, or set ZOO_HOME to another "
-            "disk; the same command goes on from the last finished stage or checkpoint."
+            f"no space left while writing {where if elsewhere else f'below {place}'} ({error.strerror}). {mend}; the "
+            "same command goes on from the last finished stage or checkpoint."
         )
+    if error.errno == errno.ENOENT and is_below(error, place) and len(parts := _parts(error, place)) > 2:
+        return StoreError(f"{where} is missing. Remove {place.joinpath(*parts[:2])}: its stage then runs again.")
     return StoreError(f"can't use {where}: {error.strerror}. Check its owner and mode, or set ZOO_HOME elsewhere.")
+
+
+def _parts(error: OSError, place: Path) -> tuple[str, ...]:
+    return Path(error.filename).absolute().relative_to(place.absolute()).parts
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -75,10 +93,20 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            (root / "unfinished").mkdir(parents=True, exist_ok=True)
+            self.unfinished_folder.mkdir(parents=True, exist_ok=True)
             self.cache.mkdir(exist_ok=True)
         except OSError as error:
             raise explain(error, root) from None
+
+    @property
+    def unfinished_folder(self) -> Path:
+        """Where stages are at work."""
+        return self.root / "unfinished"
+
+    @property
+    def own_folders(self) -> tuple[str, ...]:
+        """Names beside those of stages."""
+        return (self.unfinished_folder.name, self.cache.name, CLAIMS)
 
     @property
     def cache(self) -> Path:
@@ -102,7 +130,7 @@ class Store:
         Raises:
             StoreError: it is not at work here.
         """
-        folder = self.root / "unfinished" / f"{stage}-{key}"
+        folder = self.unfinished_folder / f"{stage}-{key}"
         for _ in range(SHARED_SECONDS):
             if folder.name in os.listdir(folder.parent) and (folder / "scratch").is_dir():  # noqa: PTH208
                 return folder / "out", folder / "scratch"
@@ -114,7 +142,7 @@ class Store:
 
     def unfinished(self, stage: str, key: str) -> str:
         """What an earlier build left of a result that it did not finish, in words; empty if nothing."""
-        folder = self.root / "unfinished" / f"{stage}-{key}"
+        folder = self.unfinished_folder / f"{stage}-{key}"
         if not folder.exists():
             return ""
         resumes = any((folder / "scratch").glob("**/checkpoints/[!.]*"))
@@ -125,10 +153,11 @@ class Store:
         """Folders `out` and `scratch` for a stage; when the block ends well, `out` becomes the result.
 
         None if the result is there by now: another build made it. While another build is still making it, this one
-        does not wait, it is told. A kill leaves `scratch` as it was.
+        does not wait, it is told. A kill leaves `scratch` as it was. Errors of the block that are none of the store's
+        go through as they are.
         """
         final = self.folder(stage, key)
-        unfinished = self.root / "unfinished" / f"{stage}-{key}"
+        unfinished = self.unfinished_folder / f"{stage}-{key}"
         out, scratch = unfinished / "out", unfinished / "scratch"
         lock = FileLock(unfinished.with_suffix(".lock"))
         try:
@@ -159,6 +188,13 @@ class Store:
                 f"another build is at work on {stage} {key[:12]}. Wait for it; what it makes will serve this one too."
             ) from None
         except OSError as error:
-            if error.errno is None:  # not the system's: a library that does not load, say
+            if not self._blames(error):
                 raise
             raise explain(error, self.root) from None
+
+    def _blames(self, error: OSError) -> bool:
+        """Whether an error inside a stage is one of the store: else it is of the stage, its data or a library."""
+        if error.errno in FULL:
+            return True
+        lost = error.errno == errno.ENOENT and is_below(error, self.unfinished_folder)  # what the stage did not write
+        return is_below(error, self.root) and not lost

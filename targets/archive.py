@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from targets.errors import BadBundle
+from targets.errors import BadBundle, one_line
 
 SCHEMA = 1
 LIST_BYTES = 16 * 2**20  # more than any list needs
@@ -150,7 +150,7 @@ def read_list(path: Path, list_name: str) -> dict[str, Any]:
                 text = file.read(LIST_BYTES)
         content = json.loads(text)
     except (*DAMAGED, KeyError, OverflowError) as error:
-        raise BadBundle(f"{path} is damaged, or no such archive ({error}). Make or copy it again.") from None
+        raise BadBundle(f"{path} is damaged, or no such archive ({one_line(error)}). Make or copy it again.") from None
     except OSError as error:
         raise BadBundle(f"can't read {path}: {error.strerror or error}.") from None
     schema = content.get("schema_version") if isinstance(content, dict) else None
@@ -204,7 +204,7 @@ def read_archive(path: Path, list_name: str, folder: Path) -> dict[str, Any]:
         fresh.mkdir(parents=True, exist_ok=True)
         fresh.rename(folder)
     except (*DAMAGED, OverflowError) as error:
-        raise BadBundle(f"{path.name} is damaged: {error}. Copy it again.") from None
+        raise BadBundle(f"{path.name} is damaged: {one_line(error)}. Copy it again.") from None
     except OSError as error:
         if error.errno not in NAMES:
             raise

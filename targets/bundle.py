@@ -67,7 +67,6 @@ class Bundle:
         release: name@version.
         target: the target's name in the catalogue.
         entry: `module:class` of the target: in the bundle itself if that is the program that runs, else installed.
-        max_map_drop_points: what small numbers may cost.
     """
 
     folder: Path
@@ -81,7 +80,6 @@ class Bundle:
     batches: tuple[int, ...]
     calls: int
     max_seconds: float
-    max_map_drop_points: float
     variants: tuple[Variant, ...]
 
     def images(self, places: np.ndarray) -> np.ndarray:
@@ -215,9 +213,8 @@ def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
     require(isinstance(about["entry"], str), "entry", about["entry"])
     for name in ("height", "width", "calls"):
         require(is_count(about[name]), name, about[name])
-    for name in ("max_seconds", "max_map_drop_points"):
-        require(is_number(about[name]), name, about[name])
-    require(about["max_seconds"] > 0, "max_seconds", about["max_seconds"])
+    seconds = about["max_seconds"]
+    require(is_number(seconds) and seconds > 0, "max_seconds", seconds)
     batches = about["batches"]
     require(isinstance(batches, list) and bool(batches) and all(map(is_count, batches)), "batches", batches)
     require(max(batches) * about["height"] * about["width"] * 3 <= BATCH_BYTES, "batches", batches)
@@ -233,6 +230,5 @@ def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
         batches=tuple(batches),
         calls=about["calls"],
         max_seconds=about["max_seconds"],
-        max_map_drop_points=about["max_map_drop_points"],
         variants=_variants(about["variants"], about["files"]),
     )

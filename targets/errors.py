@@ -66,7 +66,7 @@ def one_line(error: Exception, line: int = 0) -> str:
 
 def in_a_line(error: Exception, *folders: Path) -> str:
     """What an error says, to be kept elsewhere: in one line, with files by their names inside some folders."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()) or type(error).__name__
     for folder in folders:
         text = text.replace(f"{folder}/", "")
     return text[:LONGEST]

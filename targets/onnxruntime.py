@@ -52,7 +52,7 @@ class OnnxRuntime:
         try:
             import onnxruntime
         except ImportError as error:
-            why = f"ONNX Runtime {version} does not start: {error}"
+            why = f"ONNX Runtime {version} does not start: {one_line(error)}"
             raise Unusable(why, "Reinstall it for this machine.") from None
         if provider not in onnxruntime.get_available_providers():
             raise Unusable(f"this build of ONNX Runtime {version} has no {provider}", "Install one that does.")
@@ -77,7 +77,7 @@ class OnnxRuntime:
             providers = [PROVIDERS[self.settings.device]]
             return _Session(onnxruntime.InferenceSession(folder / ARTIFACT, options, providers=providers))
         except Exception as error:  # noqa: BLE001 - its exception classes have no public common base
-            raise ArtifactFailed(f"ONNX Runtime can't load {folder / ARTIFACT}: {str(error)[:200]}") from None
+            raise ArtifactFailed(f"ONNX Runtime can't load {folder / ARTIFACT}: {one_line(error)}") from None
 
 
 class _Session:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, ClassVar
 
 import numpy as np
@@ -51,7 +51,9 @@ class OpenVino:
 
             devices = openvino.Core().available_devices
         except (ImportError, RuntimeError) as error:
-            raise Unusable(f"OpenVINO {version} does not start: {error}", "Reinstall it for this machine.") from None
+            raise Unusable(
+                f"OpenVINO {version} does not start: {one_line(error)}", "Reinstall it for this machine."
+            ) from None
         if self.settings.device.split(".")[0] not in {device.split(".")[0] for device in devices}:
             raise Unusable(
                 f"OpenVINO {version} sees no device {self.settings.device} here (it sees {', '.join(devices)})",
@@ -78,8 +80,9 @@ class OpenVino:
         model.set_rt_info("yes" if half else "no", HALF)
         try:
             openvino.save_model(model, folder / ARTIFACT, compress_to_fp16=False)
-        except RuntimeError as error:  # it only writes here, and does not say what the system said
-            raise OSError(errno.ENOSPC, f"OpenVINO could not write: {error}", str(folder)) from None
+        except RuntimeError as error:
+            _try_to_write(folder, graph.stat().st_size)
+            raise ArtifactFailed(f"OpenVINO can't write {graph.name} in its own form: {one_line(error, -1)}") from None
 
     def load(self, folder: Path, cache: Path | None = None) -> Session:
         """See `Target.load`. Computes in the graph's precision, not in one that the device happens to be fast in."""
@@ -99,7 +102,17 @@ class OpenVino:
             options["INFERENCE_PRECISION_HINT"] = "f16" if half else "f32"
             return _Session(core.compile_model(model, self.settings.device, options))
         except RuntimeError as error:
-            raise ArtifactFailed(f"OpenVINO can't load {folder / ARTIFACT}: {str(error).strip()[:200]}") from None
+            raise ArtifactFailed(f"OpenVINO can't load {folder / ARTIFACT}: {one_line(error, -1)}") from None
+
+
+def _try_to_write(folder: Path, size: int) -> None:
+    """Find out what OpenVINO does not tell: whether it was the system that did not let it write so many bytes.
+
+    Raises:
+        OSError: it was.
+    """
+    with TemporaryFile(dir=folder) as file:
+        file.write(bytes(size))
 
 
 class _Session:

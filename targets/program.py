@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -239,15 +240,26 @@ def default_result(path: Path) -> Path:
     return Path(f"{path.stem}.result")
 
 
+def _tell(line: str) -> None:
+    """Print a line. The work goes on if nobody reads it."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(bundle: str, *words: str) -> None:
     """`python3 BUNDLE [RESULT]`: exits with 1 and a line or two if something is to be mended."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may lack our letters
     path = Path(bundle)
     if len(words) > 1 or any(word.startswith("-") for word in words):
         sys.exit(f"Usage: python3 {path.name} [RESULT]\nCompiles and measures on this machine, and writes RESULT.")
     result = words[0] if words else None
     out = Path(result) if result else default_result(path)
     try:
-        compile_bundle(path, out, lambda line: print(line, flush=True))
+        compile_bundle(path, out, _tell)
     except TargetError as error:
         sys.exit(f"Error: {error}")
     except OSError as error:
@@ -256,4 +268,4 @@ def main(bundle: str, *words: str) -> None:
     except KeyboardInterrupt:
         sys.exit("Interrupted; nothing was written. Run the same command again.")
     if result is None:
-        print(f"result: {out}\nTake it to where the model was built: zoo receive {out.name}")
+        _tell(f"result: {out}\nTake it to where the model was built: zoo receive {out.name}")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from targets.contract import Job, Session, runtime_version
-from targets.errors import ArtifactFailed, Unusable
+from targets.errors import ArtifactFailed, Unusable, one_line
 from targets.nvidia.build import build_plan
 from targets.nvidia.cuda import Gpu, find_gpu, use
 from targets.nvidia.engine import AGAIN, ENGINE, EngineRecord, Place, check_fit, read_engine, write_engine
 from targets.nvidia.jit import header_faults
-from targets.nvidia.session import EngineSession, Layer, open_engine, read_layers
+from targets.nvidia.session import EngineSession, open_engine
 from targets.settings import Activations, Precision, TargetSettings, read_options
 
 GENERATIONS = (75, 80, 86, 89, 120, 121)  # SM numbers that TensorRT-RTX builds for ahead of time
@@ -105,11 +105,6 @@ class TensorRt:
         kernels = cache / f"{self.package}-{record.sha256[:16]}-sm{gpu.sm}.kernels" if cache else None
         return EngineSession(trt, engine, gpu, kernels)
 
-    def inspect(self, folder: Path) -> list[Layer]:
-        """Layers of an engine and what they compute in. Needs the GPU, as `load` does, and raises the same."""
-        trt, _, _, engine = self._open(folder)
-        return read_layers(trt, engine)
-
     def check_form(self, folder: Path) -> EngineRecord:
         """Check what can be checked without a GPU: the side file, size and sha256.
 
@@ -133,7 +128,7 @@ class TensorRt:
         try:
             return importlib.import_module(self.package)
         except (ImportError, OSError) as error:
-            why = f"{self.title} {version} does not start: {error}"
+            why = f"{self.title} {version} does not start: {one_line(error)}"
             raise Unusable(why, "Reinstall it for this machine.") from None
 
     def _gpu(self) -> Gpu:

@@ -45,8 +45,8 @@ def strings(path):
     formatted = [node for node in nodes if isinstance(node, ast.JoinedStr)]
     parts = {id(part) for node in formatted for part in node.values}
     for node in formatted:
-        yield "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
-    for node in nodes:
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+    for node in nodes:  # type: ignore[assignment]
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
             yield node.value
 

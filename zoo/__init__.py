@@ -8,12 +8,38 @@ embeddings = model.embed(["a.jpg", "b.jpg"])  # float32 N×D, rows of length 1
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.use.embedder import load as load
 
 __version__ = "0.1.0"
+OTHERS = ("pipeline", "calibration", "targets")  # packages that are installed beside this one
+
+
+def _check_packages() -> None:
+    """Tell what would else be an error about something that a module lacks, or would run another's code.
+
+    Raises:
+        ImportError: a file or folder of the user's is found instead of a package of ours.
+    """
+    root = Path(__file__).parent.parent
+    for name in OTHERS:
+        try:
+            found = find_spec(name)
+        except ValueError:  # it is imported, and is no module from a file
+            found = None
+        where = found and found.origin
+        if (root / name).is_dir() and not (where and Path(where).parent.resolve() == (root / name).resolve()):
+            raise ImportError(
+                f"zoo has a package of its own called {name}, and {where or 'something else'} is found instead. Rename "
+                "that, or run from another folder."
+            )
+
+
+_check_packages()
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,10 @@ def user_catalogue() -> Path | None:
     """`ZOO_CATALOGUE`, or the nearest zoo.yaml in this folder and those above it."""
     if named := os.environ.get("ZOO_CATALOGUE"):
         return Path(named)
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return None
     return next((path for folder in (here, *here.parents) if (path := folder / CATALOGUE).is_file()), None)
 
 
@@ -37,6 +40,19 @@ class Home:
             return cls(Path(named).absolute())
         catalogue = user_catalogue()
         return cls((catalogue.absolute().parent if catalogue else Path.home()) / ".zoo")
+
+    @classmethod
+    def at(cls, folder: str | os.PathLike[str]) -> Home:
+        """The home in a folder, wherever this process works."""
+        return cls(Path(folder).expanduser().absolute())
+
+    @property
+    def catalogue(self) -> Path | None:
+        """`ZOO_CATALOGUE`, or the zoo.yaml beside it, if there is one."""
+        if named := os.environ.get("ZOO_CATALOGUE"):
+            return Path(named)
+        beside = self.root.parent / CATALOGUE
+        return beside if beside.is_file() else None
 
     @property
     def store(self) -> Path:

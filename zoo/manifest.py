@@ -30,6 +30,8 @@ from zoo.plain import read_json
 SCHEMA = 3
 MANIFEST = "manifest.json"
 RESERVED = (MANIFEST, "measurements", "stage.json")  # names beside the files of a release that are not its own
+# Files and folders of a release that no target may be called like; in small letters.
+OWN_NAMES = (*RESERVED, "graph", "network", "golden", "readme.md", "licenses.md", "run.py", "sbom.cdx.json")
 
 
 def _stays_inside(path: str) -> str:
@@ -345,7 +347,7 @@ class Manifest(Record):
 def first_problem(error: Exception) -> str:
     """What is wrong with a record, in a line: where, and why."""
     if not isinstance(error, ValidationError):
-        return str(error)
+        return str(error).strip() or type(error).__name__
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
     return f"{where}: {first['msg']}" if where else str(first["msg"])

@@ -1,10 +1,13 @@
-"""What strangers wrote, made plain: text that a terminal only shows, and JSON of a sane size."""
+"""What strangers wrote, made plain: text that a terminal only shows, without secrets, and JSON of a sane size."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+USER = re.compile(r"(\b(?:https?|ftp|s3|hf)://)[^\s/'\"<>]*@", re.IGNORECASE)
+QUERY = re.compile(r"(\bhttps?://[^\s?#'\"<>]+)\?[^\s'\"<>)]+", re.IGNORECASE)
 DEEPEST, LONGEST, LARGEST = 32, 10_000, 2**53  # levels, characters, and what a float can still tell from its neighbour
 
 
@@ -16,6 +19,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """`printable`, on one line."""
     return printable(" ".join(text.split()))
+
+
+def without_secrets(text: str) -> str:
+    """Text whose URLs have neither user and password nor query, in which signatures stand."""
+    return QUERY.sub(r"\1?…", USER.sub(r"\1…@", text))
 
 
 def _plain(value: Any, depth: int) -> Any:

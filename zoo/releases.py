@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
-from zoo.errors import ManifestError
+from zoo.errors import CatalogueError, ManifestError
 from zoo.home import Home
 from zoo.manifest import MANIFEST, Manifest, read_manifest
 from zoo.measurements import MEASUREMENTS, Broken, Estimated, Measured, Measurement, Pending, read_measurements
@@ -102,16 +102,44 @@ def read_release(path: Path, added: Path | None = None) -> Release:
     return Release(path, read_manifest(path, mend), read_measurements(*mends, mends=mends))
 
 
-def _paths(home: Home) -> dict[str, dict[str, Path]]:
-    """Manifests by name and version, oldest first. What was built here stands before what was pulled under the same
-    name.
+def read_folder(folder: Path) -> Release:
+    """The release in a folder, wherever that is.
+
+    Raises:
+        ManifestError: there is none, or it can't be read.
     """
-    found: dict[str, dict[str, Path]] = {}
-    for root in (home.pulled, home.releases):
+    if not (folder / MANIFEST).exists():
+        raise ManifestError(f"{folder} is no release: it has no {MANIFEST}. Name the folder that holds one.")
+    mend = rebuilding(folder / MANIFEST) or "Copy the release again from where it came."
+    measurements = folder / MEASUREMENTS
+    manifest = read_manifest(folder / MANIFEST, mend)
+    return Release(folder / MANIFEST, manifest, read_measurements(measurements, mends={measurements: mend}))
+
+
+def _paths(home: Home) -> dict[str, dict[str, list[Path]]]:
+    """Manifests by name and version, oldest first: of what was built here, then of what was pulled."""
+    found: dict[str, dict[str, list[Path]]] = {}
+    for root in (home.releases, home.pulled):
         for path in root.glob(f"*/*/{MANIFEST}"):
             if not path.parent.name.startswith("."):
-                found.setdefault(path.parent.parent.name, {})[path.parent.name] = path
+                found.setdefault(path.parent.parent.name, {}).setdefault(path.parent.name, []).append(path)
     return {name: {one: found[name][one] for one in sorted(found[name], key=order)} for name in sorted(found)}
+
+
+def _read_one(paths: Sequence[Path], added: Path) -> Release:
+    """The release that one or two manifests are of.
+
+    Raises:
+        ManifestError: one can't be read; or what was built here and what was pulled have other content.
+    """
+    first, *others = (read_release(path, added) for path in paths)
+    for other in others:
+        if other.manifest.content_sha256 != first.manifest.content_sha256:
+            raise ManifestError(
+                f"{first.manifest.label} is here twice, with other content: built in {first.path.parent}, pulled in "
+                f"{other.path.parent}. Remove one of them. zoo.load(FOLDER) takes either."
+            )
+    return first
 
 
 def recorded(home: Home) -> dict[str, list[str]]:
@@ -123,9 +151,9 @@ def read_all(home: Home) -> Here:
     """All releases that are here. What is damaged does not keep the others from being read."""
     here = Here([], {})
     for name, versions in _paths(home).items():
-        for version, path in versions.items():
+        for version, paths in versions.items():
             try:
-                here.releases.append(read_release(path, home.measurements / name / version))
+                here.releases.append(_read_one(paths, home.measurements / name / version))
             except ManifestError as error:
                 here.damaged[f"{name}@{version}"] = one_line(str(error))
     return here
@@ -133,7 +161,11 @@ def read_all(home: Home) -> Here:
 
 def _ways(name: str, here: Iterable[str]) -> str:
     """To a release that is not here."""
-    models = load_catalogue().models
+    try:
+        models = load_catalogue().models
+    except CatalogueError as error:
+        why = one_line(str(error).splitlines()[0])
+        return f"A registry may have it: zoo pull {name}. What could be built can't be told: {why}"
     if name in models:
         return f"Build it: zoo build {name}; or get it: zoo pull {name}"
     return f"{did_you_mean(name, {*here, *models})} A registry may have it: zoo pull {name}"
@@ -144,7 +176,6 @@ def find_release(home: Home, wanted: str) -> Release:
 
     Raises:
         ManifestError: there is none, or it can't be read.
-        CatalogueError: there is none, and what could be built can't be told.
     """
     name, _, version = wanted.partition("@")
     known = _paths(home).get(name)
@@ -153,7 +184,7 @@ def find_release(home: Home, wanted: str) -> Release:
     best = _version(name, version, known)
     if best is None:
         raise ManifestError(f"no version {version} of {name} in {home.root}. There: {', '.join(known)}.")
-    return read_release(known[best], home.measurements / name / best)
+    return _read_one(known[best], home.measurements / name / best)
 
 
 def _version(name: str, wanted: str, known: Collection[str]) -> str | None:

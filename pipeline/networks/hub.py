@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipeline.errors import WeightsError
 from pipeline.files import sha256, write_text
+from targets.errors import one_line
 
 FILE = "model.safetensors"
 BRANCH = "main"
@@ -40,7 +41,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _failed(what: str, error: Exception) -> WeightsError:
-    cause = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__
+    cause = one_line(error).split(". ")[0].rstrip(".")
     return WeightsError(f"can't get pretrained weights {what}: {cause}.\n{WAYS_OUT}")
 
 

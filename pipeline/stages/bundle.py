@@ -88,7 +88,6 @@ def write_bundle(
     code: str,  # noqa: ARG001 - makes the bundle another one when the code changes
     settings: Measure,
     precisions: tuple[Precision, ...],
-    max_map_drop_points: float,
     **folders: Path,
 ) -> None:
     """Write `NAME-VERSION-TARGET.zoo`. What is broken is told in its list and has no graph.
@@ -139,7 +138,6 @@ def write_bundle(
         "batches": settings.batches,
         "calls": settings.calls,
         "max_seconds": settings.max_seconds,
-        "max_map_drop_points": max_map_drop_points,
         "variants": [asdict(variant) for variant in variants],
         "broken": broken,
     }

@@ -21,7 +21,7 @@ from targets.archive import read_archive, read_list
 from targets.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.conditions import Conditions
 from targets.device import Device
-from targets.errors import LONGEST, BadBundle
+from targets.errors import LONGEST, BadBundle, one_line
 from targets.latency import Latency
 from targets.ratio import Ratio
 from targets.settings import Precision
@@ -130,7 +130,7 @@ def measure_on_device(
                 next((unpacked / ARTIFACTS / f"student-{row.precision}").iterdir())
         (unpacked / ARTIFACTS).rename(work.out / ARTIFACTS)
     except (ValidationError, ValueError, KeyError, OSError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
     broken = [*asked["broken"], *({**one.model_dump(), "runtime": told.runtime} for one in told.broken)]
     check_left(broken, precisions)

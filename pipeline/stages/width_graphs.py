@@ -22,7 +22,7 @@ from targets.bundle import BUNDLE_LIST, MAIN, RESULT_LIST
 from targets.conditions import Conditions
 from targets.contract import Job, about_runtime, find_runtime, make_target, thread_count
 from targets.device import Device, this_device
-from targets.errors import BadBundle
+from targets.errors import BadBundle, one_line
 from targets.settings import Precision, TargetSettings
 from targets.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
 
@@ -180,7 +180,7 @@ def read_result(result: Path, archive: Path) -> Told:
         if any(min(row.low_ms, row.p50_ms, row.mean_ms) <= 0 for row in told.rows):
             raise ValueError("times that are none")
     except (ValidationError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
     return told
 

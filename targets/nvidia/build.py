@@ -94,7 +94,7 @@ def _parse(trt: Any, builder: Any, graph: Path) -> tuple[Any, Any]:
 def _configure(
     trt: Any, config: Any, capabilities: tuple[str, ...], tf32: bool, timing: Path | None, monitor: Any
 ) -> None:
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # what `read_layers` reads; costs bytes, no time
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for inspectors of engines; costs bytes, no time
     if not tf32:
         config.clear_flag(trt.BuilderFlag.TF32)
     if capabilities:

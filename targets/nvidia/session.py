@@ -1,13 +1,10 @@
 """An engine at work: memory for its largest batch, a stream of its own, times from CUDA events.
 
-Sources: NVIDIA TensorRT documentation, "Performing Inference" and "Engine Inspector".
+Source: NVIDIA TensorRT documentation, "Performing Inference".
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,6 @@ from targets.errors import ArtifactFailed
 from targets.nvidia.cuda import Gpu, Holdings, bindings, call, use
 from targets.nvidia.jit import Kernels, check_header, compiles_at_load
 from targets.nvidia.log import make_log
-
-BOOKKEEPING = ("Constant", "Identity", "NoOp", "Reformat", "Shuffle")  # layers that move or keep, and compute nothing
 
 
 def open_engine(trt: Any, plan: bytes) -> Any:
@@ -143,62 +138,3 @@ class EngineSession:
         call(cuda.cudaStreamSynchronize, self._stream)
         embeddings[:] = self._embeddings[:count]
         return float(call(cuda.cudaEventElapsedTime, self._begun, self._ended))
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer of an engine, as the runtime has fused it.
-
-    Attributes:
-        name: names of the graph's nodes in it, in the runtime's words.
-        kind: of layer, in the runtime's words.
-        reads: data types and formats of what goes in.
-        writes: those of what comes out.
-    """
-
-    name: str
-    kind: str
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-
-    @property
-    def int8(self) -> bool:
-        """Whether it computes on int8 values."""
-        return self.kind not in BOOKKEEPING and any("int8" in one.lower().replace("uint8", "") for one in self.reads)
-
-
-def _words(tensor: Mapping[str, Any]) -> str:
-    """Type and format, which releases put into one field or into two."""
-    return " ".join(str(value) for name, value in tensor.items() if "ormat" in name or "atatype" in name.lower())
-
-
-def parse_layers(text: str) -> list[Layer]:
-    """Layers from the JSON of the engine inspector.
-
-    Raises:
-        ArtifactFailed: it holds names only, as for an engine that was not built with details.
-    """
-    layers = json.loads(text).get("Layers", [])
-    if not all(isinstance(layer, dict) for layer in layers):
-        raise ArtifactFailed("this engine knows only the names of its layers. Compile it again with zoo.")
-    return [
-        Layer(
-            str(layer.get("Name", "")),
-            str(layer.get("LayerType", "")),
-            tuple(map(_words, layer.get("Inputs", []))),
-            tuple(map(_words, layer.get("Outputs", []))),
-        )
-        for layer in layers
-    ]
-
-
-def read_layers(trt: Any, engine: Any) -> list[Layer]:
-    """What an engine is made of, on the current GPU. Formats are known once a shape is: the profile's best one."""
-    name, _ = _tensors(trt, engine)
-    context = engine.create_execution_context()
-    if context is None:
-        raise ArtifactFailed(f"{trt.__name__} can't run this engine: {make_log(trt).reason()}")
-    context.set_input_shape(name, engine.get_tensor_profile_shape(name, 0)[1])
-    inspector = engine.create_engine_inspector()
-    inspector.execution_context = context
-    return parse_layers(inspector.get_engine_information(trt.LayerInformationFormat.JSON))

@@ -35,7 +35,7 @@ def read_address(text: str) -> Address:
     Raises:
         DeviceError: it is something else.
     """
-    shown, secrets = re.subn(r"(//[^/@:]*):[^/@]*@", r"\1:…@", text)
+    shown, secrets = re.subn(r"(//[^/@:]*):.*@", r"\1:…@", text)
     found = ADDRESS.fullmatch(text)
     port = int(found["port"]) if found and found["port"] else None
     if not found or (port is not None and not 0 < port < 2**16):

@@ -1,5 +1,8 @@
 """Graphs of small numbers: what is in them, and that they still embed alike."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -8,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.errors import NotQuantisable
 from calibration.fallback import fall_back, sensitivities
-from calibration.graph import unquantised
 from calibration.quantize import Quantizer, write_half
 from pipeline.stages.export import deployed, write_graph
+from tests.graphs import unquantised
 from tests.helpers import alive_network, random_images
 
 
@@ -125,9 +128,9 @@ class Recording:
             ranked.append(verdict)
             return self.layers
 
-        return fall_back(
-            self, rank, "unused", lambda _path: self.cost(len(self.written[-1])), lambda cost: cost, most, largest
-        )
+        quantizer: Any = self
+        gate = lambda _path: self.cost(len(self.written[-1]))  # noqa: E731
+        return fall_back(quantizer, rank, Path("unused"), gate, lambda cost: cost, most, largest)
 
 
 @pytest.mark.parametrize(("needed", "tries"), [(0, 1), (1, 2), (3, 5), (5, 7), (8, 8)])

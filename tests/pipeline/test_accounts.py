@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.data.account import account_lines
 from pipeline.data.dataset import Dataset, open_dataset
-from pipeline.data.images import FORMATS
+from pipeline.data.decoding import FORMATS
 from pipeline.data.suffixes import SUFFIXES, UNREAD, kind_of
 from pipeline.errors import DataError
 from tests.helpers import draw_vehicles

@@ -14,7 +14,6 @@ from PIL import Image
 
 import pipeline.stages.calibrate as stage
 from calibration.errors import TooFewImages
-from calibration.graph import unquantised
 from pipeline.data.images import Input
 from pipeline.data.samples import Index, Samples
 from pipeline.errors import CheckFailed
@@ -26,6 +25,7 @@ from pipeline.stages.compile import compile_graph
 from pipeline.stages.measure import Candidate, choose, chosen
 from pipeline.stages.reference import GALLERY, QUERY, read_reference
 from pipeline.work import Work
+from tests.graphs import unquantised
 
 SIZE = Input(height=16, width=16)
 CHANNELS = 8
@@ -140,9 +140,9 @@ class Bench:
 
     def cost(self):
         """What the written graph costs, found out beside the stage."""
-        rows = [embed(self.out / "model.onnx", samples) for samples in (self.data.query, self.data.gallery)]
+        query, gallery = (embed(self.out / "model.onnx", some) for some in (self.data.query, self.data.gallery))
         reference = read_reference(self.root / "reference", self.data)
-        return flat(agreement(reference, answer(*rows, self.data.query, self.data.gallery)).model_dump())
+        return flat(agreement(reference, answer(query, gallery, self.data.query, self.data.gallery)).model_dump())
 
 
 def flat(figures):
@@ -170,7 +170,7 @@ def loud(data, tmp_path_factory):
 def test_both_networks_are_the_same_and_worth_measuring(quiet, loud):
     for name in (QUERY, GALLERY):
         rows = [np.load(bench.root / "reference" / name) for bench in (quiet, loud)]
-        assert np.allclose(*rows, atol=1e-4)
+        assert np.allclose(*rows, atol=1e-4)  # type: ignore[misc]
     assert 40 < read_reference(quiet.root / "reference", quiet.data).accuracy.map < 99
 
 
@@ -180,7 +180,7 @@ def test_both_networks_are_the_same_and_worth_measuring(quiet, loud):
 @pytest.mark.parametrize("how", ["k_centre", "random"])
 def test_images_are_of_training_identities_and_recorded(quiet, data, how, monkeypatch):
     fed = []
-    ours = stage.Quantizer
+    ours = stage.Quantizer  # type: ignore[attr-defined]
 
     def watched(graph, images, *more):
         fed.append(images)
@@ -309,8 +309,8 @@ def test_what_ships_is_the_fastest_that_passes_of_those_that_may(precisions, lim
 
 def test_small_numbers_that_are_slower_do_not_ship():
     slow = Candidate("int8", 0, 12)
-    assert choose([FP32, FP16, slow], ALL, 1) == "fp16"
-    assert choose([FP32, slow], ALL, 1) == "fp32"
+    assert choose([FP32, FP16, slow], ALL, 1) == "fp16"  # type: ignore[arg-type]
+    assert choose([FP32, slow], ALL, 1) == "fp32"  # type: ignore[arg-type]
     assert choose([FP32, slow], ["int8"], 1) == "int8"  # who asks for it gets it
 
 
@@ -326,12 +326,12 @@ def test_a_precision_that_fails_fails_the_build_and_says_what_was_reached(precis
 
 def test_where_nothing_passes_all_that_was_reached_is_told():
     with pytest.raises(CheckFailed, match="fp32 0.60, int8 0.70 points"):
-        choose([Candidate("fp32", 0.6, 1), INT8], ALL, 0.5)
+        choose([Candidate("fp32", 0.6, 1), INT8], ALL, 0.5)  # type: ignore[arg-type]
 
 
 def test_a_drop_that_is_no_number_does_not_pass():
     with pytest.raises(CheckFailed, match="int8 nan points"):
-        choose([Candidate("int8", float("nan"), 1)], ALL, 100)
+        choose([Candidate("int8", float("nan"), 1)], ALL, 100)  # type: ignore[arg-type]
 
 
 def test_only_students_ship_and_batch_one_decides():
@@ -340,4 +340,4 @@ def test_only_students_ship_and_batch_one_decides():
         return {"network": network, "precision": precision, "agreement": {"map_drop_points": 0}, "latency": latency}
 
     rows = [row("teacher", "int8", 1, 1), row("student", "fp32", 3, 9), row("student", "int8", 4, 5)]
-    assert chosen(rows, ALL, 0.5) == "fp32"
+    assert chosen(rows, ALL, 0.5) == "fp32"  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def test_a_run_killed_behind_a_cut_ends_as_an_unbroken_one(chosen, epochs, batch
     rows = (tmp_path / "whole" / "out" / "metrics.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2", "3", "4"]
 
-    honest, calls = pipeline.stages.cut.fit, []
+    honest, calls = pipeline.stages.cut.fit, []  # type: ignore[attr-defined]
 
     def killed(*given):
         calls.append(given)
@@ -79,7 +79,7 @@ def test_a_run_killed_behind_a_cut_ends_as_an_unbroken_one(chosen, epochs, batch
     with pytest.raises(KeyboardInterrupt):
         run(chosen, batches, tmp_path / "broken")
     monkeypatch.setattr(pipeline.stages.cut, "fit", honest)
-    choose = pipeline.stages.cut.select_channels
+    choose = pipeline.stages.cut.select_channels  # type: ignore[attr-defined]
     chosen_again = []
     monkeypatch.setattr(pipeline.stages.cut, "select_channels", lambda *given: chosen_again.append(1) or choose(*given))
     resumed, _ = run(chosen, batches, tmp_path / "broken")

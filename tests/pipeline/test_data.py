@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pipeline.data import toycars
 from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import Dataset, open_dataset
-from pipeline.data.fingerprint import fingerprint
+from pipeline.data.fingerprint import contents, fingerprint
 from pipeline.data.images import Input, read_image
 from pipeline.data.sampler import IdentitySampler, Sampling
 from pipeline.data.splits import Split
@@ -109,17 +109,21 @@ def test_what_changed_a_moment_ago_is_not_trusted_to_stay(veri, tmp_path):
 
 def test_fingerprint_follows_how_an_image_is_read(tmp_path):
     """Pixels that reading changes are another data set; where it changes none, digests are as they always were."""
-    content = [[split, path, *names] for split, path, names in (("train", "a.png", ("1", "2")),)]
+    row = ("train", "a.png", "1", "2")
+
+    def found():
+        return fingerprint([row], contents(tmp_path, ["a.png"], tmp_path / "memory"))
+
     Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / "a.png")
     digest = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
-    plain = hashlib.sha256(json.dumps([[*content[0], digest]]).encode()).hexdigest()
-    assert fingerprint(tmp_path, [tuple(row) for row in content], tmp_path / "memory") == plain
+    plain = hashlib.sha256(json.dumps([[*row, digest]]).encode()).hexdigest()
+    assert found() == plain
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / "a.png", exif=exif)
     digest = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
-    turned = hashlib.sha256(json.dumps([[*content[0], digest, "orientation 6"]]).encode()).hexdigest()
-    assert fingerprint(tmp_path, [tuple(row) for row in content], tmp_path / "memory") == turned
+    turned = hashlib.sha256(json.dumps([[*row, f"{digest} orientation 6"]]).encode()).hexdigest()
+    assert found() == turned
 
 
 def test_missing_folder_names_the_ways_out(tmp_path):

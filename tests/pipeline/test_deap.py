@@ -1,5 +1,7 @@
 """Pruners on both sides of a k×k convolution: where they are, what the penalty does; absorbing them is exact."""
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -52,7 +54,7 @@ def pruned(architecture, which="all", dead=0.4):
         inserted = insert_pruners(network, sites)
         for rows in inserted.values():
             for weight in rows.parameters():
-                weight += 0.1 * torch.randn(weight.shape, generator=random)
+                weight += 0.1 * torch.randn(weight.shape, generator=random)  # type: ignore[misc]
                 weight[torch.rand(len(weight), generator=random) < dead] = 0
         norms = {name: rows.row_norms().detach() for name, rows in inserted.items()}
     return settle(network), sites, norms, inserted
@@ -113,10 +115,9 @@ def test_channels_between_two_3x3_convolutions_have_both_and_live_while_they_do_
         rows.before.weight[7] *= 0.5
     assert rows.alive().tolist() == [float(place not in (3, 5)) for place in range(64)]
     assert rows.row_norms()[7] == 0.5
-    lasso = sum(
-        float(part.row_norms().detach().sum()) for some in inserted.values() for part in (some.behind, some.before)
-    )
-    assert float(sparsity_loss(inserted.values())) == pytest.approx(lasso)
+    parts: list[Any] = [part for some in inserted.values() for part in (some.behind, some.before)]
+    lasso = sum(float(part.row_norms().detach().sum()) for part in parts)
+    assert sparsity_loss(inserted.values()).item() == pytest.approx(lasso)
     names = [name for name, _ in network.named_parameters() if "bn1.compactor" in name or "pruner" in name]
     assert sum("layer1.0" in name for name in names) == 2  # each once
 
@@ -166,7 +167,7 @@ def test_networks_and_sites_without_a_place_for_pruners_are_refused():
     check_places(bottlenecks, find_sites(bottlenecks, "all"))
     for network, which in ((bottlenecks, "spatial"), (inverted, "all")):
         with pytest.raises(PipelineError, match="no k×k convolution alone reads"):
-            check_places(network, find_sites(network, which))
+            check_places(network, find_sites(network, which))  # type: ignore[arg-type]
 
 
 def test_the_penalty_is_the_gradient_of_the_group_lasso_from_the_first_step(batches):  # noqa: F811

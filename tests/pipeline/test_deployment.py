@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
@@ -50,7 +50,7 @@ def model(idle):
 
 
 def names(model, target, result=None):
-    return [step.name for step in target_steps(*model, "tiny@1.0.0", "mine", target, result)]
+    return [step.name for step in target_steps(*model, "tiny@1.0.0", "mine", target, result)]  # type: ignore[call-arg]
 
 
 class Limited:
@@ -73,8 +73,8 @@ class Limited:
 @pytest.fixture
 def limited(monkeypatch):
     """The runtime `limited`, beside those that are installed."""
-    ours, point = contract.entry_points, EntryPoint("limited", f"{__name__}:Limited", contract.GROUP)
-    monkeypatch.setattr(contract, "entry_points", lambda group: [*ours(group=group), point])
+    point = EntryPoint("limited", f"{__name__}:Limited", contract.GROUP)
+    monkeypatch.setattr(contract, "entry_points", lambda group: [*entry_points(group=group), point])
 
 
 def test_a_board_is_known_by_words_of_its_name():
@@ -163,7 +163,7 @@ def test_a_precision_that_the_target_leaves_out_is_refused(model):
 @pytest.mark.parametrize("place", [{}, {"host": "ssh://there"}], ids=["here", "ssh"])
 def test_what_is_built_only_to_compare_with_does_not_ship(model, place):
     target = replace(HERE, precisions=("fp16", "int8"), **place)
-    last = [*target_steps(*model, "tiny@1.0.0", "mine", target)][-1]
+    last = [*target_steps(*model, "tiny@1.0.0", "mine", target)][-1]  # type: ignore[call-arg]
     assert last.settings["precisions"] == ("fp16", "int8")
 
 
@@ -224,7 +224,8 @@ def test_a_device_over_ssh_that_is_not_there_is_told_before_anything_is_trained(
 
 
 def keys(model, tmp_path, target, result=None):
-    steps = [*training_steps(*model), *target_steps(*model, "tiny@1.0.0", "mine", target, result)]
+    recipe, data = model
+    steps = [*training_steps(recipe, data), *target_steps(recipe, data, "tiny@1.0.0", "mine", target, result)]
     return {planned.step.name: planned.key for planned in make_plan(steps, Store(tmp_path / "store"), {})}
 
 
@@ -268,6 +269,18 @@ def test_another_result_is_another_measurement_of_the_same_bundle(model, tmp_pat
         (tmp_path / "result").write_bytes(content)
         found.append(keys(model, tmp_path, replace(HERE, board=BOARD), tmp_path / "result"))
     assert {name for name in found[0] if found[0][name] != found[1][name]} == {"device/mine"}
+
+
+@pytest.mark.parametrize("place", [{"board": BOARD}, {"host": "ssh://there"}], ids=["elsewhere", "ssh"])
+def test_a_bundle_is_the_same_whatever_small_numbers_may_cost(model, tmp_path, place):
+    """Its device measures; what may ship is judged here."""
+    recipe, data = model
+    found = []
+    for points in (0.5, 3.0):
+        calibrate = recipe.calibrate.model_copy(update={"max_map_drop_points": points})
+        one = recipe.model_copy(update={"precision": "fp32", "calibrate": calibrate})
+        found.append(keys((one, data), tmp_path, replace(HERE, **place))["bundle/mine"])
+    assert found[0] == found[1]
 
 
 def planned(shop, *arguments):

@@ -63,7 +63,7 @@ def stage(tmp_path, source):
     out = tmp_path / "out"
     out.mkdir()
     save_network(source, alive_network(), TINY, SMALL)
-    work = Work(out, tmp_path, "cpu", Silent())
+    work = Work(out, tmp_path, "cpu", Silent())  # type: ignore[arg-type]
     return lambda: export_network(work, data=data, input=SMALL, settings=Export(), network=source)
 
 
@@ -73,7 +73,7 @@ def test_a_graph_with_other_weights_fails_the_build(stage, monkeypatch):
     def wrong(_model, *rest):
         other = alive_network()
         with torch.no_grad():
-            other.head[2].weight.add_(torch.randn_like(other.head[2].weight))
+            other.head[2].weight.add_(torch.randn_like(other.head[2].weight))  # type: ignore[arg-type]
         honest(deployed(other), *rest)
 
     monkeypatch.setattr(pipeline.stages.export, "write_graph", wrong)

@@ -1,5 +1,7 @@
 """Mean and deviation: the recipe's own, or those that pretrained weights were trained with."""
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -91,7 +93,7 @@ def test_every_step_is_given_it(tmp_path):
     some = Samples(tmp_path, (), torch.empty(0, dtype=torch.long).numpy(), torch.empty(0, dtype=torch.long).numpy())
     vit = {"teacher": {"pretrained": False, "weights": tmp_path / "x.safetensors"}, "distill": {"init": "teacher"}}
     recipe = settled("vit_tiny_patch16_224.augreg_in21k_ft_in1k", **vit)
-    seen = [step.settings["input"] for step in training_steps(recipe, Index(some, some, some, ""))]
+    seen: list[Any] = [step.settings["input"] for step in training_steps(recipe, Index(some, some, some, ""))]
     assert len(seen) == 7
     assert {(one.mean, one.std) for one in seen} == {(HALF, HALF)}
 

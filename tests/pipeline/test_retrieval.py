@@ -161,9 +161,10 @@ def figures(query, gallery, query_of, gallery_of):
     yield lambda: retrieval_accuracy(query, gallery, query_of, gallery_of)
     yield lambda: reranked_accuracy(query, gallery, query_of, gallery_of, ReRanking(k1=2, k2=1))
     yield lambda: answer(query, gallery, query_of, gallery_of)
-    labelled = (Labelled(rows, of.identities, of.cameras) for rows, of in ((query, query_of), (gallery, gallery_of)))
-    sides = tuple(labelled)
-    yield lambda: quick_accuracy(*sides)
+    one, other = (
+        (rows, of.identities, of.cameras, of.contents) for rows, of in ((query, query_of), (gallery, gallery_of))
+    )
+    yield lambda: quick_accuracy(Labelled(*one), Labelled(*other))
 
 
 @pytest.mark.parametrize(

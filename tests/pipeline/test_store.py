@@ -5,8 +5,18 @@ import json
 
 import pytest
 
-from pipeline.errors import StoreError
+from calibration.errors import first_line
+from pipeline.build import run_plan
+from pipeline.data.images import read_image
+from pipeline.errors import DataError, StageFailed, StoreError
+from pipeline.plan import make_plan
+from pipeline.processes import Processes
+from pipeline.progress import Silent
+from pipeline.step import Step
 from pipeline.store import Store, explain, read_record
+from targets.errors import in_a_line, one_line
+from tests.helpers import SMALL
+from zoo.manifest import first_problem
 
 
 def test_a_result_appears_whole(tmp_path):
@@ -87,3 +97,94 @@ def test_records_are_json(tmp_path):
     with store.produce("compact", "k", {"a": [1]}):
         pass
     assert json.loads((store.folder("compact", "k") / "stage.json").read_text())["a"] == [1]
+
+
+def produced(store, error):
+    with store.produce("compact", "k", {}):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/data/set/a.jpg"),
+        PermissionError(errno.EACCES, "Permission denied", "/etc/shadow"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError("a library that does not load"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_is_none_of_the_stores_goes_through(tmp_path, error):
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - it is this very one
+        produced(Store(tmp_path), error)
+    assert caught.value is error
+
+
+def test_a_file_that_a_stage_did_not_write_is_no_problem_of_the_store(tmp_path):
+    store = Store(tmp_path)
+    error = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "unfinished/compact-k/out/cost.json"))
+    with pytest.raises(FileNotFoundError):
+        produced(store, error)
+
+
+def test_a_result_that_lost_a_file_is_told_with_what_mends_it(tmp_path):
+    error = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "teacher/abc/network.json"))
+    with pytest.raises(StoreError) as caught:
+        produced(Store(tmp_path), error)
+    folder = tmp_path / "teacher/abc"
+    assert str(caught.value) == f"{folder}/network.json is missing. Remove {folder}: its stage then runs again."
+
+
+def test_a_store_that_is_not_ones_own_is_told(tmp_path):
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "unfinished/compact-k/out/cost.json"))
+    with pytest.raises(StoreError, match="can't use .*cost.json: Permission denied. Check its owner and mode"):
+        produced(Store(tmp_path), error)
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [(None, "below {store} "), ("{store}/teacher/x", "below {store} "), ("/elsewhere/x", "/elsewhere/x ")],
+)
+def test_it_is_told_which_disk_is_full(tmp_path, file, told):
+    error = OSError(errno.ENOSPC, "No space left on device", file and file.format(store=tmp_path))
+    with pytest.raises(StoreError, match=f"^no space left while writing {told.format(store=tmp_path)}") as caught:
+        produced(Store(tmp_path), error)
+    assert ("ZOO_HOME" in str(caught.value)) == told.startswith("below")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file", "/data/a.jpg"), "mine: can't use /data/a.jpg: No such file. "),
+        (OSError(errno.EMFILE, "Too many open files"), "mine: was stopped by the system: Too many open files. "),
+    ],
+)
+def test_what_the_system_refuses_a_stage_is_told_in_a_line(tmp_path, error, told):
+    def fail(_work):
+        raise error
+
+    store = Store(tmp_path)
+    plan = make_plan([Step("mine", fail, 1, {})], store, {})
+    with pytest.raises(StageFailed) as caught:
+        run_plan(plan, store, Processes("cpu"), Silent())
+    assert str(caught.value).startswith(told)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+NAMELESS = [EOFError(), MemoryError(), ValueError("\n"), RuntimeError(""), OSError()]
+
+
+@pytest.mark.parametrize("error", NAMELESS, ids=lambda error: type(error).__name__)
+def test_an_error_without_words_is_told_by_its_name(error):
+    for told in (one_line(error), in_a_line(error), first_line(error), first_problem(error)):
+        assert told == type(error).__name__
+
+
+def test_an_image_that_a_decoder_gives_up_without_a_word_is_told(tmp_path, monkeypatch):
+    def give_up(*_, **__):
+        raise OSError
+
+    monkeypatch.setattr("PIL.Image.open", give_up)
+    with pytest.raises(DataError, match=r"can't decode image .*a\.jpg: OSError\. Replace or remove it"):
+        read_image(tmp_path / "a.jpg", SMALL)

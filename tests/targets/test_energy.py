@@ -132,7 +132,7 @@ def test_energy_is_that_of_an_image(tmp_path, commands, monkeypatch):
         package(root, 6_000_000 * session.calls)
 
     session = Fake(monkeypatch, work)
-    found = measure_energy(Rapl(root), session, IMAGES, 2.0)
+    found = measure_energy(Rapl(root), session, IMAGES, 2.0)  # type: ignore[arg-type]
     assert found.mj_per_image == pytest.approx(1500)
     assert (found.images, found.seconds, session.calls) == (16, 2.0, 5)
     assert found.source == Rapl.source
@@ -142,11 +142,11 @@ def test_a_slow_session_is_metered_over_three_calls(tmp_path, commands, monkeypa
     root = laptop(tmp_path)
     package(root, 0)
     session = Fake(monkeypatch, lambda: package(root, 1_000_000 * session.calls))
-    assert measure_energy(Rapl(root), session, IMAGES, 0.1).images == 12
+    assert measure_energy(Rapl(root), session, IMAGES, 0.1).images == 12  # type: ignore[arg-type]
 
 
 def test_a_counter_that_stands_still_gives_no_energy(tmp_path, commands, monkeypatch):
-    assert measure_energy(Rapl(laptop(tmp_path)), Fake(monkeypatch), IMAGES) is None
+    assert measure_energy(Rapl(laptop(tmp_path)), Fake(monkeypatch), IMAGES) is None  # type: ignore[arg-type]
 
 
 def test_a_machine_without_a_meter_has_none(tmp_path, commands, monkeypatch):

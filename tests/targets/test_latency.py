@@ -166,7 +166,7 @@ def test_between_rounds_someone_may_look():
 
 def test_warming_up_outlasts_the_cold_calls():
     session = Fake(0.01, cold=40)
-    warm = warm_up(session, IMAGES, 10)
+    warm = warm_up(session, IMAGES, 10)  # type: ignore[arg-type]
     assert warm.steady
     assert warm.calls > 40
     assert warm.p50_ms == pytest.approx(10)
@@ -180,11 +180,11 @@ def test_warming_up_outlasts_a_governor_even_if_calls_are_short(clock):
             self.clock.now += 1e-4 * (1 if clock.now > 0.1 else 3)
             return np.ones((len(images), 2), np.float32)
 
-    assert warm_up(Rising(0), IMAGES, 10).p50_ms == pytest.approx(0.1)
+    assert warm_up(Rising(0), IMAGES, 10).p50_ms == pytest.approx(0.1)  # type: ignore[arg-type]
 
 
 def test_slow_sessions_get_warm_in_few_calls():
-    warm = warm_up(Fake(1.0), IMAGES, 10)
+    warm = warm_up(Fake(1.0), IMAGES, 10)  # type: ignore[arg-type]
     assert warm.steady
     assert warm.calls == 9
 
@@ -195,4 +195,4 @@ def test_what_never_settles_is_marked():
             self.seconds *= 1.03
             return super().embed(images)
 
-    assert not warm_up(Rising(0.002), IMAGES, 0.5).steady
+    assert not warm_up(Rising(0.002), IMAGES, 0.5).steady  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Targets: one contract, one door; the real runtimes agree with torch."""
 
+import errno
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_others_come_in_by_the_same_door(monkeypatch):
     point = EntryPoint("fake", f"{__name__}:FakeTarget", contract.GROUP)
     monkeypatch.setattr(contract, "entry_points", lambda group: [point] if group == contract.GROUP else [])
     target = make_target(TargetSettings(runtime="fake", device="board"))
-    assert target.settings.device == "board"
+    assert target.settings.device == "board"  # type: ignore[attr-defined]
     assert runtimes() == ["fake"]
     with pytest.raises(Unusable, match="no-such-runtime is not installed. Run: pip install no-such-runtime"):
         contract.runtime_version(target)
@@ -81,5 +82,29 @@ def test_half_is_computed_in_half_or_in_float_but_in_no_coarser_precision(export
     target = make_target(TargetSettings(runtime="openvino", threads=1))
     target.compile(tmp_path / "half.onnx", tmp_path, Job(32, 32, (1, 9)))
     has = "FP16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    computed = target.load(tmp_path).compiled.get_property("INFERENCE_PRECISION_HINT")
+    computed = target.load(tmp_path).compiled.get_property("INFERENCE_PRECISION_HINT")  # type: ignore[attr-defined]
     assert computed == (openvino.Type.f16 if has else openvino.Type.f32)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["refused", "full"])
+def test_what_openvino_can_not_write_is_no_full_disk_unless_it_is(exported, tmp_path, monkeypatch, full):
+    """It does not tell what the system said."""
+    openvino = pytest.importorskip("openvino")
+
+    class Full:
+        def __init__(self, **_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*_, **__):
+        raise RuntimeError("Check 'x' failed at src/y.cpp:1:\nno such operation: Foo\n")
+
+    monkeypatch.setattr(openvino, "save_model", refuse)
+    if full:
+        monkeypatch.setattr("targets.openvino.TemporaryFile", Full)
+    target = make_target(TargetSettings("openvino"))
+    with pytest.raises(OSError if full else ArtifactFailed) as caught:
+        target.compile(exported[0], tmp_path, Job(32, 32, (1,)))
+    if full:
+        assert caught.value.errno == errno.ENOSPC  # type: ignore[attr-defined]
+    else:
+        assert str(caught.value) == "OpenVINO can't write model.onnx in its own form: no such operation: Foo"

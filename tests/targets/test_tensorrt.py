@@ -3,13 +3,13 @@
 import dataclasses
 import json
 from importlib.metadata import PackageNotFoundError
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from calibration.graph import unquantised
 from calibration.quantize import Quantizer, write_half
 from pipeline.stages.export import deployed, write_graph
 from targets.contract import Job
@@ -17,7 +17,9 @@ from targets.errors import BadOption, ForeignEngine, Unusable
 from targets.nvidia.engine import Place, read_engine, write_engine
 from targets.settings import PRECISIONS, TargetSettings
 from targets.tensorrt import GENERATIONS, TensorRt, TensorRtRtx
+from tests.graphs import unquantised
 from tests.helpers import alive_network, random_images
+from tests.targets.engine_layers import read_layers
 from tests.targets.fake_cuda import FakeCuda
 from tests.targets.refusal import refusal
 
@@ -138,7 +140,8 @@ def write_nodes(path, *nodes):
 
 def test_a_graph_that_is_refused(graphs, tmp_path):
     target = rtx(86)
-    cast, transpose = {"to": TensorProto.FLOAT}, {"perm": [0, 3, 1, 2]}
+    cast: Any = {"to": TensorProto.FLOAT}
+    transpose: Any = {"perm": [0, 3, 1, 2]}
     first = helper.make_node("Transpose", ["images"], ["t"], name="first", **transpose)
     write_nodes(tmp_path / "order.onnx", first, helper.make_node("Cast", ["t"], ["embeddings"], **cast))
     message = refusal(target.compile, tmp_path / "order.onnx", tmp_path, JOB)
@@ -323,7 +326,7 @@ def test_a_gpu_embeds_as_torch_does(runtime, precision, graphs, tmp_path):
 def test_layers_are_really_int8(graphs, tmp_path):
     target = installed_target("tensorrt")
     target.compile(graphs["int8"], tmp_path, JOB)
-    layers = target.inspect(tmp_path)
+    layers = read_layers(target, tmp_path)
     convolutions = [layer for layer in layers if "conv" in layer.name.lower() and layer.kind != "Reformat"]
     assert convolutions
     assert all(layer.int8 for layer in convolutions)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ class Sleeping:
 
 
 def test_networks_take_turns_in_one_run(tmp_path):
-    sleeper = Sleeper()
+    sleeper: Any = Sleeper()
     graphs = {}
     for name, ms in (("wide", 6), ("narrow", 2)):
         graphs[name] = tmp_path / name

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build import check_sampling, check_student, help_train, run_plan, training_steps
+from pipeline.claims import claimed
 from pipeline.data.dataset import open_dataset
 from pipeline.data.samples import Index
 from pipeline.deployment import check_calibration, check_targets, target_steps
@@ -27,11 +28,13 @@ from targets.archive import read_list
 from targets.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.errors import TargetError
 from targets.settings import TargetSettings
+from zoo.building.name import check_content, check_name
 from zoo.building.received import received
 from zoo.building.record import publish, record_step
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
+from zoo.manifest import MANIFEST
 from zoo.releases import find_release
 
 
@@ -183,12 +186,14 @@ def prepare(
 
     Raises:
         CatalogueError, DataError, WeightsError, StoreError, UnknownRuntime, MissingLibrary: see there.
+        ManifestError: see `check_name`.
     """
     recipe = catalogue.recipe(wish.name, wish.overrides)
     asked = tuple(dict.fromkeys(catalogue.target(target) for target in wish.targets or recipe.targets))
     settings = {target: catalogue.targets[target] for target in asked}
     if wish.host:
         settings = {target: replace(spec, host=wish.host) for target, spec in settings.items()}
+    check_name(home, wish.name, recipe, asked)
     store = Store(home.store)
     try:
         data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)
@@ -266,6 +271,7 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
 
     Raises:
         PipelineError, TargetError: a stage failed; what earlier stages made stands.
+        ManifestError: see `check_content`.
     """
     if build.latency:
         check_latency(build.plan, build.latency.target, build.recipe)
@@ -273,12 +279,19 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
     for line in check_recipe(build):
         progress.say(line)
     _check_agreement(build, processes)
+    with claimed(build.store, build.plan):
+        return _run(build, processes, progress)
+
+
+def _run(build: Build, processes: Processes, progress: Progress) -> Path:
     try:
         run_plan(build.plan, build.store, processes, progress)
     except NeedsDevice:
         _place_bundles(build)
         raise
     release = f"{build.name}@{build.recipe.version}"
+    recorded = build.store.folder("record", build.plan[-1].key) / MANIFEST
+    check_content(build.home, build.name, build.recipe.version, recorded)
     with suppress(ManifestError):  # there is none yet, or it is damaged and this build mends it
         if find_release(build.home, release).manifest.recipe != build.recipe.model_dump(mode="json"):
             progress.say(f"{release} was built from another recipe before; the name leads to this build from now on")

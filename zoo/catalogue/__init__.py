@@ -4,6 +4,6 @@ The user's catalogue lies on top of the shipped one, name by name; a model says 
 starts from, so that a recipe is a few lines. Models whose names begin with an underscore are only there to start from.
 """
 
-from zoo.catalogue.load import Catalogue, load_catalogue
+from zoo.catalogue.load import Catalogue, load_catalogue, read_catalogue
 
-__all__ = ["Catalogue", "load_catalogue"]
+__all__ = ["Catalogue", "load_catalogue", "read_catalogue"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.data.dataset import Dataset
 from pipeline.recipe import Recipe
 from targets.settings import TargetSettings
+from zoo.catalogue.names import wrong_name, wrong_target
 from zoo.catalogue.problems import did_you_mean, problems
 from zoo.catalogue.registry import RegistrySettings
 from zoo.catalogue.source import Source, merge, override, read_source
@@ -23,7 +23,6 @@ from zoo.home import shipped_catalogue, user_catalogue
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")
 OWN = ("description", "license")  # of a model: one that is built on it may be of other data
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # names become folders, on any system
 Model = TypeVar("Model")
 
 
@@ -141,12 +140,15 @@ def _with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Sourc
 
 def _shown(path: Path) -> str:
     """A path as short as it can be said from here."""
-    relative = os.path.relpath(path)
+    try:
+        relative = os.path.relpath(path)
+    except OSError:  # where we are was removed
+        return str(path)
     return str(path) if relative.startswith("..") else relative
 
 
-def _layered() -> Source:
-    shipped, own = shipped_catalogue(), user_catalogue()
+def _layered(own: Path | None) -> Source:
+    shipped = shipped_catalogue()
     source = read_source(shipped, _shown(shipped))
     if own is None or (own.exists() and own.samefile(shipped)):
         return source
@@ -165,12 +167,23 @@ def _layered() -> Source:
 
 
 def load_catalogue() -> Catalogue:
-    """The shipped catalogue with the user's on top. One faulty entry does not keep the others from being used.
+    """The shipped catalogue with the user's on top (`zoo.home.user_catalogue`).
+
+    One faulty entry does not keep the others from being used.
 
     Raises:
         CatalogueError: it can't be read as a whole; with every problem found, one line each.
     """
-    source = _layered()
+    return read_catalogue(user_catalogue())
+
+
+def read_catalogue(own: Path | None) -> Catalogue:
+    """The shipped catalogue with another on top, if there is one.
+
+    Raises:
+        CatalogueError: with every problem found, one line each.
+    """
+    source = _layered(own)
     found = [
         f"{source.origin((key,))}: {key}: unknown key. {did_you_mean(key, (*SECTIONS, *SINGLE))}"
         for key in source.data
@@ -181,11 +194,12 @@ def load_catalogue() -> Catalogue:
             raise CatalogueError(f"{source.origin((section,))}: {section}: should be a mapping from names.")
 
     faulty: dict[str, list[str]] = {}
-    datasets = _sound("datasets", Dataset, _entries(source, "datasets"), faulty)
-    targets = _sound("targets", TargetSettings, _entries(source, "targets"), faulty)
+    targets_at = _entries(source, "targets")
+    datasets = _sound("datasets", Dataset, _entries(source, "datasets"), wrong_name, faulty)
+    targets = _sound("targets", TargetSettings, targets_at, lambda name: wrong_target(name, targets_at), faulty)
     aliases = _aliases(source, faulty)
     sources = _models(source.at("models"), faulty)
-    recipes = _sound("models", Recipe, sources, faulty)
+    recipes = _sound("models", Recipe, sources, wrong_name, faulty)
     names = (source.data["datasets"], source.data["targets"])
     for name, recipe in recipes.items():
         _note(faulty, f"models.{name}", _unknown_names(recipe, sources[name], f"models.{name}", *names))
@@ -215,14 +229,18 @@ def _entries(source: Source, section: str) -> dict[str, Source]:
 
 
 def _sound(
-    section: str, model: type[Model], entries: Mapping[str, Source], faulty: dict[str, list[str]]
+    section: str,
+    model: type[Model],
+    entries: Mapping[str, Source],
+    wrong: Callable[[str], str],
+    faulty: dict[str, list[str]],
 ) -> dict[str, Model]:
     """What is right of a section; the others are added to what is faulty."""
     found: dict[str, Model] = {}
     for name, part in entries.items():
         at, lines = f"{section}.{name}", list[str]()
-        if not NAME.fullmatch(name):
-            lines.append(f"{part.origin(())}: {at}: a name is letters, digits, dots, dashes, underscores.")
+        if why := wrong(name):
+            lines.append(f"{part.origin(())}: {at}: {why}")
         valid = _validated(model, part, at, lines)
         _note(faulty, at, lines)
         if valid is not None and not lines:
@@ -251,6 +269,6 @@ def _aliases(source: Source, faulty: dict[str, list[str]]) -> dict[str, str]:
         if to not in targets or to in aliases:
             hint = did_you_mean(to, {*targets} - {*aliases})
             _note(faulty, at, [f"{place}: {at}: is an alias of no target: {to!r}. {hint}"])
-        if not NAME.fullmatch(name):
-            _note(faulty, at, [f"{place}: {at}: a name is letters, digits, dots, dashes, underscores."])
+        if why := wrong_name(name):
+            _note(faulty, at, [f"{place}: {at}: {why}"])
     return {name: to for name, to in aliases.items() if f"targets.{name}" not in faulty}

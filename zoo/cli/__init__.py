@@ -19,6 +19,7 @@ from zoo import __version__
 from zoo.building.launch import launched_here
 from zoo.cli.bench import bench
 from zoo.cli.build import build
+from zoo.cli.clean import clean
 from zoo.cli.compare import compare, diff, search
 from zoo.cli.data import data
 from zoo.cli.device import compile_, receive
@@ -28,9 +29,10 @@ from zoo.cli.options import begin_events
 from zoo.cli.registry import gc, publish, pull, verify, yank
 from zoo.cli.releases import list_releases, show
 from zoo.cli.script import script
+from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
 from zoo.errors import ZooError
-from zoo.plain import printable
+from zoo.plain import printable, without_secrets
 
 RESUMED = ("build", "publish", "pull")
 
@@ -50,7 +52,23 @@ class _Commands(click.Group):
         """In the order in which they are used."""
         return [*self.commands]
 
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        """Run, whatever standard output and error are."""
+        prepare()
+        with ending_unread():
+            return super().main(*arguments, **more)
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        """Read the command line, or print help."""
+        with ending_unread():
+            return super().make_context(*arguments, **more)
+
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and tell what a user can mend."""
+        with ending_unread():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         events = "--events" in ctx.args
         try:
             result = super().invoke(ctx)
@@ -58,7 +76,7 @@ class _Commands(click.Group):
             return result
         except (ZooError, PipelineError, CalibrationError, TargetError) as error:
             prefix = click.style("Error:", fg=None if os.environ.get("NO_COLOR") else "red")
-            message = printable(str(error))
+            message = without_secrets(printable(str(error)))
             click.echo(f"{prefix} {message}", err=True)
             sys.exit(_told(message, error.exit_code if isinstance(error, PipelineError) else MEND))
         except KeyboardInterrupt:
@@ -73,11 +91,17 @@ class _Commands(click.Group):
                 begin_events(ctx)
             _told(error.format_message(), error.exit_code)
             raise
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            refused = refuses(sys.__stdout__)
+            if error.errno != errno.ENOSPC and not refused:
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # it would fail again at the end
-            click.echo("Error: no space left where this writes. Free some, and run the same command again.", err=True)
+            silence(sys.__stdout__)  # it would fail again at the end
+            why = f"can't write to standard output: {refused}. Let it lead elsewhere."
+            if error.errno == errno.ENOSPC:
+                why = "no space left where this writes. Free some, and run the same command again."
+            click.echo(f"Error: {why}", err=True)
             sys.exit(MEND)
         except Exception as error:
             _told(f"{type(error).__name__}: {error}", MEND)  # ours to mend: the traceback follows
@@ -96,6 +120,6 @@ def main() -> None:
 
 for command in (
     build, data, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish,
-    pull, verify, yank, gc,
+    pull, verify, yank, gc, clean,
 ):  # fmt: skip
     main.add_command(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -12,6 +11,8 @@ from typing import Any, TextIO
 
 from pipeline.progress import Bar
 from zoo.cli.json_text import as_text
+from zoo.cli.streams import silence
+from zoo.plain import without_secrets
 
 PAUSE_SECONDS = 0.2  # between two events of one bar
 
@@ -53,11 +54,11 @@ class Events:
                 self._out.write(as_text({"event": event, "time": now, **about}) + "\n")
                 self._out.flush()
             except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+                silence(self._out)
 
     def say(self, text: str, /) -> None:
         """One line of words."""
-        self.tell("said", text=text.strip())
+        self.tell("said", text=without_secrets(text.strip()))
 
     def figures(self, title: str, figures: Mapping[str, float], /) -> None:
         """Figures that stay."""
@@ -80,4 +81,4 @@ class Events:
 
     def error(self, message: str, exit_code: int) -> None:
         """The last line of what did not."""
-        self.tell("error", message=message, exit_code=exit_code)
+        self.tell("error", message=without_secrets(message), exit_code=exit_code)

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from pipeline.plan import Planned
+from zoo.cli.screen import Screen
 from zoo.plain import one_line
 from zoo.releases import Release
 from zoo.tables import gains, measurement_table
@@ -30,7 +31,7 @@ PIPE = 10_000  # cells: what is piped is neither folded nor cut, and in no parts
 def console() -> Console:
     """Standard output."""
     seen = sys.stdout.isatty()  # whatever FORCE_COLOR says
-    return Console(highlight=False, emoji=False, force_terminal=seen, width=None if seen else PIPE)
+    return Screen(highlight=False, emoji=False, force_terminal=seen, width=None if seen else PIPE)
 
 
 def splits_json(accounts: Mapping[SplitName, SplitAccount]) -> dict[SplitName, SplitFigures]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pipeline.progress import Bar, Silent
-from zoo.plain import printable
+from zoo.plain import printable, without_secrets
 
 HIDDEN = ("epoch",)
 
@@ -42,7 +42,7 @@ class ConsoleProgress:
 
     def say(self, text: str, /) -> None:
         """One line that stays."""
-        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(without_secrets(printable(text)), markup=False, highlight=False, soft_wrap=True)
 
     def figures(self, title: str, figures: Mapping[str, float], /) -> None:
         """A line of figures that stays."""

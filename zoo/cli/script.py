@@ -60,8 +60,7 @@ def reporter() -> Progress:
     told = script()
     if isinstance(told, Events):
         return told
-    from rich.console import Console
-
     from zoo.cli.progress import ConsoleProgress
+    from zoo.cli.screen import Screen
 
-    return ConsoleProgress(Console(stderr=True, emoji=False))
+    return ConsoleProgress(Screen(stderr=True, emoji=False))

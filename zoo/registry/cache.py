@@ -34,7 +34,14 @@ class Cache:
 
     def lock(self, blob: Blob) -> FileLock:
         """One process at a time fetches it; the system lets go when that dies."""
-        lock = self.root / "locks" / blob.sha256
+        return self._lock(blob.sha256)
+
+    def release_lock(self, label: str) -> FileLock:
+        """One process at a time pulls a release."""
+        return self._lock(label)
+
+    def _lock(self, name: str) -> FileLock:
+        lock = self.root / "locks" / name
         lock.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(lock)
 

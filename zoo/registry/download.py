@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tenacity import Retrying, retry_if_exception_type, retry_if_not_exception_type, stop_after_attempt
-from tenacity.wait import wait_random_exponential
+from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
 from pipeline.files import sha256
 from zoo.errors import RegistryError
@@ -16,26 +15,20 @@ from zoo.plain import one_line
 from zoo.registry.cache import Cache
 from zoo.registry.index import Blob
 from zoo.registry.places import GivenUp, Place
+from zoo.registry.places.patience import retrying
 
 CHUNK = 4 * 2**20
-ATTEMPTS = 8  # of a part, with growing pauses: half a minute in all
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # s
 FINAL = (FileNotFoundError, PermissionError, GivenUp)  # what trying again would not change
 
 
 def _fetch_part(place: Place, path: str, start: int, end: int) -> bytes:
-    for attempt in Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE),
-        retry=retry_if_exception_type(Exception) & retry_if_not_exception_type(FINAL),
-        reraise=True,
-    ):
-        with attempt:
-            content = place.fetch(path, start, end)
-            if not content:
-                raise OSError(None, "the file ends too early")
-            return content
-    raise AssertionError("tenacity raises the last error")
+    def fetched() -> bytes:
+        content = place.fetch(path, start, end)
+        if not content:
+            raise OSError(None, "the file ends too early")
+        return content
+
+    return retrying(retry_if_exception_type(Exception) & retry_if_not_exception_type(FINAL))(fetched)
 
 
 class _CannotWrite(RegistryError):

@@ -89,6 +89,12 @@ def differences(published: Manifest, ours: Manifest) -> Iterator[str]:
     yield from _changed(*libraries, "libraries")
 
 
+def told_differences(published: Manifest, ours: Manifest, between: str = "; ") -> str:
+    """The first of `differences`."""
+    lines = list(differences(published, ours))
+    return between.join(lines[:SHOWN] + [f"… and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN))
+
+
 def _changed(before: object, after: object, at: str) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys(), key=str):
@@ -125,9 +131,7 @@ def _refuse_other_content(place: Place, label: str, listed: Listed, ours: Manife
     if listed.content_sha256 == ours.content_sha256:
         return
     _, published = read_listed(place, label, listed)
-    lines = list(differences(published, ours))
-    more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    told = "\n  ".join(lines[:SHOWN] + more)
+    told = told_differences(published, ours, "\n  ")
     raise RegistryError(
         f"{label} is published in {place.url} with other content, and never changes. Raise `version` of the model in "
         f"zoo.yaml and build it again. What differs:\n  {told}"

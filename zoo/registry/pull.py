@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+
+from filelock import Timeout
 
 from pipeline.files import place_file, sha256, write_bytes
 from pipeline.progress import Progress
@@ -23,7 +26,7 @@ from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
 from zoo.registry.index import Blob, Index, Listed, outgrown
 from zoo.registry.places import Place
-from zoo.registry.publish import MANIFEST_LIMIT, read_index
+from zoo.registry.publish import MANIFEST_LIMIT, read_index, told_differences
 from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
 from zoo.registry.signing import check_signatures
 from zoo.registry.versions import resolve
@@ -89,7 +92,6 @@ class Registry:
         if blob.size_bytes > limit:
             raise RegistryError(f"{what} claims {blob.size_bytes / 1e6:,.0f} MB, which no such file has. Refused.")
         if not self.cache.is_intact(blob):
-            self.cache.path(blob).unlink(missing_ok=True)
             fetch(blob, self.places, self.cache, lambda _count: None)
         return self.cache.path(blob).read_bytes()
 
@@ -159,14 +161,50 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
     if listed.yanked:
         progress.say(f"{label} is yanked: {one_line(listed.yanked)}")
     content, manifest = registry.manifest(name, version, listed)
+    _refuse_shadowed(home, manifest, registry.url)
     records = _records(registry, listed.measurements, label)
     files = wanted_files(manifest, choose(manifest, records))
-    have = pulled_files(home, label)
-    files += [(path, blob) for path, blob in have.items() if (path, blob) not in files and _of(manifest, path, blob)]
-    _fetch_all(registry, [blob for _, blob in files], label, progress)
-    folder = _assemble(registry.cache, content, records, files)
-    _show(folder, home.pulled / name / version)
+    with _one_at_a_time(registry.cache, label, progress):
+        have = pulled_files(home, label).items()
+        files += [(path, blob) for path, blob in have if (path, blob) not in files and _of(manifest, path, blob)]
+        _fetch_all(registry, [blob for _, blob in files], label, progress)
+        folder = _assemble(registry.cache, content, records, files)
+        _show(folder, home.pulled / name / version)
     return read_release(home.pulled / name / version / MANIFEST)
+
+
+def _refuse_shadowed(home: Home, manifest: Manifest, url: str) -> None:
+    """One name stands for one content.
+
+    Raises:
+        RegistryError: a release of this name and version was built here, and is another one.
+    """
+    path = home.releases / manifest.name / manifest.version / MANIFEST
+    try:
+        built = read_manifest(path) if path.exists() else manifest
+    except ManifestError:  # whoever asks for it is told
+        return
+    if built.content_sha256 != manifest.content_sha256:
+        raise RegistryError(
+            f"{manifest.label} was built here, and {url} has another one of this name: nothing was taken. Remove "
+            f"{path.parent} to have the published one; or raise `version` of the model in zoo.yaml and build it again. "
+            f"What differs: {told_differences(manifest, built)}"
+        )
+
+
+@contextmanager
+def _one_at_a_time(cache: Cache, label: str, progress: Progress) -> Iterator[None]:
+    """Pulls of one release at the same time: what one has brought serves the next."""
+    lock = cache.release_lock(label)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        progress.say(f"another pull of {label} is at work here; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _of(manifest: Manifest, path: str, blob: Blob) -> bool:
@@ -259,9 +297,6 @@ def _assemble(cache: Cache, content: bytes, records: Sequence[Measurement], file
             (fresh / MEASUREMENTS / file_name(record)).write_bytes(to_bytes(record))
         (fresh / MANIFEST).write_bytes(content)
         fresh.rename(folder)
-    except FileExistsError:
-        if not folder.is_dir():
-            raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder

@@ -86,7 +86,6 @@ def lines_beside(comparison: Comparison) -> list[str]:
         *(f"{cell(row)}: broken: {row['reason']}" for row in comparison.broken),
     ]
     return [one_line(line) for line in lines]
-    return [one_line(line) for line in lines]
 
 
 def terminal(comparison: Comparison, models: int = 2) -> RenderableType:

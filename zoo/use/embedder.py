@@ -16,12 +16,14 @@ from pipeline.data.decoding import UNREADABLE
 from pipeline.data.images import Input, read_image, to_pixels
 from pipeline.errors import DataError
 from targets.contract import Job, Session
-from zoo.catalogue import load_catalogue
-from zoo.errors import ImageError, ManifestError, ZooError
+from targets.errors import TargetError
+from targets.errors import one_line as first_line
+from zoo.catalogue import Catalogue, load_catalogue
+from zoo.errors import ImageError, ManifestError, NothingRuns, ZooError
 from zoo.home import Home
 from zoo.manifest import Manifest
-from zoo.releases import find_release, recorded
-from zoo.use.runnable import Runnable
+from zoo.releases import Release, find_release, read_folder, recorded
+from zoo.use.runnable import Runnable, known_targets
 from zoo.use.starting import start_best
 
 PROBED = 8  # images at once that every artifact takes
@@ -50,7 +52,7 @@ def read_picture(picture: Picture, size: Input) -> np.ndarray:
             try:
                 return to_pixels(picture, size)
             except UNREADABLE as error:
-                raise ImageError(f"Pillow can't decode it: {error}") from None
+                raise ImageError(f"Pillow can't decode it: {first_line(error)}") from None
         case str() | os.PathLike():
             try:
                 return read_image(Path(picture), size)
@@ -159,28 +161,55 @@ def _read_settings(manifest: Manifest) -> tuple[Input, int]:
     return size, max(PROBED, *batches)
 
 
-def load(name: str, target: str | None = None, threads: int | None = None) -> Embedder:
+def _found(name: str | os.PathLike[str], home: Home | None) -> tuple[Release, Catalogue | None]:
+    """A release, by its name in a home or by its folder; and what is known of targets there, none: what is here."""
+    if isinstance(name, os.PathLike) or (isinstance(name, str) and (set(name) & {"/", os.sep} or name in (".", ".."))):
+        return read_folder(Path(name).expanduser().absolute()), known_targets(home.catalogue if home else None)
+    if not isinstance(name, str):
+        raise ManifestError(f"a release is NAME or NAME@VERSION, a text, or a folder, not {type(name).__name__}.")
+    if home:
+        return find_release(home, name), known_targets(home.catalogue)
+    return find_release(Home.find(), name), None
+
+
+def load(
+    name: str | os.PathLike[str],
+    target: str | None = None,
+    threads: int | None = None,
+    home: str | os.PathLike[str] | None = None,
+) -> Embedder:
     """A release, ready to embed images.
 
+    With a folder or `home` it is the same wherever the process works. No catalogue is needed; one that can't be read
+    does no harm.
+
     Args:
-        name: `name` (its newest version), `name@version`, or `name@^1.2`: the newest that fits.
+        name: `name` (its newest version), `name@version`, or `name@^1.2`: the newest that fits; or the folder of a
+            release: a path, or a text with a slash.
         target: the release's target whose artifact is to run; or `openvino` or `onnxruntime`, to compile its fp32 graph
             here. Left out: what was measured fastest on this machine, or else on any, of what is usable here; or else
             the graph.
         threads: on a CPU; left out: one per core.
+        home: the folder in which names are looked up; left out: `ZOO_HOME`, or `.zoo` beside the nearest zoo.yaml, or
+            `~/.zoo`.
 
     Raises:
-        ManifestError: there is no such release, or a file of it is damaged.
+        ManifestError: there is no such release, or a file of it is damaged or can't be read.
         NothingRuns: nothing of it runs here; says what to install.
+        ZooError: the root of both, where `threads` is no number of threads.
     """
-    if not isinstance(name, str):
-        raise ManifestError(f"a release is NAME or NAME@VERSION, a text, not {type(name).__name__}.")
-    if threads is not None and threads < 1:
-        raise ZooError(f"threads is at least 1, not {threads}.")
-    release = find_release(Home.find(), name)
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise ZooError(f"threads is a whole number, at least 1, not {threads!r}.")
+    release, catalogue = _found(name, None if home is None else Home.at(home))
     size, limit = _read_settings(release.manifest)
-    runnable, session = start_best(release, Job(size.height, size.width, (1, limit)), target, threads)
-    return Embedder(release.manifest, size, runnable, session, limit)
+    job = Job(size.height, size.width, (1, limit))
+    try:
+        runnable, session = start_best(release, job, target, threads, catalogue)
+        return Embedder(release.manifest, size, runnable, session, limit)
+    except TargetError as error:  # of one without a golden input
+        raise NothingRuns(f"{release.manifest.label} does not run here: {error}") from None
+    except OSError as error:
+        raise NothingRuns(f"{release.manifest.label} can't be started here: {error.strerror or error}.") from None
 
 
 def default_release(home: Home) -> str:

@@ -32,6 +32,7 @@ from pipeline.data.suffixes import CONVERT, SUFFIXES
 from pipeline.data.walk import walk
 from pipeline.errors import DataError
 from pipeline.progress import Progress
+from targets.errors import one_line as first_line
 from zoo.errors import GalleryError, ImageError
 from zoo.output_file import write_file
 from zoo.use.embedder import Embedder
@@ -243,7 +244,7 @@ def read_gallery(path: Path) -> Gallery:
     except OSError as error:
         raise GalleryError(f"can't read the gallery {path}: {error.strerror or error}.") from None
     except Exception as error:  # noqa: BLE001 - numpy's reader fails in many ways on what is no array
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        told = first_line(error)
         raise GalleryError(f"{path} is no gallery: {told}. Make one: zoo embed FOLDER -o gallery.npz") from None
     model, target, precision, artifact, folder = (str(arrays[name]) for name in TEXTS)
     paths = tuple(arrays["paths"].tolist())

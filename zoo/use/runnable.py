@@ -7,12 +7,14 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from targets.device import this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
-from zoo.catalogue import load_catalogue
+from zoo.catalogue import Catalogue, read_catalogue
 from zoo.catalogue.problems import did_you_mean
-from zoo.errors import NothingRuns
+from zoo.errors import CatalogueError, NothingRuns
+from zoo.home import user_catalogue
 from zoo.manifest import Artifact
 from zoo.measurements import Measured, Runtime
 from zoo.releases import Release
@@ -75,14 +77,22 @@ def _rank(records: list[Measured]) -> tuple[float, ...]:
     return min(times)
 
 
-def _settings(target: str, runtime: str, ran: Runtime | None) -> TargetSettings | None:
+def known_targets(own: Path | None) -> Catalogue:
+    """The catalogue in a file on top of the shipped one; the shipped one alone where it can't be read."""
+    try:
+        return read_catalogue(own)
+    except CatalogueError:
+        return read_catalogue(None)
+
+
+def _settings(target: str, runtime: str, ran: Runtime | None, catalogue: Catalogue) -> TargetSettings | None:
     """What a target runs under: as it was measured, or else as the catalogue says."""
-    found = load_catalogue().targets.get(target)
+    found = catalogue.targets.get(target)
     known = found.computing if found and found.runtime == runtime else None
     return replace(known or TargetSettings(runtime), device=ran.device, options=ran.options) if ran else known
 
 
-def _compiled(release: Release, threads: int | None) -> Iterator[Runnable]:
+def _compiled(release: Release, threads: int | None, catalogue: Catalogue) -> Iterator[Runnable]:
     groups: dict[tuple[str, Precision], list[Artifact]] = {}
     for artifact in release.manifest.artifacts:
         if artifact.target:
@@ -91,17 +101,20 @@ def _compiled(release: Release, threads: int | None) -> Iterator[Runnable]:
         runtime, records = files[0].runtime or "", [r for r in release.measured if r.target == target]
         own = [r for r in records if (r.network, r.precision) == ("student", precision)]
         rank = _rank(own) if own else (3.0, float(PRECISIONS.index(precision)))
-        settings = _settings(target, runtime, records[0].runtime if records else None)
+        settings = _settings(target, runtime, records[0].runtime if records else None, catalogue)
         settings = settings and replace(settings, threads=threads or settings.threads)
         yield Runnable(target, precision, tuple(files), settings, rank)
 
 
-def runnables(release: Release, threads: int | None = None) -> list[Runnable]:
+def runnables(release: Release, threads: int | None = None, catalogue: Catalogue | None = None) -> list[Runnable]:
     """What could run somewhere, the best for this machine first.
 
     Artifacts by their time on this device, then by that on any other; then the graph; then what was never measured.
+
+    Args:
+        catalogue: what it says of targets counts where measurements say nothing; left out: the user's.
     """
-    found = list(_compiled(release, threads))
+    found = list(_compiled(release, threads, catalogue or known_targets(user_catalogue())))
     taken = {one.target for one in found}
     if graph := next((file for file in release.manifest.artifacts if file.path == GRAPH), None):
         for name, choices in GRAPH_RUNTIMES.items():
@@ -113,16 +126,19 @@ def runnables(release: Release, threads: int | None = None) -> list[Runnable]:
     return sorted(found, key=lambda one: one.rank)
 
 
-def of_target(release: Release, target: str, threads: int | None = None) -> list[Runnable]:
+def of_target(
+    release: Release, target: str, threads: int | None = None, catalogue: Catalogue | None = None
+) -> list[Runnable]:
     """What could run of one target, by its name, its alias, or the name of a runtime that takes the graph.
 
     Raises:
         NothingRuns: the release has nothing of it.
     """
-    found = runnables(release, threads)
+    catalogue = catalogue or known_targets(user_catalogue())
+    found = runnables(release, threads, catalogue)
     known = {one.target for one in found}
     if target not in known:
-        target = load_catalogue().aliases.get(target, target)
+        target = catalogue.aliases.get(target, target)
     if target not in known:
         raise NothingRuns(
             f"{release.manifest.label} has nothing compiled for {target!r}. {did_you_mean(target, known)}"

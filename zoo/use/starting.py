@@ -11,6 +11,7 @@ from pipeline.files import sha256
 from targets.contract import Job, Session, make_target
 from targets.device import cache_folder
 from targets.errors import TargetError, Unusable
+from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError, NothingRuns
 from zoo.releases import Release
 from zoo.use.golden import read_golden
@@ -26,7 +27,11 @@ def _checked_root(release: Release, one: Runnable) -> Path:
             raise Unusable(
                 f"{file.path} is not here", f"Get it: zoo pull {name}{target}; or build it: zoo build {name}"
             )
-        if sha256(path) != file.sha256:
+        try:
+            intact = sha256(path) == file.sha256
+        except OSError as error:
+            raise ManifestError(f"can't read {path}: {error.strerror}. Check its owner and mode.") from None
+        if not intact:
             raise ManifestError(
                 f"{path} is damaged: its sha256 is not the manifest's. zoo verify {release.manifest.label} tells more"
             )
@@ -91,15 +96,22 @@ def start(release: Release, one: Runnable, job: Job) -> Session:
 
 
 def start_best(
-    release: Release, job: Job, target: str | None = None, threads: int | None = None
+    release: Release,
+    job: Job,
+    target: str | None = None,
+    threads: int | None = None,
+    catalogue: Catalogue | None = None,
 ) -> tuple[Runnable, Session]:
     """The best that can be used here, or the best of one target.
+
+    Args:
+        catalogue: see `runnables`.
 
     Raises:
         NothingRuns: none can; says why and what to install.
         ManifestError: a file is damaged.
     """
-    found = of_target(release, target, threads) if target else runnables(release, threads)
+    found = of_target(release, target, threads, catalogue) if target else runnables(release, threads, catalogue)
     failed: list[tuple[Runnable, TargetError]] = []
     for one in found:
         try:

@@ -7,7 +7,7 @@ import pytest
 
 from targets.errors import DeviceError
 from targets.ssh import check_device
-from tests.targets.sshd import free_port
+from tests.targets.sshd import free_port  # type: ignore[attr-defined]
 
 
 def test_a_device_that_has_all_says_nothing(device):

@@ -15,7 +15,7 @@ from targets.errors import DeviceError
 from targets.ssh import run_on_device
 from targets.ssh.address import read_address
 from tests.targets.ssh.errand import Heard, make_bundle, refused, runs
-from tests.targets.sshd import Device, free_port
+from tests.targets.sshd import Device, free_port  # type: ignore[attr-defined]
 
 
 def test_configuration_names_the_device(device: Device, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from targets.device import this_device
 from tests.conftest import Workshop
 from tests.zoo.cli.conftest import document
 from tests.zoo.tables.rows import dense, keep, measurement, pending, release
@@ -20,7 +21,7 @@ LOOKING = (
     "embed IMAGES -o x.npz", "query IMAGE -g x.npz -m tiny --top 2", "publish tiny", "gc --dry-run", "gc",
     "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo",
 )  # fmt: skip
-APART = ("compile", "receive", "pull", "diff", "bench")  # `bench`: tests/zoo/measure
+APART = ("compile", "receive", "pull", "diff", "bench", "clean")  # `bench`: tests/zoo/measure, `clean`: tests/zoo
 
 
 def test_every_command_has_json_and_a_shape():
@@ -112,7 +113,7 @@ def test_standard_output_is_empty_where_it_fails(shop, line, code):
 def test_what_libraries_print_is_no_part_of_it(shop, monkeypatch):
     from zoo import doctor
 
-    monkeypatch.setattr(doctor, "this_device", lambda found=doctor.this_device: print("hello") or found())
+    monkeypatch.setattr(doctor, "this_device", lambda: print("hello") or this_device())
     result = shop.zoo("doctor", "--json")
     document("doctor", result.stdout)
     assert "hello" in result.stderr

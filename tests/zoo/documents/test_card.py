@@ -1,5 +1,7 @@
 """The model card: for the Hub, and for whoever reads it."""
 
+from typing import Any
+
 import pytest
 from huggingface_hub import ModelCard
 
@@ -14,22 +16,27 @@ def card(*records, **changes):
     return card_text(a_manifest(**changes), records or [a_measurement()], SIZE)
 
 
+def head_of(text) -> Any:
+    """What the Hub reads, whatever it is."""
+    return ModelCard(text).data
+
+
 def section(text, heading):
     return text.split(f"## {heading}\n")[1].split("\n## ")[0]
 
 
 def test_the_hub_reads_its_head():
-    head = ModelCard(card()).data
+    head = head_of(card())
     assert head.license == "apache-2.0"
     assert (head.library_name, head.pipeline_tag) == ("edge-model-zoo", "image-feature-extraction")
     assert head.tags == ["image-retrieval", "onnx"]
     openvino = {"name": "openvino", "version": "2026.1", "device": "CPU"}
-    assert ModelCard(card(a_measurement(runtime=openvino))).data.tags == ["image-retrieval", "onnx", "openvino"]
+    assert head_of(card(a_measurement(runtime=openvino))).tags == ["image-retrieval", "onnx", "openvino"]
     assert head.datasets is None  # a name here is no name on the Hub
 
 
 def test_the_hub_reads_map_and_r1_in_torch_and_of_what_ships():
-    results = ModelCard(card(dense(), a_measurement(map_=79.5))).data.eval_results
+    results = head_of(card(dense(), a_measurement(map_=79.5))).eval_results
     found = {result.metric_name: result.metric_value for result in results}
     assert found == {
         "mAP % (torch)": 80.2, "R1 % (torch)": 95.0,
@@ -40,7 +47,7 @@ def test_the_hub_reads_map_and_r1_in_torch_and_of_what_ships():
 
 def test_the_hub_reads_the_latest_figure_of_a_target():
     """Records come in the order of time."""
-    results = ModelCard(card(a_measurement(map_=79.5), a_measurement(map_=78.5))).data.eval_results
+    results = head_of(card(a_measurement(map_=79.5), a_measurement(map_=78.5))).eval_results
     assert [one.metric_value for one in results if one.metric_name == "mAP % (int8 on onnxruntime-cpu)"] == [78.5]
 
 
@@ -55,7 +62,7 @@ def test_it_begins_with_what_was_removed_and_lists_artifacts_and_licenses():
 
 
 def test_the_hub_is_not_told_figures_of_other_data():
-    names = [result.metric_name for result in ModelCard(card(a_measurement(data="b" * 64))).data.eval_results]
+    names = [result.metric_name for result in head_of(card(a_measurement(data="b" * 64))).eval_results]
     assert names == ["mAP % (torch)", "R1 % (torch)"]
 
 

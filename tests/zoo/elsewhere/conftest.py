@@ -59,7 +59,7 @@ def bare(tmp_path_factory):
     for name in ("numpy", "onnxruntime"):
         found = distribution(name)
         for top in {path.parts[0] for path in found.files} - {".."}:
-            (site / top).symlink_to(Path(found.locate_file(top)).resolve())
+            (site / top).symlink_to(Path(found.locate_file(top)).resolve())  # type: ignore[arg-type]
     return folder / "bin" / "python"
 
 

@@ -78,9 +78,10 @@ def test_the_same_runtime_elsewhere_agrees_as_it_does_here(back):
 @pytest.mark.parametrize("width", [80, 100, 130])
 def test_what_ships_is_marked_on_a_narrow_terminal_too(back, width):
     """In every part of a table that finds no room."""
-    console = Console(width=width, file=io.StringIO())
+    screen = io.StringIO()
+    console = Console(width=width, file=screen)
     console.print(measurement_table([release_of(back[0])]))
-    parts, rest = divmod(console.file.getvalue().count("✓"), 1 + 3)  # the heading, and one row for each target
+    parts, rest = divmod(screen.getvalue().count("✓"), 1 + 3)  # the heading, and one row for each target
     assert parts >= 1
     assert rest == 0
 

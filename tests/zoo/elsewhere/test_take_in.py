@@ -1,6 +1,7 @@
 """The stage that takes in a result: the gate chooses, and nonsense is refused."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def take_in(waiting):
         work = Work(folder / "out", folder / "scratch", Processes("cpu"), Silent())
         given = {"data": made.data, "settings": made.recipe.measure, "bundle": folders["bundle/board"], "result": path}
         at = {"precisions": precisions, "max_map_drop_points": 5, "host": None, "python": "python3"}
-        measure_on_device(work, **given, **at, **references)
+        measure_on_device(work, **given, **at, **references)  # type: ignore[arg-type]
 
     return call
 
@@ -96,7 +97,7 @@ STUDENT = {"network": "student", "precision": "fp32"}
 INT8 = {"network": "student", "precision": "int8"}
 
 
-NONSENSE = {
+NONSENSE: dict[str, Any] = {
     "no rows": ({}, {"rows": []}),
     "a row of nobody": ({}, {"rows": [{"network": "nobody", "precision": "fp32"}]}),
     "a row that is none": ({}, {"rows": [7]}),

@@ -1,6 +1,7 @@
 """`zoo bench` and `zoo verify --measure`."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,8 @@ def test_the_last_line_counts_what_is_within_and_what_is_not(capsys):
         "p50_ms": (5.0, 9.0, 4.5, 5.5, "outside", ""),
         **dict.fromkeys(("p90_ms", "p99_ms", "cmc1"), (5.0, 9.0, None, None, "not judged", "void")),
     }
-    print_repeated([Repeated("cpu", "int8", figure, *about) for figure, about in figures.items()])
+    rows: list[Any] = [("cpu", "int8", figure, *about) for figure, about in figures.items()]
+    print_repeated([Repeated(*row) for row in rows])
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "2 figures within tolerance, 1 outside, 3 not judged"
     (cosine,) = [line for line in lines if "golden" in line]

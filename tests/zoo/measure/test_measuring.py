@@ -136,9 +136,9 @@ def test_the_golden_input_tells_a_wrong_session_from_a_right_one(tiny):
         def embed(self, images):
             return np.stack([self.gives] * len(images))
 
-    assert golden.cosine(Session(row)) == pytest.approx(1)
-    assert golden.cosine(Session(-row)) == pytest.approx(-1)
+    assert golden.cosine(Session(row)) == pytest.approx(1)  # type: ignore[arg-type]
+    assert golden.cosine(Session(-row)) == pytest.approx(-1)  # type: ignore[arg-type]
     for wrong in (row * np.nan, row * 0, row[:3]):
-        assert golden.cosine(Session(wrong)) == 0
+        assert golden.cosine(Session(wrong)) == 0  # type: ignore[arg-type]
     written = json.loads((tiny.path.parent / "golden/embedding.json").read_text())
     assert golden.min_cosine == written["min_cosine"]

@@ -108,6 +108,7 @@ class HubServer(ThreadingHTTPServer):
         committed_at: what new commits are dated, instead of now.
         cut: ranges of files; once of each, half is sent before the connection is closed.
         sent_bytes: of files.
+        busy: statuses that the next requests are refused with.
     """
 
     daemon_threads, request_queue_size = True, 64
@@ -127,6 +128,7 @@ class HubServer(ThreadingHTTPServer):
         self.committed_at: datetime | None = None
         self.cut: set[str] = set()
         self.sent_bytes = 0
+        self.busy: list[int] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hung up is none of our errors."""
@@ -160,6 +162,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, unquote(url.path), self.headers["Range"]))
         try:
             self.body = self.rfile.read(self._length())
+            if self.server.busy:
+                raise Refused(self.server.busy.pop(0), "come again")
             for pattern, method in ROUTES:
                 if found := pattern.fullmatch(f"{self.command} {url.path}"):
                     parts = {key: unquote(value) for key, value in found.groupdict("").items()}

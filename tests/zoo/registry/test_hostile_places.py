@@ -17,9 +17,10 @@ from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.test_hub import imported_anew
 from zoo.errors import RegistryError
 from zoo.registry.cache import Cache
-from zoo.registry.download import ATTEMPTS, fetch
+from zoo.registry.download import fetch
 from zoo.registry.index import INDEX, Blob
 from zoo.registry.places import GivenUp, check_redirects, open_place
+from zoo.registry.places.patience import ATTEMPTS
 
 PATTERN = os.urandom(2**16)
 PART = 5000  # bytes that are asked for
@@ -114,7 +115,7 @@ def s3(url_of, monkeypatch):
             monkeypatch.setenv(name, value)
         s3fs.S3FileSystem.clear_instance_cache()
         place = open_place("s3://bucket/folder")
-        place._files.connect()  # reads what S3 is: a second
+        place._files.connect()  # type: ignore[attr-defined]  # reads what S3 is: a second
         return place
 
     yield start
@@ -236,7 +237,7 @@ def test_what_is_no_regular_file_is_not_read(folder, cache, make):
 
 
 def test_a_reason_is_told_without_what_a_terminal_obeys(web, cache, monkeypatch):
-    monkeypatch.setattr("zoo.registry.download.LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
     hostile = Says(b"500 \x1b]0;PWN\x07\x1b[2J" + b"so " * 1000)
     place = web(hostile)
     told = refused(place, cache)
@@ -296,7 +297,7 @@ def unverified(url):
         return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False), auto_decompress=False)
 
     place = open_place(url)
-    place._files = fsspec.filesystem("http", skip_instance_cache=True, get_client=client)
+    place._files = fsspec.filesystem("http", skip_instance_cache=True, get_client=client)  # type: ignore[attr-defined]
     return place
 
 
@@ -327,7 +328,7 @@ def test_a_redirect_with_a_body_without_an_end_is_followed(hub, url_of):
 
 
 def test_redirects_without_an_end_are_not_followed_for_ever(hub, web, cache, monkeypatch):
-    monkeypatch.setattr("zoo.registry.download.ATTEMPTS", 1)
+    monkeypatch.setattr("zoo.registry.places.patience.ATTEMPTS", 1)
     for start in (hub, web):
         hostile = Says(b"302 Found\r\nLocation: /again")
         assert "can't get 000000000000" in refused(start(hostile), cache)

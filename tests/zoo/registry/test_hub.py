@@ -22,6 +22,7 @@ from zoo.registry.choice import chooser
 from zoo.registry.download import CHUNK
 from zoo.registry.index import INDEX, LIMIT
 from zoo.registry.places import open_place
+from zoo.registry.places.patience import ATTEMPTS
 from zoo.registry.publish import collect_garbage, publish, read_index, yank
 from zoo.registry.pull import Registry, pull
 from zoo.registry.verify import damage
@@ -247,7 +248,7 @@ def test_no_byte_comes_twice(hub, home, place, tmp_path):
 
 
 def test_a_pull_that_is_cut_goes_on_where_it_was(hub, home, place, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.registry.download.ATTEMPTS", 1)
+    monkeypatch.setattr("zoo.registry.places.patience.ATTEMPTS", 1)
     publish(put_release(home, files={"openvino-cpu/weights.bin": BIG}), place, None, Silent())
     first, second = f"bytes=0-{CHUNK - 1}", f"bytes={CHUNK}-{2 * CHUNK - 1}"
     last = f"bytes={2 * CHUNK}-{len(BIG) - 1}"
@@ -326,7 +327,7 @@ def test_a_hub_that_is_not_there_is_told_in_a_line(tmp_path):
         assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("trouble", [ConnectionAbortedError(), Refused(500, "")])
+@pytest.mark.parametrize("trouble", [ConnectionAbortedError(), Refused(400, "")])
 def test_a_hub_that_breaks_off_is_told_and_the_same_command_again_publishes(hub, home, place, trouble):
     def break_off():
         raise trouble
@@ -339,3 +340,24 @@ def test_a_hub_that_breaks_off_is_told_and_the_same_command_again_publishes(hub,
     assert publish(release, place, None, Silent()).new
     assert len(asked(hub, "PUT", "/cdn/")) == 1
     check_whole(place)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_hub_that_is_busy_is_asked_again(hub, home, tmp_path, monkeypatch, status):
+    monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
+    release, place = put_release(home), open_place(URL)
+    hub.busy = [status] * 2
+    publish(release, place, None, Silent())
+    assert not hub.busy
+    hub.busy = [status] * 3
+    check(pulled(Home(tmp_path / "away")), files_of())
+    assert not hub.busy
+
+
+def test_a_hub_that_is_busy_for_long_is_told_as_such(hub, home, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
+    place = open_place(URL)
+    hub.busy = [503] * 100
+    with pytest.raises(RegistryError, match=r"can't be used: HTTP 503 .*come again"):
+        publish(put_release(home), place, None, Silent())
+    assert len(hub.busy) == 100 - ATTEMPTS

@@ -41,7 +41,7 @@ def start(url, home):
 
 
 def test_pulls_that_are_killed_leave_no_half_release(home, folder, serve, tmp_path):
-    """Twenty times at random; after each, the same command comes through."""
+    """At random moments; after some, the same command comes through."""
     files = {**files_of(), "openvino-cpu/weights.bin": os.urandom(2_000_000)}
     publish(put_release(home, files=files), folder, None, Silent())
     url, dice, killed = serve(folder.root, Slow), random.Random(0), 0
@@ -51,7 +51,7 @@ def test_pulls_that_are_killed_leave_no_half_release(home, folder, serve, tmp_pa
     again = start(url, Home(tmp_path / "again"))
     again.join()
     whole = time.monotonic() - begun
-    while killed < 20:
+    while killed < 8:
         another = Home(tmp_path / f"another{killed}")
         child = start(url, another)
         time.sleep(dice.uniform(0.2, 1.0) * whole)
@@ -62,7 +62,7 @@ def test_pulls_that_are_killed_leave_no_half_release(home, folder, serve, tmp_pa
             assert sha((another.cache / "blobs" / path).read_bytes()) == Path(path).name
         if another.pulled.exists() and tree(another.pulled):
             assert list(damage(find_release(another, "tiny"))) == []
-        if killed % 5 == 0:
+        if killed % 4 == 0:
             pull_all(url, another.root)
             release = find_release(another, "tiny@1.0.0")
             assert list(damage(release)) == []

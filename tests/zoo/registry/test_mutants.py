@@ -1,4 +1,4 @@
-"""A thousand mutated manifests, each with an index that fits: none is accepted wrongly, none ends in a traceback."""
+"""Mutated manifests, each with an index that fits: none is accepted wrongly, none ends in a traceback."""
 
 import copy
 import json
@@ -75,10 +75,10 @@ def published(tmp_path_factory):
     publish(put_release(Home(root / "publisher")), folder, None, Silent())
     told = {"accepted": 0, "refused": 0}
     yield root, folder, read_index(folder).find("tiny", "1.0.0").measurements, told
-    assert min(told.values()) > 20, told  # both happen, or the test would prove nothing
+    assert min(told.values()) > 10, told  # both happen, or the test would prove nothing
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(text=mutants())
 def test_no_mutant_is_accepted_wrongly(published, text):
     root, folder, measurements, told = published

@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -225,7 +226,8 @@ def test_what_is_published_while_garbage_is_collected_stays(home, folder, monkey
     collect_garbage(folder, dry=False)
     listed = read_index(folder).find("tiny", "1.0.0")
     _, manifest = read_listed(folder, "tiny@1.0.0", listed)
-    for blob in [*manifest.files, *listed.measurements]:
+    blobs: list[Any] = [*manifest.files, *listed.measurements]
+    for blob in blobs:
         assert (folder.root / Blob(sha256=blob.sha256, size_bytes=blob.size_bytes).path).is_file()
 
 

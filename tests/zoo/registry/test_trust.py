@@ -273,7 +273,7 @@ def test_a_release_that_became_another_one_is_refused(home, folder, another, tmp
     pulled(another, folder)
     other = open_place(str(tmp_path / "other"))
     publish(put_release(Home(tmp_path / "h"), files=files_of(b"evil")), other, None, Silent())
-    evil = json.loads((other.root / INDEX).read_bytes())["releases"]["tiny"]["1.0.0"]
+    evil = json.loads((other.root / INDEX).read_bytes())["releases"]["tiny"]["1.0.0"]  # type: ignore[attr-defined]
     edit_index(folder, lambda v: v.update(revision=9, releases={"tiny": {"1.0.0": evil}}))
     with pytest.raises(RegistryError, match="has another tiny@1.0.0 than was seen here before"):
         pulled(another, folder)
@@ -283,7 +283,7 @@ def test_a_release_that_became_another_one_is_refused(home, folder, another, tmp
     remembered = Path(re.search(r"remove (\S+\.json)", str(caught.value))[1])
     remembered.unlink()  # what the message says, for a registry that was set up anew by its keeper
     edit_index(folder, lambda v: v.update(revision=1, releases={"tiny": {"1.0.0": evil}}))
-    shutil.copytree(other.root / "blobs", folder.root / "blobs", dirs_exist_ok=True)
+    shutil.copytree(other.root / "blobs", folder.root / "blobs", dirs_exist_ok=True)  # type: ignore[attr-defined]
     assert pulled(another, folder).manifest.name == "tiny"
 
 
@@ -338,7 +338,7 @@ def test_ten_gigabytes_that_are_claimed_are_refused(home, folder, another):
 
 @pytest.mark.parametrize(("size", "told"), [(1, "gives other content"), (10**6, "ends too early")])
 def test_a_file_that_is_shorter_or_longer_than_it_says_is_refused(home, folder, another, monkeypatch, size, told):
-    monkeypatch.setattr("zoo.registry.download.LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
     publish(put_release(home), folder, None, Silent())
     forge(folder, lambda manifest: manifest["artifacts"][4].update(size_bytes=size))
     refused(another, folder, told)

@@ -93,7 +93,7 @@ def test_published_pulled_verified_used_and_compared(maker, kind, request, tmp_p
     assert (tmp_path / "s.png").stat().st_size > 1000
 
     tables = json.loads(done(away.zoo("compare", *RELEASES, "--json")))["tables"]
-    rows = [row for one in tables for row in one["rows"]]
+    rows = [row for one in tables for row in one["rows"]]  # type: ignore[assignment]
     assert {row["model"] for row in rows} == {*RELEASES}
     assert len(rows) == 9
     assert "regressions" in away.zoo("diff", *RELEASES[:2]).stdout

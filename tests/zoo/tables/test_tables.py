@@ -32,7 +32,7 @@ OPENVINO, ONNX = {"target": "openvino-cpu"}, {"target": "onnxruntime-cpu"}
 def shown(comparison, **options):
     console = Console(width=300, file=io.StringIO(), **options)
     console.print(terminal(comparison))
-    return console.file.getvalue()
+    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def cells(text, row, heading):
@@ -291,7 +291,7 @@ def test_one_model_needs_no_column():
     def text(releases):
         console = Console(width=300, file=io.StringIO())
         console.print(measurement_table(releases))
-        return console.file.getvalue()
+        return console.file.getvalue()  # type: ignore[attr-defined]
 
     assert "big@1.0.0" not in text([release(records=[measurement(), pending()])])  # nor what waits: it is told apart
     assert "big@1.0.0" in text([release(), release("small")])

@@ -13,7 +13,7 @@ from zoo.cli import main
 from zoo.releases import Release
 from zoo.tables import compare, gains, table
 from zoo.tables.columns import MEASURED
-from zoo.tables.formats import BEST, markdown, terminal
+from zoo.tables.formats import BEST, markdown, terminal  # type: ignore[attr-defined]
 
 BOTH = [dense(), measurement(), measurement(6, target="onnxruntime-cpu")]
 HEADINGS = [MEASURED[key].heading for key in MEASURED if key != "mj_per_image"]
@@ -22,7 +22,7 @@ HEADINGS = [MEASURED[key].heading for key in MEASURED if key != "mj_per_image"]
 def printed(renderable, width=80, **options):
     console = Console(width=width, file=io.StringIO(), **{"force_terminal": True, "color_system": None} | options)
     console.print(renderable)
-    return console.file.getvalue().splitlines()
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
 def parts(lines):

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ TOP = Path(__file__).parents[3]
 
 def python_3_10():
     """An interpreter, if there is one: on the path, or of pyenv."""
-    found = [shutil.which("python3.10"), *Path("~/.pyenv/versions").expanduser().glob("3.10.*/bin/python")]
+    found: list[Any] = [shutil.which("python3.10"), *Path("~/.pyenv/versions").expanduser().glob("3.10.*/bin/python")]
     for one in filter(None, found):
         said = subprocess.run([one, "--version"], capture_output=True, text=True, check=False)
         if said.stdout.startswith("Python 3.10."):

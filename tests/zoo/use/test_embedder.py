@@ -197,7 +197,7 @@ def test_a_wrong_name_is_refused(shop):
         zoo.load("resnet50-veri")
     with pytest.raises(NothingRuns, match="nothing compiled for 'openvno-cpu'. Did you mean 'openvino-cpu'"):
         zoo.load("tiny", "openvno-cpu")
-    with pytest.raises(ZooError, match="threads is at least 1, not 0"):
+    with pytest.raises(ZooError, match="threads is a whole number, at least 1, not 0"):
         zoo.load("tiny", threads=0)
 
 

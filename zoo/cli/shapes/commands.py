@@ -269,10 +269,22 @@ class Collected(TypedDict):
     size_bytes: int
 
 
+@exact
+class Cleaned(TypedDict):
+    """Results of stages that nothing needs."""
+
+    store: Annotated[str, "folder"]
+    dry_run: Annotated[bool, "true: nothing was removed"]
+    results: Annotated[list[str], "STAGE/KEY"]
+    unfinished: Annotated[list[str], "folders of what broken-off stages left"]
+    size_bytes: Annotated[int, "what the disk has more without them"]
+
+
 COMMANDS: Mapping[str, Any] = {
     "bench": Added,
     "build": ReleaseAndFigures,
     "build --plan": Plan,
+    "clean": Cleaned,
     "compare": Compared,
     "compile": Compiled,
     "data": DataOverview,

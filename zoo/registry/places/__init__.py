@@ -17,19 +17,32 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from targets.errors import one_line as first_line
 from zoo.errors import RegistryError
-from zoo.plain import one_line
+from zoo.plain import one_line, without_secrets
 
 # Seconds. What nothing refers to is garbage once it is a day old (`zoo.registry.publish.collect_garbage`): a publisher
 # relies only on what is younger than this, and so never on what is being removed.
 YOUNG, GARBAGE = 3600.0, 86400.0
 FILE_SECONDS, PART_SECONDS = 120.0, 600.0  # for a small file, and for a part of a large one: 7 kB/s will do
 UNFINISHED = "unfinished"  # folder of files that have no name yet; of writers that were killed, in the end
+CREDENTIALS = {
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
+    "hf": "Set HF_TOKEN, or run: hf auth login",
+}  # where they are taken from
 Edit = Callable[[bytes | None], bytes | None]  # from what is there, none if nothing is; none if nothing is to change
 
 
 class GivenUp(OSError):
     """What the same place would do again, if it were asked again; `strerror` says why, in a line."""
+
+
+class Later(OSError):
+    """What may go well if it is asked again: now, or in so many `seconds` as the server said."""
+
+    def __init__(self, why: str, seconds: float = 0.0) -> None:
+        super().__init__(None, why)
+        self.seconds = seconds
 
 
 class Place(Protocol):
@@ -38,7 +51,8 @@ class Place(Protocol):
     url: str
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Content of a small file; none if it is not there.
+        """Content of a small file; none if it is not there. A server that is busy is asked again
+        (`zoo.registry.places.patience`).
 
         Raises:
             RegistryError: it is longer than `limit` bytes, comes too slowly (see `FILE_SECONDS`), or the place can't be
@@ -76,12 +90,13 @@ class Place(Protocol):
 
 
 def open_place(url: str) -> Place:
-    """The place of a URL or a folder's path.
+    """The place of a URL or a folder's path. Its `url` is what may be shown: without user, password and query.
 
     Raises:
-        RegistryError: no such kind of place is known, or what reaches it is not installed.
+        RegistryError: no such kind of place is known, what reaches it is not installed, or the URL holds credentials
+            that it has no use for.
     """
-    scheme, mark, _ = url.partition("://")
+    scheme, mark, rest = url.partition("://")
     scheme = scheme.lower() if mark else "file"
     if scheme == "file":
         from zoo.registry.places.folder import Folder
@@ -91,6 +106,10 @@ def open_place(url: str) -> Place:
         from zoo.registry.places.web import Web
 
         return Web(url)
+    if scheme in CREDENTIALS and ("@" in rest.partition("/")[0] or "?" in rest):
+        raise RegistryError(
+            f"an address with {scheme}:// has no room for user, password or signature. {CREDENTIALS[scheme]}"
+        )
     if scheme == "s3":
         from zoo.registry.places.s3 import S3
 
@@ -130,7 +149,7 @@ class Cut:
 
 def said(text: str, limit: int = 500) -> str:
     """What a server said, fit for a line on a terminal."""
-    return one_line(text)[:limit]
+    return without_secrets(one_line(text))[:limit]
 
 
 def check_plain(encoding: str | None) -> None:
@@ -167,10 +186,9 @@ def too_slow(seconds: float) -> GivenUp:
     return GivenUp(None, f"what was asked for did not come within {seconds:g} s")
 
 
-def unreached(url: str, error: BaseException) -> RegistryError:
+def unreached(url: str, error: Exception) -> RegistryError:
     """A registry could not be used; in a line."""
-    why = getattr(error, "strerror", None) or (str(error).strip().splitlines() or [type(error).__name__])[0]
-    why = said(why)
+    why = said(getattr(error, "strerror", None) or first_line(error))
     return RegistryError(f"the registry {url} can't be used: {why}. Check its address, your network and your rights.")
 
 

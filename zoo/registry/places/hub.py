@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from zoo.registry.places import (
     too_slow,
     unreached,
 )
+from zoo.registry.places.patience import TEMPORARY, patiently, refusal
 
 ATTEMPTS = 20  # of a commit that others come before
 LOST_RACE = (409, 412)
@@ -80,7 +82,7 @@ class Hub:
             OSError, ValueError, RuntimeError, *errors.HfHubHTTPError.__bases__,
         )  # fmt: skip
         try:
-            where: Any = hub.HfFileSystem(skip_instance_cache=True).resolve_path(self.url)
+            where = self._patiently(lambda: hub.HfFileSystem(skip_instance_cache=True).resolve_path(self.url))
         except self._errors as error:
             raise self._failed(error) from None
         self._repository = {"repo_id": where.repo_id, "repo_type": where.repo_type}
@@ -94,7 +96,8 @@ class Hub:
         try:
             if path == INDEX:
                 commit = self._seen = self._newest()
-            return self._read(path, limit, commit)
+            content: bytes | None = self._patiently(lambda: self._read(path, limit, commit))
+            return content
         except self._errors as error:
             raise self._failed(error) from None
 
@@ -107,7 +110,7 @@ class Hub:
         except self._not_there:
             raise FileNotFoundError(path) from None
         except self._errors as error:
-            raise OSError(None, self._why(error)) from None
+            raise self._busy(error) or OSError(None, self._why(error)) from None
 
     def publish(self, blobs: Mapping[str, Path], index: str, limit: int, edit: Edit) -> None:
         """See `Place.publish`."""
@@ -115,7 +118,7 @@ class Hub:
         try:
             for attempt in range(ATTEMPTS):
                 parent = self._newest()
-                content = edit(self._read(index, limit, parent))
+                content = edit(self._patiently(partial(self._read, index, limit, parent)))
                 if content is None:
                     return
                 there = self._there(list(sources), parent)
@@ -153,7 +156,26 @@ class Hub:
 
     def _newest(self) -> str:
         """The newest commit."""
-        return str(self._api.repo_info(revision=self._branch, timeout=TIMEOUT, **self._repository).sha)
+        about = partial(self._api.repo_info, revision=self._branch, timeout=TIMEOUT, **self._repository)
+        return str(self._patiently(about).sha)
+
+    def _busy(self, error: BaseException) -> OSError | None:
+        """`Later`, if the Hub says so; or that it will not be soon."""
+        answer: Any = getattr(error, "response", None)
+        if getattr(answer, "status_code", None) not in TEMPORARY:
+            return None
+        return refusal(answer.status_code, f"HTTP {answer.status_code} {self._why(error)}".rstrip(), answer.headers)
+
+    def _patiently(self, call: Callable[[], Any]) -> Any:
+        """What `call` gives; while the Hub is busy it is asked again."""
+
+        def once() -> Any:
+            try:
+                return call()
+            except self._errors as error:
+                raise self._busy(error) or error from None
+
+        return patiently(once)
 
     def _there(self, names: list[str], commit: str) -> set[str]:
         """Those that a commit has; so that they need not be read here, either."""
@@ -199,12 +221,14 @@ class Hub:
             yield answer
 
     def _commit(self, title: str, operations: list[Any], parent: str | None) -> bool:
-        """Whether nobody came first."""
+        """Whether nobody came first: neither another writer, nor this one in an attempt that was not answered."""
+        commit = partial(
+            self._api.create_commit,
+            operations=operations, commit_message=title, revision=self._branch, parent_commit=parent,
+            **self._repository,
+        )  # fmt: skip
         try:
-            self._api.create_commit(
-                operations=operations, commit_message=title, revision=self._branch, parent_commit=parent,
-                **self._repository,
-            )  # fmt: skip
+            self._patiently(commit)
         except self._hub.errors.HfHubHTTPError as error:
             if error.response is not None and error.response.status_code in LOST_RACE:
                 return False

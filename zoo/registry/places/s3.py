@@ -1,7 +1,8 @@
 """A registry in a bucket of S3, or of anything that speaks it with conditional writes.
 
 Credentials and endpoint are found as by every AWS tool: environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`), ~/.aws,
-or the machine's role. Source: Amazon S3 User Guide, "Conditional requests"; s3fs, API Reference.
+or the machine's role. botocore asks a busy server again (`AWS_MAX_ATTEMPTS`).
+Source: Amazon S3 User Guide, "Conditional requests"; s3fs, API Reference.
 """
 
 from __future__ import annotations

@@ -1,15 +1,22 @@
-"""A registry behind HTTP or HTTPS: any server that gives files. Read only."""
+"""A registry behind HTTP or HTTPS: any server that gives files. Read only.
+
+Its URL may hold user and password, or a signature of the folder (`?sig=…`). They go to the server and nowhere else: not
+to another host that it redirects to, and into no message.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 import fsspec
 from fsspec.asyn import sync
+from yarl import URL
 
 from zoo.errors import RegistryError
 from zoo.registry.places import (
@@ -17,6 +24,7 @@ from zoo.registry.places import (
     PART_SECONDS,
     Cut,
     Edit,
+    Later,
     check_plain,
     check_redirects,
     said,
@@ -24,6 +32,7 @@ from zoo.registry.places import (
     too_slow,
     unreached,
 )
+from zoo.registry.places.patience import patiently, refusal
 
 CONNECT_SECONDS, SILENT_SECONDS = 20, 60
 
@@ -34,7 +43,7 @@ def _check(answer: Any, path: str) -> None:
     if answer.status in (404, 410):
         raise FileNotFoundError(path)
     if answer.status not in (200, 206):
-        raise OSError(None, f"HTTP {answer.status} {said(answer.reason or '', 100)}".rstrip())
+        raise refusal(answer.status, f"HTTP {answer.status} {said(answer.reason or '', 100)}".rstrip(), answer.headers)
     check_plain(answer.headers.get("Content-Encoding"))
 
 
@@ -42,13 +51,28 @@ class Web:
     """See `Place`."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        try:
+            parts = urlsplit(url)
+            where = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+            where = f"{where}:{parts.port}" if parts.port is not None else where
+        except ValueError:
+            where = None
+        if not where or parts.fragment:  # not shown: who knows what of it is secret
+            raise RegistryError(
+                "this address of a registry is none. Write https://HOST/FOLDER, with a ?SIGNATURE or not."
+            )
+        self.url = urlunsplit((parts.scheme, where, parts.path.rstrip("/"), "", ""))
+        self._query = parts.query  # a signature, which every file below is asked for with
+        user, at, _ = parts.netloc.rpartition("@")
+        name, _, password = user.partition(":")
+        plain = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+        self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Basic {plain}"} if at else {})
         self._files = fsspec.filesystem("http", client_kwargs={"auto_decompress": False, "trust_env": True})
 
     def read(self, path: str, limit: int) -> bytes | None:
         """See `Place.read`."""
         try:
-            content: bytes = sync(self._files.loop, self._get, path, 0, limit + 1, {}, FILE_SECONDS)
+            content: bytes = patiently(lambda: sync(self._files.loop, self._get, path, 0, limit + 1, {}, FILE_SECONDS))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -75,6 +99,10 @@ class Web:
         """See `Place.remove`."""
         raise self._read_only()
 
+    def _at(self, path: str) -> URL:
+        plain = URL(f"{self.url}/{path}")
+        return URL(f"{plain}?{self._query}", encoded=True) if self._query else plain
+
     def _read_only(self) -> RegistryError:
         return RegistryError(
             f"{self.url} can be read only. Publish to the folder or bucket behind it: --registry, or ZOO_REGISTRY."
@@ -84,9 +112,9 @@ class Web:
         """Bytes from `start` to before `end`; what a server gives besides is not waited for."""
         session: Any = await self._files.set_session()
         timeout = aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
-        headers = {"Accept-Encoding": "identity", **headers}
+        headers = {**self._headers, **headers}
         try:
-            async with session.get(f"{self.url}/{path}", headers=headers, timeout=timeout) as answer:
+            async with session.get(self._at(path), headers=headers, timeout=timeout) as answer:
                 _check(answer, path)
                 cut = Cut(0 if answer.status == 206 else start, end - start)
                 async for piece in answer.content.iter_any():
@@ -94,7 +122,9 @@ class Web:
                         answer.close()
                         break
                 return cut.content
-        except aiohttp.ClientError as error:
+        except aiohttp.ClientConnectorError as error:  # nobody is there
             raise OSError(None, said(str(error)) or type(error).__name__) from None
+        except aiohttp.ClientError as error:  # somebody hung up
+            raise Later(said(str(error)) or type(error).__name__) from None
         except asyncio.TimeoutError:
             raise too_slow(seconds) from None

@@ -1,4 +1,4 @@
-"""What an int8 graph is, by its nodes."""
+"""What graphs and engines are made of, for tests that look inside."""
 
 from __future__ import annotations
 

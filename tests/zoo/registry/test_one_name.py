@@ -1,0 +1,87 @@
+"""One name stands for one content: a release that was built and one that was pulled never hide each other."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipeline.progress import Silent
+from tests.zoo.registry.samples import files_of, put_release
+from tests.zoo.registry.test_pull import check, pulled
+from zoo.errors import ManifestError, RegistryError
+from zoo.home import Home
+from zoo.registry.choice import chooser
+from zoo.registry.publish import publish
+from zoo.releases import find_release, read_all
+
+
+@pytest.fixture
+def ours(tmp_path):
+    return Home(tmp_path / "ours")
+
+
+def both(home, tmp_path, content=b"other"):
+    """A release that was built, and one that was pulled, of the same name and version."""
+    put_release(home)
+    away = Home(tmp_path / "away")
+    put_release(away, files=files_of(content))
+    shutil.copytree(away.releases, home.pulled)
+
+
+def test_a_pull_of_other_content_than_was_built_is_refused_before_anything_comes(home, folder, ours):
+    publish(put_release(home), folder, None, Silent())
+    built = put_release(ours, files=files_of(b"other"))
+    with pytest.raises(RegistryError) as caught:
+        pulled(ours, folder.url)
+    told = str(caught.value)
+    assert told.startswith(f"tiny@1.0.0 was built here, and {folder.url} has another one of this name")
+    assert f"Remove {built.path.parent} to have the published one" in told
+    assert "graph/model.onnx: other content" in told
+    assert len(told.splitlines()) == 1
+    assert not ours.pulled.exists()
+
+
+def test_a_pull_of_what_was_built_is_taken(home, folder, ours):
+    publish(put_release(home), folder, None, Silent())
+    put_release(ours)
+    check(pulled(ours, folder.url))
+    assert find_release(ours, "tiny").path.is_relative_to(ours.releases)
+
+
+def test_two_of_one_name_are_refused_wherever_it_is_named(home, tmp_path):
+    both(home, tmp_path)
+    put_release(home, version="0.9.0")
+    told = f"tiny@1.0.0 is here twice, with other content: built in {home.releases}/tiny/1.0.0, pulled in {home.pulled}"
+    for name in ("tiny", "tiny@1.0.0", "tiny@^1"):
+        with pytest.raises(ManifestError) as caught:
+            find_release(home, name)
+        assert str(caught.value).startswith(told)
+    assert find_release(home, "tiny@0.9.0").manifest.version == "0.9.0"
+    here = read_all(home)
+    assert [release.manifest.version for release in here.releases] == ["0.9.0"]
+    assert here.damaged["tiny@1.0.0"].startswith(told)
+
+
+def test_the_same_content_twice_is_one_release(home, tmp_path):
+    both(home, tmp_path, b"weights")
+    assert find_release(home, "tiny").manifest.version == "1.0.0"
+    assert len(read_all(home).releases) == 1
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_identical_pulls_at_once_all_succeed(home, folder, ours, threads):
+    publish(put_release(home), folder, None, Silent())
+    with ThreadPoolExecutor(threads) as pool:
+        for release in pool.map(lambda _: pulled(ours, folder.url), range(threads)):
+            check(release)
+    assert not [path for path in (ours.cache / "releases").iterdir() if path.name.startswith(".")]
+
+
+def test_pulls_of_several_targets_at_once_lose_none(home, folder, ours):
+    publish(put_release(home), folder, None, Silent())
+    targets = ["onnxruntime-cpu", "openvino-cpu"]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda target: pulled(ours, folder.url, choose=chooser([target])), targets))
+    there = find_release(ours, "tiny").path.parent
+    assert (there / "onnxruntime-cpu/model.onnx").is_file()
+    assert (there / "openvino-cpu/model.bin").is_file()

@@ -1,0 +1,159 @@
+"""`zoo.load` by name or folder: whatever the working folder is, and whatever catalogue is there."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+from tests.conftest import Workshop
+from zoo.errors import ManifestError, NothingRuns, ZooError
+
+
+@pytest.fixture
+def away(finished, tmp_path, monkeypatch):
+    """A folder in which nothing points to the release."""
+    for name in ("ZOO_HOME", "ZOO_CATALOGUE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    return finished
+
+
+def image():
+    return np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+
+
+@pytest.fixture
+def expected(away, monkeypatch):
+    return zoo.load("tiny", "onnxruntime-cpu", home=away.home).embed(image())
+
+
+@pytest.mark.parametrize("catalogue", [None, "nonsense: [", "targets: {onnxruntime-cpu: {runtime: openvino}}\n"])
+def test_a_home_or_a_folder_is_enough(away, expected, catalogue):
+    """A zoo.yaml here that is broken, or calls other things by the same names, changes nothing."""
+    if catalogue:
+        Path("zoo.yaml").write_text(catalogue)
+    folder = away.home / "releases/tiny/1.0.0"
+    for name, home in (("tiny", away.home), ("tiny", str(away.home)), (folder, None), (str(folder), None)):
+        model = zoo.load(name, "onnxruntime-cpu", home=home)
+        assert (model.release, model.runtime) == ("tiny@1.0.0", "onnxruntime")
+        assert np.array_equal(model.embed(image()), expected)
+
+
+def test_a_relative_folder_is_below_the_working_folder(away, expected, monkeypatch):
+    monkeypatch.chdir(away.home / "releases/tiny")
+    for name in ("./1.0.0", Path("1.0.0")):
+        assert np.array_equal(zoo.load(name, "onnxruntime-cpu").embed(image()), expected)
+    with pytest.raises(ManifestError, match="no release '1.0.0'"):
+        zoo.load("1.0.0")
+
+
+def test_a_copy_of_a_release_runs_where_it_lies(away, expected, tmp_path):
+    copy = shutil.copytree(away.home / "releases/tiny/1.0.0", tmp_path / "copy")
+    assert np.array_equal(zoo.load(copy, "onnxruntime-cpu").embed(image()), expected)
+    (copy / "manifest.json").write_text("{")
+    with pytest.raises(ManifestError, match=r"is damaged: .* Copy the release again from where it came\.$"):
+        zoo.load(copy)
+
+
+def test_a_working_folder_that_was_removed_does_no_harm(away, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert zoo.load("tiny", home=away.home).embed(image()).shape == (1, 16)
+    with pytest.raises(ManifestError, match="no release 'tiny'"):
+        zoo.load("tiny")
+
+
+def test_errors_are_those_that_are_listed(away, tmp_path, monkeypatch):
+    folder = away.home / "releases/tiny/1.0.0"
+    with pytest.raises(ManifestError, match=r"is no release: it has no manifest.json\. Name the folder that holds one"):
+        zoo.load(tmp_path)
+    Path("zoo.yaml").write_text("nonsense: [")
+    with pytest.raises(ManifestError, match=r"no release 'none' .* What could be built can't be told: zoo.yaml:1"):
+        zoo.load("none", home=away.home)
+    with pytest.raises(NothingRuns, match="has nothing compiled for 'nothing'"):
+        zoo.load(folder, "nothing")
+    for threads in (0, 1.5, "2"):
+        with pytest.raises(ZooError, match="threads is a whole number, at least 1"):
+            zoo.load(folder, threads=threads)  # type: ignore[arg-type]
+    with pytest.raises(ManifestError, match="or a folder, not int"):
+        zoo.load(3)  # type: ignore[arg-type]
+    monkeypatch.setattr("zoo.use.starting.sha256", lambda path: (_ for _ in ()).throw(PermissionError(13, "no", path)))
+    with pytest.raises(ManifestError, match="can't read .*: no. Check its owner and mode"):
+        zoo.load(folder)
+    monkeypatch.setattr("zoo.use.starting.sha256", lambda _: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        zoo.load(folder)
+
+
+@pytest.mark.parametrize("name", ["pipeline", "calibration", "targets"])
+@pytest.mark.parametrize("kind", ["file", "package"])
+def test_a_file_of_the_users_that_hides_a_package_is_named(tmp_path, name, kind):
+    """And is not run."""
+    file = tmp_path / (f"{name}.py" if kind == "file" else f"{name}/__init__.py")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("print('it ran')\n")
+    (tmp_path / "mine.py").write_text("import zoo\nzoo.load('x')\n")
+    root = str(Path(zoo.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    for command in (["mine.py"], ["-m", "zoo", "list"]):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        told = done.stderr.strip().splitlines()[-1]
+        assert f"zoo has a package of its own called {name}, and {file} is found instead. Rename that" in told
+        assert done.returncode == 1
+        assert not done.stdout
+
+
+def test_a_folder_without_python_files_hides_nothing(tmp_path):
+    (tmp_path / "pipeline").mkdir()
+    code = "import zoo, pipeline; print(pipeline.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(zoo.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+CLASHES = [
+    ("graph", "a release has a file or folder graph of its own"),
+    ("Network", "a release has a file or folder network of its own"),
+    ("measurements", "a release has a file or folder measurements of its own"),
+    ("manifest.json", "a release has a file or folder manifest.json of its own"),
+    ("README.md", "a release has a file or folder readme.md of its own"),
+    ("nul", "some systems have no file of this name"),
+    ("board.", "some systems have no file of this name"),
+    ("OpenVINO-CPU", "some systems can't tell it from 'openvino-cpu'"),
+]
+
+
+@pytest.mark.parametrize(("name", "told"), CLASHES)
+def test_targets_that_clash_with_a_releases_own_folders_are_refused(tmp_path, name, told):
+    shop = Workshop(tmp_path)
+    shop.catalogue.write_text(f"targets:\n  {name}: {{runtime: onnxruntime}}\n")
+    message = shop.refused("list")
+    assert f"targets.{name}: {told}" in message
+    assert message.startswith("zoo.yaml:2: ") or f"{shop.catalogue}:2: " in message
+
+
+def test_models_that_some_systems_could_not_keep_are_refused(tmp_path):
+    shop = Workshop(tmp_path)
+    shop.catalogue.write_text("models:\n  con: {base: resnet50-veri}\n")
+    assert "models.con: some systems have no file of this name" in shop.refused("list")
+
+
+def test_all_own_names_of_a_release_are_known(finished):
+    from zoo.manifest import OWN_NAMES
+
+    folder = finished.home / "releases/tiny/1.0.0"
+    targets = {a["target"] for a in json.loads((folder / "manifest.json").read_text())["artifacts"]} - {None}
+    assert {path.name.casefold() for path in folder.iterdir()} - targets == {*OWN_NAMES}

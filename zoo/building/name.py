@@ -1,0 +1,63 @@
+"""Whether the name of a build is free: one name stands for one content, whether it was built or pulled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.recipe import Recipe
+from zoo.errors import ManifestError
+from zoo.home import Home
+from zoo.manifest import MANIFEST, Manifest, read_manifest
+
+
+def _pulled(home: Home, name: str, version: str) -> tuple[Path, Manifest | None]:
+    """The folder of a release that was pulled, and its manifest if it is there and can be read."""
+    folder = home.pulled / name / version
+    try:
+        return folder, read_manifest(folder / MANIFEST)
+    except ManifestError:
+        return folder, None
+
+
+def _taken(label: str, folder: Path, why: str) -> ManifestError:
+    return ManifestError(
+        f"{label} was pulled from a registry, and {why}: one name would stand for two releases. Raise `version` of the "
+        f"model in zoo.yaml, or remove {folder}; what is built already stands."
+    )
+
+
+def check_name(home: Home, name: str, recipe: Recipe, targets: Iterable[str]) -> None:
+    """Find out before hours of training that a build can't come to the release of its name that was pulled.
+
+    Args:
+        targets: what is built for.
+
+    Raises:
+        ManifestError: it can't.
+    """
+    folder, pulled = _pulled(home, name, recipe.version)
+    if pulled is None:
+        return
+    if pulled.recipe != recipe.model_dump(mode="json"):
+        raise _taken(pulled.label, folder, "this build has another recipe")
+    there = {artifact.target for artifact in pulled.artifacts}
+    if new := [target for target in targets if target not in there]:
+        raise _taken(pulled.label, folder, f"has nothing for {', '.join(new)}")
+
+
+def check_content(home: Home, name: str, version: str, recorded: Path) -> None:
+    """Refuse a finished build that has the name of another release.
+
+    Args:
+        recorded: its manifest, in the store.
+
+    Raises:
+        ManifestError: a release of this name and version was pulled, and has other content.
+    """
+    folder, pulled = _pulled(home, name, version)
+    if pulled is None:
+        return
+    built = read_manifest(recorded)
+    if pulled.content_sha256 != built.content_sha256:
+        raise _taken(built.label, folder, "this build came to other content")
