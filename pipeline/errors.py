@@ -10,6 +10,7 @@ PipelineError               what, why, what next: one or two lines, shown withou
 ├── CheckFailed             a stage's own check of its result did not hold
 ├── TrainingDiverged        the loss is no longer a number
 ├── OutOfMemory             the GPU's memory is too small for the batch
+├── LoadingFailed           a process that reads images has ended, or shared memory is too small for batches
 ├── LaunchError             several processes that can't train together
 │   └── ProcessLost         one of them has ended
 └── Interrupted             Ctrl-C in the middle of a stage
@@ -59,6 +60,13 @@ class CheckFailed(PipelineError):
 
 class TrainingDiverged(PipelineError):
     """The loss became infinite or not a number."""
+
+
+class LoadingFailed(PipelineError):
+    """A process that reads images for training has ended, or can't hand over what it read."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why} The same command goes on from the last checkpoint.")
 
 
 class LaunchError(PipelineError):

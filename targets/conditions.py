@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from time import perf_counter, process_time
 from typing import Any, ClassVar
 
 from targets import sensors, tegrastats
+from targets.device import own_cores
 from targets.nvml import Gpu, open_gpu
 
 ROOT = Path("/")
@@ -70,13 +70,6 @@ class Conditions:
     """why the figures do not count: what slowed the machine down during the run; null if nothing is known of it"""
     tells_throttling: bool
     """whether the machine would say that it is throttled; what null in `throttled` is worth"""
-
-
-def own_cores() -> list[int]:
-    """Numbers of the cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def _slowed_by(root: Path, gpu: Gpu | None) -> list[str] | None:
