@@ -22,7 +22,9 @@ PROVIDERS = {
     "TensorRT": "TensorrtExecutionProvider",
 }
 # The smallest graph there is, to see whether a provider starts: a float goes in and comes out.
-ONE_NODE = bytes.fromhex("08083a330a0c0a0178120179220452656c751201675a0f0a0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a001012")
+ONE_NODE = bytes.fromhex(
+    "08083a330a0c0a0178120179220452656c751201675a0f0a0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a001012"
+)
 
 
 @dataclass(frozen=True)

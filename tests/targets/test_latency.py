@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from targets import latency, turns
-from targets.latency import measure_latency
+from targets.latency import Timing, measure_latency
 from targets.turns import orders, warm_up
 
 IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
@@ -30,6 +30,7 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(turns, "perf_counter", clock)
     monkeypatch.setattr(latency, "sleep", clock.sleep)
+    monkeypatch.setattr(turns, "STEADY", 0.05)
     monkeypatch.setattr(Fake, "clock", clock)
     return clock
 
@@ -196,3 +197,17 @@ def test_what_never_settles_is_marked():
             return super().embed(images)
 
     assert not warm_up(Rising(0.002), IMAGES, 0.5).steady
+
+
+def test_percentiles_are_point_estimates_as_likely_too_low_as_too_high():
+    """And no bounds: of many runs of 459 calls, half of the estimates lie below the true percentile."""
+    random = np.random.default_rng(0)
+    warm = turns.WarmUp(1, steady=True, p50_ms=1.0)
+    found = [
+        Timing(1, {"a": turns.Times(warm, [(1000 * random.random(459)).tolist()])}).latency("a") for _ in range(2000)
+    ]
+    for figure, true in (("p50_ms", 500), ("p90_ms", 900), ("p99_ms", 990)):
+        below = np.mean([getattr(one, figure) < true for one in found])
+        assert 0.45 < below < 0.55, figure
+    slowest = random.random((2000, 459)).max(1)
+    assert np.mean(slowest > 0.99) > 0.985, "the tail was seen in as many runs as the rule on n says"

@@ -3,6 +3,7 @@
 from importlib.metadata import EntryPoint
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from calibration.quantize import write_half
@@ -10,6 +11,7 @@ from pipeline.stages.export import same_neighbours
 from targets import contract
 from targets.contract import Job, make_target, runtimes
 from targets.errors import ArtifactFailed, UnknownRuntime, Unusable
+from targets.onnxruntime import ARTIFACT, ONE_NODE, PROVIDERS, OnnxRuntime
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch
 
@@ -83,3 +85,30 @@ def test_half_is_computed_in_half_or_in_float_but_in_no_coarser_precision(export
     has = "FP16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     computed = target.load(tmp_path).compiled.get_property("INFERENCE_PRECISION_HINT")
     assert computed == (openvino.Type.f16 if has else openvino.Type.f32)
+
+
+@pytest.mark.parametrize("device", ["CUDA", "TensorRT"])
+def test_a_provider_that_does_not_start_is_unusable_and_never_the_cpu_in_its_name(monkeypatch, tmp_path, device):
+    """ONNX Runtime lists what it was built with, and goes over to the CPU where that does not start."""
+    provider = PROVIDERS[device]
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [provider, "CPUExecutionProvider"])
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda graph, options, **_: real(graph, options, ["CPUExecutionProvider"]),
+    )
+    monkeypatch.setattr("targets.onnxruntime.runtime_version", lambda _: "1.0")
+    target = OnnxRuntime(TargetSettings("onnxruntime", device))
+    (tmp_path / ARTIFACT).write_bytes(ONE_NODE)
+    for asked in (target.check, lambda: target.load(tmp_path)):
+        with pytest.raises(Unusable, match=f"{provider} does not start here: CPUExecutionProvider would compute"):
+            asked()
+
+
+def test_a_provider_that_starts_is_what_is_said(tmp_path):
+    target = OnnxRuntime(TargetSettings("onnxruntime"))
+    assert target.check().endswith("on CPU")
+    (tmp_path / ARTIFACT).write_bytes(b"no graph")
+    with pytest.raises(ArtifactFailed, match="can't load"):
+        target.load(tmp_path)
