@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 from typing_extensions import Self
 
+from pipeline.data.gate import Gate
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.networks.build import Network
@@ -34,6 +35,7 @@ class Recipe(Settings):
     input: Input = Input()
     network: Network
     sampling: Sampling = Sampling()
+    gate: Gate = Gate()
     teacher: Teacher = Teacher()
     distill: Distill = Distill()
     compact: Compact = Compact()

@@ -35,7 +35,7 @@ from zoo.home import user_catalogue
 from zoo.manifest import MANIFEST, Manifest, Provenance
 from zoo.measurements import MEASUREMENTS, Measurement, read_measurements, write_measurements
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # that documents are made with
 LICENSE = "Apache-2.0"  # of this project: of the code that made the release and that runs it
 
@@ -174,6 +174,8 @@ def record_release(
                 "fingerprint": data.fingerprint,
                 "train_images": len(data.train),
                 "train_identities": data.train.identity_count,
+                "gate_images": len(data.gate) if data.gate else 0,
+                "gate_identities": data.gate.identity_count if data.gate else 0,
                 "query_images": len(data.query),
                 "gallery_images": len(data.gallery),
             },

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.build import check_student, help_train, run_plan, training_steps
 from pipeline.data.dataset import open_dataset
+from pipeline.data.gate import hold_out
 from pipeline.data.samples import Index
 from pipeline.deployment import check_calibration, check_targets, target_steps
 from pipeline.errors import LaunchError, MissingLibrary, NeedsDevice
@@ -194,6 +195,7 @@ def prepare(
         data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)
     except OSError as error:
         raise explain(error, home.root) from None
+    data = hold_out(data, recipe.gate, recipe.sampling.identities)
     latency = _latency(catalogue, home, recipe, wish, settings, store, progress)
     trained = [*(latency.steps if latency else ()), *training_steps(recipe, data)]
     last = _remembered(Build(wish.name, recipe, data, home, store, {}, []).memory)
