@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
@@ -46,7 +46,7 @@ KINDS: tuple[Kind, ...] = ("symmetric", "asymmetric")
 
 @dataclass(frozen=True)
 class Built:
-    """The student of a model: its graph, its embeddings in torch, its data."""
+    """The student of a model: its graph, its embeddings in torch, its data: mAP is that of the test set."""
 
     graph: Path
     reference: Path
@@ -58,7 +58,12 @@ def find(name: str, data_root: Path, progress: ConsoleProgress) -> Built:
     """A model's student, as it was built."""
     build = prepare(load_catalogue(), Home.find(), Wish(name), data_root, progress)
     folders = {planned.step.name: build.store.folder(planned.step.stage, planned.key) for planned in build.plan}
-    built = Built(folders["export/student"] / GRAPH, folders["reference/student"], build.data, build.recipe.input)
+    built = Built(
+        folders["export/student"] / GRAPH,
+        folders["reference/student"],
+        replace(build.data, gate=None),
+        build.recipe.input,
+    )
     if not built.graph.exists():
         sys.exit(f"Error: {name} is not built. Run: zoo build {name}")
     return built
@@ -89,7 +94,9 @@ def choices(built: Built, counts: list[int], scratch: Path) -> list[dict[str, An
     return rows
 
 
-def kinds(built: Built, count: int, threads: int | None, scratch: Path) -> list[dict[str, Any]]:
+def kinds(
+    built: Built, count: int, threads: int | None, scratch: Path, tell: Callable[[str], None]
+) -> list[dict[str, Any]]:
     """Lost mAP and speed of both kinds of graph on each runtime; speed as a multiple of fp32 in the same run."""
     reference = read_reference(built.reference, built.data)
     pool = built.data.train.subset(candidates(len(built.data.train), 0))
@@ -105,7 +112,7 @@ def kinds(built: Built, count: int, threads: int | None, scratch: Path) -> list[
             (folder := scratch / f"{runtime}-{kind}").mkdir()
             judges[kind] = Judge(TargetSettings(runtime, threads=threads), built.data, built.size, folder)
         sessions = {kind: judge.session(graphs[kind]) for kind, judge in judges.items()}
-        trial = run_trial(sessions, images[:1], (1,), 459, 60, "fp32", nvidia=None)
+        trial = run_trial(sessions, images[:1], (1,), 459, 60, "fp32", None, tell)
         for kind, judge in judges.items():
             lost = agreement(reference, judge.answer(graphs[kind]))
             ratio = trial.ratios[kind][0] if trial.ratios[kind] else None
@@ -132,8 +139,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of one inference; left out: one per core")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
+    progress = ConsoleProgress(Console(stderr=True))
     try:
-        built = find(options.name, options.data_root, ConsoleProgress(Console(stderr=True)))
+        built = find(options.name, options.data_root, progress)
     except (PipelineError, ZooError) as error:
         sys.exit(f"Error: {error}")
     with TemporaryDirectory() as scratch:
@@ -149,7 +157,7 @@ def main() -> None:
             if len(some) == 4:
                 ratio = some[0]["largest"] / mean(row["largest"] for row in some[1:])
                 print(f"{count} images: largest distance of k-centre is {ratio:.2f}× that of random ones")
-        compared = kinds(built, max(options.images), options.threads, Path(scratch))
+        compared = kinds(built, max(options.images), options.threads, Path(scratch), progress.say)
         print(f"\n{'runtime':12}  {'graph':10}  mAP lost  mean cosine   p50 ms  × fp32")
         for row in compared:
             faster = (

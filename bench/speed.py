@@ -61,7 +61,7 @@ def time_students(
             names[number] = (trial.name, trial.at)
             graphs[number] = _graph(folders["compact"], trial.recipe, Path(place) / f"{number}.onnx")
         job = Job(size.height, size.width, (1,))
-        rows, conditions = time_widths(runner, target, graphs, Path(place), job, CALLS, MAX_SECONDS, progress.say)
+        rows, conditions = time_widths(runner, graphs, Path(place), job, CALLS, MAX_SECONDS, progress.say)
     return [_timed(names[row.name], row) for row in rows], conditions
 
 

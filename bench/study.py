@@ -34,6 +34,7 @@ from pipeline.errors import PipelineError
 from pipeline.files import write_text
 from pipeline.recipe import Recipe
 from targets.device import this_device
+from targets.quiet import judge
 from zoo.catalogue import load_catalogue
 from zoo.cli.output import training_device
 from zoo.cli.progress import ConsoleProgress
@@ -219,6 +220,8 @@ def main() -> None:
         if target and first:
             times, conditions = time_students(first, target, progress)
             timed = time_table(runs, times, options.recipes[0])
+            if doubt := judge(conditions).why:
+                timed += f"\n\nTimes make no claims: {doubt}."
             if options.out:
                 told = times_json(times, conditions, options.time)
                 write(options.out, recipes, runs, failed, device, options.parallel, told, timed)

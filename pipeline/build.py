@@ -149,6 +149,7 @@ def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progre
         Interrupted: Ctrl-C; the same build goes on from the last checkpoint.
     """
     folders = {planned.step.name: store.folder(planned.step.stage, planned.key) for planned in plan}
+    processes.limit_threads()
     for planned in plan:
         step = planned.step
         if planned.hit:
@@ -185,6 +186,7 @@ def help_train(plan: Sequence[Planned], store: Store, processes: Processes, prog
         PipelineError: training failed, or the store is not the main process's.
     """
     folders = {planned.step.name: store.folder(planned.step.stage, planned.key) for planned in plan}
+    processes.limit_threads()
     for planned in plan:
         step = planned.step
         if planned.hit or not step.trains:

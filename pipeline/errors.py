@@ -11,6 +11,7 @@ PipelineError               what, why, what next: one or two lines, shown withou
 ├── StageFailed             the system refused a stage something that is not the store's
 ├── TrainingDiverged        the loss, weights or embeddings are no longer numbers
 ├── OutOfMemory             the GPU's memory is too small for the batch
+├── LoadingFailed           a process that reads images has ended, or shared memory is too small for batches
 ├── LaunchError             several processes that can't train together
 │   └── ProcessLost         one of them has ended
 └── Interrupted             Ctrl-C in the middle of a stage
@@ -79,6 +80,13 @@ class TrainingDiverged(PipelineError):
         lr, warmup = (f"`{settings and f'{settings}.'}{name}`" for name in ("lr", "warmup_epochs"))
         super().__init__(f"{what}. The last checkpoint before it is kept; lower {lr} or lengthen {warmup}.")
         self.what = what
+
+
+class LoadingFailed(PipelineError):
+    """A process that reads images for training has ended, or can't hand over what it read."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why} The same command goes on from the last checkpoint.")
 
 
 class LaunchError(PipelineError):

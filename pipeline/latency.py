@@ -24,7 +24,6 @@ from targets.energy import find_meter
 from targets.settings import TargetSettings
 from targets.ssh import check_device
 from targets.ssh.address import read_address
-from targets.trial import nvidia_gpu
 
 BUDGET = "latency_budget"  # the step's name
 
@@ -129,7 +128,7 @@ def check_latency(plan: Sequence[Planned], target: TargetSettings, recipe: Recip
     if place == "here":
         runner.check()
         compress = recipe.distill.compress
-        if compress and compress.what == "mj_per_image" and find_meter(nvidia_gpu(target)) is None:
+        if compress and compress.what == "mj_per_image" and find_meter(runner.gpu_bus_id) is None:
             raise BudgetError(
                 f"distill.compress.mj_per_image can't be counted on {compress.target}: this machine meters no energy, "
                 "or this user may not read the meter. Ask for p50_ms instead."

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from pipeline.errors import LaunchError, ProcessLost
+from targets.device import own_cores, usable_cores
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -64,6 +65,14 @@ class Processes:
     def wait(self) -> None:
         """Go on when all processes are here."""
         self.agree("")
+
+    def limit_threads(self) -> None:
+        """Compute in no more threads than a control group's quota pays for. torch counts cores, and knows no quota."""
+        if "OMP_NUM_THREADS" in os.environ or usable_cores() == len(own_cores()):
+            return
+        import torch
+
+        torch.set_num_threads(max(1, usable_cores() // self.here))
 
     @contextmanager
     def main_first(self) -> Iterator[None]:

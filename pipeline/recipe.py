@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 from typing_extensions import Self
 
+from pipeline.data.gate import Gate
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.errors import WeightsError
@@ -36,6 +37,7 @@ class Recipe(Settings):
     input: Input = Input()
     network: Network
     sampling: Sampling = Sampling()
+    gate: Gate = Gate()
     teacher: Teacher = Teacher()
     distill: Distill = Distill()
     compact: Compact = Compact()

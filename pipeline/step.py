@@ -84,7 +84,7 @@ def ingredients(step: Step, keys: Mapping[str, str]) -> dict[str, Any]:
         "inputs": {parameter: keys[name] for parameter, name in step.inputs.items()},
         "files": {parameter: _digest(path) for parameter, path in step.files.items() if path},
         "libraries": {library: _version(library) for library in step.libraries},
-        "data": step.data.fingerprint if step.data else None,
+        "data": step.data.key if step.data else None,
         "place": _ANYTHING.dump_python(step.place, mode="json"),
         **({"hub": hub} if hub else {}),  # others keep the keys that they had before there was any
     }

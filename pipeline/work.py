@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from pipeline.files import write_text
 from pipeline.processes import Processes
 from pipeline.progress import Progress
+from targets.device import usable_cores
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Work:
     @property
     def workers(self) -> int:
         """Processes that read images for this one: none beside CPU training, which needs the cores itself."""
-        return 0 if self.device == "cpu" else max(1, min(8, (os.cpu_count() or 1) // self.processes.here))
+        return 0 if self.device == "cpu" else max(1, min(8, usable_cores() // self.processes.here))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """A small JSON file of the result."""

@@ -2,8 +2,8 @@
 
     BUNDLE                                          RESULT
     __main__.py, targets/…   the code               artifacts/NETWORK-PRECISION/…   what was compiled
-    graphs/…                 one per variant        embeddings/NETWORK-PRECISION-query.npy, …-gallery.npy
-    test/…                   images and labels
+    graphs/…                 one per variant        embeddings/NETWORK-PRECISION-query.npy, …-gallery.npy, …-gate.npy
+    test/…                   images and labels, of the gate's split, too
     reference/…              embeddings in torch
 
 `python3 BUNDLE` on a device with numpy and the runtime is all it takes: Python runs an archive's `__main__.py`.
@@ -32,6 +32,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # of a target
 RELEASE = re.compile(NAME.pattern + r"@(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}")
 NETWORKS = ("teacher", "student")
 SPLITS = ("query", "gallery")
+GATE = "gate"  # the split of held-out training identities, where the recipe has one
 BATCH_BYTES = 4 * 2**30  # of pixels; a device has to hold it more than once
 BUNDLE_LIST, RESULT_LIST = "bundle.json", "result.json"
 MAIN = '''"""Compile and measure here: python3 THIS_FILE [RESULT]"""
@@ -82,12 +83,17 @@ class Bundle:
     max_seconds: float
     variants: tuple[Variant, ...]
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that images stand for."""
+        return (*SPLITS, GATE) if (self.folder / f"test/{GATE}.npy").is_file() else SPLITS
+
     def images(self, places: np.ndarray) -> np.ndarray:
         """Images of the test set, which has every one once: uint8 N×H×W×3."""
         return unpack(_array(self.folder / "test/images.npy")[places])
 
     def places(self, split: str) -> np.ndarray:
-        """Which of the images a split (`query` or `gallery`) consists of."""
+        """Which of the images a split (`query`, `gallery` or `gate`) consists of."""
         return np.array(_array(self.folder / f"test/{split}.npy"))
 
     def labelled(self, split: str, embeddings: np.ndarray) -> Labelled:
@@ -179,7 +185,7 @@ def _check_test_set(bundle: Bundle) -> None:
     images = _array(bundle.folder / "test/images.npy")
     shape = (len(images) if images.ndim else 0, 3, bundle.height, bundle.width)
     require(images.dtype == np.uint8 and images.shape == shape, f"images of {images.dtype}", images.shape)
-    for split in SPLITS:
+    for split in bundle.splits:
         places, labels = bundle.places(split), _array(bundle.folder / f"test/{split}-labels.npy")
         right = places.ndim == 1 and places.size and places.dtype.kind in "iu"
         require(bool(right), f"places in {split}, {places.dtype}", places.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,14 @@ from statistics import fmean
 from time import perf_counter, process_time
 from typing import Any, ClassVar
 
-from targets import sensors, tegrastats
+from targets import cgroup, sensors, tegrastats
+from targets.device import own_cores
 from targets.nvml import Gpu, open_gpu
 
 ROOT = Path("/")
+BUSY_CORES = 0.1  # of other processes, or withheld by a hypervisor: more, and times are no longer the model's own
+BUSY_SHARE = 0.01  # of the cores, where that is more: many cores are never all idle
+HELD_BACK = 0.01  # of a run that a control group's quota may hold it back
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,29 @@ class Conditions:
     """why the figures do not count: what slowed the machine down during the run; null if nothing is known of it"""
     tells_throttling: bool
     """whether the machine would say that it is throttled; what null in `throttled` is worth"""
+    held_back_s: float | None = None
+    """how long the quota of a control group (a container's) held the process back during the run, s; its times are then
+    the quota's; null where no group tells"""
+
+    @property
+    def disturbed(self) -> str | None:
+        """Why times of this run make no claims, in words: other work, a hypervisor or a quota; none if nothing is known
+        against them.
+        """
+        limit, cores = most_busy(len(self.cores)), len(self.cores)
+        told = []
+        if (self.other_work_cores or 0) > limit:
+            told.append(f"other processes kept {self.other_work_cores:.2g} of {cores} cores busy")
+        if (self.stolen_cores or 0) > limit:
+            told.append(f"the hypervisor withheld {self.stolen_cores:.2g} of {cores} cores")
+        if (self.held_back_s or 0) > HELD_BACK * self.seconds:
+            told.append(f"the CPU quota of the control group held it back for {self.held_back_s:.2g} s")
+        return "; ".join(told) or None
 
 
-def own_cores() -> list[int]:
-    """Numbers of the cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+def most_busy(cores: int) -> float:
+    """How many of so many cores others may keep busy, and the machine is still quiet."""
+    return max(BUSY_CORES, BUSY_SHARE * cores)
 
 
 def _slowed_by(root: Path, gpu: Gpu | None) -> list[str] | None:
@@ -137,17 +156,18 @@ def throttling(before: State, after: State, seen: Sequence[str] = ()) -> str | N
 class Watch:
     """Watches a machine from its making to `conditions`; `look` in between catches what comes and goes."""
 
-    def __init__(self, nvidia: int | None = None, root: Path = ROOT, cores: Sequence[int] = ()) -> None:
+    def __init__(self, gpu: str | None = None, root: Path = ROOT, cores: Sequence[int] = ()) -> None:
         """Begin.
 
         Args:
-            nvidia: CUDA's number of the NVIDIA GPU that computes, if one does, and not only sits there.
+            gpu: PCI bus id of the NVIDIA GPU that computes, if one does, and not only sits there.
             root, cores: see `read_state`.
         """
         self._root, self._cores = root, list(cores) or own_cores()
-        self._gpu = None if nvidia is None else open_gpu(nvidia)
+        self._gpu = None if gpu is None else open_gpu(gpu)
         self._before = read_state(root, self._cores, self._gpu)
         self._seen: list[str] = []
+        self._held_back = cgroup.throttled_seconds(root)
         self._busy, self._own, self._begun = sensors.busy_seconds(root, self._cores), process_time(), perf_counter()
 
     def look(self) -> None:
@@ -159,7 +179,9 @@ class Watch:
         seconds, own = perf_counter() - self._begun, process_time() - self._own
         busy = sensors.busy_seconds(self._root, self._cores)
         after = read_state(self._root, self._cores, self._gpu)
-        others = stolen = None
+        others = stolen = held_back = None
+        if self._held_back is not None and (held := cgroup.throttled_seconds(self._root)) is not None:
+            held_back = round(max(0.0, held - self._held_back), 3)
         if busy and self._busy and seconds > 0:
             others = round(max(0.0, busy[0] - self._busy[0] - own) / seconds, 2)
             stolen = round((busy[1] - self._busy[1]) / seconds, 2)
@@ -174,4 +196,5 @@ class Watch:
             stolen_cores=stolen,
             throttled=throttling(self._before, after, self._seen),
             tells_throttling=after.slowed_by is not None or after.throttle_counts is not None,
+            held_back_s=held_back,
         )

@@ -24,7 +24,7 @@ GROUP = "zoo.targets"
 
 
 def thread_count(settings: TargetSettings) -> int:
-    """Threads of one inference: what the settings say, else one per core that we may run on."""
+    """Threads of one inference: what the settings say, else one per core that we can keep busy."""
     return settings.threads or usable_cores()
 
 
@@ -82,6 +82,12 @@ class Target(Protocol):
     @property
     def compiles_ahead(self) -> bool:
         """Whether `compile` works where the runtime is installed and its device is missing."""
+
+    @property
+    def gpu_bus_id(self) -> str | None:
+        """Where the NVIDIA GPU that computes is on the PCI bus, as `0000:65:00.0`: its clocks, heat and energy are
+        recorded then. None where nothing of that kind computes, or that can't be told.
+        """
 
     def __init__(self, settings: TargetSettings) -> None: ...
 

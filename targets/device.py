@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from targets.cgroup import cpu_quota
+
 
 @dataclass(frozen=True)
 class Device:
@@ -21,7 +23,7 @@ class Device:
     architecture: str
     """of the processor, as `x86_64` or `aarch64`; which artifacts and wheels it takes"""
     cores: int
-    """that the process may use; times on more or fewer do not compare"""
+    """that the process may use, by affinity and by its control group's quota; times on more or fewer do not compare"""
     memory_gib: float
     """of the whole machine, GiB; whether a device with less can be expected to do it; 0 where it does not tell"""
     system: str
@@ -46,9 +48,22 @@ def _board() -> str | None:
         return None
 
 
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def own_cores() -> list[int]:
+    """Numbers of the cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """How many cores this process can keep busy: those it may run on, and no more than its control group's quota pays
+    for, without a part of one: a thread that the quota does not cover only makes the others wait.
+
+    Args:
+        root: folder that holds `sys` and `proc`.
+    """
+    quota, cores = cpu_quota(root), len(own_cores())
+    return cores if quota is None else max(1, min(cores, int(quota)))
 
 
 def is_board(words: str | None) -> bool:

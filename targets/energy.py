@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from targets import sensors, tegrastats
+from targets.conditions import Watch
 from targets.contract import Session
 from targets.nvml import Gpu, open_gpu
 
 SECONDS = 2.0  # a meter's counter moves in steps: of 1 ms with RAPL, of up to 100 ms with NVML and tegrastats
 CALLS = 3  # at least
+LOOK_SECONDS = 0.25  # between looks at what slows the machine down: milliseconds each, which the figure holds, too
 SAMPLES = 5  # of tegrastats at least
 
 
@@ -121,39 +123,49 @@ class Jetson:
         self.joules = sum(powers) / len(powers) * (ended - self._begun) if len(powers) >= SAMPLES else None
 
 
-def find_meter(nvidia: int | None = None, root: Path = Path("/")) -> Meter | None:
+def find_meter(gpu: str | None = None, root: Path = Path("/")) -> Meter | None:
     """The meter of what computes; none if the machine has none, or this user may not read it.
 
     Args:
-        nvidia: CUDA's number of the NVIDIA GPU that computes, if one does: a CPU's meter would miss it.
+        gpu: PCI bus id of the NVIDIA GPU that computes, if one does: a CPU's meter would miss it.
         root: folder that holds `sys`.
     """
     board = tegrastats.read_once()
     found = board and tegrastats.input_power(board.power_w)
     if found:
         return Jetson(found[0])
-    if nvidia is not None:
-        gpu = open_gpu(nvidia)
-        return Nvml(gpu) if gpu and gpu.energy_j is not None else None
+    if gpu is not None:
+        card = open_gpu(gpu)
+        return Nvml(card) if card and card.energy_j is not None else None
     rapl = Rapl(root)
     return rapl if rapl.read() else None
 
 
-def measure_energy(meter: Meter, session: Session, images: np.ndarray, seconds: float = SECONDS) -> Energy | None:
-    """Energy of an image, over calls one after the other; none if the meter can't tell.
+def measure_energy(
+    meter: Meter, session: Session, images: np.ndarray, seconds: float = SECONDS, watch: Watch | None = None
+) -> Energy | None:
+    """Energy of an image, over calls one after the other; none if the meter can't tell, or the figure would not be the
+    model's: the machine was throttled meanwhile, or other processes computed on it.
 
     Args:
         images: uint8 N×H×W×3, the batch of every call.
         seconds: how long to call, at least; and at least three calls.
+        watch: of the machine, fresh for this block.
     """
     session.embed(images)
     calls = 0
     with meter:
-        begun = perf_counter()
+        begun = looked = perf_counter()
         while calls < CALLS or perf_counter() - begun < seconds:
             session.embed(images)
             calls += 1
+            if watch and perf_counter() - looked > LOOK_SECONDS:
+                watch.look()
+                looked = perf_counter()
         took = perf_counter() - begun
+    conditions = watch.conditions() if watch else None
+    if conditions and (conditions.throttled or conditions.disturbed):
+        return None
     if not meter.joules or meter.joules < 0:
         return None
     count = calls * len(images)

@@ -1,7 +1,9 @@
 """How time is measured: warm up until it is steady, then sessions in turn, and only percentiles that n supports.
 
-A percentile q is stated with 99 % confidence once q^n ≤ 0.01 (the order statistic behind MLPerf's early stopping):
-n ≥ 44 for p90 and n ≥ 459 for p99.
+p50, p90 and p99 are point estimates, as likely too low as too high (median-unbiased: Hyndman & Fan, Sample quantiles in
+statistical packages, The American Statistician 1996, their definition 8); no bounds. A percentile is estimated only
+where the tail was seen at all: where the slowest of n calls lies beyond the true percentile q with 99 % confidence,
+q^n ≤ 0.01. That is n ≥ 44 for p90 and n ≥ 459 for p99; the slowest call itself would be the bound with that confidence.
 """
 
 from __future__ import annotations
@@ -37,9 +39,11 @@ class Latency:
     p50_ms: float
     """median time of a call, ms; how long it usually takes"""
     p90_ms: float | None
-    """90 % of calls took no longer, ms; null below 44 calls, which don't support it"""
+    """estimate of what 90 % of calls don't exceed, ms; as likely too low as too high, and no bound; null below 44
+    calls, which may have missed the tail"""
     p99_ms: float | None
-    """99 % of calls took no longer, ms; what a deadline has to allow for; null below 459 calls"""
+    """estimate of what 99 % of calls don't exceed, ms, in the same way; what a deadline has to allow for, with some
+    room; null below 459 calls"""
     images_per_second: float
     """batch ÷ mean time of a call; how many images a device keeps up with"""
     warmup_calls: int
@@ -69,7 +73,7 @@ class Timing:
         calls = times.calls
 
         def percentile(q: float, needed: int) -> float | None:
-            return round(float(np.percentile(calls, q, method="higher")), 3) if len(calls) >= needed else None
+            return round(float(np.percentile(calls, q, method="median_unbiased")), 3) if len(calls) >= needed else None
 
         return Latency(
             batch=self.batch,

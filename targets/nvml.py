@@ -5,7 +5,6 @@ Source: NVML API Reference, Device Queries.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
@@ -25,17 +24,13 @@ class Gpu:
     """One GPU. What it does not support is none.
 
     Args:
-        number: CUDA's; `CUDA_VISIBLE_DEVICES` says which GPUs CUDA counts, by NVML's number or by name.
+        bus_id: where it is on the PCI bus, as `0000:65:00.0`. CUDA and NVML number GPUs in orders of their own, and
+            CUDA only those that it is let see: this is the name that both know.
     """
 
-    def __init__(self, library: Any, number: int) -> None:
+    def __init__(self, library: Any, bus_id: str) -> None:
         self._library = library
-        visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
-        name = visible[number] if number < len(visible) and visible[number] else str(number)
-        if name.isdecimal():
-            self._handle = library.nvmlDeviceGetHandleByIndex(int(name))
-        else:
-            self._handle = library.nvmlDeviceGetHandleByUUID(name)
+        self._handle = library.nvmlDeviceGetHandleByPciBusId(bus_id.encode())
 
     def _ask(self, question: Callable[[], Answer]) -> Answer | None:
         try:
@@ -85,14 +80,14 @@ class Gpu:
         return self._ask(lambda: int(ask(self._handle, heat).violationTime) // 1_000_000)
 
 
-def open_gpu(number: int) -> Gpu | None:
-    """The GPU of CUDA's number; none without pynvml, a driver or that GPU."""
+def open_gpu(bus_id: str) -> Gpu | None:
+    """The GPU at a place on the PCI bus; none without pynvml, a driver or that GPU."""
     try:
         library = import_module("pynvml")
     except ImportError:
         return None
     try:
         library.nvmlInit()
-        return Gpu(library, number)
+        return Gpu(library, bus_id)
     except library.NVMLError:
         return None

@@ -12,6 +12,7 @@ import numpy as np
 
 from targets.contract import Job, Session, runtime_version, thread_count
 from targets.errors import ArtifactFailed, Unusable, one_line
+from targets.nvidia.cuda import pci_bus_id
 from targets.settings import Activations, Precision, TargetSettings, read_options
 
 ARTIFACT = "model.onnx"
@@ -20,6 +21,10 @@ PROVIDERS = {
     "CUDA": "CUDAExecutionProvider",
     "TensorRT": "TensorrtExecutionProvider",
 }
+# The smallest graph there is, to see whether a provider starts: a float goes in and comes out.
+ONE_NODE = bytes.fromhex(
+    "08083a330a0c0a0178120179220452656c751201675a0f0a0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a001012"
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,13 @@ class OnnxRuntime:
         self.distribution = self.extra = "onnxruntime" if on_cpu else "onnxruntime-gpu"
         self.activations: Activations = "asymmetric" if on_cpu else "symmetric"
 
+    @property
+    def gpu_bus_id(self) -> str | None:
+        """See `Target.gpu_bus_id`. Its providers compute on CUDA's first GPU if they are told nothing."""
+        return None if self.settings.device == "CPU" else pci_bus_id(0)
+
     def check(self) -> str:
-        """See `Target.check`."""
+        """See `Target.check`. A graph of one node is loaded: a provider that this build has may still not start."""
         provider = PROVIDERS.get(self.settings.device)
         if provider is None:
             raise Unusable(
@@ -56,6 +66,7 @@ class OnnxRuntime:
             raise Unusable(why, "Reinstall it for this machine.") from None
         if provider not in onnxruntime.get_available_providers():
             raise Unusable(f"this build of ONNX Runtime {version} has no {provider}", "Install one that does.")
+        self._session(ONE_NODE)
         return f"ONNX Runtime {version} on {self.settings.device}"
 
     def check_compiler(self) -> str:
@@ -69,15 +80,34 @@ class OnnxRuntime:
 
     def load(self, folder: Path, cache: Path | None = None) -> Session:  # noqa: ARG002 - it keeps none
         """See `Target.load`."""
+        try:
+            return _Session(self._session(folder / ARTIFACT))
+        except Unusable:
+            raise
+        except Exception as error:  # noqa: BLE001 - its exception classes have no public common base
+            raise ArtifactFailed(f"ONNX Runtime can't load {folder / ARTIFACT}: {one_line(error)}") from None
+
+    def _session(self, graph: Path | bytes) -> Any:
+        """A graph under the target's provider.
+
+        Raises:
+            Unusable: another provider runs it: ONNX Runtime goes over to the CPU without an error.
+        """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = thread_count(self.settings)
-        try:
-            providers = [PROVIDERS[self.settings.device]]
-            return _Session(onnxruntime.InferenceSession(folder / ARTIFACT, options, providers=providers))
-        except Exception as error:  # noqa: BLE001 - its exception classes have no public common base
-            raise ArtifactFailed(f"ONNX Runtime can't load {folder / ARTIFACT}: {one_line(error)}") from None
+        provider = PROVIDERS[self.settings.device]
+        session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+        running = session.get_providers()
+        if provider not in running:
+            raise Unusable(
+                f"ONNX Runtime's {provider} does not start here: {', '.join(running)} would compute in its place",
+                "Install the CUDA and cuDNN that this onnxruntime-gpu asks for (its own message stands above), or set "
+                "`device: CPU` in the target.",
+            )
+        session.disable_fallback()  # nor later, when a call fails
+        return session
 
 
 class _Session:

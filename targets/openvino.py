@@ -38,6 +38,7 @@ class OpenVino:
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
     activations: ClassVar[Activations] = "symmetric"
     compiles_ahead: ClassVar[bool] = False
+    gpu_bus_id: ClassVar[str | None] = None  # its GPUs are Intel's
 
     def __init__(self, settings: TargetSettings) -> None:
         self.settings = settings

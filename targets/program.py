@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from targets.archive import read_list, write_archive
-from targets.bundle import BUNDLE_LIST, RESULT_LIST, Bundle, Variant, open_bundle
+from targets.bundle import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
 from targets.contract import Job, Session, Target, about_runtime, thread_count
 from targets.device import cache_folder, is_board, this_device
 from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, in_a_line, one_line
 from targets.retrieval import quick_accuracy
-from targets.trial import nvidia_gpu, run_trial
+from targets.trial import run_trial
 from targets.widths import WidthsBundle, figures_of, is_widths, open_widths
 
 EMBED_BATCH = 8  # images at once where accuracy is measured
@@ -158,19 +158,21 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
         bundle.calls,
         bundle.max_seconds,
         BASELINE if BASELINE in sessions else None,
-        nvidia=nvidia_gpu(bundle.settings),
+        target.gpu_bus_id,
+        tell,
     )
     files: dict[str, Path | bytes] = {}
     rows = []
     for variant in (one for one in bundle.variants if one.name in sessions):
         name = variant.name
         tell(f"embedding the test set with {variant.network} {variant.precision}")
-        splits = {split: _embed(sessions[name], bundle, split) for split in ("query", "gallery")}
+        wanted = bundle.splits if variant.network == "student" else SPLITS  # only a student may ship
+        splits = {split: _embed(sessions[name], bundle, split) for split in wanted}
         for split, embeddings in splits.items():
             path = scratch / f"{name}-{split}.npy"
             np.save(path, embeddings)
             files[f"embeddings/{path.name}"] = path
-        mean_ap, first = quick_accuracy(*(bundle.labelled(split, rows_) for split, rows_ in splits.items()))
+        mean_ap, first = quick_accuracy(*(bundle.labelled(split, splits[split]) for split in SPLITS))
         artifacts = sorted(path for path in folders[name].rglob("*") if path.is_file())
         if variant.network == "student":  # what may ship
             files |= {f"artifacts/{name}/{path.relative_to(folders[name]).as_posix()}": path for path in artifacts}

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from targets.contract import Job, Session, runtime_version
 from targets.errors import ArtifactFailed, Unusable, one_line
 from targets.nvidia.build import build_plan
-from targets.nvidia.cuda import Gpu, find_gpu, use
+from targets.nvidia.cuda import Gpu, find_gpu, pci_bus_id, use
 from targets.nvidia.engine import AGAIN, ENGINE, EngineRecord, Place, check_fit, read_engine, write_engine
 from targets.nvidia.jit import header_faults
 from targets.nvidia.session import EngineSession, open_engine
@@ -77,6 +77,11 @@ class TensorRt:
         """See `Target.compiles_ahead`."""
         return False
 
+    @property
+    def gpu_bus_id(self) -> str | None:
+        """See `Target.gpu_bus_id`."""
+        return pci_bus_id(self._number())
+
     def check(self) -> str:
         """See `Target.check`."""
         trt, gpu = self._runtime(), self._gpu()
@@ -131,14 +136,18 @@ class TensorRt:
             why = f"{self.title} {version} does not start: {one_line(error)}"
             raise Unusable(why, "Reinstall it for this machine.") from None
 
-    def _gpu(self) -> Gpu:
+    def _number(self) -> int:
+        """CUDA's, of the GPU."""
         device = re.fullmatch(r"GPU(?:\.(\d+))?", self.settings.device)
         if device is None:
             raise Unusable(
                 f"{self.title} runs on GPU (GPU.1 is the second one), not on {self.settings.device}",
                 "Set `device: GPU` in the target.",
             )
-        return find_gpu(int(device[1] or 0))
+        return int(device[1] or 0)
+
+    def _gpu(self) -> Gpu:
+        return find_gpu(self._number())
 
     def _place(self, trt: Any, gpu: Gpu | None) -> Place:
         if gpu is None:

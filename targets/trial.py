@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,9 @@ import numpy as np
 from targets.conditions import Conditions, Watch
 from targets.contract import Session
 from targets.energy import find_meter, measure_energy
-from targets.latency import Latency, measure_latency
+from targets.latency import Latency, Timing, measure_latency
+from targets.quiet import Judged, judge, when_quiet
 from targets.ratio import Ratio
-from targets.settings import TargetSettings
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,6 @@ class Trial:
     conditions: Conditions
 
 
-def nvidia_gpu(settings: TargetSettings) -> int | None:
-    """CUDA's number of the NVIDIA GPU that a target computes on, whose clocks and energy then count; else none."""
-    if settings.runtime.startswith("tensorrt"):
-        number = settings.device.partition(".")[2]
-        return int(number) if number.isdecimal() else 0
-    return 0 if settings.device.startswith(("CUDA", "TensorRT")) else None
-
-
 def run_trial(
     sessions: Mapping[str, Session],
     images: np.ndarray,
@@ -39,27 +31,36 @@ def run_trial(
     calls: int,
     max_seconds: float,
     baseline: str | None,
-    nvidia: int | None,
+    gpu: str | None,
+    tell: Callable[[str], None],
 ) -> Trial:
-    """Time sessions at all batch sizes, in turn.
+    """Time sessions at all batch sizes, in turn, when the machine is quiet (`targets.quiet`); then meter their energy.
 
     Args:
         images: uint8 N×H×W×3, repeated to the size of a batch.
         calls, max_seconds: see `measure_latency`.
         baseline: the session that ratios are taken to.
-        nvidia: see `nvidia_gpu`.
+        gpu: see `Target.gpu_bus_id`.
+        tell: is called with what is waited for, and what is measured again.
     """
-    watch = Watch(nvidia=nvidia)
+    repeated = [np.ascontiguousarray(np.resize(images, (batch, *images.shape[1:]))) for batch in batches]
+
+    def run() -> tuple[list[Timing], Conditions]:
+        watch = Watch(gpu)
+        timings = [measure_latency(sessions, some, calls, max_seconds, between=watch.look) for some in repeated]
+        return timings, watch.conditions()
+
+    def judged(found: tuple[list[Timing], Conditions]) -> Judged:
+        timings, conditions = found
+        return judge(conditions, sum(not times.steady for timing in timings for times in timing.times.values()))
+
+    timings, conditions = when_quiet(run, judged, tell)
+    meter = find_meter(gpu)
     latency: dict[str, list[Latency]] = {name: [] for name in sessions}
     ratios: dict[str, list[Ratio]] = {name: [] for name in sessions}
-    timings = []
-    for batch in batches:
-        repeated = np.ascontiguousarray(np.resize(images, (batch, *images.shape[1:])))
-        timings.append((repeated, measure_latency(sessions, repeated, calls, max_seconds, between=watch.look)))
-    conditions, meter = watch.conditions(), find_meter(nvidia)
-    for repeated, timing in timings:
+    for some, timing in zip(repeated, timings, strict=True):
         for name, session in sessions.items():
-            energy = measure_energy(meter, session, repeated) if meter else None
+            energy = measure_energy(meter, session, some, watch=Watch(gpu)) if meter else None
             latency[name].append(timing.latency(name, energy))
             if baseline and name != baseline:
                 ratios[name].append(timing.ratio(name, baseline))

@@ -29,9 +29,9 @@ from targets.conditions import Conditions, Watch
 from targets.contract import Job, Target
 from targets.energy import find_meter, measure_energy
 from targets.errors import BadBundle, one_line
-from targets.latency import measure_latency
+from targets.latency import Timing, measure_latency
+from targets.quiet import judge, when_quiet
 from targets.settings import TargetSettings
-from targets.trial import nvidia_gpu
 
 KIND = "widths"  # in the list of a bundle and of its result
 GRAPH_NAME = "graphs/{}.onnx"
@@ -79,7 +79,6 @@ class WidthsBundle:
 
 def time_widths(
     target: Target,
-    settings: TargetSettings,
     graphs: Mapping[str, Path],
     scratch: Path,
     job: Job,
@@ -87,7 +86,7 @@ def time_widths(
     max_seconds: float,
     tell: Callable[[str], None],
 ) -> tuple[list[WidthFigures], Conditions]:
-    """Compile graphs and time them in turn, in one run.
+    """Compile graphs and time them in turn, in one run, when the machine is quiet (`targets.quiet`).
 
     Args:
         graphs: by name.
@@ -109,14 +108,19 @@ def time_widths(
     batch = max(job.batches)
     tell(f"timing {len(graphs)} networks in turn at batch {batch}")
     images = np.random.default_rng(0).integers(0, 256, (batch, job.height, job.width, 3), np.uint8)
-    nvidia = nvidia_gpu(settings)
-    watch, meter = Watch(nvidia=nvidia), find_meter(nvidia)
-    timing = measure_latency(sessions, images, calls, max_seconds, between=watch.look)
-    conditions = watch.conditions()
+    gpu = target.gpu_bus_id
+
+    def run() -> tuple[Timing, Conditions]:
+        watch = Watch(gpu)
+        timing = measure_latency(sessions, images, calls, max_seconds, between=watch.look)
+        return timing, watch.conditions()
+
+    timing, conditions = when_quiet(run, lambda found: judge(found[1]), tell)
+    meter = find_meter(gpu)
     rows = []
     for name, session in sessions.items():
         times = np.array(timing.times[name].calls)
-        energy = measure_energy(meter, session, images) if meter else None
+        energy = measure_energy(meter, session, images, watch=Watch(gpu)) if meter else None
         rows.append(
             WidthFigures(
                 name=name,
@@ -171,7 +175,6 @@ def figures_of(
     """What a result of a bundle tells of its networks: `rows` and `conditions`."""
     rows, conditions = time_widths(
         target,
-        bundle.settings,
         {name: bundle.folder / GRAPH_NAME.format(name) for name in bundle.graphs},
         scratch,
         Job(bundle.height, bundle.width, (bundle.batch,), cache),

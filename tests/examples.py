@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,6 +54,7 @@ def examples(shop: Workshop) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("ZOO_QUIET_SECONDS", "0")  # of so small a network times say nothing anyway
     with TemporaryDirectory() as scratch:
         shop = make_workshop(Path(scratch) / "workshop")
         shop.build("tiny")

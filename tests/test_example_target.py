@@ -63,6 +63,7 @@ def test_it_keeps_to_the_contract_to_the_letter(example):
                 assert inspect.signature(member) == inspect.signature(getattr(found, name)), name
     for name in ("distribution", "extra", "precisions", "activations", "compiles_ahead"):
         assert isinstance(getattr(target, name), str | tuple | bool)
+    assert target.gpu_bus_id is None
 
 
 def test_importing_it_imports_no_runtime(example):

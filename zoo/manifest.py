@@ -67,6 +67,14 @@ class DataRecord(Record):
     )
     train_images: int = Field(description="images that were trained on; how much the network has seen")
     train_identities: int = Field(description="identities among them; whether it is likely to know yours")
+    gate_images: int = Field(
+        0, description="training images that were held out for the gate; on how many precision and layers were chosen"
+    )
+    gate_identities: int = Field(
+        0,
+        description="training identities that were held out: what ships was chosen on them, and every accuracy told is "
+        "of the test set; 0: it was chosen on the test set, whose figures flatter it",
+    )
     query_images: int = Field(description="queries of the test set; few make accuracy uncertain")
     gallery_images: int = Field(description="images that are searched; the more there are, the harder is the test")
 
@@ -216,7 +224,9 @@ class Calibration(Record):
     precision: Literal["fp16", "int8"] = Field(description="that the graph was turned into")
     target: str | None = Field(description="int8 is a target's own; null for fp16, which serves all")
     judge: str = Field(description="the runtime that found out what it costs; another one may round otherwise")
-    agreement: Agreement = Field(description="with torch on the whole test set; what these numbers cost in accuracy")
+    agreement: Agreement = Field(
+        description="with torch on the gate's split (`data`); what these numbers cost in accuracy"
+    )
     holds: bool = Field(
         description="whether the drop is within the recipe's `calibrate.max_map_drop_points`; what is measured "
         "on its device is judged there once more"

@@ -88,11 +88,34 @@ class Measured(_Cell):
         "null in what a build measured",
     )
     latency: list[Latency] = Field(min_length=1, description="one for each batch size, ascending; how fast it is")
+    gate: Agreement | None = Field(
+        None,
+        description="with torch on the gate's split, held-out training identities: what the choice of what ships went "
+        "by; null of the dense network, in what `zoo bench` measured, and where the gate was on the test set, so that "
+        "`agreement` was what it went by",
+    )
+    ships_by: Literal["speed", "size", "only"] | None = Field(
+        None,
+        description="why it ships: it was the fastest that passes the gate; the smallest, as times made no claims; or "
+        "the only one; null of what does not ship",
+    )
     ratios: list[Ratio] = Field(
         description="to the dense network in fp32, one for each batch size; whether compression pays on this device; "
         "empty where that was not in the run"
     )
     size_bytes: int = Field(ge=0, description="of all files of the artifact; what it takes on the device's disk")
+
+    @property
+    def doubt(self) -> str | None:
+        """Why its times make no claims, in words; none if they do. A throttled run's are void, which is more."""
+        if self.conditions.disturbed:
+            return self.conditions.disturbed
+        return None if all(one.steady for one in self.latency) else "never became steady"
+
+    @property
+    def counts(self) -> bool:
+        """Whether its times can be compared."""
+        return not self.conditions.throttled and self.doubt is None
 
     @model_validator(mode="after")
     def _times_are_times(self) -> Self:
@@ -153,9 +176,10 @@ def measured_rows(
     name = hashlib.sha256(json.dumps([about, run["rows"]], sort_keys=True).encode()).hexdigest()[:16]
     return [
         Measured.model_validate(
-            {**about, "run": name, "ships": (row["network"], row["precision"]) == ("student", run["chosen"]), **row}
+            {**about, "run": name, "ships": ships, "ships_by": run.get("chosen_by") if ships else None, **row}
         )
         for row in run["rows"]
+        for ships in [(row["network"], row["precision"]) == ("student", run["chosen"])]
     ]
 
 

@@ -39,6 +39,7 @@ class Tract:
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
     activations: ClassVar[Activations] = "symmetric"
     compiles_ahead: ClassVar[bool] = False
+    gpu_bus_id: ClassVar[str | None] = None  # it computes on the CPU
 
     def __init__(self, settings: TargetSettings) -> None:
         self.settings = settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,10 +48,30 @@ class Samples:
 
 @dataclass(frozen=True)
 class Index:
-    """The three splits of a data set, the digest of everything in them, and what they are made of."""
+    """The three splits of a data set, the digest of everything in them, and what they are made of.
+
+    `gate` are images of training identities that are held out of `train` (`pipeline.data.gate`): what is chosen by
+    accuracy is chosen on them, and figures are those of `query` and `gallery`. Without it, both are the test set's.
+    """
 
     train: Samples
     query: Samples
     gallery: Samples
     fingerprint: str
     accounts: Mapping[SplitName, SplitAccount] = field(default_factory=dict)
+    gate: Samples | None = None
+
+    @property
+    def key(self) -> str:
+        """What a result that depends on these splits depends on: the images, and which of them are held out."""
+        if self.gate is None:
+            return self.fingerprint
+        held = hashlib.sha256("\n".join(self.gate.paths).encode()).hexdigest()
+        return f"{self.fingerprint}, held out {held}"
+
+    @property
+    def judged(self) -> tuple[Samples, Samples]:
+        """Queries and gallery that gates are on. Those of `gate` are the same images: an image's own identity and
+        camera do not count as an answer, so that it never finds itself.
+        """
+        return (self.query, self.gallery) if self.gate is None else (self.gate, self.gate)

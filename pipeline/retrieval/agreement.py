@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from pipeline.retrieval.accuracy import Accuracy
 
 NEIGHBOURS = 10
+RESAMPLES = 2000  # of the interval: its ends then vary by a few per cent of its width
+BLOCK = 2**22  # counts drawn at once
 WORSE_POINTS = 1.0
 NOT_FOUND = -2.0  # less than any cosine
 
 
 class Agreement(Settings):
-    """Figures on the whole test set, against the network in torch."""
+    """Figures on all images of a split, against the network in torch."""
 
     min_cosine: float = Field(description="the smallest cosine of an image's two embeddings; whether any is ruined")
     mean_cosine: float = Field(description="the mean cosine over all images; how far rounding moves an embedding")
@@ -31,9 +33,9 @@ class Agreement(Settings):
         description=f"of the {NEIGHBOURS} nearest gallery images of a query, % the same; whether users see a difference"
     )
     map_drop_points: float = Field(description="mAP in torch − mAP here, points of per cent; what the gate is on")
-    map_drop_interval: tuple[float, float] = Field(
-        description="95 % interval of the drop over queries (mean of paired differences of AP, normal approximation); "
-        "whether it is more than chance"
+    map_drop_interval: tuple[float, float] | None = Field(
+        description="95 % interval of the drop over identities, whose queries are alike (percentiles of the mean of "
+        "paired differences of AP over identities drawn again); whether it is more than chance; null for one identity"
     )
     largest_ap_drop_points: float = Field(
         description="of the query that lost most, points of AP; what the mean may hide"
@@ -47,13 +49,15 @@ class Agreement(Settings):
 class Answered:
     """What embeddings Q×D and G×D answer to a test set.
 
-    `nearest` is Q×10; `precisions` is the AP of Q queries, 0 … 1, NaN where a query does not count.
+    `nearest` is Q×10; `precisions` is the AP of Q queries, 0 … 1, NaN where a query does not count; `identities` are
+    those of the queries.
     """
 
     query: np.ndarray
     gallery: np.ndarray
     nearest: np.ndarray
     precisions: np.ndarray
+    identities: np.ndarray
     accuracy: Accuracy
 
 
@@ -82,7 +86,34 @@ def answer(query: np.ndarray, gallery: np.ndarray, query_of: Samples, gallery_of
 
     ranks = scored_ranks(watched(), query_of, gallery_of)
     precisions = np.array([average_precision(row) if len(row) else np.nan for row in ranks])
-    return Answered(query, gallery, np.concatenate(nearest), precisions, accuracy_of(ranks, len(gallery_of)))
+    nearest_of_all = np.concatenate(nearest)
+    accuracy = accuracy_of(ranks, len(gallery_of))
+    return Answered(query, gallery, nearest_of_all, precisions, query_of.identities, accuracy)
+
+
+def identity_interval(differences: np.ndarray, identities: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of the mean of paired differences, from identities drawn again with replacement; none for one.
+
+    Queries of an identity show the same thing, so that what is lost for one is lost for its fellows: as if they were
+    independent, the interval would be too narrow (Field & Welsh, Bootstrapping clustered data, JRSS B 2007). Draws
+    are the same each time.
+
+    Args:
+        differences, identities: Q, one for each query.
+    """
+    _, place = np.unique(identities, return_inverse=True)
+    sums, counts = np.bincount(place, differences), np.bincount(place)
+    count = len(counts)
+    if count < 2:
+        return None
+    random = np.random.default_rng(0)
+    step = max(1, BLOCK // count)
+    means: list[np.ndarray] = []
+    for start in range(0, RESAMPLES, step):
+        drawn = random.multinomial(count, np.full(count, 1 / count), min(step, RESAMPLES - start))
+        means.append((drawn @ sums) / (drawn @ counts))
+    low, high = np.percentile(np.concatenate(means), (2.5, 97.5))
+    return float(low), float(high)
 
 
 def agreement(reference: Answered, other: Answered) -> Agreement:
@@ -92,15 +123,14 @@ def agreement(reference: Answered, other: Answered) -> Agreement:
     )
     shared = [len(np.intersect1d(a, b)) / len(a) for a, b in zip(reference.nearest, other.nearest, strict=True)]
     drops = 100 * (reference.precisions - other.precisions)
-    drops = drops[~np.isnan(drops)]
-    error = 1.96 * float(drops.std(ddof=1)) / len(drops) ** 0.5 if len(drops) > 1 else 0.0
-    mean = float(drops.mean())
+    counted = ~np.isnan(drops)
+    drops = drops[counted]
     return Agreement(
         min_cosine=float(cosine.min()),
         mean_cosine=float(cosine.mean()),
         shared_neighbours=100 * float(np.mean(shared)),
-        map_drop_points=mean,
-        map_drop_interval=(mean - error, mean + error),
+        map_drop_points=float(drops.mean()),
+        map_drop_interval=identity_interval(drops, reference.identities[counted]),
         largest_ap_drop_points=float(drops.max()),
         queries_worse=100 * float(np.mean(drops > WORSE_POINTS)),
     )

@@ -62,10 +62,13 @@ def code_digest(runtime: str) -> str:
 
 
 def _write_test_set(folder: Path, data: Index, size: Input) -> None:
-    """Every image once, as pixels: a device needs no decoder then (see `targets.pixels`)."""
+    """Every image of the test set and of the gate's split once, as pixels: a device needs no decoder then (see
+    `targets.pixels`).
+    """
     folder.mkdir()
     places: dict[str, int] = {}
-    for name, samples in (("query", data.query), ("gallery", data.gallery)):
+    splits = {"query": data.query, "gallery": data.gallery} | ({"gate": data.gate} if data.gate else {})
+    for name, samples in splits.items():
         at = [places.setdefault(path, len(places)) for path in samples.paths]
         np.save(folder / f"{name}.npy", np.array(at))
         assert samples.contents is not None  # the data set was opened

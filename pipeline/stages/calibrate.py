@@ -22,12 +22,12 @@ from pipeline.retrieval.agreement import Agreement, Answered, agreement, answer
 from pipeline.settings import Settings
 from pipeline.stages.compile import EMBED_BATCH
 from pipeline.stages.export import GRAPH
-from pipeline.stages.reference import read_reference
+from pipeline.stages.reference import read_gate_reference
 from pipeline.work import Work
 from targets.contract import Job, Session, make_target
 from targets.settings import Activations, TargetSettings
 
-VERSION = 3
+VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")
 CALIBRATION = "calibration.json"
 SENSITIVITY_IMAGES = 32
@@ -69,6 +69,14 @@ def embed_samples(session: Session, samples: Samples, size: Input) -> np.ndarray
     return np.concatenate([session.embed(batch) for batch in read_batches(samples, size, EMBED_BATCH)])
 
 
+def answer_judged(session: Session, data: Index, size: Input) -> Answered:
+    """What a compiled artifact answers to the split that gates are on, `Index.judged`."""
+    query_of, gallery_of = data.judged
+    query = embed_samples(session, query_of, size)
+    gallery = query if gallery_of is query_of else embed_samples(session, gallery_of, size)
+    return answer(query, gallery, query_of, gallery_of)
+
+
 class Judge:
     """Runs graphs as one target would."""
 
@@ -89,10 +97,8 @@ class Judge:
         return np.concatenate(parts)
 
     def answer(self, graph: Path) -> Answered:
-        """What the graph answers to the test set."""
-        session, data = self.session(graph), self._data
-        query, gallery = (embed_samples(session, samples, self._size) for samples in (data.query, data.gallery))
-        return answer(query, gallery, data.query, data.gallery)
+        """What the graph answers to the split that gates are on, `Index.judged`."""
+        return answer_judged(self.session(graph), self._data, self._size)
 
 
 def _gate(judge: Judge, reference: Answered) -> Callable[[Path], Agreement]:
@@ -110,7 +116,7 @@ def halve_graph(work: Work, *, data: Index, input: Input, settings: Calibrate, g
         NotQuantisable: the graph can't be turned into fp16.
     """
     write_half(graph / GRAPH, work.out / GRAPH)
-    verdict = _gate(Judge(HOST, data, input, work.scratch), read_reference(reference, data))(work.out / GRAPH)
+    verdict = _gate(Judge(HOST, data, input, work.scratch), read_gate_reference(reference, data))(work.out / GRAPH)
     work.write_json(
         CALIBRATION,
         {
@@ -184,7 +190,7 @@ def quantize_graph(
         quantizer,
         rank,
         work.out / GRAPH,
-        _gate(runs, read_reference(reference, data)),
+        _gate(runs, read_gate_reference(reference, data)),
         lambda verdict: verdict.map_drop_points,
         settings.max_map_drop_points,
         int(settings.max_float_layers * len(quantizer.layers)),

@@ -11,11 +11,12 @@ from pydantic import Field, ValidationError
 
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.samples import Index
+from pipeline.retrieval.agreement import answer
 from pipeline.settings import Settings
 from pipeline.stages.broken import check_left
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.compile import ARTIFACTS
-from pipeline.stages.measure import Embedded, Measure, accuracy_row, chosen
+from pipeline.stages.measure import Embedded, Measure, accuracy_row, chosen, told_of_times
 from pipeline.work import Work
 from targets.archive import read_archive, read_list
 from targets.bundle import BUNDLE_LIST, RESULT_LIST
@@ -26,7 +27,7 @@ from targets.latency import Latency
 from targets.ratio import Ratio
 from targets.settings import Precision
 
-VERSION = 4
+VERSION = 5
 LIBRARIES = (*IMAGES, "torch")
 
 
@@ -63,13 +64,20 @@ class Told(Settings):
 def _row(
     row: ToldRow, unpacked: Path, data: Index, settings: Measure, references: Mapping[str, Path]
 ) -> dict[str, Any]:
-    query, gallery = (
-        np.load(unpacked / "embeddings" / f"{row.network}-{row.precision}-{split}.npy")
-        for split in ("query", "gallery")
-    )
+    def embedded_of(split: str) -> np.ndarray:
+        rows: np.ndarray = np.load(unpacked / "embeddings" / f"{row.network}-{row.precision}-{split}.npy")
+        return rows
+
+    query, gallery = embedded_of("query"), embedded_of("gallery")
     if (len(query), len(gallery)) != (len(data.query), len(data.gallery)) or query.shape[1:] != gallery.shape[1:]:
         raise ValueError("embeddings are not of the test set")
-    embedded = Embedded(row.network, row.precision, query, gallery)
+    judged = None
+    if data.gate and row.network == "student":
+        gate = embedded_of("gate")
+        if gate.shape != (len(data.gate), query.shape[1]):
+            raise ValueError("embeddings are not of the gate's split")
+        judged = answer(gate, gate, *data.judged)
+    embedded = Embedded(row.network, row.precision, query, gallery, judged)
     accuracy = accuracy_row(embedded, data, references[f"reference/{row.network}"], settings.rerank)
     return {**accuracy, **row.model_dump(mode="json", include={"latency", "ratios", "size_bytes"})}
 
@@ -134,12 +142,14 @@ def measure_on_device(
         raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
     broken = [*asked["broken"], *({**one.model_dump(), "runtime": told.runtime} for one in told.broken)]
     check_left(broken, precisions)
+    if told_of := told_of_times(told.runtime["name"], told.conditions, rows):
+        work.progress.say(told_of)
     work.write_json(
         "measurement.json",
         {
             "kind": "measured",
             **told.model_dump(mode="json", exclude={"rows", "broken"}),
-            "chosen": chosen(rows, precisions, max_map_drop_points),
+            **chosen(rows, precisions, max_map_drop_points, told.conditions),
             "rows": rows,
             "broken": broken,
         },

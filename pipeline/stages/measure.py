@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -18,16 +18,18 @@ from pipeline.retrieval.agreement import Answered, agreement, answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
 from pipeline.settings import Settings
 from pipeline.stages.broken import check_left, parted
-from pipeline.stages.calibrate import embed_samples
+from pipeline.stages.calibrate import answer_judged, embed_samples
 from pipeline.stages.compile import ARTIFACTS
-from pipeline.stages.reference import read_reference
+from pipeline.stages.reference import read_gate_reference, read_reference
 from pipeline.work import Work
+from targets.conditions import Conditions
 from targets.contract import about_runtime, make_target, thread_count
 from targets.device import this_device
-from targets.settings import Precision, TargetSettings
-from targets.trial import nvidia_gpu, run_trial
+from targets.quiet import judge
+from targets.settings import PRECISIONS, Precision, TargetSettings
+from targets.trial import run_trial
 
-VERSION = 6
+VERSION = 7
 LIBRARIES = (*IMAGES, "torch")
 BASELINE = "teacher/fp32"
 
@@ -42,25 +44,40 @@ class Measure(Settings):
     rerank: ReRanking | None = Field(None, description="give accuracy after re-ranking as well, as a figure of its own")
 
 
+ChosenBy = Literal["speed", "size", "only"]
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """A precision of the student: what it costs and how fast it is."""
+    """A precision of the student: what it costs on the split that gates are on, how fast it is if that can be told, and
+    how large.
+    """
 
     precision: Precision
     map_drop_points: float
     p50_ms: float
+    size_bytes: int = 0
+    counts: bool = True
 
 
-def choose(candidates: Sequence[Candidate], precisions: Sequence[Precision], max_map_drop_points: float) -> Precision:
-    """The precision that ships: of those that may, the fastest that passes the gate.
+def choose(
+    candidates: Sequence[Candidate], precisions: Sequence[Precision], max_map_drop_points: float
+) -> tuple[Precision, ChosenBy]:
+    """The precision that ships, and by what: of those that may and that pass the gate, the fastest; or the smallest, if
+    the time of one of them makes no claim.
 
     Raises:
         CheckFailed: none passes; says what was reached.
     """
     wanted = [one for one in candidates if one.precision in precisions]
     passing = [one for one in wanted if one.map_drop_points <= max_map_drop_points]
+    if len(passing) == 1:
+        return passing[0].precision, "only"
+    if passing and all(one.counts for one in passing):
+        return min(passing, key=lambda one: one.p50_ms).precision, "speed"
     if passing:
-        return min(passing, key=lambda one: one.p50_ms).precision
+        small = min(passing, key=lambda one: (one.size_bytes, -PRECISIONS.index(one.precision)))
+        return small.precision, "size"
     reached = ", ".join(f"{one.precision} {one.map_drop_points:.2f}" for one in wanted)
     raise CheckFailed(
         f"mAP drops by more than calibrate.max_map_drop_points ({max_map_drop_points:g}): {reached} points, with the "
@@ -76,12 +93,15 @@ def files_below(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Embedded:
-    """What one artifact makes of the test set: unit embeddings Q×D and G×D."""
+    """What one artifact makes of the test set, unit embeddings Q×D and G×D; and what it answers to the split that gates
+    are on, if that is another and the artifact may ship.
+    """
 
     network: str
     precision: Precision
     query: np.ndarray
     gallery: np.ndarray
+    judged: Answered | None
 
 
 def accuracy_told(found: Answered, data: Index, rerank: ReRanking | None) -> dict[str, Any]:
@@ -102,17 +122,55 @@ def accuracy_row(one: Embedded, data: Index, reference: Path, rerank: ReRanking 
         "precision": one.precision,
         **accuracy_told(found, data, rerank),
         "agreement": agreement(read_reference(reference, data), found).model_dump(),
+        "gate": one.judged and agreement(read_gate_reference(reference, data), one.judged).model_dump(),
     }
 
 
-def chosen(rows: Sequence[Mapping[str, Any]], precisions: Sequence[Precision], max_map_drop_points: float) -> Precision:
-    """See `choose`, from rows of a measurement."""
-    students = [row for row in rows if row["network"] == "student"]
+def chosen(
+    rows: Sequence[Mapping[str, Any]],
+    precisions: Sequence[Precision],
+    max_map_drop_points: float,
+    conditions: Conditions,
+) -> dict[str, Any]:
+    """See `choose`, from rows of a measurement: `chosen` and `chosen_by`. Where a row has no figures on a gate's split,
+    the gate is on the test set.
+    """
+    counts = not conditions.throttled and not conditions.disturbed
     candidates = [
-        Candidate(row["precision"], row["agreement"]["map_drop_points"], row["latency"][0]["p50_ms"])
-        for row in students
+        Candidate(
+            row["precision"],
+            (row.get("gate") or row["agreement"])["map_drop_points"],
+            row["latency"][0]["p50_ms"],
+            row["size_bytes"],
+            counts and all(latency["steady"] for latency in row["latency"]),
+        )
+        for row in rows
+        if row["network"] == "student"
     ]
-    return choose(candidates, precisions, max_map_drop_points)
+    precision, by = choose(candidates, precisions, max_map_drop_points)
+    return {"chosen": precision, "chosen_by": by}
+
+
+def restless(rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many artifacts have times that never became steady."""
+    return sum(not all(latency["steady"] for latency in row["latency"]) for row in rows)
+
+
+def told_of_times(target: str, conditions: Conditions, rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """What has to be said of a run whose times make no claims; nothing if they do.
+
+    Args:
+        target: the runtime's name.
+    """
+    found = judge(conditions, restless(rows))
+    if found.why is None:
+        return None
+    if conditions.throttled:
+        return f"figures of {target} are void: {found.why}"
+    return (
+        f"times on {target} make no claims ({found.why}): no ratio is told, and none is the fastest. On a quiet "
+        "machine: zoo bench NAME"
+    )
 
 
 def measure_target(
@@ -146,13 +204,21 @@ def measure_target(
     images = next(read_batches(data.query, input, max(settings.batches)))
     baseline = BASELINE if BASELINE in sessions else None
     trial = run_trial(
-        sessions, images, settings.batches, settings.calls, settings.max_seconds, baseline, nvidia_gpu(target)
+        sessions,
+        images,
+        settings.batches,
+        settings.calls,
+        settings.max_seconds,
+        baseline,
+        runner.gpu_bus_id,
+        work.progress.say,
     )
     rows = []
     for name, session in sessions.items():
         subject, numbers = name.split("/")
         query, gallery = (embed_samples(session, samples, input) for samples in (data.query, data.gallery))
-        embedded = Embedded(subject, numbers, query, gallery)  # type: ignore[arg-type]
+        judged = answer_judged(session, data, input) if data.gate and subject == "student" else None
+        embedded = Embedded(subject, numbers, query, gallery, judged)  # type: ignore[arg-type]
         rows.append(
             {
                 **accuracy_row(embedded, data, folders[f"reference/{subject}"], settings.rerank),
@@ -161,8 +227,8 @@ def measure_target(
                 "size_bytes": sum(path.stat().st_size for path in files_below(compiled[name] / ARTIFACTS)),
             }
         )
-    if trial.conditions.throttled:
-        work.progress.say(f"figures of {target.runtime} are void: throttled ({trial.conditions.throttled})")
+    if told := told_of_times(target.runtime, trial.conditions, rows):
+        work.progress.say(told)
     work.write_json(
         "measurement.json",
         {
@@ -171,7 +237,7 @@ def measure_target(
             "runtime": about_runtime(runner, target),
             "threads": thread_count(target),
             "conditions": asdict(trial.conditions),
-            "chosen": chosen(rows, precisions, max_map_drop_points),
+            **chosen(rows, precisions, max_map_drop_points, trial.conditions),
             "rows": rows,
             "broken": broken,
         },

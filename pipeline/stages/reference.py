@@ -1,4 +1,4 @@
-"""Stage `reference`: the test set as the network in torch embeds it, which every artifact is compared with."""
+"""Stage `reference`: test set and gate's split as the network in torch embeds them; artifacts are compared with it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pipeline.work import Work
 VERSION = 1
 LIBRARIES = (*IMAGES, "torch", "timm")
 BATCH = 64
-QUERY, GALLERY = "query.npy", "gallery.npy"
+QUERY, GALLERY, GATE = "query.npy", "gallery.npy", "gate.npy"
 
 
 def embed_reference(work: Work, *, data: Index, input: Input, network: Path) -> None:
-    """Write `query.npy` and `gallery.npy`: float32 N×D, rows of length 1.
+    """Write `query.npy`, `gallery.npy` and, where identities are held out, `gate.npy`: float32 N×D, rows of length 1.
 
     Args:
         network: folder of a stage that ends in a network (`teacher` or `compact`).
@@ -29,12 +29,20 @@ def embed_reference(work: Work, *, data: Index, input: Input, network: Path) -> 
     from pipeline.retrieval.evaluate import embed_with
 
     embedder = load_network(network)
-    for name, samples in ((QUERY, data.query), (GALLERY, data.gallery)):
+    for name, samples in ((QUERY, data.query), (GALLERY, data.gallery), *([(GATE, data.gate)] if data.gate else [])):
         rows = embed_with(embedder, read_batches(samples, input, BATCH), work.device)
         np.save(work.out / name, rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
 def read_reference(folder: Path, data: Index) -> Answered:
-    """What the reference answers."""
+    """What the reference answers to the test set."""
     query, gallery = np.load(folder / QUERY), np.load(folder / GALLERY)
     return answer(query, gallery, data.query, data.gallery)
+
+
+def read_gate_reference(folder: Path, data: Index) -> Answered:
+    """What the reference answers to the split that gates are on (`Index.judged`)."""
+    if data.gate is None:
+        return read_reference(folder, data)
+    rows = np.load(folder / GATE)
+    return answer(rows, rows, *data.judged)

@@ -127,8 +127,10 @@ def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: Targ
     """
     runner, scratch = make_target(target), work.scratch / "artifacts"
     job = Job(input.height, input.width, (batch,))  # without a cache: it would keep what is never used again
-    rows, conditions = time_widths(runner, target, graphs, scratch, job, CALLS, MAX_SECONDS, work.progress.say)
+    rows, conditions = time_widths(runner, graphs, scratch, job, CALLS, MAX_SECONDS, work.progress.say)
     shutil.rmtree(scratch)
+    if conditions.disturbed:
+        work.progress.say(f"what is predicted from these times is as uncertain as they are: {conditions.disturbed}")
     return Told(
         device=this_device(),
         runtime=about_runtime(runner, target),

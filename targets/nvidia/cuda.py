@@ -104,6 +104,25 @@ def find_gpu(index: int = 0) -> Gpu:
     )
 
 
+def pci_bus_id(index: int = 0) -> str | None:
+    """Where the CUDA device of this number is on the PCI bus, as `0000:65:00.0`; none if CUDA can't be asked.
+
+    NVIDIA's driver library is asked itself (CUDA Driver API, `cuDeviceGetPCIBusId`): it is wherever a GPU computes,
+    also under runtimes that bring their own CUDA.
+    """
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        device, name = ctypes.c_int(), ctypes.create_string_buffer(32)
+        failed = (
+            driver.cuInit(0)
+            or driver.cuDeviceGet(ctypes.byref(device), index)
+            or driver.cuDeviceGetPCIBusId(name, len(name), device)
+        )
+    except (OSError, AttributeError):
+        return None
+    return None if failed else name.value.decode()
+
+
 def use(gpu: Gpu) -> None:
     """Make a GPU the current one of this thread."""
     call(bindings().cudaSetDevice, gpu.index)

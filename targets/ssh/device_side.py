@@ -141,8 +141,12 @@ class Errand:
         lock.close()
         return False
 
-    def start(self) -> None:
-        """Start the program, unless it was started before."""
+    def start(self, quiet: str | None = None) -> None:
+        """Start the program, unless it was started before.
+
+        Args:
+            quiet: how long it may wait for a quiet machine, as `ZOO_QUIET_SECONDS` says on the host.
+        """
         log = self.folder / "log"
         lock = None if log.exists() else _lock(self.root / "running")
         if lock is None:
@@ -150,10 +154,10 @@ class Errand:
         _describe(lock, {"key": self.key, "about": self.about})
         with log.open("wb") as out:
             if os.fork() == 0:
-                self._supervise(lock, out)
+                self._supervise(lock, out, {} if quiet is None else {"ZOO_QUIET_SECONDS": quiet})
         lock.close()
 
-    def _supervise(self, lock: IO[str], out: IO[bytes]) -> None:
+    def _supervise(self, lock: IO[str], out: IO[bytes], more: dict[str, str]) -> None:
         """In a child: run the program and note how it ended. The lock is free when both are gone."""
         code = 1
         try:
@@ -167,7 +171,7 @@ class Errand:
             program = subprocess.Popen(
                 [sys.executable, "bundle", "result"],
                 cwd=self.folder,
-                env={**os.environ, "ZOO_CACHE": str(self.cache), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "ZOO_CACHE": str(self.cache), "PYTHONUNBUFFERED": "1", **more},
                 pass_fds=[lock.fileno()],
                 start_new_session=True,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ import asyncssh
 from targets.archive import digest, read_list
 from targets.bundle import BUNDLE_LIST
 from targets.errors import DeviceError
+from targets.quiet import VARIABLE
 from targets.ssh.address import Address
 from targets.ssh.attendant import Attendant, attended, plain
 from targets.ssh.connect import Lost, connected
@@ -110,7 +112,7 @@ class Errand:
         ask = carrier.attendant.ask
         if not state["started"]:
             await self._send(carrier, state)
-            await ask("start")
+            await ask("start", os.environ.get(VARIABLE))  # who waits here, waits there as long
             self.progress.say(f"running on {self.address}")
         elif not self.offset:
             self.progress.say(f"taking up the run that was begun on {self.address}")

@@ -9,6 +9,7 @@ import pytest
 from calibration.errors import TooFewImages
 from pipeline.build import training_steps
 from pipeline.data.dataset import open_dataset
+from pipeline.data.gate import hold_out
 from pipeline.deployment import check_calibration, place_of, target_steps, variants
 from pipeline.plan import make_plan
 from pipeline.stages.broken import breakable
@@ -46,7 +47,8 @@ def model(idle):
         patch.setenv("ZOO_CATALOGUE", str(idle.catalogue))
         catalogue = load_catalogue()
     data = open_dataset("squares", catalogue.datasets["squares"], idle.root / "data", idle.home / "data")
-    return catalogue.recipe("tiny", ["precision=auto"]), data
+    recipe = catalogue.recipe("tiny", ["precision=auto"])
+    return recipe, hold_out(data, recipe.gate, recipe.sampling.identities)
 
 
 def names(model, target, result=None):

@@ -8,7 +8,7 @@ import torch
 from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
-from pipeline.errors import StoreError, TrainingDiverged
+from pipeline.errors import LoadingFailed, StoreError, TrainingDiverged
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.removal import remove_channels
 from pipeline.method.settings import Compress, Resetting
@@ -87,6 +87,25 @@ def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, often, batch
     assert rows[0] == rows[1]
     assert [row["epoch"] for row in rows[0]] == ["1", "2", "3", "4"]
     assert all(None not in row and all(row.values()) for row in rows[0])  # both phases fill the same columns
+
+
+def test_when_a_loading_process_ends_the_next_run_goes_on_and_ends_as_an_unbroken_one(batches, tmp_path, monkeypatch):
+    whole = train(make_task(), batches, tmp_path / "whole")
+    loader, steps = batches.loader, iter(range(10**6))
+
+    class Dying:
+        def __iter__(self):
+            for batch in loader:
+                if next(steps) == 2 * len(batches) + 1:
+                    raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+                yield batch
+
+    monkeypatch.setattr(batches, "loader", Dying())
+    with pytest.raises(LoadingFailed, match=r"was ended by Killed.*goes on from the last checkpoint"):
+        train(make_task(), batches, tmp_path / "parts")
+    assert len((tmp_path / "parts" / "metrics.csv").read_text().splitlines()) == 3, "two epochs and the heading"
+    parts = train(make_task(), batches, tmp_path / "parts")
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())
 
 
 def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before(batches, tmp_path):

@@ -1,7 +1,9 @@
 """Machines in miniature: the files and commands by which a laptop, a Raspberry Pi 5 and a Jetson Orin Nano tell."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+BUS_ID = "0000:65:00.0"  # of the GPU that NVML knows here
 ORIN_NANO = (
     "06-18-2025 11:25:24 RAM 3452/7620MB (lfb 25x4MB) SWAP 1518/16384MB (cached 174MB) "
     "CPU [1%@1420,2%@1420,0%@1420,2%@1420,2%@729,1%@729] GR3D_FREQ 0% cpu@50.031C soc2@49.031C soc0@50C gpu@49.031C "
@@ -9,7 +11,7 @@ ORIN_NANO = (
 )
 
 
-def write(root: Path, files: dict[str, object]) -> Path:
+def write(root: Path, files: Mapping[str, object]) -> Path:
     """Make files below a root, each with a line feed as in sysfs."""
     for name, content in files.items():
         path = root / name
@@ -144,11 +146,10 @@ class Library:
     def nvmlInit(self) -> None:
         """As in pynvml."""
 
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
-        return index
-
-    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
-        return name
+    def nvmlDeviceGetHandleByPciBusId(self, bus_id: bytes) -> bytes:
+        if bus_id != BUS_ID.encode():
+            raise self.NVMLError("not found")
+        return bus_id
 
     def nvmlDeviceGetClockInfo(self, _handle: int, kind: int) -> int:
         return {1: 2505, 2: 9001}[kind]

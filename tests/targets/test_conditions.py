@@ -5,7 +5,7 @@ import pytest
 from targets import conditions
 from targets.conditions import Watch, read_state
 from targets.sensors import busy_seconds
-from tests.targets.boards import command, jetson, laptop, raspberry, stat, write
+from tests.targets.boards import BUS_ID, command, jetson, laptop, raspberry, stat, write
 
 CORES = [0, 1]
 
@@ -51,7 +51,7 @@ def test_tegrastats_is_asked_for_what_sysfs_does_not_say(tmp_path, commands):
 
 
 def test_an_nvidia_gpu_tells_by_nvml_only_if_it_computes(tmp_path, commands, nvml):
-    state = Watch(nvidia=0, root=tmp_path, cores=CORES).conditions().after
+    state = Watch(gpu=BUS_ID, root=tmp_path, cores=CORES).conditions().after
     assert (state.gpu_mhz, state.gpu_memory_mhz, state.temperatures_c) == (2505, 9001, {"GPU": 71})
     assert state.power_w is None
     assert state.slowed_by == [], "a power cap is how a GPU is meant to run"
@@ -107,7 +107,7 @@ def test_over_current_on_a_jetson_voids_the_run(tmp_path, commands):
 
 
 def test_a_hot_gpu_voids_the_run(tmp_path, commands, nvml):
-    watch = Watch(nvidia=0, root=tmp_path, cores=CORES)
+    watch = Watch(gpu=BUS_ID, root=tmp_path, cores=CORES)
     nvml.reasons = 0x20 | 0x4
     watch.look()
     nvml.reasons, nvml.hot_ns = 0, 3_000_000
@@ -127,7 +127,7 @@ def test_other_work_and_stolen_time_are_told(tmp_path, commands, monkeypatch):
 
 
 def test_a_machine_that_tells_nothing_says_so(tmp_path, commands):
-    record = Watch(nvidia=0, root=tmp_path, cores=CORES).conditions()
+    record = Watch(gpu=BUS_ID, root=tmp_path, cores=CORES).conditions()
     state = record.after
     assert {value for name, value in vars(state).items()} == {None}
     assert (record.governors, record.power_mode, record.other_work_cores) == (None, None, None)
@@ -135,7 +135,7 @@ def test_a_machine_that_tells_nothing_says_so(tmp_path, commands):
 
 
 def test_this_machine_is_described_whatever_it_tells():
-    watch = Watch(nvidia=0)
+    watch = Watch(gpu=BUS_ID)
     watch.look()
     record = watch.conditions()
     assert record.cores

@@ -6,9 +6,10 @@ from time import perf_counter, sleep
 import numpy as np
 import pytest
 
-from targets import energy
+from targets import conditions, energy
+from targets.conditions import Watch
 from targets.energy import Jetson, Nvml, Rapl, find_meter, measure_energy
-from tests.targets.boards import ORIN_NANO, command, laptop, write
+from tests.targets.boards import BUS_ID, ORIN_NANO, command, laptop, stat, write
 
 IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
 RANGE_UJ = 262_143_328_850
@@ -17,7 +18,7 @@ RANGE_UJ = 262_143_328_850
 class Fake:
     """A session that takes half a second of a clock of its own, and does something in each call."""
 
-    compute_ms = None
+    compute_ms: float | None = None
 
     def __init__(self, monkeypatch, each=lambda: None):
         self.now, self.calls, self.each = 0.0, 0, each
@@ -85,20 +86,20 @@ def test_rapl_that_only_root_may_read_is_no_meter(tmp_path, commands):
 
 def test_a_cpus_meter_is_not_taken_for_a_gpu(tmp_path, commands, nvml, monkeypatch):
     root = laptop(tmp_path)
-    assert isinstance(find_meter(nvidia=None, root=root), Rapl)
-    meter = find_meter(nvidia=0, root=root)
+    assert isinstance(find_meter(root=root), Rapl)
+    meter = find_meter(gpu=BUS_ID, root=root)
     assert isinstance(meter, Nvml)
     with meter:
         nvml.energy_mj = 4200
     assert meter.joules == pytest.approx(4.2)
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert find_meter(nvidia=0, root=root) is None
+    assert find_meter(gpu=BUS_ID, root=root) is None
 
 
 def test_a_jetson_is_metered_by_tegrastats_as_a_whole(commands, tmp_path):
     """A board that takes 4.824 W all the time."""
     command(commands, "tegrastats", f"while :; do echo '{ORIN_NANO}'; /bin/sleep 0.02; done")
-    meter = find_meter(nvidia=0, root=tmp_path)
+    meter = find_meter(gpu=BUS_ID, root=tmp_path)
     assert isinstance(meter, Jetson)
     assert meter.source == "tegrastats: the whole module (VDD_IN)"
     with meter:
@@ -132,7 +133,7 @@ def test_energy_is_that_of_an_image(tmp_path, commands, monkeypatch):
         package(root, 6_000_000 * session.calls)
 
     session = Fake(monkeypatch, work)
-    found = measure_energy(Rapl(root), session, IMAGES, 2.0)  # type: ignore[arg-type]
+    found = measure_energy(Rapl(root), session, IMAGES, 2.0)
     assert found.mj_per_image == pytest.approx(1500)
     assert (found.images, found.seconds, session.calls) == (16, 2.0, 5)
     assert found.source == Rapl.source
@@ -142,14 +143,58 @@ def test_a_slow_session_is_metered_over_three_calls(tmp_path, commands, monkeypa
     root = laptop(tmp_path)
     package(root, 0)
     session = Fake(monkeypatch, lambda: package(root, 1_000_000 * session.calls))
-    assert measure_energy(Rapl(root), session, IMAGES, 0.1).images == 12  # type: ignore[arg-type]
+    assert measure_energy(Rapl(root), session, IMAGES, 0.1).images == 12
 
 
 def test_a_counter_that_stands_still_gives_no_energy(tmp_path, commands, monkeypatch):
-    assert measure_energy(Rapl(laptop(tmp_path)), Fake(monkeypatch), IMAGES) is None  # type: ignore[arg-type]
+    assert measure_energy(Rapl(laptop(tmp_path)), Fake(monkeypatch), IMAGES) is None
 
 
 def test_a_machine_without_a_meter_has_none(tmp_path, commands, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert find_meter(root=tmp_path) is None
-    assert find_meter(nvidia=0, root=tmp_path) is None
+    assert find_meter(gpu=BUS_ID, root=tmp_path) is None
+
+
+class Burning:
+    """What a call does: a joule more on the meter, and something else from the second one on, as the first warms up."""
+
+    def __init__(self, root, other=lambda: None):
+        self.root, self.other, self.calls = root, other, 0
+
+    def __call__(self):
+        self.calls += 1
+        package(self.root, 1_000_000 * self.calls)
+        if self.calls > 1:
+            self.other()
+
+
+@pytest.fixture
+def metered(tmp_path, commands, monkeypatch):
+    """Energy of an image on a laptop on which something happens during the block."""
+    monkeypatch.setattr(conditions, "BUSY_CORES", 0.1)
+
+    def metered(other):
+        root = laptop(tmp_path)
+        session, watch = Fake(monkeypatch, Burning(root, lambda: other(root))), Watch(root=root, cores=[0, 1])
+        return measure_energy(Rapl(root), session, IMAGES, 2.0, watch)
+
+    return metered
+
+
+def test_a_quiet_block_has_its_energy(metered):
+    assert metered(lambda _: None).mj_per_image == pytest.approx(250)
+
+
+def test_throttling_during_the_energy_block_voids_it(metered):
+    count = "sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count"
+    assert metered(lambda root: write(root, {count: 99})) is None
+
+
+def test_what_slows_a_machine_for_a_moment_of_the_energy_block_voids_it(metered):
+    cooling, states = "sys/class/thermal/cooling_device0/cur_state", iter([3, 0, 0, 0, 0])
+    assert metered(lambda root: write(root, {cooling: next(states)})) is None
+
+
+def test_other_work_during_the_energy_block_voids_it(metered):
+    assert metered(lambda root: write(root, {"proc/stat": stat(100_000, 800, 10)})) is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from targets import latency, turns
-from targets.latency import measure_latency
+from targets.latency import Timing, measure_latency
 from targets.turns import orders, warm_up
 
 IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
@@ -30,6 +30,7 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(turns, "perf_counter", clock)
     monkeypatch.setattr(latency, "sleep", clock.sleep)
+    monkeypatch.setattr(turns, "STEADY", 0.05)
     monkeypatch.setattr(Fake, "clock", clock)
     return clock
 
@@ -38,7 +39,7 @@ class Fake:
     """A session that takes a known time; the first calls take longer, less and less."""
 
     clock = Clock()
-    compute_ms = None
+    compute_ms: float | None = None
 
     def __init__(self, seconds, cold=0):
         self.seconds, self.cold, self.calls = seconds, cold, 0
@@ -166,7 +167,7 @@ def test_between_rounds_someone_may_look():
 
 def test_warming_up_outlasts_the_cold_calls():
     session = Fake(0.01, cold=40)
-    warm = warm_up(session, IMAGES, 10)  # type: ignore[arg-type]
+    warm = warm_up(session, IMAGES, 10)
     assert warm.steady
     assert warm.calls > 40
     assert warm.p50_ms == pytest.approx(10)
@@ -180,11 +181,11 @@ def test_warming_up_outlasts_a_governor_even_if_calls_are_short(clock):
             self.clock.now += 1e-4 * (1 if clock.now > 0.1 else 3)
             return np.ones((len(images), 2), np.float32)
 
-    assert warm_up(Rising(0), IMAGES, 10).p50_ms == pytest.approx(0.1)  # type: ignore[arg-type]
+    assert warm_up(Rising(0), IMAGES, 10).p50_ms == pytest.approx(0.1)
 
 
 def test_slow_sessions_get_warm_in_few_calls():
-    warm = warm_up(Fake(1.0), IMAGES, 10)  # type: ignore[arg-type]
+    warm = warm_up(Fake(1.0), IMAGES, 10)
     assert warm.steady
     assert warm.calls == 9
 
@@ -195,4 +196,18 @@ def test_what_never_settles_is_marked():
             self.seconds *= 1.03
             return super().embed(images)
 
-    assert not warm_up(Rising(0.002), IMAGES, 0.5).steady  # type: ignore[arg-type]
+    assert not warm_up(Rising(0.002), IMAGES, 0.5).steady
+
+
+def test_percentiles_are_point_estimates_as_likely_too_low_as_too_high():
+    """And no bounds: of many runs of 459 calls, half of the estimates lie below the true percentile."""
+    random = np.random.default_rng(0)
+    warm = turns.WarmUp(1, steady=True, p50_ms=1.0)
+    found = [
+        Timing(1, {"a": turns.Times(warm, [(1000 * random.random(459)).tolist()])}).latency("a") for _ in range(2000)
+    ]
+    for figure, true in (("p50_ms", 500), ("p90_ms", 900), ("p99_ms", 990)):
+        below = np.mean([getattr(one, figure) < true for one in found])
+        assert 0.45 < below < 0.55, figure
+    slowest = random.random((2000, 459)).max(1)
+    assert np.mean(slowest > 0.99) > 0.985, "the tail was seen in as many runs as the rule on n says"

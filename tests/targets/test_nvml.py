@@ -1,27 +1,86 @@
-"""Which GPU is asked: the one that computes."""
+"""Which GPU is asked: the one that computes, by its place on the PCI bus."""
+
+import ctypes
 
 import pytest
 
+from targets.contract import make_target, runtimes
+from targets.nvidia import cuda
 from targets.nvml import open_gpu
 from targets.settings import TargetSettings
-from targets.trial import nvidia_gpu
+from tests.targets.boards import BUS_ID
+
+
+class Driver:
+    """libcuda in miniature: CUDA counts only the GPUs that it is let see, in an order of its own."""
+
+    def __init__(self, *bus_ids, failing=()):
+        self.bus_ids, self.failing = bus_ids, failing
+
+    def cuInit(self, _flags):
+        return 100 if "cuInit" in self.failing else 0
+
+    def cuDeviceGet(self, device, index):
+        if index >= len(self.bus_ids):
+            return 101
+        device._obj.value = 7 + index
+        return 0
+
+    def cuDeviceGetPCIBusId(self, name, size, device):
+        name.value = self.bus_ids[device.value - 7].encode()
+        assert len(name.value) < size
+        return 0
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """The driver's library of this process."""
+
+    def install(found):
+        def load(name):
+            assert name == "libcuda.so.1"
+            if found is None:
+                raise OSError("no such file")
+            return found
+
+        monkeypatch.setattr(ctypes, "CDLL", load)
+
+    return install
+
+
+def test_a_gpu_is_named_by_its_place_on_the_bus(driver):
+    driver(Driver("0000:b1:00.0", BUS_ID))
+    assert [cuda.pci_bus_id(index) for index in range(3)] == ["0000:b1:00.0", BUS_ID, None]
+
+
+@pytest.mark.parametrize("found", [None, Driver(BUS_ID, failing=["cuInit"]), object()])
+def test_without_a_driver_there_is_no_name(driver, found):
+    driver(found)
+    assert cuda.pci_bus_id() is None
 
 
 @pytest.mark.parametrize(
-    ("runtime", "device", "number"),
-    [("tensorrt", "GPU", 0), ("tensorrt-rtx", "GPU.2", 2), ("onnxruntime", "CUDA", 0), ("openvino", "GPU", None),
-     ("openvino", "CPU", None)],
-)  # fmt: skip
-def test_a_target_names_its_gpu(runtime, device, number):
-    assert nvidia_gpu(TargetSettings(runtime, device)) == number
-
-
-@pytest.mark.parametrize(
-    ("visible", "number", "asked"),
-    [(None, 1, 1), ("", 1, 1), ("3,1", 0, 3), ("3,1", 1, 1), ("GPU-8a, GPU-9b", 1, "GPU-9b"), ("MIG-7", 0, "MIG-7")],
+    ("runtime", "device", "expected"),
+    [
+        ("tensorrt", "GPU", "0000:b1:00.0"),
+        ("tensorrt", "GPU.1", BUS_ID),
+        ("tensorrt_rtx", "GPU.1", BUS_ID),
+        ("onnxruntime", "CUDA", "0000:b1:00.0"),
+        ("onnxruntime", "TensorRT", "0000:b1:00.0"),
+        ("onnxruntime", "CPU", None),
+        ("openvino", "GPU", None),
+        ("openvino", "CPU", None),
+    ],
 )
-def test_nvml_is_asked_for_the_gpu_that_cuda_means(nvml, monkeypatch, visible, number, asked):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert open_gpu(number)._handle == asked
+def test_every_target_says_on_which_gpu_it_computes(driver, runtime, device, expected):
+    driver(Driver("0000:b1:00.0", BUS_ID))
+    names = {name.replace("-", "_"): name for name in runtimes()}
+    assert make_target(TargetSettings(names[runtime], device)).gpu_bus_id == expected
+
+
+def test_nvml_is_asked_for_that_gpu_whatever_cuda_lets_be_seen(nvml, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    found = open_gpu(BUS_ID)
+    assert found is not None
+    assert found._handle == BUS_ID.encode()
+    assert open_gpu("0000:00:00.0") is None

@@ -4,6 +4,7 @@ import errno
 from importlib.metadata import EntryPoint
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from calibration.quantize import write_half
@@ -11,6 +12,7 @@ from pipeline.stages.export import same_neighbours
 from targets import contract
 from targets.contract import Job, make_target, runtimes
 from targets.errors import ArtifactFailed, UnknownRuntime, Unusable
+from targets.onnxruntime import ARTIFACT, ONE_NODE, PROVIDERS, OnnxRuntime
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch
 
@@ -108,3 +110,30 @@ def test_what_openvino_can_not_write_is_no_full_disk_unless_it_is(exported, tmp_
         assert caught.value.errno == errno.ENOSPC  # type: ignore[attr-defined]
     else:
         assert str(caught.value) == "OpenVINO can't write model.onnx in its own form: no such operation: Foo"
+
+
+@pytest.mark.parametrize("device", ["CUDA", "TensorRT"])
+def test_a_provider_that_does_not_start_is_unusable_and_never_the_cpu_in_its_name(monkeypatch, tmp_path, device):
+    """ONNX Runtime lists what it was built with, and goes over to the CPU where that does not start."""
+    provider = PROVIDERS[device]
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [provider, "CPUExecutionProvider"])
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda graph, options, **_: real(graph, options, ["CPUExecutionProvider"]),
+    )
+    monkeypatch.setattr("targets.onnxruntime.runtime_version", lambda _: "1.0")
+    target = OnnxRuntime(TargetSettings("onnxruntime", device))
+    (tmp_path / ARTIFACT).write_bytes(ONE_NODE)
+    for asked in (target.check, lambda: target.load(tmp_path)):
+        with pytest.raises(Unusable, match=f"{provider} does not start here: CPUExecutionProvider would compute"):
+            asked()
+
+
+def test_a_provider_that_starts_is_what_is_said(tmp_path):
+    target = OnnxRuntime(TargetSettings("onnxruntime"))
+    assert target.check().endswith("on CPU")
+    (tmp_path / ARTIFACT).write_bytes(b"no graph")
+    with pytest.raises(ArtifactFailed, match="can't load"):
+        target.load(tmp_path)

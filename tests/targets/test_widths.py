@@ -20,6 +20,8 @@ SETTINGS = TargetSettings("onnxruntime")
 class Sleeper:
     """A runtime whose artifacts say how long a call takes, ms."""
 
+    gpu_bus_id = None
+
     def __init__(self):
         self.order = []
 
@@ -31,7 +33,7 @@ class Sleeper:
 
 
 class Sleeping:
-    compute_ms = None
+    compute_ms: float | None = None
 
     def __init__(self, ms, order):
         self.ms, self.order = ms, order
@@ -50,9 +52,7 @@ def test_networks_take_turns_in_one_run(tmp_path):
         graphs[name] = tmp_path / name
         graphs[name].write_text(str(ms))
     said = []
-    rows, conditions = time_widths(
-        sleeper, SETTINGS, graphs, tmp_path / "scratch", Job(8, 8, (1, 4)), 16, 1.0, said.append
-    )
+    rows, conditions = time_widths(sleeper, graphs, tmp_path / "scratch", Job(8, 8, (1, 4)), 16, 1.0, said.append)
     assert [row.name for row in rows] == ["wide", "narrow"]
     for row, ms in zip(rows, (6, 2), strict=True):
         assert ms <= row.low_ms <= row.p50_ms

@@ -64,6 +64,20 @@ def test_the_manifest_agrees_with_files_and_figures(finished):
         assert alone.p90_ms >= alone.p50_ms > 0
 
 
+def test_what_ships_is_chosen_on_identities_that_were_held_out_and_reported_on_the_test_set(finished):
+    release = read_release(manifest_of(finished))
+    data, recipe = release.manifest.data, release.manifest.recipe
+    assert (data.train_identities, data.train_images, data.gate_identities, data.gate_images) == (8, 32, 2, 8)
+    assert recipe["gate"] == {"identities": 2}
+    for record in release.measured:
+        assert (record.gate is not None) == (record.network == "student")
+        assert record.accuracy.queries == data.query_images, "figures are the test set's"
+        assert record.ships_by == ("only" if record.ships else None)
+    for one in release.manifest.calibrations:
+        twin = next(r for r in release.on(one.target) if r.precision == one.precision)
+        assert twin.gate.map_drop_points == pytest.approx(one.agreement.map_drop_points, abs=0.5)
+
+
 @pytest.mark.parametrize(("kind", "count"), [("manifest", 1), ("measurement", 6)])
 def test_records_follow_the_published_schemas(finished, kind, count):
     published = json.loads((TOP / "docs" / f"{kind}.schema.json").read_text())
@@ -214,7 +228,11 @@ def refusals():
     yield ["build", "--data-root", "/nowhere"], "no folder /nowhere/squares for data set 'squares'"
     yield ["show", "tiny"], "Build it: zoo build tiny"
     yield ["build", "--set", "network.architecture=resnet10"], "timm has no model 'resnet10'. Did you mean"
-    yield ["build", "--set", "sampling.identities=9"], "asks for 9 identities and the training split has 8"
+    yield (
+        ["build", "--set", "sampling.identities=9"],
+        "10 identities, 10 of them seen by two cameras, and a batch needs 9",
+    )
+    yield ["build", "--set", "gate.identities=7"], "gate.identities (7) can't be held out"
     yield ["build", "--set", "teacher.weights=none.safetensors"], "can't read weights none.safetensors"
     vit = ["--set", "network.architecture=vit_tiny_patch16_224", "--set", "network.last_stride=2"]
     yield ["build", *vit, "--set", "input.height=40"], "Change input.height 40 to 32 or 48"
@@ -278,9 +296,9 @@ def test_an_identity_with_one_image(workshop):
 
 
 def test_a_query_without_right_answers(workshop):
-    for path in (workshop.root / "data" / "squares" / "image_test").glob("0009_*"):
+    for path in (workshop.root / "data" / "squares" / "image_test").glob("0011_*"):
         path.unlink()
-    assert re.search(r"query image_query/0009_\S+ has no right answer.*unanswerable: skip", workshop.refused("build"))
+    assert re.search(r"query image_query/0011_\S+ has no right answer.*unanswerable: skip", workshop.refused("build"))
 
 
 def test_a_target_whose_runtime_is_not_installed(workshop, monkeypatch):

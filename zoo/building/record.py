@@ -175,6 +175,8 @@ def record_release(
                 "fingerprint": data.fingerprint,
                 "train_images": len(data.train),
                 "train_identities": data.train.identity_count,
+                "gate_images": len(data.gate) if data.gate else 0,
+                "gate_identities": data.gate.identity_count if data.gate else 0,
                 "query_images": len(data.query),
                 "gallery_images": len(data.gallery),
             },

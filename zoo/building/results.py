@@ -61,6 +61,9 @@ def _waiting(target: str, release: str, data: str, folders: Folders) -> Iterator
             expected = {
                 "map": in_torch["map"] - found["agreement"]["map_drop_points"],
                 "agreement": found["agreement"],
-                "method": f"the graph that goes to the device, run by {found['judge']} where it was built",
+                "method": (
+                    "what the graph that goes to the device lost on the gate's split, run by "
+                    f"{found['judge']} where it was built"
+                ),
             }
             yield Estimated.model_validate({"target": target, "release": release, "data": data, **cell, **expected})

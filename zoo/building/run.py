@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.build import check_sampling, check_student, help_train, run_plan, training_steps
 from pipeline.claims import claimed
 from pipeline.data.dataset import open_dataset
+from pipeline.data.gate import hold_out
 from pipeline.data.samples import Index
 from pipeline.deployment import check_calibration, check_targets, target_steps
 from pipeline.errors import LaunchError, MissingLibrary, NeedsDevice
@@ -199,6 +200,7 @@ def prepare(
         data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)
     except OSError as error:
         raise explain(error, home.root) from None
+    data = hold_out(data, recipe.gate, recipe.sampling.identities)
     latency = _latency(catalogue, home, recipe, wish, settings, store, progress)
     trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, store.cache)]
     last = _remembered(Build(wish.name, recipe, data, home, store, {}, []).memory)

@@ -59,8 +59,10 @@ def show(name: str, as_json: bool) -> None:
     manifest = release.manifest
     out = console()
     data = manifest.data
+    gate = f"{data.gate_images} of {data.gate_identities} others" if data.gate_identities else "the test set"
     out.print(
         f"data {one_line(data.name)}: {data.train_images} images of {data.train_identities} identities to train on, "
+        f"{gate} for the gate, "
         f"{data.query_images} queries against {data.gallery_images} images (fingerprint {data.fingerprint[:12]})",
         markup=False,
     )

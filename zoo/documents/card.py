@@ -63,8 +63,8 @@ zoo query a.jpg --gallery FOLDER --model {manifest.label}  # the nearest images 
 Without zoo, with numpy, Pillow, and onnxruntime or openvino, in this folder:
 
 ```sh
-python {RUNNER} a.jpg b.jpg  # a line of JSON for each image, with its embedding
-python {RUNNER}              # checks this machine against {EMBEDDING}
+python {RUNNER} a.jpg b.jpg  # a line of JSON for each image, by the graph in fp32; --artifact FILE: by that
+python {RUNNER}              # checks the graph, and what ships and runs here, against {EMBEDDING}
 ```
 
 The graph takes uint8 RGB images, N×{size.height}×{size.width}×3: turned as their EXIF says, transparency on white,
@@ -82,12 +82,20 @@ def _artifacts(manifest: Manifest) -> str:
     return f"## Artifacts\n\n{table(['file', 'precision', 'target', 'MB'], rows, text=3)}"
 
 
+def _gate(manifest: Manifest) -> str:
+    data = manifest.data
+    if not data.gate_identities:
+        return "the test set itself"
+    return f"{data.gate_images} images of {data.gate_identities} other training identities, never trained on"
+
+
 def _data(manifest: Manifest) -> str:
     data = manifest.data
     return "## Data and protocol\n\n" + bullets(
         [
             f"data set {escaped(data.name)}, fingerprint `{data.fingerprint}`",
             f"training: {data.train_images} images of {data.train_identities} identities",
+            f"gate, on which precision and float layers were chosen: {_gate(manifest)}",
             f"test, on other identities: {data.query_images} queries against {data.gallery_images} gallery images",
             f"protocol: {escaped(manifest.accuracy.student.protocol)}",
         ]
@@ -157,7 +165,7 @@ def _calibration(manifest: Manifest) -> str:
     ]
     said = (
         "`images` are training images that ranges were observed on; mAP lost is in points, against the network in "
-        "torch on the whole test set, where the graph was judged; the gate is on that loss."
+        f"torch on the gate's split ({_gate(manifest)}), where the graph was judged; the gate is on that loss."
     )
     return "\n\n".join(
         ["## Calibration", table(headings, rows, text=len(who)), said, *[bullets(layers)] * bool(layers)]

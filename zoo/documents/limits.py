@@ -9,7 +9,6 @@ from zoo.manifest import Manifest
 from zoo.measurements import Broken, Estimated, Measured, Measurement, Pending
 
 FEW_QUERIES = 1000  # of a share of so many, the 95 % interval is up to ±3 points wide
-BUSY_CORES = 0.1
 
 
 def _of_accuracy(manifest: Manifest) -> Iterator[str]:
@@ -23,6 +22,11 @@ def _of_accuracy(manifest: Manifest) -> Iterator[str]:
         )
     if accuracy.skipped:
         yield f"{accuracy.skipped} queries have no right answer in the gallery and do not count."
+    if not data.gate_identities and manifest.calibrations:
+        yield (
+            "Precisions and float layers were chosen on the test set itself (no training identities were held out for "
+            "that): its figures flatter the choice."
+        )
     for one in manifest.calibrations:
         ships = any(a.precision == one.precision and one.target in (None, a.target) for a in manifest.artifacts)
         if one.network == "student" and ships and not one.holds:
@@ -52,13 +56,9 @@ def _of_times(measured: Sequence[Measured]) -> Iterator[str]:
         yield f"Void, because the machine was throttled ({why}): {_listed(void)}."
     if restless := [one for one in measured if not all(latency.steady for latency in one.latency)]:
         yield f"Times never became steady: {_listed(restless)}."
-    busy = {
-        f"{one.conditions.other_work_cores:g} cores during {one.target}"
-        for one in measured
-        if (one.conditions.other_work_cores or 0) >= BUSY_CORES
-    }
+    busy = {f"{one.target} ({one.conditions.disturbed})" for one in measured if one.conditions.disturbed}
     if busy:
-        yield f"Other processes kept the machine busy: {', '.join(sorted(busy))}."
+        yield f"The machine was not quiet, and times make no claims: {', '.join(sorted(busy))}."
     if silent := dict.fromkeys(one.device.name for one in measured if not one.conditions.tells_throttling):
         yield f"Would not say whether it was throttled: {', '.join(silent)}."
 

@@ -25,7 +25,7 @@ from targets.contract import Job, Session, about_runtime, make_target, thread_co
 from targets.device import this_device
 from targets.installing import install_command
 from targets.settings import Precision
-from targets.trial import nvidia_gpu, run_trial
+from targets.trial import run_trial
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
@@ -125,10 +125,11 @@ def measure_release(
             sizes[one.precision] = sum(file.stat().st_size for file in files)
         settings = found[0].settings
         assert settings is not None  # it was compiled
+        runner = make_target(settings)
         progress.say(f"measuring {label} as {target} at batches {', '.join(map(str, measure.batches))}")
         trial = run_trial(
             sessions, golden.picture[None], measure.batches, measure.calls, measure.max_seconds, None,
-            nvidia_gpu(settings),
+            runner.gpu_bus_id, progress.say,
         )  # fmt: skip
         rows = [
             {
@@ -145,7 +146,7 @@ def measure_release(
         ]
     run = {
         "device": asdict(this_device()),
-        "runtime": about_runtime(make_target(settings), settings),
+        "runtime": about_runtime(runner, settings),
         "threads": thread_count(settings),
         "conditions": asdict(trial.conditions),
         "chosen": _ships(release, target),

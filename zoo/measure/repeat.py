@@ -7,7 +7,7 @@
     p90, p99            25 % and 50 %: tails depend on what else a machine does
 
 A time compares only with one of the same machine, in the same way (`zoo.tables.protocol`), if both runs were steady and
-neither was throttled; else it is told and not judged. Accuracy compares with that of any machine.
+neither was throttled or disturbed; else it is told and not judged. Accuracy compares with that of any machine.
 """
 
 from __future__ import annotations
@@ -59,10 +59,7 @@ def published_for(release: Release, fresh: Measured) -> Measured | None:
     alike = [one for one in release.measured if what(one) == what(fresh)]
     here = [one for one in alike if one.device.name == fresh.device.name and one.threads == fresh.threads]
 
-    def counts(one: Measured) -> bool:
-        return not one.conditions.throttled and all(latency.steady for latency in one.latency)
-
-    return max(here or alike, key=lambda one: (counts(one), one.measured_at), default=None)
+    return max(here or alike, key=lambda one: (one.counts, one.measured_at), default=None)
 
 
 def published_threads(release: Release, target: str) -> int | None:
@@ -101,6 +98,8 @@ class _Pair:
         if other := self._other([*keys, *["meter"] * (figure == "mj_per_image")]):
             return other
         records = (("published", self.published), ("here", self.here))
+        if told := [f"{name}: {why}" for name, record in records if (why := record.conditions.disturbed)]:
+            return f"unsteady, {'; '.join(told)}"
         restless = [name for name, record in records if not record.latency[-1 if many else 0].steady]
         return f"never became steady: {' and '.join(restless)}" if restless else ""
 

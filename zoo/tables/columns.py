@@ -76,6 +76,7 @@ BESIDE: Mapping[str, Column] = {
     "throughput_batch": Column("batch of images/s"),
     "calls": Column("calls"),
     "steady": Column("steady", kind="yes or no"),
+    "doubt": Column("in doubt", kind="text"),
     "void": Column("void", kind="text"),
     "meter": Column("meter", kind="text"),
     "kind": Column("kind", kind="text"),

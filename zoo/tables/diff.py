@@ -6,7 +6,7 @@ changed if it moved by more than a tolerance in per cent *and* the machine can't
 in runs of their own, not in turn, so a clock, a neighbour or a driver moves a figure although the model is the same.
 What counts against that:
 
-- a run that never became steady says nothing;
+- a run that never became steady, or that other work disturbed, says nothing;
 - where both runs timed a dense network of equal size beside the student, the two ratios to it have intervals in which
   the machine has cancelled: unless they are apart and in the same direction, nothing is sure.
 
@@ -196,8 +196,10 @@ def _other_protocol(old: Row, new: Row, keys: Sequence[str]) -> str:
 
 def _doubt(old: _Seen, new: _Seen, figure: Figure, slower: bool) -> str:
     """Why a time that moved need not be the model's; nothing if it has to be."""
-    restless = [name for name, one in (("before", old), ("after", new)) if not one.steady(figure)]
-    if restless:
+    sides = (("before", old), ("after", new))
+    if told := [f"{name}: {why}" for name, one in sides if (why := one.record.conditions.disturbed)]:
+        return f"unsteady, {'; '.join(told)}"
+    if restless := [name for name, one in sides if not one.steady(figure)]:
         return f"never became steady: {' and '.join(restless)}"
     was, now = old.ratio(figure), new.ratio(figure)
     if was is None or now is None or old.dense != new.dense:

@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from zoo.tables.columns import Row
+from zoo.tables.pareto import drawable
 from zoo.tables.protocol import Group
 
 SIZE = (8.0, 5.2)  # of a panel, inches
@@ -65,7 +66,7 @@ class _Panel:
 
     def __init__(self, axes: Axes, group: Group, front: Sequence[Row], colours: Mapping[str, str]) -> None:
         self.axes, self.group, self.colours = axes, group, colours
-        self.rows = [row for row in group.rows if None not in (row["p50_ms"], row["map"])]
+        self.rows = [row for row in group.rows if drawable(row)]
         self.targets = list(dict.fromkeys(row["target"] for row in self.rows))
         self.front = [(row["p50_ms"], row["map"]) for row in front]
         names = [model.partition("@")[0] for model in colours]
@@ -114,6 +115,8 @@ class _Panel:
             yield "   ".join(f"{_small(index)} {target}" for index, target in enumerate(self.targets))
         if void := [row["void"] for row in self.group.rows if row["void"]]:
             yield f"left out as void, throttled by {'; '.join(dict.fromkeys(void))}: {len(void)}"
+        if doubts := [row["doubt"] for row in self.group.rows if row["doubt"] and not row["void"]]:
+            yield f"left out as unsteady ({'; '.join(dict.fromkeys(doubts))}): {len(doubts)}"
 
     def name(self, row: Row) -> str:
         """Model if there are several, precision, and a small number for the target if there are several."""

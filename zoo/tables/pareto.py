@@ -33,10 +33,15 @@ def check_plot(path: Path) -> None:
         raise CompareError(f"plots are drawn by matplotlib, which is not installed. Run: {install_command('plot')}")
 
 
+def drawable(row: Row) -> bool:
+    """Whether a row has both figures, and its time makes a claim."""
+    return row["doubt"] is None and None not in (row["p50_ms"], row["map"])
+
+
 def front(rows: Sequence[Row]) -> list[Row]:
     """Students of which no other is as fast and more accurate, or as accurate and faster; from the fastest on."""
     best: list[Row] = []
-    students = [row for row in rows if row["network"] == "student" and None not in (row["p50_ms"], row["map"])]
+    students = [row for row in rows if row["network"] == "student" and drawable(row)]
     for row in sorted(students, key=lambda row: (row["p50_ms"], -row["map"])):
         if not best or row["map"] > best[-1]["map"]:
             best.append(row)
@@ -44,17 +49,14 @@ def front(rows: Sequence[Row]) -> list[Row]:
 
 
 def plot(groups: Sequence[Group], path: Path) -> None:
-    """Draw mAP on the device against p50 of one call at the smallest batch; void figures are left out and counted.
+    """Draw mAP on the device against p50 of one call at the smallest batch; void and unsteady figures are left out and
+    counted.
 
     Raises:
         CompareError: see `check_plot`; no row has figures; or the file can't be written.
     """
     check_plot(path)
-    panels = [
-        (group, front(group.rows))
-        for group in groups
-        if any(None not in (row["p50_ms"], row["map"]) for row in group.rows)
-    ]
+    panels = [(group, front(group.rows)) for group in groups if any(map(drawable, group.rows))]
     if not panels:
         raise CompareError("there is nothing to draw: no row has both mAP and a p50 that counts.")
     from zoo.tables.panels import drawn

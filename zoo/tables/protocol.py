@@ -68,13 +68,16 @@ class Group:
     def notes(self) -> list[str]:
         """What a reader has to know of single rows, a line each."""
         runs = len({row["run"] for row in self.rows})
-        restless = [row for row in self.rows if not row["steady"] and not row["void"]]
+        doubts: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if row["doubt"] and not row["void"]:
+                doubts.setdefault(row["doubt"], []).append(row)
         meters = sorted({row["meter"] for row in self.rows if row["meter"]})
         void: dict[str, list[Row]] = {}
         for row in self.rows:
             void.setdefault(row["void"], []).append(row)
         lines = [f"void, throttled by {why}: {self._names(rows)}" for why, rows in void.items() if why]
-        lines += [f"never became steady: {self._names(restless)}"] * bool(restless)
+        lines += [f"unsteady, no claims on times ({why}): {self._names(rows)}" for why, rows in doubts.items()]
         blind = [row for row in self.rows if self.first["protocol"] and not row["protocol"]]
         lines += [f"accuracy not measured, only time: {self._names(blind)}"] * bool(blind)
         lines += [f"mJ/image by {'; and, which does not compare, by '.join(meters)}"] * bool(meters)
@@ -106,13 +109,15 @@ class Group:
     def best(self) -> dict[str, list[int]]:
         """Rows that are best in a column, of those that ship. Figures that read the same are equally good.
 
-        A column in which fewer than two rows that ship have a figure has no best.
+        A column in which fewer than two rows that ship have a figure has no best; nor has one of times, if one of these
+        rows is in doubt: which is best is not known then.
         """
         found = {}
         for key, column in MEASURED.items():
             rivals = [i for i, row in enumerate(self.rows) if row["ships"] and row[key] is not None]
             shared = {self.rows[i][column.within] for i in rivals} if column.within else set()
-            if column.better is None or len(rivals) < 2 or len(shared) > 1:
+            doubtful = column.timed and any(self.rows[i]["doubt"] for i in rivals)
+            if column.better is None or len(rivals) < 2 or len(shared) > 1 or doubtful:
                 continue
             choose = max if column.better == "high" else min
             best = choose(rivals, key=lambda i: self.rows[i][key])

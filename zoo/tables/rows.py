@@ -18,6 +18,16 @@ def _runtime(runtime: Runtime) -> str:
     return f"{runtime.name} {runtime.version}" + f" ({options})" * bool(options)
 
 
+def _doubt_of_ratio(release: Release, record: Measured) -> bool:
+    """Whether a ratio makes no claim: times of one of the two, or of the run, do not count."""
+    if not record.ratios:
+        return False
+    network, _, precision = record.ratios[0].baseline.replace("-", "/").partition("/")
+    others = [one for one in release.measured if (one.run, one.target) == (record.run, record.target)]
+    baseline = [one for one in others if (one.network, one.precision) == (network, precision)]
+    return any(one.doubt for one in (record, *baseline))
+
+
 def _row(release: Release, record: Measured) -> Row:
     manifest = release.manifest
     teacher = record.network == "teacher"
@@ -28,7 +38,7 @@ def _row(release: Release, record: Measured) -> Row:
     same_protocol = here and (in_torch.protocol, in_torch.queries) == (here.protocol, here.queries)
     map_float = in_torch.map if same_data and same_protocol else None
     alone, largest = record.latency[0], record.latency[-1]
-    ratio = record.ratios[0] if record.ratios else None
+    ratio = record.ratios[0] if record.ratios and not _doubt_of_ratio(release, record) else None
     void = record.conditions.throttled  # the machine was slowed down: times are not its own
     row: Row = {
         "model": manifest.label,
@@ -58,7 +68,8 @@ def _row(release: Release, record: Measured) -> Row:
         "ratio_to_dense": ratio.ratio if ratio else None,
         "ratio_low": ratio.low if ratio else None,
         "ratio_high": ratio.high if ratio else None,
-        "steady": all(latency.steady for latency in record.latency),
+        "steady": record.doubt is None,
+        "doubt": record.doubt,
         "void": void,
         "device": record.device.name,
         "architecture": record.device.architecture,
@@ -82,8 +93,9 @@ def _row(release: Release, record: Measured) -> Row:
 def measurement_rows(releases: Iterable[Release]) -> list[Row]:
     """One row per record of figures: network, precision, target, run. The dense teacher is above the pruned student.
 
-    Times of a throttled run are none, and `void` says why. What was not measured is not here: `estimated_rows`,
-    `pending_rows`, `broken_rows`.
+    Times of a throttled run are none, and `void` says why. Those of one that was disturbed or never became steady are
+    told and make no claims, and `doubt` says why: no ratio, and never the best. What was not measured is not here:
+    `estimated_rows`, `pending_rows`, `broken_rows`.
     """
     return [_row(release, record) for release in releases for record in release.measured]
 
@@ -207,7 +219,15 @@ def _budget_line(budget: BudgetRecord, release: Release) -> str:
     told = "not measured yet"
     if budget.measured is not None:
         off = 100 * (budget.measured / budget.asked - 1)
-        told = f"measured {budget.measured:.4g} {unit} ({off:+.1f} % of the budget)"
+        doubt = next(
+            (
+                one.doubt
+                for one in release.on(budget.target)
+                if (one.network, one.precision) == ("student", budget.precision)
+            ),
+            None,
+        )
+        told = f"measured {budget.measured:.4g} {unit} ({doubt or f'{off:+.1f} % of the budget'})"
     there = {(one.device.name, one.runtime.version) for one in release.on(budget.target)}
     if there and (budget.device.name, budget.runtime_version) not in there:
         told += f"; predicted from widths on {budget.device.name} with version {budget.runtime_version}"
@@ -215,6 +235,15 @@ def _budget_line(budget: BudgetRecord, release: Release) -> str:
         f"budget {budget.asked:g} {unit} on {budget.target} in {budget.precision}: predicted {budget.predicted:.4g}, "
         f"{told}; dense {budget.dense:.4g}"
     )
+
+
+def _unsaid(shipped: Measured, row: Row) -> str:
+    """Why nothing is said of speed, and how to measure again; nothing if it is said."""
+    by = ", the smallest that passes the gate, as times make no claims" if shipped.ships_by == "size" else ""
+    if row["void"] or (row["ratio_to_dense"] is not None) or not (shipped.ratios or row["doubt"]):
+        return by
+    why = row["doubt"] or "the dense network beside it never became steady"
+    return f"{by}; unsteady ({why}): on a quiet machine, zoo bench {shipped.release}"
 
 
 def gains(release: Release) -> list[str]:
@@ -233,8 +262,9 @@ def gains(release: Release) -> list[str]:
         ratio, low, high = row["ratio_to_dense"], row["ratio_low"], row["ratio_high"]
         interval = f" ({low:.2f} … {high:.2f})" if low and high else ""
         pace = f", {ratio:.2f}×{interval} the dense teacher's speed in the same run (batch 1)" if ratio else ""
-        restless = "" if row["steady"] or row["void"] else "; never became steady"
-        lines.append(f"{shipped.target} ships {shipped.precision}: mAP {number(2)(row['map'])}{pace}{restless}")
+        lines.append(
+            f"{shipped.target} ships {shipped.precision}: mAP {number(2)(row['map'])}{pace}{_unsaid(shipped, row)}"
+        )
         baseline = dense.get(shipped.run)
         if baseline and baseline.reranked and shipped.reranked:
             change = f"mAP {baseline.reranked.map:.2f} (teacher) → {shipped.reranked.map:.2f} (student)"

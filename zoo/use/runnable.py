@@ -65,11 +65,14 @@ class Runnable:
 
 
 def _rank(records: list[Measured]) -> tuple[float, ...]:
-    """Measured on this device, then on any, by time per image. A throttled run's times are not its own: it is last."""
+    """Measured on this device, then on any; by time per image, first where it makes a claim. A throttled run's times
+    are not its own: it is last.
+    """
     here = this_device().name
     times = [
         (
             float(one.device.name != here),
+            float(not one.counts),
             math.inf if one.conditions.throttled else one.latency[0].p50_ms / one.latency[0].batch,
         )
         for one in records

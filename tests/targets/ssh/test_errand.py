@@ -137,3 +137,15 @@ def test_cache_is_the_program_s(monkeypatch: pytest.MonkeyPatch, named: dict[str
     for name, folder in named.items():
         monkeypatch.setenv(name, folder)
     assert device_side.cache_folder() == cache_folder()
+
+
+@pytest.mark.parametrize("patience", [None, "7"])
+def test_who_waits_for_a_quiet_machine_here_waits_there_as_long(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: str | None
+) -> None:
+    monkeypatch.delenv("ZOO_QUIET_SECONDS", raising=False)
+    if patience:
+        monkeypatch.setenv("ZOO_QUIET_SECONDS", patience)
+    heard, end = Heard(), "print('patience', os.environ.get('ZOO_QUIET_SECONDS'))"
+    run_on_device(device.address, sys.executable, make_bundle(tmp_path / "tiny", end), tmp_path / "result", heard)
+    assert f"patience {patience}" in heard.lines

@@ -9,7 +9,7 @@ import pytest
 
 from tests.zoo.shelf import SIZE, a_manifest, a_measurement, fill
 from zoo.documents import write_documents
-from zoo.manifest import File, Manifest
+from zoo.manifest import MANIFEST, File, Manifest
 
 
 @dataclass(frozen=True)
@@ -24,4 +24,5 @@ def shelf(tmp_path_factory) -> Shelf:
     """Not to be changed."""
     folder = tmp_path_factory.mktemp("shelf")
     manifest = fill(folder, a_manifest(), noise=0.01)
+    (folder / MANIFEST).write_text(manifest.model_dump_json())
     return Shelf(folder, manifest, write_documents(folder, manifest, [a_measurement()], SIZE))

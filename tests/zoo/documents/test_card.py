@@ -163,7 +163,8 @@ def test_words_of_a_user_break_no_table_and_no_markup():
         (
             [a_measurement(conditions=CONDITIONS | {"other_work_cores": 1.2})],
             {},
-            "Other processes kept the machine busy: 1.2 cores during onnxruntime-cpu.",
+            "The machine was not quiet, and times make no claims: onnxruntime-cpu (other processes kept 1.2 of 2 cores "
+            "busy).",
         ),
         (
             [a_measurement(conditions=CONDITIONS | {"tells_throttling": False})],
@@ -172,7 +173,8 @@ def test_words_of_a_user_break_no_table_and_no_markup():
         ),
     ],
 )
-def test_limits_are_said(records, changes, said):
+def test_limits_are_said(monkeypatch, records, changes, said):
+    monkeypatch.setattr("targets.conditions.BUSY_CORES", 0.1)
     found = limits(a_manifest(**changes), records)
     assert said in "\n".join(found)
     assert said.replace("<", "&lt;") in card_text(a_manifest(**changes), records, SIZE)
@@ -184,6 +186,17 @@ def test_a_test_set_of_few_queries_is_said_with_those_that_do_not_count():
     _, small, skipped, *_ = limits(a_manifest(accuracy=accuracy), [a_measurement()])
     assert small.startswith("The test set is small: of 2 queries, R1 is uncertain by up to ±50 points")
     assert skipped == "3 queries have no right answer in the gallery and do not count."
+
+
+def test_a_choice_that_was_made_on_the_test_set_is_told():
+    data = a_manifest().data.model_dump() | {"gate_identities": 0, "gate_images": 0}
+    (line,) = (one for one in limits(a_manifest(data=data), [a_measurement()]) if "chosen" in one)
+    assert line.startswith("Precisions and float layers were chosen on the test set itself")
+    card = card_text(a_manifest(data=data), [a_measurement()], SIZE)
+    assert "gate, on which precision and float layers were chosen: the test set itself" in card
+    held = "6 images of 2 other training identities, never trained on"
+    assert f"gate, on which precision and float layers were chosen: {held}" in card_text(a_manifest(), [], SIZE)
+    assert not [one for one in limits(a_manifest(), [a_measurement()]) if "chosen" in one]
 
 
 def test_limits_that_are_none_are_not_said():

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from calibration.quantize import write_half
 from pipeline.data import decoding
 from pipeline.data.decoding import open_rgb
 from pipeline.data.images import read_image
+from targets.contract import Job, make_target
 from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
 from tests.helpers import random_images
 from tests.kinds import draw_kinds
-from tests.zoo.shelf import SIZE, write_graph
+from tests.zoo.shelf import SIZE, an_artifact, write_graph
 from zoo.documents.runner import runner_source
 
 
@@ -35,19 +37,106 @@ def run(folder, *arguments, missing=()):
     return subprocess.run(command, capture_output=True, text=True, cwd="/", env=environment, check=False)
 
 
-@pytest.mark.parametrize("missing", [(), ("onnxruntime",)], ids=["onnxruntime", "openvino"])
-def test_without_arguments_it_finds_the_golden_embedding_again(shelf, missing):
-    result = run(shelf.folder, missing=missing)
+SHIPS = "onnxruntime-cpu/model.onnx"
+
+
+@pytest.fixture
+def folder(shelf, tmp_path):
+    """A copy of the release, to be spoilt."""
+    return shutil.copytree(shelf.folder, tmp_path / "release")
+
+
+def test_without_arguments_what_ships_is_checked_beside_the_graph(shelf):
+    result = run(shelf.folder)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("cosine to the golden embedding: 1.0000")
+    graph, ships = result.stdout.splitlines()
+    assert graph == "graph/model.onnx (fp32): cosine to the golden embedding 1.000000; at least 0.999 is right"
+    assert ships.startswith(f"{SHIPS} (int8): cosine to the golden embedding 0.99")
 
 
-def test_a_machine_that_computes_something_else_is_told_by_the_exit_code(shelf, tmp_path):
-    folder = shutil.copytree(shelf.folder, tmp_path / "release")
-    write_graph(folder / "graph/model.onnx", noise=0.5)
+def test_without_its_runtime_what_ships_is_told_as_not_checked(shelf):
+    result = run(shelf.folder, missing=["onnxruntime"])
+    assert result.returncode == 0, result.stderr
+    graph, ships = result.stdout.splitlines()
+    assert graph.startswith("graph/model.onnx (fp32): cosine to the golden embedding 1.0000")
+    assert ships == f"{SHIPS} (int8): not checked, it needs onnxruntime, which is not here"
+    assert run(shelf.folder, missing=["onnxruntime", "openvino"]).returncode == 1, "nothing was checked"
+
+
+@pytest.mark.parametrize(("path", "precision"), [("graph/model.onnx", "fp32"), (SHIPS, "int8")])
+def test_what_computes_something_else_is_told_by_the_exit_code(folder, path, precision):
+    """A sound graph beside it is no excuse for an artifact that ships."""
+    write_graph(folder / path, noise=0.5)
     result = run(folder)
     assert result.returncode == 1, result.stderr
-    assert "at least 0.999 is right" in result.stdout
+    line = next(line for line in result.stdout.splitlines() if line.startswith(f"{path} ({precision})"))
+    assert line.endswith(" is right")
+    assert float(line.split("embedding ")[1].split(";")[0]) < 0.95
+
+
+def test_what_does_not_run_or_gives_no_embedding_of_this_network_is_wrong(folder):
+    (folder / SHIPS).write_bytes(b"no graph")
+    result = run(folder)
+    assert (result.returncode, len(result.stdout.splitlines())) == (1, 2)
+    assert f"{SHIPS} (int8): does not run: " in result.stdout
+    write_graph(folder / SHIPS, dimension=3)
+    assert f"{SHIPS} (int8): cosine to the golden embedding 0.000000" in run(folder).stdout
+
+
+def test_artifacts_of_other_runtimes_and_those_that_are_not_here_are_told(folder):
+    about = json.loads((folder / "manifest.json").read_text())
+    about["artifacts"] += [
+        an_artifact("network/network.safetensors"),
+        an_artifact("jetson/model.engine", "int8", "jetson", "tensorrt"),
+        an_artifact("jetson/engine.json", "int8", "jetson", "tensorrt"),
+        an_artifact("openvino-cpu/model.xml", "fp16", "openvino-cpu", "openvino"),
+        an_artifact("openvino-cpu/model.bin", "fp16", "openvino-cpu", "openvino"),
+    ]
+    (folder / "manifest.json").write_text(json.dumps(about))
+    (folder / "jetson").mkdir()
+    (folder / "jetson/model.engine").touch()
+    result = run(folder)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.splitlines()[2:] == [
+        "jetson/model.engine (int8): not checked, it needs tensorrt, which is not here",
+        "openvino-cpu/model.xml (fp16): not checked, it is not here",
+    ]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_an_artifact_of_openvino_is_computed_in_its_own_precision(folder, half):
+    target = make_target(TargetSettings("openvino"))
+    (folder / "openvino-cpu").mkdir()
+    graph = folder / "graph/model.onnx"
+    if half:
+        write_half(graph, graph := folder / "half.onnx")
+    target.compile(graph, folder / "openvino-cpu", Job(SIZE.height, SIZE.width, (1,)))
+    precision = "fp16" if half else "fp32"
+    about = json.loads((folder / "manifest.json").read_text())
+    about["artifacts"].append(an_artifact("openvino-cpu/model.xml", precision, "openvino-cpu", "openvino"))
+    (folder / "manifest.json").write_text(json.dumps(about))
+    golden = json.loads((folder / "golden/embedding.json").read_text())
+    (folder / "golden/embedding.json").write_text(
+        json.dumps(golden | {"min_cosine": {"int8": 0.9, precision: 0.99, "fp32": 0.999}})
+    )
+    result = run(folder)
+    assert result.returncode == 0, result.stdout
+    assert f"openvino-cpu/model.xml ({precision}): cosine to the golden embedding " in result.stdout
+    (line,) = run(folder, "--artifact", "openvino-cpu/model.xml", folder / "golden/input.png").stdout.splitlines()
+    expected = target.load(folder / "openvino-cpu").embed(np.asarray(Image.open(folder / "golden/input.png"))[None])[0]
+    assert json.loads(line)["embedding"] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_images_are_embedded_by_what_ships_if_it_is_named(shelf):
+    picture = shelf.folder / "golden/input.png"
+    result = run(shelf.folder, "--artifact", SHIPS, picture)
+    expected = OnnxRuntime(TargetSettings("onnxruntime")).load((shelf.folder / SHIPS).parent)
+    (row,) = expected.embed(np.asarray(Image.open(picture))[None])
+    assert json.loads(result.stdout)["embedding"] == pytest.approx(row.tolist(), abs=1e-6)
+    for name in ("golden/input.png", "none.onnx"):
+        result = run(shelf.folder, "--artifact", name, picture)
+        assert result.returncode == 1
+        assert result.stderr == f"{name} is no artifact here that onnxruntime or openvino runs\n"
 
 
 def test_images_of_any_size_and_mode_are_embedded_a_line_each(shelf, tmp_path):
@@ -110,7 +199,7 @@ def test_a_turned_photo_has_the_embedding_of_the_upright_one(shelf, tmp_path):
 def test_it_is_short_and_imports_nothing_of_ours(shelf):
     """Short beside the code that reads images, which is a file of its own here."""
     source = (shelf.folder / "run.py").read_text()
-    assert len(source.splitlines()) - len(Path(decoding.__file__).read_text().splitlines()) < 50
+    assert len(source.splitlines()) - len(Path(decoding.__file__).read_text().splitlines()) < 110
     ours = ("zoo", "pipeline", "targets", "calibration")
     imported = [line.split()[1] for line in source.splitlines() if line.split()[:1] in (["import"], ["from"])]
     assert imported

@@ -81,7 +81,7 @@ class Desk:
         return subprocess.Popen(
             [self.python, "-I", *words],
             cwd=self.root / "here",
-            env=environment | {"PATH": os.environ["PATH"]},
+            env=environment | {"PATH": os.environ["PATH"], "ZOO_QUIET_SECONDS": "0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

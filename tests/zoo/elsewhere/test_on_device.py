@@ -64,6 +64,7 @@ def test_nothing_is_left_behind_but_the_result_and_the_cache(ran):
 def test_a_result_holds_embeddings_of_every_variant_and_artifacts_of_what_may_ship(result, bundle):
     variants = ("teacher-fp32", "student-fp32", "student-int8")
     embeddings = {f"embeddings/{name}-{split}.npy" for name in variants for split in ("query", "gallery")}
+    embeddings |= {f"embeddings/{name}-gate.npy" for name in variants if name.startswith("student-")}
     artifacts = {f"artifacts/{name}/model.onnx" for name in variants[1:]}
     assert set(contents(result)) == {RESULT_LIST, *embeddings, *artifacts}
     about = read_list(result, RESULT_LIST)

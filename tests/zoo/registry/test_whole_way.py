@@ -25,7 +25,8 @@ datasets:
   hcmc: *drawn
 """
 SHORT = (
-    "input={height: 32, width: 32}", "sampling={identities: 4, images: 2, pad: 2}", "teacher.epochs=1",
+    "input={height: 32, width: 32}", "sampling={identities: 4, images: 2, pad: 2}", "gate={identities: 2}",
+    "teacher.epochs=1",
     "distill.epochs=2", "distill.rggr.bank=16", "targets=[onnxruntime-cpu]", "precision=int8",
     "calibrate={images: 16, min_images: 8, max_map_drop_points: 100}",
     "measure={batches: [1, 2], calls: 10, max_seconds: 0.2, dense: [fp32]}",
@@ -38,7 +39,7 @@ def maker(tmp_path_factory):
     """Where all three were built."""
     shop = Workshop(tmp_path_factory.mktemp("maker"))
     shop.catalogue.write_text(CATALOGUE)
-    draw_vehicles(shop.root / "data/drawn")
+    draw_vehicles(shop.root / "data/drawn", train=10)
     for label in RELEASES:
         name, _, version = label.partition("@")
         changed = (f"version={version}", f"calibrate.images={16 if version == '1.0.0' else 20}")
@@ -101,7 +102,9 @@ def test_published_pulled_verified_used_and_compared(maker, kind, request, tmp_p
     assert not [path for path in tree(away.home) if "store" in path.split("/")]
 
 
-def test_what_is_not_prebuilt_can_be_built_and_how_is_told(maker, tmp_path):
+def test_what_is_not_prebuilt_can_be_built_and_how_is_told(maker, tmp_path, monkeypatch):
+    # ten drawn vehicles are too few for the gate of the recipe as it stands
+    monkeypatch.setattr("zoo.building.run.hold_out", lambda data, *_: data)
     registry = ("--registry", str(tmp_path / "registry"))
     maker.zoo("publish", RELEASES[2], *registry)
     told = maker.zoo("pull", RELEASES[2], "--target", "jetson", *registry).stderr

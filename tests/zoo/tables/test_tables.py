@@ -100,7 +100,7 @@ def test_accuracy_that_was_not_measured_stands_beside_that_which_was_and_says_so
 def test_a_run_that_never_became_steady_is_named_unless_it_is_void():
     restless = [measurement(steady=False), measurement(steady=False, throttled="heat", **ONNX)]
     (group,) = compare([release(records=restless)]).groups
-    assert "never became steady: student int8 on openvino-cpu" in group.notes
+    assert "unsteady, no claims on times (never became steady): student int8 on openvino-cpu" in group.notes
 
 
 def test_thousands_stand_apart():

@@ -27,11 +27,13 @@ class MeasurementRow(TypedDict):
     macs: Annotated[int, "of one image"]
     size_bytes: int
     p50_ms: Annotated[float | None, "median time of a call at `batch`"]
-    p90_ms: Annotated[float | None, "null below 44 calls"]
-    p99_ms: Annotated[float | None, "null below 459 calls"]
+    p90_ms: Annotated[float | None, "a point estimate; null below 44 calls"]
+    p99_ms: Annotated[float | None, "a point estimate; null below 459 calls"]
     images_per_second: Annotated[float | None, "at `throughput_batch`"]
     mj_per_image: Annotated[float | None, "millijoules; null where nothing meters"]
-    ratio_to_dense: Annotated[float | None, "the dense network's time ÷ this one's, in one run at `batch`"]
+    ratio_to_dense: Annotated[
+        float | None, "the dense network's time ÷ this one's, in one run at `batch`; null if one is not steady"
+    ]
     name: Annotated[str, "`model` without its version"]
     dataset: Annotated[str | None, "name of the data set; null if it is not the release's own"]
     map_drop_points: Annotated[float | None, "mAP that the artifact lost against torch, in points of per cent"]
@@ -41,7 +43,8 @@ class MeasurementRow(TypedDict):
     batch: Annotated[int, "images in a call"]
     throughput_batch: Annotated[int, "images in a call"]
     calls: Annotated[int, "that were timed at `batch`"]
-    steady: Annotated[bool, "whether times settled"]
+    steady: Annotated[bool, "whether times settled, on a machine that did nothing else"]
+    doubt: Annotated[str | None, "why times make no claims, where they were not steady"]
     void: Annotated[str | None, "what throttled the machine"]
     meter: Annotated[str | None, "what metered energy"]
     kind: Literal["measured"]

@@ -1,0 +1,139 @@
+"""A quiet machine to measure on: it is waited for, and a run that was disturbed is made again.
+
+Times of a busy machine are not only longer: with fewer cores than threads, what two networks take beside each other has
+another ratio, and its interval is narrow around the wrong figure. No statistics mend that; only a quiet machine does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from time import perf_counter, process_time, sleep
+from typing import TypeVar
+
+from targets import sensors
+from targets.conditions import ROOT, Conditions, most_busy
+from targets.device import own_cores
+from targets.errors import BadOption
+
+VARIABLE = "ZOO_QUIET_SECONDS"
+WAIT_SECONDS = 120.0
+LOOK_SECONDS = 1.0  # ticks of /proc/stat are of 10 ms
+ATTEMPTS = 3
+Result = TypeVar("Result")
+
+
+def quiet_seconds() -> float:
+    """How long a run may wait for a quiet machine, s: `ZOO_QUIET_SECONDS`.
+
+    Raises:
+        BadOption: that is no number of seconds.
+    """
+    said = os.environ.get(VARIABLE, "").strip()
+    try:
+        seconds = float(said or WAIT_SECONDS)
+    except ValueError:
+        seconds = -1.0
+    if not isfinite(seconds) or seconds < 0:
+        raise BadOption(f"{VARIABLE} is a number of seconds from 0 on, not {said[:40]!r}.")
+    return seconds
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is to be held against a run: `why` in words, nothing if it counts; of several runs the one with the smallest
+    `faults` is kept.
+    """
+
+    why: str | None
+    faults: tuple[int, ...] = ()
+
+
+def judge(conditions: Conditions, restless: int = 0) -> Judged:
+    """What is to be held against a run.
+
+    Args:
+        restless: how many of its sessions never became steady.
+    """
+    why = conditions.throttled and f"throttled by {conditions.throttled}"
+    why = why or conditions.disturbed or (f"{restless} of its times never became steady" if restless else None)
+    return Judged(why, (bool(conditions.throttled), bool(conditions.disturbed), restless))
+
+
+def others_busy(
+    root: Path = ROOT, seconds: float = LOOK_SECONDS, pause: Callable[[float], None] = sleep
+) -> float | None:
+    """How many of the cores that this process may use others keep busy or withhold, over some seconds from now; none if
+    the machine does not tell.
+    """
+    cores = own_cores()
+    before, own, begun = sensors.busy_seconds(root, cores), process_time(), perf_counter()
+    pause(seconds)
+    after, took = sensors.busy_seconds(root, cores), perf_counter() - begun
+    if before is None or after is None or took <= 0:
+        return None
+    return max(0.0, sum(after) - sum(before) - (process_time() - own)) / took
+
+
+@dataclass
+class Patience:
+    """How long it is waited for a quiet machine.
+
+    Attributes:
+        seconds: in all, over all attempts; 0: it is measured at once and once.
+        busy: looks for a while, and says how many cores others keep busy.
+    """
+
+    seconds: float = field(default_factory=quiet_seconds)
+    busy: Callable[[], float | None] = others_busy
+    now: Callable[[], float] = perf_counter
+
+    def wait(self, tell: Callable[[str], None]) -> bool:
+        """Go on when the machine is quiet, or the patience is used up; whether it is quiet, as far as is known."""
+        told, cores = False, len(own_cores())
+        while self.seconds > 0:
+            begun, load = self.now(), self.busy()
+            if load is None or load <= most_busy(cores):
+                return True
+            if not told:
+                tell(
+                    f"waiting for a quiet machine, at most {self.seconds:.0f} s ({VARIABLE}): other processes keep "
+                    f"{load:.1f} of {cores} cores busy"
+                )
+                told = True
+            self.seconds -= self.now() - begun
+        if told:
+            tell("the machine did not become quiet; it is measured as it is")
+        return False
+
+
+def when_quiet(
+    run: Callable[[], Result],
+    judged: Callable[[Result], Judged],
+    tell: Callable[[str], None],
+    patience: Patience | None = None,
+) -> Result:
+    """Run when the machine is quiet, and again if the run was disturbed; the best of these runs.
+
+    Args:
+        run: measures.
+        judged: what is to be held against a run; never how fast it was.
+        tell: is called with what is waited for, and what is done again.
+    """
+    patience = patience or Patience()
+    best, verdict = None, None
+    for attempt in range(ATTEMPTS):
+        quiet = patience.wait(tell)
+        result = run()
+        found = judged(result)
+        if verdict is None or found.faults < verdict.faults:
+            best, verdict = result, found
+        if found.why is None or not quiet:
+            break
+        if attempt < ATTEMPTS - 1:
+            tell(f"measuring again: {found.why}")
+    assert best is not None
+    return best

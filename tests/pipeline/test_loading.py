@@ -1,0 +1,111 @@
+"""Processes that read images: what is said when one ends or can't hand over, and how many there are."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import processes, work
+from pipeline.data.batches import explained
+from pipeline.errors import LoadingFailed
+from pipeline.processes import Processes
+from pipeline.progress import Silent
+from pipeline.work import Work
+from tests.helpers import draw_vehicles
+
+FAILING = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.data.batches import TrainingBatches
+from pipeline.data.sampler import Sampling
+from pipeline.errors import PipelineError
+from tests.helpers import SMALL
+from tests.pipeline.test_data import find
+
+samples = find(Path(sys.argv[1])).train
+batches = TrainingBatches(samples, SMALL, Sampling(identities=4, images=2), 0, workers=1)
+source = batches.epoch(0)
+next(source)
+os.kill(batches.loader._iterator._workers[0].pid, signal.SIGKILL)
+try:
+    for _ in source:
+        pass
+    for _ in batches.epoch(1):
+        pass
+except PipelineError as error:
+    print(type(error).__name__, error)
+for path in (samples.root / "image_train").iterdir():
+    path.write_bytes(b"no image")
+try:
+    next(TrainingBatches(samples, SMALL, Sampling(identities=4, images=2), 0, workers=1).epoch(0))
+except PipelineError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_loading_process_that_ends_and_an_image_that_it_cannot_read_are_told_in_a_line(tmp_path):
+    """In a process of its own: torch's loaders leave a handler of child signals behind in theirs."""
+    draw_vehicles(tmp_path / "veri")
+    command = [sys.executable, "-c", FAILING, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    ended, unreadable = result.stdout.splitlines()
+    assert ended.startswith("LoadingFailed a process that reads images was ended"), ended
+    assert ended.endswith("The same command goes on from the last checkpoint.")
+    assert unreadable.startswith("DataError"), unreadable
+    assert "image_train" in unreadable
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "DataLoader worker (pid 17) is killed by signal: Bus error. It is possible that workers are out of "
+        "shared memory. Please try to raise your shared memory limit.",
+        "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback …\nRuntimeError: unable to write "
+        "to file </torch_17_23_0>: No space left on device (28)",
+        "unable to open shared memory object </torch_5_6_7> in read-write mode: Cannot allocate memory (12)",
+    ],
+)
+def test_small_shared_memory_ends_in_a_line_with_the_remedy(said):
+    with (
+        pytest.raises(LoadingFailed, match=r"/dev/shm.* is too small .*--shm-size=8g.* from the last checkpoint"),
+        explained(),
+    ):
+        raise RuntimeError(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "DataLoader worker (pid 17) is killed by signal: Killed. ",
+        "DataLoader worker (pid(s) 17, 18) exited unexpectedly",
+        "DataLoader worker (pid 17) exited unexpectedly with exit code 1. Details are lost due to multiprocessing.",
+    ],
+)
+def test_a_loading_process_that_ended_is_told_with_what_to_do(said):
+    with pytest.raises(LoadingFailed, match=r"a process that reads images was ended.*Free some, or lower"), explained():
+        raise RuntimeError(said)
+
+
+def test_other_errors_are_not_explained_away():
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), explained():
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+@pytest.mark.parametrize(("cores", "here", "workers"), [(16, 1, 8), (16, 4, 4), (2, 1, 2), (1, 4, 1)])
+def test_workers_are_as_many_as_cores_that_may_be_used(monkeypatch, tmp_path, cores, here, workers):
+    monkeypatch.setattr(work, "usable_cores", lambda: cores)
+    assert Work(tmp_path, tmp_path, Processes("cuda", count=here, here=here), Silent()).workers == workers
+    assert Work(tmp_path, tmp_path, Processes("cpu"), Silent()).workers == 0
+
+
+@pytest.mark.parametrize(("own", "usable", "here", "threads"), [(8, 3, 1, [3]), (8, 3, 2, [1]), (8, 8, 1, [])])
+def test_training_computes_in_no_more_threads_than_a_quota_pays_for(monkeypatch, own, usable, here, threads):
+    set_to = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("torch.set_num_threads", set_to.append)
+    monkeypatch.setattr(processes, "own_cores", lambda: [*range(own)])
+    monkeypatch.setattr(processes, "usable_cores", lambda: usable)
+    Processes("cpu", here=here).limit_threads()
+    assert set_to == threads
