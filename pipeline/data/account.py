@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Reason = Literal["pattern", "suffix", "hidden", "loop", "other", "line", "keep", "singleton"]
-SplitName = Literal["train", "query", "gallery"]
+SplitName = Literal["train", "gate", "query", "gallery"]
 WORDS: Mapping[Reason, tuple[str, str]] = {
     "pattern": ("image does not match the pattern", "images do not match the pattern"),
     "suffix": ("picture is of a kind that is not read", "pictures are of a kind that is not read"),
@@ -70,13 +70,13 @@ def _counted(count: int, word: str, plural: str) -> str:
     return f"{count} {word if count == 1 else plural}"
 
 
-def _parts(account: SplitAccount) -> Iterator[str]:
+def _parts(account: SplitAccount, origin: str) -> Iterator[str]:
     parts = [
         _counted(account.images, "image", "images"),
         _counted(account.identities, "identity", "identities"),
         "no cameras" if account.cameras is None else _counted(account.cameras, "camera", "cameras"),
     ]
-    yield ", ".join(parts)
+    yield ", ".join(parts) + origin
     if account.copies:
         one = ("is a copy of a query and no answer to it", "are copies of a query and no answers to it")
         yield _counted(account.copies, *one)
@@ -89,4 +89,5 @@ def _parts(account: SplitAccount) -> Iterator[str]:
 
 def account_lines(accounts: Mapping[SplitName, SplitAccount]) -> list[str]:
     """One line for each split."""
-    return [f"{name}: {'; '.join(_parts(account))}" for name, account in accounts.items()]
+    held_out: Mapping[SplitName, str] = {"gate": ", held out of train"}
+    return [f"{name}: {'; '.join(_parts(account, held_out.get(name, '')))}" for name, account in accounts.items()]

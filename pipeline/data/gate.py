@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field, field_validator
 
-from pipeline.data.samples import Index
+from pipeline.data.account import SplitAccount, SplitName
+from pipeline.data.samples import Index, Samples
 from pipeline.errors import DataError
 from pipeline.settings import Settings
 
@@ -62,4 +63,19 @@ def hold_out(data: Index, settings: Gate, needed: int) -> Index:
         )
     held = np.random.default_rng(SEED).permutation(eligible)[: settings.identities]
     inside = np.isin(train.identities, held)
-    return replace(data, train=train.subset(np.flatnonzero(~inside)), gate=train.subset(np.flatnonzero(inside)))
+    left, gate = train.subset(np.flatnonzero(~inside)), train.subset(np.flatnonzero(inside))
+    return replace(data, train=left, gate=gate, accounts=_accounts(data, left, gate))
+
+
+def _accounts(data: Index, train: Samples, gate: Samples) -> dict[SplitName, SplitAccount]:
+    """Those of a data set, once its training split is parted."""
+    told = dict(data.accounts)
+    if "train" not in told:
+        return told
+    before = told.pop("train")
+
+    def account(samples: Samples) -> SplitAccount:
+        cameras = None if before.cameras is None else len(np.unique(samples.cameras))
+        return SplitAccount(len(samples), samples.identity_count, cameras, ())
+
+    return {"train": replace(account(train), not_used=before.not_used), "gate": account(gate), **told}

@@ -32,7 +32,7 @@ def samples(kinds):
     """All of them as a split, each an identity."""
     numbers = np.arange(len(kinds))
     root = kinds[0].path.parent
-    return Samples(root, tuple(one.path.name for one in kinds), numbers, numbers)
+    return Samples(root, tuple(one.path.name for one in kinds), numbers, numbers, numbers)
 
 
 def check(kinds, found):

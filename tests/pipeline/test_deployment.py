@@ -368,8 +368,7 @@ def test_an_empty_folder_of_training_images_is_told_in_a_line(tmp_path):
     for path in folder.iterdir():
         path.unlink()
     message = shop.refused("build", "tiny")
-    assert message.startswith("no image matches")
-    assert str(folder) in message
+    assert message.startswith(f"no images below {folder}")
     assert len(message.splitlines()) == 1
 
 

@@ -161,10 +161,9 @@ def figures(query, gallery, query_of, gallery_of):
     yield lambda: retrieval_accuracy(query, gallery, query_of, gallery_of)
     yield lambda: reranked_accuracy(query, gallery, query_of, gallery_of, ReRanking(k1=2, k2=1))
     yield lambda: answer(query, gallery, query_of, gallery_of)
-    one, other = (
-        (rows, of.identities, of.cameras, of.contents) for rows, of in ((query, query_of), (gallery, gallery_of))
-    )
-    yield lambda: quick_accuracy(Labelled(*one), Labelled(*other))
+    sides = [(query, query_of), (gallery, gallery_of)]
+    one, other = (Labelled(rows, of.identities, of.cameras, np.arange(len(rows))) for rows, of in sides)
+    yield lambda: quick_accuracy(one, other)
 
 
 @pytest.mark.parametrize(

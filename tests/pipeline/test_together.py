@@ -19,7 +19,10 @@ def runs(tmp_path_factory):
     """Folder of the same trainings by one process, `one`, and by two, `two`."""
     root = tmp_path_factory.mktemp("together")
     draw_vehicles(root / "veri")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the two have: sums of several threads are rounded otherwise
     train(root, root / "one")
+    torch.set_num_threads(threads)
     port = str(free_port())
     started = [context.Process(target=train_as, args=(root, root / "two", index, port)) for index in range(2)]
     for process in started:

@@ -140,14 +140,16 @@ def test_what_the_data_set_is_made_of_is_told_before_training(built):
         "train: 32 images, 8 identities, 2 cameras; not used: 1 picture is of a kind that is not read "
         "(image_train/0000_c000_1_0.heic)"
     )
-    test = [f"{split}: 8 images, 4 identities, 2 cameras" for split in ("query", "gallery")]
+    gate = "gate: 8 images, 2 identities, 2 cameras, held out of train"
+    told = [train, gate, *[f"{split}: 8 images, 4 identities, 2 cameras" for split in ("query", "gallery")]]
     plan = built.zoo("build", "--plan").stdout.splitlines()
-    assert plan[-3:] == [train, *test]
+    assert plan[-4:] == told
     splits = json.loads(built.zoo("build", "--plan", "--json").stdout)["data"]["splits"]
     assert splits["train"]["not_used"] == [
         {"reason": "suffix", "count": 1, "example": "image_train/0000_c000_1_0.heic"}
     ]
-    assert built.build().stderr.splitlines()[:3] == [train, *test]
+    assert splits["gate"]["images"] == 8
+    assert built.build().stderr.splitlines()[:4] == told
 
 
 @pytest.mark.slow
@@ -248,7 +250,7 @@ def refusals():
         ("network.architecture=resnet10", "timm has no model 'resnet10'. Did you mean"),
         ("network.architecture=vgg11_bn", "set `network.last_stride: 2`"),
         ("distill.compress={macs: 0.0001}", "distill.compress.macs 0.0001 can't be met"),
-        ("sampling.identities=9", "asks for 9 identities and the training split has 8"),
+        ("sampling.identities=9", "gate.identities (2) can't be held out: the training split has 10 identities"),
         ("calibrate={images: 64, min_images: 64}", "fewer than calibrate.min_images (64)"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -196,7 +197,7 @@ def read_catalogue(own: Path | None) -> Catalogue:
     faulty: dict[str, list[str]] = {}
     targets_at = _entries(source, "targets")
     datasets = _sound("datasets", Dataset, _entries(source, "datasets"), wrong_name, faulty)
-    targets = _sound("targets", TargetSettings, targets_at, lambda name: wrong_target(name, targets_at), faulty)
+    targets = _sound("targets", TargetSettings, targets_at, lambda name: _wrong_target(name, targets_at), faulty)
     aliases = _aliases(source, faulty)
     sources = _models(source.at("models"), faulty)
     recipes = _sound("models", Recipe, sources, wrong_name, faulty)
@@ -218,6 +219,11 @@ def read_catalogue(own: Path | None) -> Catalogue:
 def _note(faulty: dict[str, list[str]], at: str, lines: Collection[str]) -> None:
     if lines:
         faulty[at] = [*dict.fromkeys((*faulty.get(at, ()), *lines))]
+
+
+def _wrong_target(name: str, targets: Collection[str]) -> str:
+    """See `wrong_target`; of two targets that can't be told apart, the first named goes on."""
+    return wrong_target(name, [*takewhile(lambda other: other != name, targets)])
 
 
 def _entries(source: Source, section: str) -> dict[str, Source]:

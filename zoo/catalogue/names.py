@@ -25,5 +25,5 @@ def wrong_target(name: str, others: Collection[str]) -> str:
     folded = name.casefold()
     if folded in OWN_NAMES:
         return f"a release has a file or folder {folded} of its own. Choose another name."
-    same = sorted(other for other in others if other != name and other.casefold() == folded)
+    same = [other for other in others if other.casefold() == folded]
     return f"some systems can't tell it from {same[0]!r}. Choose another name." if same else ""

@@ -36,14 +36,14 @@ def change(shop, before, after):
 def test_a_set_in_words(workshop):
     found = data(workshop, "tiny")
     assert found.splitlines()[1:4] == [
-        "train: 32 images, 8 identities, 2 cameras",
+        "train: 40 images, 10 identities, 2 cameras",
         "query: 8 images, 4 identities, 2 cameras",
         "gallery: 8 images, 4 identities, 2 cameras",
     ]
     assert re.search(r"images of an identity +in train +in query +in gallery", found)
-    assert re.search(r"^ 4 +8 +0 +0 *$", found, re.MULTILINE)
+    assert re.search(r"^ 4 +10 +0 +0 *$", found, re.MULTILINE)
     assert re.search(r"^ 2 +0 +4 +4 *$", found, re.MULTILINE)
-    assert re.search(r"^ 001 +16 +4 +4 *$", found, re.MULTILINE)
+    assert re.search(r"^ 001 +20 +4 +4 *$", found, re.MULTILINE)
     assert "pixels: width 32 … 32 (median 32), height 32 … 32 (median 32), 1 different size\n" in found
     assert "same files: none\n" in found
     assert "would refuse" not in found
@@ -52,19 +52,22 @@ def test_a_set_in_words(workshop):
 def test_a_set_in_figures(workshop):
     found = figures(workshop)
     assert found["folder"] == str(workshop.root / "data" / "squares")
-    assert found["images_per_identity"] == {"train": {"4": 8}, "query": {"2": 4}, "gallery": {"2": 4}}
-    assert found["images_per_camera"]["train"] == {"000": 16, "001": 16}
+    assert found["images_per_identity"] == {"train": {"4": 10}, "query": {"2": 4}, "gallery": {"2": 4}}
+    assert found["images_per_camera"]["train"] == {"000": 20, "001": 20}
     assert found["alone"] == {"train": [], "query": [], "gallery": []}
     assert found["width"] == {"least": 32, "median": 32, "most": 32}
     assert (found["sizes"], found["refused"], found["sheet"]) == (1, [], None)
 
 
 def test_a_pattern_that_takes_three_of_four_digits_is_seen(workshop):
-    """Identities 0000 … 0007 become one, and 0008 … 0011 two, one of which is trained on."""
+    """Identities 0000 … 0009 become one, and 0010 … 0014 another, which is both trained and tested on."""
+    train = workshop.root / "data" / "squares" / "image_train"
+    for path in train.glob("0009_*"):
+        shutil.copy(path, train / path.name.replace("0009_", "0014_"))
     change(workshop, "(?P<identity>\\d+)_c(?P<camera>\\d+)", SHORT)
     found = figures(workshop)
-    assert found["images_per_identity"]["train"] == {"32": 1}
-    assert found["splits"]["query"]["identities"] == 2
+    assert found["images_per_identity"]["train"] == {"40": 1, "4": 1}
+    assert found["splits"]["query"]["identities"] == 1
     assert any("both trained on and queried" in problem for problem in found["refused"])
     assert "zoo build would refuse it: 1 identities of data set" in data(workshop, "squares")
 
@@ -73,7 +76,7 @@ def test_what_a_build_refuses_is_listed_and_not_an_error(workshop):
     root = workshop.root / "data" / "squares"
     for path in sorted((root / "image_train").glob("0003_*"))[1:]:
         path.unlink()
-    for path in (root / "image_test").glob("0009_c001_*"):
+    for path in (root / "image_test").glob("0011_c001_*"):
         path.unlink()
     query = min((root / "image_query").iterdir())
     shutil.copy(query, root / "image_train" / "0001_c000_77777777_0.jpg")
@@ -107,7 +110,7 @@ def test_the_sheet_shows_identities_from_most_to_fewest_images(workshop, monkeyp
     for number in range(20):
         shutil.copy(min(train.glob("0005_*")), train / f"0005_c000_9000{number:04}_0.jpg")
     rows = some_identities(overview(workshop, monkeypatch).found, 3)
-    assert [row.name for row in rows] == ["0005", "0004", "0011"]
+    assert [row.name for row in rows] == ["0005", "0006", "0013"]
     assert [row.about for row in rows] == ["24 in train; 8 of 24 images", "4 in train", "2 in query, 2 in gallery"]
     assert [len(row.files) for row in rows] == [SHOWN, 4, 4]
     assert all(file.name.startswith(row.name) for row in rows for file in row.files)

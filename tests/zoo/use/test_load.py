@@ -140,7 +140,7 @@ CLASHES = [
 def test_targets_that_clash_with_a_releases_own_folders_are_refused(tmp_path, name, told):
     shop = Workshop(tmp_path)
     shop.catalogue.write_text(f"targets:\n  {name}: {{runtime: onnxruntime}}\n")
-    message = shop.refused("list")
+    message = shop.refused("build", "resnet50-veri", "--target", name)
     assert f"targets.{name}: {told}" in message
     assert message.startswith("zoo.yaml:2: ") or f"{shop.catalogue}:2: " in message
 
@@ -148,7 +148,7 @@ def test_targets_that_clash_with_a_releases_own_folders_are_refused(tmp_path, na
 def test_models_that_some_systems_could_not_keep_are_refused(tmp_path):
     shop = Workshop(tmp_path)
     shop.catalogue.write_text("models:\n  con: {base: resnet50-veri}\n")
-    assert "models.con: some systems have no file of this name" in shop.refused("list")
+    assert "models.con: some systems have no file of this name" in shop.refused("build", "con")
 
 
 def test_all_own_names_of_a_release_are_known(finished):
