@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.data.loading import explain_ended
 from pipeline.data.samples import Index
 from pipeline.errors import Interrupted, OutOfMemory, PipelineError, ProcessLost, StageFailed, TrainingDiverged
 from pipeline.networks.hub import Memory
@@ -136,6 +137,8 @@ def _explain(error: RuntimeError, stage: str, processes: Processes) -> PipelineE
     """What a user can do about an error of torch's, which is not imported here; none if that is not known."""
     if type(error).__name__ == "OutOfMemoryError":
         return OutOfMemory(stage)
+    if ended := explain_ended(error):
+        return ended
     lost = "gloo" in str(error) or type(error).__name__ in ("DistBackendError", "DistNetworkError")
     return ProcessLost() if processes.count > 1 and lost else None
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,58 +11,11 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
 from pipeline.data.images import Input, read_image
+from pipeline.data.loading import explained
 from pipeline.data.sampler import Draw, IdentitySampler, Sampling
 from pipeline.data.samples import Samples
-from pipeline.errors import LoadingFailed, PipelineError
 
 KEPT_BYTES = 256 * 2**20  # decoded training images up to this size stay in memory, in each loading process
-SHARED_MEMORY = Path("/dev/shm")
-FULL = re.compile(r"bus error|shared memory|</torch_|/torch_\d|No space left on device", re.IGNORECASE)
-ENDED = re.compile(
-    r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (?:exited unexpectedly|is killed by signal: (?P<signal>[^.]*))"
-)
-
-
-def _explain(text: str) -> LoadingFailed | None:
-    """What a user can do about an error of torch's loader; none if it is none of loading processes."""
-    if FULL.search(text):
-        try:
-            size = f" ({shutil.disk_usage(SHARED_MEMORY).total / 2**20:.0f} MiB)"
-        except OSError:
-            size = ""
-        return LoadingFailed(
-            f"{SHARED_MEMORY}{size} is too small for the batches that loading processes hand over. In a container, "
-            "start it with --shm-size=8g (or --ipc=host); else lower sampling.identities or sampling.images."
-        )
-    if ended := ENDED.search(text):
-        by = f" by {ended['signal'].strip()}" if ended["signal"] else ""
-        return LoadingFailed(
-            f"a process that reads images was ended{by}, perhaps because the machine ran out of memory. Free some, or "
-            "lower input.height and input.width or the batch."
-        )
-    return None
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Errors of loading processes, in a line.
-
-    Raises:
-        LoadingFailed: a process has ended, or shared memory is too small.
-        PipelineError: what went wrong in a loading process, as it would be told by this one.
-    """
-    try:
-        yield
-    except PipelineError as error:  # from another process it comes with that one's traceback
-        _, found, told = str(error).rpartition(f"{type(error).__name__}: ")
-        if not found or "Original Traceback" not in str(error):
-            raise
-        raise type(error)(told.strip()) from None
-    except (RuntimeError, OSError) as error:
-        known = _explain(str(error))
-        if known is None:
-            raise
-        raise known from None
 
 
 class _TrainingImages(TorchDataset[tuple[torch.Tensor, int]]):

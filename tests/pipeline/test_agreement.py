@@ -170,7 +170,7 @@ def test_the_interval_covers_the_drop_of_all_identities_nineteen_times_in_twenty
     """Queries of an identity lose alike: the drop over all identities is the truth, few of them are drawn."""
     random = np.random.default_rng(5)
     covered, as_if_apart = [], []
-    for _ in range(300):
+    for _ in range(100):
         sizes = random.integers(2, 12, 60)
         identities = np.repeat(np.arange(60), sizes)
         drops = random.normal(0.3, 1, 60)[identities] + random.normal(0, 0.3, len(identities))

@@ -7,17 +7,22 @@ from pathlib import Path
 import pytest
 
 from pipeline import processes, work
-from pipeline.data.batches import explained
+from pipeline.build import run_plan
+from pipeline.data.loading import explained
 from pipeline.errors import LoadingFailed
+from pipeline.plan import make_plan
 from pipeline.processes import Processes
 from pipeline.progress import Silent
+from pipeline.step import Step
+from pipeline.store import Store
 from pipeline.work import Work
 from tests.helpers import draw_vehicles
 
-FAILING = """
+BEGIN = """
 import os, signal, sys
 from pathlib import Path
 from pipeline.data.batches import TrainingBatches
+from pipeline.data.loading import explain_ended
 from pipeline.data.sampler import Sampling
 from pipeline.errors import PipelineError
 from tests.helpers import SMALL
@@ -25,36 +30,52 @@ from tests.pipeline.test_data import find
 
 samples = find(Path(sys.argv[1])).train
 batches = TrainingBatches(samples, SMALL, Sampling(identities=4, images=2), 0, workers=1)
+"""
+ENDED = """
 source = batches.epoch(0)
 next(source)
-os.kill(batches.loader._iterator._workers[0].pid, signal.SIGKILL)
 try:
+    os.kill(batches.loader._iterator._workers[0].pid, signal.SIGKILL)
     for _ in source:
         pass
     for _ in batches.epoch(1):
         pass
 except PipelineError as error:
     print(type(error).__name__, error)
+except RuntimeError as error:  # out of torch's handler of signals
+    print("LoadingFailed", explain_ended(error))
+"""
+UNREADABLE = """
 for path in (samples.root / "image_train").iterdir():
     path.write_bytes(b"no image")
 try:
-    next(TrainingBatches(samples, SMALL, Sampling(identities=4, images=2), 0, workers=1).epoch(0))
+    next(batches.epoch(0))
 except PipelineError as error:
     print(type(error).__name__, error)
 """
 
 
-def test_a_loading_process_that_ends_and_an_image_that_it_cannot_read_are_told_in_a_line(tmp_path):
-    """In a process of its own: torch's loaders leave a handler of child signals behind in theirs."""
-    draw_vehicles(tmp_path / "veri")
-    command = [sys.executable, "-c", FAILING, str(tmp_path)]
+def told_by(script, root):
+    """What a script prints in a process of its own: torch's loaders leave a handler of signals behind in theirs."""
+    draw_vehicles(root / "veri")
+    command = [sys.executable, "-c", BEGIN + script, str(root)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
-    ended, unreadable = result.stdout.splitlines()
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    (line,) = result.stdout.splitlines()
+    return line
+
+
+def test_a_loading_process_that_ends_is_told_in_a_line(tmp_path):
+    ended = told_by(ENDED, tmp_path)
     assert ended.startswith("LoadingFailed a process that reads images was ended"), ended
     assert ended.endswith("The same command goes on from the last checkpoint.")
+
+
+def test_so_is_an_image_that_a_loading_process_can_not_read(tmp_path):
+    unreadable = told_by(UNREADABLE, tmp_path)
     assert unreadable.startswith("DataError"), unreadable
     assert "image_train" in unreadable
-    assert "Traceback" not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
@@ -86,6 +107,24 @@ def test_small_shared_memory_ends_in_a_line_with_the_remedy(said):
 def test_a_loading_process_that_ended_is_told_with_what_to_do(said):
     with pytest.raises(LoadingFailed, match=r"a process that reads images was ended.*Free some, or lower"), explained():
         raise RuntimeError(said)
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(104, "Connection reset by peer")])
+def test_so_is_one_that_ended_while_it_handed_over_a_batch(error):
+    with pytest.raises(LoadingFailed, match=r"a process that reads images was ended.*Free some, or lower"), explained():
+        raise error
+
+
+def test_so_is_one_whose_end_is_told_in_the_middle_of_a_step(tmp_path):
+    """By torch's handler of signals, wherever training is."""
+
+    def run(_):
+        raise RuntimeError("DataLoader worker (pid 17) is killed by signal: Killed. ")
+
+    step = Step("teacher", run, 1, {})
+    plan = make_plan([step], Store(tmp_path), {})
+    with pytest.raises(LoadingFailed, match="a process that reads images was ended by Killed"):
+        run_plan(plan, Store(tmp_path), Processes("cpu"), Silent())
 
 
 def test_other_errors_are_not_explained_away():

@@ -14,7 +14,7 @@ from tests.forked import context
 from zoo.manifest import read_manifest
 
 STAGES = ["distill", "compact", "export", "record"]
-KILLS = 3
+KILLS = 2
 SMALLEST = ("--target", "onnxruntime-cpu", "--precision", "fp32")
 
 

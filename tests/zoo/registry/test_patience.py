@@ -121,7 +121,9 @@ def test_which_answers_may_be_others_soon(status):
     assert isinstance(refusal(404, "gone", {}), GivenUp)
 
 
-@pytest.mark.parametrize("asked", [str(LONGEST_ASKED + 1), in_seconds(40_000), "1e999", "nan"])
+@pytest.mark.parametrize(
+    "asked", [str(LONGEST_ASKED + 1), in_seconds(40_000), "1e999", "nan"], ids=["seconds", "date", "1e999", "nan"]
+)
 def test_who_asks_for_too_long_is_given_up(asked):
     error = refusal(429, "busy", {"Retry-After": asked})
     assert isinstance(error, GivenUp)
