@@ -4,10 +4,8 @@ import hashlib
 import json
 import os
 import pickle
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -23,6 +21,7 @@ from pipeline.data.images import Input, read_image
 from pipeline.data.sampler import IdentitySampler, Sampling
 from pipeline.data.splits import Split
 from pipeline.errors import DataError
+from tests.forked import context
 from tests.helpers import SMALL, draw_vehicles
 from zoo.catalogue import load_catalogue
 
@@ -261,28 +260,20 @@ def test_too_few_identities_for_a_batch():
         IdentitySampler(np.repeat(np.arange(3), 4), Sampling(), seed=0)
 
 
-WORKERS = """
-import sys
-from pathlib import Path
-from pipeline.data.batches import TrainingBatches
-from pipeline.data.sampler import Sampling
-from tests.helpers import SMALL
-from tests.pipeline.test_data import find
-
-samples = find(Path(sys.argv[1])).train
-sampling = Sampling(identities=4, images=2, pad=4)
-here, there = (TrainingBatches(samples, SMALL, sampling, 5, workers) for workers in (0, 2))
-for (a, la), (b, lb) in zip(here.epoch(1), there.epoch(1), strict=True):
-    assert (a == b).all() and (la == lb).all() and a.shape == (8, 3, 32, 32)
-print("equal")
-"""
+def workers_change_nothing(root):
+    samples = find(root).train
+    sampling = Sampling(identities=4, images=2, pad=4)
+    here, there = (TrainingBatches(samples, SMALL, sampling, 5, workers) for workers in (0, 2))
+    for (a, la), (b, lb) in zip(here.epoch(1), there.epoch(1), strict=True):
+        assert a.shape == (8, 3, 32, 32)
+        assert torch.equal(a, b)
+        assert torch.equal(la, lb)
 
 
 def test_workers_change_nothing(veri, tmp_path):
     """In a process of its own: torch's loaders leave a handler of child signals behind in theirs."""
-    command = [sys.executable, "-c", WORKERS, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
-    assert result.stdout.strip() == "equal", result.stderr
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        pool.submit(workers_change_nothing, tmp_path).result(100)
 
 
 def test_what_workers_are_given_can_be_sent_to_them(veri, tmp_path):

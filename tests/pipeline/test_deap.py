@@ -187,7 +187,7 @@ def test_the_penalty_is_the_gradient_of_the_group_lasso_from_the_first_step(batc
     assert task.resetting is None
 
 
-@pytest.mark.parametrize("architecture", ["resnet26", "resnet10t"])
+@pytest.mark.parametrize("architecture", [pytest.param("resnet26", marks=pytest.mark.slow), "resnet10t"])
 def test_a_budget_is_met_and_the_average_is_as_small_and_can_be_absorbed(architecture, batches, tmp_path):  # noqa: F811
     settings = DEAP.model_copy(
         update={"compress": Compress(macs=0.7), "sparsity": "proximal", "sparsity_weight": 4.0, "ema": 0.9}

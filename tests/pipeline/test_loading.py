@@ -1,79 +1,76 @@
 """Processes that read images: what is said when one ends or can't hand over, and how many there are."""
 
-import subprocess
-import sys
-from pathlib import Path
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from pipeline import processes, work
 from pipeline.build import run_plan
-from pipeline.data.loading import explained
-from pipeline.errors import LoadingFailed
+from pipeline.data.batches import TrainingBatches
+from pipeline.data.loading import explain_ended, explained
+from pipeline.data.sampler import Sampling
+from pipeline.errors import LoadingFailed, PipelineError
 from pipeline.plan import make_plan
 from pipeline.processes import Processes
 from pipeline.progress import Silent
 from pipeline.step import Step
 from pipeline.store import Store
 from pipeline.work import Work
-from tests.helpers import draw_vehicles
-
-BEGIN = """
-import os, signal, sys
-from pathlib import Path
-from pipeline.data.batches import TrainingBatches
-from pipeline.data.loading import explain_ended
-from pipeline.data.sampler import Sampling
-from pipeline.errors import PipelineError
-from tests.helpers import SMALL
+from tests.forked import context
+from tests.helpers import SMALL, draw_vehicles
 from tests.pipeline.test_data import find
 
-samples = find(Path(sys.argv[1])).train
-batches = TrainingBatches(samples, SMALL, Sampling(identities=4, images=2), 0, workers=1)
-"""
-ENDED = """
-source = batches.epoch(0)
-next(source)
-try:
-    os.kill(batches.loader._iterator._workers[0].pid, signal.SIGKILL)
-    for _ in source:
-        pass
-    for _ in batches.epoch(1):
-        pass
-except PipelineError as error:
-    print(type(error).__name__, error)
-except RuntimeError as error:  # out of torch's handler of signals
-    print("LoadingFailed", explain_ended(error))
-"""
-UNREADABLE = """
-for path in (samples.root / "image_train").iterdir():
-    path.write_bytes(b"no image")
-try:
-    next(batches.epoch(0))
-except PipelineError as error:
-    print(type(error).__name__, error)
-"""
+
+def batches_of(root):
+    samples = find(root).train
+    return TrainingBatches(samples, SMALL, Sampling(identities=4, images=2), 0, workers=1)
 
 
-def told_by(script, root):
-    """What a script prints in a process of its own: torch's loaders leave a handler of signals behind in theirs."""
+def kill_the_worker(root):
+    """In a process of its own."""
+    batches = batches_of(root)
+    source = batches.epoch(0)
+    next(source)
+    try:
+        os.kill(batches.loader._iterator._workers[0].pid, signal.SIGKILL)
+        for _ in source:
+            pass
+        for _ in batches.epoch(1):
+            pass
+    except PipelineError as error:
+        return f"{type(error).__name__} {error}"
+    except RuntimeError as error:  # out of torch's handler of signals
+        return f"LoadingFailed {explain_ended(error)}"
+
+
+def read_no_image(root):
+    """In a process of its own."""
+    batches = batches_of(root)
+    for path in (root / "veri" / "image_train").iterdir():
+        path.write_bytes(b"no image")
+    try:
+        next(batches.epoch(0))
+    except PipelineError as error:
+        return f"{type(error).__name__} {error}"
+
+
+def told_by(function, root):
+    """What a function returns in a process of its own: torch's loaders leave a handler of signals behind in theirs."""
     draw_vehicles(root / "veri")
-    command = [sys.executable, "-c", BEGIN + script, str(root)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
-    assert result.returncode == 0, result.stderr
-    assert "Traceback" not in result.stdout + result.stderr
-    (line,) = result.stdout.splitlines()
-    return line
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, root).result(100)
 
 
 def test_a_loading_process_that_ends_is_told_in_a_line(tmp_path):
-    ended = told_by(ENDED, tmp_path)
+    ended = told_by(kill_the_worker, tmp_path)
     assert ended.startswith("LoadingFailed a process that reads images was ended"), ended
     assert ended.endswith("The same command goes on from the last checkpoint.")
 
 
 def test_so_is_an_image_that_a_loading_process_can_not_read(tmp_path):
-    unreadable = told_by(UNREADABLE, tmp_path)
+    unreadable = told_by(read_no_image, tmp_path)
     assert unreadable.startswith("DataError"), unreadable
     assert "image_train" in unreadable
 
