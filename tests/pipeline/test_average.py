@@ -63,7 +63,9 @@ BUDGETS = {
 }
 
 
-@pytest.mark.parametrize("name", BUDGETS)
+@pytest.mark.parametrize(
+    "name", ["coupled", "no budget", *(pytest.param(name, marks=pytest.mark.slow) for name in ("by norm", "aligned"))]
+)
 def test_no_dead_row_lives_in_the_average_at_any_step(name, batches, tmp_path, monkeypatch):  # noqa: F811
     settings = BUDGETS[name]
     task = make_task(settings)

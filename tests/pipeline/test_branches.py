@@ -52,7 +52,7 @@ def narrow(architecture):
     return settle(network, network.size)
 
 
-@pytest.mark.parametrize("small", [False, True], ids=["dense", "small"])
+@pytest.mark.parametrize("small", [pytest.param(False, marks=pytest.mark.slow), True], ids=["dense", "small"])
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_a_fused_network_embeds_alike_and_is_saved_and_loaded(architecture, small, tmp_path):
     network = narrow(architecture) if small else alive_network(architecture, 2, size_of(architecture))

@@ -15,7 +15,7 @@ from pipeline.networks.sites import find_sites
 from tests.helpers import SMALL, alive_network
 
 
-@pytest.mark.parametrize(("what", "align"), [("macs", 1), ("params", 8)])
+@pytest.mark.parametrize(("what", "align"), [("macs", 1), pytest.param("params", 8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("architecture", "which"),
     [
