@@ -16,6 +16,7 @@ from statistics import mean
 from pipeline.build import run_plan, training_steps
 from pipeline.claims import claimed
 from pipeline.data.dataset import Dataset, open_dataset
+from pipeline.data.gate import hold_out
 from pipeline.data.samples import Index
 from pipeline.errors import PipelineError
 from pipeline.plan import Planned, make_plan
@@ -30,7 +31,7 @@ STUDIED = ("teacher", "distill", "compact")  # what is compared ends in a small 
 LOOK_SECONDS = 0.5  # between looks at whether a teacher stands
 
 
-_opened: dict[tuple[str, Dataset, Path, Path], Index] = {}  # looking through a data set takes seconds, once
+_opened: dict[tuple[str, str, Path, Path], Index] = {}  # looking through a data set takes seconds, once
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,12 @@ def plan_trial(trial: Trial, progress: Progress) -> tuple[list[Planned], Store]:
     """
     home = Home.find()
     store = Store(home.store)
-    where = (trial.recipe.dataset, trial.dataset, trial.data_root, home.data)
+    recipe = trial.recipe
+    where = (recipe.dataset, trial.dataset.model_dump_json(), trial.data_root, home.data)
     if where not in _opened:
-        _opened[where] = open_dataset(*where, progress.say)
-    data = _opened[where]
-    steps = [step for step in training_steps(trial.recipe, data) if step.stage in STUDIED]
+        _opened[where] = open_dataset(recipe.dataset, trial.dataset, trial.data_root, home.data, progress.say)
+    data = hold_out(_opened[where], recipe.gate, recipe.sampling.identities)
+    steps = [step for step in training_steps(recipe, data) if step.stage in STUDIED]
     return make_plan(steps, store, {}), store
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench.speed import Timed, at_equal_time
 from bench.study import main, make_trials, read_options, table, time_table
-from bench.trials import Run, run_in_parallel, run_one_by_one
+from bench.trials import Run, plan_trial, run_in_parallel, run_one_by_one
 from pipeline.progress import Silent
 
 TINY = ("--recipes", "tiny")
@@ -40,6 +40,16 @@ def test_small_networks_learn_from_the_teacher_of_the_others(workshop, monkeypat
     pruned, small = make_trials(read_options([*TINY, "--small", "resnet14t", "--seeds", "1"]))
     assert small.name == small.recipe.network.architecture == "resnet14t"
     assert small.recipe.teacher_network == pruned.recipe.teacher_network == pruned.recipe.network
+
+
+def test_a_study_holds_out_what_a_build_does(workshop, monkeypatch):
+    monkeypatch.setenv("ZOO_CATALOGUE", str(workshop.catalogue))
+    monkeypatch.setenv("ZOO_HOME", str(workshop.home))
+    (trial,) = make_trials(read_options([*TINY, "--seeds", "1", "--data-root", str(workshop.root / "data")]))
+    plan, _ = plan_trial(trial, Silent())
+    index = plan[0].step.data
+    assert index is not None
+    assert (index.train.identity_count, index.gate.identity_count) == (8, 2)
 
 
 def test_a_study_in_which_nothing_ended_says_so():
