@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.5  # between looks at whether a teacher stands
 _opened: dict[tuple[str, str, Path, Path], Index] = {}  # looking through a data set takes seconds, once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trial:
     """A recipe of the catalogue with what is laid on it. `at` says what of it is varied, as `distill.epochs=6`."""
 
@@ -159,16 +159,16 @@ def _attempt(trial: Trial, device: str, beside: int) -> Run | str:
 
 
 def run_in_parallel(trials: Sequence[Trial], device: str, parallel: int, progress: Progress) -> Iterator[Result]:
-    """Trials with what came of them, as they end; up to `parallel` at a time, begun in their order.
-
-    Raises:
-        PipelineError: data can't be used.
-    """
-    teachers = []
-    for trial in trials:  # looked at here first: the data set is read once, and its digest kept
-        plan, store = plan_trial(trial, progress)
-        teachers.append(next(planned.key for planned in plan if planned.step.name == "teacher"))
-    waiting = dict(enumerate(trials))
+    """Trials with what came of them, as they end; up to `parallel` at a time, begun in their order."""
+    teachers = {}
+    for place, trial in enumerate(trials):  # looked at here first: the data set is read once, and its digest kept
+        try:
+            plan, store = plan_trial(trial, progress)
+        except PipelineError as error:
+            yield trial, str(error)
+        else:
+            teachers[place] = next(planned.key for planned in plan if planned.step.name == "teacher")
+    waiting = {place: trials[place] for place in teachers}
     running: dict[Future[Run | str], int] = {}
     with ProcessPoolExecutor(parallel, mp_context=get_context("spawn")) as pool:
         while waiting or running:
