@@ -32,6 +32,7 @@ from pipeline.retrieval.agreement import Agreement, agreement
 from pipeline.stages.calibrate import Judge, embed_samples
 from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_reference
+from pipeline.step import StepId
 from targets.settings import TargetSettings
 from targets.trial import run_trial
 from zoo.building.run import Wish, prepare
@@ -57,10 +58,10 @@ class Built:
 def find(name: str, data_root: Path, progress: ConsoleProgress) -> Built:
     """A model's student, as it was built."""
     build = prepare(load_catalogue(), Home.find(), Wish(name), data_root, progress)
-    folders = {planned.step.name: build.store.folder(planned.step.stage, planned.key) for planned in build.plan}
+    folders = {planned.step.id: build.store.folder(planned.step.stage, planned.key) for planned in build.plan}
     built = Built(
-        folders["export/student"] / GRAPH,
-        folders["reference/student"],
+        folders[StepId("export", "student")] / GRAPH,
+        folders[StepId("reference", "student")],
         replace(build.data, gate=None),
         build.recipe.input,
     )

@@ -23,6 +23,7 @@ from pipeline.plan import Planned, make_plan
 from pipeline.processes import Processes
 from pipeline.progress import Progress, Silent
 from pipeline.recipe import Recipe
+from pipeline.step import COMPACT, DISTILL, TEACHER
 from pipeline.store import Store, read_record
 from pipeline.work import read_json
 from zoo.home import Home
@@ -118,19 +119,19 @@ def run_trial(trial: Trial, device: str, beside: int = 1, progress: Progress | N
     plan, store = plan_trial(trial, heard)
     with claimed(store, plan):
         folders = run_plan(plan, store, Processes(device, here=beside), heard)
-    before = read_json(folders["teacher"] / "cost.json")
-    after = read_json(folders["compact"] / "compression.json")["after"]
-    accuracy = read_json(folders["compact"] / "accuracy.json")
+    before = read_json(folders[TEACHER] / "cost.json")
+    after = read_json(folders[COMPACT] / "compression.json")["after"]
+    accuracy = read_json(folders[COMPACT] / "accuracy.json")
     return Run(
         recipe=trial.name,
         at=trial.at,
         seed=trial.recipe.seed,
-        teacher_map=read_json(folders["teacher"] / "accuracy.json")["map"],
+        teacher_map=read_json(folders[TEACHER] / "accuracy.json")["map"],
         map=accuracy["map"],
         cmc1=accuracy["cmc1"],
         parameters_saved=1 - after["parameters"] / before["parameters"],
         macs_saved=1 - after["macs"] / before["macs"],
-        seconds=read_record(folders["distill"])["seconds"],
+        seconds=read_record(folders[DISTILL])["seconds"],
         waiting=mean(heard.shares) if heard.shares else None,
     )
 
@@ -167,7 +168,7 @@ def run_in_parallel(trials: Sequence[Trial], device: str, parallel: int, progres
         except PipelineError as error:
             yield trial, str(error)
         else:
-            teachers[place] = next(planned.key for planned in plan if planned.step.name == "teacher")
+            teachers[place] = next(planned.key for planned in plan if planned.step.id == TEACHER)
     waiting = {place: trials[place] for place in teachers}
     running: dict[Future[Run | str], int] = {}
     with ProcessPoolExecutor(parallel, mp_context=get_context("spawn")) as pool:

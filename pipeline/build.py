@@ -19,11 +19,11 @@ from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.stages import compact, distill, export, reference, teacher
-from pipeline.step import Step
+from pipeline.step import COMPACT, DISTILL, LATENCY_BUDGET, TEACHER, NetworkName, Step, StepId
 from pipeline.store import Store
 from pipeline.work import Work
 
-SUBJECTS = {"teacher": "teacher", "student": "compact"}  # what is deployed → the step that made its network
+NETWORKS: Mapping[NetworkName, StepId] = {"teacher": TEACHER, "student": COMPACT}  # what is deployed → what made it
 
 
 def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> Iterator[Step]:
@@ -40,7 +40,7 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
     trained = {**common, "seed": recipe.seed, "sampling": recipe.sampling}
     compress = recipe.distill.compress
     yield Step(
-        "teacher",
+        TEACHER,
         teacher.train_teacher,
         teacher.VERSION,
         {
@@ -55,18 +55,18 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
         trains=True,
     )
     yield Step(
-        "distill",
+        DISTILL,
         distill.distill_student,
         distill.VERSION,
         {**trained, "settings": recipe.distill.read().model_copy(update={"revision": None})},
-        inputs={"teacher": "teacher"} | ({"latency": "latency_budget"} if compress and compress.measured else {}),
+        inputs={"teacher": TEACHER} | ({"latency": LATENCY_BUDGET} if compress and compress.measured else {}),
         files={"weights": weights["student"]},
         libraries=recipe.distill.libraries,
         data=data,
         trains=True,
     )
     yield Step(
-        "compact",
+        COMPACT,
         compact.compact_student,
         compact.VERSION,
         {
@@ -76,13 +76,13 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
             "both_sides": recipe.distill.method == "deap",
             "settings": recipe.compact,
         },
-        inputs={"student": "distill"},
+        inputs={"student": DISTILL},
         libraries=compact.LIBRARIES,
         data=data,
     )
-    for subject, source in SUBJECTS.items():
+    for subject, source in NETWORKS.items():
         yield Step(
-            f"export/{subject}",
+            StepId("export", subject),
             export.export_network,
             export.VERSION,
             {"input": recipe.input, "settings": recipe.export},
@@ -91,7 +91,7 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
             data=data,
         )
         yield Step(
-            f"reference/{subject}",
+            StepId("reference", subject),
             reference.embed_reference,
             reference.VERSION,
             {"input": recipe.input},
@@ -127,12 +127,6 @@ def check_student(plan: Sequence[Planned], recipe: Recipe) -> list[str]:
     return []
 
 
-def _given(step: Step, folders: Mapping[str, Path]) -> dict[str, object]:
-    """What a step's function is called with."""
-    inputs = {parameter: folders[name] for parameter, name in step.inputs.items()}
-    return {**step.settings, **step.files, **inputs, **({"data": step.data} if step.data else {})}
-
-
 def _explain(error: RuntimeError, stage: str, processes: Processes) -> PipelineError | None:
     """What a user can do about an error of torch's, which is not imported here; none if that is not known."""
     if type(error).__name__ == "OutOfMemoryError":
@@ -143,40 +137,40 @@ def _explain(error: RuntimeError, stage: str, processes: Processes) -> PipelineE
     return ProcessLost() if processes.count > 1 and lost else None
 
 
-def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progress: Progress) -> dict[str, Path]:
-    """Run what has to run; folders of all results by step name.
+def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progress: Progress) -> dict[StepId, Path]:
+    """Run what has to run; folders of all results.
 
     Raises:
         PipelineError: a stage failed; what earlier stages made stands.
         OutOfMemory: the GPU's memory was too small.
         Interrupted: Ctrl-C; the same build goes on from the last checkpoint.
     """
-    folders = {planned.step.name: store.folder(planned.step.stage, planned.key) for planned in plan}
+    folders = {planned.step.id: store.folder(planned.step.stage, planned.key) for planned in plan}
     processes.limit_threads()
     for planned in plan:
         step = planned.step
         if planned.hit:
             continue
-        progress.say(f"{step.name}: {planned.reason}")
+        progress.say(f"{step.id}: {planned.reason}")
         try:
             with store.produce(step.stage, planned.key, planned.ingredients) as folder:
                 if step.trains:
                     processes.wait()  # for `help_train`
                 if folder:
-                    step.run(Work(*folder, processes, progress, store.cache), **_given(step, folders))
+                    step.run(Work(*folder, processes, progress, store.cache), **step.given(folders))
         except KeyboardInterrupt:
-            raise Interrupted(step.name) from None
+            raise Interrupted(str(step.id)) from None
         except TrainingDiverged as error:
             raise TrainingDiverged(error.what, step.stage if step.trains else "") from None
         except RuntimeError as error:
-            known = _explain(error, step.name, processes)
+            known = _explain(error, str(step.id), processes)
             if known is None:
                 raise
             raise known from None
         except OSError as error:
             if error.errno is None:  # not the system's: a library that does not load, say
                 raise
-            raise StageFailed(step.name, error) from None
+            raise StageFailed(str(step.id), error) from None
         if step.trains:
             processes.wait()
     return folders
@@ -188,7 +182,7 @@ def help_train(plan: Sequence[Planned], store: Store, processes: Processes, prog
     Raises:
         PipelineError: training failed, or the store is not the main process's.
     """
-    folders = {planned.step.name: store.folder(planned.step.stage, planned.key) for planned in plan}
+    folders = {planned.step.id: store.folder(planned.step.stage, planned.key) for planned in plan}
     processes.limit_threads()
     for planned in plan:
         step = planned.step
@@ -198,11 +192,11 @@ def help_train(plan: Sequence[Planned], store: Store, processes: Processes, prog
         try:
             if not store.has(step.stage, planned.key):
                 folder = store.work_folders(step.stage, planned.key)
-                step.run(Work(*folder, processes, progress), **_given(step, folders))
+                step.run(Work(*folder, processes, progress), **step.given(folders))
         except TrainingDiverged:
             pass  # the main process has met it, too, and says so
         except RuntimeError as error:
-            raise _explain(error, step.name, processes) or error from None
+            raise _explain(error, str(step.id), processes) or error from None
         except OSError as error:
-            raise error if error.errno is None else StageFailed(step.name, error) from None
+            raise error if error.errno is None else StageFailed(str(step.id), error) from None
         processes.wait()

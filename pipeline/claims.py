@@ -54,7 +54,7 @@ def claimed(store: Store, plan: Sequence[Planned]) -> Iterator[None]:
         raise explain(error, store.root) from None
     try:
         if gone := [
-            planned.step.name for planned in plan if planned.hit and not store.has(planned.step.stage, planned.key)
+            planned.step.id for planned in plan if planned.hit and not store.has(planned.step.stage, planned.key)
         ]:
             raise StoreError(f"{gone[0]} was removed from the store meanwhile. Run the same command again.")
         yield

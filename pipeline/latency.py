@@ -17,15 +17,13 @@ from pipeline.plan import Planned
 from pipeline.recipe import Recipe
 from pipeline.stages import bundle, latency_budget, latency_table
 from pipeline.stages.width_graphs import LIBRARIES
-from pipeline.step import Step
+from pipeline.step import LATENCY_BUDGET, Step, StepId
 from targets.contract import make_target, precisions_of, runtime_version
 from targets.device import this_device
 from targets.energy import find_meter
 from targets.settings import TargetSettings
 from targets.ssh import check_device
 from targets.ssh.address import read_address
-
-BUDGET = "latency_budget"  # the step's name
 
 
 def latency_steps(
@@ -39,7 +37,7 @@ def latency_steps(
         result: what the target's device made of the bundle, if that was brought by hand.
 
     Raises:
-        UnknownRuntime, UnsupportedPrecision, Unusable, DeviceError: see `pipeline.deployment.target_steps`.
+        UnknownRuntime, UnsupportedPrecision, Unusable, DeviceError: see `pipeline.deployment.TargetPlan`.
     """
     compress = recipe.distill.compress
     assert compress is not None
@@ -57,7 +55,7 @@ def latency_steps(
         "precision": compress.precision,
         "batch": batch,
     }
-    table = f"latency_table/{name}"
+    table, bundled = StepId("latency_table", target=name), StepId("latency_bundle", target=name)
     if place == "here":
         runtime_version(runner)
         yield Step(
@@ -72,7 +70,7 @@ def latency_steps(
         if target.host:
             read_address(target.host)
         yield Step(
-            f"latency_bundle/{name}",
+            bundled,
             latency_table.bundle_table,
             latency_table.VERSION,
             {
@@ -89,11 +87,11 @@ def latency_steps(
             partial(latency_table.measure_table_elsewhere, python=target.python),
             latency_table.VERSION,
             {"host": None if result else target.host, "name": name, "batch": batch},
-            inputs={"bundle": f"latency_bundle/{name}"},
+            inputs={"bundle": bundled},
             files={"result": result},
         )
     yield Step(
-        BUDGET,
+        LATENCY_BUDGET,
         partial(latency_budget.fit_budget, python=target.python, release=release),
         latency_budget.VERSION,
         {
@@ -120,7 +118,7 @@ def check_latency(plan: Sequence[Planned], target: TargetSettings, recipe: Recip
         DeviceError: it is over ssh, and is not reached, or lacks Python, numpy or the runtime.
         BudgetError: it has no meter of the energy that is to be counted.
     """
-    runs = {planned.step.stage for planned in plan if not planned.hit} & {"latency_table", BUDGET}
+    runs = {planned.step.stage for planned in plan if not planned.hit} & {"latency_table", LATENCY_BUDGET.stage}
     if not runs:
         return
     runner = make_target(target)

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.step import Step, ingredients, key_of
+from pipeline.step import Step, StepId, ingredients, key_of
 from pipeline.store import Store
 
 SHOWN_CHANGES = 3
+LastBuild = Mapping[str, Mapping[str, Any]]
+"""Ingredients of each step at the latest build, by what its id is printed as: what a plan says has changed since."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +73,20 @@ def _reason(step: Step, content: dict[str, Any], last: Mapping[str, Any] | None)
     return ", ".join(changes[:SHOWN_CHANGES]) + more
 
 
-def make_plan(steps: Iterable[Step], store: Store, last: Mapping[str, Mapping[str, Any]]) -> list[Planned]:
+def make_plan(steps: Iterable[Step], store: Store, last: LastBuild) -> list[Planned]:
     """Keys and reasons of all steps, in order.
 
     Args:
-        last: ingredients of each step at the latest build, by step name; used to say what changed.
+        last: what the latest build was made from; empty if that does not matter.
     """
-    keys: dict[str, str] = {}
+    keys: dict[StepId, str] = {}
     plan = []
     for step in steps:
         content = ingredients(step, keys)
-        key = keys[step.name] = key_of(content)
+        key = keys[step.id] = key_of(content)
         if store.has(step.stage, key):
             reason = ""
         else:
-            reason = store.unfinished(step.stage, key) or _reason(step, content, last.get(step.name))
+            reason = store.unfinished(step.stage, key) or _reason(step, content, last.get(str(step.id)))
         plan.append(Planned(step, key, content, reason))
     return plan

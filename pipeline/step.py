@@ -1,4 +1,4 @@
-"""One step of a build, and the key under which its result is stored."""
+"""One step of a build: how it is identified, what it is given, and the key under which its result is stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -18,8 +18,39 @@ from pipeline.files import sha256
 from pipeline.networks.hub import HubFile
 from targets.device import Device
 from targets.installing import install_command
+from targets.settings import Precision
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+NetworkName = Literal["teacher", "student"]
+
+
+class Variant(NamedTuple):
+    """A network in a precision."""
+
+    network: NetworkName
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.network}/{self.precision}"
+
+
+class StepId(NamedTuple):
+    """A stage, and of what: only what tells its steps apart is set."""
+
+    stage: str  # the folder of the store
+    network: NetworkName | None = None
+    precision: Precision | None = None
+    target: str | None = None
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, self))
+
+
+TEACHER, DISTILL, COMPACT = StepId("teacher"), StepId("distill"), StepId("compact")
+LATENCY_BUDGET, RECORD = StepId("latency_budget"), StepId("record")
+Inputs = Mapping[str, StepId | Mapping[Any, StepId]]
 
 
 @dataclass(frozen=True)
@@ -28,13 +59,17 @@ class Step:
 
     `run` is called as `run(work, **settings, **files, **inputs)`, with `data` if it is there; what it is not given it
     can't read, and all that it is given goes into its key.
+
+    Attributes:
+        inputs: by parameter, the step whose result is read there; or several steps, by what tells them apart there,
+            a `Variant` or a `StepId`.
     """
 
-    name: str  # "teacher", "measure/openvino-cpu": the stage, and which one of several
+    id: StepId
     run: Callable[..., None]
     version: int
     settings: Mapping[str, object]
-    inputs: Mapping[str, str] = field(default_factory=dict)  # parameter → step whose result it reads
+    inputs: Inputs = field(default_factory=dict)
     files: Mapping[str, Path | HubFile | None] = field(default_factory=dict)  # parameter → file whose content counts
     libraries: tuple[str, ...] = ()
     data: Index | None = None
@@ -43,8 +78,31 @@ class Step:
 
     @property
     def stage(self) -> str:
-        """The room of the store."""
-        return self.name.split("/")[0]
+        """The folder of the store."""
+        return self.id.stage
+
+    def given(self, results: Mapping[StepId, Path]) -> dict[str, object]:
+        """What `run` is called with, besides the work.
+
+        Args:
+            results: folders of earlier steps.
+        """
+
+        def read(source: StepId | Mapping[Any, StepId]) -> object:
+            if isinstance(source, StepId):
+                return results[source]
+            return {key: results[one] for key, one in source.items()}
+
+        inputs = {parameter: read(source) for parameter, source in self.inputs.items()}
+        return {**self.settings, **self.files, **inputs, **({"data": self.data} if self.data else {})}
+
+    def sources(self) -> dict[str, StepId]:
+        """The steps whose results are read, by name."""
+        found: dict[str, StepId] = {}
+        for parameter, source in self.inputs.items():
+            several = {parameter: source} if isinstance(source, StepId) else source
+            found |= {str(key): one for key, one in several.items()}
+        return found
 
 
 def _version(library: str) -> str:
@@ -63,11 +121,11 @@ def _digest(path: Path | HubFile) -> str:
         raise WeightsError(f"can't read weights {path}: {error.strerror}.") from None
 
 
-def ingredients(step: Step, keys: Mapping[str, str]) -> dict[str, Any]:
+def ingredients(step: Step, keys: Mapping[StepId, str]) -> dict[str, Any]:
     """All that a step's result depends on, as plain data.
 
     Args:
-        keys: keys of earlier steps by name.
+        keys: of earlier steps.
 
     Raises:
         MissingLibrary: a library that the result depends on is not installed.
@@ -81,7 +139,7 @@ def ingredients(step: Step, keys: Mapping[str, str]) -> dict[str, Any]:
         "stage": step.stage,
         "version": step.version,
         "settings": _ANYTHING.dump_python(dict(step.settings), mode="json"),
-        "inputs": {parameter: keys[name] for parameter, name in step.inputs.items()},
+        "inputs": {name: keys[source] for name, source in step.sources().items()},
         "files": {parameter: _digest(path) for parameter, path in step.files.items() if path},
         "libraries": {library: _version(library) for library in step.libraries},
         "data": step.data.key if step.data else None,

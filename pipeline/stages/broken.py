@@ -9,6 +9,7 @@ from typing import Any
 
 from calibration.errors import NotQuantisable
 from pipeline.errors import CheckFailed
+from pipeline.step import Variant
 from pipeline.work import Work, read_json
 from targets.contract import about_runtime, make_target
 from targets.errors import ArtifactFailed, in_a_line
@@ -48,20 +49,19 @@ def passed_on(work: Work, earlier: Path) -> bool:
     return broken
 
 
-def parted(folders: Mapping[str, Path]) -> tuple[dict[str, Path], list[Cell]]:
+def parted(folders: Mapping[Variant, Path]) -> tuple[dict[Variant, Path], list[Cell]]:
     """What can be had, and what is broken.
 
     Args:
-        folders: results of a stage by `subject/precision`.
+        folders: results of a stage.
     """
-    sound: dict[str, Path] = {}
+    sound: dict[Variant, Path] = {}
     broken: list[Cell] = []
-    for name, folder in folders.items():
+    for variant, folder in folders.items():
         if (folder / BROKEN).exists():
-            network, _, precision = name.partition("/")
-            broken.append({"network": network, "precision": precision, **read_json(folder / BROKEN)})
+            broken.append({**variant._asdict(), **read_json(folder / BROKEN)})
         else:
-            sound[name] = folder
+            sound[variant] = folder
     return sound, broken
 
 

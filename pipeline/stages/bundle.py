@@ -22,9 +22,11 @@ from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import Measure
 from pipeline.stages.reference import GALLERY, QUERY
+from pipeline.step import StepId, Variant
 from pipeline.work import Work, read_json
 from targets.archive import write_archive
-from targets.bundle import BUNDLE_LIST, MAIN, Variant
+from targets.bundle import BUNDLE_LIST, MAIN
+from targets.bundle import Variant as BundledVariant
 from targets.contract import find_runtime
 from targets.pixels import pack
 from targets.settings import Precision, TargetSettings
@@ -91,7 +93,8 @@ def write_bundle(
     code: str,  # noqa: ARG001 - makes the bundle another one when the code changes
     settings: Measure,
     precisions: tuple[Precision, ...],
-    **folders: Path,
+    graphs: Mapping[Variant, Path],
+    references: Mapping[StepId, Path],
 ) -> None:
     """Write `NAME-VERSION-TARGET.zoo`. What is broken is told in its list and has no graph.
 
@@ -100,32 +103,32 @@ def write_bundle(
         name: the target's name.
         code: see `code_digest`.
         precisions: those that may ship.
-        folders: graphs by `subject/precision`, and of the stage `reference` by `reference/subject`.
+        graphs: folders of the stages `export` and `calibrate`.
+        references: folder of the stage `reference` of the student.
 
     Raises:
         CheckFailed: see `check_left`.
     """
-    graphs, broken = parted({key: folder for key, folder in folders.items() if not key.startswith("reference/")})
+    sound, broken = parted(graphs)
     check_left(broken, precisions)
     scratch = work.scratch / "bundle"
     scratch.mkdir(exist_ok=True)
-    variants = [
-        Variant(subject, precision, f"graphs/{subject}-{precision}.onnx")
-        for subject, precision in (key.split("/") for key in graphs)
-    ]
+    variants = [BundledVariant(*variant, f"graphs/{variant.network}-{variant.precision}.onnx") for variant in sound]
     files: dict[str, Path | bytes] = {"__main__.py": MAIN.encode(), **device_code(target.runtime)}
     calibrations = {}
-    for (key, folder), variant in zip(graphs.items(), variants, strict=True):
-        files[variant.graph] = folder / GRAPH
+    for (variant, folder), bundled in zip(sound.items(), variants, strict=True):
+        files[bundled.graph] = folder / GRAPH
         if (folder / CALIBRATION).exists():
-            calibrations[key] = read_json(folder / CALIBRATION)
+            calibrations[str(variant)] = read_json(folder / CALIBRATION)
     test = scratch / "test"
     if not test.exists():
         _write_test_set(fresh := scratch / "test.new", data, input)
         fresh.rename(test)
     files |= {f"test/{path.name}": path for path in sorted(test.iterdir())}
     for split in (QUERY, GALLERY):
-        half = np.load(folders["reference/student"] / split).astype(np.float16)  # moves a cosine by less than 1e-6
+        half = np.load(references[StepId("reference", "student")] / split).astype(
+            np.float16
+        )  # moves a cosine by less than 1e-6
         np.save(scratch / split, half)
         files[f"reference/{split}"] = scratch / split
     manifest = {"release": release, "data": data.fingerprint, "calibrations": calibrations}
@@ -141,7 +144,7 @@ def write_bundle(
         "batches": settings.batches,
         "calls": settings.calls,
         "max_seconds": settings.max_seconds,
-        "variants": [asdict(variant) for variant in variants],
+        "variants": [asdict(one) for one in variants],
         "broken": broken,
     }
     path = work.out / f"{release.replace('@', '-')}-{name}{SUFFIX}"

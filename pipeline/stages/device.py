@@ -17,6 +17,7 @@ from pipeline.stages.broken import check_left
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.measure import Embedded, Measure, accuracy_row, chosen, told_of_times
+from pipeline.step import StepId
 from pipeline.work import Work
 from targets.archive import read_archive, read_list
 from targets.bundle import BUNDLE_LIST, RESULT_LIST
@@ -62,7 +63,7 @@ class Told(Settings):
 
 
 def _row(
-    row: ToldRow, unpacked: Path, data: Index, settings: Measure, references: Mapping[str, Path]
+    row: ToldRow, unpacked: Path, data: Index, settings: Measure, references: Mapping[StepId, Path]
 ) -> dict[str, Any]:
     def embedded_of(split: str) -> np.ndarray:
         rows: np.ndarray = np.load(unpacked / "embeddings" / f"{row.network}-{row.precision}-{split}.npy")
@@ -78,7 +79,7 @@ def _row(
             raise ValueError("embeddings are not of the gate's split")
         judged = answer(gate, gate, *data.judged)
     embedded = Embedded(row.network, row.precision, query, gallery, judged)
-    accuracy = accuracy_row(embedded, data, references[f"reference/{row.network}"], settings.rerank)
+    accuracy = accuracy_row(embedded, data, references[StepId("reference", row.network)], settings.rerank)
     return {**accuracy, **row.model_dump(mode="json", include={"latency", "ratios", "size_bytes"})}
 
 
@@ -93,7 +94,7 @@ def measure_on_device(
     python: str,
     bundle: Path,
     result: Path | None,
-    **references: Path,
+    references: Mapping[StepId, Path],
 ) -> None:
     """Write `measurement.json` and, below `artifacts/NETWORK-PRECISION/`, what the device compiled.
 
@@ -102,7 +103,7 @@ def measure_on_device(
         host, python: see `TargetSettings`; none if `result` was brought by hand.
         bundle: folder of the stage `bundle`.
         result: what the device made of that bundle.
-        references: folders of the stage `reference` by `reference/subject`.
+        references: folders of the stage `reference`.
 
     Raises:
         DeviceError: the device was not reached, or could not do it.

@@ -21,6 +21,7 @@ from pipeline.stages.broken import check_left, parted
 from pipeline.stages.calibrate import answer_judged, embed_samples
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.reference import read_gate_reference, read_reference
+from pipeline.step import StepId, Variant
 from pipeline.work import Work
 from targets.conditions import Conditions
 from targets.contract import about_runtime, make_target, thread_count
@@ -31,7 +32,7 @@ from targets.trial import run_trial
 
 VERSION = 7
 LIBRARIES = (*IMAGES, "torch")
-BASELINE = "teacher/fp32"
+BASELINE = Variant("teacher", "fp32")
 
 
 class Measure(Settings):
@@ -182,14 +183,16 @@ def measure_target(
     settings: Measure,
     precisions: tuple[Precision, ...],
     max_map_drop_points: float,
-    **folders: Path,
+    compiled: Mapping[Variant, Path],
+    references: Mapping[StepId, Path],
 ) -> None:
     """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol; and what is
     broken.
 
     Args:
         precisions: those that may ship.
-        folders: of the stage `compile` by `subject/precision`, and of the stage `reference` by `reference/subject`.
+        compiled: folders of the stage `compile`.
+        references: folders of the stage `reference`.
 
     Raises:
         CheckFailed: see `choose` and `check_left`.
@@ -197,34 +200,32 @@ def measure_target(
     from pipeline.data.images import read_batches
 
     runner = make_target(target)
-    compiled, broken = parted({name: folder for name, folder in folders.items() if not name.startswith("reference/")})
+    sound, broken = parted(compiled)
     check_left(broken, precisions)
-    sessions = {name: runner.load(folder / ARTIFACTS, work.cache) for name, folder in compiled.items()}
+    sessions = {variant: runner.load(folder / ARTIFACTS, work.cache) for variant, folder in sound.items()}
     work.progress.say(f"measuring {target.runtime} at batches {', '.join(map(str, settings.batches))}")
     images = next(read_batches(data.query, input, max(settings.batches)))
-    baseline = BASELINE if BASELINE in sessions else None
     trial = run_trial(
-        sessions,
+        {str(variant): session for variant, session in sessions.items()},
         images,
         settings.batches,
         settings.calls,
         settings.max_seconds,
-        baseline,
+        str(BASELINE) if BASELINE in sessions else None,
         runner.gpu_bus_id,
         work.progress.say,
     )
     rows = []
-    for name, session in sessions.items():
-        subject, numbers = name.split("/")
+    for variant, session in sessions.items():
         query, gallery = (embed_samples(session, samples, input) for samples in (data.query, data.gallery))
-        judged = answer_judged(session, data, input) if data.gate and subject == "student" else None
-        embedded = Embedded(subject, numbers, query, gallery, judged)  # type: ignore[arg-type]
+        judged = answer_judged(session, data, input) if data.gate and variant.network == "student" else None
+        embedded = Embedded(*variant, query, gallery, judged)
         rows.append(
             {
-                **accuracy_row(embedded, data, folders[f"reference/{subject}"], settings.rerank),
-                "latency": [asdict(row) for row in trial.latency[name]],
-                "ratios": [asdict(ratio) for ratio in trial.ratios[name]],
-                "size_bytes": sum(path.stat().st_size for path in files_below(compiled[name] / ARTIFACTS)),
+                **accuracy_row(embedded, data, references[StepId("reference", variant.network)], settings.rerank),
+                "latency": [asdict(row) for row in trial.latency[str(variant)]],
+                "ratios": [asdict(ratio) for ratio in trial.ratios[str(variant)]],
+                "size_bytes": sum(path.stat().st_size for path in files_below(sound[variant] / ARTIFACTS)),
             }
         )
     if told := told_of_times(target.runtime, trial.conditions, rows):

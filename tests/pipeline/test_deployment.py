@@ -10,7 +10,7 @@ from calibration.errors import TooFewImages
 from pipeline.build import training_steps
 from pipeline.data.dataset import open_dataset
 from pipeline.data.gate import hold_out
-from pipeline.deployment import check_calibration, place_of, target_steps, variants
+from pipeline.deployment import TargetPlan, check_calibration, place_of
 from pipeline.plan import make_plan
 from pipeline.stages.broken import breakable
 from pipeline.store import Store
@@ -51,8 +51,14 @@ def model(idle):
     return recipe, hold_out(data, recipe.gate, recipe.sampling.identities)
 
 
+def on(model, target):
+    """The plan of a target called `mine`."""
+    recipe, data = model
+    return TargetPlan(recipe, data, "tiny@1.0.0", "mine", target)
+
+
 def names(model, target, result=None):
-    return [step.name for step in target_steps(*model, "tiny@1.0.0", "mine", target, result)]  # type: ignore[call-arg]
+    return [str(step.id) for step in on(model, target).steps(result)]
 
 
 class Limited:
@@ -144,8 +150,7 @@ def test_what_compiles_ahead_is_compiled_although_its_device_is_not_here(model, 
 )
 def test_which_precisions_are_built(model, wish, asked, student):
     recipe = model[0].model_copy(update={"precision": wish})
-    target = replace(HERE, precisions=asked)
-    found = variants(recipe, target, make_target(target))
+    found = on((recipe, model[1]), replace(HERE, precisions=asked)).variants
     assert found == [("teacher", "fp32"), *(("student", precision) for precision in student)]
 
 
@@ -153,19 +158,19 @@ def test_which_precisions_are_built(model, wish, asked, student):
 def test_a_precision_that_the_runtime_lacks_is_refused(model, limited, wish, asked):
     recipe, target = model[0].model_copy(update={"precision": wish}), TargetSettings("limited", precisions=asked)
     with pytest.raises(UnsupportedPrecision, match="limited on CPU can't compute in int8, only in fp32, fp16"):
-        variants(recipe, target, make_target(target))
+        on((recipe, model[1]), target).variants  # noqa: B018 - raises
 
 
 def test_a_precision_that_the_target_leaves_out_is_refused(model):
     recipe, target = model[0].model_copy(update={"precision": "fp32"}), replace(HERE, precisions=("fp16", "int8"))
     with pytest.raises(UnsupportedPrecision, match=r"fp32 is none of this target's precisions .*\(fp16, int8\)"):
-        variants(recipe, target, make_target(target))
+        on((recipe, model[1]), target).variants  # noqa: B018 - raises
 
 
 @pytest.mark.parametrize("place", [{}, {"host": "ssh://there"}], ids=["here", "ssh"])
 def test_what_is_built_only_to_compare_with_does_not_ship(model, place):
     target = replace(HERE, precisions=("fp16", "int8"), **place)
-    last = [*target_steps(*model, "tiny@1.0.0", "mine", target)][-1]  # type: ignore[call-arg]
+    last = [*on(model, target).steps()][-1]
     assert last.settings["precisions"] == ("fp16", "int8")
 
 
@@ -188,8 +193,8 @@ def more_targets(shop, **targets):
 def test_a_build_goes_on_without_a_precision_that_breaks_while_another_may_ship(model, place, wish, asked, may_break):
     """The student's fp32, and what is asked for, may not break; the dense network, of which nothing ships, may."""
     recipe = model[0].model_copy(update={"precision": wish})
-    steps = [*target_steps(recipe, model[1], "tiny@1.0.0", "mine", replace(HERE, precisions=asked, **place))]
-    found = {step.name.split("/", 1)[1] for step in steps if getattr(step.run, "func", None) is breakable}
+    steps = [*on((recipe, model[1]), replace(HERE, precisions=asked, **place)).steps()]
+    found = {str(step.id).split("/", 1)[1] for step in steps if getattr(step.run, "func", None) is breakable}
     expected = {f"student/{one}" + "/mine" * (one == "int8") for one in may_break}
     if not place:
         expected |= {f"student/{one}/mine" for one in may_break} | {"teacher/fp32/mine"}
@@ -227,8 +232,8 @@ def test_a_device_over_ssh_that_is_not_there_is_told_before_anything_is_trained(
 
 def keys(model, tmp_path, target, result=None):
     recipe, data = model
-    steps = [*training_steps(recipe, data), *target_steps(recipe, data, "tiny@1.0.0", "mine", target, result)]
-    return {planned.step.name: planned.key for planned in make_plan(steps, Store(tmp_path / "store"), {})}
+    steps = [*training_steps(recipe, data), *on(model, target).steps(result)]
+    return {str(planned.step.id): planned.key for planned in make_plan(steps, Store(tmp_path / "store"), {})}
 
 
 @pytest.mark.parametrize("place", [{}, {"board": BOARD}, {"host": "ssh://there"}], ids=["here", "elsewhere", "ssh"])
@@ -347,7 +352,7 @@ def test_where_nothing_becomes_int8_few_images_are_enough(model, tmp_path):
     few = recipe.calibrate.model_copy(update={"min_images": 33})
     for precision, refused in (("fp16", False), ("auto", True)):
         recipe = recipe.model_copy(update={"precision": precision, "calibrate": few})
-        steps = [*training_steps(recipe, data), *target_steps(recipe, data, "tiny@1.0.0", "mine", HERE)]
+        steps = [*training_steps(recipe, data), *on((recipe, data), HERE).steps()]
         plan = make_plan(steps, Store(tmp_path / "store"), {})
         if refused:
             with pytest.raises(TooFewImages):

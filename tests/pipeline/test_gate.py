@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pipeline.data.gate import Gate, hold_out
 from pipeline.data.samples import Index, Samples
 from pipeline.errors import DataError
-from pipeline.step import Step, ingredients, key_of
+from pipeline.step import Step, StepId, ingredients, key_of
 from zoo.catalogue import load_catalogue
 
 
@@ -46,7 +46,7 @@ def test_without_held_out_identities_the_gate_is_on_the_test_set():
 
 def test_what_is_held_out_is_part_of_what_results_depend_on():
     def key(index):
-        return key_of(ingredients(Step("teacher", lambda: None, 1, {}, data=index), {}))
+        return key_of(ingredients(Step(StepId("teacher"), lambda: None, 1, {}, data=index), {}))
 
     found = [hold_out(DATA, Gate(identities=count), needed=8) for count in (0, 5, 6)]
     assert len({key(index) for index in found}) == 3

@@ -21,7 +21,7 @@ from pipeline.networks.build import build_backbone
 from pipeline.networks.hub import HubFile, Memory, find_hub_file
 from pipeline.plan import make_plan
 from pipeline.recipe import Recipe
-from pipeline.step import ingredients
+from pipeline.step import TEACHER, ingredients
 from pipeline.store import Store
 from tests.helpers import enliven
 
@@ -249,7 +249,7 @@ def test_recipes_without_the_hub_have_the_keys_that_they_had(data):
     """What a key is made of has no trace of it: not in settings, not beside them."""
     teacher, distill, *_ = training_steps(recipe(pretrained=False).settled(), data)
     for step in (teacher, distill):
-        content = ingredients(step, {"teacher": "x"})
+        content = ingredients(step, {TEACHER: "x"})
         assert set(content) == {"stage", "version", "settings", "inputs", "files", "libraries", "data", "place"}
         assert content["files"] == {}
         assert "revision" not in content["settings"]["settings"]

@@ -15,7 +15,7 @@ from pipeline.errors import LoadingFailed, PipelineError
 from pipeline.plan import make_plan
 from pipeline.processes import Processes
 from pipeline.progress import Silent
-from pipeline.step import Step
+from pipeline.step import Step, StepId
 from pipeline.store import Store
 from pipeline.work import Work
 from tests.forked import context
@@ -118,7 +118,7 @@ def test_so_is_one_whose_end_is_told_in_the_middle_of_a_step(tmp_path):
     def run(_):
         raise RuntimeError("DataLoader worker (pid 17) is killed by signal: Killed. ")
 
-    step = Step("teacher", run, 1, {})
+    step = Step(StepId("teacher"), run, 1, {})
     plan = make_plan([step], Store(tmp_path), {})
     with pytest.raises(LoadingFailed, match="a process that reads images was ended by Killed"):
         run_plan(plan, Store(tmp_path), Processes("cpu"), Silent())

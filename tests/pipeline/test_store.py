@@ -12,7 +12,7 @@ from pipeline.errors import DataError, StageFailed, StoreError
 from pipeline.plan import make_plan
 from pipeline.processes import Processes
 from pipeline.progress import Silent
-from pipeline.step import Step
+from pipeline.step import Step, StepId
 from pipeline.store import Store, explain, read_record
 from targets.errors import in_a_line, one_line
 from tests.helpers import SMALL
@@ -165,7 +165,7 @@ def test_what_the_system_refuses_a_stage_is_told_in_a_line(tmp_path, error, told
         raise error
 
     store = Store(tmp_path)
-    plan = make_plan([Step("mine", fail, 1, {})], store, {})
+    plan = make_plan([Step(StepId("mine"), fail, 1, {})], store, {})
     with pytest.raises(StageFailed) as caught:
         run_plan(plan, store, Processes("cpu"), Silent())
     assert str(caught.value).startswith(told)

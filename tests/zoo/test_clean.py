@@ -9,7 +9,7 @@ import pytest
 from pipeline.claims import claimed, cleaning, find_unneeded, remove
 from pipeline.errors import StoreError
 from pipeline.plan import make_plan
-from pipeline.step import Step
+from pipeline.step import Step, StepId
 from pipeline.store import Store
 from tests.zoo.cli.conftest import document
 
@@ -30,9 +30,9 @@ def made(store, *steps, size=1000):
 
 def chain(seed):
     return (
-        Step("teacher", write, 1, {"seed": seed}),
-        Step("distill", write, 1, {}, inputs={"teacher": "teacher"}),
-        Step("record", write, 1, {}, inputs={"teacher": "teacher", "distill": "distill"}),
+        Step(StepId("teacher"), write, 1, {"seed": seed}),
+        Step(StepId("distill"), write, 1, {}, inputs={"teacher": StepId("teacher")}),
+        Step(StepId("record"), write, 1, {}, inputs={"teacher": StepId("teacher"), "distill": StepId("distill")}),
     )
 
 

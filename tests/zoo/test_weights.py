@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from pipeline.files import write_text
 from pipeline.networks.saved import load_network
+from pipeline.step import TEACHER
 from zoo.building.record import _stage
 from zoo.manifest import StageRecord, read_manifest
 
@@ -45,13 +46,13 @@ def test_the_manifest_says_commit_and_content(tmp_path):
         "hub": {"weights": {"repository": REPOSITORY, "revision": FIRST}},
     }  # fmt: skip
     write_text(tmp_path / "stage.json", json.dumps(record))
-    stage = StageRecord.model_validate(_stage("teacher", tmp_path))
+    stage = StageRecord.model_validate(_stage(TEACHER, tmp_path))
     assert (stage.files["weights"], stage.hub["weights"].revision) == ("a" * 64, FIRST)
     write_text(tmp_path / "stage.json", json.dumps({**record, "hub": {}} | {"files": {}}))
-    assert StageRecord.model_validate(_stage("teacher", tmp_path)).hub == {}
+    assert StageRecord.model_validate(_stage(TEACHER, tmp_path)).hub == {}
     del record["hub"]  # of a result that was made before
     write_text(tmp_path / "stage.json", json.dumps(record))
-    assert StageRecord.model_validate(_stage("teacher", tmp_path)).hub == {}
+    assert StageRecord.model_validate(_stage(TEACHER, tmp_path)).hub == {}
 
 
 def test_a_plan_says_that_main_moved_and_a_pin_holds(workshop, publish):

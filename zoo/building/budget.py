@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pipeline.latency import BUDGET
 from pipeline.method.settings import Compress, Counted
 from pipeline.plan import Planned
 from pipeline.stages.latency_budget import LATENCY
 from pipeline.stages.latency_table import NETWORKS
+from pipeline.step import COMPACT, LATENCY_BUDGET, StepId
 from pipeline.store import Store
 from pipeline.work import read_json
 from targets.settings import Precision
@@ -65,9 +65,9 @@ def planned_budget(plan: Sequence[Planned], store: Store, compress: Compress | N
     """What a plan knows of a budget that counts a figure of a target; none if there is no such budget."""
     if compress is None or not compress.measured:
         return None
-    (step,) = (planned for planned in plan if planned.step.name == BUDGET)
+    (step,) = (planned for planned in plan if planned.step.id == LATENCY_BUDGET)
     assert compress.target is not None
-    found = _predicted(read_json(store.folder(BUDGET, step.key) / LATENCY)) if step.hit else None
+    found = _predicted(read_json(store.folder(LATENCY_BUDGET.stage, step.key) / LATENCY)) if step.hit else None
     return PlannedBudget(compress.what, compress.asked, compress.target, compress.precision, found)
 
 
@@ -112,19 +112,19 @@ def _error_near(content: Mapping[str, Any]) -> float | None:
     return round(fmean(abs(one["measured"] / one["predicted"] - 1) for one in near), 4) if near else None
 
 
-def budget_record(folders: Mapping[str, Path], records: Iterable[Measurement]) -> BudgetRecord | None:
+def budget_record(folders: Mapping[StepId, Path], records: Iterable[Measurement]) -> BudgetRecord | None:
     """The record of a budget that counts a figure of a target; none if there is no such budget.
 
     Args:
-        folders: results of steps, by name.
+        folders: results of steps.
         records: of this build.
     """
-    if BUDGET not in folders:
+    if LATENCY_BUDGET not in folders:
         return None
     from pipeline.method.latency_model import predict, read_fit
 
-    content = read_json(folders[BUDGET] / LATENCY)
-    sites = read_json(folders["compact"] / "compression.json")["sites"]
+    content = read_json(folders[LATENCY_BUDGET] / LATENCY)
+    sites = read_json(folders[COMPACT] / "compression.json")["sites"]
     layers, found = read_fit(content)
     predicted = predict(layers, found, {site["site"]: site["width_after"] for site in sites})
     what = content["what"]

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.build import NETWORKS
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.samples import Index
 from pipeline.files import place_file, sha256
@@ -23,10 +24,10 @@ from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.distill import SELECTION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import files_below
-from pipeline.step import Step
+from pipeline.step import COMPACT, DISTILL, RECORD, TEACHER, Step, StepId
 from pipeline.store import Store, explain, read_record
 from pipeline.work import Work, read_json
-from targets.settings import Precision
+from targets.settings import PRECISIONS, Precision
 from zoo import __version__
 from zoo.building.budget import budget_record
 from zoo.building.results import target_records
@@ -81,43 +82,35 @@ def _cuts(path: Path) -> list[dict[str, Any]]:
     return [_cut(cut) for cut in read_json(path)["cuts"]] if path.exists() else []
 
 
-def _stage(name: str, folder: Path) -> dict[str, Any]:
+def _stage(step: StepId, folder: Path) -> dict[str, Any]:
     record = read_record(folder)
     return {
-        "name": name,
+        "name": str(step),
         "key": folder.name,
         **{key: record[key] for key in ("version", "inputs", "files", "libraries", "finished_at", "seconds")},
         "hub": record.get("hub", {}),
     }
 
 
-def _shipped(target: str, chosen: Precision | None, folders: Mapping[str, Path]) -> Iterator[tuple[str, str, Path]]:
+def _shipped(target: str, chosen: Precision | None, folders: Mapping[StepId, Path]) -> Iterator[tuple[str, str, Path]]:
     """Artifacts of a target: precision, path in the release, file. Of what waits for its device, all precisions."""
-    device = folders.get(f"device/{target}")
+    device = folders.get(StepId("device", target=target))
     if device and chosen:
         root = device / ARTIFACTS / f"student-{chosen}"
         yield from ((chosen, f"{target}/{path.relative_to(root).as_posix()}", path) for path in files_below(root))
+    if device:
+        return
+    for precision in PRECISIONS if chosen is None else (chosen,):
+        if folder := folders.get(StepId("compile", "student", precision, target)):
+            below, root = target if chosen else f"{target}/{precision}", folder / ARTIFACTS
+            yield from ((precision, f"{below}/{p.relative_to(root).as_posix()}", p) for p in files_below(root))
+
+
+def _calibrations(folders: Mapping[StepId, Path]) -> Iterator[dict[str, Any]]:
     for step, folder in folders.items():
-        match step.split("/"):
-            case ["compile", "student", precision, name] if name == target and not device:
-                below = target if chosen else f"{target}/{precision}"
-                if chosen in (None, precision):
-                    root = folder / ARTIFACTS
-                    yield from ((precision, f"{below}/{p.relative_to(root).as_posix()}", p) for p in files_below(root))
-
-
-def _calibrations(folders: Mapping[str, Path]) -> Iterator[dict[str, Any]]:
-    target: str | None
-    for name, folder in folders.items():
-        match name.split("/"):
-            case ["calibrate", network, _, target]:
-                pass
-            case ["calibrate", network, _]:
-                target = None
-            case _:
-                continue
-        if (found := folder / CALIBRATION).exists():  # else it is broken
-            yield {"network": network, "target": target, **read_json(found)}
+        found = folder / CALIBRATION
+        if step.stage == "calibrate" and found.exists():  # else it is broken
+            yield {"network": step.network, "target": step.target, **read_json(found)}
 
 
 def record_release(
@@ -130,7 +123,7 @@ def record_release(
     targets: Mapping[str, str],
     overrides: tuple[str, ...],
     git: str | None,
-    **folders: Path,
+    results: Mapping[StepId, Path],
 ) -> None:
     """Write `manifest.json` and, beside it, every file that it names.
 
@@ -138,30 +131,30 @@ def record_release(
         targets: runtimes by target.
         overrides: what was laid on the catalogue's recipe, for the command that repeats the build.
         git: commit of the catalogue's folder, if it is in a repository.
-        folders: results of all earlier steps, by step name.
+        results: folders of all earlier steps.
     """
-    out, student = work.out, folders["compact"]
+    out, student = work.out, results[COMPACT]
     artifacts = []
     known: list[Measurement] = []
     for source, path in (
         (student / WEIGHTS, f"network/{WEIGHTS}"),
         (student / DESCRIPTION, f"network/{DESCRIPTION}"),
-        (folders["export/student"] / GRAPH, f"graph/{GRAPH}"),
+        (results[StepId("export", "student")] / GRAPH, f"graph/{GRAPH}"),
     ):
         place_file(source, out / path)
         artifacts.append(_artifact(out, path))
     for target, runtime in targets.items():
-        chosen, records = target_records(target, f"{name}@{recipe.version}", data.fingerprint, folders)
+        chosen, records = target_records(target, f"{name}@{recipe.version}", data.fingerprint, results)
         write_measurements(out / MEASUREMENTS, records)
         known += records
-        for precision, path, source in _shipped(target, chosen, folders):
+        for precision, path, source in _shipped(target, chosen, results):
             place_file(source, out / path)
             artifacts.append(_artifact(out, path, precision, target, runtime))
-    stages = [_stage(step, folder) for step, folder in folders.items()]
+    stages = [_stage(step, folder) for step, folder in results.items()]
     parity = {}
-    for subject in ("teacher", "student"):
-        exported = read_json(folders[f"export/{subject}"] / "export.json")
-        parity[subject] = {key: exported[key] for key in ("min_cosine", "images", "opset")}
+    for network in NETWORKS:
+        exported = read_json(results[StepId("export", network)] / "export.json")
+        parity[network] = {key: exported[key] for key in ("min_cosine", "images", "opset")}
     draft = Manifest.model_validate(
         {
             "name": name,
@@ -183,18 +176,18 @@ def record_release(
             "licenses": {"code": LICENSE, "weights": recipe.license, "data": data_license},
             "stages": stages,
             "accuracy": {
-                "teacher": read_json(folders["teacher"] / "accuracy.json"),
-                "dense_student": read_json(folders["distill"] / "accuracy.json"),
+                "teacher": read_json(results[TEACHER] / "accuracy.json"),
+                "dense_student": read_json(results[DISTILL] / "accuracy.json"),
                 "student": read_json(student / "accuracy.json"),
             },
             "compression": {
-                "teacher": read_json(folders["teacher"] / "cost.json"),
-                "cuts": _cuts(folders["distill"] / SELECTION),
+                "teacher": read_json(results[TEACHER] / "cost.json"),
+                "cuts": _cuts(results[DISTILL] / SELECTION),
                 **read_json(student / "compression.json"),
             },
             "parity": parity,
-            "budget": budget_record(folders, known),
-            "calibrations": list(_calibrations(folders)),
+            "budget": budget_record(results, known),
+            "calibrations": list(_calibrations(results)),
             "artifacts": artifacts,
             "documents": [],
             "provenance": Provenance(
@@ -227,7 +220,7 @@ def record_step(
 ) -> Step:
     """The step that records what `steps` made."""
     return Step(
-        "record",
+        RECORD,
         # Asked before anything is trained: no process is started beside loading ones and their signal handlers. The
         # commit is told in the record and is no part of its key.
         partial(record_release, git=_git()),
@@ -239,7 +232,7 @@ def record_step(
             "targets": targets,
             "overrides": overrides,
         },
-        inputs={step.name: step.name for step in steps},
+        inputs={"results": {step.id: step.id for step in steps}},
         libraries=LIBRARIES,
         data=data,
     )

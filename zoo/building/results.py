@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.deployment import graph_name
+from pipeline.deployment import graph_of
 from pipeline.files import sha256
 from pipeline.stages.broken import BROKEN, Cell
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.calibrate import CALIBRATION
+from pipeline.step import COMPACT, StepId, Variant
 from pipeline.store import read_record
 from pipeline.work import read_json
 from targets.archive import read_list
@@ -17,7 +18,7 @@ from targets.bundle import BUNDLE_LIST
 from targets.settings import Precision
 from zoo.measurements import Broken, Estimated, Measurement, Pending, measured_rows
 
-Folders = Mapping[str, Path]  # results of steps, by name
+Folders = Mapping[StepId, Path]  # results of steps
 
 
 def target_records(
@@ -30,7 +31,7 @@ def target_records(
         data: fingerprint of the data set.
     """
     for stage in ("measure", "device"):
-        if folder := folders.get(f"{stage}/{target}"):
+        if folder := folders.get(StepId(stage, target=target)):
             run = read_json(folder / "measurement.json")
             at = run.get("measured_at") or read_record(folder)["finished_at"]
             broken = _broken(target, release, at, run["broken"])
@@ -45,19 +46,19 @@ def _broken(target: str, release: str, found_at: str, cells: Iterable[Cell]) -> 
 
 def _waiting(target: str, release: str, data: str, folders: Folders) -> Iterator[Measurement]:
     """The bundle, and of what is in it what is broken already, or else what accuracy is expected."""
-    folder = folders[f"bundle/{target}"]
+    folder = folders[StepId("bundle", target=target)]
     archive, found_at = bundle_file(folder), read_record(folder)["finished_at"]
     yield Pending(target=target, release=release, bundle=archive.name, bundle_sha256=sha256(archive))
     listed = read_list(archive, BUNDLE_LIST)
     yield from _broken(target, release, found_at, listed["broken"])
-    for network, precision in ((one["network"], one["precision"]) for one in listed["variants"]):
-        cell = {"network": network, "precision": precision}
-        ahead = folders.get(f"compile/{network}/{precision}/{target}")
-        judged = folders[graph_name(network, precision, target)] / CALIBRATION
+    for variant in (Variant(one["network"], one["precision"]) for one in listed["variants"]):
+        cell = variant._asdict()
+        ahead = folders.get(StepId("compile", *variant, target))
+        judged = folders[graph_of(variant, target)] / CALIBRATION
         if ahead and (ahead / BROKEN).exists():
             yield from _broken(target, release, found_at, [{**cell, **read_json(ahead / BROKEN)}])
-        elif network == "student" and judged.exists():
-            found, in_torch = read_json(judged), read_json(folders["compact"] / "accuracy.json")
+        elif variant.network == "student" and judged.exists():
+            found, in_torch = read_json(judged), read_json(folders[COMPACT] / "accuracy.json")
             expected = {
                 "map": in_torch["map"] - found["agreement"]["map_drop_points"],
                 "agreement": found["agreement"],

@@ -7,23 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pipeline.build import check_sampling, check_student, help_train, run_plan, training_steps
 from pipeline.claims import claimed
 from pipeline.data.dataset import open_dataset
 from pipeline.data.gate import hold_out
 from pipeline.data.samples import Index
-from pipeline.deployment import check_calibration, check_targets, target_steps
+from pipeline.deployment import TargetPlan, check_calibration, check_targets
 from pipeline.errors import LaunchError, MissingLibrary, NeedsDevice
 from pipeline.files import place_file, write_text
 from pipeline.latency import check_latency, latency_steps
-from pipeline.plan import Planned, make_plan
+from pipeline.plan import LastBuild, Planned, make_plan
 from pipeline.processes import Processes
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.stages.bundle import bundle_file
-from pipeline.step import Step
+from pipeline.step import Step, StepId
 from pipeline.store import Store, explain
 from targets.archive import read_list
 from targets.bundle import BUNDLE_LIST, RESULT_LIST
@@ -67,7 +66,7 @@ class Build:
         return self.home.builds / f"{self.name}.json"
 
 
-def _remembered(path: Path) -> dict[str, Any]:
+def _remembered(path: Path) -> LastBuild:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -76,8 +75,8 @@ def _remembered(path: Path) -> dict[str, Any]:
 
 
 def _unique(steps: Iterable[Step]) -> list[Step]:
-    """Steps by name: targets share graphs."""
-    return list({step.name: step for step in steps}.values())
+    """Each step once: targets share graphs."""
+    return list({step.id: step for step in steps}.values())
 
 
 @dataclass(frozen=True)
@@ -96,36 +95,37 @@ class _Deployment:
         """Steps of a target. A result that was brought by hand counts if it is of this very bundle."""
         release = f"{self.name}@{self.recipe.version}"
         result = received(self.home, release, target)
+        plan = TargetPlan(self.recipe, self.data, release, target, settings)
         if result.exists():
-            steps = list(target_steps(self.recipe, self.data, release, target, settings, result, measured))
+            steps = list(plan.steps(result, measured))
             if self._is_of(result, target, steps):
                 return steps
             self.say(f"{result.name} is the result of another build of {release}, and does not count for this one")
-        return list(target_steps(self.recipe, self.data, release, target, settings, None, measured))
+        return list(plan.steps(None, measured))
 
     def plan(self, steps: Iterable[Step]) -> list[Planned]:
         return make_plan(_unique((*self.trained, *steps)), self.store, {})
 
     def _is_of(self, result: Path, target: str, steps: list[Step]) -> bool:
         for planned in self.plan(steps):
-            if planned.step.name == f"bundle/{target}" and planned.hit:
+            if planned.step.id == StepId("bundle", target=target) and planned.hit:
                 archive = bundle_file(self.store.folder("bundle", planned.key))
                 return bool(read_list(archive, BUNDLE_LIST)["key"] == read_list(result, RESULT_LIST).get("bundle"))
         return False
 
-    def built_before(self, targets: Mapping[str, TargetSettings], last: Mapping[str, Any]) -> Iterator[str]:
+    def built_before(self, targets: Mapping[str, TargetSettings], last: LastBuild) -> Iterator[str]:
         """Targets for which this very model was built already: they stay in the record."""
-        stages = ("measure", "device", "bundle")
-        for name in dict.fromkeys(name for step in last for stage, _, name in [step.partition("/")] if stage in stages):
+        ends = {str(StepId(stage, target=name)): name for stage in ("measure", "device", "bundle") for name in targets}
+        for name in dict.fromkeys(ends[step] for step in last if step in ends):
             try:
-                if name in targets and all(p.hit for p in self.plan(self.again(name, targets[name], last))):
+                if all(p.hit for p in self.plan(self.again(name, targets[name], last))):
                     yield name
             except (TargetError, MissingLibrary):
                 continue
 
-    def again(self, target: str, settings: TargetSettings, last: Mapping[str, Any]) -> list[Step]:
+    def again(self, target: str, settings: TargetSettings, last: LastBuild) -> list[Step]:
         """Steps of a target as it was built before: with figures if its device has given some, wherever that was."""
-        device = last.get(f"device/{target}")
+        device = last.get(str(StepId("device", target=target)))
         host = device and device["settings"].get("host")
         return self.steps(target, replace(settings, host=host or settings.host), measured=device is not None)
 
@@ -299,7 +299,7 @@ def _run(build: Build, processes: Processes, progress: Progress) -> Path:
             progress.say(f"{release} was built from another recipe before; the name leads to this build from now on")
     path = publish(build.store, build.plan[-1].key, build.home.releases, build.name, build.recipe.version)
     _place_bundles(build)
-    memory = json.dumps({planned.step.name: planned.ingredients for planned in build.plan})
+    memory = json.dumps({str(planned.step.id): planned.ingredients for planned in build.plan})
     if not build.memory.exists() or build.memory.read_text(encoding="utf-8") != memory:
         try:
             build.memory.parent.mkdir(parents=True, exist_ok=True)

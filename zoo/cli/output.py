@@ -42,7 +42,7 @@ def splits_json(accounts: Mapping[SplitName, SplitAccount]) -> dict[SplitName, S
 def plan_json(plan: Sequence[Planned], dataset: str, data: Index, budget: PlannedBudget | None) -> Plan:
     """A plan for scripts."""
     steps: list[PlannedStep] = [
-        {"step": p.step.name, "key": p.key, "runs": not p.hit, "reason": p.reason or None} for p in plan
+        {"step": str(p.step.id), "key": p.key, "runs": not p.hit, "reason": p.reason or None} for p in plan
     ]
     return {
         "data": {"name": dataset, "fingerprint": data.fingerprint, "splits": splits_json(data.accounts)},
@@ -57,10 +57,10 @@ def print_plan(plan: Sequence[Planned], err: bool = False) -> None:
     Args:
         err: to standard error.
     """
-    width = max(len(planned.step.name) for planned in plan)
+    width = max(len(str(planned.step.id)) for planned in plan)
     for planned in plan:
         state = "stands" if planned.hit else f"runs: {planned.reason}"
-        click.echo(f"{planned.step.name:{width}}  {planned.key[:12]}  {state}", err=err)
+        click.echo(f"{planned.step.id!s:{width}}  {planned.key[:12]}  {state}", err=err)
 
 
 def _near(path: Path) -> str:

@@ -10,6 +10,7 @@ from pipeline.errors import CheckFailed
 from pipeline.processes import Processes
 from pipeline.progress import Silent
 from pipeline.stages.device import measure_on_device
+from pipeline.step import StepId
 from pipeline.work import Work
 from targets.archive import read_list
 from targets.bundle import RESULT_LIST
@@ -28,16 +29,17 @@ def take_in(waiting):
     with pytest.MonkeyPatch.context() as patch, board_elsewhere():
         patch.setenv("ZOO_CATALOGUE", str(shop.catalogue))
         made = prepare(load_catalogue(), Home(shop.home), Wish("tiny", ("board",)), shop.root / "data", Silent())
-    folders = {planned.step.name: made.store.folder(planned.step.stage, planned.key) for planned in made.plan}
-    references = {name: folder for name, folder in folders.items() if name.startswith("reference/")}
+    folders = {planned.step.id: made.store.folder(planned.step.stage, planned.key) for planned in made.plan}
+    references = {step: folder for step, folder in folders.items() if step.stage == "reference"}
+    bundle = folders[StepId("bundle", target="board")]
 
     def call(path, folder, precisions=("fp32", "fp16", "int8")):
         for name in ("out", "scratch"):
             (folder / name).mkdir()
         work = Work(folder / "out", folder / "scratch", Processes("cpu"), Silent())
-        given = {"data": made.data, "settings": made.recipe.measure, "bundle": folders["bundle/board"], "result": path}
+        given = {"data": made.data, "settings": made.recipe.measure, "bundle": bundle, "result": path}
         at = {"precisions": precisions, "max_map_drop_points": 5, "host": None, "python": "python3"}
-        measure_on_device(work, **given, **at, **references)  # type: ignore[arg-type]
+        measure_on_device(work, **given, **at, references=references)
 
     return call
 
