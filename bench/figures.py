@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from pipeline.files import write_text
-from targets.device import this_device
+from targets.machine.device import this_device
 
 LIBRARIES = ("torch", "torchvision", "timm", "torch-pruning", "accelerate", "numpy", "tensorrt_rtx_cu13")
 SEED = 0  # of everything that a bench draws, unless its options name others

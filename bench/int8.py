@@ -27,14 +27,14 @@ from calibration.quantize import Kind, Quantizer
 from calibration.samples import candidates, coverage, k_centre
 from pipeline.data.images import Input, read_batches
 from pipeline.data.samples import Index
+from pipeline.engine.step import StepId
 from pipeline.errors import PipelineError
 from pipeline.retrieval.agreement import Agreement, agreement
 from pipeline.stages.calibrate import Judge, embed_samples
 from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_reference
-from pipeline.step import StepId
+from targets.measuring.trial import run_trial
 from targets.settings import TargetSettings
-from targets.trial import run_trial
 from zoo.building.run import Wish, prepare
 from zoo.catalogue import load_catalogue
 from zoo.cli.progress import ConsoleProgress

@@ -21,7 +21,7 @@ import torch
 from bench.figures import write_figures
 from pipeline.data.samples import Samples
 from pipeline.retrieval.accuracy import BLOCK_BYTES, retrieval_accuracy
-from targets.device import this_device
+from targets.machine.device import this_device
 
 CAMERAS = 20
 

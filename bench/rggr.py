@@ -30,7 +30,7 @@ from pipeline.method.settings import Distillation, Resetting
 from pipeline.networks.build import Network, build_network
 from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
-from targets.device import this_device
+from targets.machine.device import this_device
 from tests.literal import literal_masks
 
 

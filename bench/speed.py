@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from bench.trials import Trial, plan_trial
+from pipeline.engine.progress import Progress
 from pipeline.networks.saved import load_network
-from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.stages.export import deployed, write_graph
-from targets.conditions import Conditions
+from targets.bundles.widths import WidthFigures, time_widths
 from targets.contract import Job, make_target
+from targets.measuring.conditions import Conditions
 from targets.settings import TargetSettings
-from targets.widths import WidthFigures, time_widths
 
 CALLS, MAX_SECONDS = 300, 120.0  # of each network, and for all
 DENSE = "(teacher, dense)"

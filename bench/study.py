@@ -33,8 +33,8 @@ from bench.trials import Run, Trial, run_in_parallel, run_one_by_one
 from pipeline.errors import PipelineError
 from pipeline.files import write_text
 from pipeline.recipe import Recipe
-from targets.device import this_device
-from targets.quiet import judge
+from targets.machine.device import this_device
+from targets.measuring.quiet import judge
 from zoo.catalogue import load_catalogue
 from zoo.cli.output import training_device
 from zoo.cli.progress import ConsoleProgress

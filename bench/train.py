@@ -29,20 +29,20 @@ from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import open_dataset
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.work import Work
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation, Resetting
 from pipeline.method.small import FixedStudent
 from pipeline.networks.build import Network, build_network
 from pipeline.networks.sites import find_sites
-from pipeline.processes import Processes
-from pipeline.progress import Silent
 from pipeline.training.learner import Learner
 from pipeline.training.schedule import Supervision
 from pipeline.training.supervised import Classified, SupervisedTask
 from pipeline.training.task import Task
-from pipeline.work import Work
-from targets.device import this_device
+from targets.machine.device import this_device
 from zoo.catalogue import load_catalogue
 from zoo.home import Home
 

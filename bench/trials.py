@@ -13,19 +13,20 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 
-from pipeline.build import run_plan, training_steps
-from pipeline.claims import claimed
 from pipeline.data.dataset import Dataset, open_dataset
 from pipeline.data.gate import hold_out
 from pipeline.data.samples import Index
+from pipeline.engine.claims import claimed
+from pipeline.engine.plan import Planned, make_plan
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Progress, Silent
+from pipeline.engine.run import run_plan
+from pipeline.engine.step import COMPACT, DISTILL, TEACHER
+from pipeline.engine.store import Store, read_record
+from pipeline.engine.work import read_json
 from pipeline.errors import PipelineError
-from pipeline.plan import Planned, make_plan
-from pipeline.processes import Processes
-from pipeline.progress import Progress, Silent
+from pipeline.planning.training import training_steps
 from pipeline.recipe import Recipe
-from pipeline.step import COMPACT, DISTILL, TEACHER
-from pipeline.store import Store, read_record
-from pipeline.work import read_json
 from zoo.home import Home
 
 STUDIED = ("teacher", "distill", "compact")  # what is compared ends in a small network; nothing is compiled

@@ -1,1 +1,3 @@
-"""How a teacher becomes a student: the stages, one module each, and the order they run in."""
+"""How a teacher becomes a student: the stages, one module each (`stages`), which of them a recipe needs (`planning`),
+and what runs them (`engine`).
+"""

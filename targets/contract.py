@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from targets.device import usable_cores
 from targets.errors import UnknownRuntime, UnsupportedPrecision, Unusable
 from targets.installing import install_command
+from targets.machine.device import usable_cores
 from targets.settings import PRECISIONS, Activations, Precision, TargetSettings
 
 GROUP = "zoo.targets"

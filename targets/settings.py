@@ -24,7 +24,7 @@ class TargetSettings:
         runtime: name under the entry point `zoo.targets`.
         device: device by the runtime's own name.
         threads: threads of one inference on a CPU; left out: one per core.
-        board: words by which the machine names itself (`targets.device`), where only that machine will do.
+        board: words by which the machine names itself (`targets.machine.device`), where only that machine will do.
         about: what the machine is, for tables and lists.
         host: `ssh://user@host:port` of the machine; without it, this one.
         python: the interpreter on `host` that has numpy and the runtime.

@@ -114,10 +114,10 @@ def _no_pauses() -> Iterator[None]:
     machine does: a quiet one is not waited for, and times count whatever they are.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("targets.latency.PAUSE_SECONDS", 0)
-        patch.setattr("targets.turns.STEADY", 1e9)
-        patch.setattr("targets.conditions.BUSY_CORES", 1e9)
-        patch.setattr("targets.conditions.HELD_BACK", 1e9)
+        patch.setattr("targets.measuring.latency.PAUSE_SECONDS", 0)
+        patch.setattr("targets.measuring.turns.STEADY", 1e9)
+        patch.setattr("targets.measuring.conditions.BUSY_CORES", 1e9)
+        patch.setattr("targets.measuring.conditions.HELD_BACK", 1e9)
         patch.setenv("ZOO_QUIET_SECONDS", "0")
         yield
 
@@ -195,8 +195,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     with FileLock(f"{root}.lock"):
         if not (root / "built").exists():
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("targets.sensors.busy_seconds", lambda *_: (0.0, 0.0))
-                patch.setattr("targets.cgroup.throttled_seconds", lambda *_: 0.0)
+                patch.setattr("targets.machine.sensors.busy_seconds", lambda *_: (0.0, 0.0))
+                patch.setattr("targets.machine.cgroup.throttled_seconds", lambda *_: 0.0)
                 make_workshop(root).build("tiny")
             (root / "built").touch()
     return Workshop(root)

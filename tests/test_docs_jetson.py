@@ -16,7 +16,7 @@ from zoo.cli import main
 TOP = Path(__file__).parents[1]
 PAGE = (TOP / "docs" / "jetson.md").read_text()
 PRINTERS = (  # what a user on this page hears from
-    "pipeline/deployment.py",
+    "pipeline/planning/deployment.py",
     "pipeline/stages/*.py",
     "targets/*.py",
     "targets/nvidia/*.py",

@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.stages.bundle import device_code
 from targets.contract import Job, Session, Target, make_target, precisions_of
-from targets.device import this_device
 from targets.errors import ArtifactFailed, BadOption, UnsupportedPrecision, Unusable
+from targets.machine.device import this_device
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch
 
@@ -115,7 +115,7 @@ def test_doctor_lists_it_as_its_readme_says(example, workshop):
 def test_a_bundle_carries_its_code(example):
     code = device_code("tract")
     assert code["zoo_tract.py"].read_bytes() == (EXAMPLE / "zoo_tract.py").read_bytes()
-    assert "targets/program.py" in code
+    assert "targets/bundles/program.py" in code
 
 
 def bare(folder, installed):
@@ -131,7 +131,9 @@ def test_it_is_built_measured_and_runs_elsewhere_from_a_bundle(example, built, m
     with_target(built, f"far: {{runtime: tract, threads: 1, board: {json.dumps(this_device().name)}}}")
     built.build("tiny", "--target", "tract", "--precision", "fp32")
 
-    monkeypatch.setattr("pipeline.deployment.is_board", lambda words: words is None)  # as if it were another machine
+    monkeypatch.setattr(
+        "pipeline.planning.deployment.is_board", lambda words: words is None
+    )  # as if it were another machine
     said = built.build("tiny", "--target", "far", "--precision", "fp32").stdout.splitlines()[-1]
     (tmp_path / "site").mkdir()
     python, environment = bare(tmp_path / "site", example)

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from tempfile import TemporaryFile
 
 from targets.contract import make_target
-from targets.device import is_board, this_device
 from targets.errors import TargetError, UnknownRuntime, Unusable, one_line
 from targets.installing import install_command
+from targets.machine.device import is_board, this_device
 from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
 from zoo.home import Home
@@ -85,8 +85,8 @@ def examine(catalogue: Catalogue, home: Home) -> list[Row]:
 
 
 def _home(home: Home) -> Row:
+    from pipeline.engine.store import Store
     from pipeline.errors import StoreError
-    from pipeline.store import Store
 
     try:
         Store(home.store)

@@ -21,8 +21,8 @@ from pipeline.networks.cost import Cost
 from pipeline.recipe import Version
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
-from targets.archive import safe_name
-from targets.device import Device
+from targets.bundles.archive import safe_name
+from targets.machine.device import Device
 from targets.settings import Precision
 from zoo.errors import ManifestError
 from zoo.plain import read_json

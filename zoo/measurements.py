@@ -21,10 +21,10 @@ from typing_extensions import Self
 from pipeline.files import write_text
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
-from targets.conditions import Conditions
-from targets.device import Device
-from targets.latency import Latency
-from targets.ratio import Ratio
+from targets.machine.device import Device
+from targets.measuring.conditions import Conditions
+from targets.measuring.latency import Latency
+from targets.measuring.ratio import Ratio
 from targets.settings import PRECISIONS, Precision
 from zoo.errors import ManifestError, OutputError
 from zoo.manifest import Name, Record, Sha256, first_problem

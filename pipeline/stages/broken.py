@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from calibration.errors import NotQuantisable
+from pipeline.engine.step import Variant
+from pipeline.engine.work import Work, read_json
 from pipeline.errors import CheckFailed
-from pipeline.step import Variant
-from pipeline.work import Work, read_json
 from targets.contract import about_runtime, make_target
 from targets.errors import ArtifactFailed, in_a_line
 from targets.settings import Precision, TargetSettings

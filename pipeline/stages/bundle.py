@@ -1,4 +1,4 @@
-"""Stage `bundle`: one archive with all that a device needs to compile and measure (`targets.bundle`)."""
+"""Stage `bundle`: one archive with all that a device needs to compile and measure (`targets.bundles.bundle`)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import targets
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input, read_image
 from pipeline.data.samples import Index
+from pipeline.engine.step import StepId, Variant
+from pipeline.engine.work import Work, read_json
 from pipeline.files import sha256
 from pipeline.stages.broken import check_left, parted
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import Measure
 from pipeline.stages.reference import GALLERY, QUERY
-from pipeline.step import StepId, Variant
-from pipeline.work import Work, read_json
-from targets.archive import write_archive
-from targets.bundle import BUNDLE_LIST, MAIN
-from targets.bundle import Variant as BundledVariant
+from targets.bundles.archive import write_archive
+from targets.bundles.bundle import BUNDLE_LIST, MAIN
+from targets.bundles.bundle import Variant as BundledVariant
+from targets.bundles.pixels import pack
 from targets.contract import find_runtime
-from targets.pixels import pack
 from targets.settings import Precision, TargetSettings
 
 VERSION = 4
@@ -65,7 +65,7 @@ def code_digest(runtime: str) -> str:
 
 def _write_test_set(folder: Path, data: Index, size: Input) -> None:
     """Every image of the test set and of the gate's split once, as pixels: a device needs no decoder then (see
-    `targets.pixels`).
+    `targets.bundles.pixels`).
     """
     folder.mkdir()
     places: dict[str, int] = {}

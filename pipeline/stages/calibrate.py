@@ -18,12 +18,12 @@ from calibration.samples import candidates, coverage, k_centre
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input, read_batches
 from pipeline.data.samples import Index, Samples
+from pipeline.engine.work import Work
 from pipeline.retrieval.agreement import Agreement, Answered, agreement, answer
 from pipeline.settings import Settings
 from pipeline.stages.compile import EMBED_BATCH
 from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_gate_reference
-from pipeline.work import Work
 from targets.contract import Job, Session, make_target
 from targets.settings import Activations, TargetSettings
 

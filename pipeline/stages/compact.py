@@ -10,12 +10,12 @@ from pydantic import Field
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
+from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.networks.build import Network
 from pipeline.networks.sites import Which
 from pipeline.settings import Settings
 from pipeline.stages.distill import COMPACTED
-from pipeline.work import Work
 
 if TYPE_CHECKING:
     import torch

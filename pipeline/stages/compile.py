@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.images import Input
+from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.stages.broken import passed_on
 from pipeline.stages.export import GRAPH
-from pipeline.work import Work
 from targets.contract import Job, make_target
 from targets.settings import TargetSettings
 

@@ -29,9 +29,9 @@ from pipeline.training.supervised import Classified
 if TYPE_CHECKING:
     from pipeline.data.batches import TrainingBatches
     from pipeline.data.images import Input
+    from pipeline.engine.work import Work
     from pipeline.method.selection import Batches
     from pipeline.networks.build import Network
-    from pipeline.work import Work
 
 SCORING = 1_000_000  # epochs from here on are drawn for scores: a training never gets there
 MOST_CUTS = 10

@@ -11,21 +11,21 @@ from pydantic import Field, ValidationError
 
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.samples import Index
+from pipeline.engine.step import StepId
+from pipeline.engine.work import Work
 from pipeline.retrieval.agreement import answer
 from pipeline.settings import Settings
 from pipeline.stages.broken import check_left
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.measure import Embedded, Measure, accuracy_row, chosen, told_of_times
-from pipeline.step import StepId
-from pipeline.work import Work
-from targets.archive import read_archive, read_list
-from targets.bundle import BUNDLE_LIST, RESULT_LIST
-from targets.conditions import Conditions
-from targets.device import Device
+from targets.bundles.archive import read_archive, read_list
+from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.errors import LONGEST, BadBundle, one_line
-from targets.latency import Latency
-from targets.ratio import Ratio
+from targets.machine.device import Device
+from targets.measuring.conditions import Conditions
+from targets.measuring.latency import Latency
+from targets.measuring.ratio import Ratio
 from targets.settings import Precision
 
 VERSION = 5

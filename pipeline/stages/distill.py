@@ -15,10 +15,10 @@ from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
+from pipeline.engine.work import Work, read_json
 from pipeline.method.settings import Distillation
 from pipeline.networks.build import LocalWeights, Network, Revision, Weights
 from pipeline.stages.latency_budget import LATENCY
-from pipeline.work import Work, read_json
 
 if TYPE_CHECKING:
     from pipeline.training.supervised import Classified

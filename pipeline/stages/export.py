@@ -11,9 +11,9 @@ from pydantic import Field
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
+from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.settings import Settings
-from pipeline.work import Work
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,6 +14,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.data.images import Input
+from pipeline.engine.work import Work
 from pipeline.errors import BudgetError
 from pipeline.method.settings import WITH_COMPACTORS, Compress, Distillation, Method
 from pipeline.networks.build import Network
@@ -27,7 +28,6 @@ from pipeline.stages.width_graphs import (
     write_graphs,
     write_widths_bundle,
 )
-from pipeline.work import Work
 from targets.settings import TargetSettings
 
 if TYPE_CHECKING:

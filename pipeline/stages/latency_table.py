@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from pipeline.data.images import Input
+from pipeline.engine.work import Work, read_json
 from pipeline.errors import NeedsDevice
 from pipeline.networks.build import Network
 from pipeline.networks.sites import Which
@@ -26,7 +27,6 @@ from pipeline.stages.width_graphs import (
     write_graphs,
     write_widths_bundle,
 )
-from pipeline.work import Work, read_json
 from targets.settings import Precision, TargetSettings
 
 if TYPE_CHECKING:

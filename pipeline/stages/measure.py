@@ -13,6 +13,8 @@ from pydantic import Field, PositiveInt
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
+from pipeline.engine.step import StepId, Variant
+from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.retrieval.agreement import Answered, agreement, answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
@@ -21,14 +23,12 @@ from pipeline.stages.broken import check_left, parted
 from pipeline.stages.calibrate import answer_judged, embed_samples
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.reference import read_gate_reference, read_reference
-from pipeline.step import StepId, Variant
-from pipeline.work import Work
-from targets.conditions import Conditions
 from targets.contract import about_runtime, make_target, thread_count
-from targets.device import this_device
-from targets.quiet import judge
+from targets.machine.device import this_device
+from targets.measuring.conditions import Conditions
+from targets.measuring.quiet import judge
+from targets.measuring.trial import run_trial
 from targets.settings import PRECISIONS, Precision, TargetSettings
-from targets.trial import run_trial
 
 VERSION = 7
 LIBRARIES = (*IMAGES, "torch")

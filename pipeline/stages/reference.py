@@ -9,8 +9,8 @@ import numpy as np
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
+from pipeline.engine.work import Work
 from pipeline.retrieval.agreement import Answered, answer
-from pipeline.work import Work
 
 VERSION = 1
 LIBRARIES = (*IMAGES, "torch", "timm")

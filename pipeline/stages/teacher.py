@@ -8,9 +8,9 @@ from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
+from pipeline.engine.work import Work
 from pipeline.networks.build import LocalWeights, Network, Revision, Weights
 from pipeline.training.schedule import Supervision
-from pipeline.work import Work
 
 VERSION = 5
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 
 from pipeline.data.images import Input
+from pipeline.engine.step import key_of
+from pipeline.engine.work import Work
 from pipeline.networks.build import Network
 from pipeline.networks.sites import Which
 from pipeline.settings import Settings
 from pipeline.stages.bundle import device_code
-from pipeline.step import key_of
-from pipeline.work import Work
-from targets.archive import read_list, write_archive
-from targets.bundle import BUNDLE_LIST, MAIN, RESULT_LIST
-from targets.conditions import Conditions
+from targets.bundles.archive import read_list, write_archive
+from targets.bundles.bundle import BUNDLE_LIST, MAIN, RESULT_LIST
+from targets.bundles.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
 from targets.contract import Job, about_runtime, find_runtime, make_target, thread_count
-from targets.device import Device, this_device
 from targets.errors import BadBundle, one_line
+from targets.machine.device import Device, this_device
+from targets.measuring.conditions import Conditions
 from targets.settings import Precision, TargetSettings
-from targets.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
 
 if TYPE_CHECKING:
     from pipeline.method.widths import Kept, Narrowing
@@ -143,7 +143,7 @@ def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: Targ
 def write_widths_bundle(
     path: Path, graphs: Mapping[str, Path], input: Input, release: str, name: str, target: TargetSettings, batch: int
 ) -> None:
-    """One archive with graphs and the code that times them (`targets.widths`)."""
+    """One archive with graphs and the code that times them (`targets.bundles.widths`)."""
     entry = find_runtime(target.runtime)
     about = {
         "kind": KIND,

@@ -5,7 +5,7 @@
     errand        one run, from the first connection to the last, however many there are
     device_side   what answers on the device
 
-On the device everything is in `CACHE/ssh/KEY`, where CACHE is `targets.device.cache_folder` there and KEY names the
+On the device everything is in `CACHE/ssh/KEY`, where CACHE is `targets.machine.device.cache_folder` and KEY names the
 bundle. The folder goes when the run ends, well or not; it stays when the run is interrupted, and the same command goes
 on from it. After a week without one, the next run on that device removes it. One run at a time uses a device, because
 two would spoil each other's times: the second waits.
@@ -34,7 +34,7 @@ class Bar(Protocol):
 
 
 class Progress(Protocol):
-    """Where a run reports to; `pipeline.progress.Progress` is one."""
+    """Where a run reports to; `pipeline.engine.progress.Progress` is one."""
 
     def say(self, text: str, /) -> None:
         """One line that stays."""
@@ -49,7 +49,7 @@ def run_on_device(host: str, python: str, bundle: Path, result: Path, progress: 
     Args:
         host: `ssh://user@host:port`; `~/.ssh/config` says what is left out, and may know the host by another name.
         python: the interpreter there that has numpy and the runtime; may begin with `~/`.
-        bundle: see `targets.bundle`.
+        bundle: see `targets.bundles.bundle`.
 
     Raises:
         DeviceError: the device can't be reached or trusted, lacks something, or was lost for good; or the program

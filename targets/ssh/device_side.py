@@ -34,7 +34,7 @@ GRACE = 8.0  # seconds that the program gets to end by itself
 
 
 def cache_folder() -> Path:
-    """The same as `targets.device.cache_folder`."""
+    """The same as `targets.machine.device.cache_folder`."""
     if named := os.environ.get("ZOO_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
@@ -236,7 +236,7 @@ class Errand:
         return int(pid.read_text(encoding="utf-8")) if pid.exists() else None
 
     def _forget_scratch(self) -> None:
-        """What a killed program could not remove itself (see `targets.program.compile_bundle`)."""
+        """What a killed program could not remove itself (see `targets.bundles.program.compile_bundle`)."""
         if pid := self._pid():
             for scratch in self.cache.glob(f"bundle-{pid}-*"):
                 shutil.rmtree(scratch, ignore_errors=True)

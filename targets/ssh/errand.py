@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from targets.archive import digest, read_list
-from targets.bundle import BUNDLE_LIST
+from targets.bundles.archive import digest, read_list
+from targets.bundles.bundle import BUNDLE_LIST
 from targets.errors import DeviceError
-from targets.quiet import VARIABLE
+from targets.measuring.quiet import VARIABLE
 from targets.ssh.address import Address
 from targets.ssh.attendant import Attendant, attended, plain
 from targets.ssh.connect import Lost, connected

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from targets.archive import digest
+from targets.bundles.archive import digest
 from targets.errors import DeviceError
 from targets.ssh.address import Address
 from targets.ssh.attendant import Attendant

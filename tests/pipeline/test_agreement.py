@@ -11,7 +11,7 @@ from pipeline.retrieval.agreement import NEIGHBOURS, agreement, answer, identity
 from pipeline.retrieval.rerank import ReRanking
 from pipeline.stages.measure import Embedded, accuracy_row
 from pipeline.stages.reference import GALLERY, QUERY
-from targets.retrieval import Labelled, quick_accuracy
+from targets.bundles.retrieval import Labelled, quick_accuracy
 from tests.pipeline.test_retrieval import samples
 
 QUERIES, IMAGES, WIDTH = 30, 80, 8

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from calibration.errors import NotQuantisable, TooFewImages
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
-from pipeline.processes import Processes
-from pipeline.progress import Silent
 from pipeline.stages.broken import BROKEN, breakable, check_left, parted
 from pipeline.stages.compile import compile_graph
-from pipeline.work import Work
 from targets.contract import runtime_version
 from targets.errors import ArtifactFailed, in_a_line
 from targets.onnxruntime import OnnxRuntime

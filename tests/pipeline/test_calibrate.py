@@ -18,16 +18,16 @@ from calibration.errors import TooFewImages
 from pipeline.data.gate import Gate, hold_out
 from pipeline.data.images import Input
 from pipeline.data.samples import Index, Samples
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
-from pipeline.processes import Processes
-from pipeline.progress import Silent
 from pipeline.retrieval.agreement import agreement, answer
 from pipeline.stages.calibrate import HOST, Calibrate, halve_graph, quantize_graph
 from pipeline.stages.compile import compile_graph
 from pipeline.stages.measure import Candidate, choose, chosen
 from pipeline.stages.reference import GALLERY, GATE, QUERY, read_reference
-from pipeline.work import Work
-from targets.conditions import Conditions
+from targets.measuring.conditions import Conditions
 from targets.settings import Precision
 from tests.graphs import unquantised
 
@@ -392,8 +392,8 @@ def test_only_students_ship_and_batch_one_decides():
     "changes", [{"other_work_cores": 1.0}, {"stolen_cores": 0.5}, {"held_back_s": 3.0}, {"throttled": "GPU too hot"}]
 )
 def test_nothing_ships_because_it_was_fastest_on_a_machine_that_was_not_quiet(monkeypatch, changes):
-    monkeypatch.setattr("targets.conditions.BUSY_CORES", 0.1)
-    monkeypatch.setattr("targets.conditions.HELD_BACK", 0.01)
+    monkeypatch.setattr("targets.measuring.conditions.BUSY_CORES", 0.1)
+    monkeypatch.setattr("targets.measuring.conditions.HELD_BACK", 0.01)
     rows = [row("student", "fp32", 3, size_bytes=9), row("student", "int8", 4, size_bytes=2)]
     assert chosen(rows, ALL, 0.5, QUIET)["chosen_by"] == "speed"
     assert chosen(rows, ALL, 0.5, replace(QUIET, **changes)) == {"chosen": "int8", "chosen_by": "size"}

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 import pipeline.stages.cut
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.work import Work
 from pipeline.method.settings import Compress
 from pipeline.networks.build import Network
 from pipeline.networks.cost import network_cost
-from pipeline.processes import Processes
-from pipeline.progress import Silent
 from pipeline.stages.cut import course, train_and_cut
 from pipeline.stages.distill import Distill
 from pipeline.training.supervised import Classified
-from pipeline.work import Work
 from tests.helpers import SMALL, alive_network
 from tests.pipeline.test_training import batches  # noqa: F401 # a fixture
 

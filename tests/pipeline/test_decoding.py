@@ -17,7 +17,7 @@ from pipeline.data.samples import Index, Samples
 from pipeline.errors import DataError
 from pipeline.stages.bundle import _write_test_set
 from pipeline.stages.calibrate import embed_samples
-from targets.pixels import unpack
+from targets.bundles.pixels import unpack
 from tests.helpers import SMALL
 from tests.kinds import draw_kinds, draw_refused
 

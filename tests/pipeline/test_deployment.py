@@ -7,17 +7,17 @@ from importlib.metadata import EntryPoint, entry_points
 import pytest
 
 from calibration.errors import TooFewImages
-from pipeline.build import training_steps
 from pipeline.data.dataset import open_dataset
 from pipeline.data.gate import hold_out
-from pipeline.deployment import TargetPlan, check_calibration, place_of
-from pipeline.plan import make_plan
+from pipeline.engine.plan import make_plan
+from pipeline.engine.store import Store
+from pipeline.planning.deployment import TargetPlan, check_calibration, place_of
+from pipeline.planning.training import training_steps
 from pipeline.stages.broken import breakable
-from pipeline.store import Store
 from targets import contract
 from targets.contract import make_target
-from targets.device import is_board, this_device
 from targets.errors import UnsupportedPrecision, Unusable
+from targets.machine.device import is_board, this_device
 from targets.settings import TargetSettings
 from tests.conftest import make_workshop
 from zoo.catalogue import load_catalogue

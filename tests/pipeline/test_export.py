@@ -8,6 +8,8 @@ import torch
 
 import pipeline.stages.export
 from pipeline.data.dataset import open_dataset
+from pipeline.engine.progress import Silent
+from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import merge_site, prune_site
@@ -15,9 +17,7 @@ from pipeline.networks.build import Network
 from pipeline.networks.cost import graph_cost, network_cost
 from pipeline.networks.saved import save_network
 from pipeline.networks.sites import find_sites
-from pipeline.progress import Silent
 from pipeline.stages.export import Export, deployed, export_network, write_graph
-from pipeline.work import Work
 from tests.helpers import SMALL, alive_network, draw_vehicles, random_images
 from tests.pipeline.test_data import VERI
 

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from pipeline.data.gate import Gate, hold_out
 from pipeline.data.samples import Index, Samples
+from pipeline.engine.step import Step, StepId, ingredients, key_of
 from pipeline.errors import DataError
-from pipeline.step import Step, StepId, ingredients, key_of
 from zoo.catalogue import load_catalogue
 
 

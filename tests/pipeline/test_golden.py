@@ -14,13 +14,13 @@ import torch
 
 from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.work import Work
 from pipeline.method.settings import Compress
 from pipeline.networks.build import Network
-from pipeline.processes import Processes
-from pipeline.progress import Silent
 from pipeline.stages import distill, teacher
 from pipeline.stages.teacher import Teacher
-from pipeline.work import Work
 from tests.helpers import SMALL, draw_vehicles
 from tests.pipeline.test_data import VERI
 from zoo.catalogue import load_catalogue

@@ -13,16 +13,16 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save
 
-from pipeline.build import training_steps
 from pipeline.data.images import Input
 from pipeline.data.samples import Index, Samples
+from pipeline.engine.plan import make_plan
+from pipeline.engine.step import TEACHER, ingredients
+from pipeline.engine.store import Store
 from pipeline.errors import WeightsError
 from pipeline.networks.build import build_backbone
 from pipeline.networks.hub import HubFile, Memory, find_hub_file
-from pipeline.plan import make_plan
+from pipeline.planning.training import training_steps
 from pipeline.recipe import Recipe
-from pipeline.step import TEACHER, ingredients
-from pipeline.store import Store
 from tests.helpers import enliven
 
 REPOSITORY = timm.get_pretrained_cfg("resnet10t").hf_hub_id

@@ -6,18 +6,18 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from pipeline import processes, work
-from pipeline.build import run_plan
 from pipeline.data.batches import TrainingBatches
 from pipeline.data.loading import explain_ended, explained
 from pipeline.data.sampler import Sampling
+from pipeline.engine import processes, work
+from pipeline.engine.plan import make_plan
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.run import run_plan
+from pipeline.engine.step import Step, StepId
+from pipeline.engine.store import Store
+from pipeline.engine.work import Work
 from pipeline.errors import LoadingFailed, PipelineError
-from pipeline.plan import make_plan
-from pipeline.processes import Processes
-from pipeline.progress import Silent
-from pipeline.step import Step, StepId
-from pipeline.store import Store
-from pipeline.work import Work
 from tests.forked import context
 from tests.helpers import SMALL, draw_vehicles
 from tests.pipeline.test_data import find

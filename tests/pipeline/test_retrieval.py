@@ -12,8 +12,8 @@ from pipeline.errors import DataError
 from pipeline.retrieval.accuracy import average_precision, retrieval_accuracy
 from pipeline.retrieval.agreement import answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy, reranked_blocks
+from targets.bundles.retrieval import Labelled, quick_accuracy
 from targets.errors import BadBundle
-from targets.retrieval import Labelled, quick_accuracy
 
 
 def samples(identities, cameras, contents=None):

@@ -6,14 +6,14 @@ import json
 import pytest
 
 from calibration.errors import first_line
-from pipeline.build import run_plan
 from pipeline.data.images import read_image
+from pipeline.engine.plan import make_plan
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.run import run_plan
+from pipeline.engine.step import Step, StepId
+from pipeline.engine.store import Store, explain, read_record
 from pipeline.errors import DataError, StageFailed, StoreError
-from pipeline.plan import make_plan
-from pipeline.processes import Processes
-from pipeline.progress import Silent
-from pipeline.step import Step, StepId
-from pipeline.store import Store, explain, read_record
 from targets.errors import in_a_line, one_line
 from tests.helpers import SMALL
 from zoo.manifest import first_problem

@@ -8,6 +8,8 @@ import torch
 from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
 from pipeline.errors import LoadingFailed, StoreError, TrainingDiverged
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.removal import remove_channels
@@ -15,8 +17,6 @@ from pipeline.method.settings import Compress, Resetting
 from pipeline.method.small import FixedStudent
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_tensors
-from pipeline.processes import Processes
-from pipeline.progress import Silent
 from pipeline.stages.distill import Distill
 from pipeline.training.checkpoint import restore_checkpoint
 from pipeline.training.learner import Learner

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from targets.archive import read_list, write_archive
-from targets.bundle import BUNDLE_LIST, RESULT_LIST, open_bundle
+from targets.bundles.archive import read_list, write_archive
+from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST, open_bundle
+from targets.bundles.pixels import pack
+from targets.bundles.program import compile_bundle
 from targets.contract import make_target
 from targets.errors import ArtifactFailed, BadBundle, TargetError
-from targets.pixels import pack
-from targets.program import compile_bundle
 from targets.settings import TargetSettings
 from tests.targets.refusal import refusal
 
@@ -113,7 +113,8 @@ def test_variants_that_are_none_are_refused(room, variants):
 
 ENTRIES = [
     "intruder:Target", "intruder:Nothing", "os:system", "builtins:print", "", ":", "x", ".:x", "targets:x", 7, None,
-    "targets.openvino:OpenVino", "targets.program:main", "targets.contract:Target", "targets.onnxruntime:OnnxRuntime:x",
+    "targets.openvino:OpenVino", "targets.bundles.program:main", "targets.contract:Target",
+    "targets.onnxruntime:OnnxRuntime:x",
 ]  # fmt: skip
 
 

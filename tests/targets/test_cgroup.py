@@ -2,9 +2,9 @@
 
 import pytest
 
-from targets import device
-from targets.cgroup import cpu_quota, throttled_seconds
-from targets.device import usable_cores
+from targets.machine import device
+from targets.machine.cgroup import cpu_quota, throttled_seconds
+from targets.machine.device import usable_cores
 from tests.targets.boards import write
 
 V2, V1 = "0::/a.slice/b.scope", "5:cpuset:/\n3:cpu,cpuacct:/docker/f00\n1:name=systemd:/"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from targets import conditions
-from targets.conditions import Watch, read_state
-from targets.sensors import busy_seconds
+from targets.machine.sensors import busy_seconds
+from targets.measuring import conditions
+from targets.measuring.conditions import Watch, read_state
 from tests.targets.boards import BUS_ID, command, jetson, laptop, raspberry, stat, write
 
 CORES = [0, 1]

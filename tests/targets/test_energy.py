@@ -6,9 +6,9 @@ from time import perf_counter, sleep
 import numpy as np
 import pytest
 
-from targets import conditions, energy
-from targets.conditions import Watch
-from targets.energy import Jetson, Nvml, Rapl, find_meter, measure_energy
+from targets.measuring import conditions, energy
+from targets.measuring.conditions import Watch
+from targets.measuring.energy import Jetson, Nvml, Rapl, find_meter, measure_energy
 from tests.targets.boards import BUS_ID, ORIN_NANO, command, laptop, stat, write
 
 IMAGES = np.zeros((4, 2, 2, 3), np.uint8)

@@ -5,9 +5,9 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
-from targets import latency, turns
-from targets.latency import Timing, measure_latency
-from targets.turns import orders, warm_up
+from targets.measuring import latency, turns
+from targets.measuring.latency import Timing, measure_latency
+from targets.measuring.turns import orders, warm_up
 
 IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
 

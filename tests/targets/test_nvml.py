@@ -6,7 +6,7 @@ import pytest
 
 from targets.contract import make_target, runtimes
 from targets.nvidia import cuda
-from targets.nvml import open_gpu
+from targets.nvidia.nvml import open_gpu
 from targets.settings import TargetSettings
 from tests.targets.boards import BUS_ID
 

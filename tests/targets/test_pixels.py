@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from targets.pixels import pack, unpack
+from targets.bundles.pixels import pack, unpack
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 5, 3), (1, 1, 1, 3), (2, 1, 7, 3), (2, 7, 1, 3), (0, 4, 4, 3)])

@@ -2,10 +2,10 @@
 
 import pytest
 
-from targets import conditions, quiet
-from targets.conditions import Watch
 from targets.errors import BadOption
-from targets.quiet import Patience, judge, others_busy, quiet_seconds, when_quiet
+from targets.measuring import conditions, quiet
+from targets.measuring.conditions import Watch
+from targets.measuring.quiet import Patience, judge, others_busy, quiet_seconds, when_quiet
 from tests.targets.boards import laptop, stat, write
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from targets.ratio import estimate, trimmed_averages
+from targets.measuring.ratio import estimate, trimmed_averages
 
 
 def test_the_interval_is_that_of_the_signed_rank_test():

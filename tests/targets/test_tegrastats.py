@@ -2,7 +2,7 @@
 
 import pytest
 
-from targets.tegrastats import input_power, parse
+from targets.machine.tegrastats import input_power, parse
 from tests.targets.boards import ORIN_NANO
 
 ORIN_NANO_PEAK = (

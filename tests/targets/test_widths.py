@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from targets.archive import write_archive
-from targets.bundle import BUNDLE_LIST
+from targets.bundles.archive import write_archive
+from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.widths import open_widths, time_widths
 from targets.contract import Job
 from targets.errors import BadBundle
 from targets.settings import TargetSettings
-from targets.widths import open_widths, time_widths
 
 SETTINGS = TargetSettings("onnxruntime")
 

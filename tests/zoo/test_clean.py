@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from pipeline.claims import claimed, cleaning, find_unneeded, remove
+from pipeline.engine.claims import claimed, cleaning, find_unneeded, remove
+from pipeline.engine.plan import make_plan
+from pipeline.engine.step import Step, StepId
+from pipeline.engine.store import Store
 from pipeline.errors import StoreError
-from pipeline.plan import make_plan
-from pipeline.step import Step, StepId
-from pipeline.store import Store
 from tests.zoo.cli.conftest import document
 
 

@@ -29,10 +29,10 @@ def _build(environment, arguments, limit_bytes):
     if limit_bytes:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    import targets.latency
+    import targets.measuring.latency
     from zoo.cli import main
 
-    targets.latency.PAUSE_SECONDS = 0  # as in this process
+    targets.measuring.latency.PAUSE_SECONDS = 0  # as in this process
     main(["build", "tiny", *arguments])
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from targets.archive import write_archive
-from targets.bundle import BUNDLE_LIST
+from targets.bundles.archive import write_archive
+from targets.bundles.bundle import BUNDLE_LIST
 from tests.zoo.tables.rows import ACCURACY, AGREEMENT
 from zoo.building.results import target_records
 

@@ -9,9 +9,9 @@ import timm
 import torch
 from safetensors.torch import save
 
+from pipeline.engine.step import TEACHER
 from pipeline.files import write_text
 from pipeline.networks.saved import load_network
-from pipeline.step import TEACHER
 from zoo.building.record import _stage
 from zoo.manifest import StageRecord, read_manifest
 

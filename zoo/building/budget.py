@@ -8,13 +8,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from pipeline.engine.plan import Planned
+from pipeline.engine.step import COMPACT, LATENCY_BUDGET, StepId
+from pipeline.engine.store import Store
+from pipeline.engine.work import read_json
 from pipeline.method.settings import Compress, Counted
-from pipeline.plan import Planned
 from pipeline.stages.latency_budget import LATENCY
 from pipeline.stages.latency_table import NETWORKS
-from pipeline.step import COMPACT, LATENCY_BUDGET, StepId
-from pipeline.store import Store
-from pipeline.work import read_json
 from targets.settings import Precision
 from zoo.manifest import BudgetRecord
 from zoo.measurements import Measured, Measurement

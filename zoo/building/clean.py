@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.claims import Result, Unneeded, cleaning, find_unneeded, remove
-from pipeline.store import Store
+from pipeline.engine.claims import Result, Unneeded, cleaning, find_unneeded, remove
+from pipeline.engine.store import Store
 from zoo.home import Home
 
 

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from pipeline.store import explain
-from targets.archive import read_archive
-from targets.bundle import NAME, RELEASE, RESULT_LIST
+from pipeline.engine.store import explain
+from targets.bundles.archive import read_archive
+from targets.bundles.bundle import NAME, RELEASE, RESULT_LIST
+from targets.bundles.widths import is_widths
 from targets.errors import BadBundle
-from targets.widths import is_widths
 from zoo.home import Home
 from zoo.releases import find_release
 
@@ -23,7 +23,7 @@ def received(home: Home, release: str, target: str, widths: bool = False) -> Pat
 
 def receive(home: Home, path: Path) -> tuple[str, str, bool]:
     """Check a result byte by byte and keep it; the release (name@version) and the target that it is of, and whether it
-    is of widths (`targets.widths`), which is taken in before there is a release.
+    is of widths (`targets.bundles.widths`), which is taken in before there is a release.
 
     Raises:
         BadBundle: it is damaged, or no result.

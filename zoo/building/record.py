@@ -13,20 +13,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import NETWORKS
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.samples import Index
+from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, Step, StepId
+from pipeline.engine.store import Store, explain, read_record
+from pipeline.engine.work import Work, read_json
 from pipeline.files import place_file, sha256
 from pipeline.networks.saved import DESCRIPTION, WEIGHTS
+from pipeline.planning.training import NETWORKS
 from pipeline.recipe import Recipe
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.distill import SELECTION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import files_below
-from pipeline.step import COMPACT, DISTILL, RECORD, TEACHER, Step, StepId
-from pipeline.store import Store, explain, read_record
-from pipeline.work import Work, read_json
 from targets.settings import PRECISIONS, Precision
 from zoo import __version__
 from zoo.building.budget import budget_record

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.deployment import graph_of
+from pipeline.engine.step import COMPACT, StepId, Variant
+from pipeline.engine.store import read_record
+from pipeline.engine.work import read_json
 from pipeline.files import sha256
+from pipeline.planning.deployment import graph_of
 from pipeline.stages.broken import BROKEN, Cell
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.calibrate import CALIBRATION
-from pipeline.step import COMPACT, StepId, Variant
-from pipeline.store import read_record
-from pipeline.work import read_json
-from targets.archive import read_list
-from targets.bundle import BUNDLE_LIST
+from targets.bundles.archive import read_list
+from targets.bundles.bundle import BUNDLE_LIST
 from targets.settings import Precision
 from zoo.measurements import Broken, Estimated, Measurement, Pending, measured_rows
 

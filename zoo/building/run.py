@@ -8,24 +8,25 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.build import check_sampling, check_student, help_train, run_plan, training_steps
-from pipeline.claims import claimed
 from pipeline.data.dataset import open_dataset
 from pipeline.data.gate import hold_out
 from pipeline.data.samples import Index
-from pipeline.deployment import TargetPlan, check_calibration, check_targets
+from pipeline.engine.claims import claimed
+from pipeline.engine.plan import LastBuild, Planned, make_plan
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Progress
+from pipeline.engine.run import help_train, run_plan
+from pipeline.engine.step import Step, StepId
+from pipeline.engine.store import Store, explain
 from pipeline.errors import LaunchError, MissingLibrary, NeedsDevice
 from pipeline.files import place_file, write_text
-from pipeline.latency import check_latency, latency_steps
-from pipeline.plan import LastBuild, Planned, make_plan
-from pipeline.processes import Processes
-from pipeline.progress import Progress
+from pipeline.planning.deployment import TargetPlan, check_calibration, check_targets
+from pipeline.planning.latency import check_latency, latency_steps
+from pipeline.planning.training import check_sampling, check_student, training_steps
 from pipeline.recipe import Recipe
 from pipeline.stages.bundle import bundle_file
-from pipeline.step import Step, StepId
-from pipeline.store import Store, explain
-from targets.archive import read_list
-from targets.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.bundles.archive import read_list
+from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.errors import TargetError
 from targets.settings import TargetSettings
 from zoo.building.name import check_content, check_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from targets.archive import safe_name
+from targets.bundles.archive import safe_name
 from zoo.manifest import OWN_NAMES
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")

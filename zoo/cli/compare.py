@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MAP_POINTS = 0.5  # what the gate on a precision allows by default, too (calibrate.max_map_drop_points)
-LATENCY_PERCENT = 5.0  # as far as windows of a steady run may lie apart (`targets.latency`)
+LATENCY_PERCENT = 5.0  # as far as windows of a steady run may lie apart (`targets.measuring.latency`)
 
 
 def _printing(command: Command) -> Command:

@@ -18,9 +18,9 @@ TOLD = ("release", "target", "measured_at", "device", "runtime", "threads", "con
 
 def result_json(bundle: Path, result: Path) -> Compiled:
     """What came of a bundle, for scripts."""
-    from targets.archive import read_list
-    from targets.bundle import RESULT_LIST
-    from targets.widths import is_widths
+    from targets.bundles.archive import read_list
+    from targets.bundles.bundle import RESULT_LIST
+    from targets.bundles.widths import is_widths
 
     about = read_list(result, RESULT_LIST)
     rows, widths = ([], about["rows"]) if is_widths(about) else (about["rows"], [])
@@ -37,7 +37,7 @@ def compile_(bundle: Path, out: Path | None, as_json: bool) -> None:
 
     A machine without zoo does the same with `python3 BUNDLE`: it needs Python 3.10, numpy and the runtime.
     """
-    from targets.program import compile_bundle, default_result
+    from targets.bundles.program import compile_bundle, default_result
     from zoo.cli.script import print_json, reporter
 
     result = out or default_result(bundle)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.processes import launched
+from pipeline.engine.processes import launched
 from zoo.cli.completion import target
 from zoo.cli.events import Events
 from zoo.cli.script import KEY, Document, begin, reserve

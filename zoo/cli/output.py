@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import click
 from rich.console import Console
 
-from pipeline.plan import Planned
+from pipeline.engine.plan import Planned
 from zoo.cli.screen import Screen
 from zoo.plain import one_line
 from zoo.releases import Release

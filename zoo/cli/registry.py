@@ -78,8 +78,8 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     Raises:
         RegistryError: it can't be built here, and why.
     """
+    from pipeline.engine.progress import Silent
     from pipeline.errors import PipelineError
-    from pipeline.progress import Silent
     from targets.errors import TargetError
     from zoo.building.run import Wish, prepare
     from zoo.cli.output import print_plan

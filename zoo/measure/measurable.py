@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from targets.contract import make_target
-from targets.device import is_board, this_device
 from targets.errors import TargetError, Unusable
+from targets.machine.device import is_board, this_device
 from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
 from zoo.errors import NothingRuns, ZooError

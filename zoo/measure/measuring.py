@@ -15,17 +15,17 @@ from pydantic import ValidationError
 from pipeline.data.dataset import open_dataset
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
+from pipeline.engine.progress import Progress
 from pipeline.errors import PipelineError
-from pipeline.progress import Progress
 from pipeline.retrieval.agreement import answer
 from pipeline.stages.calibrate import embed_samples
 from pipeline.stages.compile import job_batches
 from pipeline.stages.measure import Measure, accuracy_told, files_below
 from targets.contract import Job, Session, about_runtime, make_target, thread_count
-from targets.device import this_device
 from targets.installing import install_command
+from targets.machine.device import this_device
+from targets.measuring.trial import run_trial
 from targets.settings import Precision
-from targets.trial import run_trial
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home

@@ -3,7 +3,7 @@
     cosine              at least the golden input's `min_cosine` for the precision
     map                 0.1 points in fp32; in fp16 and int8 as much as the recipe's gate, calibrate.max_map_drop_points
     cmc1                the same points, or two queries, whichever is more
-    p50, images/s, mJ   10 %: two steady runs, each of which may drift by 5 % (`targets.turns.STEADY`)
+    p50, images/s, mJ   10 %: two steady runs, each of which may drift by 5 % (`targets.measuring.turns.STEADY`)
     p90, p99            25 % and 50 %: tails depend on what else a machine does
 
 A time compares only with one of the same machine, in the same way (`zoo.tables.protocol`), if both runs were steady and
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from targets.device import this_device
+from targets.machine.device import this_device
 from zoo.measurements import Measured
 from zoo.releases import Release
 from zoo.tables.columns import Row

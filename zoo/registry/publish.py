@@ -10,8 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipeline.engine.progress import Progress
 from pipeline.files import sha256
-from pipeline.progress import Progress
 from zoo.errors import RegistryError
 from zoo.manifest import Manifest, parse_manifest
 from zoo.measurements import to_bytes

@@ -14,8 +14,8 @@ from threading import Lock
 
 from filelock import Timeout
 
+from pipeline.engine.progress import Progress
 from pipeline.files import place_file, sha256, write_bytes
-from pipeline.progress import Progress
 from zoo.errors import ManifestError, NoRegistry, RegistryError
 from zoo.home import Home
 from zoo.manifest import MANIFEST, Artifact, Manifest, parse_manifest, read_manifest

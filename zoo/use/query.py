@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from pipeline.progress import Progress
+from pipeline.engine.progress import Progress
 from zoo.errors import GalleryError
 from zoo.home import Home
 from zoo.use.embedder import Embedder, default_release, load

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from targets.device import this_device
+from targets.machine.device import this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
 from zoo.catalogue import Catalogue, read_catalogue
 from zoo.catalogue.problems import did_you_mean

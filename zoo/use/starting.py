@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from pipeline.files import sha256
 from targets.contract import Job, Session, make_target
-from targets.device import cache_folder
 from targets.errors import TargetError, Unusable
+from targets.machine.device import cache_folder
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError, NothingRuns
 from zoo.releases import Release

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.engine.progress import Progress
 from pipeline.files import sha256
-from pipeline.progress import Progress
 
 CHANGED, GONE = "changed", "gone"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from targets.archive import write_archive
+from targets.bundles.archive import write_archive
 from tests.targets.archive.strangers import FILES, LIST
 
 

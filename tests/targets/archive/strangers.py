@@ -1,4 +1,4 @@
-"""Archives that a stranger sent, made with `zipfile` alone, so that nothing of `targets.archive` guards them."""
+"""Archives that a stranger sent, made with `zipfile` alone: nothing of `targets.bundles.archive` guards them."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import stat
 import warnings
 import zipfile
 
-from targets.archive import read_archive
+from targets.bundles.archive import read_archive
 from targets.errors import BadBundle
 from tests.targets.refusal import refusal
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from targets.archive import BOMB_BYTES, MOST_BYTES, read_archive, write_archive
+from targets.bundles.archive import BOMB_BYTES, MOST_BYTES, read_archive, write_archive
 from targets.errors import BadBundle
 from tests.targets.archive.strangers import LIST, craft, entry, refused, unpacked
 from tests.targets.refusal import refusal
@@ -42,7 +42,7 @@ def test_a_bomb_is_noticed_before_it_is_on_the_disk(room, zeros, monkeypatch):
         sizes.extend(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         remove(folder, **options)
 
-    monkeypatch.setattr("targets.archive.shutil.rmtree", watched)
+    monkeypatch.setattr("targets.bundles.archive.shutil.rmtree", watched)
     refused(path)
     assert sizes == [0]
 
@@ -67,7 +67,7 @@ def test_a_bomb_that_tells_its_size_is_refused_before_it_is_unpacked(room, untou
 
 def test_files_that_share_what_is_packed_are_a_bomb_together(room, untouched, monkeypatch):
     """Each of the directory's names leads to the same bytes."""
-    monkeypatch.setattr("targets.archive.BOMB_BYTES", 10**6)
+    monkeypatch.setattr("targets.bundles.archive.BOMB_BYTES", 10**6)
     path = craft(room / "archive", [(f"{n:02}", bytes(900_000)) for n in range(40)])
     content = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
@@ -100,7 +100,7 @@ def test_more_than_an_archive_may_hold_is_refused_before_it_is_unpacked(room, un
 
 
 def test_more_than_an_archive_may_hold_is_not_packed(room, monkeypatch):
-    monkeypatch.setattr("targets.archive.MOST_BYTES", 9)
+    monkeypatch.setattr("targets.bundles.archive.MOST_BYTES", 9)
     assert "would unpack to more" in refusal(
         write_archive, room / "archive", LIST, {}, {"a": b"12345", "b": b"12345"}, of=BadBundle
     )
@@ -117,7 +117,7 @@ def test_more_than_the_disk_has_left_is_refused_before_it_is_unpacked(room, unto
         return SimpleNamespace(free=2 * 10**6)
 
     with monkeypatch.context() as patch:
-        patch.setattr("targets.archive.shutil.disk_usage", usage)
+        patch.setattr("targets.bundles.archive.shutil.disk_usage", usage)
         untouched()
         assert f"unpacks to 3 MB, and {room} has 2 MB left. Free some space." in refused(path)
         monkeypatch.undo()

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from targets.archive import read_archive
+from targets.bundles.archive import read_archive
 from targets.errors import BadBundle
 from tests.targets.archive.strangers import FILES, LIST, craft, places, refused, unpacked
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from targets.archive import read_archive, write_archive
+from targets.bundles.archive import read_archive, write_archive
 from targets.errors import BadBundle
 from tests.targets.archive.strangers import FILES, LIST, craft, entry, refused
 from tests.targets.refusal import refusal

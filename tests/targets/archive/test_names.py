@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from targets.archive import safe_name
+from targets.bundles.archive import safe_name
 from tests.targets.archive.strangers import LIST, craft, entry, refused
 
 

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from targets.archive import read_archive, read_list, safe_name, write_archive
+from targets.bundles.archive import read_archive, read_list, safe_name, write_archive
 from tests.targets.archive.strangers import FILES, LIST, craft, entry, refused, unpacked
 
 
@@ -48,7 +48,7 @@ def test_a_write_that_fails_leaves_the_archive_that_was_there_and_nothing_else(r
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("targets.archive.shutil.copyfileobj", full)
+    monkeypatch.setattr("targets.bundles.archive.shutil.copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
         write_archive(room / "archive", LIST, {}, {"a": room / "source"})
     assert (room / "archive").read_bytes() == before

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from targets.device import cache_folder
 from targets.errors import DeviceError
+from targets.machine.device import cache_folder
 from targets.ssh import device_side, run_on_device
 from tests.targets.ssh.errand import Heard, make_bundle, refused, runs
 from tests.targets.sshd import Device

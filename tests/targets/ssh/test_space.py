@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from targets.bundle import BUNDLE_LIST
+from targets.bundles.bundle import BUNDLE_LIST
 from targets.errors import DeviceError
 from targets.ssh import run_on_device
 from tests.targets.ssh.errand import Heard, make_bundle, once, refused, runs

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from targets.device import this_device
+from targets.machine.device import this_device
 from tests.conftest import Workshop
 from tests.zoo.cli.conftest import document
 from tests.zoo.tables.rows import dense, keep, measurement, pending, release

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store import Store
+from pipeline.engine.store import Store
 from tests.zoo.cli.conftest import document
 from zoo.cli.progress import ConsoleProgress
 from zoo.cli.screen import Screen

@@ -174,7 +174,7 @@ def test_words_of_a_user_break_no_table_and_no_markup():
     ],
 )
 def test_limits_are_said(monkeypatch, records, changes, said):
-    monkeypatch.setattr("targets.conditions.BUSY_CORES", 0.1)
+    monkeypatch.setattr("targets.measuring.conditions.BUSY_CORES", 0.1)
     found = limits(a_manifest(**changes), records)
     assert said in "\n".join(found)
     assert said.replace("<", "&lt;") in card_text(a_manifest(**changes), records, SIZE)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from targets.archive import write_archive
+from targets.bundles.archive import write_archive
 from tests.conftest import Workshop
 from zoo.home import Home
 from zoo.releases import find_release
@@ -28,7 +28,7 @@ NAME = "tiny-1.0.0-board"
 def board_elsewhere():
     """This machine is no board, as far as a build can tell."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.deployment.is_board", lambda words: words is None)
+        patch.setattr("pipeline.planning.deployment.is_board", lambda words: words is None)
         yield
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from targets.archive import read_list
-from targets.bundle import BUNDLE_LIST, RESULT_LIST
-from targets.device import this_device
+from targets.bundles.archive import read_list
+from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.machine.device import this_device
 from tests.zoo.elsewhere.boards import (
     NAME,
     Desk,

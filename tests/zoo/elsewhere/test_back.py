@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from pipeline.files import sha256
-from targets.archive import read_list
-from targets.bundle import BUNDLE_LIST
+from targets.bundles.archive import read_list
+from targets.bundles.bundle import BUNDLE_LIST
 from targets.contract import make_target
-from targets.device import this_device
+from targets.machine.device import this_device
 from targets.settings import TargetSettings
 from tests.helpers import random_images
 from tests.zoo.elsewhere.boards import (

@@ -6,11 +6,11 @@ import zipfile
 
 import pytest
 
-from targets.archive import read_list
-from targets.bundle import BUNDLE_LIST
-from targets.device import this_device
+from targets.bundles.archive import read_list
+from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.program import compile_bundle
 from targets.errors import BadBundle
-from targets.program import compile_bundle
+from targets.machine.device import this_device
 from tests.targets.refusal import refusal
 from tests.zoo.elsewhere.boards import altered, board_elsewhere
 

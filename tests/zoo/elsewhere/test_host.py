@@ -16,7 +16,7 @@ def over_ssh(result, monkeypatch):
         shutil.copyfile(result, out)
 
     monkeypatch.setattr("targets.ssh.run_on_device", run_on_device)
-    monkeypatch.setattr("pipeline.deployment.check_device", lambda *_: None)
+    monkeypatch.setattr("pipeline.planning.deployment.check_device", lambda *_: None)
     return asked
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.data.samples import Samples
 from pipeline.retrieval.accuracy import retrieval_accuracy
-from targets.archive import read_archive, read_list
-from targets.bundle import BUNDLE_LIST, RESULT_LIST
-from targets.device import this_device
+from targets.bundles.archive import read_archive, read_list
+from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.machine.device import this_device
 from tests.zoo.elsewhere.boards import (
     NAME,
     altered,
@@ -25,8 +25,8 @@ def test_a_device_needs_neither_torch_nor_zoo(desk, bundle):
     names = ("torch", "pydantic", "click", "PIL", "rich", "yaml", "zoo", "pipeline", "calibration", "targets")
     code = f"from importlib.util import find_spec as f; print([n for n in {names} if f(n)], bool(f('onnxruntime')))"
     assert desk.run("-c", code) == (0, "[] True\n", "")
-    code = f"import sys; sys.path[:0] = [{str(bundle)!r}]; import targets.program as p; print(p.__file__)"
-    assert desk.run("-c", code) == (0, f"{bundle}/targets/program.py\n", "")
+    code = f"import sys; sys.path[:0] = [{str(bundle)!r}]; import targets.bundles.program as p; print(p.__file__)"
+    assert desk.run("-c", code) == (0, f"{bundle}/targets/bundles/program.py\n", "")
 
 
 def test_a_runtime_does_not_report_to_its_maker(desk, bundle):

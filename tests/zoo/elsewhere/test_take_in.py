@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.step import StepId
+from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
-from pipeline.processes import Processes
-from pipeline.progress import Silent
 from pipeline.stages.device import measure_on_device
-from pipeline.step import StepId
-from pipeline.work import Work
-from targets.archive import read_list
-from targets.bundle import RESULT_LIST
+from targets.bundles.archive import read_list
+from targets.bundles.bundle import RESULT_LIST
 from targets.errors import BadBundle
 from tests.targets.refusal import refusal
 from tests.zoo.elsewhere.boards import NAME, altered, board_elsewhere, changed

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from pipeline.files import sha256
-from targets.archive import read_list
-from targets.bundle import BUNDLE_LIST
+from targets.bundles.archive import read_list
+from targets.bundles.bundle import BUNDLE_LIST
 from tests.zoo.elsewhere.boards import (
     NAME,
     build,
@@ -63,7 +63,7 @@ def test_a_bundle_holds_code_graphs_and_the_test_set_and_says_how_it_came_about(
     names = set(contents(bundle))
     graphs = {"teacher-fp32", "student-fp32", "student-int8"}
     assert {f"graphs/{name}.onnx" for name in graphs} == {name for name in names if name.startswith("graphs/")}
-    assert {"__main__.py", "targets/program.py", "test/images.npy", "reference/query.npy"} <= names
+    assert {"__main__.py", "targets/bundles/program.py", "test/images.npy", "reference/query.npy"} <= names
     assert not [name for name in names if name.startswith(("zoo/", "pipeline/", "calibration/"))]
     told = json.loads(contents(bundle)["manifest.json"])
     assert told["calibrations"]["student/int8"]["images_sha256"]

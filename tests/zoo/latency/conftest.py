@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.build import run_plan
-from pipeline.processes import Processes
-from pipeline.progress import Silent
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.run import run_plan
 from tests.zoo.elsewhere.boards import copied
 from zoo.building.run import Wish, prepare
 from zoo.catalogue import load_catalogue

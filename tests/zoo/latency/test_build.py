@@ -89,10 +89,10 @@ def test_another_version_or_machine_is_measured_anew_and_told(shop, asked, monke
     lines = plan(shop, "--set", asked)
     assert all("stands" in line for line in lines[:2])
     versions = {"onnxruntime": "99.0"}
-    from pipeline import step
+    from pipeline.engine import step
 
     real = step._version
-    monkeypatch.setattr("pipeline.step._version", lambda library: versions.get(library) or real(library))
+    monkeypatch.setattr("pipeline.engine.step._version", lambda library: versions.get(library) or real(library))
     assert "runs: " in plan(shop, "--set", asked)[0]
 
 
@@ -104,7 +104,7 @@ def test_a_target_that_is_unknown_or_cannot_compute_so_is_refused(shop):
 
 
 def test_energy_without_a_meter_is_refused_before_networks_are_made(shop, monkeypatch):
-    monkeypatch.setattr("pipeline.latency.find_meter", lambda _: None)
+    monkeypatch.setattr("pipeline.planning.latency.find_meter", lambda _: None)
     told = shop.refused("build", "tiny", "--target", ON, "--set", budget(mj_per_image=1, target="openvino-cpu"))
     assert "mj_per_image can't be counted on openvino-cpu: this machine meters no energy" in told
 

@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from pipeline.stages.latency_budget import LATENCY
-from targets.archive import read_list
-from targets.bundle import BUNDLE_LIST, RESULT_LIST
-from targets.device import this_device
+from targets.bundles.archive import read_list
+from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.bundles.widths import open_widths
 from targets.errors import BadBundle
-from targets.widths import open_widths
+from targets.machine.device import this_device
 from tests.targets.sshd import running_device
 from tests.zoo.elsewhere.boards import altered, board_elsewhere
 from tests.zoo.latency.conftest import before_training, budget
@@ -98,7 +98,7 @@ def test_a_bundle_is_carried_there_and_its_result_taken_in(shop, any_budget, tmp
 
 
 def test_a_result_that_nobody_asked_for_is_refused(shop, tmp_path):
-    from targets.archive import write_archive
+    from targets.bundles.archive import write_archive
 
     write_archive(
         path := tmp_path / "x.result", RESULT_LIST, {"kind": "widths", "release": "tiny@1.0.0", "target": "board"}, {}

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.progress import Silent
-from targets.device import this_device
+from pipeline.engine.progress import Silent
 from targets.errors import Unusable
+from targets.machine.device import this_device
 from targets.settings import TargetSettings
 from zoo.errors import CatalogueError, NothingRuns, ZooError
 from zoo.home import Home

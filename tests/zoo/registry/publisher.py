@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.progress import Silent
+from pipeline.engine.progress import Silent
 from tests.zoo.registry.samples import files_of, put_release
 from zoo.home import Home
 from zoo.registry.places import open_place

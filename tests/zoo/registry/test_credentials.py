@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline.progress import Silent
+from pipeline.engine.progress import Silent
 from tests.conftest import Workshop
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import put_release, tree

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from pipeline.progress import Silent
+from pipeline.engine.progress import Silent
 from tests.conftest import Workshop
 from tests.zoo.registry import hub_server
 from tests.zoo.registry.hub_server import READER, WRITER, File, HubServer, Refused, Repository

@@ -5,7 +5,7 @@ import random
 import time
 from pathlib import Path
 
-from pipeline.progress import Silent
+from pipeline.engine.progress import Silent
 from tests.forked import context
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import files_of, put_release, sha, tree

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.progress import Silent
+from pipeline.engine.progress import Silent
 from tests.zoo.registry.samples import files_of, manifest_values, put_release, sha
 from zoo.errors import ZooError
 from zoo.home import Home

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from pipeline.progress import Silent
+from pipeline.engine.progress import Silent
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import put_release
 from tests.zoo.registry.test_pull import pulled

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.progress import Silent
+from pipeline.engine.progress import Silent
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError
 from zoo.home import Home

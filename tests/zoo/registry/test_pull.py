@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.progress import Silent
+from pipeline.engine.progress import Silent
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import files_of, measured, put_release, tree
 from zoo.catalogue.registry import RegistrySettings

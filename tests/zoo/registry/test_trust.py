@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.progress import Silent
+from pipeline.engine.progress import Silent
 from tests.conftest import Workshop
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError

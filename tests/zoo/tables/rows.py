@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from targets.latency import TIMER
+from targets.measuring.latency import TIMER
 from zoo.home import Home
 from zoo.manifest import MANIFEST, Manifest
 from zoo.measurements import MEASUREMENTS, Broken, Estimated, Measured, Pending, write_measurements

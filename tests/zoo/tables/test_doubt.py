@@ -18,8 +18,8 @@ ONNX = {"target": "onnxruntime-cpu", "runtime": {"name": "onnxruntime", "version
 @pytest.fixture(autouse=True)
 def limits(monkeypatch):
     """As they are: other tests must not care for the machine that they run on."""
-    monkeypatch.setattr("targets.conditions.BUSY_CORES", 0.1)
-    monkeypatch.setattr("targets.conditions.HELD_BACK", 0.01)
+    monkeypatch.setattr("targets.measuring.conditions.BUSY_CORES", 0.1)
+    monkeypatch.setattr("targets.measuring.conditions.HELD_BACK", 0.01)
 
 
 @pytest.mark.parametrize(

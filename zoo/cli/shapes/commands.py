@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from typing_extensions import TypedDict
 
-from targets.conditions import Conditions
-from targets.device import Device
-from targets.latency import Latency
-from targets.ratio import Ratio
+from targets.bundles.widths import WidthFigures
+from targets.machine.device import Device
+from targets.measuring.conditions import Conditions
+from targets.measuring.latency import Latency
+from targets.measuring.ratio import Ratio
 from targets.settings import Precision
-from targets.widths import WidthFigures
 from zoo.building.budget import PlannedBudget
 from zoo.cli.shapes.data import DataOverview, Splits
 from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from targets import sensors, tegrastats
-from targets.conditions import Watch
 from targets.contract import Session
-from targets.nvml import Gpu, open_gpu
+from targets.machine import sensors, tegrastats
+from targets.measuring.conditions import Watch
+from targets.nvidia.nvml import Gpu, open_gpu
 
 SECONDS = 2.0  # a meter's counter moves in steps: of 1 ms with RAPL, of up to 100 ms with NVML and tegrastats
 CALLS = 3  # at least

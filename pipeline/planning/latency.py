@@ -11,16 +11,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.deployment import place_of
+from pipeline.engine.plan import Planned
+from pipeline.engine.step import LATENCY_BUDGET, Step, StepId
 from pipeline.errors import BudgetError
-from pipeline.plan import Planned
+from pipeline.planning.deployment import place_of
 from pipeline.recipe import Recipe
 from pipeline.stages import bundle, latency_budget, latency_table
 from pipeline.stages.width_graphs import LIBRARIES
-from pipeline.step import LATENCY_BUDGET, Step, StepId
 from targets.contract import make_target, precisions_of, runtime_version
-from targets.device import this_device
-from targets.energy import find_meter
+from targets.machine.device import this_device
+from targets.measuring.energy import find_meter
 from targets.settings import TargetSettings
 from targets.ssh import check_device
 from targets.ssh.address import read_address
@@ -37,7 +37,7 @@ def latency_steps(
         result: what the target's device made of the bundle, if that was brought by hand.
 
     Raises:
-        UnknownRuntime, UnsupportedPrecision, Unusable, DeviceError: see `pipeline.deployment.TargetPlan`.
+        UnknownRuntime, UnsupportedPrecision, Unusable, DeviceError: see `pipeline.planning.deployment.TargetPlan`.
     """
     compress = recipe.distill.compress
     assert compress is not None

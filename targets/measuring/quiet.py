@@ -14,10 +14,10 @@ from pathlib import Path
 from time import perf_counter, process_time, sleep
 from typing import TypeVar
 
-from targets import sensors
-from targets.conditions import ROOT, Conditions, most_busy
-from targets.device import own_cores
 from targets.errors import BadOption
+from targets.machine import sensors
+from targets.machine.device import own_cores
+from targets.measuring.conditions import ROOT, Conditions, most_busy
 
 VARIABLE = "ZOO_QUIET_SECONDS"
 WAIT_SECONDS = 120.0

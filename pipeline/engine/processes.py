@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from pipeline.errors import LaunchError, ProcessLost
-from targets.device import own_cores, usable_cores
+from targets.machine.device import own_cores, usable_cores
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Progress
 from pipeline.files import write_text
-from pipeline.processes import Processes
-from pipeline.progress import Progress
-from targets.device import usable_cores
+from targets.machine.device import usable_cores
 
 
 @dataclass(frozen=True)

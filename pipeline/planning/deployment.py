@@ -13,15 +13,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
-from pipeline.build import NETWORKS
 from pipeline.data.samples import Index
-from pipeline.plan import Planned
+from pipeline.engine.plan import Planned
+from pipeline.engine.step import Step, StepId, Variant
+from pipeline.planning.training import NETWORKS
 from pipeline.recipe import Recipe
 from pipeline.stages import broken, bundle, calibrate, compile, device, measure
-from pipeline.step import Step, StepId, Variant
 from targets.contract import Target, make_target, precisions_of, runtime_version
-from targets.device import is_board, this_device
 from targets.errors import Unusable
+from targets.machine.device import is_board, this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
 from targets.ssh import check_device
 from targets.ssh.address import read_address

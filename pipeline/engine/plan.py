@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.step import Step, StepId, ingredients, key_of
-from pipeline.store import Store
+from pipeline.engine.step import Step, StepId, ingredients, key_of
+from pipeline.engine.store import Store
 
 SHOWN_CHANGES = 3
 LastBuild = Mapping[str, Mapping[str, Any]]

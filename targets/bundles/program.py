@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from targets.archive import read_list, write_archive
-from targets.bundle import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
+from targets.bundles.archive import read_list, write_archive
+from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
+from targets.bundles.retrieval import quick_accuracy
+from targets.bundles.widths import WidthsBundle, figures_of, is_widths, open_widths
 from targets.contract import Job, Session, Target, about_runtime, thread_count
-from targets.device import cache_folder, is_board, this_device
 from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, in_a_line, one_line
-from targets.retrieval import quick_accuracy
-from targets.trial import run_trial
-from targets.widths import WidthsBundle, figures_of, is_widths, open_widths
+from targets.machine.device import cache_folder, is_board, this_device
+from targets.measuring.trial import run_trial
 
 EMBED_BATCH = 8  # images at once where accuracy is measured
 BASELINE, REFERENCE = "teacher-fp32", "student-fp32"

@@ -1,4 +1,4 @@
-"""What goes to a device and what comes back: two archives (`targets.archive`) and what their lists say.
+"""What goes to a device and what comes back: two archives (`targets.bundles.archive`) and what their lists say.
 
     BUNDLE                                          RESULT
     __main__.py, targets/…   the code               artifacts/NETWORK-PRECISION/…   what was compiled
@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from targets.archive import read_archive
+from targets.bundles.archive import read_archive
+from targets.bundles.pixels import unpack
+from targets.bundles.retrieval import Labelled
 from targets.contract import find_runtime
 from targets.errors import BadBundle, one_line
-from targets.pixels import unpack
-from targets.retrieval import Labelled
 from targets.settings import PRECISIONS, TargetSettings
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # of a target
@@ -39,7 +39,7 @@ MAIN = '''"""Compile and measure here: python3 THIS_FILE [RESULT]"""
 
 import sys
 
-from targets.program import main
+from targets.bundles.program import main
 
 main(sys.argv[0], *sys.argv[1:])
 '''
@@ -64,7 +64,7 @@ class Bundle:
     """An unpacked bundle.
 
     Attributes:
-        key: see `targets.archive.read_list`; a result says which bundle it is of.
+        key: see `targets.bundles.archive.read_list`; a result says which bundle it is of.
         release: name@version.
         target: the target's name in the catalogue.
         entry: `module:class` of the target: in the bundle itself if that is the program that runs, else installed.
@@ -175,7 +175,7 @@ def check_entry(path: Path, entry: str, settings: TargetSettings, files: Collect
     """
     module, _, _ = entry.partition(":")
     source = module.replace(".", "/")
-    if Path(__file__).parents[1].resolve() == path.resolve() and {f"{source}.py", f"{source}/__init__.py"} & {*files}:
+    if Path(__file__).parents[2].resolve() == path.resolve() and {f"{source}.py", f"{source}/__init__.py"} & {*files}:
         return
     point = find_runtime(settings.runtime)
     require(entry == f"{point.module}:{point.attr}", f"its target is not the installed {settings.runtime}", entry)
@@ -198,7 +198,7 @@ def open_bundle(path: Path, folder: Path) -> Bundle:
     """Check a bundle byte by byte and unpack it into a new folder.
 
     Raises:
-        BadBundle: see `targets.archive.read_archive`; or its list says what no build writes.
+        BadBundle: see `targets.bundles.archive.read_archive`; or its list says what no build writes.
         UnknownRuntime: no installed package offers its runtime.
     """
     about = read_archive(path, BUNDLE_LIST, folder)

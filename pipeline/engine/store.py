@@ -2,10 +2,10 @@
 
     STORE/<stage>/<key>/            a finished result, with `stage.json`: what it was made from, when, how long it took
     STORE/unfinished/<stage>-<key>/ a stage at work: `out` becomes the result in one rename; `scratch` survives a kill
-    STORE/builds/                   what builds at work need (`pipeline.claims`)
+    STORE/builds/                   what builds at work need (`pipeline.engine.claims`)
     STORE/cache/                    of runtimes
 
-A key is the digest of everything that a result depends on (see `pipeline.plan`). Nothing in the store ever changes.
+A key is the digest of everything that a result depends on (see `pipeline.engine.step`). Nothing in the store changes.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from targets.sensors import text
+from targets.machine.sensors import text
 
 MOUNT = "sys/fs/cgroup"
 

@@ -16,8 +16,8 @@ from pipeline.data.samples import Index
 from pipeline.errors import MissingLibrary, WeightsError
 from pipeline.files import sha256
 from pipeline.networks.hub import HubFile
-from targets.device import Device
 from targets.installing import install_command
+from targets.machine.device import Device
 from targets.settings import Precision
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)

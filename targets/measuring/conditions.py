@@ -9,9 +9,9 @@ from statistics import fmean
 from time import perf_counter, process_time
 from typing import Any, ClassVar
 
-from targets import cgroup, sensors, tegrastats
-from targets.device import own_cores
-from targets.nvml import Gpu, open_gpu
+from targets.machine import cgroup, sensors, tegrastats
+from targets.machine.device import own_cores
+from targets.nvidia.nvml import Gpu, open_gpu
 
 ROOT = Path("/")
 BUSY_CORES = 0.1  # of other processes, or withheld by a hypervisor: more, and times are no longer the model's own

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from targets.cgroup import cpu_quota
+from targets.machine.cgroup import cpu_quota
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Networks of several widths, timed against each other on a target: what a budget in milliseconds is predicted from.
 
 Here, or on a device: a bundle of the kind `widths` holds graphs and the code, and its result figures of each graph.
-It is run, sent and checked as any bundle is (`targets.program`, `targets.ssh`).
+It is run, sent and checked as any bundle is (`targets.bundles.program`, `targets.ssh`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from targets.archive import read_archive
-from targets.bundle import (
+from targets.bundles.archive import read_archive
+from targets.bundles.bundle import (
     BATCH_BYTES,
     BUNDLE_LIST,
     NAME,
@@ -25,12 +25,12 @@ from targets.bundle import (
     read_settings,
     require,
 )
-from targets.conditions import Conditions, Watch
 from targets.contract import Job, Target
-from targets.energy import find_meter, measure_energy
 from targets.errors import BadBundle, one_line
-from targets.latency import Timing, measure_latency
-from targets.quiet import judge, when_quiet
+from targets.measuring.conditions import Conditions, Watch
+from targets.measuring.energy import find_meter, measure_energy
+from targets.measuring.latency import Timing, measure_latency
+from targets.measuring.quiet import judge, when_quiet
 from targets.settings import TargetSettings
 
 KIND = "widths"  # in the list of a bundle and of its result
@@ -61,7 +61,7 @@ class WidthFigures:
 
 @dataclass(frozen=True)
 class WidthsBundle:
-    """An unpacked bundle of graphs; fields as in `targets.bundle.Bundle`."""
+    """An unpacked bundle of graphs; fields as in `targets.bundles.bundle.Bundle`."""
 
     folder: Path
     key: str
@@ -86,13 +86,13 @@ def time_widths(
     max_seconds: float,
     tell: Callable[[str], None],
 ) -> tuple[list[WidthFigures], Conditions]:
-    """Compile graphs and time them in turn, in one run, when the machine is quiet (`targets.quiet`).
+    """Compile graphs and time them in turn, in one run, when the machine is quiet (`targets.measuring.quiet`).
 
     Args:
         graphs: by name.
         scratch: a folder for artifacts, which the caller removes.
         job: its largest batch is that of every call.
-        calls, max_seconds: see `targets.latency.measure_latency`.
+        calls, max_seconds: see `targets.measuring.latency.measure_latency`.
 
     Raises:
         ArtifactFailed: the runtime refuses a graph.
@@ -143,7 +143,7 @@ def open_widths(path: Path, folder: Path) -> WidthsBundle:
     """Check a bundle of this kind byte by byte and unpack it into a new folder.
 
     Raises:
-        BadBundle: see `targets.archive.read_archive`; or its list says what no build writes.
+        BadBundle: see `targets.bundles.archive.read_archive`; or its list says what no build writes.
         UnknownRuntime: no installed package offers its runtime.
     """
     about = read_archive(path, BUNDLE_LIST, folder)

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline.engine.plan import Planned
+from pipeline.engine.store import CLAIMS, Store, explain, read_record
 from pipeline.errors import StoreError
 from pipeline.files import write_text
-from pipeline.plan import Planned
-from pipeline.store import CLAIMS, Store, explain, read_record
 
 Result = tuple[str, str]  # stage and key
 

@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from targets.contract import Session
-from targets.energy import Energy
-from targets.ratio import Ratio, estimate
-from targets.turns import Times, orders, take_turn, warm_up
+from targets.measuring.energy import Energy
+from targets.measuring.ratio import Ratio, estimate
+from targets.measuring.turns import Times, orders, take_turn, warm_up
 
 TIMER = "whole call: uint8 array in host memory to float32 embeddings in host memory"
 P90_CALLS, P99_CALLS = 44, 459
@@ -89,7 +89,7 @@ class Timing:
         )
 
     def ratio(self, name: str, baseline: str) -> Ratio:
-        """One session against another, see `targets.ratio.estimate`."""
+        """One session against another, see `targets.measuring.ratio.estimate`."""
         ours, theirs = self.times[name].medians, self.times[baseline].medians
         middle, low, high = estimate(theirs, ours)
         return Ratio(
@@ -119,7 +119,7 @@ def measure_latency(
         images: uint8 N×H×W×3, the batch of every call.
         calls: timed calls of each session.
         max_seconds: limit for each session's timed calls; and for its warm-up, a third of it.
-        between: is called before each round, when nothing is timed, such as `targets.conditions.Watch.look`.
+        between: is called before each round, when nothing is timed, such as `targets.measuring.conditions.Watch.look`.
 
     Returns:
         Times by session. The first call of every turn is made but not counted: caches still belong to another one.

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from targets.conditions import Conditions, Watch
 from targets.contract import Session
-from targets.energy import find_meter, measure_energy
-from targets.latency import Latency, Timing, measure_latency
-from targets.quiet import Judged, judge, when_quiet
-from targets.ratio import Ratio
+from targets.measuring.conditions import Conditions, Watch
+from targets.measuring.energy import find_meter, measure_energy
+from targets.measuring.latency import Latency, Timing, measure_latency
+from targets.measuring.quiet import Judged, judge, when_quiet
+from targets.measuring.ratio import Ratio
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def run_trial(
     gpu: str | None,
     tell: Callable[[str], None],
 ) -> Trial:
-    """Time sessions at all batch sizes, in turn, when the machine is quiet (`targets.quiet`); then meter their energy.
+    """Time sessions at all batch sizes, in turn, when the machine is quiet (see `quiet`); then meter their energy.
 
     Args:
         images: uint8 N×H×W×3, repeated to the size of a batch.

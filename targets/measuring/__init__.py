@@ -1,0 +1,1 @@
+"""Latency, energy and the conditions that they were measured under."""
