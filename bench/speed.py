@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.trials import Trial, plan_trial
 from pipeline.engine.progress import Progress
-from pipeline.networks.saved import load_network
+from pipeline.networks.serialization import load_network
 from pipeline.recipe import Recipe
 from pipeline.stages.export import deployed, write_graph
 from targets.bundles.widths import WidthFigures, time_widths

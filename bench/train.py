@@ -33,9 +33,9 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.method.cdd import CapacityDynamicDistillation
+from pipeline.method.fixed_width import FixedStudent
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation, Resetting
-from pipeline.method.small import FixedStudent
 from pipeline.networks.build import Network, build_network
 from pipeline.networks.sites import find_sites
 from pipeline.training.learner import Learner

@@ -18,7 +18,8 @@ from pipeline.engine.plan import Planned
 from pipeline.engine.step import Step, StepId, Variant
 from pipeline.planning.training import NETWORKS
 from pipeline.recipe import Recipe
-from pipeline.stages import broken, bundle, calibrate, compile, device, measure
+from pipeline.stages import bundle, calibrate, compile, device, measure
+from pipeline.stages import unsupported as broken
 from targets.contract import Target, make_target, precisions_of, runtime_version
 from targets.errors import Unusable
 from targets.machine.device import is_board, this_device

@@ -19,11 +19,11 @@ from pipeline.data.samples import Index
 from pipeline.engine.step import StepId, Variant
 from pipeline.engine.work import Work, read_json
 from pipeline.files import sha256
-from pipeline.stages.broken import check_left, parted
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import Measure
 from pipeline.stages.reference import GALLERY, QUERY
+from pipeline.stages.unsupported import check_left, parted
 from targets.bundles.archive import write_archive
 from targets.bundles.bundle import BUNDLE_LIST, MAIN
 from targets.bundles.bundle import Variant as BundledVariant

@@ -81,7 +81,7 @@ def compact_student(
     settings: Compact,
     student: Path,
 ) -> None:
-    """Write the pruned network (see `pipeline.networks.saved`), `compression.json` and `accuracy.json`.
+    """Write the pruned network (see `pipeline.networks.serialization`), `compression.json` and `accuracy.json`.
 
     Args:
         sites, align: as the student was distilled with.
@@ -101,7 +101,7 @@ def compact_student(
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
-    from pipeline.networks.saved import DESCRIPTION, load_network, save_network
+    from pipeline.networks.serialization import DESCRIPTION, load_network, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module
     from pipeline.retrieval.evaluate import evaluate_network

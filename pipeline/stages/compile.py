@@ -9,8 +9,8 @@ import numpy as np
 from pipeline.data.images import Input
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
-from pipeline.stages.broken import passed_on
 from pipeline.stages.export import GRAPH
+from pipeline.stages.unsupported import passed_on
 from targets.contract import Job, make_target
 from targets.settings import TargetSettings
 
@@ -27,7 +27,7 @@ def job_batches(measured: tuple[int, ...]) -> tuple[int, ...]:
 def compile_graph(
     work: Work, *, input: Input, target: TargetSettings, batches: tuple[int, ...], tried: bool, graph: Path
 ) -> None:
-    """Write the target's files below `artifacts/`; of a graph that is broken, the reason (`pipeline.stages.broken`).
+    """Write the target's files below `artifacts/`; of a graph that is broken, the reason (see `unsupported`).
 
     Args:
         batches: sizes that will be measured.

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from pipeline.files import write_text
 from pipeline.method.cost_model import CostModel, WidthCost
+from pipeline.method.fixed_width import FixedStudent
 from pipeline.method.library import prune_with_library
 from pipeline.method.selection import apply_selection, select_channels
 from pipeline.method.settings import Distillation
-from pipeline.method.small import FixedStudent
-from pipeline.networks.saved import load_network, save_network
+from pipeline.networks.serialization import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_module, save_module
 from pipeline.stages.distill import SELECTION

@@ -15,10 +15,10 @@ from pipeline.engine.step import StepId
 from pipeline.engine.work import Work
 from pipeline.retrieval.agreement import answer
 from pipeline.settings import Settings
-from pipeline.stages.broken import check_left
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.measure import Embedded, Measure, accuracy_row, chosen, told_of_times
+from pipeline.stages.unsupported import check_left
 from targets.bundles.archive import read_archive, read_list
 from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.errors import LONGEST, BadBundle, one_line

@@ -125,7 +125,7 @@ def distill_student(
 ) -> None:
     """Write the student, `metrics.csv` and `accuracy.json`.
 
-    A student with compactors is `student.safetensors`; a small one is a network (see `pipeline.networks.saved`).
+    A student with compactors is `student.safetensors`; a small one is a network (see `networks.serialization`).
 
     Args:
         weights: the backbone's pretrained weights, for `init: pretrained`.
@@ -137,9 +137,9 @@ def distill_student(
     from pipeline.data.batches import TrainingBatches
     from pipeline.method.cdd import CapacityDynamicDistillation
     from pipeline.method.deap import AbsorbablePruning
+    from pipeline.method.fixed_width import FixedStudent
     from pipeline.method.latency_model import model_of
-    from pipeline.method.small import FixedStudent
-    from pipeline.networks.saved import load_network, save_network
+    from pipeline.networks.serialization import load_network, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module, save_module
     from pipeline.retrieval.evaluate import evaluate_network

@@ -109,7 +109,7 @@ def export_network(work: Work, *, data: Index, input: Input, settings: Export, n
 
     from pipeline.data.images import read_batches
     from pipeline.networks.cost import graph_cost, network_cost
-    from pipeline.networks.saved import load_deployed
+    from pipeline.networks.serialization import load_deployed
 
     embedder = load_deployed(network)
     model = deployed(embedder)

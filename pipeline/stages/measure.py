@@ -19,10 +19,10 @@ from pipeline.errors import CheckFailed
 from pipeline.retrieval.agreement import Answered, agreement, answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
 from pipeline.settings import Settings
-from pipeline.stages.broken import check_left, parted
 from pipeline.stages.calibrate import answer_judged, embed_samples
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.reference import read_gate_reference, read_reference
+from pipeline.stages.unsupported import check_left, parted
 from targets.contract import about_runtime, make_target, thread_count
 from targets.machine.device import this_device
 from targets.measuring.conditions import Conditions

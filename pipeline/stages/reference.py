@@ -25,7 +25,7 @@ def embed_reference(work: Work, *, data: Index, input: Input, network: Path) -> 
         network: folder of a stage that ends in a network (`teacher` or `compact`).
     """
     from pipeline.data.images import read_batches
-    from pipeline.networks.saved import load_network
+    from pipeline.networks.serialization import load_network
     from pipeline.retrieval.evaluate import embed_with
 
     embedder = load_network(network)

@@ -36,7 +36,7 @@ def train_teacher(
     settings: Teacher,
     weights: Weights,
 ) -> None:
-    """Write the network (see `pipeline.networks.saved`), its classifier, metrics, accuracy and cost.
+    """Write the network (see `pipeline.networks.serialization`), its classifier, metrics, accuracy and cost.
 
     Args:
         weights: where it starts; none: from scratch.
@@ -51,7 +51,7 @@ def train_teacher(
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
-    from pipeline.networks.saved import save_network
+    from pipeline.networks.serialization import save_network
     from pipeline.networks.weights import save_module
     from pipeline.retrieval.evaluate import evaluate_network
     from pipeline.training.loop import fit

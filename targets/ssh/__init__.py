@@ -75,7 +75,7 @@ def check_device(host: str, python: str, distribution: str) -> None:
 
 def _errand() -> ModuleType:
     try:
-        return import_module("targets.ssh.errand")
+        return import_module("targets.ssh.remote_job")
     except ModuleNotFoundError as error:
         if error.name != "asyncssh":
             raise

@@ -13,7 +13,7 @@ import asyncssh
 from targets.bundles.archive import digest
 from targets.errors import DeviceError
 from targets.ssh.address import Address
-from targets.ssh.attendant import Attendant
+from targets.ssh.supervisor import Attendant
 
 if TYPE_CHECKING:
     from targets.ssh import Progress

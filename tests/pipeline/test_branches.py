@@ -16,7 +16,7 @@ from pipeline.networks.branches import branched, fuse_branches
 from pipeline.networks.build import Network
 from pipeline.networks.cost import graph_cost, network_cost
 from pipeline.networks.layers import Constant
-from pipeline.networks.saved import load_deployed, load_network, save_network
+from pipeline.networks.serialization import load_deployed, load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.stages.export import deployed, write_graph
 from tests.helpers import SMALL, alive_network, random_images, settle

@@ -9,8 +9,8 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
-from pipeline.stages.broken import BROKEN, breakable, check_left, parted
 from pipeline.stages.compile import compile_graph
+from pipeline.stages.unsupported import BROKEN, breakable, check_left, parted
 from targets.contract import runtime_version
 from targets.errors import ArtifactFailed, in_a_line
 from targets.onnxruntime import OnnxRuntime

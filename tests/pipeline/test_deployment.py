@@ -13,7 +13,7 @@ from pipeline.engine.plan import make_plan
 from pipeline.engine.store import Store
 from pipeline.planning.deployment import TargetPlan, check_calibration, place_of
 from pipeline.planning.training import training_steps
-from pipeline.stages.broken import breakable
+from pipeline.stages.unsupported import breakable
 from targets import contract
 from targets.contract import make_target
 from targets.errors import UnsupportedPrecision, Unusable

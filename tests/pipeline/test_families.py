@@ -12,7 +12,7 @@ from pipeline.method.widths import try_narrow
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.build import Network, build_network
 from pipeline.networks.cost import network_cost
-from pipeline.networks.saved import load_deployed, save_network
+from pipeline.networks.serialization import load_deployed, save_network
 from pipeline.networks.sites import find_sites
 from tests.helpers import enliven, random_images, settle
 

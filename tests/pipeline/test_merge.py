@@ -11,7 +11,7 @@ from pipeline.method.merge import fold_norm, kept_rows, kernel_of, merge_compact
 from pipeline.networks.build import Network
 from pipeline.networks.cost import graph_cost, macs_by_module, network_cost
 from pipeline.networks.layers import Constant
-from pipeline.networks.saved import load_network, save_network
+from pipeline.networks.serialization import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.stages.export import deployed, write_graph
 from tests.helpers import SMALL, alive_network, enliven, random_images, settle

@@ -10,6 +10,7 @@ from pipeline.errors import BudgetError, PipelineError
 from pipeline.method.allocation import channels_above, comparable, search_allocation
 from pipeline.method.compactor import insert_compactors, insert_gates
 from pipeline.method.cost_model import CostModel
+from pipeline.method.fixed_width import FixedStudent
 from pipeline.method.importance import gradient_scores, norm_scores, position_scores
 from pipeline.method.library import prune_with_library
 from pipeline.method.merge import merge_site, prune_network
@@ -17,11 +18,10 @@ from pipeline.method.reconstruction import input_moments, reconstruction_maps
 from pipeline.method.removal import remove_channels
 from pipeline.method.selection import apply_selection, select_channels
 from pipeline.method.settings import Compress, Distillation
-from pipeline.method.small import FixedStudent
 from pipeline.networks.build import Network
 from pipeline.networks.cost import network_cost
 from pipeline.networks.coupled import left_whole
-from pipeline.networks.saved import load_network, save_network
+from pipeline.networks.serialization import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
 from tests.helpers import SMALL, alive_network, random_images

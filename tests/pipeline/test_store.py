@@ -16,7 +16,7 @@ from pipeline.engine.store import Store, explain, read_record
 from pipeline.errors import DataError, StageFailed, StoreError
 from targets.errors import in_a_line, one_line
 from tests.helpers import SMALL
-from zoo.manifest import first_problem
+from zoo.release.manifest import first_problem
 
 
 def test_a_result_appears_whole(tmp_path):

@@ -12,9 +12,9 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.progress import Silent
 from pipeline.errors import LoadingFailed, StoreError, TrainingDiverged
 from pipeline.method.cdd import CapacityDynamicDistillation
+from pipeline.method.fixed_width import FixedStudent
 from pipeline.method.removal import remove_channels
 from pipeline.method.settings import Compress, Resetting
-from pipeline.method.small import FixedStudent
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_tensors
 from pipeline.stages.distill import Distill

@@ -9,8 +9,8 @@ import numpy as np
 from pipeline.data.images import Input
 from pipeline.files import sha256
 from tests.zoo.tables.rows import AGREEMENT, measurement, pending, release
-from zoo.manifest import Artifact, Manifest
-from zoo.measurements import Measured, Pending
+from zoo.release.manifest import Artifact, Manifest
+from zoo.release.measurements import Measured, Pending
 
 SIZE = Input(height=24, width=32)
 DIMENSION = 8

@@ -10,15 +10,15 @@ import pytest
 from calibration.errors import NotQuantisable
 from calibration.quantize import Quantizer
 from pipeline.errors import CheckFailed
-from pipeline.stages.broken import check_left
+from pipeline.stages.unsupported import check_left
 from targets.contract import runtime_version
 from targets.errors import ArtifactFailed
 from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
 from tests.zoo.elsewhere.boards import copied
 from zoo.home import Home
-from zoo.measurements import measurement_schema
-from zoo.releases import find_release
+from zoo.release.local import find_release
+from zoo.release.measurements import measurement_schema
 
 HERE = ("tiny", "--target", "onnxruntime-cpu")
 ANEW = [

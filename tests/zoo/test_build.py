@@ -11,12 +11,12 @@ import jsonschema
 import pytest
 import safetensors.torch
 
-from pipeline.networks.saved import load_network
+from pipeline.networks.serialization import load_network
 from targets.contract import make_target
 from targets.settings import TargetSettings
 from tests.helpers import random_images
-from zoo.manifest import read_manifest
-from zoo.releases import read_release
+from zoo.release.local import read_release
+from zoo.release.manifest import read_manifest
 
 TOP = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from zoo.home import Home
-from zoo.releases import find_release
+from zoo.release.local import find_release
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from tests.targets.sshd import bare_environment, running_device
 from zoo.home import Home
-from zoo.releases import find_release
+from zoo.release.local import find_release
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from tests.zoo.tables.rows import keep, measurement, release
 from zoo.cli import main
 from zoo.errors import ManifestError
 from zoo.home import Home
-from zoo.releases import find_release, read_all, recorded
-from zoo.versions import newest, order
+from zoo.release.local import find_release, read_all, recorded
+from zoo.release.versions import newest, order
 
 
 @pytest.fixture

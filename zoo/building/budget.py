@@ -16,8 +16,8 @@ from pipeline.method.settings import Compress, Counted
 from pipeline.stages.latency_budget import LATENCY
 from pipeline.stages.latency_table import NETWORKS
 from targets.settings import Precision
-from zoo.manifest import BudgetRecord
-from zoo.measurements import Measured, Measurement
+from zoo.release.manifest import BudgetRecord
+from zoo.release.measurements import Measured, Measurement
 
 
 @dataclass(frozen=True)

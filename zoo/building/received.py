@@ -12,7 +12,7 @@ from targets.bundles.bundle import NAME, RELEASE, RESULT_LIST
 from targets.bundles.widths import is_widths
 from targets.errors import BadBundle
 from zoo.home import Home
-from zoo.releases import find_release
+from zoo.release.local import find_release
 
 
 def received(home: Home, release: str, target: str, widths: bool = False) -> Path:

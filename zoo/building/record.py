@@ -19,7 +19,7 @@ from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, Step, StepId
 from pipeline.engine.store import Store, explain, read_record
 from pipeline.engine.work import Work, read_json
 from pipeline.files import place_file, sha256
-from pipeline.networks.saved import DESCRIPTION, WEIGHTS
+from pipeline.networks.serialization import DESCRIPTION, WEIGHTS
 from pipeline.planning.training import NETWORKS
 from pipeline.recipe import Recipe
 from pipeline.stages.calibrate import CALIBRATION
@@ -33,8 +33,8 @@ from zoo.building.budget import budget_record
 from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
-from zoo.manifest import MANIFEST, Manifest, Provenance
-from zoo.measurements import MEASUREMENTS, Measurement, read_measurements, write_measurements
+from zoo.release.manifest import MANIFEST, Manifest, Provenance
+from zoo.release.measurements import MEASUREMENTS, Measurement, read_measurements, write_measurements
 
 VERSION = 6
 LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # that documents are made with

@@ -10,13 +10,13 @@ from pipeline.engine.store import read_record
 from pipeline.engine.work import read_json
 from pipeline.files import sha256
 from pipeline.planning.deployment import graph_of
-from pipeline.stages.broken import BROKEN, Cell
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.calibrate import CALIBRATION
+from pipeline.stages.unsupported import BROKEN, Cell
 from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
 from targets.settings import Precision
-from zoo.measurements import Broken, Estimated, Measurement, Pending, measured_rows
+from zoo.release.measurements import Broken, Estimated, Measurement, Pending, measured_rows
 
 Folders = Mapping[StepId, Path]  # results of steps
 

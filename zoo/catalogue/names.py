@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 from targets.bundles.archive import safe_name
-from zoo.manifest import OWN_NAMES
+from zoo.release.manifest import OWN_NAMES
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 

@@ -32,7 +32,7 @@ from zoo.cli.script import script
 from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
 from zoo.errors import ZooError
-from zoo.plain import printable, without_secrets
+from zoo.sanitize import printable, without_secrets
 
 RESUMED = ("build", "publish", "pull")
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from zoo.catalogue import Catalogue
     from zoo.home import Home
     from zoo.measure.repeat import Repeated
-    from zoo.measurements import Measured
-    from zoo.releases import Release
+    from zoo.release.local import Release
+    from zoo.release.measurements import Measured
     from zoo.use.runnable import Runnable
 
     Plan: TypeAlias = dict[str, list[Runnable]]  # what is measured, by target
@@ -50,8 +50,8 @@ def bench(name: str, targets: tuple[str, ...], threads: int | None, data_root: P
     from zoo.cli.script import print_json, reporter
     from zoo.home import Home
     from zoo.measure.measurable import measurable
-    from zoo.measurements import write_measurements
-    from zoo.releases import Release, find_release
+    from zoo.release.local import Release, find_release
+    from zoo.release.measurements import write_measurements
     from zoo.tables import measurement_table
 
     catalogue, home = load_catalogue(), Home.find()
@@ -76,7 +76,7 @@ def measured_again(found: Release, targets: Sequence[str], where: Where, progres
     """
     from zoo.measure.measurable import measurable, most_threads
     from zoo.measure.repeat import published_threads, repeated
-    from zoo.releases import read_release
+    from zoo.release.local import read_release
     from zoo.use.golden import read_golden
 
     found = read_release(found.path)  # without what this machine added

@@ -67,8 +67,8 @@ def build(
     from zoo.cli.output import plan_json, print_plan, print_release, release_json, training_device
     from zoo.cli.script import print_json, reporter
     from zoo.home import Home
-    from zoo.plain import one_line
-    from zoo.releases import read_release
+    from zoo.release.local import read_release
+    from zoo.sanitize import one_line
 
     overrides += (f"precision={precision}",) if precision else ()
     catalogue = load_catalogue()

@@ -79,7 +79,7 @@ def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | Non
     differ. What waits for its device is never in a table, and a time of a throttled machine is void.
     """
     from zoo.home import Home
-    from zoo.releases import find_release
+    from zoo.release.local import find_release
     from zoo.tables import compare as compared
 
     if plot:
@@ -122,7 +122,7 @@ def search(
     """
     from zoo.errors import CompareError
     from zoo.home import Home
-    from zoo.releases import read_all
+    from zoo.release.local import read_all
     from zoo.tables import compare as compared
     from zoo.tables.comparison import check_column
     from zoo.tables.search import found, read_question
@@ -182,7 +182,7 @@ def diff(before: str, after: str, map_points: float, latency_percent: float, as_
     """
     from zoo.cli.script import print_json
     from zoo.home import Home
-    from zoo.releases import find_release
+    from zoo.release.local import find_release
     from zoo.tables.diff import diff as difference
 
     home = Home.find()

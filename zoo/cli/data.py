@@ -67,7 +67,7 @@ def data(name: str, data_root: Path, sheet: Path | None, identities: int, as_jso
     from zoo.data.overview import look, named_dataset
     from zoo.data.words import camera_rows, identity_rows, lines, more_lines
     from zoo.home import Home
-    from zoo.plain import one_line, printable
+    from zoo.sanitize import one_line, printable
     from zoo.tables import table
     from zoo.use.sheet import check_sheet, write_sheet
 

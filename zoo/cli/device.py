@@ -59,7 +59,7 @@ def receive(result: Path, as_json: bool) -> None:
     from zoo.building.received import receive as take_in
     from zoo.cli.script import print_json
     from zoo.home import Home
-    from zoo.releases import find_release
+    from zoo.release.local import find_release
 
     home = Home.find()
     release, target, widths = take_in(home, result)

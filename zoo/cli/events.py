@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from pipeline.engine.progress import Bar
 from zoo.cli.json_text import as_text
 from zoo.cli.streams import silence
-from zoo.plain import without_secrets
+from zoo.sanitize import without_secrets
 
 PAUSE_SECONDS = 0.2  # between two events of one bar
 

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from pipeline.engine.plan import Planned
 from zoo.cli.screen import Screen
-from zoo.plain import one_line
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.sanitize import one_line
 from zoo.tables import gains, measurement_table
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pipeline.engine.progress import Bar, Silent
-from zoo.plain import printable, without_secrets
+from zoo.sanitize import printable, without_secrets
 
 HIDDEN = ("epoch",)
 

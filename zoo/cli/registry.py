@@ -50,7 +50,7 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
     from zoo.registry.opening import registry_url
     from zoo.registry.places import open_place
     from zoo.registry.publish import publish as send
-    from zoo.releases import find_release
+    from zoo.release.local import find_release
 
     place = open_place(registry_url(load_catalogue().registry, url))
     release = find_release(Home.find(), name)
@@ -167,10 +167,10 @@ def verify(
     from zoo.cli.script import print_json, reporter
     from zoo.errors import NoRegistry
     from zoo.home import Home
-    from zoo.plain import printable
     from zoo.registry.opening import open_registry
     from zoo.registry.verify import damage, missing, rebuild, signed_by
-    from zoo.releases import find_release
+    from zoo.release.local import find_release
+    from zoo.sanitize import printable
 
     if targets and not measure:
         raise click.UsageError("--target is what --measure measures.")

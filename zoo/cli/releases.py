@@ -16,7 +16,7 @@ def list_releases(as_json: bool) -> None:
     from zoo.cli.output import console
     from zoo.cli.script import print_json
     from zoo.home import Home
-    from zoo.releases import read_all, recorded
+    from zoo.release.local import read_all, recorded
     from zoo.tables import release_rows, table
 
     home, catalogue = Home.find(), load_catalogue()
@@ -47,8 +47,8 @@ def show(name: str, as_json: bool) -> None:
     from zoo.cli.output import console, print_release, release_json
     from zoo.cli.script import print_json
     from zoo.home import Home
-    from zoo.plain import one_line
-    from zoo.releases import find_release
+    from zoo.release.local import find_release
+    from zoo.sanitize import one_line
     from zoo.tables import calibration_rows, site_rows, table
 
     home = Home.find()

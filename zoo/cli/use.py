@@ -144,7 +144,7 @@ def query(
     """
     from zoo.cli.output import console
     from zoo.cli.script import print_json, reporter
-    from zoo.plain import one_line
+    from zoo.sanitize import one_line
     from zoo.tables import table
     from zoo.use.query import find_nearest
     from zoo.use.sheet import MOST, check_sheet, draw_sheet, write_sheet

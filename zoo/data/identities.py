@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from pipeline.data.dataset import FoundImages
-from zoo.plain import one_line
+from zoo.sanitize import one_line
 from zoo.use.sheet import EDGE, FAINT, HEAD, INK, PAPER, Pen, place_image
 
 SHOWN, LEAST = 8, 4  # images of an identity; and places in a row, so that words have room

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pipeline.data.images import Input
 from pipeline.files import sha256
-from zoo.manifest import File, Manifest
-from zoo.measurements import Measurement
+from zoo.release.manifest import File, Manifest
+from zoo.release.measurements import Measurement
 
 
 def write_documents(folder: Path, manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> list[File]:

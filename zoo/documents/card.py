@@ -19,9 +19,9 @@ from zoo.documents.licenses import LICENSES
 from zoo.documents.limits import limits
 from zoo.documents.markdown import bullets, escaped, table
 from zoo.documents.runner import RUNNER
-from zoo.manifest import MANIFEST, Manifest
-from zoo.measurements import Measured, Measurement
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.release.manifest import MANIFEST, Manifest
+from zoo.release.measurements import Measured, Measurement
 from zoo.tables.comparison import compare
 from zoo.tables.formats import markdown
 from zoo.tables.rows import saved, site_rows

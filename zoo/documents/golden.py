@@ -25,8 +25,8 @@ from pipeline.files import write_text
 from pipeline.stages.export import GRAPH
 from targets.onnxruntime import ARTIFACT, OnnxRuntime
 from targets.settings import PRECISIONS, Precision, TargetSettings
-from zoo.manifest import Manifest
-from zoo.measurements import Measured, Measurement
+from zoo.release.manifest import Manifest
+from zoo.release.measurements import Measured, Measurement
 
 PICTURE, EMBEDDING = "golden/input.png", "golden/embedding.json"
 SEED = 776

@@ -13,8 +13,8 @@ from typing import Any
 
 from pipeline.retrieval.accuracy import Accuracy
 from zoo.documents.licenses import LICENSES, stated
-from zoo.manifest import Manifest
-from zoo.measurements import Measured, Measurement
+from zoo.release.manifest import Manifest
+from zoo.release.measurements import Measured, Measurement
 
 TASK = "image-feature-extraction"
 LIBRARY = "edge-model-zoo"

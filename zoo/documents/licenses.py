@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.files import write_text
 from zoo.documents.markdown import escaped
-from zoo.manifest import Manifest
+from zoo.release.manifest import Manifest
 
 LICENSES = "LICENSES.md"
 UNKNOWN = (

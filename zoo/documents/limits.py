@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from zoo.documents.licenses import stated
-from zoo.manifest import Manifest
-from zoo.measurements import Broken, Estimated, Measured, Measurement, Pending
+from zoo.release.manifest import Manifest
+from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending
 
 FEW_QUERIES = 1000  # of a share of so many, the 95 % interval is up to ±3 points wide
 

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pipeline.files import write_text
 from zoo.documents.licenses import stated
-from zoo.manifest import Manifest
+from zoo.release.manifest import Manifest
 
 if TYPE_CHECKING:
     from cyclonedx.model.bom import Bom

@@ -11,7 +11,7 @@ from targets.machine.device import is_board, this_device
 from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
 from zoo.errors import NothingRuns, ZooError
-from zoo.releases import Release, rebuilding
+from zoo.release.local import Release, rebuilding
 from zoo.use.runnable import Runnable, graph_on, runnables
 
 THREADS = 4  # for each core, at most

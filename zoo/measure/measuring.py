@@ -29,12 +29,12 @@ from targets.settings import Precision
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
-from zoo.manifest import Manifest, first_problem
-from zoo.measurements import Measured, measured_rows
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.release.manifest import Manifest, first_problem
+from zoo.release.measurements import Measured, measured_rows
 from zoo.use.golden import read_golden
 from zoo.use.runnable import Runnable
-from zoo.use.starting import compiled, load_from
+from zoo.use.sessions import compiled, load_from
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from targets.machine.device import this_device
-from zoo.measurements import Measured
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.release.measurements import Measured
 from zoo.tables.columns import Row
 from zoo.tables.protocol import ACCURACY, LATENCY, differing
 from zoo.tables.rows import measurement_rows

@@ -8,10 +8,10 @@ from pathlib import Path
 from targets.contract import make_target
 from targets.errors import TargetError
 from zoo.errors import NothingPrebuilt
-from zoo.manifest import MANIFEST, Manifest
-from zoo.measurements import Measurement
 from zoo.registry.pull import Choose
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.release.manifest import MANIFEST, Manifest
+from zoo.release.measurements import Measurement
 from zoo.use.runnable import Runnable, runnables
 
 

@@ -11,11 +11,11 @@ from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
 from pipeline.files import sha256
 from zoo.errors import RegistryError
-from zoo.plain import one_line
 from zoo.registry.cache import Cache
 from zoo.registry.index import Blob
 from zoo.registry.places import GivenUp, Place
 from zoo.registry.places.patience import retrying
+from zoo.sanitize import one_line
 
 CHUNK = 4 * 2**20
 FINAL = (FileNotFoundError, PermissionError, GivenUp)  # what trying again would not change

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from pipeline.recipe import Version
 from zoo.errors import RegistryError
-from zoo.manifest import Name, Record, Sha256, first_problem
-from zoo.plain import read_json
+from zoo.release.manifest import Name, Record, Sha256, first_problem
+from zoo.sanitize import read_json
 
 INDEX = "index.json"
 LIMIT = 64 * 2**20  # bytes; some hundred thousand releases
@@ -46,7 +46,7 @@ class Listed(Record):
     """A release."""
 
     manifest: Blob
-    content_sha256: Sha256 = Field(description="see `zoo.manifest.Manifest.content_sha256`")
+    content_sha256: Sha256 = Field(description="see `zoo.release.manifest.Manifest.content_sha256`")
     published_at: str
     signatures: list[Signature] = Field(default_factory=list, max_length=MOST_SIGNATURES)
     measurements: list[Blob] = Field(default_factory=list, max_length=MOST_MEASUREMENTS)

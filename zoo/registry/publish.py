@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 from pipeline.engine.progress import Progress
 from pipeline.files import sha256
 from zoo.errors import RegistryError
-from zoo.manifest import Manifest, parse_manifest
-from zoo.measurements import to_bytes
 from zoo.registry.index import INDEX, LIMIT, MOST_MEASUREMENTS, Blob, Index, Listed, Signature, parse_index
 from zoo.registry.places import GARBAGE, UNFINISHED, Place, unreached
 from zoo.registry.signing import key_id, sign
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.release.manifest import Manifest, parse_manifest
+from zoo.release.measurements import to_bytes
 
 MANIFEST_LIMIT = 16 * 2**20  # bytes; more than any manifest needs
 SHOWN = 8  # differences that are told

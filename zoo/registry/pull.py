@@ -18,10 +18,6 @@ from pipeline.engine.progress import Progress
 from pipeline.files import place_file, sha256, write_bytes
 from zoo.errors import ManifestError, NoRegistry, RegistryError
 from zoo.home import Home
-from zoo.manifest import MANIFEST, Artifact, Manifest, parse_manifest, read_manifest
-from zoo.measurements import LIMIT as RECORD_LIMIT
-from zoo.measurements import MEASUREMENTS, Measurement, Pending, file_name, from_bytes, to_bytes
-from zoo.plain import one_line
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
 from zoo.registry.index import Blob, Index, Listed, outgrown
@@ -30,7 +26,11 @@ from zoo.registry.publish import MANIFEST_LIMIT, read_index, told_differences
 from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
 from zoo.registry.signing import check_signatures
 from zoo.registry.versions import resolve
-from zoo.releases import Release, read_release
+from zoo.release.local import Release, read_release
+from zoo.release.manifest import MANIFEST, Artifact, Manifest, parse_manifest, read_manifest
+from zoo.release.measurements import LIMIT as RECORD_LIMIT
+from zoo.release.measurements import MEASUREMENTS, Measurement, Pending, file_name, from_bytes, to_bytes
+from zoo.sanitize import one_line
 
 PARALLEL = 4
 LARGEST = 4 * 2**30  # bytes of one release; models for edge devices are far from it

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pipeline.files import sha256
 from zoo.errors import RegistryError
-from zoo.manifest import RESERVED
 from zoo.registry.publish import blob_of
 from zoo.registry.pull import Registry
 from zoo.registry.signing import LIMIT, check_signatures
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.release.manifest import RESERVED
 
 
 def damage(release: Release) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import RegistryError
 from zoo.registry.index import Index, Listed
-from zoo.versions import newest
+from zoo.release.versions import newest
 
 
 def resolve(index: Index, wanted: str, url: str) -> tuple[str, str, Listed]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CompareError
-from zoo.releases import Release
+from zoo.release.local import Release
 from zoo.tables.columns import BESIDE, MEASURED, Row
 from zoo.tables.protocol import Group, apart, grouped, names_of
 from zoo.tables.rows import broken_rows, estimated_rows, measurement_rows, pending_rows

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from zoo.errors import CompareError
-from zoo.measurements import Measured
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.release.measurements import Measured
 from zoo.tables.columns import COLUMNS, Row
 from zoo.tables.protocol import ACCURACY, LATENCY, differing, names_of
 from zoo.tables.rows import measurement_rows

@@ -15,8 +15,8 @@ from typing import Any
 from rich.console import Group as Together
 from rich.console import RenderableType
 
-from zoo.plain import one_line
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.sanitize import one_line
 from zoo.tables.columns import COLUMNS, Column, Row, shown
 from zoo.tables.comparison import KEYS, Comparison, compare
 from zoo.tables.parts import BEST, NAMES, Lines, Parts, Shown

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from zoo.plain import one_line
+from zoo.sanitize import one_line
 
 # Columns that, where a table begins with them, name its rows.
 NAMES = frozenset({"model", "target", "network", "precision", "ships", "site", "path", "stage", "figure", "rank"})

@@ -21,10 +21,10 @@ from targets.errors import one_line as first_line
 from zoo.catalogue import Catalogue, load_catalogue
 from zoo.errors import ImageError, ManifestError, NothingRuns, ZooError
 from zoo.home import Home
-from zoo.manifest import Manifest
-from zoo.releases import Release, find_release, read_folder, recorded
+from zoo.release.local import Release, find_release, read_folder, recorded
+from zoo.release.manifest import Manifest
 from zoo.use.runnable import Runnable, known_targets
-from zoo.use.starting import start_best
+from zoo.use.sessions import start_best
 
 PROBED = 8  # images at once that every artifact takes
 Picture: TypeAlias = "np.ndarray | Image.Image | str | os.PathLike[str]"

@@ -19,8 +19,8 @@ from targets.errors import ArtifactFailed
 from targets.settings import Precision
 from zoo.documents.golden import EMBEDDING, PICTURE
 from zoo.errors import ManifestError
-from zoo.manifest import first_problem
-from zoo.plain import read_json
+from zoo.release.manifest import first_problem
+from zoo.sanitize import read_json
 
 LARGEST = 2**24  # pixels; no network sees more
 LIMIT = 2**22  # bytes; no embedding is longer

@@ -1,4 +1,4 @@
-"""Which artifacts of a release could run on this machine, the best first. `zoo.use.starting` runs them."""
+"""Which artifacts of a release could run on this machine, the best first. `zoo.use.sessions` runs them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zoo.catalogue import Catalogue, read_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, NothingRuns
 from zoo.home import user_catalogue
-from zoo.manifest import Artifact
-from zoo.measurements import Measured, Runtime
-from zoo.releases import Release
+from zoo.release.local import Release
+from zoo.release.manifest import Artifact
+from zoo.release.measurements import Measured, Runtime
 
 GRAPH = "graph/model.onnx"  # the student in fp32, what targets are compiled from
 # Runtimes that take the graph as it is, in seconds, by the name they are asked for; the second stands in for the first.

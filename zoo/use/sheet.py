@@ -15,7 +15,7 @@ from pipeline.data.images import decode
 from pipeline.errors import DataError
 from zoo.errors import SheetError
 from zoo.output_file import check_writable, write_file
-from zoo.plain import one_line
+from zoo.sanitize import one_line
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 MOST = 60  # images on a sheet; more can't be looked at

@@ -23,6 +23,6 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait less than a person's network needs."""
     pytest.importorskip("asyncssh")
-    monkeypatch.setattr("targets.ssh.errand.WAITS", (0.1, 0.1, 0.2))
-    monkeypatch.setattr("targets.ssh.errand.BUSY_SECONDS", 0.1)
-    monkeypatch.setattr("targets.ssh.errand.FOLLOW_SECONDS", 0.1)
+    monkeypatch.setattr("targets.ssh.remote_job.WAITS", (0.1, 0.1, 0.2))
+    monkeypatch.setattr("targets.ssh.remote_job.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("targets.ssh.remote_job.FOLLOW_SECONDS", 0.1)

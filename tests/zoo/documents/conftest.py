@@ -9,7 +9,7 @@ import pytest
 
 from tests.zoo.shelf import SIZE, a_manifest, a_measurement, fill
 from zoo.documents import write_documents
-from zoo.manifest import MANIFEST, File, Manifest
+from zoo.release.manifest import MANIFEST, File, Manifest
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pytest
 from targets.bundles.archive import write_archive
 from tests.conftest import Workshop
 from zoo.home import Home
-from zoo.releases import find_release
+from zoo.release.local import find_release
 
 NAME = "tiny-1.0.0-board"
 

@@ -26,7 +26,7 @@ from tests.zoo.elsewhere.boards import (
     printed_figures,
     release_of,
 )
-from zoo.manifest import manifest_schema
+from zoo.release.manifest import manifest_schema
 from zoo.tables import measurement_rows, measurement_table
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "manifest.schema.json"

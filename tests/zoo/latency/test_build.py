@@ -7,7 +7,7 @@ import pytest
 
 from tests.zoo.latency.conftest import HUGE, before_training, budget
 from zoo.home import Home
-from zoo.releases import find_release
+from zoo.release.local import find_release
 from zoo.tables import gains
 
 ON = "onnxruntime-cpu"

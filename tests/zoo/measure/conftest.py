@@ -13,8 +13,8 @@ from zoo.catalogue import Catalogue, load_catalogue
 from zoo.home import Home
 from zoo.measure.measurable import measurable
 from zoo.measure.measuring import find_data, measure_release, read_protocol
-from zoo.measurements import Measured
-from zoo.releases import Release, find_release
+from zoo.release.local import Release, find_release
+from zoo.release.measurements import Measured
 
 Again = Callable[..., list[Measured]]
 

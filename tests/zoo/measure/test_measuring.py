@@ -15,7 +15,7 @@ from zoo.errors import CatalogueError, NothingRuns, ZooError
 from zoo.home import Home
 from zoo.measure.measurable import measurable
 from zoo.measure.measuring import find_data
-from zoo.measurements import from_bytes, to_bytes
+from zoo.release.measurements import from_bytes, to_bytes
 from zoo.use.golden import read_golden
 
 

@@ -10,10 +10,10 @@ from tests.conftest import Workshop
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import put_release, tree
 from zoo.errors import RegistryError
-from zoo.plain import without_secrets
 from zoo.registry.index import INDEX
 from zoo.registry.places import open_place
 from zoo.registry.publish import publish
+from zoo.sanitize import without_secrets
 
 USER, PASSWORD, SIGNATURE = "keeper", "s3cr:t@/", "sv=1&sig=s3cret%2Bxy%3D"
 SECRETS = ("keeper", "s3cr", "sig=", "xy")

@@ -16,7 +16,7 @@ from zoo.registry.places import open_place
 from zoo.registry.publish import publish
 from zoo.registry.pull import Registry, pull
 from zoo.registry.verify import damage
-from zoo.releases import find_release
+from zoo.release.local import find_release
 
 
 class Slow(Quiet):

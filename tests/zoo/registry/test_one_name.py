@@ -12,7 +12,7 @@ from zoo.errors import ManifestError, RegistryError
 from zoo.home import Home
 from zoo.registry.choice import chooser
 from zoo.registry.publish import publish
-from zoo.releases import find_release, read_all
+from zoo.release.local import find_release, read_all
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from tests.conftest import Workshop
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError
 from zoo.home import Home
-from zoo.measurements import Pending
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
 from zoo.registry.index import INDEX, Blob, Index, parse_index
@@ -23,6 +22,7 @@ from zoo.registry.publish import collect_garbage, publish, read_index
 from zoo.registry.pull import Registry, pull
 from zoo.registry.signing import key_id
 from zoo.registry.verify import damage, signed_by
+from zoo.release.measurements import Pending
 
 EVERYTHING = chooser(None)
 pytest.importorskip("model_signing")

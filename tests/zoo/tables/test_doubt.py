@@ -3,7 +3,7 @@
 import pytest
 
 from tests.zoo.tables.rows import AGREEMENT, CONDITIONS, dense, latency, measurement, ratio, release
-from zoo.measurements import Measured
+from zoo.release.measurements import Measured
 from zoo.tables import compare, gains, measurement_rows
 from zoo.tables.diff import diff
 from zoo.tables.formats import as_json, markdown

@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.zoo.shelf import a_manifest
 from tests.zoo.tables.rows import DEVICE, broken, dense, keep, measurement, release
 from zoo.cli import main
-from zoo.releases import Release
+from zoo.release.local import Release
 from zoo.tables import compare, gains, table
 from zoo.tables.columns import MEASURED
 from zoo.tables.formats import BEST, markdown, terminal  # type: ignore[attr-defined]

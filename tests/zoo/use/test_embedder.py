@@ -238,7 +238,7 @@ def test_the_only_release_is_meant_or_the_default(built, monkeypatch):
 
 def test_an_artifact_that_computes_something_else_here_is_passed_over(shop, images, monkeypatch):
     golden = read_golden(shop.home / "releases/tiny/1.0.0")
-    monkeypatch.setattr("zoo.use.starting.read_golden", lambda _folder: replace(golden, min_cosine={"int8": 1.1}))
+    monkeypatch.setattr("zoo.use.sessions.read_golden", lambda _folder: replace(golden, min_cosine={"int8": 1.1}))
     assert zoo.load("tiny").precision == "fp32"
     with pytest.raises(NothingRuns, match="tiny@1.0.0 as openvino-cpu in int8 computes something else here: cosine"):
         zoo.load("tiny", "openvino-cpu")

@@ -88,10 +88,10 @@ def test_errors_are_those_that_are_listed(away, tmp_path, monkeypatch):
             zoo.load(folder, threads=threads)  # type: ignore[arg-type]
     with pytest.raises(ManifestError, match="or a folder, not int"):
         zoo.load(3)  # type: ignore[arg-type]
-    monkeypatch.setattr("zoo.use.starting.sha256", lambda path: (_ for _ in ()).throw(PermissionError(13, "no", path)))
+    monkeypatch.setattr("zoo.use.sessions.sha256", lambda path: (_ for _ in ()).throw(PermissionError(13, "no", path)))
     with pytest.raises(ManifestError, match="can't read .*: no. Check its owner and mode"):
         zoo.load(folder)
-    monkeypatch.setattr("zoo.use.starting.sha256", lambda _: (_ for _ in ()).throw(MemoryError))
+    monkeypatch.setattr("zoo.use.sessions.sha256", lambda _: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         zoo.load(folder)
 
@@ -152,7 +152,7 @@ def test_models_that_some_systems_could_not_keep_are_refused(tmp_path):
 
 
 def test_all_own_names_of_a_release_are_known(finished):
-    from zoo.manifest import OWN_NAMES
+    from zoo.release.manifest import OWN_NAMES
 
     folder = finished.home / "releases/tiny/1.0.0"
     targets = {a["target"] for a in json.loads((folder / "manifest.json").read_text())["artifacts"]} - {None}

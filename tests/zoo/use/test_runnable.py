@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from zoo.home import Home
-from zoo.releases import find_release
+from zoo.release.local import find_release
 from zoo.use.runnable import runnables
 
 

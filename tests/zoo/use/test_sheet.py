@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import OutputError, SheetError
-from zoo.plain import one_line
+from zoo.sanitize import one_line
 from zoo.use.sheet import EDGE, HEAD, MOST, TILE, Neighbour, check_sheet, draw_sheet, write_sheet
 
 

@@ -9,8 +9,8 @@ import click
 from zoo.cli import main
 from zoo.cli.reference.fields import sections
 from zoo.cli.reference.shapes import events, exit_codes, shapes
-from zoo.manifest import manifest_schema
-from zoo.measurements import measurement_schema
+from zoo.release.manifest import manifest_schema
+from zoo.release.measurements import measurement_schema
 
 WIDTH = 100
 

@@ -17,7 +17,7 @@ from zoo.building.budget import PlannedBudget
 from zoo.cli.shapes.data import DataOverview, Splits
 from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.tables import Changes, Compared
-from zoo.measurements import Runtime
+from zoo.release.measurements import Runtime
 
 
 @exact

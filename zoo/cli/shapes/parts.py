@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, with_config
 
-from zoo.manifest import Manifest
-from zoo.measurements import from_bytes
+from zoo.release.manifest import Manifest
+from zoo.release.measurements import from_bytes
 
 exact = with_config(ConfigDict(extra="forbid"))
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from targets.settings import Precision
 from zoo.cli.shapes.parts import AS_ROWS, Label, Moment, Network, exact
-from zoo.measurements import Runtime
+from zoo.release.measurements import Runtime
 
 
 @exact

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from targets.errors import one_line as first_line
 from zoo.errors import RegistryError
-from zoo.plain import one_line, without_secrets
+from zoo.sanitize import one_line, without_secrets
 
 # Seconds. What nothing refers to is garbage once it is a day old (`zoo.registry.publish.collect_garbage`): a publisher
 # relies only on what is younger than this, and so never on what is being removed.

@@ -27,8 +27,8 @@ from targets.measuring.latency import Latency
 from targets.measuring.ratio import Ratio
 from targets.settings import PRECISIONS, Precision
 from zoo.errors import ManifestError, OutputError
-from zoo.manifest import Name, Record, Sha256, first_problem
-from zoo.plain import read_json
+from zoo.release.manifest import Name, Record, Sha256, first_problem
+from zoo.sanitize import read_json
 
 MEASUREMENTS = "measurements"  # folder beside the manifest
 LIMIT = 2**20  # bytes; more than any record needs

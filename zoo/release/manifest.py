@@ -1,8 +1,8 @@
 """The record of one release: what was built from what, how good it is, and how to repeat it.
 
 It never changes once the release is published. How fast an artifact is on a device is a record of its own beside it
-(`zoo.measurements`). The JSON Schema of this version is published as docs/manifest.schema.json; docs/manifest.md says
-why each field is there.
+(`zoo.release.measurements`). The JSON Schema of this version is docs/manifest.schema.json; docs/manifest.md
+says why each field is there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from targets.bundles.archive import safe_name
 from targets.machine.device import Device
 from targets.settings import Precision
 from zoo.errors import ManifestError
-from zoo.plain import read_json
+from zoo.sanitize import read_json
 
 SCHEMA = 3
 MANIFEST = "manifest.json"

@@ -6,9 +6,9 @@ import pytest
 
 from tests.zoo.registry.samples import ACCURACY, COST, files_of, manifest_values, measured
 from zoo.errors import ManifestError
-from zoo.manifest import parse_manifest
-from zoo.measurements import from_bytes, to_bytes
-from zoo.plain import one_line, printable, read_json
+from zoo.release.manifest import parse_manifest
+from zoo.release.measurements import from_bytes, to_bytes
+from zoo.sanitize import one_line, printable, read_json
 
 REST = {"teacher": COST, "after": COST, "difference_after_merging": 0, "difference_after_pruning": 0, "sites": []}
 STEERING = "\x1b]0;mine\x07\x1b[2J\x9b2J\u202e"

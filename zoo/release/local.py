@@ -10,10 +10,10 @@ from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, ManifestError
 from zoo.home import Home
-from zoo.manifest import MANIFEST, Manifest, read_manifest
-from zoo.measurements import MEASUREMENTS, Broken, Estimated, Measured, Measurement, Pending, read_measurements
-from zoo.plain import one_line
-from zoo.versions import newest, order
+from zoo.release.manifest import MANIFEST, Manifest, read_manifest
+from zoo.release.measurements import MEASUREMENTS, Broken, Estimated, Measured, Measurement, Pending, read_measurements
+from zoo.release.versions import newest, order
+from zoo.sanitize import one_line
 
 
 @dataclass(frozen=True)

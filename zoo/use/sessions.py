@@ -13,7 +13,7 @@ from targets.errors import TargetError, Unusable
 from targets.machine.device import cache_folder
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError, NothingRuns
-from zoo.releases import Release
+from zoo.release.local import Release
 from zoo.use.golden import read_golden
 from zoo.use.runnable import Runnable, of_target, runnables
 

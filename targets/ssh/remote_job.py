@@ -17,8 +17,8 @@ from targets.bundles.bundle import BUNDLE_LIST
 from targets.errors import DeviceError
 from targets.measuring.quiet import VARIABLE
 from targets.ssh.address import Address
-from targets.ssh.attendant import Attendant, attended, plain
 from targets.ssh.connect import Lost, connected
+from targets.ssh.supervisor import Attendant, attended, plain
 from targets.ssh.transfer import Carrier
 
 if TYPE_CHECKING:
