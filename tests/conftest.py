@@ -90,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A file is run by one process, and so are files that stand together.
 
-    Not `--dist loadgroup`: xdist 3.8 marks groups in an attribute of tests that pytest 9.2 has no more, and spreads them.
+    Not `--dist loadgroup`: xdist 3.8 notes groups in an attribute of tests that pytest 9.2 no longer has.
     """
     from xdist.scheduler import LoadFileScheduling
 

@@ -12,9 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.errors import ZooError
+
 if TYPE_CHECKING:
     from zoo.use.embedder import load as load
 
+__all__ = ["ZooError", "__version__", "load"]
 __version__ = "0.1.0"
 OTHERS = ("pipeline", "calibration", "targets")  # packages that are installed beside this one
 
@@ -52,5 +55,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """For who looks around."""
-    return [*globals(), "load"]
+    return sorted({*globals(), *__all__})

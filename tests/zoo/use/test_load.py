@@ -116,6 +116,15 @@ def test_a_file_of_the_users_that_hides_a_package_is_named(tmp_path, name, kind)
         assert not done.stdout
 
 
+def test_what_zoo_offers_is_listed_and_there():
+    assert zoo.__all__ == sorted(zoo.__all__)
+    for name in zoo.__all__:
+        assert getattr(zoo, name) is not None
+        assert name in dir(zoo)
+    with pytest.raises(zoo.ZooError):
+        zoo.load("no-such-release", home="nowhere")
+
+
 def test_a_folder_without_python_files_hides_nothing(tmp_path):
     (tmp_path / "pipeline").mkdir()
     code = "import zoo, pipeline; print(pipeline.__file__)"
