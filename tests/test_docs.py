@@ -55,6 +55,19 @@ def test_paths_in_readme_exist():
         assert (TOP / "".join(path)).exists()
 
 
+def test_the_architecture_names_every_package_and_modules_that_exist():
+    text = (TOP / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"^\| `([a-z/_]+)` \|", text, re.MULTILINE))
+    tops = ("zoo", "pipeline", "targets", "calibration")
+    packages = {path.parent.relative_to(TOP).as_posix() for top in tops for path in (TOP / top).glob("*/__init__.py")}
+    assert named == {*packages, "targets", "calibration"}
+    for path in re.findall(r"`((?:zoo|pipeline|targets|tests)/[\w/]+\.py)`", text):
+        assert (TOP / path).exists(), path
+    for dotted in re.findall(r"`((?:zoo|pipeline|targets)(?:\.\w+){2,})`", text):  # a module, or something in one
+        path = TOP / dotted.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").exists() or path.parent.with_suffix(".py").exists(), dotted
+
+
 def test_the_lock_is_within_the_bounds_of_the_project():
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     locked_extras = re.search(r"^LOCKED := (.*)$", (TOP / "Makefile").read_text(), re.MULTILINE)[1].split()
