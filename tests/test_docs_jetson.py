@@ -18,9 +18,7 @@ PAGE = (TOP / "docs" / "jetson.md").read_text()
 PRINTERS = (  # what a user on this page hears from
     "pipeline/planning/deployment.py",
     "pipeline/stages/*.py",
-    "targets/*.py",
-    "targets/nvidia/*.py",
-    "targets/ssh/*.py",
+    "targets/**/*.py",
     "zoo/cli/*.py",
     "zoo/tables/*.py",
 )

@@ -7,6 +7,7 @@ import pytest
 from calibration.errors import NotQuantisable, TooFewImages
 from pipeline.engine.processes import Processes
 from pipeline.engine.progress import Silent
+from pipeline.engine.step import Variant
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.stages.compile import compile_graph
@@ -65,7 +66,7 @@ def test_a_graph_that_is_broken_is_not_compiled_and_its_reason_goes_on(work, tmp
     (tmp_path / "graph" / BROKEN).write_text(json.dumps({"reason": "no kernel", "runtime": ORT}))
     compile_graph(work, input=None, target=HERE, batches=(1,), tried=True, graph=tmp_path / "graph")
     assert [path.name for path in work.out.iterdir()] == [BROKEN]
-    _, broken = parted({"student/int8": work.out, "student/fp32": tmp_path})
+    _, broken = parted({Variant("student", "int8"): work.out, Variant("student", "fp32"): tmp_path})
     assert broken == [{"network": "student", "precision": "int8", "reason": "no kernel", "runtime": ORT}]
 
 

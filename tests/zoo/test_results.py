@@ -4,38 +4,43 @@ import json
 
 import pytest
 
+from pipeline.engine.step import COMPACT, StepId, Variant
 from targets.bundles.archive import write_archive
 from targets.bundles.bundle import BUNDLE_LIST
 from tests.zoo.tables.rows import ACCURACY, AGREEMENT
 from zoo.building.results import target_records
 
 FOUND_AT = "2026-11-01T00:00:00+00:00"
-VARIANTS = [("teacher", "fp32"), ("teacher", "int8"), ("student", "fp32"), ("student", "fp16"), ("student", "int8")]
+VARIANTS = [
+    Variant("teacher", "fp32"), Variant("teacher", "int8"),
+    Variant("student", "fp32"), Variant("student", "fp16"), Variant("student", "int8"),
+]  # fmt: skip
+BUNDLE = StepId("bundle", target="rtx")
 
 
 @pytest.fixture
 def folders(tmp_path):
     """Results of steps for `rtx`, which is compiled ahead; and an fp16 graph that only another target asked for."""
-    names = [
-        "compact", "bundle/rtx", "export/teacher", "export/student", "calibrate/teacher/int8/rtx",
-        "calibrate/student/fp16", "calibrate/student/int8/rtx",
-        *(f"compile/{network}/{precision}/rtx" for network, precision in VARIANTS),
+    steps = [
+        COMPACT, BUNDLE, StepId("export", "teacher"), StepId("export", "student"),
+        StepId("calibrate", "teacher", "int8", "rtx"), StepId("calibrate", "student", "fp16"),
+        StepId("calibrate", "student", "int8", "rtx"), *(StepId("compile", *variant, "rtx") for variant in VARIANTS),
     ]  # fmt: skip
-    found = {name: tmp_path / name.replace("/", "-") for name in names}
-    for name, folder in found.items():
+    found = {step: tmp_path / str(step).replace("/", "-") for step in steps}
+    for step, folder in found.items():
         folder.mkdir()
-        if name.startswith("calibrate/"):
+        if step.stage == "calibrate":
             judged = {"judge": "onnxruntime", "agreement": AGREEMENT}
             (folder / "calibration.json").write_text(json.dumps(judged))
-    (found["compact"] / "accuracy.json").write_text(json.dumps(ACCURACY))
-    (found["bundle/rtx"] / "stage.json").write_text(json.dumps({"finished_at": FOUND_AT}))
+    (found[COMPACT] / "accuracy.json").write_text(json.dumps(ACCURACY))
+    (found[BUNDLE] / "stage.json").write_text(json.dumps({"finished_at": FOUND_AT}))
     return found
 
 
 def recorded(folders, variants, broken=()):
     listed = [{"network": network, "precision": precision} for network, precision in variants]
     about = {"variants": listed, "broken": list(broken)}
-    write_archive(folders["bundle/rtx"] / "big-1.0.0-rtx.zoo", BUNDLE_LIST, about, {"test": b"images"})
+    write_archive(folders[BUNDLE] / "big-1.0.0-rtx.zoo", BUNDLE_LIST, about, {"test": b"images"})
     chosen, records = target_records("rtx", "big@1.0.0", "a" * 64, folders)
     assert chosen is None
     return [(one.kind, getattr(one, "network", None), getattr(one, "precision", None)) for one in records], records
@@ -55,7 +60,7 @@ def test_what_the_target_was_not_asked_for_is_not_estimated(folders):
 def test_what_was_refused_ahead_of_the_device_is_broken_and_not_estimated(folders):
     runtime = {"name": "rtx", "version": "1.0", "device": "GPU", "options": {}}
     told = {"reason": "no kernel", "runtime": runtime}
-    (folders["compile/student/int8/rtx"] / "broken.json").write_text(json.dumps(told))
+    (folders[StepId("compile", "student", "int8", "rtx")] / "broken.json").write_text(json.dumps(told))
     no_graph = {"network": "teacher", "precision": "int8", "reason": "nothing to quantise", "runtime": None}
     kinds, records = recorded(folders, [one for one in VARIANTS if one != ("teacher", "int8")], [no_graph])
     assert kinds == [
