@@ -58,11 +58,13 @@ def claimed(store: Store, plan: Sequence[Planned]) -> Iterator[None]:
         ]:
             raise StoreError(f"{gone[0]} was removed from the store meanwhile. Run the same command again.")
         yield
-        path.unlink(missing_ok=True)
+        if lock.is_locked:  # else it is the other process's to end
+            path.unlink(missing_ok=True)
     finally:
-        lock.release()
-        with suppress(OSError):
-            path.with_suffix(".lock").unlink()
+        if lock.is_locked:
+            lock.release()
+            with suppress(OSError):
+                path.with_suffix(".lock").unlink()
 
 
 @dataclass(frozen=True)

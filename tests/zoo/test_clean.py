@@ -92,6 +92,16 @@ def test_a_build_at_work_keeps_what_it_needs_whatever_is_asked_for(store):
     assert {*gone(store).results} == results(plan[:2])
 
 
+def test_the_same_build_in_another_process_keeps_what_both_need_until_it_ends(store):
+    plan = make_plan(chain(1), store, {})
+    with claimed(store, plan):
+        with claimed(store, plan):
+            pass
+        kept = {path.suffix for path in (store.root / "builds").iterdir() if path.stem != "clean"}
+        assert kept == {".json", ".lock"}
+    assert not [path for path in (store.root / "builds").iterdir() if path.stem != "clean"]
+
+
 def test_a_build_of_which_all_stands_writes_nothing(store):
     made(store, *chain(1))
     before = sorted(store.root.rglob("*"))
