@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -164,18 +164,29 @@ def runtime_version(target: Target) -> str:
         ) from None
 
 
-def about_runtime(target: Target, settings: TargetSettings) -> dict[str, Any]:
-    """What runs there, as records tell it.
+@dataclass(frozen=True)
+class Runtime:
+    """What ran an artifact."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    name: str
+    """of the target's class, as the entry point `zoo.targets` has it; what to install"""
+    version: str
+    """of its library; another version may be faster, or refuse the artifact"""
+    device: str
+    """in the runtime's own words, as `CPU`; so that CPU and GPU are not compared"""
+    options: dict[str, Any] = field(default_factory=dict)
+    """settings of the runtime's own that differ from its defaults; what made it faster, perhaps"""
+
+
+def describe_runtime(target: Target, settings: TargetSettings) -> Runtime:
+    """The runtime that is installed here, as records name it.
 
     Raises:
         Unusable: it is not installed.
     """
-    return {
-        "name": settings.runtime,
-        "version": runtime_version(target),
-        "device": settings.device,
-        "options": dict(settings.options),
-    }
+    return Runtime(settings.runtime, runtime_version(target), settings.device, dict(settings.options))
 
 
 def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | None = None) -> tuple[Precision, ...]:

@@ -145,7 +145,7 @@ def write_bundle(
         "calls": settings.calls,
         "max_seconds": settings.max_seconds,
         "variants": [asdict(one) for one in variants],
-        "broken": broken,
+        "broken": [one.model_dump(mode="json") for one in broken],
     }
     path = work.out / f"{release.replace('@', '-')}-{name}{SUFFIX}"
     write_archive(path, BUNDLE_LIST, shown, files)

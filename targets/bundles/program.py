@@ -24,7 +24,7 @@ from targets.bundles.archive import read_list, write_archive
 from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
 from targets.bundles.retrieval import quick_accuracy
 from targets.bundles.widths import WidthsBundle, figures_of, is_widths, open_widths
-from targets.contract import Job, Session, Target, about_runtime, thread_count
+from targets.contract import Job, Session, Target, describe_runtime, thread_count
 from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, in_a_line, one_line
 from targets.machine.device import cache_folder, is_board, this_device
 from targets.measuring.trial import run_trial
@@ -72,7 +72,7 @@ def _about(bundle: Bundle | WidthsBundle, target: Target) -> dict[str, Any]:
         "target": bundle.target,
         "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "device": asdict(this_device()),
-        "runtime": about_runtime(target, bundle.settings),
+        "runtime": asdict(describe_runtime(target, bundle.settings)),
         "threads": thread_count(bundle.settings),
     }
 

@@ -30,7 +30,7 @@ from targets.errors import BadBundle, one_line
 from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.energy import find_meter, measure_energy
 from targets.measuring.latency import Timing, measure_latency
-from targets.measuring.quiet import judge, when_quiet
+from targets.measuring.quiet import assess, when_quiet
 from targets.settings import TargetSettings
 
 KIND = "widths"  # in the list of a bundle and of its result
@@ -115,7 +115,7 @@ def time_widths(
         timing = measure_latency(sessions, images, calls, max_seconds, between=watch.look)
         return timing, watch.conditions()
 
-    timing, conditions = when_quiet(run, lambda found: judge(found[1]), tell)
+    timing, conditions = when_quiet(run, lambda found: assess(found[1]), tell)
     meter = find_meter(gpu)
     rows = []
     for name, session in sessions.items():

@@ -43,24 +43,27 @@ def quiet_seconds() -> float:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What is to be held against a run: `why` in words, nothing if it counts; of several runs the one with the smallest
-    `faults` is kept.
+class Assessment:
+    """Whether the times of a run can be trusted.
+
+    Attributes:
+        why: why not, in words; none if they can.
+        faults: of several runs the one with the smallest is kept.
     """
 
     why: str | None
     faults: tuple[int, ...] = ()
 
 
-def judge(conditions: Conditions, restless: int = 0) -> Judged:
-    """What is to be held against a run.
+def assess(conditions: Conditions, unsteady: int = 0) -> Assessment:
+    """Whether the times of a run can be trusted.
 
     Args:
-        restless: how many of its sessions never became steady.
+        unsteady: how many of its sessions never became steady.
     """
     why = conditions.throttled and f"throttled by {conditions.throttled}"
-    why = why or conditions.disturbed or (f"{restless} of its times never became steady" if restless else None)
-    return Judged(why, (bool(conditions.throttled), bool(conditions.disturbed), restless))
+    why = why or conditions.disturbed or (f"{unsteady} of its times never became steady" if unsteady else None)
+    return Assessment(why, (bool(conditions.throttled), bool(conditions.disturbed), unsteady))
 
 
 def others_busy(
@@ -112,7 +115,7 @@ class Patience:
 
 def when_quiet(
     run: Callable[[], Result],
-    judged: Callable[[Result], Judged],
+    assessed: Callable[[Result], Assessment],
     tell: Callable[[str], None],
     patience: Patience | None = None,
 ) -> Result:
@@ -120,17 +123,17 @@ def when_quiet(
 
     Args:
         run: measures.
-        judged: what is to be held against a run; never how fast it was.
+        assessed: whether a run's times can be trusted; never how fast it was.
         tell: is called with what is waited for, and what is done again.
     """
     patience = patience or Patience()
-    best, verdict = None, None
+    best, kept = None, None
     for attempt in range(ATTEMPTS):
         quiet = patience.wait(tell)
         result = run()
-        found = judged(result)
-        if verdict is None or found.faults < verdict.faults:
-            best, verdict = result, found
+        found = assessed(result)
+        if kept is None or found.faults < kept.faults:
+            best, kept = result, found
         if found.why is None or not quiet:
             break
         if attempt < ATTEMPTS - 1:

@@ -11,7 +11,7 @@ from targets.contract import Session
 from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.energy import find_meter, measure_energy
 from targets.measuring.latency import Latency, Timing, measure_latency
-from targets.measuring.quiet import Judged, judge, when_quiet
+from targets.measuring.quiet import Assessment, assess, when_quiet
 from targets.measuring.ratio import Ratio
 
 
@@ -50,11 +50,11 @@ def run_trial(
         timings = [measure_latency(sessions, some, calls, max_seconds, between=watch.look) for some in repeated]
         return timings, watch.conditions()
 
-    def judged(found: tuple[list[Timing], Conditions]) -> Judged:
+    def assessed(found: tuple[list[Timing], Conditions]) -> Assessment:
         timings, conditions = found
-        return judge(conditions, sum(not times.steady for timing in timings for times in timing.times.values()))
+        return assess(conditions, sum(not times.steady for timing in timings for times in timing.times.values()))
 
-    timings, conditions = when_quiet(run, judged, tell)
+    timings, conditions = when_quiet(run, assessed, tell)
     meter = find_meter(gpu)
     latency: dict[str, list[Latency]] = {name: [] for name in sessions}
     ratios: dict[str, list[Ratio]] = {name: [] for name in sessions}

@@ -5,7 +5,7 @@ import pytest
 from targets.errors import BadOption
 from targets.measuring import conditions, quiet
 from targets.measuring.conditions import Watch
-from targets.measuring.quiet import Patience, judge, others_busy, quiet_seconds, when_quiet
+from targets.measuring.quiet import Patience, assess, others_busy, quiet_seconds, when_quiet
 from tests.targets.boards import laptop, stat, write
 
 
@@ -149,7 +149,7 @@ def runs_of(run, *given):
 
     def next_run():
         made.append(given[len(made)])
-        return len(made), judge(run(**made[-1][0]), made[-1][1])
+        return len(made), assess(run(**made[-1][0]), made[-1][1])
 
     return next_run, made
 
@@ -179,8 +179,8 @@ def test_a_machine_that_stays_busy_is_measured_once(run):
 
 
 def test_a_run_that_was_throttled_is_made_again(run):
-    hot = judge(run())
+    hot = assess(run())
     assert hot.why is None
-    throttled = judge(run().__class__(**{**run().__dict__, "throttled": "GPU too hot"}))
+    throttled = assess(run().__class__(**{**run().__dict__, "throttled": "GPU too hot"}))
     assert throttled.why == "throttled by GPU too hot"
     assert throttled.faults > hot.faults

@@ -12,7 +12,8 @@ from pipeline.files import sha256
 from pipeline.planning.deployment import graph_of
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.calibrate import CALIBRATION
-from pipeline.stages.unsupported import BROKEN, Cell
+from pipeline.stages.measurement import BrokenVariant, Run
+from pipeline.stages.unsupported import read_refusal
 from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
 from targets.settings import Precision
@@ -32,16 +33,16 @@ def target_records(
     """
     for stage in ("measure", "device"):
         if folder := folders.get(StepId(stage, target=target)):
-            run = read_json(folder / "measurement.json")
-            at = run.get("measured_at") or read_record(folder)["finished_at"]
-            broken = _broken(target, release, at, run["broken"])
-            return run["chosen"], [*measured_rows(target, release, data, at, run), *broken]
+            run = Run.read(folder)
+            at = run.measured_at or read_record(folder)["finished_at"]
+            broken = _broken(target, release, at, run.broken)
+            return run.chosen, [*measured_rows(target, release, data, at, run), *broken]
     return None, [*_waiting(target, release, data, folders)]
 
 
-def _broken(target: str, release: str, found_at: str, cells: Iterable[Cell]) -> Iterator[Broken]:
-    for cell in cells:
-        yield Broken.model_validate({"target": target, "release": release, "found_at": found_at, **cell})
+def _broken(target: str, release: str, found_at: str, variants: Iterable[BrokenVariant]) -> Iterator[Broken]:
+    for one in variants:
+        yield Broken(target=target, release=release, found_at=found_at, **dict(one))
 
 
 def _waiting(target: str, release: str, data: str, folders: Folders) -> Iterator[Measurement]:
@@ -50,13 +51,13 @@ def _waiting(target: str, release: str, data: str, folders: Folders) -> Iterator
     archive, found_at = bundle_file(folder), read_record(folder)["finished_at"]
     yield Pending(target=target, release=release, bundle=archive.name, bundle_sha256=sha256(archive))
     listed = read_list(archive, BUNDLE_LIST)
-    yield from _broken(target, release, found_at, listed["broken"])
+    yield from _broken(target, release, found_at, map(BrokenVariant.model_validate, listed["broken"]))
     for variant in (Variant(one["network"], one["precision"]) for one in listed["variants"]):
-        cell = variant._asdict()
         ahead = folders.get(StepId("compile", *variant, target))
         judged = folders[graph_of(variant, target)] / CALIBRATION
-        if ahead and (ahead / BROKEN).exists():
-            yield from _broken(target, release, found_at, [{**cell, **read_json(ahead / BROKEN)}])
+        refusal = read_refusal(ahead) if ahead else None
+        if refusal:
+            yield from _broken(target, release, found_at, [BrokenVariant.of(variant, refusal)])
         elif variant.network == "student" and judged.exists():
             found, in_torch = read_json(judged), read_json(folders[COMPACT] / "accuracy.json")
             expected = {
@@ -67,4 +68,6 @@ def _waiting(target: str, release: str, data: str, folders: Folders) -> Iterator
                     f"{found['judge']} where it was built"
                 ),
             }
-            yield Estimated.model_validate({"target": target, "release": release, "data": data, **cell, **expected})
+            yield Estimated.model_validate(
+                {"target": target, "release": release, "data": data, **variant._asdict(), **expected}
+            )

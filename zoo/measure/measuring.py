@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,14 +16,16 @@ from pipeline.data.images import Input
 from pipeline.data.samples import Index
 from pipeline.engine.progress import Progress
 from pipeline.errors import PipelineError
+from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import answer
 from pipeline.stages.calibrate import embed_samples
 from pipeline.stages.compile import job_batches
-from pipeline.stages.measure import Measure, accuracy_told, files_below
-from targets.contract import Job, Session, about_runtime, make_target, thread_count
+from pipeline.stages.measure import Measure, files_below, score
+from pipeline.stages.measurement import Row, Run
+from targets.contract import Job, Session, describe_runtime, make_target, thread_count
 from targets.installing import install_command
 from targets.machine.device import this_device
-from targets.measuring.trial import run_trial
+from targets.measuring.trial import Trial, run_trial
 from targets.settings import Precision
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
@@ -32,7 +33,7 @@ from zoo.home import Home
 from zoo.release.local import Release
 from zoo.release.manifest import Manifest, first_problem
 from zoo.release.measurements import Measured, measured_rows
-from zoo.use.golden import read_golden
+from zoo.use.golden import Golden, read_golden
 from zoo.use.runnable import Runnable
 from zoo.use.sessions import compiled, load_from
 
@@ -81,12 +82,27 @@ def find_data(
     return None
 
 
-def _accuracy(session: Session, protocol: Protocol) -> dict[str, Any]:
+def _score(session: Session, protocol: Protocol) -> tuple[Accuracy | None, Accuracy | None]:
     if protocol.data is None:
-        return {"accuracy": None}
+        return None, None
     data = protocol.data
     query, gallery = (embed_samples(session, samples, protocol.input) for samples in (data.query, data.gallery))
-    return accuracy_told(answer(query, gallery, data.query, data.gallery), data, protocol.measure.rerank)
+    return score(answer(query, gallery, data.query, data.gallery), data, protocol.measure.rerank)
+
+
+def _row(session: Session, precision: Precision, protocol: Protocol, golden: Golden, trial: Trial, size: int) -> Row:
+    accuracy, reranked = _score(session, protocol)
+    return Row(
+        network="student",
+        precision=precision,
+        accuracy=accuracy,
+        reranked=reranked,
+        agreement=None,  # the embeddings of torch are no part of a release
+        golden_cosine=golden.cosine(session),
+        latency=list(trial.latency[precision]),
+        ratios=[],
+        size_bytes=size,
+    )
 
 
 def _ships(release: Release, target: str) -> Precision | None:
@@ -115,7 +131,7 @@ def measure_release(
         )
     measure, label = protocol.measure, release.manifest.label
     job = Job(protocol.input.height, protocol.input.width, job_batches(measure.batches))
-    sessions: dict[str, Session] = {}
+    sessions: dict[Precision, Session] = {}
     sizes: dict[str, int] = {}
     with ExitStack() as folders:
         for one in found:
@@ -128,29 +144,26 @@ def measure_release(
         runner = make_target(settings)
         progress.say(f"measuring {label} as {target} at batches {', '.join(map(str, measure.batches))}")
         trial = run_trial(
-            sessions, golden.picture[None], measure.batches, measure.calls, measure.max_seconds, None,
-            runner.gpu_bus_id, progress.say,
-        )  # fmt: skip
+            {str(precision): session for precision, session in sessions.items()},
+            golden.picture[None],
+            measure.batches,
+            measure.calls,
+            measure.max_seconds,
+            None,
+            runner.gpu_bus_id,
+            progress.say,
+        )
         rows = [
-            {
-                "network": "student",
-                "precision": precision,
-                **_accuracy(session, protocol),
-                "agreement": None,  # the embeddings of torch are no part of a release
-                "golden_cosine": golden.cosine(session),
-                "latency": [asdict(row) for row in trial.latency[precision]],
-                "ratios": [],
-                "size_bytes": sizes[precision],
-            }
+            _row(session, precision, protocol, golden, trial, sizes[precision])
             for precision, session in sessions.items()
         ]
-    run = {
-        "device": asdict(this_device()),
-        "runtime": about_runtime(runner, settings),
-        "threads": thread_count(settings),
-        "conditions": asdict(trial.conditions),
-        "chosen": _ships(release, target),
-        "rows": rows,
-    }
+    run = Run(
+        device=this_device(),
+        runtime=describe_runtime(runner, settings),
+        threads=thread_count(settings),
+        conditions=trial.conditions,
+        chosen=_ships(release, target),
+        rows=rows,
+    )
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return measured_rows(target, label, protocol.data.fingerprint if protocol.data else None, at, run)

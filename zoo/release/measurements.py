@@ -21,6 +21,8 @@ from typing_extensions import Self
 from pipeline.files import write_text
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
+from pipeline.stages.measurement import Run
+from targets.contract import Runtime
 from targets.machine.device import Device
 from targets.measuring.conditions import Conditions
 from targets.measuring.latency import Latency
@@ -32,17 +34,6 @@ from zoo.sanitize import read_json
 
 MEASUREMENTS = "measurements"  # folder beside the manifest
 LIMIT = 2**20  # bytes; more than any record needs
-
-
-class Runtime(Record):
-    """What ran the artifact."""
-
-    name: str = Field(description="of the target's class, as the entry point `zoo.targets` has it; what to install")
-    version: str = Field(description="of its library; another version may be faster, or refuse the artifact")
-    device: str = Field(description="in the runtime's own words, as `CPU`; so that CPU and GPU are not compared")
-    options: dict[str, Any] = Field(
-        {}, description="settings of the runtime's own that differ from its defaults; what made it faster, perhaps"
-    )
 
 
 class _About(Record):
@@ -163,23 +154,29 @@ def measurement_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ANY.json_schema(mode="serialization")}
 
 
-def measured_rows(
-    target: str, release: str, data: str | None, measured_at: str, run: Mapping[str, Any]
-) -> list[Measured]:
-    """Records of one run, as the stages `measure` and `device` write it.
+def measured_rows(target: str, release: str, data: str | None, measured_at: str, run: Run) -> list[Measured]:
+    """Records of one run, one for each artifact.
 
     Args:
         data: fingerprint of the data set; none if accuracy was not measured.
     """
-    shared = {name: run[name] for name in ("device", "runtime", "threads", "conditions")}
-    about = {"target": target, "release": release, "data": data, "measured_at": measured_at, **shared}
-    name = hashlib.sha256(json.dumps([about, run["rows"]], sort_keys=True).encode()).hexdigest()[:16]
+    about = {"target": target, "release": release, "data": data, "measured_at": measured_at}
+    content = run.model_dump_json(include={"device", "runtime", "threads", "conditions", "rows"})
+    digest = hashlib.sha256((json.dumps(about) + content).encode()).hexdigest()[:16]
     return [
-        Measured.model_validate(
-            {**about, "run": name, "ships": ships, "ships_by": run.get("chosen_by") if ships else None, **row}
+        Measured(
+            **about,
+            run=digest,
+            device=run.device,
+            runtime=run.runtime,
+            threads=run.threads,
+            conditions=run.conditions,
+            ships=ships,
+            ships_by=run.chosen_by if ships else None,
+            **dict(row),
         )
-        for row in run["rows"]
-        for ships in [(row["network"], row["precision"]) == ("student", run["chosen"])]
+        for row in run.rows
+        for ships in [(row.network, row.precision) == ("student", run.chosen)]
     ]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from targets.contract import Runtime
 from zoo.release.local import Release
 from zoo.release.manifest import BudgetRecord, Manifest
-from zoo.release.measurements import Measured, Pending, Runtime
+from zoo.release.measurements import Measured, Pending
 from zoo.tables.columns import COLUMNS, Row, number
 
 UNITS = {"CUDA": "GPU"}  # what runtimes call by several names

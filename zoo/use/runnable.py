@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from targets.contract import Runtime
 from targets.machine.device import this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
 from zoo.catalogue import Catalogue, read_catalogue
@@ -17,7 +18,7 @@ from zoo.errors import CatalogueError, NothingRuns
 from zoo.home import user_catalogue
 from zoo.release.local import Release
 from zoo.release.manifest import Artifact
-from zoo.release.measurements import Measured, Runtime
+from zoo.release.measurements import Measured
 
 GRAPH = "graph/model.onnx"  # the student in fp32, what targets are compiled from
 # Runtimes that take the graph as it is, in seconds, by the name they are asked for; the second stands in for the first.

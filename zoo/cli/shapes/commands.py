@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from typing_extensions import TypedDict
 
 from targets.bundles.widths import WidthFigures
+from targets.contract import Runtime
 from targets.machine.device import Device
 from targets.measuring.conditions import Conditions
 from targets.measuring.latency import Latency
@@ -17,7 +18,6 @@ from zoo.building.budget import PlannedBudget
 from zoo.cli.shapes.data import DataOverview, Splits
 from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.tables import Changes, Compared
-from zoo.release.measurements import Runtime
 
 
 @exact

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from typing_extensions import TypedDict
 
+from targets.contract import Runtime
 from targets.settings import Precision
 from zoo.cli.shapes.parts import AS_ROWS, Label, Moment, Network, exact
-from zoo.release.measurements import Runtime
 
 
 @exact
