@@ -55,17 +55,25 @@ class DeviceError(TargetError):
 
 
 LONGEST = 1000  # characters of a reason that is kept
-SHOWN = 200  # characters of one that is told
+SHOWN = 200  # characters of one that is printed
 
 
-def one_line(error: Exception, line: int = 0) -> str:
-    """One line of what a runtime says, the first if none other is asked for; only what a terminal can print."""
+def shorten(text: str, length: int = SHOWN) -> str:
+    """A message without its line breaks, cut where it is longer than `length`."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[:length]}…"
+
+
+def first_line(error: Exception, line: int = 0) -> str:
+    """One line of an error's message, the first if no other is asked for, with what a terminal can print; the error's
+    class if it has no message.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return "".join(one if one.isprintable() else "�" for one in lines[line].strip()[:SHOWN])
 
 
 def in_a_line(error: Exception, *folders: Path) -> str:
-    """What an error says, to be kept elsewhere: in one line, with files by their names inside some folders."""
+    """An error's whole message in one line, for a record; paths below `folders` become relative to them."""
     text = " ".join(str(error).split()) or type(error).__name__
     for folder in folders:
         text = text.replace(f"{folder}/", "")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from targets.contract import Job, Session, runtime_version, thread_count
-from targets.errors import ArtifactFailed, Unusable, one_line
+from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.nvidia.cuda import pci_bus_id
 from targets.settings import Activations, Precision, TargetSettings, read_options
 
@@ -62,7 +62,7 @@ class OnnxRuntime:
         try:
             import onnxruntime
         except ImportError as error:
-            why = f"ONNX Runtime {version} does not start: {one_line(error)}"
+            why = f"ONNX Runtime {version} does not start: {first_line(error)}"
             raise Unusable(why, "Reinstall it for this machine.") from None
         if provider not in onnxruntime.get_available_providers():
             raise Unusable(f"this build of ONNX Runtime {version} has no {provider}", "Install one that does.")
@@ -85,7 +85,7 @@ class OnnxRuntime:
         except Unusable:
             raise
         except Exception as error:  # noqa: BLE001 - its exception classes have no public common base
-            raise ArtifactFailed(f"ONNX Runtime can't load {folder / ARTIFACT}: {one_line(error)}") from None
+            raise ArtifactFailed(f"ONNX Runtime can't load {folder / ARTIFACT}: {first_line(error)}") from None
 
     def _session(self, graph: Path | bytes) -> Any:
         """A graph under the target's provider.
@@ -127,6 +127,6 @@ class _Session:
             self.compute_ms = 1000 * (perf_counter() - begun)
         except Exception as error:  # noqa: BLE001 - as in `load`
             given = "×".join(map(str, images.shape))
-            raise ArtifactFailed(f"ONNX Runtime can't run on {images.dtype} {given}: {one_line(error)}") from None
+            raise ArtifactFailed(f"ONNX Runtime can't run on {images.dtype} {given}: {first_line(error)}") from None
         embeddings: np.ndarray = self._binding.copy_outputs_to_cpu()[0]
         return embeddings

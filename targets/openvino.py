@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from targets.contract import Job, Session, runtime_version, thread_count
-from targets.errors import ArtifactFailed, Unusable, one_line
+from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.settings import Activations, Precision, TargetSettings, read_options
 
 ARTIFACT = "model.xml"
@@ -53,7 +53,7 @@ class OpenVino:
             devices = openvino.Core().available_devices
         except (ImportError, RuntimeError) as error:
             raise Unusable(
-                f"OpenVINO {version} does not start: {one_line(error)}", "Reinstall it for this machine."
+                f"OpenVINO {version} does not start: {first_line(error)}", "Reinstall it for this machine."
             ) from None
         if self.settings.device.split(".")[0] not in {device.split(".")[0] for device in devices}:
             raise Unusable(
@@ -73,7 +73,7 @@ class OpenVino:
         try:
             model = openvino.Core().read_model(graph)
         except RuntimeError as error:
-            raise ArtifactFailed(f"OpenVINO refuses {graph.name}: {one_line(error, -1)}") from None
+            raise ArtifactFailed(f"OpenVINO refuses {graph.name}: {first_line(error, -1)}") from None
         half = any(
             node.get_type_name() == "Constant" and node.get_element_type() == openvino.Type.f16
             for node in model.get_ops()
@@ -83,7 +83,9 @@ class OpenVino:
             openvino.save_model(model, folder / ARTIFACT, compress_to_fp16=False)
         except RuntimeError as error:
             _try_to_write(folder, graph.stat().st_size)
-            raise ArtifactFailed(f"OpenVINO can't write {graph.name} in its own form: {one_line(error, -1)}") from None
+            raise ArtifactFailed(
+                f"OpenVINO can't write {graph.name} in its own form: {first_line(error, -1)}"
+            ) from None
 
     def load(self, folder: Path, cache: Path | None = None) -> Session:
         """See `Target.load`. Computes in the graph's precision, not in one that the device happens to be fast in."""
@@ -103,7 +105,7 @@ class OpenVino:
             options["INFERENCE_PRECISION_HINT"] = "f16" if half else "f32"
             return _Session(core.compile_model(model, self.settings.device, options))
         except RuntimeError as error:
-            raise ArtifactFailed(f"OpenVINO can't load {folder / ARTIFACT}: {one_line(error, -1)}") from None
+            raise ArtifactFailed(f"OpenVINO can't load {folder / ARTIFACT}: {first_line(error, -1)}") from None
 
 
 def _try_to_write(folder: Path, size: int) -> None:
@@ -127,6 +129,6 @@ class _Session:
             outputs = self._request.infer([images], share_inputs=True)
         except RuntimeError as error:  # its first lines are where in OpenVINO it happened
             given = "×".join(map(str, images.shape))
-            raise ArtifactFailed(f"OpenVINO can't run on {images.dtype} {given}: {one_line(error, -1)}") from None
+            raise ArtifactFailed(f"OpenVINO can't run on {images.dtype} {given}: {first_line(error, -1)}") from None
         self.compute_ms = self._request.latency
         return np.array(outputs[0], np.float32)

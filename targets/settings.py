@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from targets.errors import BadOption, one_line
+from targets.errors import BadOption, first_line
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -77,4 +77,4 @@ def read_options(kind: type[Options], settings: TargetSettings) -> Options:
     try:
         return kind(**plain)
     except ValueError as error:
-        raise BadOption(f"options of a {settings.runtime} target: {one_line(error)}.") from None
+        raise BadOption(f"options of a {settings.runtime} target: {first_line(error)}.") from None

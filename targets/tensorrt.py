@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from targets.contract import Job, Session, runtime_version
-from targets.errors import ArtifactFailed, Unusable, one_line
+from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.nvidia.build import build_plan
 from targets.nvidia.cuda import Gpu, find_gpu, pci_bus_id, use
 from targets.nvidia.engine import AGAIN, ENGINE, EngineRecord, Place, check_fit, read_engine, write_engine
@@ -133,7 +133,7 @@ class TensorRt:
         try:
             return importlib.import_module(self.package)
         except (ImportError, OSError) as error:
-            why = f"{self.title} {version} does not start: {one_line(error)}"
+            why = f"{self.title} {version} does not start: {first_line(error)}"
             raise Unusable(why, "Reinstall it for this machine.") from None
 
     def _number(self) -> int:

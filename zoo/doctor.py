@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from tempfile import TemporaryFile
 
 from targets.contract import make_target
-from targets.errors import TargetError, UnknownRuntime, Unusable, one_line
+from targets.errors import TargetError, UnknownRuntime, Unusable, first_line
 from targets.installing import install_command
 from targets.machine.device import is_board, this_device
 from targets.settings import TargetSettings
@@ -29,7 +29,7 @@ def _training() -> Row:
         import torch
         import torchvision  # noqa: F401 - whether it imports is the question
     except (ImportError, RuntimeError) as error:
-        why = f"torch and torchvision do not agree: {one_line(error)}"
+        why = f"torch and torchvision do not agree: {first_line(error)}"
         return _row("training", False, why, f"Run: {install_command('build')} --force-reinstall")
     if not torch.cuda.is_available():
         return _row("training", True, f"torch {torch.__version__} on the CPU (it sees no CUDA device)")
@@ -60,7 +60,7 @@ def _target(name: str, settings: TargetSettings) -> Row:
     except TargetError as error:
         return _row(name, False, str(error), "Change the target in zoo.yaml.")
     except Exception as error:  # noqa: BLE001 - another's package may fail in any way, and the others are still told
-        why = f"the package of the runtime {settings.runtime} fails: {type(error).__name__}: {one_line(error)}"
+        why = f"the package of the runtime {settings.runtime} fails: {type(error).__name__}: {first_line(error)}"
         return _row(name, False, why, "Mend or remove that package.")
 
 

@@ -43,7 +43,7 @@ def _plain(value: Any, depth: int) -> Any:
     return value
 
 
-def read_json(content: bytes | str) -> Any:
+def parse_json(content: bytes | str) -> Any:
     """JSON, with every text `printable`.
 
     Raises:

@@ -18,7 +18,6 @@ from pipeline.data.images import Input, read_image
 from pipeline.data.samples import Index
 from pipeline.engine.step import StepId, Variant
 from pipeline.engine.work import Work, read_json
-from pipeline.files import sha256
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import Measure
@@ -29,6 +28,7 @@ from targets.bundles.bundle import BUNDLE_LIST, MAIN
 from targets.bundles.bundle import Variant as BundledVariant
 from targets.bundles.pixels import pack
 from targets.contract import find_runtime
+from targets.files import sha256
 from targets.settings import Precision, TargetSettings
 
 VERSION = 4

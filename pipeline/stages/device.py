@@ -22,7 +22,7 @@ from pipeline.stages.unsupported import check_left
 from targets.bundles.archive import read_archive, read_list
 from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
 from targets.contract import Runtime
-from targets.errors import LONGEST, BadBundle, one_line
+from targets.errors import LONGEST, BadBundle, first_line
 from targets.machine.device import Device
 from targets.measuring.conditions import Conditions
 from targets.measuring.latency import Latency
@@ -138,7 +138,7 @@ def measure_on_device(
                 next((unpacked / ARTIFACTS / f"student-{row.precision}").iterdir())
         (unpacked / ARTIFACTS).rename(work.out / ARTIFACTS)
     except (ValidationError, ValueError, KeyError, OSError, EOFError) as error:
-        reason = one_line(error)
+        reason = first_line(error)
         raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
     broken = [
         *(BrokenVariant.model_validate(one) for one in asked["broken"]),

@@ -21,7 +21,7 @@ from targets.bundles.archive import read_list, write_archive
 from targets.bundles.bundle import BUNDLE_LIST, MAIN, RESULT_LIST
 from targets.bundles.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
 from targets.contract import Job, Runtime, describe_runtime, find_runtime, make_target, thread_count
-from targets.errors import BadBundle, one_line
+from targets.errors import BadBundle, first_line
 from targets.machine.device import Device, this_device
 from targets.measuring.conditions import Conditions
 from targets.settings import Precision, TargetSettings
@@ -182,7 +182,7 @@ def read_result(result: Path, archive: Path) -> WidthTimings:
         if any(min(row.low_ms, row.p50_ms, row.mean_ms) <= 0 for row in told.rows):
             raise ValueError("times that are none")
     except (ValidationError, ValueError) as error:
-        reason = one_line(error)
+        reason = first_line(error)
         raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
     return told
 

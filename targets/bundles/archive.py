@@ -20,7 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from targets.errors import BadBundle, one_line
+from targets.errors import BadBundle, first_line
+from targets.files import sha256
 
 SCHEMA = 1
 LIST_BYTES = 16 * 2**20  # more than any list needs
@@ -45,15 +46,6 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def digest(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(CHUNK):
-            found.update(block)
-    return found.hexdigest()
-
-
 def write_archive(path: Path, list_name: str, about: Mapping[str, Any], files: Mapping[str, Path | bytes]) -> None:
     """Write files by their names in the archive, and the list `about` them. Appears in one rename.
 
@@ -63,7 +55,7 @@ def write_archive(path: Path, list_name: str, about: Mapping[str, Any], files: M
     listed: dict[str, dict[str, Any]] = {
         name: {"size_bytes": len(source), "sha256": hashlib.sha256(source).hexdigest()}
         if isinstance(source, bytes)
-        else {"size_bytes": source.stat().st_size, "sha256": digest(source)}
+        else {"size_bytes": source.stat().st_size, "sha256": sha256(source)}
         for name, source in files.items()
     }
     if sum(one["size_bytes"] for one in listed.values()) > MOST_BYTES:
@@ -150,7 +142,9 @@ def read_list(path: Path, list_name: str) -> dict[str, Any]:
                 text = file.read(LIST_BYTES)
         content = json.loads(text)
     except (*DAMAGED, KeyError, OverflowError) as error:
-        raise BadBundle(f"{path} is damaged, or no such archive ({one_line(error)}). Make or copy it again.") from None
+        raise BadBundle(
+            f"{path} is damaged, or no such archive ({first_line(error)}). Make or copy it again."
+        ) from None
     except OSError as error:
         raise BadBundle(f"can't read {path}: {error.strerror or error}.") from None
     schema = content.get("schema_version") if isinstance(content, dict) else None
@@ -204,7 +198,7 @@ def read_archive(path: Path, list_name: str, folder: Path) -> dict[str, Any]:
         fresh.mkdir(parents=True, exist_ok=True)
         fresh.rename(folder)
     except (*DAMAGED, OverflowError) as error:
-        raise BadBundle(f"{path.name} is damaged: {one_line(error)}. Copy it again.") from None
+        raise BadBundle(f"{path.name} is damaged: {first_line(error)}. Copy it again.") from None
     except OSError as error:
         if error.errno not in NAMES:
             raise

@@ -13,8 +13,8 @@ one that is installed.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,10 @@ from targets.bundles.archive import read_archive
 from targets.bundles.pixels import unpack
 from targets.bundles.retrieval import Labelled
 from targets.contract import find_runtime
-from targets.errors import BadBundle, one_line
+from targets.errors import BadBundle, first_line
+from targets.names import NAME, RELEASE
 from targets.settings import PRECISIONS, TargetSettings
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # of a target
-RELEASE = re.compile(NAME.pattern + r"@(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}")
 NETWORKS = ("teacher", "student")
 SPLITS = ("query", "gallery")
 GATE = "gate"  # the split of held-out training identities, where the recipe has one
@@ -112,7 +111,7 @@ def _array(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # noqa: BLE001 - what numpy raises on nonsense has no common base
-        raise ValueError(f"{path.name} is no array: {one_line(error)}") from None
+        raise ValueError(f"{path.name} is no array: {first_line(error)}") from None
     if not isinstance(array, np.ndarray):  # numpy opens archives of arrays, too
         raise ValueError(f"{path.name} is no array")
     return array
@@ -202,18 +201,34 @@ def open_bundle(path: Path, folder: Path) -> Bundle:
         UnknownRuntime: no installed package offers its runtime.
     """
     about = read_archive(path, BUNDLE_LIST, folder)
-    try:
+    with reading_list(path):
         checked = _checked(about, folder)
         check_entry(path, checked.entry, checked.settings, about["files"])
         _check_test_set(checked)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadBundle(
-            f"{path.name} is no bundle that this zoo understands ({one_line(error)}). Build it again."
-        ) from None
     return checked
 
 
-def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
+@contextmanager
+def reading_list(path: Path) -> Iterator[None]:
+    """Turn what is wrong in the list of a bundle into an error that names the file.
+
+    Raises:
+        BadBundle: the list says what no build writes.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadBundle(
+            f"{path.name} is not a bundle this version can read ({first_line(error)}). Build it again."
+        ) from None
+
+
+def check_shared(about: Mapping[str, Any]) -> None:
+    """Check the fields that bundles of every kind have.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing, or has a value that no build writes.
+    """
     for name, pattern in (("release", RELEASE), ("target", NAME)):
         require(bool(pattern.fullmatch(about[name])), name, about[name])
     require(isinstance(about["entry"], str), "entry", about["entry"])
@@ -221,6 +236,10 @@ def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
         require(is_count(about[name]), name, about[name])
     seconds = about["max_seconds"]
     require(is_number(seconds) and seconds > 0, "max_seconds", seconds)
+
+
+def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
+    check_shared(about)
     batches = about["batches"]
     require(isinstance(batches, list) and bool(batches) and all(map(is_count, batches)), "batches", batches)
     require(max(batches) * about["height"] * about["width"] * 3 <= BATCH_BYTES, "batches", batches)

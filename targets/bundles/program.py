@@ -24,12 +24,11 @@ from targets.bundles.archive import read_list, write_archive
 from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
 from targets.bundles.retrieval import quick_accuracy
 from targets.bundles.widths import WidthsBundle, figures_of, is_widths, open_widths
-from targets.contract import Job, Session, Target, describe_runtime, thread_count
-from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, in_a_line, one_line
+from targets.contract import EMBED_BATCH, Job, Session, Target, describe_runtime, thread_count
+from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, first_line, in_a_line
 from targets.machine.device import cache_folder, is_board, this_device
 from targets.measuring.trial import run_trial
 
-EMBED_BATCH = 8  # images at once where accuracy is measured
 BASELINE, REFERENCE = "teacher-fp32", "student-fp32"
 
 Tell = Callable[[str], None]
@@ -43,7 +42,7 @@ def _target(bundle: Bundle | WidthsBundle) -> Target:
             raise TypeError("it is no target")
         target: Target = kind(bundle.settings)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        why = one_line(error)
+        why = first_line(error)
         raise BadBundle(f"the bundle's target {bundle.entry!r:.100} can't be made: {why}. Build it again.") from None
     return target
 

@@ -17,20 +17,19 @@ from targets.bundles.archive import read_archive
 from targets.bundles.bundle import (
     BATCH_BYTES,
     BUNDLE_LIST,
-    NAME,
-    RELEASE,
     check_entry,
+    check_shared,
     is_count,
-    is_number,
     read_settings,
+    reading_list,
     require,
 )
 from targets.contract import Job, Target
-from targets.errors import BadBundle, one_line
 from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.energy import find_meter, measure_energy
 from targets.measuring.latency import Timing, measure_latency
 from targets.measuring.quiet import assess, when_quiet
+from targets.names import NAME
 from targets.settings import TargetSettings
 
 KIND = "widths"  # in the list of a bundle and of its result
@@ -147,24 +146,16 @@ def open_widths(path: Path, folder: Path) -> WidthsBundle:
         UnknownRuntime: no installed package offers its runtime.
     """
     about = read_archive(path, BUNDLE_LIST, folder)
-    try:
-        for name, pattern in (("release", RELEASE), ("target", NAME)):
-            require(bool(pattern.fullmatch(about[name])), name, about[name])
-        require(isinstance(about["entry"], str), "entry", about["entry"])
-        for name in ("height", "width", "batch", "calls"):
-            require(is_count(about[name]), name, about[name])
+    with reading_list(path):
+        check_shared(about)
+        require(is_count(about["batch"]), "batch", about["batch"])
         require(about["batch"] * about["height"] * about["width"] * 3 <= BATCH_BYTES, "batch", about["batch"])
-        require(is_number(about["max_seconds"]) and about["max_seconds"] > 0, "max_seconds", about["max_seconds"])
         graphs = about["graphs"]
         require(isinstance(graphs, list) and bool(graphs) and len({*graphs}) == len(graphs), "graphs", graphs)
         for graph in graphs:
             require(bool(NAME.fullmatch(graph)) and GRAPH_NAME.format(graph) in about["files"], "graph", graph)
         settings = read_settings(about["settings"])
         check_entry(path, about["entry"], settings, about["files"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadBundle(
-            f"{path.name} is no bundle that this zoo understands ({one_line(error)}). Build it again."
-        ) from None
     names = ("key", "release", "target", "entry", "height", "width", "batch", "calls", "max_seconds")
     return WidthsBundle(folder, settings=settings, graphs=tuple(graphs), **{name: about[name] for name in names})
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from targets.contract import Job
-from targets.errors import ArtifactFailed
+from targets.errors import ArtifactFailed, shorten
 from targets.nvidia.cache import read_cache, write_cache
-from targets.nvidia.log import make_log, one_line
+from targets.nvidia.log import make_log
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _parse(trt: Any, builder: Any, graph: Path) -> tuple[Any, Any]:
             raise ArtifactFailed(f"{trt.__name__} can't read {graph}: {make_log(trt).reason()}")
         error = parser.get_error(0)
         node = f"node {error.node_name()} ({error.node_operator()}): " if error.node_operator() else ""
-        raise ArtifactFailed(f"{trt.__name__} refuses {graph.name}: {node}{one_line(error.desc())}")
+        raise ArtifactFailed(f"{trt.__name__} refuses {graph.name}: {node}{shorten(error.desc())}")
     return network, parser
 
 

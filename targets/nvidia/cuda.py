@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from targets.errors import ArtifactFailed, Unusable, one_line
+from targets.errors import ArtifactFailed, Unusable, first_line
 
 DRIVER = Path("/sys/module/nvidia/version")
 OLDER = "Run: pip install 'cuda-bindings>=12.8,<13'"  # whose major version is the driver's, as on JetPack 6
@@ -50,7 +50,7 @@ def bindings() -> Any:
         return importlib.import_module("cuda.bindings.runtime")
     except (ImportError, OSError, RuntimeError) as error:
         mend = f"Run: pip install cuda-bindings, or for CUDA 12 (JetPack 6) {OLDER[5:]}"
-        raise Unusable(f"Python can't reach CUDA here: {one_line(error)}", mend) from None
+        raise Unusable(f"Python can't reach CUDA here: {first_line(error)}", mend) from None
 
 
 def call(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -5,13 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-LENGTH = 200  # characters of an error that a user is shown
-
-
-def one_line(text: str) -> str:
-    """A message of the runtime without its line breaks, and not longer than someone reads."""
-    line = " ".join(text.split())
-    return line if len(line) <= LENGTH else f"{line[:LENGTH]}…"
+from targets.errors import shorten
 
 
 @functools.cache  # the runtime keeps the first logger that it was given for as long as the process lives
@@ -32,6 +26,6 @@ def make_log(trt: Any) -> Any:
 
         def reason(self) -> str:
             """The first error, which the later ones follow from."""
-            return one_line(self.errors[0]) if self.errors else "it does not say why"
+            return shorten(self.errors[0]) if self.errors else "it does not say why"
 
     return Log()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncssh
 
-from targets.errors import DeviceError, one_line
+from targets.errors import DeviceError, first_line
 from targets.ssh.address import Address
 
 CONNECT_SECONDS = 30  # with a key that has to be touched
@@ -116,7 +116,7 @@ async def _connect(address: Address) -> asyncssh.SSHClientConnection:
     except CUT as error:
         raise Lost(reason(error, port)) from None
     except ValueError as error:  # what asyncssh raises for settings and keys that it can't read
-        raise DeviceError(f"your ssh configuration for {address}: {one_line(error)}. Check ~/.ssh/config.") from None
+        raise DeviceError(f"your ssh configuration for {address}: {first_line(error)}. Check ~/.ssh/config.") from None
     except OSError as error:
         if error.filename:
             raise DeviceError(f"your ssh configuration for {address}: {error.filename}: {error.strerror}.") from None

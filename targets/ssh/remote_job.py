@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from targets.bundles.archive import digest, read_list
+from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
 from targets.errors import DeviceError
+from targets.files import sha256
 from targets.measuring.quiet import VARIABLE
 from targets.ssh.address import Address
 from targets.ssh.connect import Lost, connected
@@ -48,7 +49,7 @@ class Errand:
     def __init__(self, address: Address, python: str, bundle: Path, result: Path, progress: Progress) -> None:
         self.about = read_list(bundle, BUNDLE_LIST)
         self.address, self.python, self.bundle, self.result, self.progress = address, python, bundle, result, progress
-        self.sha256 = digest(bundle)
+        self.sha256 = sha256(bundle)
         self.moved = 0  # bytes of anything: a connection that brought some on was worth making
         self.offset = 0  # of the program's log
         self.last = "it said nothing"  # the line of its log that was told last

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from targets.bundles.archive import digest
 from targets.errors import DeviceError
+from targets.files import sha256 as file_digest
 from targets.ssh.address import Address
 from targets.ssh.supervisor import Attendant
 
@@ -68,7 +68,7 @@ class Carrier:
                         out.write(block)  # type: ignore[arg-type]  # bytes, as there is no encoding
                         done += len(block)
                         step(len(block))
-            if digest(part) == sha256:
+            if file_digest(part) == sha256:
                 part.replace(file)
                 return
             part.unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.images import Input
-from pipeline.files import sha256
+from targets.files import sha256
 from tests.zoo.tables.rows import AGREEMENT, measurement, pending, release
 from zoo.release.manifest import Artifact, Manifest
 from zoo.release.measurements import Measured, Pending

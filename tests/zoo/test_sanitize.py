@@ -8,7 +8,7 @@ from tests.zoo.registry.samples import ACCURACY, COST, files_of, manifest_values
 from zoo.errors import ManifestError
 from zoo.release.manifest import parse_manifest
 from zoo.release.measurements import from_bytes, to_bytes
-from zoo.sanitize import one_line, printable, read_json
+from zoo.sanitize import one_line, parse_json, printable
 
 REST = {"teacher": COST, "after": COST, "difference_after_merging": 0, "difference_after_pruning": 0, "sites": []}
 STEERING = "\x1b]0;mine\x07\x1b[2J\x9b2J\u202e"
@@ -71,4 +71,4 @@ def test_times_that_are_none_are_refused(changes):
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"a": ' * 5000, "nothing", '"\\ud800'])
 def test_json_that_is_none_is_a_plain_error(content):
     with pytest.raises(ValueError, match="."):
-        read_json(content)
+        parse_json(content)

@@ -8,7 +8,8 @@ from pathlib import Path
 from pipeline.recipe import Recipe
 from zoo.errors import ManifestError
 from zoo.home import Home
-from zoo.release.manifest import MANIFEST, Manifest, read_manifest
+from zoo.release.layout import MANIFEST
+from zoo.release.manifest import Manifest, read_manifest
 
 
 def _pulled(home: Home, name: str, version: str) -> tuple[Path, Manifest | None]:

@@ -8,9 +8,10 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from pipeline.engine.store import explain
 from targets.bundles.archive import read_archive
-from targets.bundles.bundle import NAME, RELEASE, RESULT_LIST
+from targets.bundles.bundle import RESULT_LIST
 from targets.bundles.widths import is_widths
 from targets.errors import BadBundle
+from targets.names import NAME, RELEASE
 from zoo.home import Home
 from zoo.release.local import find_release
 

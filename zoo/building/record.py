@@ -18,23 +18,25 @@ from pipeline.data.samples import Index
 from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, Step, StepId
 from pipeline.engine.store import Store, explain, read_record
 from pipeline.engine.work import Work, read_json
-from pipeline.files import place_file, sha256
+from pipeline.files import place_file
 from pipeline.networks.serialization import DESCRIPTION, WEIGHTS
 from pipeline.planning.training import NETWORKS
 from pipeline.recipe import Recipe
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.distill import SELECTION
-from pipeline.stages.export import GRAPH
+from pipeline.stages.export import GRAPH as EXPORTED
 from pipeline.stages.measure import files_below
+from targets.files import sha256
 from targets.settings import PRECISIONS, Precision
 from zoo import __version__
 from zoo.building.budget import budget_record
 from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
-from zoo.release.manifest import MANIFEST, Manifest, Provenance
-from zoo.release.measurements import MEASUREMENTS, Measurement, read_measurements, write_measurements
+from zoo.release.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
+from zoo.release.manifest import Manifest, Provenance
+from zoo.release.measurements import Measurement, read_measurements, write_measurements
 
 VERSION = 6
 LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # that documents are made with
@@ -137,9 +139,9 @@ def record_release(
     artifacts = []
     known: list[Measurement] = []
     for source, path in (
-        (student / WEIGHTS, f"network/{WEIGHTS}"),
-        (student / DESCRIPTION, f"network/{DESCRIPTION}"),
-        (results[StepId("export", "student")] / GRAPH, f"graph/{GRAPH}"),
+        (student / WEIGHTS, f"{NETWORK}/{WEIGHTS}"),
+        (student / DESCRIPTION, f"{NETWORK}/{DESCRIPTION}"),
+        (results[StepId("export", "student")] / EXPORTED, GRAPH),
     ):
         place_file(source, out / path)
         artifacts.append(_artifact(out, path))

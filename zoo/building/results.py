@@ -8,7 +8,6 @@ from pathlib import Path
 from pipeline.engine.step import COMPACT, StepId, Variant
 from pipeline.engine.store import read_record
 from pipeline.engine.work import read_json
-from pipeline.files import sha256
 from pipeline.planning.deployment import graph_of
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.calibrate import CALIBRATION
@@ -16,6 +15,7 @@ from pipeline.stages.measurement import BrokenVariant, Run
 from pipeline.stages.unsupported import read_refusal
 from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
+from targets.files import sha256
 from targets.settings import Precision
 from zoo.release.measurements import Broken, Estimated, Measurement, Pending, measured_rows
 

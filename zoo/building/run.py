@@ -35,8 +35,8 @@ from zoo.building.record import publish, record_step
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
+from zoo.release.layout import MANIFEST
 from zoo.release.local import find_release
-from zoo.release.manifest import MANIFEST
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 from targets.bundles.archive import safe_name
-from zoo.release.manifest import OWN_NAMES
-
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+from targets.names import NAME
+from zoo.release.layout import OWN_NAMES
 
 
 def wrong_name(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from targets.contract import EMBED_BATCH
 from zoo.cli.completion import release, target_or_runtime
 from zoo.cli.options import scripted
 
@@ -85,7 +86,11 @@ def _skipped(gallery: Gallery) -> str:
 @MODEL
 @TARGET
 @click.option(
-    "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Images that are computed at once."
+    "--batch",
+    type=click.IntRange(min=1),
+    default=EMBED_BATCH,
+    show_default=True,
+    help="Images that are computed at once.",
 )
 @scripted
 def embed(folder: Path, out: Path, model: str | None, target: str | None, batch: int, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.data.images import Input
-from pipeline.files import sha256
+from targets.files import sha256
 from zoo.release.manifest import File, Manifest
 from zoo.release.measurements import Measurement
 

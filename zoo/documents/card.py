@@ -13,20 +13,16 @@ from pathlib import Path
 from pipeline.data.images import Input
 from pipeline.files import write_text
 from pipeline.networks.cost import Cost
-from zoo.documents.golden import EMBEDDING, PICTURE
 from zoo.documents.hub import front_matter
-from zoo.documents.licenses import LICENSES
 from zoo.documents.limits import limits
-from zoo.documents.markdown import bullets, escaped, table
-from zoo.documents.runner import RUNNER
+from zoo.markdown import bullets, escaped, table
+from zoo.release.layout import CARD, GOLDEN_EMBEDDING, GOLDEN_INPUT, LICENSES, MANIFEST, RUNNER
 from zoo.release.local import Release
-from zoo.release.manifest import MANIFEST, Manifest
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
 from zoo.tables.comparison import compare
 from zoo.tables.formats import markdown
 from zoo.tables.rows import saved, site_rows
-
-CARD = "README.md"
 
 
 def _millions(value: int) -> str:
@@ -64,14 +60,15 @@ Without zoo, with numpy, Pillow, and onnxruntime or openvino, in this folder:
 
 ```sh
 python {RUNNER} a.jpg b.jpg  # a line of JSON for each image, by the graph in fp32; --artifact FILE: by that
-python {RUNNER}              # checks the graph, and what ships and runs here, against {EMBEDDING}
+python {RUNNER}              # checks the graph, and what ships and runs here, against {GOLDEN_EMBEDDING}
 ```
 
 The graph takes uint8 RGB images, N×{size.height}×{size.width}×3: turned as their EXIF says, transparency on white,
 resized bilinearly with antialiasing. Scale, mean and deviation are inside it, and what it gives has length 1: compare
 embeddings by their dot product.
-[{PICTURE}]({PICTURE}) is drawn, not photographed; any artifact has to come as near to its embedding as `min_cosine` in
-[{EMBEDDING}]({EMBEDDING}) says for its precision."""
+[{GOLDEN_INPUT}]({GOLDEN_INPUT}) is drawn, not photographed; the embedding of any
+artifact has to come as near to it as `min_cosine` in
+[{GOLDEN_EMBEDDING}]({GOLDEN_EMBEDDING}) says for its precision."""
 
 
 def _artifacts(manifest: Manifest) -> str:
@@ -79,7 +76,7 @@ def _artifacts(manifest: Manifest) -> str:
         [artifact.path, artifact.precision, artifact.target or "any", f"{artifact.size_bytes / 1e6:.2f}"]
         for artifact in manifest.artifacts
     ]
-    return f"## Artifacts\n\n{table(['file', 'precision', 'target', 'MB'], rows, text=3)}"
+    return f"## Artifacts\n\n{table(['file', 'precision', 'target', 'MB'], rows, words=3)}"
 
 
 def _gate(manifest: Manifest) -> str:
@@ -168,7 +165,7 @@ def _calibration(manifest: Manifest) -> str:
         f"torch on the gate's split ({_gate(manifest)}), where the graph was judged; the gate is on that loss."
     )
     return "\n\n".join(
-        ["## Calibration", table(headings, rows, text=len(who)), said, *[bullets(layers)] * bool(layers)]
+        ["## Calibration", table(headings, rows, words=len(who)), said, *[bullets(layers)] * bool(layers)]
     )
 
 

@@ -22,13 +22,12 @@ from PIL import Image
 
 from pipeline.data.images import Input
 from pipeline.files import write_text
-from pipeline.stages.export import GRAPH
 from targets.onnxruntime import ARTIFACT, OnnxRuntime
 from targets.settings import PRECISIONS, Precision, TargetSettings
+from zoo.release.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT, GRAPH
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
 
-PICTURE, EMBEDDING = "golden/input.png", "golden/embedding.json"
 SEED = 776
 OCTAVES = (2, 4, 8, 16, 32)  # cells across; the finer, the fainter, as in photographs
 EXACT = 0.999
@@ -85,10 +84,9 @@ def write_golden(folder: Path, manifest: Manifest, measurements: Sequence[Measur
     import onnxruntime
 
     picture = draw(size)
-    (folder / PICTURE).parent.mkdir(exist_ok=True)
-    Image.fromarray(picture).save(folder / PICTURE)
-    graph = f"graph/{GRAPH}"
-    embedding = embed((folder / graph).parent, picture)
+    (folder / GOLDEN_INPUT).parent.mkdir(exist_ok=True)
+    Image.fromarray(picture).save(folder / GOLDEN_INPUT)
+    embedding = embed((folder / GRAPH).parent, picture)
     min_cosine = {"fp32": EXACT}
     for precision in (one for one in PRECISIONS if one != "fp32"):
         artifacts = [artifact for artifact in manifest.artifacts if artifact.precision == precision]
@@ -100,12 +98,12 @@ def write_golden(folder: Path, manifest: Manifest, measurements: Sequence[Measur
         if artifacts:
             min_cosine[precision] = least([*here, *_known(precision, manifest, measurements)])
     content = {
-        "graph": graph,
+        "graph": GRAPH,
         "runtime": "onnxruntime",
         "version": onnxruntime.__version__,
         "dimension": len(embedding),
         "min_cosine": min_cosine,
         "embedding": [float(value) for value in embedding],
     }
-    write_text(folder / EMBEDDING, json.dumps(content) + "\n")
-    return PICTURE, EMBEDDING
+    write_text(folder / GOLDEN_EMBEDDING, json.dumps(content) + "\n")
+    return GOLDEN_INPUT, GOLDEN_EMBEDDING

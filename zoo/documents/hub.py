@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.retrieval.accuracy import Accuracy
-from zoo.documents.licenses import LICENSES, stated
+from zoo.documents.licenses import stated
+from zoo.release.layout import LICENSES
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
 

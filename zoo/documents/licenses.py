@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from pipeline.files import write_text
-from zoo.documents.markdown import escaped
+from zoo.markdown import escaped
+from zoo.release.layout import LICENSES
 from zoo.release.manifest import Manifest
 
-LICENSES = "LICENSES.md"
 UNKNOWN = (
     "**Not stated.** What has no license nobody may copy, change or pass on, save what law allows anyway. Ask its "
     "authors."

@@ -6,8 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from pipeline.files import write_bytes
+from zoo.release.layout import RUNNER
 
-RUNNER = "run.py"
 IMPORT = "from pipeline.data.decoding import UNREADABLE, open_rgb\n"
 
 

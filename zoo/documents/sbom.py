@@ -17,6 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pipeline.files import write_text
 from zoo.documents.licenses import stated
+from zoo.release.layout import SBOM
 from zoo.release.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from cyclonedx.model.component import Component
     from cyclonedx.model.license import License
 
-SBOM = "sbom.cdx.json"
 TOOL = "edge-model-zoo"
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.files import sha256, write_bytes
+from pipeline.files import write_bytes
+from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.index import Blob, Index, outgrown, parse_index
 

@@ -9,8 +9,9 @@ from targets.contract import make_target
 from targets.errors import TargetError
 from zoo.errors import NothingPrebuilt
 from zoo.registry.pull import Choose
+from zoo.release.layout import MANIFEST
 from zoo.release.local import Release
-from zoo.release.manifest import MANIFEST, Manifest
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measurement
 from zoo.use.runnable import Runnable, runnables
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
-from pipeline.files import sha256
+from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.cache import Cache
 from zoo.registry.index import Blob

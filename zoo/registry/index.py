@@ -15,7 +15,7 @@ from pydantic import Field
 from pipeline.recipe import Version
 from zoo.errors import RegistryError
 from zoo.release.manifest import Name, Record, Sha256, first_problem
-from zoo.sanitize import read_json
+from zoo.sanitize import parse_json
 
 INDEX = "index.json"
 LIMIT = 64 * 2**20  # bytes; some hundred thousand releases
@@ -81,7 +81,7 @@ def parse_index(content: bytes, url: str) -> Index:
         RegistryError: it is damaged, or written by a newer zoo.
     """
     try:
-        values = read_json(content)
+        values = parse_json(content)
         schema = values.get("schema_version") if isinstance(values, dict) else None
         if isinstance(schema, int) and schema > SCHEMA:
             raise RegistryError(

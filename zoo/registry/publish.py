@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.engine.progress import Progress
-from pipeline.files import sha256
+from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.index import INDEX, LIMIT, MOST_MEASUREMENTS, Blob, Index, Listed, Signature, parse_index
 from zoo.registry.places import GARBAGE, UNFINISHED, Place, unreached

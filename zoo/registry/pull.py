@@ -15,7 +15,8 @@ from threading import Lock
 from filelock import Timeout
 
 from pipeline.engine.progress import Progress
-from pipeline.files import place_file, sha256, write_bytes
+from pipeline.files import place_file, write_bytes
+from targets.files import sha256
 from zoo.errors import ManifestError, NoRegistry, RegistryError
 from zoo.home import Home
 from zoo.registry.cache import Cache
@@ -26,10 +27,11 @@ from zoo.registry.publish import MANIFEST_LIMIT, read_index, told_differences
 from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
 from zoo.registry.signing import check_signatures
 from zoo.registry.versions import resolve
+from zoo.release.layout import GRAPH, MANIFEST, MEASUREMENTS
 from zoo.release.local import Release, read_release
-from zoo.release.manifest import MANIFEST, Artifact, Manifest, parse_manifest, read_manifest
+from zoo.release.manifest import Artifact, Manifest, parse_manifest, read_manifest
 from zoo.release.measurements import LIMIT as RECORD_LIMIT
-from zoo.release.measurements import MEASUREMENTS, Measurement, Pending, file_name, from_bytes, to_bytes
+from zoo.release.measurements import Measurement, Pending, file_name, from_bytes, to_bytes
 from zoo.sanitize import one_line
 
 PARALLEL = 4
@@ -131,7 +133,7 @@ def wanted_files(manifest: Manifest, targets: Sequence[str] | None) -> list[tupl
         for file in manifest.files
         if targets is None
         or not isinstance(file, Artifact)
-        or (file.target in targets if file.target else file.path.startswith("graph/"))
+        or (file.target in targets if file.target else file.path == GRAPH)
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
-from targets.errors import one_line
+from targets.errors import first_line
 from targets.installing import install_command
 from zoo.errors import RegistryError
 
@@ -63,7 +63,7 @@ def key_id(path: Path, private: bool = False) -> str:
     except (ValueError, TypeError) as error:
         kind = "private" if private else "public"
         raise RegistryError(
-            f"{path} is no {kind} key in PEM that can be read: {one_line(error)}. A password goes into {PASSWORD}."
+            f"{path} is no {kind} key in PEM that can be read: {first_line(error)}. A password goes into {PASSWORD}."
         ) from None
 
 
@@ -83,7 +83,7 @@ def sign(manifest: bytes, key: Path) -> bytes:
             config.use_elliptic_key_signer(private_key=key, password=_password()).sign(file, out)
         except (ValueError, TypeError) as error:
             raise RegistryError(
-                f"can't sign with {key}: {one_line(error)}. Use a key of an elliptic curve, P-256 say."
+                f"can't sign with {key}: {first_line(error)}. Use a key of an elliptic curve, P-256 say."
             ) from None
         return out.read_bytes()
 
@@ -103,7 +103,7 @@ def verify(manifest: bytes, signature: bytes, key: Path) -> str | None:
         try:
             library.verifying.Config().use_elliptic_key_verifier(public_key=key).verify(file, signed)
         except Exception as error:  # noqa: BLE001 - what comes from a stranger may fail in any way, and never holds
-            return one_line(error)
+            return first_line(error)
     return None
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.files import sha256
+from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.publish import blob_of
 from zoo.registry.pull import Registry
 from zoo.registry.signing import LIMIT, check_signatures
+from zoo.release.layout import RESERVED
 from zoo.release.local import Release
-from zoo.release.manifest import RESERVED
 
 
 def damage(release: Release) -> Iterator[str]:

@@ -10,8 +10,9 @@ from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, ManifestError
 from zoo.home import Home
-from zoo.release.manifest import MANIFEST, Manifest, read_manifest
-from zoo.release.measurements import MEASUREMENTS, Broken, Estimated, Measured, Measurement, Pending, read_measurements
+from zoo.release.layout import MANIFEST, MEASUREMENTS
+from zoo.release.manifest import Manifest, read_manifest
+from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending, read_measurements
 from zoo.release.versions import newest, order
 from zoo.sanitize import one_line
 

@@ -23,15 +23,13 @@ from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
 from targets.bundles.archive import safe_name
 from targets.machine.device import Device
+from targets.names import NAME
 from targets.settings import Precision
 from zoo.errors import ManifestError
-from zoo.sanitize import read_json
+from zoo.release.layout import RESERVED
+from zoo.sanitize import parse_json
 
 SCHEMA = 3
-MANIFEST = "manifest.json"
-RESERVED = (MANIFEST, "measurements", "stage.json")  # names beside the files of a release that are not its own
-# Files and folders of a release that no target may be called like; in small letters.
-OWN_NAMES = (*RESERVED, "graph", "network", "golden", "readme.md", "licenses.md", "run.py", "sbom.cdx.json")
 
 
 def _stays_inside(path: str) -> str:
@@ -48,7 +46,7 @@ def _is_a_folder(name: str) -> str:
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ReleasePath = Annotated[str, StringConstraints(max_length=255), AfterValidator(_stays_inside)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"), AfterValidator(_is_a_folder)]
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$"), AfterValidator(_is_a_folder)]
 
 
 class Record(BaseModel):
@@ -373,7 +371,7 @@ def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
         ManifestError: it is damaged, or written by a newer zoo.
     """
     try:
-        values = read_json(content)
+        values = parse_json(content)
     except ValueError as error:
         raise ManifestError(f"the manifest {where} is damaged: {error}. {mend}") from None
     version = values.get("schema_version") if isinstance(values, dict) else None

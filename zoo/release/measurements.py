@@ -30,9 +30,8 @@ from targets.measuring.ratio import Ratio
 from targets.settings import PRECISIONS, Precision
 from zoo.errors import ManifestError, OutputError
 from zoo.release.manifest import Name, Record, Sha256, first_problem
-from zoo.sanitize import read_json
+from zoo.sanitize import parse_json
 
-MEASUREMENTS = "measurements"  # folder beside the manifest
 LIMIT = 2**20  # bytes; more than any record needs
 
 
@@ -198,7 +197,7 @@ def from_bytes(content: bytes, where: str, mend: str = DAMAGED) -> Measurement:
         ManifestError: it is damaged, or none.
     """
     try:
-        return _ANY.validate_python(read_json(content))
+        return _ANY.validate_python(parse_json(content))
     except ValueError as error:
         told = first_problem(error)
         raise ManifestError(f"the measurement {where} is not valid: {told}. {mend}") from None

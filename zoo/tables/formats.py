@@ -15,6 +15,8 @@ from typing import Any
 from rich.console import Group as Together
 from rich.console import RenderableType
 
+from zoo.markdown import escaped
+from zoo.markdown import table as markdown_table
 from zoo.release.local import Release
 from zoo.sanitize import one_line
 from zoo.tables.columns import COLUMNS, Column, Row, shown
@@ -106,28 +108,28 @@ def measurement_table(releases: Sequence[Release]) -> RenderableType:
     return terminal(replace(compare(releases), pending=[]), len(releases))
 
 
-def _escaped(text: str) -> str:
-    return one_line(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;"))
-
-
-def _markdown_table(group: Group) -> list[str]:
+def _markdown_table(group: Group) -> str:
     columns = _columns(group, 2)
-    sides = [":--" if _is_text(group.rows, key) else "--:" for key in columns]
-    lines = [[COLUMNS[key].heading for key in columns], sides]
-    for index, row in enumerate(group.rows):
-        cells = [(key, _escaped(_cell(row, key))) for key in columns]
-        lines.append([f"**{cell}**" if index in group.best.get(key, []) else cell for key, cell in cells])
-    return [f"| {' | '.join(line)} |" for line in lines]
+
+    def mark(row: int, column: int, cell: str) -> str:
+        return f"**{cell}**" if row in group.best.get(columns[column], []) else cell
+
+    return markdown_table(
+        [COLUMNS[key].heading for key in columns],
+        [[_cell(row, key) for key in columns] for row in group.rows],
+        [_is_text(group.rows, key) for key in columns],
+        mark,
+    )
 
 
 def markdown(comparison: Comparison) -> str:
     """Tables with their protocols, in GitHub's Markdown."""
     parts = []
     for group in comparison.groups:
-        where, *rest = map(_escaped, [*_lines(group), *[BEST] * bool(group.best)])
-        parts += [f"**{where}**", "\n".join(_markdown_table(group)), "  \n".join(rest)]
+        where, *rest = map(escaped, [*_lines(group), *[BEST] * bool(group.best)])
+        parts += [f"**{where}**", _markdown_table(group), "  \n".join(rest)]
     said = [comparison.apart] if comparison.apart else []
-    parts += [_escaped(line) for line in [*said, *lines_beside(comparison)]]
+    parts += [escaped(line) for line in [*said, *lines_beside(comparison)]]
     return "\n\n".join(parts) + "\n"
 
 

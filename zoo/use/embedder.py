@@ -15,9 +15,8 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 from pipeline.data.decoding import UNREADABLE
 from pipeline.data.images import Input, read_image, to_pixels
 from pipeline.errors import DataError
-from targets.contract import Job, Session
-from targets.errors import TargetError
-from targets.errors import one_line as first_line
+from targets.contract import EMBED_BATCH, Job, Session
+from targets.errors import TargetError, first_line
 from zoo.catalogue import Catalogue, load_catalogue
 from zoo.errors import ImageError, ManifestError, NothingRuns, ZooError
 from zoo.home import Home
@@ -26,7 +25,6 @@ from zoo.release.manifest import Manifest
 from zoo.use.runnable import Runnable, known_targets
 from zoo.use.sessions import start_best
 
-PROBED = 8  # images at once that every artifact takes
 Picture: TypeAlias = "np.ndarray | Image.Image | str | os.PathLike[str]"
 
 
@@ -107,7 +105,7 @@ class Embedder:
         """
         return read_picture(picture, self._size)
 
-    def embed(self, images: Picture | Iterable[Picture], batch: int = 8) -> np.ndarray:
+    def embed(self, images: Picture | Iterable[Picture], batch: int = EMBED_BATCH) -> np.ndarray:
         """Embeddings float32 N×D, rows of length 1: the dot product of two is their cosine similarity.
 
         Args:
@@ -158,7 +156,7 @@ def _read_settings(manifest: Manifest) -> tuple[Input, int]:
         raise ManifestError(
             f"the manifest of {manifest.label} does not say input or measure.batches. Build it again."
         ) from None
-    return size, max(PROBED, *batches)
+    return size, max(EMBED_BATCH, *batches)
 
 
 def _found(name: str | os.PathLike[str], home: Home | None) -> tuple[Release, Catalogue | None]:

@@ -32,7 +32,7 @@ from pipeline.data.suffixes import CONVERT, SUFFIXES
 from pipeline.data.walk import walk
 from pipeline.engine.progress import Progress
 from pipeline.errors import DataError
-from targets.errors import one_line as first_line
+from targets.errors import first_line
 from zoo.errors import GalleryError, ImageError
 from zoo.output_file import write_file
 from zoo.use.embedder import Embedder

@@ -17,10 +17,10 @@ from pipeline.data.decoding import UNREADABLE
 from targets.contract import Session
 from targets.errors import ArtifactFailed
 from targets.settings import Precision
-from zoo.documents.golden import EMBEDDING, PICTURE
 from zoo.errors import ManifestError
+from zoo.release.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT
 from zoo.release.manifest import first_problem
-from zoo.sanitize import read_json
+from zoo.sanitize import parse_json
 
 LARGEST = 2**24  # pixels; no network sees more
 LIMIT = 2**22  # bytes; no embedding is longer
@@ -72,12 +72,12 @@ def read_golden(folder: Path) -> Golden | None:
         ManifestError: it is damaged.
     """
     try:
-        with Image.open(folder / PICTURE, formats=["PNG"]) as image:
+        with Image.open(folder / GOLDEN_INPUT, formats=["PNG"]) as image:
             if image.width * image.height > LARGEST:
                 raise ValueError(f"a picture of {image.width}×{image.height} pixels")
             picture = np.asarray(image.convert("RGB"))
-        with (folder / EMBEDDING).open("rb") as file:
-            written = _Written.model_validate(read_json(file.read(LIMIT)))
+        with (folder / GOLDEN_EMBEDDING).open("rb") as file:
+            written = _Written.model_validate(parse_json(file.read(LIMIT)))
     except FileNotFoundError:
         return None
     except (*UNREADABLE, ValidationError) as error:

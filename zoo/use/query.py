@@ -7,14 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.engine.progress import Progress
+from targets.contract import EMBED_BATCH
 from zoo.errors import GalleryError
 from zoo.home import Home
 from zoo.use.embedder import Embedder, default_release, load
 from zoo.use.gallery import Gallery, embed_folder, read_gallery
 from zoo.use.sheet import Neighbour
 from zoo.use.unchanged import Stale, Unchanged
-
-BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def find_nearest(
     if kept:
         kept.check_fits(embedder, str(where))
     pixels = embedder.read(image)  # before the gallery: that may take long
-    gallery = kept or embed_folder(embedder, where, BATCH, progress)
+    gallery = kept or embed_folder(embedder, where, EMBED_BATCH, progress)
     places, similarities = gallery.nearest(embedder.embed(pixels)[0])
     checked = kept is None or gallery.folder.is_dir()
     unchanged = Unchanged(gallery.folder, gallery.paths, gallery.files, progress) if kept and checked else None

@@ -16,11 +16,11 @@ from zoo.catalogue import Catalogue, read_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, NothingRuns
 from zoo.home import user_catalogue
+from zoo.release.layout import GRAPH
 from zoo.release.local import Release
 from zoo.release.manifest import Artifact
 from zoo.release.measurements import Measured
 
-GRAPH = "graph/model.onnx"  # the student in fp32, what targets are compiled from
 # Runtimes that take the graph as it is, in seconds, by the name they are asked for; the second stands in for the first.
 GRAPH_RUNTIMES = {
     "openvino": (TargetSettings("openvino"),),

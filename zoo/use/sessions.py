@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.files import sha256
 from targets.contract import Job, Session, make_target
 from targets.errors import TargetError, Unusable
+from targets.files import sha256
 from targets.machine.device import cache_folder
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError, NothingRuns

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.engine.progress import Progress
-from pipeline.files import sha256
+from targets.files import sha256
 
 CHANGED, GONE = "changed", "gone"
 

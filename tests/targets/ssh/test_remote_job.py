@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from targets.errors import DeviceError
+from targets.files import sha256
 from targets.machine.device import cache_folder
 from targets.ssh import device_side, run_on_device
 from tests.targets.ssh.errand import Heard, make_bundle, refused, runs
@@ -137,6 +138,12 @@ def test_cache_is_the_program_s(monkeypatch: pytest.MonkeyPatch, named: dict[str
     for name, folder in named.items():
         monkeypatch.setenv(name, folder)
     assert device_side.cache_folder() == cache_folder()
+
+
+def test_the_device_side_has_the_same_digests(tmp_path):
+    """It is sent as one file, so it can't import `targets.files`."""
+    (tmp_path / "file").write_bytes(b"zoo" * 2**20)
+    assert device_side._digest(tmp_path / "file") == sha256(tmp_path / "file")
 
 
 @pytest.mark.parametrize("patience", [None, "7"])

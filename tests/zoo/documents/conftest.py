@@ -9,7 +9,8 @@ import pytest
 
 from tests.zoo.shelf import SIZE, a_manifest, a_measurement, fill
 from zoo.documents import write_documents
-from zoo.release.manifest import MANIFEST, File, Manifest
+from zoo.release.layout import MANIFEST
+from zoo.release.manifest import File, Manifest
 
 
 @dataclass(frozen=True)

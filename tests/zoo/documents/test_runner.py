@@ -21,7 +21,15 @@ from targets.settings import TargetSettings
 from tests.helpers import random_images
 from tests.kinds import draw_kinds
 from tests.zoo.shelf import SIZE, an_artifact, write_graph
+from zoo.documents import run as runner
 from zoo.documents.runner import runner_source
+from zoo.release import layout
+
+
+def test_the_runner_reads_what_a_release_has():
+    """It goes out as one file, so it can't import `zoo.release.layout`."""
+    assert runner.GRAPH == layout.GRAPH
+    assert (runner.PICTURE, runner.GOLDEN) == (runner.HERE / layout.GOLDEN_INPUT, runner.HERE / layout.GOLDEN_EMBEDDING)
 
 
 def run(folder, *arguments, missing=()):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pipeline.files import sha256
 from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
 from targets.contract import make_target
+from targets.files import sha256
 from targets.machine.device import this_device
 from targets.settings import TargetSettings
 from tests.helpers import random_images

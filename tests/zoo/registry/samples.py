@@ -7,9 +7,10 @@ from pathlib import Path
 
 from targets.settings import PRECISIONS
 from zoo.home import Home
+from zoo.release.layout import MANIFEST, MEASUREMENTS
 from zoo.release.local import Release, find_release
-from zoo.release.manifest import MANIFEST, Manifest
-from zoo.release.measurements import MEASUREMENTS, Measured, write_measurements
+from zoo.release.manifest import Manifest
+from zoo.release.measurements import Measured, write_measurements
 
 ACCURACY = {
     "map": 80.0, "cmc1": 90.0, "cmc5": 95.0, "cmc10": 97.0, "minp": 40.0, "queries": 8, "skipped": 0, "gallery": 8,

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from targets.measuring.latency import TIMER
 from zoo.home import Home
+from zoo.release.layout import MANIFEST, MEASUREMENTS
 from zoo.release.local import Release
-from zoo.release.manifest import MANIFEST, Manifest
-from zoo.release.measurements import MEASUREMENTS, Broken, Estimated, Measured, Pending, write_measurements
+from zoo.release.manifest import Manifest
+from zoo.release.measurements import Broken, Estimated, Measured, Pending, write_measurements
 
 ACCURACY = {
     "map": 80.0, "cmc1": 95.0, "cmc5": 97.0, "cmc10": 98.0, "minp": 50.0, "queries": 100, "skipped": 0, "gallery": 500,

@@ -161,7 +161,7 @@ def test_models_that_some_systems_could_not_keep_are_refused(tmp_path):
 
 
 def test_all_own_names_of_a_release_are_known(finished):
-    from zoo.release.manifest import OWN_NAMES
+    from zoo.release.layout import OWN_NAMES
 
     folder = finished.home / "releases/tiny/1.0.0"
     targets = {a["target"] for a in json.loads((folder / "manifest.json").read_text())["artifacts"]} - {None}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pipeline.recipe import Version
-from zoo.documents.markdown import table
+from zoo.markdown import table
 from zoo.release.manifest import Name, Sha256
 
 Schema = Mapping[str, Any]

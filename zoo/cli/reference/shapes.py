@@ -11,7 +11,7 @@ from typing_extensions import get_type_hints, is_typeddict
 from zoo.cli.exit_codes import MEANINGS
 from zoo.cli.shapes.commands import COMMANDS
 from zoo.cli.shapes.events import EVENTS
-from zoo.documents.markdown import table
+from zoo.markdown import table
 
 WORDS = {str: "text", int: "integer", float: "number", bool: "boolean", Any: "anything"}
 Line = tuple[str, str, str]  # path, type, what it is

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from targets.errors import one_line as first_line
+from targets.errors import first_line
 from zoo.errors import RegistryError
 from zoo.sanitize import one_line, without_secrets
 
