@@ -167,18 +167,18 @@ def runtime_version(target: Target) -> str:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What ran an artifact."""
+    """The runtime that ran the artifact."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     name: str
-    """of the target's class, as the entry point `zoo.targets` has it; what to install"""
+    """name of the entry point in `zoo.targets`; what to install"""
     version: str
-    """of its library; another version may be faster, or refuse the artifact"""
+    """version of its library; another one may be faster, or refuse the artifact"""
     device: str
-    """in the runtime's own words, as `CPU`; so that CPU and GPU are not compared"""
+    """device name of the runtime, such as `CPU`; keeps CPU and GPU apart"""
     options: dict[str, Any] = field(default_factory=dict)
-    """settings of the runtime's own that differ from its defaults; what made it faster, perhaps"""
+    """runtime settings that differ from its defaults; they may explain the speed"""
 
 
 def describe_runtime(target: Target, settings: TargetSettings) -> Runtime:

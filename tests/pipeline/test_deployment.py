@@ -313,7 +313,7 @@ def test_an_alias_of_no_target_is_told_with_its_place(untouched, to, hint):
     shop = more_targets(untouched, mine=to)
     line = shop.catalogue.read_text().splitlines().index(f'  mine: "{to}"') + 1
     message = shop.refused("build", "tiny", "--target", "mine", "--plan")
-    assert f"more.yaml:{line}: targets.mine: is an alias of no target: {to!r}. Did you mean {hint}" in message
+    assert f"more.yaml:{line}: targets.mine: is an alias of the unknown target {to!r}. Did you mean {hint}" in message
     assert len(message.splitlines()) == 1
     assert planned(shop)  # it stops nobody who does not name it
 
@@ -323,7 +323,7 @@ def test_a_host_is_of_exactly_one_target(untouched, targets):
     options = [word for target in targets for word in ("--target", target)]
     result = untouched.zoo("build", "tiny", "--host", "ssh://there", *options)
     assert result.exit_code == 2
-    assert "--host is where one target runs: name it with --target" in result.stderr
+    assert "--host is for one target: name it with --target" in result.stderr
 
 
 def test_a_host_makes_any_target_one_over_ssh(untouched):

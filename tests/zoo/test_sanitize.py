@@ -32,7 +32,7 @@ def test_nothing_steers_the_terminal():
     ("changes", "told"),
     [
         ({"description": "x" * 20_000}, "a text of 20000 characters"),
-        ({"recipe": {"seed": 10**400}}, "a number of more than 53 bits"),
+        ({"recipe": {"seed": 10**400}}, "an integer has more than 53 bits"),
         ({"recipe": json.loads("[" * 100 + "]" * 100)}, "nested more than 32 deep"),
         ({"version": "01.0.0"}, "version: "),
         ({"version": "١.٠.٠"}, "version: "),
@@ -51,7 +51,7 @@ def test_what_no_manifest_holds_is_refused_in_a_line(changes, told):
 @pytest.mark.parametrize("pair", [("é.bin", "e\u0301.bin"), ("a.bin", "A.BIN")])
 def test_names_that_some_system_takes_for_one_are_refused(pair):
     files = {f"x/{name}": b"1" for name in pair}
-    with pytest.raises(ManifestError, match="a name stands twice"):
+    with pytest.raises(ManifestError, match="a name occurs twice"):
         parse_manifest(json.dumps(manifest_values("tiny", "1.0.0", files)).encode(), "of tiny", "")
 
 

@@ -1,4 +1,4 @@
-"""What the stages of a build found out about one target, as records."""
+"""Results of a build's stages for one target, as records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Folders = Mapping[StepId, Path]  # results of steps
 def target_records(
     target: str, release: str, data: str, folders: Folders
 ) -> tuple[Precision | None, list[Measurement]]:
-    """Which precision ships, and what was measured here or on the device; or what is known while that is waited for.
+    """Records of one target: measured here or on its device, or what is known while the device has not run yet.
 
     Args:
         release: name@version.
@@ -46,7 +46,7 @@ def _broken(target: str, release: str, found_at: str, variants: Iterable[BrokenV
 
 
 def _waiting(target: str, release: str, data: str, folders: Folders) -> Iterator[Measurement]:
-    """The bundle, and of what is in it what is broken already, or else what accuracy is expected."""
+    """The bundle, and for each artifact in it the error if it is broken, otherwise the estimated accuracy."""
     folder = folders[StepId("bundle", target=target)]
     archive, found_at = bundle_file(folder), read_record(folder)["finished_at"]
     yield Pending(target=target, release=release, bundle=archive.name, bundle_sha256=sha256(archive))
@@ -64,8 +64,8 @@ def _waiting(target: str, release: str, data: str, folders: Folders) -> Iterator
                 "map": in_torch["map"] - found["agreement"]["map_drop_points"],
                 "agreement": found["agreement"],
                 "method": (
-                    "what the graph that goes to the device lost on the gate's split, run by "
-                    f"{found['judge']} where it was built"
+                    "loss of the device's graph on the gate's split, measured with "
+                    f"{found['judge']} on the build machine"
                 ),
             }
             yield Estimated.model_validate(

@@ -19,7 +19,7 @@ def test_another_machine_than_the_board_is_refused_in_a_line(desk, quick, tmp_pa
     settings = {**read_list(quick, BUNDLE_LIST)["settings"], "board": "Jetson Orin Nano"}
     message = desk.refused(str(altered(quick, tmp_path / "jetson.zoo", BUNDLE_LIST, settings=settings)))
     assert message == (
-        f"this bundle is for a Jetson Orin Nano, and this machine calls itself {this_device().name}. Run it there; for "
+        f"this bundle is for a Jetson Orin Nano, but this machine is a {this_device().name}. Run it there; for "
         "this machine build with another --target."
     )
 
@@ -58,7 +58,7 @@ def test_ctrl_c_while_measuring_is_told_in_a_line_and_leaves_nothing(desk, quick
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert errors.strip() == "Interrupted; nothing was written. Run the same command again."
+    assert errors.strip() == "Interrupted; nothing was written. Run the command again."
     assert not desk.left()
     assert not [*(desk.root / "cache").iterdir()]
 

@@ -120,6 +120,5 @@ def test_void_figures_match_nothing_and_are_told():
         matches = found(here, read_question(expression), None, False)
         assert not matches.comparison.rows
         assert matches.told == (
-            "0 of 1 match; 1 can't be judged: a value is missing or void; "
-            "not measured: 1 estimated, 1 pending, 2 broken"
+            "0 of 1 match; 1 unknown: a value is missing or void; not measured: 1 estimated, 1 pending, 2 broken"
         )

@@ -74,7 +74,7 @@ def test_runtimes_versions_and_runs_share_a_table():
     both = compare([release(), release("small", records=[other])])
     assert len(both.groups) == 1
     assert both.apart is None
-    assert "2 runs: only what one run timed was timed in turn" in shown(both)
+    assert "2 runs: only figures of one run were timed in turn" in shown(both)
 
 
 def test_cuda_and_tensorrt_compute_on_one_gpu():
@@ -94,13 +94,13 @@ def test_accuracy_that_was_not_measured_stands_beside_that_which_was_and_says_so
     blind = measurement(accuracy=None, agreement=None, data=None, **ONNX)
     (group,) = compare([release(records=[blind, measurement()])]).groups
     assert (group.protocol["data"], group.protocol["queries"]) == ("a" * 64, 100)
-    assert "accuracy not measured, only time: student int8 on onnxruntime-cpu" in group.notes
+    assert "only times measured, no accuracy: student int8 on onnxruntime-cpu" in group.notes
 
 
 def test_a_run_that_never_became_steady_is_named_unless_it_is_void():
     restless = [measurement(steady=False), measurement(steady=False, throttled="heat", **ONNX)]
     (group,) = compare([release(records=restless)]).groups
-    assert "unsteady, no claims on times (never became steady): student int8 on openvino-cpu" in group.notes
+    assert "unsteady, times not compared (never became steady): student int8 on openvino-cpu" in group.notes
 
 
 def test_thousands_stand_apart():
