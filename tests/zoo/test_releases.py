@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import zoo
 from tests.zoo.cli.conftest import document
-from tests.zoo.tables.rows import keep, measurement, release
+from tests.zoo.records import keep, measurement, release
 from zoo.cli import main
 from zoo.errors import ManifestError
 from zoo.home import Home

@@ -8,7 +8,7 @@ import pytest
 from pipeline.engine.step import COMPACT, StepId, Variant
 from targets.bundles.archive import write_archive
 from targets.bundles.bundle import BUNDLE_LIST
-from tests.zoo.tables.rows import ACCURACY, AGREEMENT
+from tests.zoo.records import ACCURACY, AGREEMENT
 from zoo.building.results import target_records
 
 FOUND_AT = "2026-11-01T00:00:00+00:00"

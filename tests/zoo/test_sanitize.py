@@ -4,18 +4,19 @@ import json
 
 import pytest
 
-from tests.zoo.registry.samples import ACCURACY, COST, files_of, manifest_values, measured
+from tests.zoo.records import ACCURACY, costs, manifest_values
+from tests.zoo.registry.samples import files_of, measured, values_over
 from zoo.errors import ManifestError
 from zoo.release.manifest import parse_manifest
 from zoo.release.measurements import from_bytes, to_bytes
 from zoo.sanitize import one_line, parse_json, printable
 
-REST = {"teacher": COST, "after": COST, "difference_after_merging": 0, "difference_after_pruning": 0, "sites": []}
+REST = manifest_values()["compression"]
 STEERING = "\x1b]0;mine\x07\x1b[2J\x9b2J\u202e"
 
 
 def parsed(**changes):
-    values = manifest_values("tiny", "1.0.0", files_of()) | changes
+    values = values_over(files_of()) | changes
     return parse_manifest(json.dumps(values).encode(), "of tiny", "Tell its keeper.")
 
 
@@ -39,7 +40,7 @@ def test_nothing_steers_the_terminal():
         ({"version": f"1.0.{'9' * 300}"}, "version: "),
         ({"name": "nul"}, "name: "),
         ({"accuracy": dict.fromkeys(("teacher", "dense_student", "student"), ACCURACY | {"map": "x"})}, "accuracy"),
-        ({"compression": {"before": COST | {"macs": 0}, **REST}}, "compression.before.macs"),
+        ({"compression": REST | {"before": costs(1000) | {"macs": 0}}}, "compression.before.macs"),
     ],
 )  # fmt: skip
 def test_what_no_manifest_holds_is_refused_in_a_line(changes, told):
@@ -52,17 +53,17 @@ def test_what_no_manifest_holds_is_refused_in_a_line(changes, told):
 def test_names_that_some_system_takes_for_one_are_refused(pair):
     files = {f"x/{name}": b"1" for name in pair}
     with pytest.raises(ManifestError, match="a name occurs twice"):
-        parse_manifest(json.dumps(manifest_values("tiny", "1.0.0", files)).encode(), "of tiny", "")
+        parse_manifest(json.dumps(values_over(files)).encode(), "of tiny", "")
 
 
-def test_many_names_are_compared_in_no_time():
+def test_twenty_thousand_names_are_compared_and_read():
     files = {f"x/{number}": b"" for number in range(20_000)}
-    assert len(parse_manifest(json.dumps(manifest_values("tiny", "1.0.0", files)).encode(), "", "").artifacts) == 20_000
+    assert len(parse_manifest(json.dumps(values_over(files)).encode(), "", "").artifacts) == 20_000
 
 
 @pytest.mark.parametrize("changes", [{"batch": 0}, {"calls": 0}, {"p50_ms": 0.0}, {"images_per_second": -1.0}])
 def test_times_that_are_none_are_refused(changes):
-    values = json.loads(to_bytes(measured("tiny@1.0.0")))
+    values = json.loads(to_bytes(measured()))
     values["latency"][0] |= changes
     with pytest.raises(ManifestError, match="measurement here is not valid: .*are no times"):
         from_bytes(json.dumps(values).encode(), "here")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from tests.zoo.shelf import SIZE, a_calibration, a_manifest, a_measurement, a_pending
-from tests.zoo.tables.rows import CONDITIONS, broken, dense, estimated
+from tests.zoo.records import CONDITIONS, a_calibration, a_manifest, broken, dense, estimated, pending
+from tests.zoo.shelf import SIZE, a_measurement
 from zoo.documents.card import card_text
 from zoo.documents.hub import hub_license
 from zoo.documents.limits import limits
@@ -137,7 +137,7 @@ def test_words_of_a_user_break_no_table_and_no_markup():
         ([a_measurement()], {}, "Measured on these devices only: AMD EPYC (onnxruntime-cpu)."),
         ([a_measurement(steady=False)], {}, "never became steady: student int8 on onnxruntime-cpu"),
         ([a_measurement(throttled="heat")], {}, "Void, because the machine was throttled (heat): student int8"),
-        ([a_measurement(), a_pending()], {}, "jetson-orin-nano is pending"),
+        ([a_measurement(), pending()], {}, "jetson-orin-nano is pending"),
         (
             [a_measurement(), estimated()],
             {},

@@ -20,7 +20,8 @@ from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
 from tests.helpers import random_images
 from tests.kinds import draw_kinds
-from tests.zoo.shelf import SIZE, an_artifact, write_graph
+from tests.zoo.records import an_artifact
+from tests.zoo.shelf import SIZE, write_graph
 from zoo.documents import run as runner
 from zoo.documents.runner import runner_source
 from zoo.release import layout

@@ -40,7 +40,9 @@ def test_what_ships_and_the_graph_are_measured_as_in_the_build(tiny, again):
 
 
 def test_without_the_data_set_there_are_times_alone(tiny, again, tmp_path):
-    for one in again(tiny, ["onnxruntime-cpu"], tmp_path):
+    found = again(tiny, ["onnxruntime-cpu"], tmp_path)
+    assert found
+    for one in found:
         assert (one.accuracy, one.agreement, one.data) == (None, None, None)
         assert one.latency[0].p50_ms > 0
         assert one.golden_cosine > 0.9

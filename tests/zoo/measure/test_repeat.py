@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.zoo.tables.rows import ACCURACY, DEVICE, ORIN, latency, measurement, release
+from tests.zoo.records import ACCURACY, DEVICE, ORIN, latency, measurement, release
 from zoo.measure.repeat import published_for, repeated
 
 RECIPE = {"calibrate": {"max_map_drop_points": 0.5}}

@@ -240,7 +240,7 @@ def test_a_swapped_blob_is_refused(home, folder, another):
     publish(put_release(home), folder, None, Silent())
     manifest = read_index(folder).find("tiny", "1.0.0").manifest
     content = (folder.root / manifest.path).read_bytes()
-    (folder.root / manifest.path).write_bytes(content.replace(b"a sample", b"a simple"))
+    (folder.root / manifest.path).write_bytes(content.replace(b"made by hand", b"made by Hand"))
     refused(another, folder, r"wrong content \(sha256\)")
 
 
@@ -355,7 +355,7 @@ def test_small_files_that_claim_to_be_large_are_refused(home, folder, another, p
 
 def test_a_measurement_of_another_release_is_refused(home, folder, another):
     publish(put_release(home), folder, None, Silent())
-    blob = put_blob(folder, measured("other@1.0.0").model_dump_json().encode())
+    blob = put_blob(folder, measured(release="other@1.0.0").model_dump_json().encode())
     edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"].update(measurements=[blob]))
     refused(another, folder, "lists for tiny@1.0.0 is of other@1.0.0")
 

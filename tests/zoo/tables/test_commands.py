@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from tests.zoo.tables.rows import ORIN, broken, dense, estimated, keep, measurement, pending, release
+from tests.zoo.records import ORIN, broken, dense, estimated, keep, measurement, pending, release
 from zoo.cli import main
 
 

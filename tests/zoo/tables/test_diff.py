@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.zoo.tables.rows import DEVICE, ORIN, dense, latency, measurement, pending, ratio, release
+from tests.zoo.records import DEVICE, ORIN, dense, latency, measurement, pending, ratio, release
 from zoo.errors import CompareError
 from zoo.tables.diff import diff
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.zoo.tables.rows import AGREEMENT, CONDITIONS, dense, latency, measurement, ratio, release
+from tests.zoo.records import AGREEMENT, CONDITIONS, dense, latency, measurement, ratio, release
 from zoo.release.measurements import Measured
 from zoo.tables import compare, gains, measurement_rows
 from zoo.tables.diff import diff

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.zoo.tables.rows import ORIN, dense, measurement, release
+from tests.zoo.records import ORIN, dense, measurement, release
 from zoo.errors import CompareError
 from zoo.tables import compare
 from zoo.tables.pareto import check_plot, front, plot

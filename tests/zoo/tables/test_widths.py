@@ -7,8 +7,7 @@ from click.testing import CliRunner
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.zoo.shelf import a_manifest
-from tests.zoo.tables.rows import DEVICE, broken, dense, keep, measurement, release
+from tests.zoo.records import DEVICE, a_manifest, broken, dense, keep, measurement, release
 from zoo.cli import main
 from zoo.release.local import Release
 from zoo.tables import compare, gains, table
