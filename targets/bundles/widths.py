@@ -1,7 +1,7 @@
-"""Networks of several widths, timed against each other on a target: what a budget in milliseconds is predicted from.
+"""Networks of several widths, timed in turn on a target, from which a budget in milliseconds is predicted.
 
-Here, or on a device: a bundle of the kind `widths` holds graphs and the code, and its result figures of each graph.
-It is run, sent and checked as any bundle is (`targets.bundles.program`, `targets.ssh`).
+Here, or on a device: a bundle of the kind `widths` holds graphs and the code, and its result the figures of each graph.
+It is run, sent and verified like any bundle (`targets.bundles.program`, `targets.ssh`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from targets.settings import TargetSettings
 
 KIND = "widths"  # in the list of a bundle and of its result
 GRAPH_NAME = "graphs/{}.onnx"
-LOW = 10  # percentile of calls that nothing disturbed
+LOW = 10  # percentile of undisturbed calls
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,17 @@ class WidthFigures:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     name: str
-    """of the graph"""
+    """sha256 of the graph"""
     p50_ms: float
     """median time of a call, ms"""
     low_ms: float
-    """10th percentile of calls, ms; other work on the machine hardly touches it, so that it tells how networks
-    compare"""
+    """10th percentile of calls, ms; nearly unaffected by other work on the machine, so that it compares networks"""
     mean_ms: float
-    """mean time of a call, ms; what images per second follow from"""
+    """mean time of a call, ms; determines images per second"""
     calls: int
-    """that were timed"""
+    """timed calls"""
     mj_per_image: float | None
-    """energy of an image, mJ; null where the machine does not meter it"""
+    """energy per image, mJ; null without a meter"""
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,12 @@ def time_widths(
     max_seconds: float,
     tell: Callable[[str], None],
 ) -> tuple[list[WidthFigures], Conditions]:
-    """Compile graphs and time them in turn, in one run, when the machine is quiet (`targets.measuring.quiet`).
+    """Compile graphs and time them in turn, in one run, on an idle machine (`targets.measuring.quiet`).
 
     Args:
         graphs: by name.
         scratch: a folder for artifacts, which the caller removes.
-        job: its largest batch is that of every call.
+        job: its largest batch is the batch of every call.
         calls, max_seconds: see `targets.measuring.latency.measure_latency`.
 
     Raises:
@@ -134,16 +133,16 @@ def time_widths(
 
 
 def is_widths(about: Mapping[str, Any]) -> bool:
-    """Whether the list of a bundle or result is of this kind."""
+    """Whether the list of a bundle or result is of kind `widths`."""
     return about.get("kind") == KIND
 
 
 def open_widths(path: Path, folder: Path) -> WidthsBundle:
-    """Check a bundle of this kind byte by byte and unpack it into a new folder.
+    """Verify a bundle of widths byte by byte and unpack it into a new folder.
 
     Raises:
-        BadBundle: see `targets.bundles.archive.read_archive`; or its list says what no build writes.
-        UnknownRuntime: no installed package offers its runtime.
+        BadBundle: see `targets.bundles.archive.read_archive`; or its list is not one that a build writes.
+        UnknownRuntime: no installed package provides its runtime.
     """
     about = read_archive(path, BUNDLE_LIST, folder)
     with reading_list(path):
@@ -163,7 +162,7 @@ def open_widths(path: Path, folder: Path) -> WidthsBundle:
 def figures_of(
     bundle: WidthsBundle, target: Target, scratch: Path, cache: Path, tell: Callable[[str], None]
 ) -> dict[str, Any]:
-    """What a result of a bundle tells of its networks: `rows` and `conditions`."""
+    """Figures of the networks in a bundle's result: `rows` and `conditions`."""
     rows, conditions = time_widths(
         target,
         {name: bundle.folder / GRAPH_NAME.format(name) for name in bundle.graphs},

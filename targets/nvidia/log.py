@@ -1,4 +1,4 @@
-"""What the runtime has to say: it reports errors to a logger, and returns nothing."""
+"""The runtime's log: it reports errors to a logger, not in return values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from targets.errors import shorten
 
 
-@functools.cache  # the runtime keeps the first logger that it was given for as long as the process lives
+@functools.cache  # the runtime keeps its first logger until the process ends
 def make_log(trt: Any) -> Any:
     """The logger of a runtime's package: an `ILogger` whose `errors` are those since `clear`."""
 
@@ -25,7 +25,7 @@ def make_log(trt: Any) -> Any:
             self.errors.clear()
 
         def reason(self) -> str:
-            """The first error, which the later ones follow from."""
-            return shorten(self.errors[0]) if self.errors else "it does not say why"
+            """The first error, which causes the later ones."""
+            return shorten(self.errors[0]) if self.errors else "no reason given"
 
     return Log()

@@ -163,7 +163,7 @@ def test_a_precision_that_the_runtime_lacks_is_refused(model, limited, wish, ask
 
 def test_a_precision_that_the_target_leaves_out_is_refused(model):
     recipe, target = model[0].model_copy(update={"precision": "fp32"}), replace(HERE, precisions=("fp16", "int8"))
-    with pytest.raises(UnsupportedPrecision, match=r"fp32 is none of this target's precisions .*\(fp16, int8\)"):
+    with pytest.raises(UnsupportedPrecision, match=r"fp32 is not one of this target's precisions .*\(fp16, int8\)"):
         on((recipe, model[1]), target).variants  # noqa: B018 - raises
 
 
@@ -335,7 +335,7 @@ def test_a_host_makes_any_target_one_over_ssh(untouched):
 def test_a_host_that_is_no_address_is_told_before_anything_is_trained(untouched, monkeypatch):
     monkeypatch.setattr("zoo.building.run.check_student", lambda *_: pytest.fail("it is about to train"))
     message = untouched.refused("build", "tiny", "--target", "openvino-cpu", "--host", "user@there")
-    assert "'user@there' is no device. Write ssh://USER@HOST:PORT" in message
+    assert "'user@there' is not a device address. Write ssh://USER@HOST:PORT" in message
 
 
 def test_too_few_images_to_calibrate_on_are_told_before_anything_is_trained(untouched):

@@ -127,7 +127,7 @@ def test_a_target_that_is_not_installed_as_the_runtime_is_not_imported(room, ent
 
 def test_a_runtime_that_is_not_installed_is_told(room):
     message = refused(room, of=TargetError, entry="intruder:Target", settings={"runtime": "intruder"})
-    assert "no installed package offers the runtime 'intruder'" in message
+    assert "no installed package provides the runtime 'intruder'" in message
     assert "intruder" not in sys.modules
 
 

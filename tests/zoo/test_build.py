@@ -217,7 +217,7 @@ def test_doctor_says_what_mends(workshop):
     output = workshop.zoo("doctor").output
     assert "unusable  gpu: OpenVINO" in output
     assert "Run: apt install intel-opencl-icd" in output
-    assert "no installed package offers the runtime 'nothing'" in output
+    assert "no installed package provides the runtime 'nothing'" in output
 
 
 def refusals():

@@ -244,7 +244,7 @@ def _unsaid(shipped: Measured, row: Row) -> str:
     if row["void"] or (row["ratio_to_dense"] is not None) or not (shipped.ratios or row["doubt"]):
         return by
     why = row["doubt"] or "the dense network never became steady"
-    return f"{by}; unsteady ({why}): on a quiet machine, zoo bench {shipped.release}"
+    return f"{by}; unsteady ({why}): on an idle machine, zoo bench {shipped.release}"
 
 
 def gains(release: Release) -> list[str]:

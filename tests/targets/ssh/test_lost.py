@@ -54,12 +54,12 @@ def test_device_that_stays_away(device: Device, tmp_path: Path) -> None:
         run_on_device(device.address, sys.executable, bundle, result, heard)
     assert str(caught.value) == (
         f"the connection to {device.user}@127.0.0.1 is lost: connection refused at port {device.wire.port} "
-        "(is its ssh server running?).\nWhat runs there goes on; the same command takes it up where it is."
+        "(is its ssh server running?).\nThe run continues there; run the same command again to rejoin it."
     )
     device.wire.open()
     heard = Heard()
     run_on_device(device.address, sys.executable, bundle, result, heard)
-    assert heard.lines[0].startswith("taking up the run that was begun on")
+    assert heard.lines[0].startswith("resuming the run on")
     assert [line for line in heard.lines if "step" in line] == ["first step", "second step"]
     assert (len(runs(device)), device.left) == (2, [])
 

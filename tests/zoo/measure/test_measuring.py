@@ -76,7 +76,7 @@ def test_all_that_was_compiled_and_runs_here_is_measurable(tiny, catalogue):
 def test_a_target_that_can_not_be_measured_here_is_refused(tiny, catalogue):
     with pytest.raises(CatalogueError, match="no target 'openvino-gp'"):
         measurable(tiny, ["openvino-gp"], catalogue)
-    with pytest.raises(Unusable, match=f"this machine calls itself {this_device().name}"):
+    with pytest.raises(Unusable, match=f"but this machine is a {this_device().name}"):
         measurable(tiny, ["raspberrypi5"], catalogue)
     bare = replace(tiny, manifest=tiny.manifest.model_copy(update={"artifacts": []}))
     with pytest.raises(NothingRuns, match="there is nothing"):

@@ -139,7 +139,7 @@ def test_nothing_in_common_is_an_error_and_no_success(new):
 
 
 def test_a_release_is_not_compared_with_itself():
-    with pytest.raises(CompareError, match="both are big@1.0.0"):
+    with pytest.raises(CompareError, match="both names mean big@1.0.0"):
         diff(release(), release(), 0.5, 5.0)
 
 

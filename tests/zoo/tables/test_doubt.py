@@ -27,7 +27,7 @@ def limits(monkeypatch):
     [
         ({}, None),
         ({"conditions": BUSY}, WHY),
-        ({"conditions": CONDITIONS | {"held_back_s": 3.0}}, "the CPU quota of the control group held it back for 3 s"),
+        ({"conditions": CONDITIONS | {"held_back_s": 3.0}}, "the CPU quota of the control group throttled it for 3 s"),
         ({"latency": [latency(), latency(8, 30.0, steady=False)]}, "never became steady"),
     ],
 )
@@ -76,9 +76,9 @@ def test_a_table_names_what_is_in_doubt_and_why():
 
 def test_gains_withhold_the_ratio_and_say_how_to_measure_again():
     (_, told) = gains(release(records=[dense(conditions=BUSY), measurement(conditions=BUSY)]))
-    assert told == f"openvino-cpu ships int8: mAP 80.00; unsteady ({WHY}): on a quiet machine, zoo bench big@1.0.0"
+    assert told == f"openvino-cpu ships int8: mAP 80.00; unsteady ({WHY}): on an idle machine, zoo bench big@1.0.0"
     (_, told) = gains(release(records=[dense(steady=False), measurement()]))
-    assert told.endswith("; unsteady (the dense network never became steady): on a quiet machine, zoo bench big@1.0.0")
+    assert told.endswith("; unsteady (the dense network never became steady): on an idle machine, zoo bench big@1.0.0")
     (_, told) = gains(release(records=[dense(), measurement()]))
     assert "3.00× (2.90 … 3.10) the dense teacher's speed" in told
 

@@ -96,7 +96,7 @@ def test_an_unknown_name_is_answered_in_a_line():
     with pytest.raises(CompareError) as refused:
         read_question("p50 < 5")
     assert "Did you mean 'p50_ms'?" in str(refused.value)
-    assert str(refused.value).endswith("The columns are in zoo search --help.")
+    assert str(refused.value).endswith("See zoo search --help for the columns.")
     with pytest.raises(CompareError, match=r"^no column 'zebra'. The columns"):
         check_column("zebra")
 
