@@ -11,6 +11,7 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -25,11 +26,14 @@ from targets.bundles.archive import safe_name
 from targets.machine.device import Device
 from targets.settings import Precision
 from zoo.errors import ManifestError
+from zoo.release.migrate import OLDEST, SCHEMA, Values, migrated, schema_of
 from zoo.sanitize import read_json
 
-SCHEMA = 3
 MANIFEST = "manifest.json"
-RESERVED = (MANIFEST, "measurements", "stage.json")  # names beside the files of a release that are not its own
+KEPT = {schema: f"manifest.schema-{schema}.json" for schema in range(OLDEST, SCHEMA)}
+"""Names of older manifests, beside the ones that `zoo migrate` made of them."""
+# Names beside the files of a release that are not its own.
+RESERVED = (MANIFEST, "measurements", "stage.json", *KEPT.values())
 # Files and folders of a release that no target may be called like; in small letters.
 OWN_NAMES = (*RESERVED, "graph", "network", "golden", "readme.md", "licenses.md", "run.py", "sbom.cdx.json")
 
@@ -363,29 +367,72 @@ def first_problem(error: Exception) -> str:
     return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
-def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
-    """A manifest from its bytes.
+@dataclass(frozen=True)
+class Parsed:
+    """A manifest as it was read.
+
+    Attributes:
+        manifest: in the present schema.
+        schema: that it is written in.
+        measurements: values of the records that stand in it, where its schema has them there; not validated.
+        unknown: what its schema does not say, in words; empty where that is the present one.
+    """
+
+    manifest: Manifest
+    schema: int
+    measurements: list[Values]
+    unknown: tuple[str, ...]
+
+
+def parse(content: bytes, where: str, mend: str) -> Parsed:
+    """A manifest of any schema that this zoo reads, from its bytes.
 
     Args:
         where, mend: what it is called in errors, and what to do about them.
 
     Raises:
-        ManifestError: it is damaged, or written by a newer zoo.
+        ManifestError: it is damaged, or of a schema that this zoo does not read.
     """
     try:
         values = read_json(content)
     except ValueError as error:
         raise ManifestError(f"the manifest {where} is damaged: {error}. {mend}") from None
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
+    schema = schema_of(values)
+    if schema is not None and schema > SCHEMA:
         raise ManifestError(
-            f"the manifest {where} has schema {version}; this zoo reads {SCHEMA}. Upgrade: pip install -U "
+            f"the manifest {where} has schema {schema}; this zoo reads {SCHEMA}. Upgrade: pip install -U "
             "edge-model-zoo."
         )
+    if schema is not None and schema < OLDEST:
+        raise ManifestError(f"the manifest {where} has schema {schema}; this zoo reads {OLDEST} to {SCHEMA}. {mend}")
     try:
-        return Manifest.model_validate(values)
-    except ValidationError as error:
+        found = migrated(values)
+        manifest = Manifest.model_validate(found.manifest)
+    except ValueError as error:
         raise ManifestError(f"the manifest {where} is not valid: {first_problem(error)}. {mend}") from None
+    return Parsed(manifest, SCHEMA if schema is None else schema, found.measurements, found.unknown)
+
+
+def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
+    """`parse`, without the records that stand in an older manifest.
+
+    Raises:
+        ManifestError: see `parse`.
+    """
+    return parse(content, where, mend).manifest
+
+
+def read_parsed(path: Path, mend: str) -> Parsed:
+    """`parse` of a file.
+
+    Raises:
+        ManifestError: it is missing; or see `parse`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"can't read the manifest {path}: {error.strerror}. {mend}") from None
+    return parse(content, str(path), mend)
 
 
 def read_manifest(path: Path, mend: str = "Build the model again.") -> Manifest:
@@ -395,13 +442,14 @@ def read_manifest(path: Path, mend: str = "Build the model again.") -> Manifest:
         mend: what to do if it is damaged.
 
     Raises:
-        ManifestError: it is missing, damaged, or written by a newer zoo.
+        ManifestError: it is missing, damaged, or of a schema that this zoo does not read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ManifestError(f"can't read the manifest {path}: {error.strerror}. {mend}") from None
-    return parse_manifest(content, str(path), mend)
+    return read_parsed(path, mend).manifest
+
+
+def to_bytes(manifest: Manifest) -> bytes:
+    """A manifest as it is kept."""
+    return (json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n").encode()
 
 
 def manifest_schema() -> dict[str, Any]:

@@ -28,6 +28,7 @@ from targets.measuring.ratio import Ratio
 from targets.settings import PRECISIONS, Precision
 from zoo.errors import ManifestError, OutputError
 from zoo.release.manifest import Name, Record, Sha256, first_problem
+from zoo.release.migrate import RECORD_SCHEMA, schema_of
 from zoo.sanitize import read_json
 
 MEASUREMENTS = "measurements"  # folder beside the manifest
@@ -67,7 +68,10 @@ class Measured(_Cell):
     device: Device = Field(description="the machine; so that times of two machines are not compared")
     runtime: Runtime = Field(description="what ran the artifact")
     threads: int = Field(description="of one inference on a CPU; times with others do not compare")
-    conditions: Conditions = Field(description="the machine during the run; whether its times can be trusted")
+    conditions: Conditions | None = Field(
+        description="the machine during the run; whether its times can be trusted; null where a build of the first "
+        "days did not record it, so that its times make no claims"
+    )
     measured_at: str = Field(description="UTC, ISO 8601; which of two records is newer")
     data: str | None = Field(
         description="fingerprint of the data set that accuracy was measured on; accuracies of another do not compare; "
@@ -106,16 +110,26 @@ class Measured(_Cell):
     size_bytes: int = Field(ge=0, description="of all files of the artifact; what it takes on the device's disk")
 
     @property
+    def throttled(self) -> str | None:
+        """What slowed the machine down, which voids its times; none if nothing is known of it."""
+        return self.conditions.throttled if self.conditions else None
+
+    @property
+    def disturbed(self) -> str | None:
+        """Why times of its run make no claims, in words; none if nothing is known against them."""
+        return self.conditions.disturbed if self.conditions else "the conditions of the run were not recorded"
+
+    @property
     def doubt(self) -> str | None:
         """Why its times make no claims, in words; none if they do. A throttled run's are void, which is more."""
-        if self.conditions.disturbed:
-            return self.conditions.disturbed
+        if self.disturbed:
+            return self.disturbed
         return None if all(one.steady for one in self.latency) else "never became steady"
 
     @property
     def counts(self) -> bool:
         """Whether its times can be compared."""
-        return not self.conditions.throttled and self.doubt is None
+        return not self.throttled and self.doubt is None
 
     @model_validator(mode="after")
     def _times_are_times(self) -> Self:
@@ -198,13 +212,31 @@ def from_bytes(content: bytes, where: str, mend: str = DAMAGED) -> Measurement:
         where, mend: what it is called in errors, and what to do about them.
 
     Raises:
-        ManifestError: it is damaged, or none.
+        ManifestError: it is damaged, none, or written by a newer zoo.
     """
     try:
-        return _ANY.validate_python(read_json(content))
+        values = read_json(content)
     except ValueError as error:
-        told = first_problem(error)
-        raise ManifestError(f"the measurement {where} is not valid: {told}. {mend}") from None
+        raise ManifestError(f"the measurement {where} is not valid: {first_problem(error)}. {mend}") from None
+    return from_values(values, where, mend)
+
+
+def from_values(values: object, where: str, mend: str) -> Measurement:
+    """`from_bytes`, of what the JSON holds.
+
+    Raises:
+        ManifestError: see `from_bytes`.
+    """
+    schema = schema_of(values)
+    if schema is not None and schema > RECORD_SCHEMA:
+        raise ManifestError(
+            f"the measurement {where} has schema {schema}; this zoo reads {RECORD_SCHEMA}. Upgrade: pip install -U "
+            "edge-model-zoo."
+        )
+    try:
+        return _ANY.validate_python(values)
+    except ValueError as error:
+        raise ManifestError(f"the measurement {where} is not valid: {first_problem(error)}. {mend}") from None
 
 
 def file_name(record: Measurement) -> str:
@@ -249,6 +281,22 @@ def read_measurements(*folders: Path, mends: Mapping[Path, str] | None = None) -
     except OSError as error:
         raise ManifestError(f"can't read the measurement {error.filename}: {error.strerror}.") from None
     return sorted(found, key=_place)
+
+
+def merged(standing: Iterable[object], records: Iterable[Measurement], where: str, mend: str) -> list[Measurement]:
+    """Records that stand in an older manifest, with those beside it: each once, in the order of `read_measurements`.
+
+    Args:
+        standing: values of the first.
+        where, mend: what the manifest is called in errors, and what to do about them.
+
+    Raises:
+        ManifestError: one is not valid.
+    """
+    inside = [from_values(values, f"in {where}", mend) for values in standing]
+    if not inside:
+        return [*records]
+    return sorted({file_name(record): record for record in (*inside, *records)}.values(), key=_place)
 
 
 def _place(record: Measurement) -> tuple[Any, ...]:
