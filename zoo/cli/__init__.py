@@ -25,6 +25,7 @@ from zoo.cli.data import data
 from zoo.cli.device import compile_, receive
 from zoo.cli.doctor import doctor
 from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND
+from zoo.cli.migrate import migrate
 from zoo.cli.options import begin_events
 from zoo.cli.registry import gc, publish, pull, verify, yank
 from zoo.cli.releases import list_releases, show
@@ -120,6 +121,6 @@ def main() -> None:
 
 for command in (
     build, data, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish,
-    pull, verify, yank, gc, clean,
+    pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
     main.add_command(command)

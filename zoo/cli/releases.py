@@ -24,7 +24,8 @@ def list_releases(as_json: bool) -> None:
     rows = release_rows(here.releases)
     waiting = {name: recipe.description for name, recipe in catalogue.models.items() if name not in known}
     if as_json:
-        print_json({"built": rows, "not_built": waiting, "damaged": here.damaged, "faulty": catalogue.faulty})
+        told = {"damaged": here.damaged, "older": here.older, "faulty": catalogue.faulty}
+        print_json({"built": rows, "not_built": waiting, **told})
         return
     out = console()
     if rows:
@@ -35,6 +36,10 @@ def list_releases(as_json: bool) -> None:
         out.print(f"not built: {name}: {description}" if description else f"not built: {name}", markup=False)
     for label, why in here.damaged.items():
         click.echo(f"damaged: {label}: {why}", err=True)
+    if here.older:
+        first, *others = here.older
+        more = f" and {len(others)} more" if others else ""
+        click.echo(f"of an older schema, which every command reads: {first}{more}. See zoo migrate --help", err=True)
     for line in dict.fromkeys(line for lines in catalogue.faulty.values() for line in lines):
         click.echo(f"faulty: {line}", err=True)
 

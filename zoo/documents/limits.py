@@ -51,15 +51,17 @@ def _of_times(measured: Sequence[Measured]) -> Iterator[str]:
         return
     devices = dict.fromkeys(f"{one.device.name} ({one.target})" for one in measured)
     yield f"Measured on these devices only: {', '.join(devices)}. Others may be slower, by different factors."
-    if void := [one for one in measured if one.conditions.throttled]:
-        why = "; ".join(dict.fromkeys(str(one.conditions.throttled) for one in void))
+    if void := [one for one in measured if one.throttled]:
+        why = "; ".join(dict.fromkeys(str(one.throttled) for one in void))
         yield f"Void, because the machine was throttled ({why}): {_listed(void)}."
     if restless := [one for one in measured if not all(latency.steady for latency in one.latency)]:
         yield f"Times never became steady: {_listed(restless)}."
-    busy = {f"{one.target} ({one.conditions.disturbed})" for one in measured if one.conditions.disturbed}
+    busy = {f"{one.target} ({one.disturbed})" for one in measured if one.disturbed}
     if busy:
         yield f"The machine was not idle, so times are unreliable: {', '.join(sorted(busy))}."
-    if silent := dict.fromkeys(one.device.name for one in measured if not one.conditions.tells_throttling):
+    if silent := dict.fromkeys(
+        one.device.name for one in measured if not (one.conditions and one.conditions.tells_throttling)
+    ):
         yield f"Does not report throttling: {', '.join(silent)}."
 
 

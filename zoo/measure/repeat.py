@@ -98,7 +98,7 @@ class _Pair:
         if other := self._other([*keys, *["meter"] * (figure == "mj_per_image")]):
             return other
         records = (("published", self.published), ("here", self.here))
-        if told := [f"{name}: {why}" for name, record in records if (why := record.conditions.disturbed)]:
+        if told := [f"{name}: {why}" for name, record in records if (why := record.disturbed)]:
             return f"unsteady, {'; '.join(told)}"
         restless = [name for name, record in records if not record.latency[-1 if many else 0].steady]
         return f"never became steady: {' and '.join(restless)}" if restless else ""

@@ -16,8 +16,8 @@ from zoo.errors import RegistryError
 from zoo.registry.index import INDEX, LIMIT, MOST_MEASUREMENTS, Blob, Index, Listed, Signature, parse_index
 from zoo.registry.places import GARBAGE, UNFINISHED, Place, unreached
 from zoo.registry.signing import key_id, sign
-from zoo.release.local import Release
-from zoo.release.manifest import Manifest, parse_manifest
+from zoo.release.local import Release, rebuilding
+from zoo.release.manifest import Manifest, Parsed, parse
 from zoo.release.measurements import to_bytes
 
 MANIFEST_LIMIT = 16 * 2**20  # bytes; more than any manifest needs
@@ -51,8 +51,8 @@ def read_index(place: Place) -> Index:
     return index
 
 
-def read_listed(place: Place, label: str, listed: Listed) -> tuple[bytes, Manifest]:
-    """The manifest of a listed release.
+def read_parsed(place: Place, label: str, listed: Listed) -> tuple[bytes, Parsed]:
+    """The manifest of a listed release: its bytes, and what they say.
 
     Raises:
         RegistryError: it is missing, or differs from the index.
@@ -63,7 +63,17 @@ def read_listed(place: Place, label: str, listed: Listed) -> tuple[bytes, Manife
         raise RegistryError(
             f"the manifest of {label} in {place.url} is missing or damaged (sha256). Report it to the registry's owner."
         )
-    return content, parse_manifest(content, f"of {label}", f"Report it to the owner of {place.url}.")
+    return content, parse(content, f"of {label}", f"Report it to the owner of {place.url}.")
+
+
+def read_listed(place: Place, label: str, listed: Listed) -> tuple[bytes, Manifest]:
+    """`read_parsed`, without the records that an older manifest contains.
+
+    Raises:
+        RegistryError, ManifestError: see `read_parsed`.
+    """
+    content, parsed = read_parsed(place, label, listed)
+    return content, parsed.manifest
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,19 @@ def _refuse_other_content(place: Place, label: str, listed: Listed, ours: Manife
     )
 
 
+def _refuse_old(release: Release) -> None:
+    """What is published stays as it is. One that was pulled is the same release in another registry.
+
+    Raises:
+        RegistryError: the release can be migrated first.
+    """
+    if release.is_old and rebuilding(release.path):
+        raise RegistryError(
+            f"{release.manifest.label} is of schema {release.schema}, and a published manifest never changes. Migrate "
+            f"it first: zoo migrate {release.manifest.label}"
+        )
+
+
 def publish(release: Release, place: Place, key: Path | None, progress: Progress) -> Published:
     """Publish a release; if it is published already, add new measurements and signatures.
 
@@ -145,7 +168,8 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
         key: private key to sign with.
 
     Raises:
-        RegistryError: the registry can't be written, or has this version with other content.
+        RegistryError: the registry can't be written, or has this version with other content; or the release was built
+            here and its manifest has an older schema.
     """
     manifest = release.manifest
     listed = (find_index(place) or Index()).find(manifest.name, manifest.version)
@@ -153,6 +177,7 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
         _refuse_other_content(place, manifest.label, listed, manifest)
         content, files = read_listed(place, manifest.label, listed)[0], dict[str, Path]()
     else:
+        _refuse_old(release)
         content, files = release.path.read_bytes(), _check_files(release)
     records = [to_bytes(record) for record in release.public]
     small = {**{blob_of(record): record for record in records}, blob_of(content): content}

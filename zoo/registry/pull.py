@@ -29,9 +29,9 @@ from zoo.registry.signing import check_signatures
 from zoo.registry.versions import resolve
 from zoo.release.layout import GRAPH, MANIFEST, MEASUREMENTS
 from zoo.release.local import Release, read_release
-from zoo.release.manifest import Artifact, Manifest, parse_manifest, read_manifest
+from zoo.release.manifest import Artifact, Manifest, Parsed, parse, read_manifest
 from zoo.release.measurements import LIMIT as RECORD_LIMIT
-from zoo.release.measurements import Measurement, Pending, file_name, from_bytes, to_bytes
+from zoo.release.measurements import Measurement, Pending, file_name, from_bytes, merged, to_bytes
 from zoo.sanitize import one_line
 
 PARALLEL = 4
@@ -97,8 +97,8 @@ class Registry:
             fetch(blob, self.places, self.cache, lambda _count: None)
         return self.cache.path(blob).read_bytes()
 
-    def manifest(self, name: str, version: str, listed: Listed) -> tuple[bytes, Manifest]:
-        """The manifest of a release, with its signature verified.
+    def manifest(self, name: str, version: str, listed: Listed) -> tuple[bytes, Parsed]:
+        """The manifest of a release, with its signature verified: its bytes, which are what is signed, and its content.
 
         Raises:
             RegistryError: it belongs to another release, claims too much, or its signature is invalid.
@@ -111,7 +111,8 @@ class Registry:
         ]
         if self.keys or self.require_signature:
             check_signatures(label, content, signatures, self.keys, self.require_signature)
-        manifest = parse_manifest(content, f"of {label}", f"Report it to the owner of {self.url}.")
+        parsed = parse(content, f"of {label}", f"Report it to the owner of {self.url}.")
+        manifest = parsed.manifest
         if manifest.label != label or manifest.content_sha256 != listed.content_sha256:
             raise RegistryError(
                 f"{self.url} has {manifest.label} with other content under {label}. Someone may have swapped it: "
@@ -119,7 +120,7 @@ class Registry:
             )
         if (claimed := sum(file.size_bytes for file in manifest.files)) > LARGEST:
             raise RegistryError(f"{label} claims {claimed / 1e9:,.0f} GB, more than a release may have. Refused.")
-        return content, manifest
+        return content, parsed
 
 
 def wanted_files(manifest: Manifest, targets: Sequence[str] | None) -> list[tuple[str, Blob]]:
@@ -162,10 +163,12 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
     label = f"{name}@{version}"
     if listed.yanked:
         progress.say(f"{label} is yanked: {one_line(listed.yanked)}")
-    content, manifest = registry.manifest(name, version, listed)
+    content, parsed = registry.manifest(name, version, listed)
+    manifest = parsed.manifest
     _refuse_shadowed(home, manifest, registry.url)
     records = _records(registry, listed.measurements, label)
-    files = wanted_files(manifest, choose(manifest, records))
+    known = merged(parsed.measurements, records, f"the manifest of {label}", f"Tell who keeps {registry.url}.")
+    files = wanted_files(manifest, choose(manifest, known))
     with _one_at_a_time(registry.cache, label, progress):
         have = pulled_files(home, label).items()
         files += [(path, blob) for path, blob in have if (path, blob) not in files and _of(manifest, path, blob)]

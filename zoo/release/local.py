@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, ManifestError
 from zoo.home import Home
 from zoo.release.layout import MANIFEST, MEASUREMENTS
-from zoo.release.manifest import Manifest, read_manifest
-from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending, read_measurements
+from zoo.release.manifest import Manifest, read_parsed
+from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending, merged, read_measurements
+from zoo.release.migrate import SCHEMA
 from zoo.release.versions import newest, order
 from zoo.sanitize import one_line
 
@@ -23,11 +24,18 @@ class Release:
 
     Attributes:
         path: of its manifest; the release's files lie beside it.
+        schema: of the manifest's file; an older one is converted when it is read.
     """
 
     path: Path
     manifest: Manifest
     measurements: list[Measurement]
+    schema: int = SCHEMA
+
+    @property
+    def is_old(self) -> bool:
+        """Whether its manifest is of an older schema."""
+        return self.schema < SCHEMA
 
     @property
     def measured(self) -> list[Measured]:
@@ -73,6 +81,11 @@ class Here:
     releases: list[Release]
     damaged: dict[str, str]
 
+    @property
+    def older(self) -> dict[str, int]:
+        """Schemas of manifests that are not of the present one, by name@version."""
+        return {one.manifest.label: one.schema for one in self.releases if one.is_old}
+
 
 def rebuilding(path: Path) -> str:
     """How to record again a release that was built here; empty if it was pulled.
@@ -100,7 +113,18 @@ def read_release(path: Path, added: Path | None = None) -> Release:
     label, own = f"{path.parent.parent.name}@{path.parent.name}", path.parent / MEASUREMENTS
     mend = rebuilding(path) or f"Get it again: zoo pull {label}"
     mends = {own: mend} | ({added: f"Remove it and measure again: zoo bench {label}"} if added else {})
-    return Release(path, read_manifest(path, mend), read_measurements(*mends, mends=mends))
+    return _read(path, mend, mends)
+
+
+def _read(path: Path, mend: str, mends: Mapping[Path, str]) -> Release:
+    """Read a release.
+
+    Args:
+        mends: what to do about damaged measurements, by folder.
+    """
+    found = read_parsed(path, mend)
+    records = merged(found.measurements, read_measurements(*mends, mends=mends), str(path), mend)
+    return Release(path, found.manifest, records, found.schema)
 
 
 def read_folder(folder: Path) -> Release:
@@ -112,9 +136,7 @@ def read_folder(folder: Path) -> Release:
     if not (folder / MANIFEST).exists():
         raise ManifestError(f"{folder} is not a release: it has no {MANIFEST}. Name the folder that holds one.")
     mend = rebuilding(folder / MANIFEST) or "Copy the release again from its source."
-    measurements = folder / MEASUREMENTS
-    manifest = read_manifest(folder / MANIFEST, mend)
-    return Release(folder / MANIFEST, manifest, read_measurements(measurements, mends={measurements: mend}))
+    return _read(folder / MANIFEST, mend, {folder / MEASUREMENTS: mend})
 
 
 def _paths(home: Home) -> dict[str, dict[str, list[Path]]]:

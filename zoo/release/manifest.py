@@ -11,6 +11,7 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -27,9 +28,8 @@ from targets.names import NAME
 from targets.settings import Precision
 from zoo.errors import ManifestError
 from zoo.release.layout import RESERVED
+from zoo.release.migrate import OLDEST, SCHEMA, Values, migrated, schema_of
 from zoo.sanitize import parse_json
-
-SCHEMA = 3
 
 
 def _stays_inside(path: str) -> str:
@@ -354,29 +354,74 @@ def first_problem(error: Exception) -> str:
     return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
-def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
-    """Parse a manifest.
+@dataclass(frozen=True)
+class Parsed:
+    """A manifest as it was read.
+
+    Attributes:
+        manifest: in the current schema.
+        schema: of the file.
+        measurements: values of the records that a manifest of an older schema contains; not validated.
+        unknown: facts that its schema does not have, in words; empty for the current schema.
+    """
+
+    manifest: Manifest
+    schema: int
+    measurements: list[Values]
+    unknown: tuple[str, ...]
+
+
+def parse(content: bytes, where: str, mend: str) -> Parsed:
+    """Parse a manifest of any schema that this version reads.
 
     Args:
         where, mend: its name in errors, and how to fix it.
 
     Raises:
-        ManifestError: it is damaged, or written by a newer zoo.
+        ManifestError: it is damaged, or of a schema that this zoo does not read.
     """
     try:
         values = parse_json(content)
     except ValueError as error:
         raise ManifestError(f"the manifest {where} is damaged: {error}. {mend}") from None
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
+    schema = schema_of(values)
+    if schema is not None and schema > SCHEMA:
         raise ManifestError(
-            f"the manifest {where} has schema {version}; this version reads {SCHEMA}. Upgrade: pip install -U "
+            f"the manifest {where} has schema {schema}; this version reads {SCHEMA}. Upgrade: pip install -U "
             "edge-model-zoo."
         )
+    if schema is not None and schema < OLDEST:
+        raise ManifestError(
+            f"the manifest {where} has schema {schema}; this version reads {OLDEST} to {SCHEMA}. {mend}"
+        )
     try:
-        return Manifest.model_validate(values)
-    except ValidationError as error:
+        found = migrated(values)
+        manifest = Manifest.model_validate(found.manifest)
+    except ValueError as error:
         raise ManifestError(f"the manifest {where} is not valid: {first_problem(error)}. {mend}") from None
+    return Parsed(manifest, SCHEMA if schema is None else schema, found.measurements, found.unknown)
+
+
+def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
+    """`parse`, without the records that stand in an older manifest.
+
+    Raises:
+        ManifestError: see `parse`.
+    """
+    return parse(content, where, mend).manifest
+
+
+def read_parsed(path: Path, mend: str) -> Parsed:
+    """`parse` of a file.
+
+    Raises:
+        ManifestError: it is missing; or see `parse`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"can't read the manifest {path}: {error.strerror}. {mend}") from None
+    return parse(content, str(path), mend)
 
 
 def read_manifest(path: Path, mend: str = "Build the model again.") -> Manifest:
@@ -386,13 +431,14 @@ def read_manifest(path: Path, mend: str = "Build the model again.") -> Manifest:
         mend: how to fix a damaged one.
 
     Raises:
-        ManifestError: it is missing, damaged, or written by a newer zoo.
+        ManifestError: it is missing, damaged, or of a schema that this zoo does not read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ManifestError(f"can't read the manifest {path}: {error.strerror}. {mend}") from None
-    return parse_manifest(content, str(path), mend)
+    return read_parsed(path, mend).manifest
+
+
+def to_bytes(manifest: Manifest) -> bytes:
+    """A manifest as it is kept."""
+    return (json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n").encode()
 
 
 def manifest_schema() -> dict[str, Any]:

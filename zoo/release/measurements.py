@@ -29,6 +29,7 @@ from targets.measuring.ratio import Ratio
 from targets.settings import PRECISIONS, Precision
 from zoo.errors import ManifestError, OutputError
 from zoo.release.manifest import Name, Record, Sha256, first_problem
+from zoo.release.migrate import RECORD_SCHEMA, schema_of
 from zoo.sanitize import parse_json
 
 LIMIT = 2**20  # bytes; more than any record needs
@@ -56,7 +57,10 @@ class Measured(_Cell):
     device: Device = Field(description="the machine; keeps times of different machines apart")
     runtime: Runtime = Field(description="the runtime that ran the artifact")
     threads: int = Field(description="threads of one inference on a CPU; other counts do not compare")
-    conditions: Conditions = Field(description="state of the machine during the run; whether its times can be trusted")
+    conditions: Conditions | None = Field(
+        description="state of the machine during the run; whether its times can be trusted; null where an early "
+        "version did not record it, so that its times are unreliable"
+    )
     measured_at: str = Field(description="UTC, ISO 8601; which of two records is newer")
     data: str | None = Field(
         description="fingerprint of the data set of the accuracy; accuracies on others do not compare; "
@@ -93,16 +97,26 @@ class Measured(_Cell):
     size_bytes: int = Field(ge=0, description="size of all files of the artifact; what it takes on the device's disk")
 
     @property
+    def throttled(self) -> str | None:
+        """What slowed the machine down, which voids its times; none if nothing is known of it."""
+        return self.conditions.throttled if self.conditions else None
+
+    @property
+    def disturbed(self) -> str | None:
+        """Why times of its run make no claims, in words; none if nothing is known against them."""
+        return self.conditions.disturbed if self.conditions else "the conditions of the run were not recorded"
+
+    @property
     def doubt(self) -> str | None:
         """Why its times are unreliable, in words; None if they are not. Times of a throttled run are void."""
-        if self.conditions.disturbed:
-            return self.conditions.disturbed
+        if self.disturbed:
+            return self.disturbed
         return None if all(one.steady for one in self.latency) else "never became steady"
 
     @property
     def counts(self) -> bool:
         """Whether its times can be compared."""
-        return not self.conditions.throttled and self.doubt is None
+        return not self.throttled and self.doubt is None
 
     @model_validator(mode="after")
     def _times_are_times(self) -> Self:
@@ -191,13 +205,31 @@ def from_bytes(content: bytes, where: str, mend: str = DAMAGED) -> Measurement:
         where, mend: its name in errors, and how to fix it.
 
     Raises:
-        ManifestError: it is damaged, or not a measurement.
+        ManifestError: it is damaged, not a measurement, or written by a newer version.
     """
     try:
-        return _ANY.validate_python(parse_json(content))
+        values = parse_json(content)
     except ValueError as error:
-        told = first_problem(error)
-        raise ManifestError(f"the measurement {where} is not valid: {told}. {mend}") from None
+        raise ManifestError(f"the measurement {where} is not valid: {first_problem(error)}. {mend}") from None
+    return from_values(values, where, mend)
+
+
+def from_values(values: object, where: str, mend: str) -> Measurement:
+    """`from_bytes`, of what the JSON holds.
+
+    Raises:
+        ManifestError: see `from_bytes`.
+    """
+    schema = schema_of(values)
+    if schema is not None and schema > RECORD_SCHEMA:
+        raise ManifestError(
+            f"the measurement {where} has schema {schema}; this zoo reads {RECORD_SCHEMA}. Upgrade: pip install -U "
+            "edge-model-zoo."
+        )
+    try:
+        return _ANY.validate_python(values)
+    except ValueError as error:
+        raise ManifestError(f"the measurement {where} is not valid: {first_problem(error)}. {mend}") from None
 
 
 def file_name(record: Measurement) -> str:
@@ -242,6 +274,22 @@ def read_measurements(*folders: Path, mends: Mapping[Path, str] | None = None) -
     except OSError as error:
         raise ManifestError(f"can't read the measurement {error.filename}: {error.strerror}.") from None
     return sorted(found, key=_place)
+
+
+def merged(standing: Iterable[object], records: Iterable[Measurement], where: str, mend: str) -> list[Measurement]:
+    """Records that stand in an older manifest, with those beside it: each once, in the order of `read_measurements`.
+
+    Args:
+        standing: values of the first.
+        where, mend: what the manifest is called in errors, and what to do about them.
+
+    Raises:
+        ManifestError: one is not valid.
+    """
+    inside = [from_values(values, f"in {where}", mend) for values in standing]
+    if not inside:
+        return [*records]
+    return sorted({file_name(record): record for record in (*inside, *records)}.values(), key=_place)
 
 
 def _place(record: Measurement) -> tuple[Any, ...]:

@@ -197,7 +197,7 @@ def _other_protocol(old: Row, new: Row, keys: Sequence[str]) -> str:
 def _doubt(old: _Seen, new: _Seen, figure: Figure, slower: bool) -> str:
     """Why a time may have moved without the model; empty if the model is the cause."""
     sides = (("before", old), ("after", new))
-    if told := [f"{name}: {why}" for name, one in sides if (why := one.record.conditions.disturbed)]:
+    if told := [f"{name}: {why}" for name, one in sides if (why := one.record.disturbed)]:
         return f"unsteady, {'; '.join(told)}"
     if restless := [name for name, one in sides if not one.steady(figure)]:
         return f"never became steady: {' and '.join(restless)}"

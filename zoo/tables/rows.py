@@ -40,7 +40,7 @@ def _row(release: Release, record: Measured) -> Row:
     map_float = in_torch.map if same_data and same_protocol else None
     alone, largest = record.latency[0], record.latency[-1]
     ratio = record.ratios[0] if record.ratios and not _doubt_of_ratio(release, record) else None
-    void = record.conditions.throttled  # the machine was throttled: its times are not valid
+    void = record.throttled  # the machine was throttled: its times are not valid
     row: Row = {
         "model": manifest.label,
         "name": manifest.name,
@@ -76,7 +76,7 @@ def _row(release: Release, record: Measured) -> Row:
         "architecture": record.device.architecture,
         "cores": record.device.cores,
         "unit": UNITS.get(record.runtime.device, record.runtime.device),
-        "power_mode": record.conditions.power_mode,
+        "power_mode": record.conditions and record.conditions.power_mode,
         "threads": record.threads,
         "runtime": _runtime(record.runtime),
         "timer": alone.timer,

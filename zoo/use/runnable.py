@@ -74,7 +74,7 @@ def _rank(records: list[Measured]) -> tuple[float, ...]:
         (
             float(one.device.name != here),
             float(not one.counts),
-            math.inf if one.conditions.throttled else one.latency[0].p50_ms / one.latency[0].batch,
+            math.inf if one.throttled else one.latency[0].p50_ms / one.latency[0].batch,
         )
         for one in records
     ]

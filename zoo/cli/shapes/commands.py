@@ -84,6 +84,7 @@ class Listed(TypedDict):
     built: list[ReleaseRow]
     not_built: Annotated[dict[str, str], "description, by name of the model"]
     damaged: Annotated[dict[str, str], "why it can't be read, and how to fix it, by NAME@VERSION"]
+    older: Annotated[dict[str, int], "schema of a manifest that is older than the current one, by NAME@VERSION"]
     faulty: Annotated[
         dict[str, list[str]], "errors of the catalogue, by `models.NAME`, `datasets.NAME` or `targets.NAME`"
     ]
@@ -280,6 +281,30 @@ class Cleaned(TypedDict):
     size_bytes: Annotated[int, "disk space that they take"]
 
 
+@exact
+class MigratedRelease(TypedDict):
+    """What became of a release."""
+
+    release: Label
+    schema: Annotated[int, "that its manifest was of before"]
+    outcome: Annotated[
+        Literal["migrated", "current", "published"],
+        "`current`: it was of the present schema; `published`: it is of an older one, and stays as it was published",
+    ]
+    measurements: Annotated[int, "records that stood in the older manifest, and are files now"]
+    kept: Annotated[str | None, "name of the older manifest beside the new one; null if nothing was migrated"]
+    unknown: Annotated[list[str], "what the older manifest does not say, in words"]
+
+
+@exact
+class Migration(TypedDict):
+    """Releases, and the schemas that they are of."""
+
+    registry: Annotated[str | None, "URL or folder; null of releases that are here"]
+    dry_run: Annotated[bool, "true: nothing was written"]
+    releases: list[MigratedRelease]
+
+
 COMMANDS: Mapping[str, Any] = {
     "bench": Added,
     "build": ReleaseAndFigures,
@@ -293,6 +318,7 @@ COMMANDS: Mapping[str, Any] = {
     "embed": EmbeddedFile,
     "gc": Collected,
     "list": Listed,
+    "migrate": Migration,
     "publish": PublishedRelease,
     "pull": ReleaseAndFigures,
     "query": Answered,
