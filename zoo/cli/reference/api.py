@@ -77,8 +77,8 @@ def api() -> str:
 
     loader = griffe.GriffeLoader(search_paths=[str(TOP)], docstring_parser="google")
     package = loader.load("zoo")
-    loader.resolve_aliases(implicit=True)
-    parts, returned = [], []
+    parts: list[str] = []
+    returned: list[str] = []
     for name in sorted(str(one) for one in package.exports or []):
         found = package[name]
         if found.is_function:
