@@ -5,7 +5,7 @@ UV := 0.13.9
 # Not tensorrt: it comes from NVIDIA's own host, and is wanted on the device only.
 LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub sign plot dev
 
-.PHONY: demo test slow lint docs lock carried setup clean
+.PHONY: demo test slow lint docs docs-site lock carried setup clean
 
 setup: .venv/ready
 
@@ -31,8 +31,12 @@ lint: setup
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy
 
-docs: setup ## what is generated in README.md and docs/
-	$(BIN)/python -m zoo.cli.reference README.md docs
+docs: setup ## what is generated in docs/
+	$(BIN)/python -m zoo.cli.reference docs
+
+docs-site: setup ## the same pages as a web site, in site/
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir docs . site
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(LOCKED:%=--extra %) --no-header --no-annotate \
@@ -47,4 +51,4 @@ carried: setup ## what bench/gpu.py needs on a machine without network; DATA=fol
 	test -z "$(DATA)" || tar -cJf carried/omniglot.tar.xz -C "$(DATA)" omniglot
 
 clean:
-	rm -rf .venv .zoo carried
+	rm -rf .venv .zoo carried site
