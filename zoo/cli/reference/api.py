@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zoo.documents.markdown import table
+from zoo.markdown import table
 
 TOP = Path(__file__).parents[3]
 WIDTH = 80  # of parameters that stay on one line

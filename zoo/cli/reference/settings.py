@@ -11,7 +11,7 @@ from pipeline.recipe import Recipe
 from pipeline.stages.distill import Distill
 from pipeline.training.schedule import Supervision
 from zoo.cli.reference.fields import in_words
-from zoo.documents.markdown import table
+from zoo.markdown import table
 
 SHARED = "teacher and distill"
 FREE: tuple[Method, ...] = ("cdd", "deap", "fixed")  # methods that need no budget
