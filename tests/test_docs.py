@@ -50,7 +50,7 @@ def test_the_api_page_has_all_that_import_zoo_offers():
 def test_the_exit_codes_are_those_in_use():
     page = (DOCS / "command-line.md").read_text()
     (line,) = re.findall(r"^Exit codes: (.*?)\n\n", page, re.MULTILINE | re.DOTALL)
-    assert [int(code) for code in re.findall(r"\b(\d+) ", line)] == [*MEANINGS]
+    assert [int(code) for code in re.findall(r"\b(\d+)\s", line)] == [*MEANINGS]
 
 
 def test_the_environment_variables_are_those_in_the_code():
