@@ -1,4 +1,4 @@
-"""Stage `measure`: accuracy and latency of what ships, dense and pruned, in every precision, in one run."""
+"""Stage `measure`: accuracy and latency of all artifacts, dense and pruned, in every precision, in one run."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ BASELINE = Variant("teacher", "fp32")
 
 
 class Measure(Settings):
-    """At which batches and how long, and whether accuracy is given after re-ranking, too."""
+    """Batch sizes, duration, and whether accuracy is also measured with re-ranking."""
 
     batches: tuple[PositiveInt, ...] = Field((1, 8), min_length=1)
-    calls: int = Field(459, ge=1, description="timed calls of each artifact at each batch")
-    max_seconds: float = Field(30, gt=0, description="limit for the timed calls of one artifact at one batch")
+    calls: int = Field(459, ge=1, description="timed calls of each artifact at each batch size")
+    max_seconds: float = Field(30, gt=0, description="limit for the timed calls of one artifact at one batch size, s")
     dense: tuple[Precision, ...] = Field(("fp32",), description="precisions of the dense teacher, the baseline")
-    rerank: ReRanking | None = Field(None, description="give accuracy after re-ranking as well, as a figure of its own")
+    rerank: ReRanking | None = Field(None, description="also measure accuracy with re-ranking, as a separate figure")
 
 
 ChosenBy = Literal["speed", "size", "only"]
@@ -50,8 +50,8 @@ ChosenBy = Literal["speed", "size", "only"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A precision of the student: what it costs on the split that gates are on, how fast it is if that can be told, and
-    how large.
+    """A precision of the student: its loss of accuracy on the split that decides gates, its time if that is reliable,
+    and its size.
     """
 
     precision: Precision
@@ -64,11 +64,11 @@ class Candidate:
 def choose(
     candidates: Sequence[Candidate], precisions: Sequence[Precision], max_map_drop_points: float
 ) -> tuple[Precision, ChosenBy]:
-    """The precision that ships, and by what: of those that may and that pass the gate, the fastest; or the smallest, if
-    the time of one of them makes no claim.
+    """The precision that ships, and why: of those that may ship and pass the gate, the fastest; or the smallest, if a
+    time is unreliable.
 
     Raises:
-        CheckFailed: none passes; says what was reached.
+        CheckFailed: none passes; the message says what was reached.
     """
     wanted = [one for one in candidates if one.precision in precisions]
     passing = [one for one in wanted if one.map_drop_points <= max_map_drop_points]
@@ -88,14 +88,14 @@ def choose(
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and those below it, in order."""
+    """All files in a folder and its subfolders, in order."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """What one artifact makes of the test set, unit embeddings Q×D and G×D; and what it answers to the split that gates
-    are on, if that is another and the artifact may ship.
+    """One artifact's unit embeddings of the test set, Q×D and G×D, and of the split that decides gates, if that is
+    another one and the artifact may ship.
     """
 
     network: str
@@ -106,13 +106,13 @@ class Embedded:
 
 
 def accuracy_told(found: Answered, data: Index, rerank: ReRanking | None) -> dict[str, Any]:
-    """Accuracy of what an artifact answered to the test set, and after re-ranking if that is wanted."""
+    """Accuracy of an artifact's embeddings of the test set, also with re-ranking if requested."""
     after = rerank and reranked_accuracy(found.query, found.gallery, data.query, data.gallery, rerank)
     return {"accuracy": found.accuracy.model_dump(), "reranked": after.model_dump() if after else None}
 
 
 def accuracy_row(one: Embedded, data: Index, reference: Path, rerank: ReRanking | None) -> dict[str, Any]:
-    """Accuracy of one artifact, and how it agrees with the network in torch.
+    """Accuracy of one artifact, and its agreement with the network in torch.
 
     Args:
         reference: folder of the stage `reference` of the same network.
@@ -133,8 +133,8 @@ def chosen(
     max_map_drop_points: float,
     conditions: Conditions,
 ) -> dict[str, Any]:
-    """See `choose`, from rows of a measurement: `chosen` and `chosen_by`. Where a row has no figures on a gate's split,
-    the gate is on the test set.
+    """See `choose`, from rows of a measurement: `chosen` and `chosen_by`. Without figures on a gate's split, the gate
+    is on the test set.
     """
     counts = not conditions.throttled and not conditions.disturbed
     candidates = [
@@ -153,15 +153,15 @@ def chosen(
 
 
 def restless(rows: Sequence[Mapping[str, Any]]) -> int:
-    """How many artifacts have times that never became steady."""
+    """Number of artifacts with times that never became steady."""
     return sum(not all(latency["steady"] for latency in row["latency"]) for row in rows)
 
 
 def told_of_times(target: str, conditions: Conditions, rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """What has to be said of a run whose times make no claims; nothing if they do.
+    """Message on a run whose times are unreliable; None if they are reliable.
 
     Args:
-        target: the runtime's name.
+        target: name of the runtime.
     """
     found = judge(conditions, restless(rows))
     if found.why is None:
@@ -169,7 +169,7 @@ def told_of_times(target: str, conditions: Conditions, rows: Sequence[Mapping[st
     if conditions.throttled:
         return f"figures of {target} are void: {found.why}"
     return (
-        f"times on {target} make no claims ({found.why}): no ratio is told, and none is the fastest. On a quiet "
+        f"times on {target} are unreliable ({found.why}): there are no ratios, and no fastest one. On an idle "
         "machine: zoo bench NAME"
     )
 
@@ -186,8 +186,8 @@ def measure_target(
     compiled: Mapping[Variant, Path],
     references: Mapping[StepId, Path],
 ) -> None:
-    """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol; and what is
-    broken.
+    """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol; and the
+    broken variants.
 
     Args:
         precisions: those that may ship.

@@ -1,4 +1,4 @@
-"""A precision that can't be had on a target: the reason lies where its graph or its artifacts would."""
+"""A precision that a target does not support: the reason is stored in place of its graph or artifacts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from targets.errors import ArtifactFailed, in_a_line
 from targets.settings import Precision, TargetSettings
 
 BROKEN = "broken.json"
-Cell = Mapping[str, Any]  # a network in a precision, the reason, and the runtime that refused it, if one did
+Cell = Mapping[str, Any]  # network, precision, reason, and the runtime that refused it, if any
 
 
 def breakable(run: Callable[..., None], runs: TargetSettings, work: Work, **given: Any) -> None:
-    """Run the stage of one precision. If that can't be had, the result is `broken.json`: why, and what refused it.
+    """Run the stage of one precision. If that fails, the result is `broken.json`: the reason, and the runtime.
 
     Args:
-        run: the stage's function, which is given the rest.
-        runs: what runs graphs in it.
+        run: the stage's function, which receives the remaining arguments.
+        runs: settings of the target that runs its graphs.
     """
     try:
         run(work, **given)
@@ -42,7 +42,7 @@ def _write(work: Work, told: Mapping[str, Any]) -> None:
 
 
 def passed_on(work: Work, earlier: Path) -> bool:
-    """Whether an earlier stage's result is broken; then this one's is, too."""
+    """Whether an earlier stage's result is broken; then this one's is copied from it."""
     broken = (earlier / BROKEN).exists()
     if broken:
         _write(work, read_json(earlier / BROKEN))
@@ -50,7 +50,7 @@ def passed_on(work: Work, earlier: Path) -> bool:
 
 
 def parted(folders: Mapping[Variant, Path]) -> tuple[dict[Variant, Path], list[Cell]]:
-    """What can be had, and what is broken.
+    """Working and broken variants.
 
     Args:
         folders: results of a stage.
@@ -66,10 +66,10 @@ def parted(folders: Mapping[Variant, Path]) -> tuple[dict[Variant, Path], list[C
 
 
 def check_left(broken: Sequence[Cell], precisions: Sequence[Precision]) -> None:
-    """Find out whether something may still ship.
+    """Check that something may still ship.
 
     Raises:
-        CheckFailed: all that may is broken; says why.
+        CheckFailed: everything that may is broken; the message says why.
     """
     why = {cell["precision"]: cell["reason"] for cell in broken if cell["network"] == "student"}
     if {*precisions} <= {*why}:
