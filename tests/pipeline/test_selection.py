@@ -263,8 +263,8 @@ def test_coupled_sites_reach_a_few_per_cent_of_the_cost(architecture):
         (
             "ghostnet_050",
             [
-                "channels can't be removed where cat does not keep channels apart: in backbone.blocks.0.0.ghost2, those "
-                "of backbone.conv_stem, and in 31 more modules",
+                "channels can't be removed where cat does not keep channels apart: in backbone.blocks.0.0.ghost2, "
+                "those of backbone.conv_stem, and in 31 more modules",
                 "channels can't be removed where hardsigmoid does not keep channels apart: in "
                 "backbone.blocks.3.0.se.gate, those of backbone.blocks.3.0.se.conv_expand, and in 6 more modules",
             ],
