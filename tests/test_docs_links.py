@@ -56,7 +56,7 @@ def test_links_lead_somewhere(page: Path):
             assert anchor in anchors(target), link
 
 
-def test_every_page_can_be_reached_from_the_readme():
+def test_every_page_of_the_documentation_can_be_reached_from_the_readme():
     reached, waiting = set(), [TOP / "README.md"]
     while waiting:
         page = waiting.pop()
@@ -64,7 +64,7 @@ def test_every_page_can_be_reached_from_the_readme():
             reached.add(page)
             linked = [(page.parent / link.partition("#")[0]).resolve() for link in links(page) if link[0] != "#"]
             waiting += [path for path in linked if path.suffix == ".md"]
-    assert {*PAGES} == reached
+    assert {page for page in PAGES if TOP / "tests" not in page.parents} <= reached
 
 
 def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path):
