@@ -1,22 +1,12 @@
-"""Files: written so that a reader sees the old content or the new, never half of it; and their digests."""
+"""Files that are written so that a reader sees the old content or the new, never half of it."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
 import tempfile
 from pathlib import Path
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -191,7 +191,7 @@ def workshop(tmp_path: Path) -> Workshop:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A workshop in which `tiny` is built; not to be changed. All processes of a run share it.
 
-    Its times are of a quiet machine, as far as it can tell: commands in processes of their own read them, too.
+    Its times are of an idle machine, as far as it can tell: commands in processes of their own read them, too.
     """
     root = tmp_path_factory.getbasetemp()
     root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "finished"

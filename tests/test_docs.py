@@ -27,6 +27,7 @@ def test_what_scripts_read_is_what_is_documented():
 
 
 def test_the_published_schemas_are_those_in_use():
+    assert {*schemas()} == {"manifest.schema.json", "measurement.schema.json"}
     for name, text in schemas().items():
         assert (TOP / "docs" / name).read_text() == text, "run: make docs"
 
@@ -51,7 +52,9 @@ def test_every_recipe_that_readme_names_exists_and_the_other_way_round():
 
 
 def test_paths_in_readme_exist():
-    for path in re.findall(r"\]\(((?!http)[^)]+)\)|`(bench/\S+?|targets/\S+?\.py)`", README):
+    paths = re.findall(r"\]\(((?!http)[^)]+)\)|`(bench/\S+?|targets/\S+?\.py)`", README)
+    assert len(paths) > 5
+    for path in paths:
         assert (TOP / "".join(path)).exists()
 
 

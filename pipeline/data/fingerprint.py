@@ -20,7 +20,7 @@ from typing import Any
 from pipeline.data.images import decode
 from pipeline.errors import DataError
 from pipeline.files import write_text
-from targets.errors import one_line
+from targets.errors import first_line
 
 SETTLED_NS = 2 * 10**9  # a file that changed just now may change again within the same tick of the clock
 
@@ -64,7 +64,7 @@ def contents(root: Path, names: Iterable[str], cache: Path) -> dict[str, str]:
         with ThreadPoolExecutor() as pool:
             digests = dict(zip(stale, pool.map(lambda path: _checked(paths[path]), stale), strict=True))
     except OSError as error:
-        raise DataError(f"can't read image {error.filename}: {error.strerror or one_line(error)}.") from None
+        raise DataError(f"can't read image {error.filename}: {error.strerror or first_line(error)}.") from None
     known |= {path: [states[path], digest] for path, digest in digests.items()}
     if stale:
         settled = {path: one for path, one in known.items() if one[0][2] < begun - SETTLED_NS}

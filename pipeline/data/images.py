@@ -16,7 +16,7 @@ from pipeline.data.decoding import FORMATS, UNREADABLE, Decoded, open_rgb, to_rg
 from pipeline.data.suffixes import CONVERT, UNREAD
 from pipeline.errors import DataError
 from pipeline.settings import Settings
-from targets.errors import one_line
+from targets.errors import first_line
 
 if TYPE_CHECKING:
     from pipeline.data.samples import Samples
@@ -49,7 +49,7 @@ class Input(Settings):
 def _why(source: Path | IO[bytes], name: Path | str, error: Exception) -> str:
     """What is wrong with an image, without Pillow's name of the object that it was read from."""
     if not isinstance(error, UnidentifiedImageError):
-        return one_line(error)
+        return first_line(error)
     with suppress(OSError):
         if (source.stat().st_size if isinstance(source, Path) else source.seek(0, os.SEEK_END)) == 0:
             return "the file is empty"

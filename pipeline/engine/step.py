@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 
 from pipeline.data.samples import Index
 from pipeline.errors import MissingLibrary, WeightsError
-from pipeline.files import sha256
 from pipeline.networks.hub import HubFile
+from targets.files import sha256
 from targets.installing import install_command
 from targets.machine.device import Device
 from targets.settings import Precision

@@ -19,7 +19,7 @@ from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import kept_count, merge_site, prune_network
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.sites import Site
-from targets.errors import one_line
+from targets.errors import first_line
 
 if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
@@ -112,7 +112,7 @@ def try_narrow(network: Embedder, sites: Sequence[Site]) -> None:
                 torch.zeros(2, 3, network.size.height, network.size.width, device=device)
             )
     except RuntimeError as error:
-        reason = one_line(error)
+        reason = first_line(error)
         raise PipelineError(
             f"the network does not run with fewer channels ({reason}): it reckons with widths that it was built with. "
             "Use another architecture."

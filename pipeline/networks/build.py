@@ -11,7 +11,7 @@ from pipeline.data.images import Input
 from pipeline.errors import WeightsError
 from pipeline.networks.hub import WAYS_OUT, HubFile, Memory, find_hub_file
 from pipeline.settings import Settings
-from targets.errors import one_line
+from targets.errors import first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -111,7 +111,9 @@ def _local(architecture: str, size: Input, weights: Path) -> nn.Module:
     try:
         state = load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"can't read weights {weights}: {one_line(error)}. It must be a safetensors file.") from None
+        raise WeightsError(
+            f"can't read weights {weights}: {first_line(error)}. It must be a safetensors file."
+        ) from None
     classifiers = backbone.pretrained_cfg.get("classifier") or ()
     prefixes = tuple(f"{name}." for name in ([classifiers] if isinstance(classifiers, str) else classifiers))
     state = {name: value for name, value in state.items() if not name.startswith(prefixes)}
@@ -157,7 +159,7 @@ def build_backbone(architecture: str, size: Input, weights: Weights = None) -> n
 
 
 def _cannot_embed(architecture: str, size: Input, error: Exception) -> WeightsError:
-    reason = one_line(error).rstrip(".")
+    reason = first_line(error).rstrip(".")
     return WeightsError(
         f"{architecture} can't embed {size.height}×{size.width} images here: {reason}. Use an architecture that ends "
         "in a map or in tokens, such as a ResNet or a ViT."

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import WeightsError
-from pipeline.files import sha256, write_text
-from targets.errors import one_line
+from pipeline.files import write_text
+from targets.errors import first_line
+from targets.files import sha256
 
 FILE = "model.safetensors"
 BRANCH = "main"
@@ -41,7 +42,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _failed(what: str, error: Exception) -> WeightsError:
-    cause = one_line(error).split(". ")[0].rstrip(".")
+    cause = first_line(error).split(". ")[0].rstrip(".")
     return WeightsError(f"can't get pretrained weights {what}: {cause}.\n{WAYS_OUT}")
 
 

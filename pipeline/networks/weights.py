@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import StoreError
 from pipeline.files import write_bytes
-from targets.errors import one_line
+from targets.errors import first_line
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
@@ -34,7 +34,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise StoreError(
-            f"can't read {path}: {one_line(error)}. If a stage made it, remove {path.parent}: it then runs again."
+            f"can't read {path}: {first_line(error)}. If a stage made it, remove {path.parent}: it then runs again."
         ) from None
 
 

@@ -18,7 +18,6 @@ from pipeline.data.images import Input, read_image
 from pipeline.data.samples import Index
 from pipeline.engine.step import StepId, Variant
 from pipeline.engine.work import Work, read_json
-from pipeline.files import sha256
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import Measure
@@ -29,6 +28,7 @@ from targets.bundles.bundle import BUNDLE_LIST, MAIN
 from targets.bundles.bundle import Variant as BundledVariant
 from targets.bundles.pixels import pack
 from targets.contract import find_runtime
+from targets.files import sha256
 from targets.settings import Precision, TargetSettings
 
 VERSION = 4
@@ -145,7 +145,7 @@ def write_bundle(
         "calls": settings.calls,
         "max_seconds": settings.max_seconds,
         "variants": [asdict(one) for one in variants],
-        "broken": broken,
+        "broken": [one.model_dump(mode="json") for one in broken],
     }
     path = work.out / f"{release.replace('@', '-')}-{name}{SUFFIX}"
     write_archive(path, BUNDLE_LIST, shown, files)

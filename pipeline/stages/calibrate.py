@@ -21,10 +21,9 @@ from pipeline.data.samples import Index, Samples
 from pipeline.engine.work import Work
 from pipeline.retrieval.agreement import Agreement, Answered, agreement, answer
 from pipeline.settings import Settings
-from pipeline.stages.compile import EMBED_BATCH
 from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_gate_reference
-from targets.contract import Job, Session, make_target
+from targets.contract import EMBED_BATCH, Job, Session, make_target
 from targets.settings import Activations, TargetSettings
 
 VERSION = 4

@@ -11,12 +11,11 @@ from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.stages.export import GRAPH
 from pipeline.stages.unsupported import passed_on
-from targets.contract import Job, make_target
+from targets.contract import EMBED_BATCH, Job, make_target
 from targets.settings import TargetSettings
 
 VERSION = 3
 ARTIFACTS = "artifacts"
-EMBED_BATCH = 8  # images at once where accuracy is measured
 
 
 def job_batches(measured: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -17,11 +16,13 @@ from pipeline.retrieval.agreement import answer
 from pipeline.settings import Settings
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.compile import ARTIFACTS
-from pipeline.stages.measure import Embedded, Measure, accuracy_row, chosen, told_of_times
+from pipeline.stages.measure import Embedded, Measure, choose_row, explain_times, make_row
+from pipeline.stages.measurement import BrokenVariant, Network, Row, Run
 from pipeline.stages.unsupported import check_left
 from targets.bundles.archive import read_archive, read_list
 from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
-from targets.errors import LONGEST, BadBundle, one_line
+from targets.contract import Runtime
+from targets.errors import LONGEST, BadBundle, first_line
 from targets.machine.device import Device
 from targets.measuring.conditions import Conditions
 from targets.measuring.latency import Latency
@@ -32,39 +33,37 @@ VERSION = 5
 LIBRARIES = (*IMAGES, "torch")
 
 
-class ToldRow(Settings):
-    """Figures of one artifact, as the device gave them."""
+class DeviceRow(Settings):
+    """Figures of one artifact, as the device's list gives them."""
 
-    network: Literal["teacher", "student"]
+    network: Network
     precision: Precision
     latency: list[Latency] = Field(min_length=1)
     ratios: list[Ratio]
     size_bytes: int
 
 
-class ToldBroken(Settings):
-    """What the device's runtime refused."""
+class DeviceRefusal(Settings):
+    """A variant that the device's runtime refused."""
 
-    network: Literal["teacher", "student"]
+    network: Network
     precision: Precision
     reason: str = Field(max_length=LONGEST)
 
 
-class Told(Settings):
-    """What the list of a result says."""
+class DeviceResult(Settings):
+    """The list of a result."""
 
     measured_at: str
     device: Device
-    runtime: dict[str, Any]
+    runtime: Runtime
     threads: int
     conditions: Conditions
-    rows: list[ToldRow] = Field(min_length=1)
-    broken: list[ToldBroken]
+    rows: list[DeviceRow] = Field(min_length=1)
+    broken: list[DeviceRefusal]
 
 
-def _row(
-    row: ToldRow, unpacked: Path, data: Index, settings: Measure, references: Mapping[StepId, Path]
-) -> dict[str, Any]:
+def _row(row: DeviceRow, unpacked: Path, data: Index, settings: Measure, references: Mapping[StepId, Path]) -> Row:
     def embedded_of(split: str) -> np.ndarray:
         rows: np.ndarray = np.load(unpacked / "embeddings" / f"{row.network}-{row.precision}-{split}.npy")
         return rows
@@ -79,8 +78,8 @@ def _row(
             raise ValueError("embeddings are not of the gate's split")
         judged = answer(gate, gate, *data.judged)
     embedded = Embedded(row.network, row.precision, query, gallery, judged)
-    accuracy = accuracy_row(embedded, data, references[StepId("reference", row.network)], settings.rerank)
-    return {**accuracy, **row.model_dump(mode="json", include={"latency", "ratios", "size_bytes"})}
+    reference = references[StepId("reference", row.network)]
+    return make_row(embedded, data, reference, settings.rerank, row.latency, row.ratios, row.size_bytes)
 
 
 def measure_on_device(
@@ -126,7 +125,7 @@ def measure_on_device(
         )
     unpacked = work.scratch / "unpacked"
     try:
-        told = Told.model_validate({name: about.get(name) for name in Told.model_fields})
+        told = DeviceResult.model_validate({name: about.get(name) for name in DeviceResult.model_fields})
         rows = [_row(row, unpacked, data, settings, references) for row in told.rows]
         variants = sorted((one["network"], one["precision"]) for one in asked["variants"])
         ran = [(row.network, row.precision) for row in told.rows]
@@ -139,19 +138,25 @@ def measure_on_device(
                 next((unpacked / ARTIFACTS / f"student-{row.precision}").iterdir())
         (unpacked / ARTIFACTS).rename(work.out / ARTIFACTS)
     except (ValidationError, ValueError, KeyError, OSError, EOFError) as error:
-        reason = one_line(error)
+        reason = first_line(error)
         raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
-    broken = [*asked["broken"], *({**one.model_dump(), "runtime": told.runtime} for one in told.broken)]
+    broken = [
+        *(BrokenVariant.model_validate(one) for one in asked["broken"]),
+        *(BrokenVariant(runtime=told.runtime, **one.model_dump()) for one in told.broken),
+    ]
     check_left(broken, precisions)
-    if told_of := told_of_times(told.runtime["name"], told.conditions, rows):
-        work.progress.say(told_of)
-    work.write_json(
-        "measurement.json",
-        {
-            "kind": "measured",
-            **told.model_dump(mode="json", exclude={"rows", "broken"}),
-            **chosen(rows, precisions, max_map_drop_points, told.conditions),
-            "rows": rows,
-            "broken": broken,
-        },
+    chosen, by = choose_row(rows, precisions, max_map_drop_points, told.conditions)
+    run = Run(
+        device=told.device,
+        runtime=told.runtime,
+        threads=told.threads,
+        conditions=told.conditions,
+        measured_at=told.measured_at,
+        chosen=chosen,
+        chosen_by=by,
+        rows=rows,
+        broken=tuple(broken),
     )
+    if doubt := explain_times(run):
+        work.progress.say(doubt)
+    run.write(work.out)

@@ -21,7 +21,7 @@ from pipeline.networks.build import Network
 from pipeline.networks.sites import Which
 from pipeline.stages.latency_table import read_table
 from pipeline.stages.width_graphs import (
-    Told,
+    WidthTimings,
     dense_network,
     time_here,
     time_over_ssh,
@@ -80,7 +80,7 @@ class _Timer:
         """What each network costs, in one run."""
         work, folder = self.work, self.work.scratch / "near"
         graphs = write_graphs(work, folder, self.narrowing, configurations, self.target, self.compress.precision)
-        told: Told
+        told: WidthTimings
         if self.host:
             archive = folder / "widths.zoo"
             near = str(self.compress.target)

@@ -19,7 +19,7 @@ from pipeline.networks.build import Network
 from pipeline.networks.sites import Which
 from pipeline.stages.bundle import SUFFIX, bundle_file
 from pipeline.stages.width_graphs import (
-    Told,
+    WidthTimings,
     dense_network,
     read_result,
     time_here,
@@ -52,7 +52,7 @@ def _prepared(
     return graphs, {"configurations": configurations, "layers": layers}
 
 
-def _write_table(work: Work, asked: dict[str, Any], told: Told, batch: int) -> None:
+def _write_table(work: Work, asked: dict[str, Any], told: WidthTimings, batch: int) -> None:
     rows = [
         {"kept": kept, **row}
         for kept, row in zip(asked["configurations"], told.model_dump(mode="json")["rows"], strict=True)

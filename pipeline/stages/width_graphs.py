@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
@@ -20,8 +20,8 @@ from pipeline.stages.bundle import device_code
 from targets.bundles.archive import read_list, write_archive
 from targets.bundles.bundle import BUNDLE_LIST, MAIN, RESULT_LIST
 from targets.bundles.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
-from targets.contract import Job, about_runtime, find_runtime, make_target, thread_count
-from targets.errors import BadBundle, one_line
+from targets.contract import Job, Runtime, describe_runtime, find_runtime, make_target, thread_count
+from targets.errors import BadBundle, first_line
 from targets.machine.device import Device, this_device
 from targets.measuring.conditions import Conditions
 from targets.settings import Precision, TargetSettings
@@ -37,11 +37,11 @@ INT8_IMAGES = 4  # random ones: what ranges are does not change times
 TILE = 1024  # numbers of a weight that are repeated, so that a bundle packs well
 
 
-class Told(Settings):
-    """What is known of networks that were timed in one run."""
+class WidthTimings(Settings):
+    """Figures of networks that were timed in one run."""
 
     device: Device
-    runtime: dict[str, Any]
+    runtime: Runtime
     threads: int
     conditions: Conditions
     rows: list[WidthFigures] = Field(min_length=1)
@@ -119,7 +119,7 @@ def write_graphs(
     return graphs
 
 
-def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: TargetSettings, batch: int) -> Told:
+def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: TargetSettings, batch: int) -> WidthTimings:
     """Time graphs on this machine.
 
     Raises:
@@ -131,9 +131,9 @@ def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: Targ
     shutil.rmtree(scratch)
     if conditions.disturbed:
         work.progress.say(f"what is predicted from these times is as uncertain as they are: {conditions.disturbed}")
-    return Told(
+    return WidthTimings(
         device=this_device(),
-        runtime=about_runtime(runner, target),
+        runtime=describe_runtime(runner, target),
         threads=thread_count(target),
         conditions=conditions,
         rows=rows,
@@ -163,7 +163,7 @@ def write_widths_bundle(
     write_archive(path, BUNDLE_LIST, about, files)
 
 
-def read_result(result: Path, archive: Path) -> Told:
+def read_result(result: Path, archive: Path) -> WidthTimings:
     """What a device told of the networks of a bundle.
 
     Raises:
@@ -176,18 +176,18 @@ def read_result(result: Path, archive: Path) -> Told:
             "build to the device, and bring back what it gives."
         )
     try:
-        told = Told.model_validate({name: about.get(name) for name in Told.model_fields})
+        told = WidthTimings.model_validate({name: about.get(name) for name in WidthTimings.model_fields})
         if [row.name for row in told.rows] != asked["graphs"]:
             raise ValueError("other networks than the bundle's")
         if any(min(row.low_ms, row.p50_ms, row.mean_ms) <= 0 for row in told.rows):
             raise ValueError("times that are none")
     except (ValidationError, ValueError) as error:
-        reason = one_line(error)
+        reason = first_line(error)
         raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
     return told
 
 
-def time_over_ssh(work: Work, archive: Path, host: str, python: str) -> Told:
+def time_over_ssh(work: Work, archive: Path, host: str, python: str) -> WidthTimings:
     """Run a bundle on a device.
 
     Raises:

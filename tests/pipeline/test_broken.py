@@ -11,6 +11,7 @@ from pipeline.engine.step import Variant
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.stages.compile import compile_graph
+from pipeline.stages.measurement import BrokenVariant
 from pipeline.stages.unsupported import BROKEN, breakable, check_left, parted
 from targets.contract import runtime_version
 from targets.errors import ArtifactFailed, in_a_line
@@ -67,11 +68,11 @@ def test_a_graph_that_is_broken_is_not_compiled_and_its_reason_goes_on(work, tmp
     compile_graph(work, input=None, target=HERE, batches=(1,), tried=True, graph=tmp_path / "graph")
     assert [path.name for path in work.out.iterdir()] == [BROKEN]
     _, broken = parted({Variant("student", "int8"): work.out, Variant("student", "fp32"): tmp_path})
-    assert broken == [{"network": "student", "precision": "int8", "reason": "no kernel", "runtime": ORT}]
+    assert broken == [BrokenVariant(network="student", precision="int8", reason="no kernel", runtime=ORT)]
 
 
 def cell(network, precision):
-    return {"network": network, "precision": precision, "reason": f"no {precision}", "runtime": None}
+    return BrokenVariant(network=network, precision=precision, reason=f"no {precision}", runtime=None)
 
 
 def test_something_has_to_be_left_to_ship():

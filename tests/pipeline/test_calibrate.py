@@ -22,12 +22,14 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
-from pipeline.retrieval.agreement import agreement, answer
+from pipeline.retrieval.agreement import Agreement, agreement, answer
 from pipeline.stages.calibrate import HOST, Calibrate, halve_graph, quantize_graph
 from pipeline.stages.compile import compile_graph
-from pipeline.stages.measure import Candidate, choose, chosen
+from pipeline.stages.measure import Candidate, choose, choose_row
+from pipeline.stages.measurement import Row
 from pipeline.stages.reference import GALLERY, GATE, QUERY, read_reference
 from targets.measuring.conditions import Conditions
+from targets.measuring.latency import Latency
 from targets.settings import Precision
 from tests.graphs import unquantised
 
@@ -375,17 +377,26 @@ QUIET = Conditions(
 )  # fmt: skip
 
 
+def drop(points):
+    figures = dict.fromkeys(
+        ("min_cosine", "mean_cosine", "shared_neighbours", "largest_ap_drop_points", "queries_worse"), 0
+    )
+    return None if points is None else Agreement(**figures, map_drop_points=points, map_drop_interval=None)
+
+
 def row(network, precision, *p50, size_bytes=1, steady=True, test=0.0, gate=None):
-    return {
-        "network": network, "precision": precision, "agreement": {"map_drop_points": test},
-        "gate": None if gate is None else {"map_drop_points": gate}, "size_bytes": size_bytes,
-        "latency": [{"p50_ms": value, "steady": steady} for value in p50],
-    }  # fmt: skip
+    return Row(
+        network=network, precision=precision, accuracy=None, agreement=drop(test), gate=drop(gate),
+        size_bytes=size_bytes, ratios=[], latency=[replace(LATENCY, p50_ms=value, steady=steady) for value in p50],
+    )  # fmt: skip
+
+
+LATENCY = Latency(1, 9, 1.0, None, None, 1000.0, 9, True)
 
 
 def test_only_students_ship_and_batch_one_decides():
     rows = [row("teacher", "int8", 1, 1), row("student", "fp32", 3, 9), row("student", "int8", 4, 5)]
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "fp32", "chosen_by": "speed"}
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("fp32", "speed")
 
 
 @pytest.mark.parametrize(
@@ -395,21 +406,21 @@ def test_nothing_ships_because_it_was_fastest_on_a_machine_that_was_not_quiet(mo
     monkeypatch.setattr("targets.measuring.conditions.BUSY_CORES", 0.1)
     monkeypatch.setattr("targets.measuring.conditions.HELD_BACK", 0.01)
     rows = [row("student", "fp32", 3, size_bytes=9), row("student", "int8", 4, size_bytes=2)]
-    assert chosen(rows, ALL, 0.5, QUIET)["chosen_by"] == "speed"
-    assert chosen(rows, ALL, 0.5, replace(QUIET, **changes)) == {"chosen": "int8", "chosen_by": "size"}
+    assert choose_row(rows, ALL, 0.5, QUIET)[1] == "speed"
+    assert choose_row(rows, ALL, 0.5, replace(QUIET, **changes)) == ("int8", "size")
 
 
 def test_nor_in_a_run_in_which_one_that_passes_never_became_steady():
     rows = [row("student", "fp32", 3, size_bytes=9), row("student", "fp16", 4, size_bytes=5, steady=False)]
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "fp16", "chosen_by": "size"}
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("fp16", "size")
     # one that does not pass is no rival
     rows[1] = row("student", "fp16", 4, size_bytes=5, steady=False, test=2.0)
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "fp32", "chosen_by": "only"}
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("fp32", "only")
 
 
 def test_of_equal_size_the_smaller_numbers_ship():
     rows = [row("student", name, 3, steady=False) for name in ALL]
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "int8", "chosen_by": "size"}
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("int8", "size")
 
 
 def test_what_is_lost_on_the_gates_split_decides_and_not_the_test_set():
@@ -418,4 +429,4 @@ def test_what_is_lost_on_the_gates_split_decides_and_not_the_test_set():
         row("student", "fp16", 2, test=0.0, gate=0.9),  # lucky on the test set
         row("student", "int8", 2.5, test=0.9, gate=0.1),  # unlucky there
     ]
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "int8", "chosen_by": "speed"}
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("int8", "speed")

@@ -163,7 +163,7 @@ def test_a_precision_that_the_runtime_lacks_is_refused(model, limited, wish, ask
 
 def test_a_precision_that_the_target_leaves_out_is_refused(model):
     recipe, target = model[0].model_copy(update={"precision": "fp32"}), replace(HERE, precisions=("fp16", "int8"))
-    with pytest.raises(UnsupportedPrecision, match=r"fp32 is none of this target's precisions .*\(fp16, int8\)"):
+    with pytest.raises(UnsupportedPrecision, match=r"fp32 is not one of this target's precisions .*\(fp16, int8\)"):
         on((recipe, model[1]), target).variants  # noqa: B018 - raises
 
 
@@ -313,7 +313,7 @@ def test_an_alias_of_no_target_is_told_with_its_place(untouched, to, hint):
     shop = more_targets(untouched, mine=to)
     line = shop.catalogue.read_text().splitlines().index(f'  mine: "{to}"') + 1
     message = shop.refused("build", "tiny", "--target", "mine", "--plan")
-    assert f"more.yaml:{line}: targets.mine: is an alias of no target: {to!r}. Did you mean {hint}" in message
+    assert f"more.yaml:{line}: targets.mine: is an alias of the unknown target {to!r}. Did you mean {hint}" in message
     assert len(message.splitlines()) == 1
     assert planned(shop)  # it stops nobody who does not name it
 
@@ -323,7 +323,7 @@ def test_a_host_is_of_exactly_one_target(untouched, targets):
     options = [word for target in targets for word in ("--target", target)]
     result = untouched.zoo("build", "tiny", "--host", "ssh://there", *options)
     assert result.exit_code == 2
-    assert "--host is where one target runs: name it with --target" in result.stderr
+    assert "--host is for one target: name it with --target" in result.stderr
 
 
 def test_a_host_makes_any_target_one_over_ssh(untouched):
@@ -335,7 +335,7 @@ def test_a_host_makes_any_target_one_over_ssh(untouched):
 def test_a_host_that_is_no_address_is_told_before_anything_is_trained(untouched, monkeypatch):
     monkeypatch.setattr("zoo.building.run.check_student", lambda *_: pytest.fail("it is about to train"))
     message = untouched.refused("build", "tiny", "--target", "openvino-cpu", "--host", "user@there")
-    assert "'user@there' is no device. Write ssh://USER@HOST:PORT" in message
+    assert "'user@there' is not a device address. Write ssh://USER@HOST:PORT" in message
 
 
 def test_too_few_images_to_calibrate_on_are_told_before_anything_is_trained(untouched):

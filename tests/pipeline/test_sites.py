@@ -86,8 +86,9 @@ def test_a_deeper_teacher_is_paired_within_stages_by_relative_depth():
         for stage, depth in ((1, 3), (2, 4), (3, 6), (4, 3))
         for place in (0, 1)
     }
-    alike = pair_writers(teacher, teacher)
-    assert all(name == writer.layer for name, writer in alike.items())
+    alike = {name: writer.layer for name, writer in pair_writers(teacher, teacher).items()}
+    assert alike == {block(stage, place): block(stage, place) for stage, depth in enumerate((3, 4, 6, 3), 1)
+                     for place in range(depth)}  # fmt: skip
 
 
 def test_a_teacher_of_other_widths_is_refused():

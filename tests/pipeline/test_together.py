@@ -42,6 +42,8 @@ def states(runs, name):
 @pytest.mark.parametrize("name", ["weights", "masks", "budget"])
 def test_both_processes_hold_the_same_to_the_bit(name, runs):
     _, first, second = states(runs, name)
+    assert first.keys() == second.keys()
+    assert sum(value.numel() for value in first.values()) > 1e5
     for key, value in first.items():
         assert torch.equal(value, second[key]), key
 
@@ -52,7 +54,9 @@ def test_two_processes_mask_what_one_does_and_keep_the_same_features(runs):
     assert sum(int((one[key] == 0).sum()) for key in masks) > 20
     for key in masks:
         assert torch.equal(one[key], two[key]), key
-    for key in [key for key in one if key.endswith("bank")]:
+    banks = [key for key in one if key.endswith("bank")]
+    assert banks
+    for key in banks:
         assert one[key].abs().sum() > 0
         assert torch.allclose(one[key], two[key], atol=1e-5), key
 
@@ -67,7 +71,9 @@ def test_two_processes_meet_a_budget_as_one_does(runs):
 def test_two_processes_end_in_the_losses_and_weights_of_one(runs):
     one, two, _ = states(runs, "weights")
     still, _, _ = states(runs, "masks")  # what both began with: it has hardly moved
-    for key in [key for key, value in one.items() if "resetting" not in key and value.is_floating_point()]:
+    learnt = [key for key, value in one.items() if "resetting" not in key and value.is_floating_point()]
+    assert len(learnt) > 50
+    for key in learnt:
         moved, apart = (one[key] - still[key]).norm(), (one[key] - two[key]).norm()
         assert apart < 0.02 * moved + 1e-5, key
     rows = [[*csv.DictReader((runs / some / "weights" / "metrics.csv").open())] for some in ("one", "two")]

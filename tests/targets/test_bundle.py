@@ -94,7 +94,7 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("change", OUTSIDE, ids=str)
 def test_a_variant_that_leads_elsewhere_is_refused(room, change):
-    assert "is no bundle that this zoo understands" in refused(room, variants=[{**STUDENT, **change}])
+    assert "is not a bundle this version can read" in refused(room, variants=[{**STUDENT, **change}])
 
 
 def test_a_folder_outside_is_not_written_to(room):
@@ -120,14 +120,14 @@ ENTRIES = [
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
 def test_a_target_that_is_not_installed_as_the_runtime_is_not_imported(room, entry, capsys):
-    assert "is no bundle that this zoo understands" in refused(room, entry=entry)
+    assert "is not a bundle this version can read" in refused(room, entry=entry)
     assert "intruder" not in sys.modules
     assert not capsys.readouterr().out
 
 
 def test_a_runtime_that_is_not_installed_is_told(room):
     message = refused(room, of=TargetError, entry="intruder:Target", settings={"runtime": "intruder"})
-    assert "no installed package offers the runtime 'intruder'" in message
+    assert "no installed package provides the runtime 'intruder'" in message
     assert "intruder" not in sys.modules
 
 
@@ -167,13 +167,13 @@ SETTINGS = [
 
 @pytest.mark.parametrize("change", NONSENSE, ids=str)
 def test_a_list_that_no_build_writes_is_refused_in_a_line(room, change):
-    assert "x.zoo is no bundle that this zoo understands" in refused(room, **change)
+    assert "x.zoo is not a bundle this version can read" in refused(room, **change)
 
 
 @pytest.mark.parametrize("change", SETTINGS, ids=str)
 def test_settings_that_no_catalogue_has_are_refused_in_a_line(room, change):
     message = refused(room, settings={**ABOUT["settings"], **change})
-    assert "x.zoo is no bundle that this zoo understands" in message
+    assert "x.zoo is not a bundle this version can read" in message
 
 
 def test_all_settings_that_a_catalogue_has_are_taken(room):
@@ -210,7 +210,7 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ["test/query.npy", "test/query-labels.npy", "test/images.npy"])
 @pytest.mark.parametrize("what", ARRAYS)
 def test_an_array_that_is_none_of_a_test_set_is_refused_in_a_line(room, name, what):
-    assert "x.zoo is no bundle that this zoo understands" in refused(room, {name: ARRAYS[what]})
+    assert "x.zoo is not a bundle this version can read" in refused(room, {name: ARRAYS[what]})
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def test_an_engine_of_this_gpu_and_release_fits():
 @pytest.mark.parametrize(
     ("here", "why"),
     [
-        ({"version": "10.7.0"}, "built by tensorrt 10.3.0, here is tensorrt 10.7.0"),
-        ({"version": "10.3.1"}, "built by tensorrt 10.3.0, here is tensorrt 10.3.1"),
-        ({"runtime": "tensorrt_rtx"}, "built by tensorrt 10.3.0, here is tensorrt_rtx 10.3.0"),
-        ({"sm": 86, "gpu": "RTX 3090"}, "is for SM 87 (built on Orin), the GPU here is RTX 3090 with SM 86"),
+        ({"version": "10.7.0"}, "built by tensorrt 10.3.0, but this is tensorrt 10.7.0"),
+        ({"version": "10.3.1"}, "built by tensorrt 10.3.0, but this is tensorrt 10.3.1"),
+        ({"runtime": "tensorrt_rtx"}, "built by tensorrt 10.3.0, but this is tensorrt_rtx 10.3.0"),
+        ({"sm": 86, "gpu": "RTX 3090"}, "is for SM 87 (built on Orin), but this GPU is RTX 3090 with SM 86"),
     ],
 )
 def test_a_foreign_engine_is_refused_with_what_to_do(here, why):

@@ -5,7 +5,7 @@ import pytest
 from targets.errors import BadOption
 from targets.measuring import conditions, quiet
 from targets.measuring.conditions import Watch
-from targets.measuring.quiet import Patience, judge, others_busy, quiet_seconds, when_quiet
+from targets.measuring.quiet import Patience, assess, others_busy, quiet_seconds, when_quiet
 from tests.targets.boards import laptop, stat, write
 
 
@@ -47,10 +47,10 @@ def run(tmp_path, commands, monkeypatch):
         ({"busy": 2000}, "other processes kept 2 of 2 cores busy"),
         ({"stolen": 300}, "the hypervisor withheld 0.3 of 2 cores"),
         ({"held_back": 50_000}, None),
-        ({"held_back": 2_500_000}, "the CPU quota of the control group held it back for 2.5 s"),
+        ({"held_back": 2_500_000}, "the CPU quota of the control group throttled it for 2.5 s"),
         (
             {"busy": 400, "held_back": 1_000_000},
-            "other processes kept 0.4 of 2 cores busy; the CPU quota of the control group held it back for 1 s",
+            "other processes kept 0.4 of 2 cores busy; the CPU quota of the control group throttled it for 1 s",
         ),
     ],
 )
@@ -113,14 +113,14 @@ def test_quiet_is_waited_for_and_told_once():
     assert machine.patience(60).wait(said.append)
     assert machine.time == 4
     assert len(said) == 1
-    assert "waiting for a quiet machine, at most 60 s (ZOO_QUIET_SECONDS): other processes keep 1.0 of" in said[0]
+    assert "waiting for an idle machine, at most 60 s (ZOO_QUIET_SECONDS): other processes keep 1.0 of" in said[0]
 
 
 def test_waiting_has_a_limit_and_says_so():
     said, machine = [], Machine(1.5)
     assert not machine.patience(7).wait(said.append)
     assert machine.time == 7
-    assert said[-1] == "the machine did not become quiet; it is measured as it is"
+    assert said[-1] == "the machine did not become idle; measuring anyway"
 
 
 def test_without_patience_nothing_is_looked_at():
@@ -139,7 +139,7 @@ def test_the_limit_is_the_users(monkeypatch, said, seconds):
 @pytest.mark.parametrize("said", ["soon", "-1", "nan", "inf"])
 def test_a_limit_that_is_none_is_refused(monkeypatch, said):
     monkeypatch.setenv("ZOO_QUIET_SECONDS", said)
-    with pytest.raises(BadOption, match="ZOO_QUIET_SECONDS is a number of seconds"):
+    with pytest.raises(BadOption, match="ZOO_QUIET_SECONDS must be a number of seconds"):
         quiet_seconds()
 
 
@@ -149,7 +149,7 @@ def runs_of(run, *given):
 
     def next_run():
         made.append(given[len(made)])
-        return len(made), judge(run(**made[-1][0]), made[-1][1])
+        return len(made), assess(run(**made[-1][0]), made[-1][1])
 
     return next_run, made
 
@@ -179,8 +179,8 @@ def test_a_machine_that_stays_busy_is_measured_once(run):
 
 
 def test_a_run_that_was_throttled_is_made_again(run):
-    hot = judge(run())
+    hot = assess(run())
     assert hot.why is None
-    throttled = judge(run().__class__(**{**run().__dict__, "throttled": "GPU too hot"}))
+    throttled = assess(run().__class__(**{**run().__dict__, "throttled": "GPU too hot"}))
     assert throttled.why == "throttled by GPU too hot"
     assert throttled.faults > hot.faults

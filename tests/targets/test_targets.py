@@ -44,7 +44,7 @@ def test_an_unknown_runtime_gets_a_suggestion():
 def test_a_device_that_is_not_there():
     with pytest.raises(Unusable, match="sees no device GPU here"):
         make_target(TargetSettings(runtime="openvino", device="GPU")).check()
-    with pytest.raises(Unusable, match="on CPU, CUDA, TensorRT only"):
+    with pytest.raises(Unusable, match="supports CPU, CUDA, TensorRT here"):
         make_target(TargetSettings(runtime="onnxruntime", device="TPU")).check()
 
 
@@ -109,7 +109,7 @@ def test_what_openvino_can_not_write_is_no_full_disk_unless_it_is(exported, tmp_
     if full:
         assert caught.value.errno == errno.ENOSPC  # type: ignore[attr-defined]
     else:
-        assert str(caught.value) == "OpenVINO can't write model.onnx in its own form: no such operation: Foo"
+        assert str(caught.value) == "OpenVINO can't convert model.onnx: no such operation: Foo"
 
 
 @pytest.mark.parametrize("device", ["CUDA", "TensorRT"])

@@ -164,7 +164,7 @@ def test_a_graph_that_is_refused(graphs, tmp_path):
 
 def test_an_unknown_capability():
     message = refusal(lambda: rtx(86, 87), of=BadOption)
-    assert message.endswith("does not build for SM 87, only for 75, 80, 86, 89, 120, 121.")
+    assert message.endswith("can't build for SM 87, only for 75, 80, 86, 89, 120, 121.")
     with pytest.raises(BadOption, match="has no option 'capabilities'"):
         TensorRt(TargetSettings(runtime="tensorrt", options={"capabilities": [86]}))
     known = {int(name[2:]) for name in __import__("tensorrt_rtx").ComputeCapability.__members__ if name[:2] == "SM"}
@@ -185,7 +185,7 @@ def test_a_damaged_engine_is_refused_before_it_is_loaded(place, copied):
 
 def test_a_well_kept_file_that_is_no_engine(copied):
     write_engine(copied, b"nonsense" * 99, Place("tensorrt_rtx", "1.7.1"), (86,), (), (1, 1, 4))
-    assert "is no engine of TensorRT-RTX" in refusal(rtx(86).check_form, copied)
+    assert "is not an engine of TensorRT-RTX" in refusal(rtx(86).check_form, copied)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"built": 1}', '{"built": {"runtime": "tensorrt_rtx"}}'])
@@ -202,7 +202,7 @@ def test_half_of_an_engine(name, copied):
 
 def test_a_foreign_engine_is_refused_before_it_is_loaded(copied, monkeypatch):
     FakeCuda(sm=120).install(monkeypatch)
-    assert "is for SM 86, 89, the GPU here is Fake with SM 120" in refusal(rtx(86).load, copied, of=ForeignEngine)
+    assert "is for SM 86, 89, but this GPU is Fake with SM 120" in refusal(rtx(86).load, copied, of=ForeignEngine)
     FakeCuda(sm=89).install(monkeypatch)
     assert "can't load this engine" in refusal(rtx(86).load, copied)  # it would fit, but there is no real GPU
     side_file = copied / "engine.json"
@@ -265,7 +265,7 @@ def test_a_device_builds_for_itself(graphs, tmp_path, monkeypatch):
         ({"count": 0}, "sees no GPU here"),
         (
             {"driver": 12060, "runtime": 13050},
-            "of CUDA 13.5, the driver of CUDA 12.6. Run: pip install 'cuda-bindings>",
+            "for CUDA 13.5, the driver for CUDA 12.6. Run: pip install 'cuda-bindings>",
         ),
     ],
 )
@@ -284,7 +284,7 @@ def test_a_gpu_that_tensorrt_rtx_does_not_know_is_refused_before_anything_is_com
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
     here = TensorRtRtx(TargetSettings(runtime="tensorrt-rtx", device="GPU", options={"capabilities": []}))
     for attempt in (here.check, here.check_compiler, lambda: here.compile(graphs["fp16"], tmp_path / "new", JOB)):
-        assert "does not run on Fake (SM 90): it knows SM 75, 80, 86, 89" in refusal(attempt, of=Unusable)
+        assert "does not support Fake (SM 90), only SM 75, 80, 86, 89" in refusal(attempt, of=Unusable)
     assert not (tmp_path / "new").exists()
     rtx().compile(graphs["fp16"], tmp_path, JOB)  # for others, it can
 

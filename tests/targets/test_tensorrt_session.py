@@ -152,10 +152,10 @@ def test_a_gpu_without_enough_memory(function, trt, cuda, engine):
 def test_an_engine_that_fails_or_is_none_of_ours(trt, cuda, engine, images):
     session = EngineSession(trt, engine, find_gpu())
     cuda.failing.add("execute")
-    with pytest.raises(ArtifactFailed, match="the engine failed on 2 images: it does not say why"):
+    with pytest.raises(ArtifactFailed, match="the engine failed on 2 images: no reason given"):
         session.embed(images[:2])
     engine.output_type = trt.DataType.HALF
-    with pytest.raises(ArtifactFailed, match="does not take uint8 images and give float32 embeddings"):
+    with pytest.raises(ArtifactFailed, match="must have one uint8 input"):
         EngineSession(trt, engine, find_gpu())
 
 

@@ -108,5 +108,5 @@ def test_a_bundle_is_read_as_it_was_written(tmp_path):
     ],
 )
 def test_what_no_build_writes_is_refused(tmp_path, other):
-    with pytest.raises(BadBundle, match="is no bundle that this zoo understands"):
+    with pytest.raises(BadBundle, match="is not a bundle this version can read"):
         open_widths(written(tmp_path / "a.zoo", **other), tmp_path / "a")

@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.data.images import Input
-from pipeline.files import sha256
-from tests.zoo.tables.rows import AGREEMENT, measurement, pending, release
+from targets.files import sha256
+from tests.zoo.records import measurement
 from zoo.release.manifest import Artifact, Manifest
-from zoo.release.measurements import Measured, Pending
 
 SIZE = Input(height=24, width=32)
 DIMENSION = 8
-SITES = [
-    {"site": "layer1.conv", "width_before": 64, "width_after": 16, "parameters_before": 4000, "parameters_after": 1000,
-     "macs_before": 40000, "macs_after": 10000},
-    {"site": "layer2.conv", "width_before": 32, "width_after": 0, "parameters_before": 2000, "parameters_after": 0,
-     "macs_before": 20000, "macs_after": 0},
-]  # fmt: skip
-
-
-def a_calibration(**changes):
-    """Of an int8 graph for onnxruntime-cpu, that holds the gate."""
-    return {
-        "network": "student", "precision": "int8", "target": "onnxruntime-cpu", "judge": "onnxruntime",
-        "agreement": AGREEMENT, "holds": True, "activations": "asymmetric", "images": ["a.jpg", "b.jpg"],
-        "float_layers": ["conv_7"], "layers": 20,
-    } | changes  # fmt: skip
-
-
-def an_artifact(path="graph/model.onnx", precision="fp32", target=None, runtime=None, digest="c" * 64, size=1000):
-    return {
-        "path": path, "size_bytes": size, "sha256": digest, "precision": precision, "target": target,
-        "runtime": runtime,
-    }  # fmt: skip
-
-
-def a_manifest(**changes) -> Manifest:
-    """big@1.0.0: sound in all respects, with two compacted sites and an int8 artifact for onnxruntime-cpu.
-
-    Args:
-        changes: fields of the manifest, each in place of the whole one.
-    """
-    values = release().manifest.model_dump(mode="json")
-    values["compression"]["sites"] = SITES
-    values["calibrations"] = [a_calibration()]
-    values["artifacts"] = [
-        an_artifact(), an_artifact("onnxruntime-cpu/model.onnx", "int8", "onnxruntime-cpu", "onnxruntime", "d" * 64),
-    ]  # fmt: skip
-    values["provenance"]["libraries"] = {"numpy": "2.4.6", "onnxruntime": "1.32.0", "torch": "2.15.0+cpu"}
-    return Manifest.model_validate(values | changes)
-
-
-def a_measurement(**changes) -> Measured:
-    """Of the student in int8 on onnxruntime-cpu, which ships; see `tests.zoo.tables.rows.measurement`."""
-    runtime = {"name": "onnxruntime", "version": "1.32.0", "device": "CPU"}
-    return measurement(**{"target": "onnxruntime-cpu", "runtime": runtime} | changes)
-
-
-def a_pending(target="jetson-orin-nano") -> Pending:
-    """A target that waits for its device."""
-    return pending(target)
+# of the student in int8 on onnxruntime-cpu, which ships
+a_measurement = partial(measurement, target="onnxruntime-cpu")
 
 
 def write_graph(path: Path, noise: float = 0.0, size: Input = SIZE, dimension: int = DIMENSION) -> Path:

@@ -10,6 +10,7 @@ import pytest
 from calibration.errors import NotQuantisable
 from calibration.quantize import Quantizer
 from pipeline.errors import CheckFailed
+from pipeline.stages.measurement import BrokenVariant
 from pipeline.stages.unsupported import check_left
 from targets.contract import runtime_version
 from targets.errors import ArtifactFailed
@@ -130,8 +131,10 @@ def test_without_a_graph_nothing_is_compiled(built, how, monkeypatch):
 
 
 def test_only_a_student_in_every_precision_that_may_ship_is_too_much():
-    dense = {"network": "teacher", "precision": "int8", "reason": "no kernel."}
-    student = dense | {"network": "student"}
+    dense, student = (
+        BrokenVariant(network=network, precision="int8", reason="no kernel.", runtime=None)
+        for network in ("teacher", "student")
+    )
     check_left([dense], ["int8"])
     check_left([student, dense], ["int8", "fp32"])
     told = r"^nothing can ship. int8 is broken: no kernel. Allow another precision \(precision: auto\)"

@@ -217,7 +217,7 @@ def test_doctor_says_what_mends(workshop):
     output = workshop.zoo("doctor").output
     assert "unusable  gpu: OpenVINO" in output
     assert "Run: apt install intel-opencl-icd" in output
-    assert "no installed package offers the runtime 'nothing'" in output
+    assert "no installed package provides the runtime 'nothing'" in output
 
 
 def refusals():
@@ -326,7 +326,7 @@ def test_a_manifest_of_a_newer_schema(built):
     path.unlink()  # a hard link would change the finished one too
     path.write_text(json.dumps({**content, "schema_version": 4}))
     message = built.refused("show", "tiny")
-    assert "has schema 4; this zoo reads 3. Upgrade" in message
+    assert "has schema 4; this version reads 3. Upgrade" in message
     path.write_text(json.dumps({**content, "name": 7}))
     assert "is not valid: name" in built.refused("show", "tiny")
     path.write_text("{")

@@ -33,7 +33,7 @@ def test_other_content_is_refused_at_the_end_and_the_name_stays(pulled):
     change(pulled, artifacts=[one | {"sha256": "0" * 64} for one in content["artifacts"]])
     message = pulled.refused("build", "tiny")
     assert message == (
-        "tiny@1.0.0 was pulled from a registry, and this build came to other content: one name would stand for two "
+        "tiny@1.0.0 was pulled from a registry, and this build has other content: one name would stand for two "
         f"releases. Raise `version` of the model in zoo.yaml, or remove {pulled.home}/pulled/tiny/1.0.0; what is built "
         "already stands."
     )
@@ -45,7 +45,7 @@ def test_other_content_is_refused_at_the_end_and_the_name_stays(pulled):
     ("more", "why"),
     [
         (["--set", "seed=7"], "this build has another recipe"),
-        (["--target", "jetson"], "has nothing for jetson-orin-nano"),
+        (["--target", "jetson"], "it has nothing for jetson-orin-nano"),
     ],
 )
 @pytest.mark.parametrize("plan", [[], ["--plan"]], ids=["build", "plan"])

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import zoo
 from tests.zoo.cli.conftest import document
-from tests.zoo.tables.rows import keep, measurement, release
+from tests.zoo.records import keep, measurement, release
 from zoo.cli import main
 from zoo.errors import ManifestError
 from zoo.home import Home
@@ -107,7 +107,7 @@ def test_a_measurement_that_was_made_here_is_made_again(home):
     added = home.measurements / "tiny/2.0.0"
     added.mkdir(parents=True)
     (added / "a.json").write_text("[]")
-    with pytest.raises(ManifestError, match=r"Remove it, and measure again: zoo bench tiny@2\.0\.0$"):
+    with pytest.raises(ManifestError, match=r"Remove it and measure again: zoo bench tiny@2\.0\.0$"):
         find_release(home, "tiny")
 
 
@@ -174,7 +174,7 @@ def test_a_version_that_is_not_here_is_told(home, wanted, told):
 
 @pytest.mark.parametrize(("name", "kind"), [(3, "int"), (None, "NoneType")])
 def test_a_name_is_a_text(home, name, kind):
-    with pytest.raises(ManifestError, match=f"^a release is NAME or NAME@VERSION, a text, or a folder, not {kind}.$"):
+    with pytest.raises(ManifestError, match=f"^a release must be NAME, NAME@VERSION or a folder, not {kind}.$"):
         zoo.load(name)
 
 

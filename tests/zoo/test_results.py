@@ -1,13 +1,14 @@
 """What is recorded of a target that waits for its device, from results made by hand."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from pipeline.engine.step import COMPACT, StepId, Variant
 from targets.bundles.archive import write_archive
 from targets.bundles.bundle import BUNDLE_LIST
-from tests.zoo.tables.rows import ACCURACY, AGREEMENT
+from tests.zoo.records import ACCURACY, AGREEMENT
 from zoo.building.results import target_records
 
 FOUND_AT = "2026-11-01T00:00:00+00:00"
@@ -70,4 +71,4 @@ def test_what_was_refused_ahead_of_the_device_is_broken_and_not_estimated(folder
     assert [(one.reason, one.found_at) for one in records if one.kind == "broken"] == [
         ("nothing to quantise", FOUND_AT), ("no kernel", FOUND_AT),
     ]  # fmt: skip
-    assert records[-1].runtime.model_dump() == runtime
+    assert asdict(records[-1].runtime) == runtime

@@ -32,7 +32,7 @@ class Source:
     origins: dict[KeyPath, Origin]
 
     def origin(self, path: KeyPath) -> Origin:
-        """Origin of a key path, or of the nearest one above it that was written down."""
+        """Origin of a key path, or of its nearest parent that was written explicitly."""
         while path and path not in self.origins:
             path = path[:-1]
         return self.origins[path]
@@ -50,7 +50,7 @@ def read_source(path: Path, shown: str) -> Source:
     """Read a YAML file.
 
     Raises:
-        CatalogueError: it can't be read, is not YAML, or says a key twice.
+        CatalogueError: it can't be read, is not YAML, or repeats a key.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -72,7 +72,7 @@ def read_source(path: Path, shown: str) -> Source:
                 key = str(loader.construct_object(key_node, deep=True))
                 origin = Origin(shown, key_node.start_mark.line + 1)
                 if key in result:
-                    raise CatalogueError(f"{origin}: the key {'.'.join(map(str, (*at, key)))} stands here twice.")
+                    raise CatalogueError(f"{origin}: the key {'.'.join(map(str, (*at, key)))} is repeated.")
                 origins[(*at, key)] = origin
                 result[key] = walk(value_node, (*at, key))
             return result
@@ -84,7 +84,7 @@ def read_source(path: Path, shown: str) -> Source:
 
     try:
         return Source(walk(node, ()), origins)
-    except (yaml.YAMLError, ValueError) as error:  # a tag or a date that is none
+    except (yaml.YAMLError, ValueError) as error:  # an invalid tag or date
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise CatalogueError(f"{shown}{line}: not plain YAML: {getattr(error, 'problem', error)}.") from None
@@ -107,7 +107,7 @@ def merge(base: Source, over: Source) -> Source:
 
 
 def override(source: Source, assignment: str) -> Source:
-    """`a.b=value` on top of a source; the value is read as YAML.
+    """Apply `a.b=value` to a source; the value is parsed as YAML.
 
     Raises:
         CatalogueError: there is no `=`, or the value is not YAML.

@@ -1,4 +1,4 @@
-"""From something that could run to a session that does: files checked, graph compiled, golden input embedded."""
+"""From an artifact to a running session: files verified, graph compiled, golden input embedded."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.files import sha256
 from targets.contract import Job, Session, make_target
 from targets.errors import TargetError, Unusable
+from targets.files import sha256
 from targets.machine.device import cache_folder
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError, NothingRuns
@@ -33,13 +33,13 @@ def _checked_root(release: Release, one: Runnable) -> Path:
             raise ManifestError(f"can't read {path}: {error.strerror}. Check its owner and mode.") from None
         if not intact:
             raise ManifestError(
-                f"{path} is damaged: its sha256 is not the manifest's. zoo verify {release.manifest.label} tells more"
+                f"{path} is damaged: its sha256 differs from the manifest. See zoo verify {release.manifest.label}"
             )
     return root
 
 
 def _cache() -> Path | None:
-    """What runtimes keep to start faster; none where nothing can be written."""
+    """Folder for the runtimes' own caches; None if it can't be written."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,15 +50,15 @@ def _cache() -> Path | None:
 
 @contextmanager
 def compiled(release: Release, one: Runnable, job: Job) -> Iterator[Path]:
-    """A folder with its artifact, compiled first if it is the graph.
+    """A folder with the artifact, compiled first if it is the graph.
 
     Raises:
         ManifestError: a file of it is damaged.
-        TargetError: it can't be used here; `Unusable` says what to do.
+        TargetError: it can't be used here; `Unusable` says how to fix that.
     """
     if one.settings is None:
         raise Unusable(
-            f"nothing says on which device {one.target} runs: it was never measured and is not in the catalogue",
+            f"the device of {one.target} is unknown: it was never measured and is not in the catalogue",
             "Add it to `targets:` in zoo.yaml.",
         )
     runner = make_target(one.settings)
@@ -73,10 +73,10 @@ def compiled(release: Release, one: Runnable, job: Job) -> Iterator[Path]:
 
 
 def load_from(folder: Path, release: Release, one: Runnable) -> Session:
-    """Load what `compiled` gives, and see that it computes here what it did where it was made.
+    """Load the output of `compiled`, and check that it reproduces the golden embedding.
 
     Raises:
-        ArtifactFailed: it does not load, or computes something else.
+        ArtifactFailed: it does not load, or produces a different embedding.
     """
     assert one.settings is not None
     session = make_target(one.settings).load(folder, None if one.is_graph else _cache())
@@ -86,7 +86,7 @@ def load_from(folder: Path, release: Release, one: Runnable) -> Session:
 
 
 def start(release: Release, one: Runnable, job: Job) -> Session:
-    """Load it.
+    """Compile if necessary, and load.
 
     Raises:
         ManifestError, TargetError: see `compiled` and `load_from`.
@@ -102,13 +102,13 @@ def start_best(
     threads: int | None = None,
     catalogue: Catalogue | None = None,
 ) -> tuple[Runnable, Session]:
-    """The best that can be used here, or the best of one target.
+    """The best artifact that can be used here, or the best of one target.
 
     Args:
         catalogue: see `runnables`.
 
     Raises:
-        NothingRuns: none can; says why and what to install.
+        NothingRuns: none can; the message says why and what to install.
         ManifestError: a file is damaged.
     """
     found = of_target(release, target, threads, catalogue) if target else runnables(release, threads, catalogue)
@@ -125,6 +125,6 @@ def start_best(
     mends = [
         error.mend
         for one, error in failed
-        if isinstance(error, Unusable) and one.settings and one.settings.device == "CPU"  # which every machine has
+        if isinstance(error, Unusable) and one.settings and one.settings.device == "CPU"  # every machine has one
     ]
-    raise NothingRuns(f"nothing here runs {label}: {'; '.join(dict.fromkeys(whys))}. {''.join(mends[:1])}".strip())
+    raise NothingRuns(f"no runtime here runs {label}: {'; '.join(dict.fromkeys(whys))}. {''.join(mends[:1])}".strip())

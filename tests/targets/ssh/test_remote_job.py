@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from targets.errors import DeviceError
+from targets.files import sha256
 from targets.machine.device import cache_folder
 from targets.ssh import device_side, run_on_device
 from tests.targets.ssh.errand import Heard, make_bundle, refused, runs
@@ -42,12 +43,12 @@ def test_login_script_that_talks_and_a_path_with_blanks(device: Device, tmp_path
 
 def test_python_that_will_not_do(device: Device, tmp_path: Path) -> None:
     bundle, result = make_bundle(tmp_path / "tiny"), tmp_path / "result"
-    assert "has no '/no/python3' where a command finds it" in refused(device, bundle, result, python="/no/python3")
+    assert "has no '/no/python3' on its PATH" in refused(device, bundle, result, python="/no/python3")
     old = tmp_path / "python3.8"  # this Python, as far as it knows 3.8
     lie = "import sys; sys.version_info = (3, 8, 1); "
     old.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{lie}$2"\n')
     old.chmod(0o755)
-    assert "won't do: it is Python 3.8, and 3.10 is needed" in refused(device, bundle, result, python=str(old))
+    assert "is too old: it is Python 3.8, but 3.10 is required" in refused(device, bundle, result, python=str(old))
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     bare = str(tmp_path / "bare/bin/python")
     error = refused(device, bundle, result, python=bare)
@@ -65,8 +66,8 @@ def test_python_that_will_not_do(device: Device, tmp_path: Path) -> None:
         ),
         ("sys.exit('it broke')", ": the program failed: it broke"),
         ("(cache / f'bundle-{os.getpid()}-x').mkdir()\nos.kill(os.getpid(), 9)", ": the program was killed (signal 9)"),
-        ("os.kill(os.getppid(), 9)\nos.kill(os.getpid(), 9)", ": the program ended without a word"),
-        ("sys.exit()", ": the program ended well, but wrote no result"),
+        ("os.kill(os.getppid(), 9)\nos.kill(os.getpid(), 9)", ": the program ended without a message"),
+        ("sys.exit()", ": the program succeeded, but wrote no result"),
     ],
 )
 def test_program_that_fails(device: Device, tmp_path: Path, end: str, told: str) -> None:
@@ -137,6 +138,12 @@ def test_cache_is_the_program_s(monkeypatch: pytest.MonkeyPatch, named: dict[str
     for name, folder in named.items():
         monkeypatch.setenv(name, folder)
     assert device_side.cache_folder() == cache_folder()
+
+
+def test_the_device_side_has_the_same_digests(tmp_path):
+    """It is sent as one file, so it can't import `targets.files`."""
+    (tmp_path / "file").write_bytes(b"zoo" * 2**20)
+    assert device_side._digest(tmp_path / "file") == sha256(tmp_path / "file")
 
 
 @pytest.mark.parametrize("patience", [None, "7"])

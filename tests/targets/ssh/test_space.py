@@ -32,7 +32,7 @@ def test_disk_too_small(device: Device, tmp_path: Path) -> None:
     rewrite_sizes(bundle, 10**15)
     error = refused(device, bundle, tmp_path / "result")
     assert f"{device.cache / 'ssh'}" in error
-    assert "MB free, and 4,000,000,000 MB are needed. Free some, or let ZOO_CACHE there name a folder" in error
+    assert "MB free, but 4,000,000,000 MB are needed. Free some, or set ZOO_CACHE there to a folder" in error
     assert device.left == []
 
 

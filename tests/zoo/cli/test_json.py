@@ -7,7 +7,7 @@ import pytest
 from targets.machine.device import this_device
 from tests.conftest import Workshop
 from tests.zoo.cli.conftest import document
-from tests.zoo.tables.rows import dense, keep, measurement, pending, release
+from tests.zoo.records import dense, keep, measurement, pending, release
 from zoo.cli import main
 from zoo.cli.json_text import as_text
 from zoo.cli.shapes.commands import COMMANDS

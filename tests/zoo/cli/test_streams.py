@@ -90,7 +90,7 @@ def test_nothing_of_the_output_gets_into_a_file_when_it_is_closed(words, environ
 def test_output_that_can_only_be_read_is_told(environment):
     done = run(["list"], environment, "{} 1</dev/null")
     assert done.returncode == 1
-    assert done.stderr == b"Error: can't write to standard output: Bad file descriptor. Let it lead elsewhere.\n"
+    assert done.stderr == b"Error: can't write to standard output: Bad file descriptor. Redirect it elsewhere.\n"
 
 
 def test_work_ends_with_its_reader_without_blaming_the_disk(tmp_path):

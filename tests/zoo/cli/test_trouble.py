@@ -50,7 +50,7 @@ def test_a_full_disk_behind_a_redirection(environment, command):
             env={**os.environ, **environment},
         )  # fmt: skip
     assert result.returncode == 1
-    assert result.stderr == "Error: no space left where this writes. Free some, and run the same command again.\n"
+    assert result.stderr == "Error: no space left on the disk. Free some space and run the command again.\n"
 
 
 def test_measurements_that_can_not_be_kept_are_told_before_the_work(built, monkeypatch):

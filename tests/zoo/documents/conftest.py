@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.shelf import SIZE, a_manifest, a_measurement, fill
+from tests.zoo.records import a_manifest
+from tests.zoo.shelf import SIZE, a_measurement, fill
 from zoo.documents import write_documents
-from zoo.release.manifest import MANIFEST, File, Manifest
+from zoo.release.layout import MANIFEST
+from zoo.release.manifest import File, Manifest
 
 
 @dataclass(frozen=True)

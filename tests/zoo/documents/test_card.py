@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from tests.zoo.shelf import SIZE, a_calibration, a_manifest, a_measurement, a_pending
-from tests.zoo.tables.rows import CONDITIONS, broken, dense, estimated
+from tests.zoo.records import CONDITIONS, a_calibration, a_manifest, broken, dense, estimated, pending
+from tests.zoo.shelf import SIZE, a_measurement
 from zoo.documents.card import card_text
 from zoo.documents.hub import hub_license
 from zoo.documents.limits import limits
@@ -96,7 +96,7 @@ def test_compression_is_told_in_all_and_by_site():
     found = section(card(), "Compression")
     assert "| teacher | 4.000 | 40.000 |" in found
     assert "| student | 1.000 | 10.000 |" in found
-    assert "Of 2 compacted sites, 1 lost all channels and 1 some: 96 → 16 in all." in found
+    assert "Of 2 compacted sites, 1 lost all channels, 1 some: 96 → 16 in all." in found
     assert "| layer1.conv | 64 → 16 |" in found
 
 
@@ -137,7 +137,7 @@ def test_words_of_a_user_break_no_table_and_no_markup():
         ([a_measurement()], {}, "Measured on these devices only: AMD EPYC (onnxruntime-cpu)."),
         ([a_measurement(steady=False)], {}, "never became steady: student int8 on onnxruntime-cpu"),
         ([a_measurement(throttled="heat")], {}, "Void, because the machine was throttled (heat): student int8"),
-        ([a_measurement(), a_pending()], {}, "jetson-orin-nano is pending"),
+        ([a_measurement(), pending()], {}, "jetson-orin-nano is pending"),
         (
             [a_measurement(), estimated()],
             {},
@@ -158,18 +158,18 @@ def test_words_of_a_user_break_no_table_and_no_markup():
         (
             [a_measurement()],
             {"calibrations": [a_calibration(holds=False)]},
-            "The int8 graph for onnxruntime-cpu does not hold the gate on accuracy: it loses 0.20 points of mAP.",
+            "The int8 graph for onnxruntime-cpu fails the accuracy gate: it loses 0.20 points of mAP.",
         ),
         (
             [a_measurement(conditions=CONDITIONS | {"other_work_cores": 1.2})],
             {},
-            "The machine was not quiet, and times make no claims: onnxruntime-cpu (other processes kept 1.2 of 2 cores "
+            "The machine was not idle, so times are unreliable: onnxruntime-cpu (other processes kept 1.2 of 2 cores "
             "busy).",
         ),
         (
             [a_measurement(conditions=CONDITIONS | {"tells_throttling": False})],
             {},
-            "Would not say whether it was throttled: AMD EPYC.",
+            "Does not report throttling: AMD EPYC.",
         ),
     ],
 )
@@ -184,18 +184,18 @@ def test_a_test_set_of_few_queries_is_said_with_those_that_do_not_count():
     student = a_manifest().accuracy.student.model_dump() | {"queries": 2, "skipped": 3}
     accuracy = a_manifest().accuracy.model_dump() | {"student": student}
     _, small, skipped, *_ = limits(a_manifest(accuracy=accuracy), [a_measurement()])
-    assert small.startswith("The test set is small: of 2 queries, R1 is uncertain by up to ±50 points")
-    assert skipped == "3 queries have no right answer in the gallery and do not count."
+    assert small.startswith("The test set is small: with 2 queries, R1 is uncertain by up to ±50 points")
+    assert skipped == "3 queries have no correct answer in the gallery and do not count."
 
 
 def test_a_choice_that_was_made_on_the_test_set_is_told():
     data = a_manifest().data.model_dump() | {"gate_identities": 0, "gate_images": 0}
     (line,) = (one for one in limits(a_manifest(data=data), [a_measurement()]) if "chosen" in one)
-    assert line.startswith("Precisions and float layers were chosen on the test set itself")
+    assert line.startswith("Precisions and float layers were chosen on the test set")
     card = card_text(a_manifest(data=data), [a_measurement()], SIZE)
-    assert "gate, on which precision and float layers were chosen: the test set itself" in card
+    assert "gate, which chose precision and float layers: the test set itself" in card
     held = "6 images of 2 other training identities, never trained on"
-    assert f"gate, on which precision and float layers were chosen: {held}" in card_text(a_manifest(), [], SIZE)
+    assert f"gate, which chose precision and float layers: {held}" in card_text(a_manifest(), [], SIZE)
     assert not [one for one in limits(a_manifest(), [a_measurement()]) if "chosen" in one]
 
 

@@ -4,7 +4,8 @@ import hashlib
 
 from tests.zoo.shelf import SIZE, a_measurement, fill, write_graph
 from zoo.documents import write_documents
-from zoo.release.manifest import MANIFEST, Manifest
+from zoo.release.layout import MANIFEST
+from zoo.release.manifest import Manifest
 
 
 def test_every_document_is_listed_with_its_size_and_digest(shelf):

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pipeline.data.images import Input
-from tests.zoo.shelf import DIMENSION, SIZE, a_calibration, a_manifest, a_measurement, a_pending, an_artifact, fill
-from tests.zoo.tables.rows import AGREEMENT
+from tests.zoo.records import AGREEMENT, a_calibration, a_manifest, an_artifact, pending
+from tests.zoo.shelf import DIMENSION, SIZE, a_measurement, fill
 from zoo.documents.golden import draw, least, write_golden
 
 WAITING = [an_artifact(), an_artifact("board/model.engine", "int8", "board", "tensorrt")]
@@ -87,7 +87,7 @@ def test_the_bound_counts_the_worst_image_of_the_test_set_on_the_device(tmp_path
 def test_a_calibration_for_all_targets_counts_where_one_is_awaited(tmp_path):
     calibration = a_calibration(target=None, agreement=AGREEMENT | {"min_cosine": 0.96})
     manifest = a_manifest(artifacts=WAITING, calibrations=[calibration])
-    assert bounds(tmp_path, manifest, [a_pending("board")])["int8"] == pytest.approx(0.92, abs=1e-3)
+    assert bounds(tmp_path, manifest, [pending("board")])["int8"] == pytest.approx(0.92, abs=1e-3)
 
 
 def test_where_the_device_is_awaited_the_bound_is_that_of_its_calibration(tmp_path):
@@ -97,4 +97,4 @@ def test_where_the_device_is_awaited_the_bound_is_that_of_its_calibration(tmp_pa
         a_calibration(target="board", agreement=AGREEMENT | {"min_cosine": 0.2}, network="teacher"),
     ]
     manifest = a_manifest(artifacts=WAITING, calibrations=calibrations)
-    assert bounds(tmp_path, manifest, [a_pending("board")])["int8"] == pytest.approx(0.92, abs=1e-3)
+    assert bounds(tmp_path, manifest, [pending("board")])["int8"] == pytest.approx(0.92, abs=1e-3)

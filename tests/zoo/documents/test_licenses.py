@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.zoo.shelf import a_manifest
+from tests.zoo.records import a_manifest
 from zoo.documents.licenses import licenses_text, spdx_ids
 
 

@@ -20,8 +20,17 @@ from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
 from tests.helpers import random_images
 from tests.kinds import draw_kinds
-from tests.zoo.shelf import SIZE, an_artifact, write_graph
+from tests.zoo.records import an_artifact
+from tests.zoo.shelf import SIZE, write_graph
+from zoo.documents import run as runner
 from zoo.documents.runner import runner_source
+from zoo.release import layout
+
+
+def test_the_runner_reads_what_a_release_has():
+    """It goes out as one file, so it can't import `zoo.release.layout`."""
+    assert runner.GRAPH == layout.GRAPH
+    assert (runner.PICTURE, runner.GOLDEN) == (runner.HERE / layout.GOLDEN_INPUT, runner.HERE / layout.GOLDEN_EMBEDDING)
 
 
 def run(folder, *arguments, missing=()):
@@ -59,7 +68,7 @@ def test_without_its_runtime_what_ships_is_told_as_not_checked(shelf):
     assert result.returncode == 0, result.stderr
     graph, ships = result.stdout.splitlines()
     assert graph.startswith("graph/model.onnx (fp32): cosine to the golden embedding 1.0000")
-    assert ships == f"{SHIPS} (int8): not checked, it needs onnxruntime, which is not here"
+    assert ships == f"{SHIPS} (int8): not checked, the file needs onnxruntime, which is not installed"
     assert run(shelf.folder, missing=["onnxruntime", "openvino"]).returncode == 1, "nothing was checked"
 
 
@@ -98,8 +107,8 @@ def test_artifacts_of_other_runtimes_and_those_that_are_not_here_are_told(folder
     result = run(folder)
     assert result.returncode == 0, result.stdout
     assert result.stdout.splitlines()[2:] == [
-        "jetson/model.engine (int8): not checked, it needs tensorrt, which is not here",
-        "openvino-cpu/model.xml (fp16): not checked, it is not here",
+        "jetson/model.engine (int8): not checked, the file needs tensorrt, which is not installed",
+        "openvino-cpu/model.xml (fp16): not checked, the file is not here",
     ]
 
 
@@ -136,7 +145,7 @@ def test_images_are_embedded_by_what_ships_if_it_is_named(shelf):
     for name in ("golden/input.png", "none.onnx"):
         result = run(shelf.folder, "--artifact", name, picture)
         assert result.returncode == 1
-        assert result.stderr == f"{name} is no artifact here that onnxruntime or openvino runs\n"
+        assert result.stderr == f"{name} is not an artifact of this release that onnxruntime or openvino can run\n"
 
 
 def test_images_of_any_size_and_mode_are_embedded_a_line_each(shelf, tmp_path):

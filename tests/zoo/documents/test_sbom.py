@@ -6,7 +6,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.zoo.shelf import a_manifest, an_artifact
+from tests.zoo.records import a_manifest, an_artifact
 from zoo.documents.sbom import write_sbom
 
 

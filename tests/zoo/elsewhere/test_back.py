@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pipeline.files import sha256
 from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
 from targets.contract import make_target
+from targets.files import sha256
 from targets.machine.device import this_device
 from targets.settings import TargetSettings
 from tests.helpers import random_images
@@ -70,6 +70,7 @@ def test_recorded_accuracy_is_what_the_device_printed(ran, back):
 def test_the_same_runtime_elsewhere_agrees_as_it_does_here(back):
     """The same artifacts on the same machine give the same embeddings, whoever ran them."""
     there, here = measured_on(back[0]), measured_on(back[0], "onnxruntime-cpu")
+    assert there
     for one, other in zip(there, here, strict=True):
         assert one.accuracy == other.accuracy
         assert one.agreement == other.agreement

@@ -19,8 +19,8 @@ def test_another_machine_than_the_board_is_refused_in_a_line(desk, quick, tmp_pa
     settings = {**read_list(quick, BUNDLE_LIST)["settings"], "board": "Jetson Orin Nano"}
     message = desk.refused(str(altered(quick, tmp_path / "jetson.zoo", BUNDLE_LIST, settings=settings)))
     assert message == (
-        f"this bundle is for a Jetson Orin Nano, and this machine calls itself {this_device().name}. Run it there; for "
-        "this machine build with another --target."
+        f"this bundle is for a Jetson Orin Nano, but this machine is a {this_device().name}. Run it there, or build "
+        "for this machine with another --target."
     )
 
 
@@ -58,7 +58,7 @@ def test_ctrl_c_while_measuring_is_told_in_a_line_and_leaves_nothing(desk, quick
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert errors.strip() == "Interrupted; nothing was written. Run the same command again."
+    assert errors.strip() == "Interrupted; nothing was written. Run the command again."
     assert not desk.left()
     assert not [*(desk.root / "cache").iterdir()]
 
@@ -99,6 +99,6 @@ def test_zoo_compile_tells_in_a_line_what_cannot_be_written(spare, quick, out, t
 def test_zoo_compile_of_what_is_no_bundle(spare, result, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     (tmp_path / "text.zoo").write_text("no bundle")
-    for path, said in ((tmp_path / "none.zoo", "No such file"), (tmp_path / "text.zoo", "no such archive"),
-                       (result, "no such archive")):  # fmt: skip
+    for path, said in ((tmp_path / "none.zoo", "No such file"), (tmp_path / "text.zoo", "not an archive"),
+                       (result, "not an archive")):  # fmt: skip
         assert said in spare.refused("compile", str(path))

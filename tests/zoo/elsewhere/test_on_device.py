@@ -49,7 +49,7 @@ def test_it_tells_each_step_and_ends_with_what_to_do_next(ran):
     assert lines[1:4] == ["compiling teacher fp32", "compiling student fp32", "compiling student int8"]
     assert lines[-2:] == [
         f"result: {NAME}.result",
-        f"Take it to where the model was built: zoo receive {NAME}.result",
+        f"Copy it to the build machine and run: zoo receive {NAME}.result",
     ]
     assert len(printed_figures(output)) == 3
 

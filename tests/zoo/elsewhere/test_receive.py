@@ -67,6 +67,6 @@ def test_a_result_of_another_build_is_refused_with_the_way_out(shop, foreign):
     """Another build's result lies there; the next bundle is where it is said to be, and other targets go on."""
     shop.zoo("receive", str(foreign))
     printed = build(shop)
-    assert "tiny-1.0.0-board.result is the result of another build of tiny@1.0.0" in printed.stderr
+    assert "tiny-1.0.0-board.result belongs to another build of tiny@1.0.0" in printed.stderr
     assert printed.stdout.splitlines()[-1] == f"python3 {NAME}.zoo"
     assert [one.target for one in release_of(shop).pending] == ["board"]

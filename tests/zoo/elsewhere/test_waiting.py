@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from pipeline.files import sha256
 from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
+from targets.files import sha256
 from tests.zoo.elsewhere.boards import (
     NAME,
     build,

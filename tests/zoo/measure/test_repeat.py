@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.zoo.tables.rows import ACCURACY, DEVICE, ORIN, latency, measurement, release
+from tests.zoo.records import ACCURACY, DEVICE, ORIN, latency, measurement, release
 from zoo.measure.repeat import published_for, repeated
 
 RECIPE = {"calibrate": {"max_map_drop_points": 0.5}}
@@ -70,19 +70,19 @@ def test_each_time_is_judged_at_its_own_batch():
     assert found["images_per_second"] == ("not judged", "never became steady: here")
     found = verdicts(published, again())
     assert found["p50_ms"] == ("within", "")
-    assert found["images_per_second"] == ("not judged", "not one protocol: batch of images/s: 8, 1")
+    assert found["images_per_second"] == ("not judged", "different protocols: batch of images/s: 8, 1")
 
 
 def test_energy_by_another_meter_is_not_judged():
     meters = [{"mj_per_image": 3.0, "source": source, "images": 9, "seconds": 2.0} for source in ("NVML", "RAPL")]
     found = verdicts(measurement(energy=meters[0]), again(energy=meters[1]))
-    assert found["mj_per_image"] == ("not judged", "not one protocol: meter: NVML, RAPL")
+    assert found["mj_per_image"] == ("not judged", "different protocols: meter: NVML, RAPL")
     assert verdicts(measurement(energy=meters[0]), again(energy=meters[0]))["mj_per_image"] == ("within", "")
 
 
 def test_a_time_of_another_machine_is_not_judged_and_accuracy_is():
     found = verdicts(measurement(device=ORIN), again(5.0, map_=79.0, device=DEVICE))
-    assert found["p50_ms"] == ("not judged", f"not one protocol: device: {ORIN['name']}, {DEVICE['name']}; "
+    assert found["p50_ms"] == ("not judged", f"different protocols: device: {ORIN['name']}, {DEVICE['name']}; "
                                "architecture: aarch64, x86_64; cores: 6, 2")  # fmt: skip
     assert found["map"][0] == "outside"
 
@@ -94,7 +94,7 @@ def test_a_time_of_another_machine_is_not_judged_and_accuracy_is():
         ({"steady": False}, {}, "never became steady: published"),
         ({"throttled": "heat"}, {}, "void, throttled by heat"),
         ({}, {"throttled": "heat"}, "void, throttled by heat"),
-        ({}, {"threads": 1}, "not one protocol: threads: 2, 1"),
+        ({}, {"threads": 1}, "different protocols: threads: 2, 1"),
     ],
 )
 def test_a_time_that_says_nothing_is_not_judged(published, here, why):

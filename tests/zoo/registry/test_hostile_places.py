@@ -185,7 +185,7 @@ def test_a_body_without_an_end_is_read_as_far_as_was_asked(place_of, status):
 
 def test_a_small_file_without_an_end_is_refused(place_of):
     hostile = Endless()
-    with pytest.raises(RegistryError, match="index.json of .* is longer than 1 MB"):
+    with pytest.raises(RegistryError, match="index.json of .* exceeds the limit of 1 MB"):
         place_of(hostile).read(INDEX, 1_000_000)
     assert hostile.hung_up.wait(5)
 
@@ -200,9 +200,9 @@ def test_what_is_said_of_an_error_is_not_read_to_its_end(hub):
 def test_nothing_that_is_packed_is_unpacked(place_of, cache):
     hostile = Says(b"206 Partial Content\r\nContent-Encoding: gzip", gzip.compress(b"x" * PART))
     place = place_of(hostile)
-    assert r"the server packs what it sends (gzip)" in refused(place, cache)
+    assert r"the server compresses its response (gzip)" in refused(place, cache)
     assert len(hostile.asked) == 1  # it would pack it again
-    with pytest.raises(RegistryError, match=r"can't be used: the server packs what it sends \(gzip\)"):
+    with pytest.raises(RegistryError, match=r"can't be used: the server compresses its response \(gzip\)"):
         place.read(INDEX, PART)
 
 
@@ -231,9 +231,9 @@ def test_what_is_no_regular_file_is_not_read(folder, cache, make):
     for path in (folder.root / INDEX, folder.root / BLOB.path):
         path.parent.mkdir(parents=True, exist_ok=True)
         make(path)
-    with pytest.raises(RegistryError, match=r"can't be used: index.json is no regular file\."):
+    with pytest.raises(RegistryError, match=r"can't be used: index.json is not a regular file\."):
         folder.read(INDEX, 1_000_000)
-    assert f"{BLOB.sha256} is no regular file" in refused(folder, cache)
+    assert f"{BLOB.sha256} is not a regular file" in refused(folder, cache)
 
 
 def test_a_reason_is_told_without_what_a_terminal_obeys(web, cache, monkeypatch):

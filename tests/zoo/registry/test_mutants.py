@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.engine.progress import Silent
-from tests.zoo.registry.samples import files_of, manifest_values, put_release, sha
+from tests.zoo.registry.samples import files_of, put_release, sha, values_over
 from zoo.errors import ZooError
 from zoo.home import Home
 from zoo.registry.cache import Cache
@@ -40,7 +40,7 @@ def places(value, at=()):
         yield from places(part, (*at, key))
 
 
-BASE = manifest_values("tiny", "1.0.0", files_of())
+BASE = values_over(files_of())
 PLACES = [at for at in places(BASE) if at]
 
 

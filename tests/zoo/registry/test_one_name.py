@@ -51,7 +51,7 @@ def test_a_pull_of_what_was_built_is_taken(home, folder, ours):
 def test_two_of_one_name_are_refused_wherever_it_is_named(home, tmp_path):
     both(home, tmp_path)
     put_release(home, version="0.9.0")
-    told = f"tiny@1.0.0 is here twice, with other content: built in {home.releases}/tiny/1.0.0, pulled in {home.pulled}"
+    told = f"tiny@1.0.0 is here twice with different content: built in {home.releases}/tiny/1.0.0, pulled in {home}"
     for name in ("tiny", "tiny@1.0.0", "tiny@^1"):
         with pytest.raises(ManifestError) as caught:
             find_release(home, name)

@@ -127,4 +127,4 @@ def test_which_answers_may_be_others_soon(status):
 def test_who_asks_for_too_long_is_given_up(asked):
     error = refusal(429, "busy", {"Retry-After": asked})
     assert isinstance(error, GivenUp)
-    assert str(error.strerror).startswith("busy; it asks to come again in ")
+    assert str(error.strerror).startswith("busy; it asks to retry in ")

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from tests.zoo.tables.rows import ORIN, broken, dense, estimated, keep, measurement, pending, release
+from tests.zoo.records import ORIN, broken, dense, estimated, keep, measurement, pending, release
 from zoo.cli import main
 
 
@@ -37,7 +37,7 @@ def zoo(home):
 
 def test_compare_prints_each_format(zoo):
     names = ("big@1.0.0", "small")
-    assert "2 tables, since only figures of one protocol compare" in zoo("compare", *names).stdout
+    assert "2 tables, since figures compare within one protocol only" in zoo("compare", *names).stdout
     assert zoo("compare", *names, "--format", "markdown").stdout.count("**AMD EPYC (x86_64, 2 cores)") == 1
     rows = list(csv.DictReader(io.StringIO(zoo("compare", *names, "--format", "csv").stdout)))
     content = json.loads(zoo("compare", *names, "--format", "json").stdout)
@@ -109,7 +109,7 @@ def test_what_is_wrong_ends_in_two_lines_at_most(zoo, arguments):
         ("map > 1 and (target != openvino-cpu)", "A text needs quotes: target != 'openvino-cpu'"),
         ("precision == int8", "A text needs quotes: precision == 'int8'"),
         ("model == big@1.0.0", "A text needs quotes: model == 'big@1.0.0'"),
-        ("map == 80-", "and nothing to calculate or call."),
+        ("map == 80-", "There is no arithmetic and there are no calls."),
     ],
 )
 def test_a_text_without_quotes_is_told(zoo, expression, told):
@@ -128,7 +128,7 @@ def test_what_is_long_is_not_repeated(zoo, expression):
 def test_a_home_without_releases_is_told(tmp_path):
     result = CliRunner().invoke(main, ("search", "map > 1"), env={"ZOO_HOME": str(tmp_path)})
     assert result.exit_code == 1
-    assert "there is no release" in result.stderr
+    assert "no release" in result.stderr
 
 
 def test_diff_says_regressions_first_and_by_its_exit_code(zoo):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.zoo.tables.rows import AGREEMENT, CONDITIONS, dense, latency, measurement, ratio, release
+from tests.zoo.records import AGREEMENT, CONDITIONS, dense, latency, measurement, ratio, release
 from zoo.release.measurements import Measured
 from zoo.tables import compare, gains, measurement_rows
 from zoo.tables.diff import diff
@@ -27,7 +27,7 @@ def limits(monkeypatch):
     [
         ({}, None),
         ({"conditions": BUSY}, WHY),
-        ({"conditions": CONDITIONS | {"held_back_s": 3.0}}, "the CPU quota of the control group held it back for 3 s"),
+        ({"conditions": CONDITIONS | {"held_back_s": 3.0}}, "the CPU quota of the control group throttled it for 3 s"),
         ({"latency": [latency(), latency(8, 30.0, steady=False)]}, "never became steady"),
     ],
 )
@@ -68,7 +68,7 @@ def test_no_time_is_best_if_one_of_what_ships_is_in_doubt():
 
 def test_a_table_names_what_is_in_doubt_and_why():
     comparison = compare([release(records=[dense(), measurement(conditions=BUSY)])])
-    note = f"unsteady, no claims on times ({WHY}): student int8 on openvino-cpu"
+    note = f"unsteady, times not compared ({WHY}): student int8 on openvino-cpu"
     assert note in comparison.groups[0].notes
     assert note in markdown(comparison)
     assert as_json(comparison)["tables"][0]["rows"][1]["doubt"] == WHY
@@ -76,18 +76,16 @@ def test_a_table_names_what_is_in_doubt_and_why():
 
 def test_gains_withhold_the_ratio_and_say_how_to_measure_again():
     (_, told) = gains(release(records=[dense(conditions=BUSY), measurement(conditions=BUSY)]))
-    assert told == f"openvino-cpu ships int8: mAP 80.00; unsteady ({WHY}): on a quiet machine, zoo bench big@1.0.0"
+    assert told == f"openvino-cpu ships int8: mAP 80.00; unsteady ({WHY}): on an idle machine, zoo bench big@1.0.0"
     (_, told) = gains(release(records=[dense(steady=False), measurement()]))
-    assert told.endswith(
-        "; unsteady (the dense network beside it never became steady): on a quiet machine, zoo bench big@1.0.0"
-    )
+    assert told.endswith("; unsteady (the dense network never became steady): on an idle machine, zoo bench big@1.0.0")
     (_, told) = gains(release(records=[dense(), measurement()]))
     assert "3.00× (2.90 … 3.10) the dense teacher's speed" in told
 
 
 def test_what_ships_by_its_size_is_not_called_the_fastest():
     (_, told) = gains(release(records=[dense(), measurement(steady=False, ships_by="size")]))
-    assert "ships int8: mAP 80.00, the smallest that passes the gate, as times make no claims; unsteady" in told
+    assert "ships int8: mAP 80.00, the smallest that passes the gate, since no time is reliable; unsteady" in told
 
 
 def test_no_point_in_doubt_is_on_the_front_or_the_plot(tmp_path):

@@ -1,10 +1,8 @@
 """`zoo search`: what is asked, what is answered, and what is refused in a line."""
 
-import time
-
 import pytest
 
-from tests.zoo.tables.rows import broken, dense, estimated, measurement, pending, release
+from tests.zoo.records import broken, dense, estimated, measurement, pending, release
 from zoo.errors import CompareError
 from zoo.tables import compare
 from zoo.tables.comparison import check_column
@@ -79,11 +77,9 @@ def test_what_is_missing_is_neither_above_nor_below(expression, answer):
         "map",
     ],
 )
-def test_hostile_and_wrong_questions_end_in_a_short_message_at_once(expression):
-    begun = time.perf_counter()
+def test_hostile_and_wrong_questions_end_in_a_short_message(expression):
     with pytest.raises(CompareError) as refused:
         read_question(expression)
-    assert time.perf_counter() - begun < 1
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 1000
 
@@ -100,7 +96,7 @@ def test_an_unknown_name_is_answered_in_a_line():
     with pytest.raises(CompareError) as refused:
         read_question("p50 < 5")
     assert "Did you mean 'p50_ms'?" in str(refused.value)
-    assert str(refused.value).endswith("The columns are in zoo search --help.")
+    assert str(refused.value).endswith("See zoo search --help for the columns.")
     with pytest.raises(CompareError, match=r"^no column 'zebra'. The columns"):
         check_column("zebra")
 
@@ -120,6 +116,5 @@ def test_void_figures_match_nothing_and_are_told():
         matches = found(here, read_question(expression), None, False)
         assert not matches.comparison.rows
         assert matches.told == (
-            "0 of 1 match; 1 can't be judged: a value is missing or void; "
-            "not measured: 1 estimated, 1 pending, 2 broken"
+            "0 of 1 match; 1 unknown: a value is missing or void; not measured: 1 estimated, 1 pending, 2 broken"
         )

@@ -8,10 +8,11 @@ import re
 import pytest
 from rich.console import Console
 
-from tests.zoo.shelf import a_calibration, a_manifest
-from tests.zoo.tables.rows import (
+from tests.zoo.records import (
     ACCURACY,
     ORIN,
+    a_calibration,
+    a_manifest,
     broken,
     dense,
     estimated,
@@ -74,7 +75,7 @@ def test_runtimes_versions_and_runs_share_a_table():
     both = compare([release(), release("small", records=[other])])
     assert len(both.groups) == 1
     assert both.apart is None
-    assert "2 runs: only what one run timed was timed in turn" in shown(both)
+    assert "2 runs: only figures of one run were timed in turn" in shown(both)
 
 
 def test_cuda_and_tensorrt_compute_on_one_gpu():
@@ -94,13 +95,13 @@ def test_accuracy_that_was_not_measured_stands_beside_that_which_was_and_says_so
     blind = measurement(accuracy=None, agreement=None, data=None, **ONNX)
     (group,) = compare([release(records=[blind, measurement()])]).groups
     assert (group.protocol["data"], group.protocol["queries"]) == ("a" * 64, 100)
-    assert "accuracy not measured, only time: student int8 on onnxruntime-cpu" in group.notes
+    assert "only times measured, no accuracy: student int8 on onnxruntime-cpu" in group.notes
 
 
 def test_a_run_that_never_became_steady_is_named_unless_it_is_void():
     restless = [measurement(steady=False), measurement(steady=False, throttled="heat", **ONNX)]
     (group,) = compare([release(records=restless)]).groups
-    assert "unsteady, no claims on times (never became steady): student int8 on openvino-cpu" in group.notes
+    assert "unsteady, times not compared (never became steady): student int8 on openvino-cpu" in group.notes
 
 
 def test_thousands_stand_apart():
@@ -155,7 +156,7 @@ def test_energy_of_two_meters_has_no_best_and_says_so():
     records = [measurement(energy=energy("NVML")), measurement(energy=energy("RAPL", 2), **ONNX)]
     both = compare([release(records=records)])
     assert "mj_per_image" not in both.groups[0].best
-    assert "which does not compare" in shown(both)
+    assert "not comparable with" in shown(both)
     records = [measurement(energy=energy("RAPL")), measurement(energy=energy("RAPL", 2), **ONNX)]
     assert compare([release(records=records)]).groups[0].best["mj_per_image"] == [1]
 
@@ -186,7 +187,7 @@ def test_what_waits_for_its_device_is_in_no_table():
 
 
 UNMEASURED = [
-    "big@1.0.0 on jetson-orin-nano, student int8: estimated, not measured: mAP 80.00 expected, 0.20 lost; the graph, "
+    "big@1.0.0 on jetson-orin-nano, student int8: estimated, not measured: mAP 80.00, 0.20 lost; the graph, "
     "run elsewhere",
     "big@1.0.0 on jetson-orin-nano, student fp16: broken: it has no kernels for <fp16>",
 ]

@@ -7,8 +7,7 @@ from click.testing import CliRunner
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.zoo.shelf import a_manifest
-from tests.zoo.tables.rows import DEVICE, broken, dense, keep, measurement, release
+from tests.zoo.records import DEVICE, a_manifest, broken, dense, keep, measurement, release
 from zoo.cli import main
 from zoo.release.local import Release
 from zoo.tables import compare, gains, table
@@ -129,7 +128,7 @@ def test_a_gain_is_told_once_for_a_target_by_the_latest_run_that_has_a_ratio():
 
 def test_a_gain_of_a_run_that_never_became_steady_says_so():
     (_, told) = gains(release(records=[measurement(steady=False)]))
-    assert told.endswith("mAP 80.00; unsteady (never became steady): on a quiet machine, zoo bench big@1.0.0")
+    assert told.endswith("mAP 80.00; unsteady (never became steady): on an idle machine, zoo bench big@1.0.0")
 
 
 def test_show_leaves_out_what_is_not_known(tmp_path):

@@ -31,7 +31,7 @@ def test_an_image_of_the_gallery_is_its_own_nearest(shop, folder, images):
 
 def test_a_file_answers_as_its_folder_does(shop, folder, images):
     made = done(shop, "embed", folder, "-o", "x.npz", "--batch", 3)
-    assert made.stdout.startswith("embedded: 8 images, 16 numbers each, by tiny@1.0.0 (")
+    assert made.stdout.startswith("embedded: 8 images, 16 dimensions, by tiny@1.0.0 (")
     assert made.stdout.splitlines()[-1] == "gallery: x.npz"
     by_file, by_folder = (
         json.loads(done(shop, "query", images[1], "-g", where, "--json").stdout) for where in ("x.npz", folder)
@@ -166,7 +166,7 @@ def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
     monkeypatch.setattr("click.launch", lambda path: opened.append(path) or 1)
     result = done(shop, "query", images[0], "-g", folder, "--sheet", "s.png", "--open")
     assert opened == ["s.png"]
-    assert result.stderr == "No program here opens it.\n"
+    assert result.stderr == "No program on this machine opens it.\n"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
         ("query x.heic -g FOLDER", "can't decode image x.heic: such files are not read: convert"),
         ("query empty.jpg -g FOLDER", "can't decode image empty.jpg: the file is empty"),
         ("query IMAGE -g none", "there is no gallery none. Name a folder of images"),
-        ("query IMAGE -g IMAGE", "is no gallery: it is not an archive of arrays. Make one: zoo embed"),
+        ("query IMAGE -g IMAGE", "is not a gallery: it is not an archive of arrays. Make one: zoo embed"),
         ("query IMAGE -g empty", "no images below empty"),
         ("query IMAGE -g FOLDER --sheet s.gif", "a sheet is .png"),
         ("query IMAGE -g FOLDER --sheet no/s.png", "there is no folder"),

@@ -148,7 +148,7 @@ def damaged(path, **changes):
         ({"paths": np.arange(8)}, "not text"),
         ({"embeddings": np.full((8, 16), np.nan, np.float32)}, "not of length 1"),
         ({"model": np.array(3)}, "not text"),
-        ({"sha256": None}, "an older zoo wrote it"),
+        ({"sha256": None}, "an older version wrote it"),
         ({"sizes": np.arange(7)}, "not those of its images"),
         ({"sizes": np.linspace(0, 1, 8)}, "not those of its images"),
     ],
@@ -156,7 +156,7 @@ def damaged(path, **changes):
 def test_a_file_that_is_no_gallery_is_refused(gallery, tmp_path, changes, told):
     write_gallery(tmp_path / "x.npz", gallery)
     damaged(tmp_path / "x.npz", **changes)
-    with pytest.raises(GalleryError, match=f"x.npz is no gallery: .*{told}"):
+    with pytest.raises(GalleryError, match=f"x.npz is not a gallery: .*{told}"):
         read_gallery(tmp_path / "x.npz")
 
 

@@ -76,15 +76,15 @@ def test_a_working_folder_that_was_removed_does_no_harm(away, tmp_path, monkeypa
 
 def test_errors_are_those_that_are_listed(away, tmp_path, monkeypatch):
     folder = away.home / "releases/tiny/1.0.0"
-    with pytest.raises(ManifestError, match=r"is no release: it has no manifest.json\. Name the folder that holds one"):
+    with pytest.raises(ManifestError, match=r"is not a release: it has no manifest.json\. Name the folder"):
         zoo.load(tmp_path)
     Path("zoo.yaml").write_text("nonsense: [")
-    with pytest.raises(ManifestError, match=r"no release 'none' .* What could be built can't be told: zoo.yaml:1"):
+    with pytest.raises(ManifestError, match=r"no release 'none' .* The catalogue can't be read: zoo.yaml:1"):
         zoo.load("none", home=away.home)
     with pytest.raises(NothingRuns, match="has nothing compiled for 'nothing'"):
         zoo.load(folder, "nothing")
     for threads in (0, 1.5, "2"):
-        with pytest.raises(ZooError, match="threads is a whole number, at least 1"):
+        with pytest.raises(ZooError, match="threads must be an integer of at least 1"):
             zoo.load(folder, threads=threads)  # type: ignore[arg-type]
     with pytest.raises(ManifestError, match="or a folder, not int"):
         zoo.load(3)  # type: ignore[arg-type]
@@ -134,14 +134,14 @@ def test_a_folder_without_python_files_hides_nothing(tmp_path):
 
 
 CLASHES = [
-    ("graph", "a release has a file or folder graph of its own"),
-    ("Network", "a release has a file or folder network of its own"),
-    ("measurements", "a release has a file or folder measurements of its own"),
-    ("manifest.json", "a release has a file or folder manifest.json of its own"),
-    ("README.md", "a release has a file or folder readme.md of its own"),
-    ("nul", "some systems have no file of this name"),
-    ("board.", "some systems have no file of this name"),
-    ("OpenVINO-CPU", "some systems can't tell it from 'openvino-cpu'"),
+    ("graph", "a release already has a file or folder graph of its own"),
+    ("Network", "a release already has a file or folder network of its own"),
+    ("measurements", "a release already has a file or folder measurements of its own"),
+    ("manifest.json", "a release already has a file or folder manifest.json of its own"),
+    ("README.md", "a release already has a file or folder readme.md of its own"),
+    ("nul", "some systems do not allow files of this name"),
+    ("board.", "some systems do not allow files of this name"),
+    ("OpenVINO-CPU", "some systems can't distinguish it from 'openvino-cpu'"),
 ]
 
 
@@ -157,11 +157,11 @@ def test_targets_that_clash_with_a_releases_own_folders_are_refused(tmp_path, na
 def test_models_that_some_systems_could_not_keep_are_refused(tmp_path):
     shop = Workshop(tmp_path)
     shop.catalogue.write_text("models:\n  con: {base: resnet50-veri}\n")
-    assert "models.con: some systems have no file of this name" in shop.refused("build", "con")
+    assert "models.con: some systems do not allow files of this name" in shop.refused("build", "con")
 
 
 def test_all_own_names_of_a_release_are_known(finished):
-    from zoo.release.manifest import OWN_NAMES
+    from zoo.release.layout import OWN_NAMES
 
     folder = finished.home / "releases/tiny/1.0.0"
     targets = {a["target"] for a in json.loads((folder / "manifest.json").read_text())["artifacts"]} - {None}

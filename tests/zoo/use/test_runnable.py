@@ -67,7 +67,7 @@ def test_the_graph_goes_before_what_was_never_measured(release):
 def test_an_artifact_runs_under_the_device_and_options_that_it_was_measured_with(release):
     """Though the catalogue says otherwise; and the digest of several files is not that of one of them."""
     records = [
-        one.model_copy(update={"runtime": one.runtime.model_copy(update={"device": "GPU", "options": {"hint": "x"}})})
+        one.model_copy(update={"runtime": replace(one.runtime, device="GPU", options={"hint": "x"})})
         for one in release.measured
     ]
     found = {one.target: one for one in runnables(replace(release, measurements=records))}

@@ -76,7 +76,7 @@ def test_the_suffix_says_the_format(files, tmp_path, name, kind):
 
 
 def test_other_formats_and_names_of_inputs_are_refused(files, tmp_path):
-    with pytest.raises(SheetError, match=r"a sheet is .png, .jpg, .jpeg, not 'a.gif'. Name it, say, a.png"):
+    with pytest.raises(SheetError, match=r"a sheet is .png, .jpg, .jpeg, not 'a.gif'. Name it a.png"):
         check_sheet(tmp_path / "a.gif", files)
     with pytest.raises(SheetError, match="would replace what it is drawn from"):
         check_sheet(files[0], files)

@@ -1,4 +1,4 @@
-"""Renew them: `python -m zoo.cli.reference README.md docs`."""
+"""Renews the generated documentation: `python -m zoo.cli.reference README.md docs`."""
 
 from __future__ import annotations
 
