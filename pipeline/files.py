@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside `path`, flush to disk, rename."""
+    """Write to a temporary file beside `path`, flush to disk, rename."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -30,11 +30,11 @@ def write_text(path: Path, content: str) -> None:
 
 
 def place_file(source: Path, target: Path) -> None:
-    """A file under a second name, in one rename, and without a second copy where the disk allows it."""
+    """Give a file a second name, in one rename, as a hard link if the disk supports it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and target.samefile(source):
-        return  # a rename onto itself would leave the other name behind
-    fresh = target.with_name(f".{secrets.token_hex(8)}.new")  # a name that no file beside it has
+        return  # a rename onto itself would keep the other name, too
+    fresh = target.with_name(f".{secrets.token_hex(8)}.new")  # a name that no other file has
     try:
         try:
             os.link(source, fresh)

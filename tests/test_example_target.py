@@ -19,13 +19,14 @@ from targets.machine.device import this_device
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "example-target"
-README = (EXAMPLE / "README.md").read_text()
+EXTENDING = Path(__file__).parents[1] / "docs" / "extending"
+EXAMPLE = EXTENDING / "example-target"
+PAGE = (EXTENDING / "target.md").read_text()
 HERE = TargetSettings("tract", threads=1)
 
 
-def in_readme(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def on_page(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,8 @@ def example(installed, monkeypatch):
 
 
 def with_target(workshop, *more):
-    """Lay the target that the example's README writes on the workshop's catalogue, and others beside it."""
-    (block,) = in_readme("yaml")
+    """Lay the target that docs/extending/target.md writes on the workshop's catalogue, and others beside it."""
+    (block,) = on_page("yaml")
     lines = ["", block.rstrip(), *(f"  {line}" for line in more)]
     workshop.catalogue.write_text(workshop.catalogue.read_text() + "\n".join(lines) + "\n")
 
@@ -103,10 +104,10 @@ def test_it_refuses_in_words(example, exported, tmp_path):
         make_target(HERE).load(tmp_path)
 
 
-def test_doctor_lists_it_as_its_readme_says(example, workshop):
+def test_doctor_lists_it_as_its_page_says(example, workshop):
     with_target(workshop, "both: {runtime: tract}")
     lines = workshop.zoo("doctor").stdout.splitlines()
-    (shown,) = [line for block in in_readme("console") for line in block.splitlines() if line.startswith("usable")]
+    (shown,) = [line for block in on_page("console") for line in block.splitlines() if line.startswith("usable")]
     assert re.sub(r"tract [\d.]+", f"tract {version('tract')}", shown) in lines
     place = lines.index("unusable  both: tract computes in one thread")
     assert lines[place + 1].strip() == "Set `threads: 1` in the target, so that results say so."

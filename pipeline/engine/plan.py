@@ -1,4 +1,4 @@
-"""What a build would do, and why: which steps stand in the store, which must run, and what changed."""
+"""What a build would do, and why: which results exist in the store, which steps have to run, and what changed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipeline.engine.store import Store
 
 SHOWN_CHANGES = 3
 LastBuild = Mapping[str, Mapping[str, Any]]
-"""Ingredients of each step at the latest build, by what its id is printed as: what a plan says has changed since."""
+"""Ingredients of each step at the latest build, by its printed id, from which a plan reports changes."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A step with its key; `reason` says why it has to run and is empty if its result stands."""
+    """A step with its key; `reason` says why it has to run, and is empty if its result exists."""
 
     step: Step
     key: str
@@ -26,12 +26,12 @@ class Planned:
 
     @property
     def hit(self) -> bool:
-        """Whether nothing is to be done."""
+        """Whether its result exists."""
         return not self.reason
 
 
 def _shown(value: object) -> object:
-    """A value, or the beginning of a sha256 or of a commit."""
+    """A value, or a prefix of a sha256 or of a commit."""
     return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", value) else value
 
 
@@ -77,7 +77,7 @@ def make_plan(steps: Iterable[Step], store: Store, last: LastBuild) -> list[Plan
     """Keys and reasons of all steps, in order.
 
     Args:
-        last: what the latest build was made from; empty if that does not matter.
+        last: ingredients of the latest build; empty to ignore it.
     """
     keys: dict[StepId, str] = {}
     plan = []

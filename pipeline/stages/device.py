@@ -1,4 +1,4 @@
-"""Stage `device`: a bundle is compiled and measured on its device, and figures come back."""
+"""Stage `device`: a device compiles and measures a bundle, and returns its figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIBRARIES = (*IMAGES, "torch")
 
 
 class DeviceRow(Settings):
-    """Figures of one artifact, as the device's list gives them."""
+    """Figures of one artifact, from the device."""
 
     network: Network
     precision: Precision
@@ -70,12 +70,12 @@ def _row(row: DeviceRow, unpacked: Path, data: Index, settings: Measure, referen
 
     query, gallery = embedded_of("query"), embedded_of("gallery")
     if (len(query), len(gallery)) != (len(data.query), len(data.gallery)) or query.shape[1:] != gallery.shape[1:]:
-        raise ValueError("embeddings are not of the test set")
+        raise ValueError("its embeddings do not match the test set")
     judged = None
     if data.gate and row.network == "student":
         gate = embedded_of("gate")
         if gate.shape != (len(data.gate), query.shape[1]):
-            raise ValueError("embeddings are not of the gate's split")
+            raise ValueError("its embeddings do not match the gate's split")
         judged = answer(gate, gate, *data.judged)
     embedded = Embedded(row.network, row.precision, query, gallery, judged)
     reference = references[StepId("reference", row.network)]
@@ -95,18 +95,18 @@ def measure_on_device(
     result: Path | None,
     references: Mapping[StepId, Path],
 ) -> None:
-    """Write `measurement.json` and, below `artifacts/NETWORK-PRECISION/`, what the device compiled.
+    """Write `measurement.json` and, below `artifacts/NETWORK-PRECISION/`, the device's artifacts.
 
     Args:
         precisions: those that may ship.
-        host, python: see `TargetSettings`; none if `result` was brought by hand.
+        host, python: see `TargetSettings`; None if `result` was copied here.
         bundle: folder of the stage `bundle`.
-        result: what the device made of that bundle.
+        result: the device's result of that bundle.
         references: folders of the stage `reference`.
 
     Raises:
-        DeviceError: the device was not reached, or could not do it.
-        BadBundle: the result is damaged, or is another bundle's.
+        DeviceError: the device was not reached, or failed.
+        BadBundle: the result is damaged, or belongs to another bundle.
         CheckFailed: see `pipeline.stages.measure.choose` and `check_left`.
     """
     archive = bundle_file(bundle)
@@ -120,8 +120,8 @@ def measure_on_device(
     asked = read_list(archive, BUNDLE_LIST)
     if about.get("bundle") != asked["key"]:
         raise BadBundle(
-            f"{result.name} is the result of another build of {about.get('release')}. Take the bundle of this build "
-            f"({archive.name}) to the device, and bring back what it gives."
+            f"{result.name} is the result of another build of {about.get('release')}. Run the bundle of this build "
+            f"({archive.name}) on the device, and copy its result back."
         )
     unpacked = work.scratch / "unpacked"
     try:
@@ -130,16 +130,16 @@ def measure_on_device(
         variants = sorted((one["network"], one["precision"]) for one in asked["variants"])
         ran = [(row.network, row.precision) for row in told.rows]
         if sorted([*ran, *((one.network, one.precision) for one in told.broken)]) != variants:
-            raise ValueError("other variants than the bundle's")
-        if ("student", "fp32") not in ran:  # what all else is compared with
-            raise ValueError("no student in fp32")
+            raise ValueError("its variants are not the bundle's")
+        if ("student", "fp32") not in ran:  # the reference of all others
+            raise ValueError("it has no student in fp32")
         for row in told.rows:
-            if row.network == "student":  # what may ship
+            if row.network == "student":  # it may ship
                 next((unpacked / ARTIFACTS / f"student-{row.precision}").iterdir())
         (unpacked / ARTIFACTS).rename(work.out / ARTIFACTS)
     except (ValidationError, ValueError, KeyError, OSError, EOFError) as error:
         reason = first_line(error)
-        raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
+        raise BadBundle(f"{result.name} is not a valid result of a bundle ({reason}). Run the bundle again.") from None
     broken = [
         *(BrokenVariant.model_validate(one) for one in asked["broken"]),
         *(BrokenVariant(runtime=told.runtime, **one.model_dump()) for one in told.broken),

@@ -1,4 +1,4 @@
-"""Stage `measure`: accuracy and latency of what ships, dense and pruned, in every precision, in one run."""
+"""Stage `measure`: accuracy and latency of all artifacts, dense and pruned, in every precision, in one run."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ BASELINE = Variant("teacher", "fp32")
 
 
 class Measure(Settings):
-    """At which batches and how long, and whether accuracy is given after re-ranking, too."""
+    """Batch sizes, duration, and whether accuracy is also measured with re-ranking."""
 
     batches: tuple[PositiveInt, ...] = Field((1, 8), min_length=1)
-    calls: int = Field(459, ge=1, description="timed calls of each artifact at each batch")
-    max_seconds: float = Field(30, gt=0, description="limit for the timed calls of one artifact at one batch")
+    calls: int = Field(459, ge=1, description="timed calls of each artifact at each batch size")
+    max_seconds: float = Field(30, gt=0, description="limit for the timed calls of one artifact at one batch size, s")
     dense: tuple[Precision, ...] = Field(("fp32",), description="precisions of the dense teacher, the baseline")
-    rerank: ReRanking | None = Field(None, description="give accuracy after re-ranking as well, as a figure of its own")
+    rerank: ReRanking | None = Field(None, description="also measure accuracy with re-ranking, as a separate figure")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A precision of the student: what it costs on the split that gates are on, how fast it is if that can be told, and
-    how large.
+    """A precision of the student: its loss of accuracy on the split that decides gates, its time if that is reliable,
+    and its size.
     """
 
     precision: Precision
@@ -64,11 +64,11 @@ class Candidate:
 def choose(
     candidates: Sequence[Candidate], precisions: Sequence[Precision], max_map_drop_points: float
 ) -> tuple[Precision, ChosenBy]:
-    """The precision that ships, and by what: of those that may and that pass the gate, the fastest; or the smallest, if
-    the time of one of them makes no claim.
+    """The precision that ships, and why: of those that may ship and pass the gate, the fastest; or the smallest, if a
+    time is unreliable.
 
     Raises:
-        CheckFailed: none passes; says what was reached.
+        CheckFailed: none passes; the message says what was reached.
     """
     wanted = [one for one in candidates if one.precision in precisions]
     passing = [one for one in wanted if one.map_drop_points <= max_map_drop_points]
@@ -88,14 +88,14 @@ def choose(
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and those below it, in order."""
+    """All files in a folder and its subfolders, in order."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """What one artifact makes of the test set, unit embeddings Q×D and G×D; and what it answers to the split that gates
-    are on, if that is another and the artifact may ship.
+    """One artifact's unit embeddings of the test set, Q×D and G×D, and of the split that decides gates, if that is
+    another one and the artifact may ship.
     """
 
     network: Network
@@ -106,7 +106,7 @@ class Embedded:
 
 
 def score(found: Answered, data: Index, rerank: ReRanking | None) -> tuple[Accuracy, Accuracy | None]:
-    """Accuracy of what an artifact answered to the test set; and after re-ranking, if that is wanted."""
+    """Accuracy of an artifact's embeddings of the test set, also with re-ranking if requested."""
     if rerank is None:
         return found.accuracy, None
     return found.accuracy, reranked_accuracy(found.query, found.gallery, data.query, data.gallery, rerank)
@@ -121,7 +121,7 @@ def make_row(
     ratios: Sequence[Ratio],
     size_bytes: int,
 ) -> Row:
-    """Figures of one artifact: its accuracy, how it agrees with the network in torch, its times.
+    """Accuracy and times of one artifact, and its agreement with the network in torch.
 
     Args:
         reference: folder of the stage `reference` of the same network.
@@ -146,9 +146,7 @@ def make_row(
 def choose_row(
     rows: Sequence[Row], precisions: Sequence[Precision], max_map_drop_points: float, conditions: Conditions
 ) -> tuple[Precision, ChosenBy]:
-    """See `choose`, from the rows of a run. Where a row has no figures on a gate's split, the gate is on the test
-    set.
-    """
+    """See `choose`, from the rows of a run. Without figures on a gate's split, the gate is on the test set."""
     counts = not conditions.throttled and not conditions.disturbed
     candidates = [
         Candidate(row.precision, on.map_drop_points, row.latency[0].p50_ms, row.size_bytes, counts and row.steady)
@@ -159,15 +157,15 @@ def choose_row(
 
 
 def explain_times(run: Run) -> str | None:
-    """What has to be said of a run whose times make no claims; nothing if they do."""
+    """Message on a run whose times are unreliable; None if they are reliable."""
     found = assess(run.conditions, unsteady(run.rows))
     if found.why is None:
         return None
     if run.conditions.throttled:
         return f"figures of {run.runtime.name} are void: {found.why}"
     return (
-        f"times on {run.runtime.name} make no claims ({found.why}): no ratio is told, and none is the fastest. On a "
-        "quiet machine: zoo bench NAME"
+        f"times on {run.runtime.name} are unreliable ({found.why}): there are no ratios, and no fastest one. On an "
+        "idle machine: zoo bench NAME"
     )
 
 
@@ -183,8 +181,8 @@ def measure_target(
     compiled: Mapping[Variant, Path],
     references: Mapping[StepId, Path],
 ) -> None:
-    """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol; and what is
-    broken.
+    """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol; and the
+    broken variants.
 
     Args:
         precisions: those that may ship.

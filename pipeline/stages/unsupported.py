@@ -1,4 +1,4 @@
-"""A precision that can't be had on a target: the reason lies where its graph or its artifacts would."""
+"""A precision that a target does not support: the reason is stored in place of its graph or artifacts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BROKEN = "broken.json"
 
 
 def breakable(run: Callable[..., None], runs: TargetSettings, work: Work, **given: Any) -> None:
-    """Run the stage of one precision. If that can't be had, the result is `broken.json`: why, and what refused it.
+    """Run the stage of one precision. If that fails, the result is `broken.json`: the reason, and the runtime.
 
     Args:
-        run: the stage's function, which is given the rest.
-        runs: what runs graphs in it.
+        run: the stage's function, which receives the remaining arguments.
+        runs: settings of the target that runs its graphs.
     """
     try:
         run(work, **given)
@@ -49,7 +49,7 @@ def read_refusal(folder: Path) -> Refusal | None:
 
 
 def passed_on(work: Work, earlier: Path) -> bool:
-    """Whether an earlier stage's result is broken; then this one's is, too."""
+    """Whether an earlier stage's result is broken; then this one's is copied from it."""
     refusal = read_refusal(earlier)
     if refusal:
         _write(work, refusal)
@@ -57,7 +57,7 @@ def passed_on(work: Work, earlier: Path) -> bool:
 
 
 def parted(folders: Mapping[Variant, Path]) -> tuple[dict[Variant, Path], list[BrokenVariant]]:
-    """What can be had, and what is broken.
+    """Working and broken variants.
 
     Args:
         folders: results of a stage.
@@ -73,10 +73,10 @@ def parted(folders: Mapping[Variant, Path]) -> tuple[dict[Variant, Path], list[B
 
 
 def check_left(broken: Sequence[BrokenVariant], precisions: Sequence[Precision]) -> None:
-    """Find out whether something may still ship.
+    """Check that something may still ship.
 
     Raises:
-        CheckFailed: all that may is broken; says why.
+        CheckFailed: everything that may is broken; the message says why.
     """
     why = {one.precision: one.reason for one in broken if one.network == "student"}
     if {*precisions} <= {*why}:

@@ -38,7 +38,7 @@ def test_every_test_of_a_gpu_is_among_them():
 def test_jobs_are_chosen_by_name_and_stay_in_order(tmp_path):
     jobs = make_jobs(True, tmp_path, [])
     assert [job.name for job in choose(jobs, ["nccl", "tests"])] == ["tests", "nccl"]
-    with pytest.raises(SystemExit, match="no job ncll. There are tests, steps"):
+    with pytest.raises(SystemExit, match="unknown job ncll. Known: tests, steps"):
         choose(jobs, ["ncll"])
 
 
@@ -82,7 +82,7 @@ def test_counts_of_tests_are_read():
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--json", "no/gpu.json"], "there is no folder"),
+        (["--json", "no/gpu.json"], "does not exist"),
         (["--json", "gpu.json", "--miniature", "--jobs", "all"], "Error: no job all."),
         (["--json", "gpu.json"], "Error: torch sees no CUDA device here."),
     ],

@@ -47,7 +47,7 @@ def test_a_job_that_hangs_is_ended_with_what_it_started_and_keeps_what_it_wrote(
 
 def test_a_job_that_would_not_fit_is_skipped_and_says_why():
     long, short = run(job("long", WRITES, seconds=120), job("short", WRITES))
-    assert (long.status, long.said) == ("skipped", "takes about 120 s, and 54 s were left")
+    assert (long.status, long.said) == ("skipped", "takes about 120 s, but 54 s were left")
     assert short.status == "done"
 
 

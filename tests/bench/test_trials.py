@@ -53,7 +53,7 @@ def test_a_study_holds_out_what_a_build_does(workshop, monkeypatch):
 
 
 def test_a_study_in_which_nothing_ended_says_so():
-    assert "nothing ended" in table([])
+    assert "no run has finished" in table([])
 
 
 def test_the_table_keeps_what_is_varied_apart():

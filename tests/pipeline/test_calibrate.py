@@ -223,7 +223,7 @@ def test_all_images_are_taken_where_there_are_no_more(quiet, data):
 
 def test_fewer_images_than_the_minimum_are_an_error(quiet, data):
     few = Index(data.train.subset(np.arange(7)), data.query, data.gallery, "other")
-    with pytest.raises(TooFewImages, match=r"has 7 training images, fewer than calibrate.min_images \(8\)"):
+    with pytest.raises(TooFewImages, match=r"7 training images, but int8 calibration needs calibrate.min_images \(8\)"):
         quiet.run(FEW, data=few)
 
 
@@ -254,7 +254,7 @@ def test_layers_that_quantise_badly_go_back_to_float_and_no_others(loud):
     assert sorted(unquantised(loud.out / "model.onnx")) == ["first", "second"]  # what is told is what lies on disk
     assert told(found) == loud.cost()
     drop = found.before_fallback["map_drop_points"]
-    said = f"int8 costs {drop:.2f} mAP points, more than 2: the most sensitive layers go back to float"
+    said = f"int8 costs {drop:.2f} mAP points, more than 2: the most sensitive layers return to float"
     assert loud.told == [said]
 
 

@@ -28,7 +28,7 @@ def test_an_image_that_is_trained_and_tested_on(veri, tmp_path, split):
     with pytest.raises(DataError) as caught:
         find(tmp_path)
     same = f"{split}/{first.name} is the same file as image_train/0000_c001_99999999_0.jpg"
-    assert f"is tested on images that it is trained on, 1 in all (first: {same}): figures" in str(caught.value)
+    assert f"uses images for both training and test, 1 in all (first: {same}): accuracy" in str(caught.value)
 
 
 def noise(root, name, random):
@@ -54,7 +54,7 @@ def test_copies_in_the_gallery_of_a_set_without_cameras(tmp_path):
     index = find(tmp_path, cameras=False, pattern=r"/(?P<identity>\d+)_", **splits)
     assert index.accounts["gallery"].copies == 40
     assert account_lines(index.accounts)[2] == (
-        "gallery: 120 images, 40 identities, no cameras; 40 are copies of a query and no answers to it"
+        "gallery: 120 images, 40 identities, no cameras; 40 are copies of a query and do not count"
     )
     found = retrieval_accuracy(pixels(index.query), pixels(index.gallery), index.query, index.gallery)
     assert found.cmc1 < 15
@@ -66,7 +66,7 @@ def test_a_copy_under_another_camera_is_no_answer_either(veri, tmp_path):
     (query,) = (veri / "image_query").glob("0009_c000_*")
     (other,) = (veri / "image_test").glob("0009_c001_*")
     other.write_bytes(query.read_bytes())
-    with pytest.raises(DataError, match=r"query image_query/0009_c000_\S+ has no right answer"):
+    with pytest.raises(DataError, match=r"query image_query/0009_c000_\S+ has no correct answer"):
         find(tmp_path)
     index = find(tmp_path, unanswerable="skip")
     assert (index.accounts["gallery"].copies, index.accounts["query"].unanswerable) == (1, 1)

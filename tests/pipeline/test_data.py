@@ -142,13 +142,13 @@ def test_an_identity_with_one_image(veri, tmp_path):
 def test_a_query_without_right_answers(veri, tmp_path):
     for path in (veri / "image_test").glob("0009_c001_*"):
         path.unlink()
-    with pytest.raises(DataError, match=r"query image_query/0009_c000_\S+ has no right answer.*unanswerable: skip"):
+    with pytest.raises(DataError, match=r"query image_query/0009_c000_\S+ has no correct answer.*unanswerable: skip"):
         find(tmp_path)
     assert len(find(tmp_path, VERI.model_copy(update={"unanswerable": "skip"})).query) == 8
 
 
 def test_identities_in_training_and_test_are_refused(veri, tmp_path):
-    with pytest.raises(DataError, match="both trained on and queried"):
+    with pytest.raises(DataError, match="in both training and test"):
         find(tmp_path, VERI.model_copy(update={"train": Split(folder="image_query")}))
 
 
@@ -260,7 +260,7 @@ def test_draws_repeat_for_a_seed_and_differ_between_epochs():
 
 
 def test_too_few_identities_for_a_batch():
-    with pytest.raises(DataError, match=r"asks for 16 identities and the training split has 3"):
+    with pytest.raises(DataError, match=r"needs 16 identities, but the training split has 3"):
         IdentitySampler(np.repeat(np.arange(3), 4), Sampling(), seed=0)
 
 

@@ -156,17 +156,17 @@ def test_the_papers_settings_are_the_defaults_and_what_is_not_read_makes_no_othe
     settings = Distill(method="deap")
     assert (settings.sites, settings.sparsity_weight, settings.learn) == ("all", 0.003, 0)
     assert settings.read() == Distill(method="deap", rggr={"by": "none", "bank": 7}).read()
-    with pytest.raises(ValidationError, match="method: deap lets the shortest rows and columns die"):
+    with pytest.raises(ValidationError, match="method: deap removes the shortest rows and columns die"):
         Distill(method="deap", importance="taylor", compress=Compress(macs=0.5))
 
 
 def test_networks_and_sites_without_a_place_for_pruners_are_refused():
-    with pytest.raises(ValidationError, match="pruners at inner channels alone: set sites to all or spatial"):
+    with pytest.raises(ValidationError, match="prunes inner channels only: set sites to all or spatial"):
         Distill(method="deap", sites="coupled")
     bottlenecks, inverted = alive_network("resnet26"), alive_network("mobilenetv2_050", 2)
     check_places(bottlenecks, find_sites(bottlenecks, "all"))
     for network, which in ((bottlenecks, "spatial"), (inverted, "all")):
-        with pytest.raises(PipelineError, match="no k×k convolution alone reads"):
+        with pytest.raises(PipelineError, match="no k×k convolution is the only reader"):
             check_places(network, find_sites(network, which))  # type: ignore[arg-type]
 
 

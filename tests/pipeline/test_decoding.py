@@ -108,7 +108,7 @@ def test_two_images_of_16_bits_that_differ_are_two_images(tmp_path):
 @pytest.mark.parametrize("name", ["float.tif", "integer.tif"])
 def test_numbers_without_a_range_are_refused(tmp_path, name):
     draw_refused(tmp_path)
-    with pytest.raises(DataError, match=rf"can't decode image .*{name}: its pixels are .* no stated range: save it"):
+    with pytest.raises(DataError, match=rf"can't decode image .*{name}: its pixels are .* no defined range: save it"):
         read_image(tmp_path / name, SMALL)
 
 

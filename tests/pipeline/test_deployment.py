@@ -342,8 +342,8 @@ def test_too_few_images_to_calibrate_on_are_told_before_anything_is_trained(unto
     settings = ("--set", "calibrate.images=64", "--set", "calibrate.min_images=33")
     message = untouched.refused("build", "tiny", *settings)
     assert message == (
-        "the data set has 32 training images, fewer than calibrate.min_images (33) to calibrate int8 on. Add images, "
-        "lower it, or build with --precision fp16."
+        "the data set has 32 training images, but int8 calibration needs calibrate.min_images (33). Add images, "
+        "lower that setting, or build with --precision fp16."
     )
 
 

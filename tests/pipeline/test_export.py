@@ -94,7 +94,7 @@ def test_a_graph_of_the_uncompacted_network_fails_the_build(stage, source, monke
     for site in sites:
         prune_site(network, site, torch.arange(5), torch.arange(site.channels) < 5)
     save_network(source, network, TINY, SMALL)
-    with pytest.raises(CheckFailed, match="export is not of the compacted network"):
+    with pytest.raises(CheckFailed, match="export is not that of the compacted network"):
         stage()
 
 

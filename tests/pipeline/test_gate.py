@@ -71,7 +71,7 @@ def test_too_few_identities_are_an_error_that_says_how_many_can_be_held_out(coun
     said = str(caught.value)
     assert f"gate.identities ({count}) can't be held out" in said
     assert (f"Set it to {most}" if most else "Lower sampling.identities, or add identities") in said
-    assert "0 puts the gate on the test set, and the release says so." in said
+    assert "0 puts the gate on the test set, which the release records." in said
     assert "\n" not in said
 
 

@@ -92,7 +92,10 @@ def assert_recorded(name, rows):
     tolerance = EQUAL if golden["machine"] == kind_of_machine() else ALIKE
     assert len(rows) == len(golden["losses"][name])
     for found, expected in zip(rows, golden["losses"][name], strict=True):
-        assert found == pytest.approx(expected, rel=tolerance, abs=tolerance), name
+        stage = "teacher" if name == "teacher" else "distill"
+        assert found == pytest.approx(expected, rel=tolerance, abs=tolerance), (
+            f"{name}: the result of pipeline.stages.{stage} changed: raise its VERSION or undo the change"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +118,8 @@ def test_students_learn_as_recorded(name, known):
 
 def test_who_records_anew_says_so():
     golden = json.loads(GOLDEN.read_text())
-    assert golden["versions"] == {"teacher": teacher.VERSION, "distill": distill.VERSION}
+    now = {"teacher": teacher.VERSION, "distill": distill.VERSION}
+    assert golden["versions"] == now, "a VERSION was raised; record losses: python -m tests.pipeline.test_golden"
     assert {*golden["losses"]} == {"teacher", *WAYS}
 
 

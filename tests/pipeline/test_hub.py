@@ -194,7 +194,7 @@ def test_what_was_planned_is_fetched_though_main_moves_on(hub, contents):
 def test_content_that_is_not_the_hubs_is_refused(hub, cache, contents):
     found = find_hub_file(REPOSITORY, None, Memory(None))
     cache.fill(FIRST, contents[SECOND])
-    with pytest.raises(WeightsError, match="its sha256 is another than the Hub's. Remove it"):
+    with pytest.raises(WeightsError, match="its sha256 is not the Hub's. Remove it"):
         found.fetch()
 
 

@@ -137,17 +137,17 @@ def refusal(student, model, asked, method="cdd"):
 
 def test_what_cannot_be_reached_is_refused_with_what_can(student, model):
     least = f"{model.least() * model.dense:.3g} ms"
-    assert f"p50_ms 0.01 can't be met: with all channels gone that can go, a call takes {least} on board" in refusal(
+    assert f"p50_ms 0.01 can't be met: with every removable channel removed, a call takes {least} on board" in refusal(
         student, model, 0.01
     )
     one = model({name: site.chunks for name, site in model.sites.items()})
-    told = f"with as few channels as can stay, a call takes {one:.3g} ms"
+    told = f"with the fewest possible channels, a call takes {one:.3g} ms"
     assert told in refusal(student, model, 0.01, "prune")
 
 
 def test_a_budget_that_the_dense_network_meets_asks_for_nothing(student, model):
     told = refusal(student, model, 2 * model.dense)
-    assert f"asks for nothing: with all its channels a call takes {model.dense:.3g} ms on board in fp32" in told
+    assert f"limits nothing: with all channels a call takes {model.dense:.3g} ms on board in fp32" in told
 
 
 def row(low, p50=None, mean=None, energy=None):
@@ -173,8 +173,8 @@ def test_energy_is_refused_where_nothing_meters_it():
     [
         ({}, "give one of macs, params, p50_ms, images_per_second, mj_per_image, not none"),
         ({"macs": 0.5, "p50_ms": 4, "target": "x"}, "not macs and p50_ms"),
-        ({"p50_ms": 4}, "p50_ms is measured on a target: name it, as {p50_ms: …, target: openvino-cpu}"),
-        ({"macs": 0.5, "target": "x"}, "macs is the same on all targets: leave target and precision out"),
+        ({"p50_ms": 4}, "p50_ms is measured on a target: set it, as in {p50_ms: …, target: openvino-cpu}"),
+        ({"macs": 0.5, "target": "x"}, "macs does not depend on a target: leave target and precision out"),
     ],
 )
 def test_a_budget_says_one_thing_and_where(given, told):

@@ -71,7 +71,7 @@ def test_columns_that_are_not_there(veri, tmp_path, names):
         Split(names="mine.txt", columns={"identity": "who"})
     with pytest.raises(ValidationError, match="they need names"):
         Split(columns={"path": "file"})
-    with pytest.raises(ValidationError, match="two ways to read a list"):
+    with pytest.raises(ValidationError, match="exclude each other"):
         Split(names="mine.txt", columns={"path": "file"}, line="(?P<path>x)")
 
 
@@ -113,7 +113,7 @@ def test_missing_images_and_lists_are_told_with_the_remedy(veri, tmp_path, names
         found(veri, tmp_path, "\n".join([*names, "none.jpg"]))
     with pytest.raises(DataError, match=r"\(8 of 8 such\). There is image_train/\S+\.jpg: set `suffix: \.jpg`"):
         found(veri, tmp_path, "\n".join(name[:-4] for name in names))
-    with pytest.raises(DataError, match=r"There is image_train/\S+: paths of a list are below the split's `folder`"):
+    with pytest.raises(DataError, match=r"There is image_train/\S+: paths in a list are relative to the split's"):
         found(veri, tmp_path, "\n".join(f"image_train/{name}" for name in names))
     with pytest.raises(DataError, match=r"can't read the list none.txt: No such file or directory. `names` is a file"):
         find(tmp_path, train={"folder": "image_train", "names": "none.txt"})

@@ -65,8 +65,8 @@ def told_by(function, root):
 
 def test_a_loading_process_that_ends_is_told_in_a_line(tmp_path):
     ended = told_by(kill_the_worker, tmp_path)
-    assert ended.startswith("LoadingFailed a process that reads images was ended"), ended
-    assert ended.endswith("The same command goes on from the last checkpoint.")
+    assert ended.startswith("LoadingFailed a process that reads images ended"), ended
+    assert ended.endswith("Run the command again to continue from the last checkpoint.")
 
 
 def test_so_is_an_image_that_a_loading_process_can_not_read(tmp_path):
@@ -102,13 +102,13 @@ def test_small_shared_memory_ends_in_a_line_with_the_remedy(said):
     ],
 )
 def test_a_loading_process_that_ended_is_told_with_what_to_do(said):
-    with pytest.raises(LoadingFailed, match=r"a process that reads images was ended.*Free some, or lower"), explained():
+    with pytest.raises(LoadingFailed, match=r"a process that reads images ended.*Free some, or lower"), explained():
         raise RuntimeError(said)
 
 
 @pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(104, "Connection reset by peer")])
 def test_so_is_one_that_ended_while_it_handed_over_a_batch(error):
-    with pytest.raises(LoadingFailed, match=r"a process that reads images was ended.*Free some, or lower"), explained():
+    with pytest.raises(LoadingFailed, match=r"a process that reads images ended.*Free some, or lower"), explained():
         raise error
 
 
@@ -120,7 +120,7 @@ def test_so_is_one_whose_end_is_told_in_the_middle_of_a_step(tmp_path):
 
     step = Step(StepId("teacher"), run, 1, {})
     plan = make_plan([step], Store(tmp_path), {})
-    with pytest.raises(LoadingFailed, match="a process that reads images was ended by Killed"):
+    with pytest.raises(LoadingFailed, match="a process that reads images ended by Killed"):
         run_plan(plan, Store(tmp_path), Processes("cpu"), Silent())
 
 

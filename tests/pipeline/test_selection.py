@@ -252,19 +252,19 @@ def test_coupled_sites_reach_a_few_per_cent_of_the_cost(architecture):
         (
             "convnext_atto",
             [
-                "channels stay whole where layer_norm does not keep channels apart: in backbone.stem.1, those of "
+                "channels can't be removed where layer_norm does not keep channels apart: in backbone.stem.1, those of "
                 "backbone.stem.0, and in 3 more modules",
-                "channels stay whole where mul multiplies two maps: in backbone.stages.0.blocks.0, those of "
+                "channels can't be removed where mul multiplies two maps: in backbone.stages.0.blocks.0, those of "
                 "backbone.stages.0.blocks.0.mlp.fc2, and in 11 more modules",
             ],
         ),
         (
             "ghostnet_050",
             [
-                "channels stay whole where cat does not keep channels apart: in backbone.blocks.0.0.ghost2, those of "
-                "backbone.conv_stem, and in 31 more modules",
-                "channels stay whole where hardsigmoid does not keep channels apart: in backbone.blocks.3.0.se.gate, "
-                "those of backbone.blocks.3.0.se.conv_expand, and in 6 more modules",
+                "channels can't be removed where cat does not keep channels apart: in backbone.blocks.0.0.ghost2, "
+                "those of backbone.conv_stem, and in 31 more modules",
+                "channels can't be removed where hardsigmoid does not keep channels apart: in "
+                "backbone.blocks.3.0.se.gate, those of backbone.blocks.3.0.se.conv_expand, and in 6 more modules",
             ],
         ),
     ],

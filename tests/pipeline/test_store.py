@@ -50,7 +50,7 @@ def test_a_failed_stage_leaves_scratch_and_no_result(tmp_path):
 
 def test_two_builds_of_one_stage(tmp_path):
     store, other = Store(tmp_path), Store(tmp_path)
-    refused = pytest.raises(StoreError, match="another build is at work on export")
+    refused = pytest.raises(StoreError, match="another build is running export")
     with store.produce("export", "k", {}), refused, other.produce("export", "k", {}):
         pass
     assert store.has("export", "k")
@@ -91,7 +91,7 @@ def test_a_result_that_lost_its_record_is_made_again(tmp_path):
 def test_a_full_disk_says_so(tmp_path):
     message = str(explain(OSError(errno.ENOSPC, "No space left on device"), tmp_path))
     assert "no space left" in message
-    assert "goes on from the last finished stage" in message
+    assert "to continue from the last finished stage" in message
 
 
 def test_records_are_json(tmp_path):
@@ -135,7 +135,7 @@ def test_a_result_that_lost_a_file_is_told_with_what_mends_it(tmp_path):
     with pytest.raises(StoreError) as caught:
         produced(Store(tmp_path), error)
     folder = tmp_path / "teacher/abc"
-    assert str(caught.value) == f"{folder}/network.json is missing. Remove {folder}: its stage then runs again."
+    assert str(caught.value) == f"{folder}/network.json is missing. Remove {folder} to run its stage again."
 
 
 def test_a_store_that_is_not_ones_own_is_told(tmp_path):

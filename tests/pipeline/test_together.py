@@ -90,7 +90,7 @@ def test_parts_of_a_batch_make_up_the_batch():
 
 
 def test_a_batch_that_cannot_be_parted_is_refused():
-    with pytest.raises(DataError, match=r"4 × 3 = 12 images can't be parted among 5 processes. Set sampling"):
+    with pytest.raises(DataError, match=r"4 × 3 = 12 images can't be divided among 5 processes. Set sampling"):
         IdentitySampler(np.arange(40) // 4, Sampling(identities=4, images=3), 1, 0, 5)
 
 

@@ -101,7 +101,7 @@ def test_when_a_loading_process_ends_the_next_run_goes_on_and_ends_as_an_unbroke
                 yield batch
 
     monkeypatch.setattr(batches, "loader", Dying())
-    with pytest.raises(LoadingFailed, match=r"was ended by Killed.*goes on from the last checkpoint"):
+    with pytest.raises(LoadingFailed, match=r"ended by Killed.*to continue from the last checkpoint"):
         train(make_task(), batches, tmp_path / "parts")
     assert len((tmp_path / "parts" / "metrics.csv").read_text().splitlines()) == 3, "two epochs and the heading"
     parts = train(make_task(), batches, tmp_path / "parts")
@@ -125,14 +125,14 @@ def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before(batches, tmp
 def test_a_checkpoint_of_another_recipe_is_refused(batches, tmp_path):
     train(make_task(), batches, tmp_path / "run")
     other = SETTINGS.model_copy(update={"rggr": Resetting(bank=12)})
-    with pytest.raises(StoreError, match=r"epoch-00004-step-0000000.safetensors is of another recipe. Remove"):
+    with pytest.raises(StoreError, match=r"epoch-00004-step-0000000.safetensors belongs to another recipe. Remove"):
         train(make_task(other), batches, tmp_path / "run", other)
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(batches, tmp_path):
     settings = SETTINGS.model_copy(update={"lr": 1e6})
     task = make_task(settings)
-    with pytest.raises(TrainingDiverged, match=r"no longer a number in epoch \d, step \d.*lower `lr`"):
+    with pytest.raises(TrainingDiverged, match=r"not finite in epoch \d, step \d.*lower `lr`"):
         train(task, batches, tmp_path / "run", settings)
     assert not list((tmp_path / "run").glob("checkpoints/*"))  # it broke in the first epoch
 
@@ -147,7 +147,7 @@ def test_a_last_step_that_ruins_the_weights_is_noticed_before_they_are_kept(batc
             task.student.classifier.weight.data[0, 0] = torch.inf
 
     task.after_step = ruin
-    with pytest.raises(TrainingDiverged, match=r"weights are no longer numbers behind epoch 2 .*classifier.weight"):
+    with pytest.raises(TrainingDiverged, match=r"weights are not finite after epoch 2 .*classifier.weight"):
         train(task, batches, tmp_path / "run")
     (kept,) = (tmp_path / "run" / "checkpoints").iterdir()
     assert load_tensors(kept)[1]["epoch"] == 1

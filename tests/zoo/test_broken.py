@@ -96,7 +96,7 @@ def test_it_is_said_wherever_the_release_is_shown(short):
     assert (row["precision"], row["reason"]) == ("int8", REASON)
     assert shop.zoo("search", "map >= 0").stderr.strip().endswith("; not measured: 1 broken")
     card = (release_of(shop).path.parent / "README.md").read_text()
-    assert f"There is no student int8 on onnxruntime-cpu. It is broken: {REASON}" in card
+    assert f"student int8 on onnxruntime-cpu is not available. It is broken: {REASON}" in card
 
 
 def test_a_second_build_is_all_hits(short):

@@ -102,24 +102,33 @@ def test_the_release_runs_by_itself(finished):
     assert not any("compactor" in name or "classifier" in name for name in names)
 
 
-def test_a_second_build_is_all_hits_without_torch_in_under_a_second(finished):
+def test_a_second_build_runs_no_step_and_imports_neither_torch_nor_a_runtime(finished):
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from zoo.cli import main\n"
+        "from pipeline.engine.store import Store\n"
+        "Store.produce = None\n"  # by which every step writes its result
         "try: main(['build', 'tiny'])\n"
         "except SystemExit as exit: assert not exit.code\n"
-        "print('torch' in sys.modules, time.process_time())"  # of this process: others may keep the machine busy
+        "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     environment = {**os.environ, "ZOO_HOME": str(finished.home), "ZOO_DATA": str(finished.root / "data")}
-    environment |= {"ZOO_CATALOGUE": str(finished.catalogue), "PYTHONDONTWRITEBYTECODE": ""}
-    seconds = []
-    for _ in range(3):  # the best of three: machines are noisy
-        command = [sys.executable, "-c", code]
-        output = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-        torch, taken = output.splitlines()[-1].split()
-        assert torch == "False"
-        seconds.append(float(taken))
-    assert min(seconds) < 1
+    environment |= {"ZOO_CATALOGUE": str(finished.catalogue)}
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    *shown, imported = output.stdout.splitlines()
+    assert shown[-1] == f"manifest: {manifest_of(finished)}"
+    slow = {
+        "torch",
+        "torchvision",
+        "timm",
+        "scipy",
+        "onnx",
+        "onnxruntime",
+        "openvino",
+        "safetensors",
+        "huggingface_hub",
+    }
+    assert not slow & {*imported.split()}
 
 
 def test_the_plan_says_what_would_run_and_why(built):
@@ -137,7 +146,7 @@ def test_the_plan_says_what_would_run_and_why(built):
 def test_what_the_data_set_is_made_of_is_told_before_training(built):
     (built.root / "data" / "squares" / "image_train" / "0000_c000_1_0.heic").write_bytes(b"x")
     train = (
-        "train: 32 images, 8 identities, 2 cameras; not used: 1 picture is of a kind that is not read "
+        "train: 32 images, 8 identities, 2 cameras; not used: 1 picture has an unsupported format "
         "(image_train/0000_c000_1_0.heic)"
     )
     gate = "gate: 8 images, 2 identities, 2 cameras, held out of train"
@@ -232,7 +241,7 @@ def refusals():
     yield ["build", "--set", "network.architecture=resnet10"], "timm has no model 'resnet10'. Did you mean"
     yield (
         ["build", "--set", "sampling.identities=9"],
-        "10 identities, 10 of them seen by two cameras, and a batch needs 9",
+        "10 identities, 10 of them seen by two cameras, and training needs 9",
     )
     yield ["build", "--set", "gate.identities=7"], "gate.identities (7) can't be held out"
     yield ["build", "--set", "teacher.weights=none.safetensors"], "can't read weights none.safetensors"
@@ -263,7 +272,7 @@ def test_a_plan_says_what_stays_whole(workshop):
     settings = ("network={architecture: ghostnet_050, last_stride: 2}", "distill.compress={macs: 0.7}")
     plan = workshop.zoo("build", "--plan", *[part for s in settings for part in ("--set", s)])
     assert plan.exit_code == 0, plan.output
-    assert "channels stay whole where cat does not keep channels apart" in plan.output
+    assert "channels can't be removed where cat does not keep channels apart" in plan.output
 
 
 @pytest.mark.parametrize(
@@ -300,7 +309,7 @@ def test_an_identity_with_one_image(workshop):
 def test_a_query_without_right_answers(workshop):
     for path in (workshop.root / "data" / "squares" / "image_test").glob("0011_*"):
         path.unlink()
-    assert re.search(r"query image_query/0011_\S+ has no right answer.*unanswerable: skip", workshop.refused("build"))
+    assert re.search(r"query image_query/0011_\S+ has no correct answer.*unanswerable: skip", workshop.refused("build"))
 
 
 def test_a_target_whose_runtime_is_not_installed(workshop, monkeypatch):
@@ -391,4 +400,4 @@ def test_alternatives_that_make_no_sense_are_refused(workshop):
     message = workshop.refused("build", *[part for s in settings for part in ("--set", s)])
     with_budget = ("--set", "distill.method=fixed", "--set", "distill.compress={macs: 0.6}")
     assert "method: fixed keeps all channels: leave compress out" in workshop.refused("build", *with_budget)
-    assert "ranks what was learnt before: set init to teacher or pretrained" in message
+    assert "needs a trained student: set init to teacher or pretrained" in message

@@ -138,10 +138,10 @@ def test_ctrl_c_says_how_to_resume(workshop):
     log = (workshop.root / "log").read_text()
     last = log.strip().splitlines()[-1]
     assert last.startswith("Error: interrupted in teacher.")
-    assert "the command goes on from there, training from its last checkpoint" in last
+    assert "run the command again to continue, training from its last checkpoint" in last
     assert "Traceback" not in log
     plan = workshop.zoo("build", "--plan", *endless).output.splitlines()
-    assert plan[0].endswith("runs: did not finish, goes on from its last checkpoint")
+    assert plan[0].endswith("runs: did not finish, continues from its last checkpoint")
 
 
 def test_a_full_disk(workshop):

@@ -98,7 +98,7 @@ class Registry:
         return self.cache.path(blob).read_bytes()
 
     def manifest(self, name: str, version: str, listed: Listed) -> tuple[bytes, Parsed]:
-        """The manifest of a release as signed and as parsed, with its signature verified.
+        """The manifest of a release, with its signature verified: its bytes, which are what is signed, and its content.
 
         Raises:
             RegistryError: it belongs to another release, claims too much, or its signature is invalid.

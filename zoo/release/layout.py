@@ -12,9 +12,8 @@ NETWORK = "network"  # folder of the student's weights and its description
 GRAPH = "graph/model.onnx"  # the student in fp32, from which targets are compiled
 GOLDEN_INPUT, GOLDEN_EMBEDDING = "golden/input.png", "golden/embedding.json"
 CARD, LICENSES, RUNNER, SBOM = "README.md", "LICENSES.md", "run.py", "sbom.cdx.json"
+KEPT = {schema: f"manifest.schema-{schema}.json" for schema in range(OLDEST, SCHEMA)}  # what `zoo migrate` replaced
 STAGE = "stage.json"  # of the store, where the folder is a result in it
-
-KEPT = {schema: f"manifest.schema-{schema}.json" for schema in range(OLDEST, SCHEMA)}  # manifests before `zoo migrate`
 
 RESERVED = (MANIFEST, MEASUREMENTS, STAGE, *KEPT.values())  # names beside the files that a manifest lists
 _FILES = (*RESERVED, NETWORK, GRAPH, GOLDEN_INPUT, CARD, LICENSES, RUNNER, SBOM)

@@ -24,7 +24,7 @@ class Release:
 
     Attributes:
         path: of its manifest; the release's files lie beside it.
-        schema: of the manifest's file; `manifest` is in the current one.
+        schema: of the manifest's file; an older one is converted when it is read.
     """
 
     path: Path
@@ -117,7 +117,11 @@ def read_release(path: Path, added: Path | None = None) -> Release:
 
 
 def _read(path: Path, mend: str, mends: Mapping[Path, str]) -> Release:
-    """A release; `mends` says by folder how to fix damaged measurements."""
+    """Read a release.
+
+    Args:
+        mends: what to do about damaged measurements, by folder.
+    """
     found = read_parsed(path, mend)
     records = merged(found.measurements, read_measurements(*mends, mends=mends), str(path), mend)
     return Release(path, found.manifest, records, found.schema)

@@ -360,9 +360,9 @@ class Parsed:
 
     Attributes:
         manifest: in the current schema.
-        schema: of the bytes that were parsed.
-        measurements: values of the records that an older manifest contains, not validated.
-        unknown: what its schema does not record, in words; empty for the current one.
+        schema: of the file.
+        measurements: values of the records that a manifest of an older schema contains; not validated.
+        unknown: facts that its schema does not have, in words; empty for the current schema.
     """
 
     manifest: Manifest
@@ -372,7 +372,7 @@ class Parsed:
 
 
 def parse(content: bytes, where: str, mend: str) -> Parsed:
-    """Parse a manifest of schema 2 or 3.
+    """Parse a manifest of any schema that this version reads.
 
     Args:
         where, mend: its name in errors, and how to fix it.

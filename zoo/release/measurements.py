@@ -58,8 +58,8 @@ class Measured(_Cell):
     runtime: Runtime = Field(description="the runtime that ran the artifact")
     threads: int = Field(description="threads of one inference on a CPU; other counts do not compare")
     conditions: Conditions | None = Field(
-        description="state of the machine during the run; whether its times can be trusted; null in releases of the "
-        "first schema 2, which did not record it"
+        description="state of the machine during the run; whether its times can be trusted; null where an early "
+        "version did not record it, so that its times are unreliable"
     )
     measured_at: str = Field(description="UTC, ISO 8601; which of two records is newer")
     data: str | None = Field(

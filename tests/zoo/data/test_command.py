@@ -68,7 +68,7 @@ def test_a_pattern_that_takes_three_of_four_digits_is_seen(workshop):
     found = figures(workshop)
     assert found["images_per_identity"]["train"] == {"40": 1, "4": 1}
     assert found["splits"]["query"]["identities"] == 1
-    assert any("both trained on and queried" in problem for problem in found["refused"])
+    assert any("in both training and test" in problem for problem in found["refused"])
     assert "zoo build would refuse it: 1 identities of data set" in data(workshop, "squares")
 
 
@@ -81,7 +81,7 @@ def test_what_a_build_refuses_is_listed_and_not_an_error(workshop):
     query = min((root / "image_query").iterdir())
     shutil.copy(query, root / "image_train" / "0001_c000_77777777_0.jpg")
     found = figures(workshop)
-    told = ("one training image", "has no right answer", "tested on images that it is trained on, 1 in all")
+    told = ("one training image", "has no correct answer", "images for both training and test, 1 in all")
     assert len(found["refused"]) == 3
     assert all(any(words in problem for problem in found["refused"]) for words in told)
     assert found["alone"]["train"] == ["image_train/0003_c000_00000300_0.jpg"]

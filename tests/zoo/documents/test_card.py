@@ -96,7 +96,7 @@ def test_compression_is_told_in_all_and_by_site():
     found = section(card(), "Compression")
     assert "| teacher | 4.000 | 40.000 |" in found
     assert "| student | 1.000 | 10.000 |" in found
-    assert "Of 2 compacted sites, 1 lost all channels, 1 some: 96 → 16 in all." in found
+    assert "Of 2 compacted sites, 1 lost all channels, 1 some: 96 → 16 in total." in found
     assert "| layer1.conv | 64 → 16 |" in found
 
 
@@ -133,7 +133,7 @@ def test_words_of_a_user_break_no_table_and_no_markup():
 @pytest.mark.parametrize(
     ("records", "changes", "said"),
     [
-        ([a_measurement()], {}, "of 100 queries, R1 is uncertain by up to ±10 points"),
+        ([a_measurement()], {}, "with 100 queries, R1 is uncertain by up to ±10 points"),
         ([a_measurement()], {}, "Measured on these devices only: AMD EPYC (onnxruntime-cpu)."),
         ([a_measurement(steady=False)], {}, "never became steady: student int8 on onnxruntime-cpu"),
         ([a_measurement(throttled="heat")], {}, "Void, because the machine was throttled (heat): student int8"),
@@ -141,15 +141,15 @@ def test_words_of_a_user_break_no_table_and_no_markup():
         (
             [a_measurement(), estimated()],
             {},
-            "mAP of student int8 on jetson-orin-nano is estimated, not measured: 80.00 is expected, 0.20 points less "
+            "mAP of student int8 on jetson-orin-nano is estimated, not measured: 80.00 expected, 0.20 points less "
             "than in torch. Method: the graph, run elsewhere.",
         ),
         (
             [a_measurement(), broken()],
             {},
-            "There is no student fp16 on jetson-orin-nano. It is broken: it has no kernels for <fp16>",
+            "student fp16 on jetson-orin-nano is not available. It is broken: it has no kernels for <fp16>",
         ),
-        ([], {}, "Nothing is known of its speed"),
+        ([], {}, "Its speed is unknown"),
         (
             [a_measurement()],
             {"licenses": {"code": "MIT", "weights": "not stated", "data": ""}},
@@ -204,7 +204,7 @@ def test_limits_that_are_none_are_not_said():
     accuracy = a_manifest().accuracy.model_dump() | {"student": student}
     lines = limits(a_manifest(accuracy=accuracy), [a_measurement()])
     assert len(lines) == 2  # that it is known on this data and these devices only
-    assert lines[0].startswith("Accuracy is known on cars alone")
+    assert lines[0].startswith("Accuracy is known for cars only")
     assert lines[1].startswith("Measured on these devices only")
     calibrations = [a_calibration(holds=False, target="elsewhere"), a_calibration(holds=False, network="teacher")]
     assert limits(a_manifest(accuracy=accuracy, calibrations=calibrations), [a_measurement()]) == lines

@@ -65,7 +65,7 @@ def test_what_the_device_refused_is_taken_in_with_its_reason(take_in, light, tmp
 
 def test_a_result_of_another_bundle_is_not_taken_for_this_ones(take_in, foreign, tmp_path):
     message = refusal(take_in, foreign, tmp_path, of=BadBundle)
-    assert message.startswith("foreign.result belongs to another build of tiny@1.0.0. Take the bundle of this build")
+    assert message.startswith("foreign.result belongs to another build of tiny@1.0.0. Run the bundle of this build")
     assert f"({NAME}.zoo)" in message
 
 

@@ -33,7 +33,7 @@ def asked(shop, dense_ms):
 @pytest.mark.slow  # some tens of networks are exported and timed
 def test_what_asks_for_nothing_is_refused_before_anything_is_trained(tabled, dense_ms):
     told = dense_ms["told"]
-    assert "distill.compress.p50_ms 10000 asks for nothing: with all its channels a call takes" in told
+    assert "distill.compress.p50_ms 10000 limits nothing: with all channels a call takes" in told
     assert len(told.splitlines()) == 1
     lines = plan(tabled, "--set", HUGE)
     assert [line.split()[0] for line in lines[:2]] == [*STEPS]
@@ -43,7 +43,7 @@ def test_what_asks_for_nothing_is_refused_before_anything_is_trained(tabled, den
 @pytest.mark.slow  # some tens of networks are exported and timed
 def test_what_cannot_be_met_is_refused_with_what_can(shop):
     told = shop.refused("build", "tiny", "--target", ON, "--set", budget(p50_ms=0.001, target=ON))
-    assert "p50_ms 0.001 can't be met: with as few channels as can stay, a call takes" in told
+    assert "p50_ms 0.001 can't be met: with the fewest possible channels, a call takes" in told
     assert 0.001 < figure(told, "a call takes") < 100
 
 
@@ -106,7 +106,7 @@ def test_a_target_that_is_unknown_or_cannot_compute_so_is_refused(shop):
 def test_energy_without_a_meter_is_refused_before_networks_are_made(shop, monkeypatch):
     monkeypatch.setattr("pipeline.planning.latency.find_meter", lambda _: None)
     told = shop.refused("build", "tiny", "--target", ON, "--set", budget(mj_per_image=1, target="openvino-cpu"))
-    assert "mj_per_image can't be counted on openvino-cpu: this machine meters no energy" in told
+    assert "mj_per_image can't be counted on openvino-cpu: this machine has no meter" in told
 
 
 def test_a_target_that_is_not_usable_is_refused_before_networks_are_made(shop):

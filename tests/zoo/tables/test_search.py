@@ -97,7 +97,7 @@ def test_an_unknown_name_is_answered_in_a_line():
         read_question("p50 < 5")
     assert "Did you mean 'p50_ms'?" in str(refused.value)
     assert str(refused.value).endswith("See zoo search --help for the columns.")
-    with pytest.raises(CompareError, match=r"^no column 'zebra'. The columns"):
+    with pytest.raises(CompareError, match=r"^no column 'zebra'. See zoo search"):
         check_column("zebra")
 
 

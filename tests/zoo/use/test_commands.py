@@ -173,7 +173,7 @@ def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
     ("arguments", "told"),
     [
         ("query none.jpg -g FOLDER", "can't decode image none.jpg"),
-        ("query x.heic -g FOLDER", "can't decode image x.heic: such files are not read: convert"),
+        ("query x.heic -g FOLDER", "can't decode image x.heic: such files are not supported: convert"),
         ("query empty.jpg -g FOLDER", "can't decode image empty.jpg: the file is empty"),
         ("query IMAGE -g none", "there is no gallery none. Name a folder of images"),
         ("query IMAGE -g IMAGE", "is not a gallery: it is not an archive of arrays. Make one: zoo embed"),

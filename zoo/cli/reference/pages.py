@@ -7,7 +7,9 @@ import json
 import click
 
 from zoo.cli import main
+from zoo.cli.reference.api import api
 from zoo.cli.reference.fields import sections
+from zoo.cli.reference.settings import settings
 from zoo.cli.reference.shapes import events, exit_codes, shapes
 from zoo.release.manifest import manifest_schema
 from zoo.release.measurements import measurement_schema
@@ -37,8 +39,18 @@ def _with(text: str, **parts: str) -> str:
 
 
 def with_reference(text: str) -> str:
-    """README.md with its generated parts renewed."""
+    """docs/command-line.md, renewed."""
     return _with(text, reference=reference())
+
+
+def with_settings(text: str) -> str:
+    """docs/recipes.md, renewed."""
+    return _with(text, settings=settings())
+
+
+def with_api(text: str) -> str:
+    """docs/api.md, renewed."""
+    return _with(text, api=api())
 
 
 def with_shapes(text: str) -> str:

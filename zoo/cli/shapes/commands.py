@@ -84,7 +84,7 @@ class Listed(TypedDict):
     built: list[ReleaseRow]
     not_built: Annotated[dict[str, str], "description, by name of the model"]
     damaged: Annotated[dict[str, str], "why it can't be read, and how to fix it, by NAME@VERSION"]
-    older: Annotated[dict[str, int], "older schema of the manifest, by NAME@VERSION; `zoo migrate` rewrites it"]
+    older: Annotated[dict[str, int], "schema of a manifest that is older than the current one, by NAME@VERSION"]
     faulty: Annotated[
         dict[str, list[str]], "errors of the catalogue, by `models.NAME`, `datasets.NAME` or `targets.NAME`"
     ]

@@ -1,0 +1,329 @@
+"""A stage whose code changes its result raises its VERSION; otherwise the store gives out old results as new ones.
+
+Each stage runs alone, on networks with weights drawn from a seed. What it writes is recorded beside its VERSION: names,
+layers, shapes and settings exactly, figures to a tolerance, since sums differ between CPUs. Who raised a VERSION or
+updated a library records anew:
+
+    python -m tests.pipeline.test_versions
+"""
+
+import importlib
+import json
+import pkgutil
+import re
+import zipfile
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from packaging.requirements import Requirement
+
+import pipeline.stages
+from pipeline.data.dataset import open_dataset
+from pipeline.engine.processes import Processes
+from pipeline.engine.progress import Silent
+from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, StepId
+from pipeline.engine.work import Work
+from pipeline.method.compactor import insert_compactors
+from pipeline.networks.build import build_network
+from pipeline.networks.serialization import save_network
+from pipeline.networks.sites import find_sites
+from pipeline.networks.weights import load_tensors, save_module
+from pipeline.planning.deployment import TargetPlan
+from pipeline.planning.training import training_steps
+from pipeline.stages.distill import COMPACTED
+from targets.bundles.bundle import BUNDLE_LIST
+from targets.settings import TargetSettings
+from tests.conftest import make_workshop
+from tests.examples import laid_out
+from tests.helpers import enliven, settle
+from zoo.building import record
+from zoo.catalogue import load_catalogue
+
+TOP = Path(__file__).parents[2]
+GOLDEN = TOP / "tests" / "golden" / "stages.json"
+RECORD_ANEW = "record its result: python -m tests.pipeline.test_versions"
+# whose versions say what a graph looks like; a step's key has them, too
+LIBRARIES = ("onnx", "onnxruntime", "onnxscript", "onnxsim", "openvino", "timm", "torch")
+ELSEWHERE = {
+    "teacher": "losses are recorded in tests/golden/losses.json",
+    "distill": "losses are recorded in tests/golden/losses.json",
+    "device": "it takes over what another machine measured",
+    "latency_table": "its figures are times",
+    "latency_budget": "its figures are times",
+}
+FIGURES, NEAR_ZERO = 0.02, 1e-3  # relative and absolute tolerance
+OF_ITS_OWN = "…"  # in place of what belongs to a machine or a recipe, and not to the stage
+OWN = ("conditions", "device", "energy", "files", "libraries", "recipe")
+KEPT = ("schema_version",)
+ROUNDED = {"agreement", "before_fallback", "images_sha256"}  # what int8 costs depends on a CPU's instructions
+STEPS = {  # a stage reads results of those before it
+    "compact": [COMPACT],
+    "reference": [StepId("reference", "student")],
+    "export": [StepId("export", "student")],
+    "calibrate": [StepId("calibrate", "student", "int8", "ort"), StepId("calibrate", "student", "fp16")],
+    "compile": [StepId("compile", "student", "int8", target) for target in ("ort", "ov")],
+    "bundle": [StepId("bundle", target="board")],
+}
+TARGETS = {
+    "ort": TargetSettings("onnxruntime"),
+    "ov": TargetSettings("openvino"),
+    "board": TargetSettings("onnxruntime", board="a board that is not here"),
+}
+
+
+# What a result is, in JSON
+
+
+def figures(values):
+    """Length of an array, and how far it points along a fixed direction."""
+    flat = np.asarray(values, np.float64).ravel()
+    length = float(np.linalg.norm(flat))
+    return [float(f"{length:.5g}"), round(float(flat @ np.cos(0.7 * np.arange(flat.size))) / (length or 1), 5)]
+
+
+def tensors(named):
+    """Types, shapes and figures of arrays by name."""
+    return {name: [f"{one.dtype} {'x'.join(map(str, one.shape))}", *figures(one)] for name, one in named.items()}
+
+
+def end_of_graph(end):
+    tensor = end.type.tensor_type
+    return f"{end.name} {tensor.elem_type} {[axis.dim_param or axis.dim_value for axis in tensor.shape.dim]}"
+
+
+def graph(path):
+    """Operators, inputs, outputs and weights of an ONNX file."""
+    model = onnx.load(path)
+    weights = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    return {
+        "opset": {one.domain: one.version for one in model.opset_import},
+        "operators": dict(sorted(Counter(node.op_type for node in model.graph.node).items())),
+        "ends": [end_of_graph(end) for end in (*model.graph.input, *model.graph.output)],
+        # a zero point alone may be one more or less on another CPU
+        "weights": tensors({name: one for name, one in weights.items() if one.size > 1 or one.dtype.kind == "f"}),
+    }
+
+
+def described(path):
+    """A file of a result."""
+    match path.suffix:
+        case ".json":
+            return json.loads(path.read_text())
+        case ".onnx":
+            return graph(path)
+        case ".npy":
+            return tensors({"": np.load(path)})
+        case ".safetensors":
+            return tensors({name: value.numpy() for name, value in load_tensors(path)[0].items()})
+        case ".xml":
+            return dict(sorted(Counter(re.findall(r'<layer [^>]*type="(\w+)"', path.read_text())).items()))
+        case ".md":
+            return re.findall(r"^#+ .*", path.read_text(), re.MULTILINE)
+        case ".zoo":
+            with zipfile.ZipFile(path) as archive:
+                names = sorted(name for name in archive.namelist() if not name.endswith(".py"))
+                return {"files": names, BUNDLE_LIST: shape(json.loads(archive.read(BUNDLE_LIST)))}
+    return None
+
+
+def result_of(folder):
+    """All files that a step wrote, by name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "stage.json")
+    return {path.relative_to(folder).as_posix(): described(path) for path in files}
+
+
+def shape(value):
+    """A JSON document without its figures: keys, and of lists the first item."""
+    if isinstance(value, dict):
+        return {
+            key: inner if key in KEPT else OF_ITS_OWN if key in OWN else shape(inner) for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [shape(value[0])] if value and isinstance(value[0], dict) else []
+    return OF_ITS_OWN
+
+
+def differences(found, expected, at="result"):
+    """Where two documents differ, in words."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for key in sorted(found.keys() ^ expected.keys()):
+            yield f"{at}/{key}: {'is new' if key in found else 'is gone'}"
+        for key in found.keys() & expected.keys():
+            yield from differences(found[key], expected[key], f"{at}/{key}")
+    elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        for place, pair in enumerate(zip(found, expected, strict=True)):
+            yield from differences(*pair, f"{at}/{place}")
+    elif isinstance(found, float) and isinstance(expected, float):
+        if found != pytest.approx(expected, rel=FIGURES, abs=NEAR_ZERO):
+            yield f"{at}: {expected:g} → {found:g}"
+    elif found != expected:
+        yield f"{at}: {expected!r} → {found!r}"
+
+
+# The stages, run
+
+
+def alive(network, size):
+    torch.manual_seed(0)
+    embedder = build_network(network, size)
+    enliven(embedder)
+    return settle(embedder, size)
+
+
+def write_trained(folders, recipe):
+    """What training would have left: a teacher, and a student of which a third of each site's rows are gone."""
+    save_network(folders[TEACHER], alive(recipe.teacher_network, recipe.input), recipe.teacher_network, recipe.input)
+    student = alive(recipe.network, recipe.input)
+    for rows in insert_compactors(student, find_sites(student, recipe.distill.sites)).values():
+        rows.scale_rows(torch.arange(len(rows.row_norms())).remainder(3).bool().float())
+    save_module(folders[DISTILL] / COMPACTED, student)
+
+
+def run_stages(root):
+    """Results of the steps above, by stage and step."""
+    shop = make_workshop(root / "workshop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CATALOGUE", str(shop.catalogue))
+        catalogue = load_catalogue()
+    data = open_dataset("squares", catalogue.datasets["squares"], shop.root / "data", shop.home / "data")
+    # a gate that all graphs pass, however a CPU rounds
+    recipe = catalogue.recipe("tiny", ["precision=auto", "calibrate.max_map_drop_points=100", "measure.dense=[]"])
+    steps = {step.id: step for step in training_steps(recipe, data)}
+    for name, target in TARGETS.items():
+        steps |= {step.id: step for step in TargetPlan(recipe, data, "tiny@1.0.0", name, target).steps()}
+    folders = {step: root / str(step).replace("/", "-") for step in steps}
+    for folder in folders.values():
+        folder.mkdir()
+    write_trained(folders, recipe)
+    done = {TEACHER, DISTILL}
+
+    def run(step):
+        for source in steps[step].sources().values():
+            if source not in done:
+                run(source)
+        work = Work(folders[step], root / f"scratch of {folders[step].name}", Processes("cpu"), Silent())
+        work.scratch.mkdir()
+        steps[step].run(work, **steps[step].given(folders))
+        done.add(step)
+
+    found = {}
+    for stage, wanted in STEPS.items():
+        for step in wanted:
+            if step not in done:
+                run(step)
+        found[stage] = {str(step): result_of(folders[step]) for step in wanted}
+    for content in found["calibrate"].values():
+        content["calibration.json"] |= dict.fromkeys(ROUNDED & content["calibration.json"].keys(), OF_ITS_OWN)
+    return json.loads(json.dumps(found))
+
+
+def read_finished(shop):
+    """Results of the stages after those: without figures, since all of them depend on how training went."""
+    (measured, *_) = sorted((shop.home / "store" / "measure").glob("*/measurement.json"))
+    (folder,) = (shop.home / "store" / "record").iterdir()
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"stage.json"}
+    return {
+        "measure": {"measurement.json": shape(json.loads(measured.read_text()))},
+        "record": {
+            "files": sorted(re.sub(r"-\w{12}\.json$", ".json", name) for name in names),
+            "manifest.json": shape(json.loads((folder / "manifest.json").read_text())),
+            "README.md": described(folder / "README.md"),
+        },
+    }
+
+
+def versions():
+    """VERSION of all stages."""
+    names = [one.name for one in pkgutil.iter_modules(pipeline.stages.__path__)]
+    modules = {name: importlib.import_module(f"pipeline.stages.{name}") for name in names}
+    found = {name: module.VERSION for name, module in modules.items() if hasattr(module, "VERSION")}
+    return found | {RECORD.stage: record.VERSION}
+
+
+def installed():
+    return {library: version(library).partition("+")[0] for library in LIBRARIES}
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return json.loads(GOLDEN.read_text())
+
+
+@pytest.fixture(scope="module")
+def results(golden, tmp_path_factory, finished):
+    if golden["libraries"] != installed():
+        pytest.skip(f"recorded with other libraries: {golden['libraries']}")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield run_stages(tmp_path_factory.mktemp("stages")) | read_finished(finished)
+    torch.set_num_threads(threads)
+
+
+def complaint(stage, found, expected, now, then):
+    """What is to be done about a stage; none if its result is what was recorded with this VERSION."""
+    changes = [*differences(found, expected)]
+    where = f"{'zoo.building' if stage == RECORD.stage else 'pipeline.stages'}.{stage}"
+    if now != then:
+        return f"VERSION of {where} is {now} and was {then} when its result was recorded; {RECORD_ANEW}"
+    if changes:
+        return f"the result of {where} changed: raise its VERSION or undo the change.\n" + "\n".join(changes[:20])
+    return None
+
+
+@pytest.mark.parametrize("stage", [*STEPS, "measure", "record"])
+def test_a_stage_whose_result_changes_raises_its_version(stage, results, golden):
+    for earlier in [*STEPS][: [*STEPS].index(stage)] if stage in STEPS else []:
+        if [*differences(results[earlier], golden["stages"][earlier]["result"])]:
+            pytest.skip(f"its input changed: see {earlier}")
+    recorded = golden["stages"][stage]
+    problem = complaint(stage, results[stage], recorded["result"], versions()[stage], recorded["version"])
+    assert problem is None, problem
+
+
+def test_every_stage_is_recorded_or_has_a_reason_not_to_be(golden):
+    assert versions().keys() == {*golden["stages"], *ELSEWHERE}
+    assert not golden["stages"].keys() & ELSEWHERE.keys()
+
+
+def test_results_are_recorded_with_the_libraries_of_the_lock(golden):
+    lines = map(Requirement, (TOP / "requirements.lock").read_text().splitlines())
+    locked = {line.name: str(line.specifier).removeprefix("==") for line in lines}
+    assert golden["libraries"] == {library: locked[library] for library in LIBRARIES}, RECORD_ANEW
+
+
+@pytest.mark.parametrize(
+    ("found", "now", "told"),
+    [
+        ({"a": [1, 2.0001], "b": "x"}, 3, None),
+        ({"a": [1, 2.0001], "b": "x"}, 4, "VERSION of pipeline.stages.export is 4 and was 3 when"),
+        ({"a": [1, 2.5], "b": "x"}, 3, "export changed: raise its VERSION or undo the change.\nresult/a/1: 2 → 2.5"),
+        ({"a": [2, 2.0], "b": "x"}, 3, "result/a/0: 1 → 2"),
+        ({"a": [1], "b": "x"}, 3, "result/a: [1, 2.0] → [1]"),
+        ({"a": [1, 2.0]}, 3, "result/b: is gone"),
+        ({"a": [1, 2.0], "b": "x", "c": 1}, 3, "result/c: is new"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_change(found, now, told):
+    said = complaint("export", found, {"a": [1, 2.0], "b": "x"}, now, 3)
+    assert said == told if told is None else told in said
+
+
+if __name__ == "__main__":
+    import os
+    import tempfile
+
+    torch.set_num_threads(1)
+    os.environ.setdefault("ZOO_QUIET_SECONDS", "0")  # what is recorded holds no times
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "stages").mkdir()
+        shop = make_workshop(Path(scratch) / "built")
+        shop.build("tiny")
+        found = run_stages(Path(scratch) / "stages") | read_finished(shop)
+    stages = {name: {"version": versions()[name], "result": result} for name, result in found.items()}
+    GOLDEN.write_text(laid_out({"libraries": installed(), "stages": stages}) + "\n")
