@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from zoo.release.local import Release, rebuilding
 from zoo.release.manifest import Manifest, Parsed, parse
 from zoo.release.measurements import to_bytes
 
+logger = logging.getLogger(__name__)
 MANIFEST_LIMIT = 16 * 2**20  # bytes; more than any manifest needs
 SHOWN = 8  # differences that are listed
 
@@ -216,6 +218,7 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
     if files:
         progress.say(f"publishing {manifest.label} to {place.url}: {len(files)} files, {total / 1e6:.1f} MB")
     with TemporaryDirectory() as scratch:
+        logger.debug("%s: %d files to %s, small ones by way of %s", manifest.label, len(files), place.url, scratch)
         for blob, text in small.items():
             Path(scratch, blob.sha256).write_bytes(text)
             files[blob.path] = Path(scratch, blob.sha256)

@@ -9,6 +9,7 @@ process is killed between them, the release stays readable and can be migrated a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +24,7 @@ from zoo.release.measurements import from_values, write_measurements
 from zoo.release.migrate import SCHEMA
 from zoo.sanitize import one_line
 
+logger = logging.getLogger(__name__)
 Outcome = Literal["migrated", "current", "published"]
 
 
@@ -68,6 +70,7 @@ def rewrite(release: Release, dry: bool) -> Rewritten:
     kept = KEPT[found.schema]
     if not dry:
         folder = release.path.parent.resolve()
+        logger.info("%s: from schema %d to %d in %s", label, found.schema, SCHEMA, folder)
         try:
             write_bytes(folder / kept, content)
             write_measurements(folder / MEASUREMENTS, records)
