@@ -32,3 +32,12 @@ def test_a_device_that_is_off_is_told(device):
     address = device.address.replace(str(device.wire.port), str(free_port()))
     with pytest.raises(DeviceError, match="can't be reached: connection refused"):
         check_device(address, sys.executable, "numpy")
+
+
+def test_what_is_asked_of_a_device_is_logged(device, caplog):
+    with caplog.at_level("DEBUG", "zoo.ssh"):
+        check_device(device.address, sys.executable, "numpy")
+    told = [record.getMessage() for record in caplog.records]
+    assert f"connecting to {device.user}@127.0.0.1" in told
+    assert any(line.startswith(f"{device.user}@127.0.0.1: command {sys.executable} -c ") for line in told)
+    assert f"{device.user}@127.0.0.1: has('numpy',)" in told

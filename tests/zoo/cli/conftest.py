@@ -12,10 +12,11 @@ from pydantic import TypeAdapter
 
 from tests.conftest import Workshop
 from tests.zoo.elsewhere.conftest import bundle, quick, waiting
+from tests.zoo.registry.conftest import home, serve
 from zoo.cli.shapes.commands import COMMANDS
 from zoo.cli.shapes.events import EVENTS
 
-__all__ = ["bundle", "quick", "waiting"]
+__all__ = ["bundle", "home", "quick", "serve", "waiting"]
 SHAPES = {name: TypeAdapter(shape) for name, shape in COMMANDS.items()}
 LINES = {name: TypeAdapter(event) for name, event in EVENTS.items()}
 
