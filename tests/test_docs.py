@@ -1,4 +1,4 @@
-"""Documentation that can't lie: what is generated is up to date, and what is named exists."""
+"""Documentation: generated parts are up to date, and everything named exists."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_the_command_line_reference_is_what_help_says():
     assert with_reference(README) == README, "run: make docs"
 
 
-def test_what_scripts_read_is_what_is_documented():
+def test_output_for_scripts_is_documented():
     assert with_shapes(SCRIPTS) == SCRIPTS, "run: make docs"
     (line,) = re.findall(r"^Exit codes: (.*?)\n\n", README, re.MULTILINE | re.DOTALL)
     assert [int(code) for code in re.findall(r"\b(\d+) ", line)] == [*MEANINGS]

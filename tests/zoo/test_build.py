@@ -125,10 +125,10 @@ def test_a_second_build_is_all_hits_without_torch_in_under_a_second(finished):
 def test_the_plan_says_what_would_run_and_why(built):
     assert {row["runs"] for row in json.loads(built.zoo("build", "--plan", "--json").output)["steps"]} == {False}
     plan = built.zoo("build", "--plan", "--set", "distill.epochs=9").output.splitlines()
-    assert re.fullmatch(r"teacher +\w{12}  stands", plan[0])
+    assert re.fullmatch(r"teacher +\w{12}  reused", plan[0])
     assert re.fullmatch(r"distill +\w{12}  runs: distill.epochs 3 → 9", plan[1])
     assert re.fullmatch(r"compact +\w{12}  runs: student is new", plan[2])
-    assert re.fullmatch(r"export/teacher +\w{12}  stands", plan[3])
+    assert re.fullmatch(r"export/teacher +\w{12}  reused", plan[3])
     image = next((built.root / "data" / "squares" / "image_train").iterdir())
     image.write_bytes(image.read_bytes() + b"\0")
     assert "runs: the data changed" in built.zoo("build", "--plan").output.splitlines()[0]

@@ -125,7 +125,7 @@ def test_a_faulty_entry_is_told_where_it_is_used_and_stops_nothing_else(catalogu
     assert found.recipe("on-bad-target").targets == ("bad-target",)  # another may be asked for
     for name, told in {
         "bad-target": "zoo.yaml:5: targets.bad-target.devise",
-        "lost": "is an alias of no target",
+        "lost": "is an alias of the unknown target",
     }.items():
         with pytest.raises(CatalogueError, match=told):
             found.target(name)

@@ -31,9 +31,9 @@ def test_nothing_steers_the_terminal():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"description": "x" * 20_000}, "a text of 20000 characters"),
+        ({"description": "x" * 20_000}, "a text has 20000 characters"),
         ({"recipe": {"seed": 10**400}}, "an integer has more than 53 bits"),
-        ({"recipe": json.loads("[" * 100 + "]" * 100)}, "nested more than 32 deep"),
+        ({"recipe": json.loads("[" * 100 + "]" * 100)}, "more than 32 levels of nesting"),
         ({"version": "01.0.0"}, "version: "),
         ({"version": "١.٠.٠"}, "version: "),
         ({"version": f"1.0.{'9' * 300}"}, "version: "),
@@ -64,7 +64,7 @@ def test_many_names_are_compared_in_no_time():
 def test_times_that_are_none_are_refused(changes):
     values = json.loads(to_bytes(measured("tiny@1.0.0")))
     values["latency"][0] |= changes
-    with pytest.raises(ManifestError, match="measurement here is not valid: .*are no times"):
+    with pytest.raises(ManifestError, match="measurement here is not valid: .*ms are not valid"):
         from_bytes(json.dumps(values).encode(), "here")
 
 

@@ -52,7 +52,7 @@ def test_a_bundle_is_followed(shop, quick):
         ("embed none -o x.npz", 1, "can't read the folder none"),
         ("build none", 1, "no model 'none'"),
         ("compile none -o no/x", 1, "No such file or directory"),
-        ("build --host ssh://a", 2, "--host is where one target runs"),
+        ("build --host ssh://a", 2, "--host is for one target"),
         ("build --gpus none", 2, "'none' is not a valid integer"),
         ("embed IMAGES", 2, "Missing option '--out'"),
         ("pull tiny --nothing", 2, "--nothing"),
@@ -106,7 +106,7 @@ def test_only_what_goes_on_says_so(shop, words, monkeypatch, line, kept):
     result = shop.zoo(*words(line))
     assert result.exit_code == 130
     assert result.stderr.startswith("Interrupted.")
-    assert ("goes on from there" in result.stderr) == kept
+    assert ("to continue" in result.stderr) == kept
 
 
 def test_nobody_who_reads_is_no_reason_to_stop(shop, words, environment):

@@ -21,7 +21,7 @@ def test_bytes_are_checked_without_a_registry(shop, tmp_path, words, monkeypatch
     found = away.zoo("verify", "tiny")
     assert found.exit_code == 0
     assert "0 damaged" in found.stdout
-    assert "was not checked: no registry is named" in found.stderr
+    assert "signature not verified: no registry is configured" in found.stderr
     assert away.zoo("verify", "tiny", "--require-signature").exit_code == 1
     file = away.home / "pulled/tiny/1.0.0/graph/model.onnx"
     with file.open("r+b") as content:
@@ -56,4 +56,4 @@ def test_a_full_disk_behind_a_redirection(environment, command):
 def test_measurements_that_can_not_be_kept_are_told_before_the_work(built, monkeypatch):
     monkeypatch.setattr("zoo.measure.measuring.measure_release", lambda *_: pytest.fail("it measures"))
     (built.home / "measurements").write_text("a file")
-    assert "can't keep measurements in" in built.refused("bench", "tiny", "-t", "onnxruntime-cpu")
+    assert "can't write measurements to" in built.refused("bench", "tiny", "-t", "onnxruntime-cpu")

@@ -45,7 +45,7 @@ def test_a_set_in_words(workshop):
     assert re.search(r"^ 2 +0 +4 +4 *$", found, re.MULTILINE)
     assert re.search(r"^ 001 +20 +4 +4 *$", found, re.MULTILINE)
     assert "pixels: width 32 … 32 (median 32), height 32 … 32 (median 32), 1 different size\n" in found
-    assert "same files: none\n" in found
+    assert "identical files: none\n" in found
     assert "would refuse" not in found
 
 
@@ -139,7 +139,7 @@ def test_a_sheet_is_written_where_it_is_asked_for(workshop, tmp_path):
         assert image.format == "PNG"
     before = {path: path.read_bytes() for path in workshop.root.rglob("*.jpg")}
     own = min(before)
-    assert "would replace what it is drawn from" in workshop.refused("data", "squares", "--sheet", str(own))
+    assert "would replace one of its inputs" in workshop.refused("data", "squares", "--sheet", str(own))
     assert {path: path.read_bytes() for path in workshop.root.rglob("*.jpg")} == before
 
 
@@ -148,7 +148,7 @@ def test_a_sheet_is_written_where_it_is_asked_for(workshop, tmp_path):
     [
         ("data square", "no data set 'square' in the catalogue. Did you mean 'squares'?"),
         ("data squares --data-root /nowhere", "no folder /nowhere/squares for data set 'squares'"),
-        ("data squares --sheet s.gif", "a sheet is .png"),
+        ("data squares --sheet s.gif", "a sheet ends in .png"),
         ("data squares --sheet /nowhere/s.png", "there is no folder /nowhere"),
     ],
 )

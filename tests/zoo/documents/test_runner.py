@@ -50,7 +50,7 @@ def test_without_arguments_what_ships_is_checked_beside_the_graph(shelf):
     result = run(shelf.folder)
     assert result.returncode == 0, result.stderr
     graph, ships = result.stdout.splitlines()
-    assert graph == "graph/model.onnx (fp32): cosine to the golden embedding 1.000000; at least 0.999 is right"
+    assert graph == "graph/model.onnx (fp32): cosine to the golden embedding 1.000000; at least 0.999 expected"
     assert ships.startswith(f"{SHIPS} (int8): cosine to the golden embedding 0.99")
 
 
@@ -59,7 +59,7 @@ def test_without_its_runtime_what_ships_is_told_as_not_checked(shelf):
     assert result.returncode == 0, result.stderr
     graph, ships = result.stdout.splitlines()
     assert graph.startswith("graph/model.onnx (fp32): cosine to the golden embedding 1.0000")
-    assert ships == f"{SHIPS} (int8): not checked, the file needs onnxruntime, which is not installed"
+    assert ships == f"{SHIPS} (int8): not checked, it needs onnxruntime, which is not installed"
     assert run(shelf.folder, missing=["onnxruntime", "openvino"]).returncode == 1, "nothing was checked"
 
 
@@ -70,7 +70,7 @@ def test_what_computes_something_else_is_told_by_the_exit_code(folder, path, pre
     result = run(folder)
     assert result.returncode == 1, result.stderr
     line = next(line for line in result.stdout.splitlines() if line.startswith(f"{path} ({precision})"))
-    assert line.endswith(" is right")
+    assert line.endswith(" expected")
     assert float(line.split("embedding ")[1].split(";")[0]) < 0.95
 
 
@@ -98,7 +98,7 @@ def test_artifacts_of_other_runtimes_and_those_that_are_not_here_are_told(folder
     result = run(folder)
     assert result.returncode == 0, result.stdout
     assert result.stdout.splitlines()[2:] == [
-        "jetson/model.engine (int8): not checked, the file needs tensorrt, which is not installed",
+        "jetson/model.engine (int8): not checked, it needs tensorrt, which is not installed",
         "openvino-cpu/model.xml (fp16): not checked, the file is not here",
     ]
 

@@ -98,7 +98,9 @@ def test_accuracy_is_estimated_until_the_device_gives_figures(auto, received):
         assert (one.target, one.network, one.data) == ("board", "student", release.manifest.data.fingerprint)
         assert one.map == pytest.approx(in_torch - calibrated[one.precision].agreement.map_drop_points)
         assert one.agreement == calibrated[one.precision].agreement
-        assert one.method == ("loss of the device's graph on the gate's split, run by onnxruntime where it was built")
+        assert one.method == (
+            "loss of the device's graph on the gate's split, measured with onnxruntime on the build machine"
+        )
     for command in (("show", "tiny"), ("compare", "tiny"), ("compare", "tiny", "--device", "board")):
         for precision in calibrated:
             said = f"tiny@1.0.0 on board, student {precision}: estimated, not measured: mAP "

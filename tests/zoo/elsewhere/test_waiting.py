@@ -19,7 +19,7 @@ def test_a_build_for_a_board_elsewhere_ends_in_what_to_run_there(waiting):
     path = shop.home / "bundles" / f"{NAME}.zoo"
     assert printed.exit_code == 0
     lines = printed.stdout.splitlines()
-    assert lines[-2:] == [f"board waits for its device. Copy {path} there, and run:", f"python3 {NAME}.zoo"]
+    assert lines[-2:] == [f"board is pending. Copy {path} to the device and run:", f"python3 {NAME}.zoo"]
     assert path.is_file()
     assert [path.name for path in path.parent.iterdir()] == [path.name]
 

@@ -37,7 +37,7 @@ def test_what_asks_for_nothing_is_refused_before_anything_is_trained(tabled, den
     assert len(told.splitlines()) == 1
     lines = plan(tabled, "--set", HUGE)
     assert [line.split()[0] for line in lines[:2]] == [*STEPS]
-    assert "stands" in lines[0]  # the table was worth measuring
+    assert "reused" in lines[0]  # the table was worth measuring
 
 
 @pytest.mark.slow  # some tens of networks are exported and timed
@@ -87,7 +87,7 @@ def test_the_record_has_predicted_beside_measured(shop, asked):
 def test_another_version_or_machine_is_measured_anew_and_told(shop, asked, monkeypatch):
     before_training(shop, [asked])
     lines = plan(shop, "--set", asked)
-    assert all("stands" in line for line in lines[:2])
+    assert all("reused" in line for line in lines[:2])
     versions = {"onnxruntime": "99.0"}
     from pipeline.engine import step
 

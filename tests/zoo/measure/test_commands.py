@@ -127,7 +127,7 @@ def test_what_is_damaged_is_not_measured(built):
 def test_a_target_is_for_measuring(built):
     result = built.zoo("verify", "tiny", *ONE)
     assert result.exit_code == 2
-    assert "--target is what --measure measures" in result.stderr
+    assert "--target needs --measure" in result.stderr
 
 
 def test_figures_come_as_events(built):

@@ -56,7 +56,7 @@ def test_a_data_set_of_other_content_does_not_count(tiny, catalogue, finished, t
     progress = Silent()
     progress.say = said.append
     assert find_data(*asked[:-1], progress) is None
-    assert said[-1].startswith("accuracy is not measured: squares here has another content")
+    assert said[-1].startswith("accuracy is not measured: squares here has other content")
 
 
 def test_a_target_that_was_never_built_takes_the_graph(tiny, catalogue, again):
@@ -113,7 +113,7 @@ def test_where_no_runtime_fits_another_target_is_named(tiny, catalogue, monkeypa
     monkeypatch.setattr("targets.onnxruntime.OnnxRuntime.check", check)
     monkeypatch.setattr("targets.openvino.OpenVino.check", check)
     with pytest.raises(
-        NothingRuns, match=r"it is not installed.*name a target of zoo doctor: --target onnxruntime-cpu$"
+        NothingRuns, match=r"it is not installed.*use a target of zoo doctor: --target onnxruntime-cpu$"
     ):
         measurable(tiny, (), catalogue)
 

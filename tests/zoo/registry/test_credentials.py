@@ -129,11 +129,11 @@ def test_another_host_that_it_redirects_to_is_not_told_the_secret(published, ser
         ("s3://key:s3cret@bucket/folder", "Set AWS_ACCESS_KEY_ID"),
         ("s3://bucket/folder?X-Amz-Signature=s3cret", "Set AWS_ACCESS_KEY_ID"),
         ("hf://s3cret@datasets/a/b", "Set HF_TOKEN"),
-        ("https://keeper:s3cr/et@host/x", "is none. Write https://HOST/FOLDER"),
-        ("https://", "is none. Write https://HOST/FOLDER"),
-        ("https://host:port/x?sig=s3cret", "is none. Write https://HOST/FOLDER"),
-        ("https://host/x#s3cret", "is none. Write https://HOST/FOLDER"),
-        ("ftp://keeper:s3cret@host/x", "no registry can be at ftp://"),
+        ("https://keeper:s3cr/et@host/x", "is not valid. Write https://HOST/FOLDER"),
+        ("https://", "is not valid. Write https://HOST/FOLDER"),
+        ("https://host:port/x?sig=s3cret", "is not valid. Write https://HOST/FOLDER"),
+        ("https://host/x#s3cret", "is not valid. Write https://HOST/FOLDER"),
+        ("ftp://keeper:s3cret@host/x", "ftp:// is not supported"),
     ],
 )
 def test_what_has_no_place_for_credentials_is_refused_without_telling_them(url, told):

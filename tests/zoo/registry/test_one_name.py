@@ -34,8 +34,8 @@ def test_a_pull_of_other_content_than_was_built_is_refused_before_anything_comes
     with pytest.raises(RegistryError) as caught:
         pulled(ours, folder.url)
     told = str(caught.value)
-    assert told.startswith(f"tiny@1.0.0 was built here, and {folder.url} has another one of this name")
-    assert f"Remove {built.path.parent} to have the published one" in told
+    assert told.startswith(f"tiny@1.0.0 was built here with other content than in {folder.url}")
+    assert f"Remove {built.path.parent} to get the published one" in told
     assert "graph/model.onnx: other content" in told
     assert len(told.splitlines()) == 1
     assert not ours.pulled.exists()
@@ -51,7 +51,9 @@ def test_a_pull_of_what_was_built_is_taken(home, folder, ours):
 def test_two_of_one_name_are_refused_wherever_it_is_named(home, tmp_path):
     both(home, tmp_path)
     put_release(home, version="0.9.0")
-    told = f"tiny@1.0.0 is here twice with different content: built in {home.releases}/tiny/1.0.0, pulled in {home}"
+    told = (
+        f"tiny@1.0.0 is here twice with different content: built in {home.releases}/tiny/1.0.0, pulled in {home.pulled}"
+    )
     for name in ("tiny", "tiny@1.0.0", "tiny@^1"):
         with pytest.raises(ManifestError) as caught:
             find_release(home, name)

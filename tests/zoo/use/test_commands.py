@@ -82,7 +82,7 @@ def test_a_gallery_without_its_folder_is_still_asked_and_that_is_told(shop, fold
     found = json.loads(result.stdout)
     assert found["nearest"][0]["path"] == images[0].name
     assert found["checked"] is False
-    assert result.stderr.startswith(f"{Path('some').absolute()} is not here: whether images changed")
+    assert result.stderr.startswith(f"{Path('some').absolute()} is not here: images that changed")
 
 
 def exchange(path, other):
@@ -154,7 +154,7 @@ def test_pictures_of_other_kinds_are_told_and_counted(shop, folder, images):
     shutil.copy(images[0], "some/@eaDir/thumb.jpg")
     result = done(shop, "embed", "some", "-o", "x.npz", "--json")
     assert result.stderr.splitlines() == [
-        "skipped: some/bad.HEIC: .HEIC is not read: convert such pictures to JPEG or PNG"
+        "skipped: some/bad.HEIC: .HEIC is not supported: convert such pictures to JPEG or PNG"
     ]
     found = json.loads(result.stdout)
     assert found["images"] == 8
@@ -175,10 +175,10 @@ def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
         ("query none.jpg -g FOLDER", "can't decode image none.jpg"),
         ("query x.heic -g FOLDER", "can't decode image x.heic: such files are not supported: convert"),
         ("query empty.jpg -g FOLDER", "can't decode image empty.jpg: the file is empty"),
-        ("query IMAGE -g none", "there is no gallery none. Name a folder of images"),
+        ("query IMAGE -g none", "the gallery none does not exist. Name a folder of images"),
         ("query IMAGE -g IMAGE", "is not a gallery: it is not an archive of arrays. Make one: zoo embed"),
         ("query IMAGE -g empty", "no images below empty"),
-        ("query IMAGE -g FOLDER --sheet s.gif", "a sheet is .png"),
+        ("query IMAGE -g FOLDER --sheet s.gif", "a sheet ends in .png"),
         ("query IMAGE -g FOLDER --sheet no/s.png", "there is no folder"),
         ("query IMAGE -g FOLDER -m tinny", "Did you mean 'tiny'"),
         ("query IMAGE -g FOLDER -t tpu", "nothing compiled for 'tpu'"),

@@ -144,11 +144,11 @@ def damaged(path, **changes):
         ({"paths": np.array(["/a.jpg"] * 8)}, "leads out of the folder"),
         ({"paths": np.array(["a.jpg"] * 8, dtype=object)}, "allow_pickle"),
         ({"paths": np.arange(8)}, "not text"),
-        ({"embeddings": np.full((8, 16), np.nan, np.float32)}, "not of length 1"),
+        ({"embeddings": np.full((8, 16), np.nan, np.float32)}, "not have length 1"),
         ({"model": np.array(3)}, "not text"),
         ({"sha256": None}, "an older version wrote it"),
-        ({"sizes": np.arange(7)}, "not those of its images"),
-        ({"sizes": np.linspace(0, 1, 8)}, "not those of its images"),
+        ({"sizes": np.arange(7)}, "not match its images"),
+        ({"sizes": np.linspace(0, 1, 8)}, "not match its images"),
     ],
 )
 def test_a_file_that_is_no_gallery_is_refused(gallery, tmp_path, changes, told):

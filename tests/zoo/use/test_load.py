@@ -111,7 +111,7 @@ def test_a_file_of_the_users_that_hides_a_package_is_named(tmp_path, name, kind)
             [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         told = done.stderr.strip().splitlines()[-1]
-        assert f"zoo has a package of its own called {name}, and {file} is found instead. Rename that" in told
+        assert f"zoo needs its own package {name}, but Python finds {file} first. Rename that" in told
         assert done.returncode == 1
         assert not done.stdout
 
@@ -134,11 +134,11 @@ def test_a_folder_without_python_files_hides_nothing(tmp_path):
 
 
 CLASHES = [
-    ("graph", "a release already has a file or folder graph of its own"),
-    ("Network", "a release already has a file or folder network of its own"),
-    ("measurements", "a release already has a file or folder measurements of its own"),
-    ("manifest.json", "a release already has a file or folder manifest.json of its own"),
-    ("README.md", "a release already has a file or folder readme.md of its own"),
+    ("graph", "a release already has a file or folder graph"),
+    ("Network", "a release already has a file or folder network"),
+    ("measurements", "a release already has a file or folder measurements"),
+    ("manifest.json", "a release already has a file or folder manifest.json"),
+    ("README.md", "a release already has a file or folder readme.md"),
     ("nul", "some systems do not allow files of this name"),
     ("board.", "some systems do not allow files of this name"),
     ("OpenVINO-CPU", "some systems can't distinguish it from 'openvino-cpu'"),

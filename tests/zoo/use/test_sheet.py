@@ -76,9 +76,9 @@ def test_the_suffix_says_the_format(files, tmp_path, name, kind):
 
 
 def test_other_formats_and_names_of_inputs_are_refused(files, tmp_path):
-    with pytest.raises(SheetError, match=r"a sheet is .png, .jpg, .jpeg, not 'a.gif'. Name it a.png"):
+    with pytest.raises(SheetError, match=r"a sheet ends in .png, .jpg, .jpeg, not 'a.gif'. Name it a.png"):
         check_sheet(tmp_path / "a.gif", files)
-    with pytest.raises(SheetError, match="would replace what it is drawn from"):
+    with pytest.raises(SheetError, match="would replace one of its inputs"):
         check_sheet(files[0], files)
     with pytest.raises(OutputError, match="there is no folder"):
         check_sheet(tmp_path / "no" / "a.png", files)
