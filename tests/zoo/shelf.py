@@ -1,4 +1,4 @@
-"""A release made by hand, with a real graph: for tests of what goes with it."""
+"""A hand-made release with a real graph, for tests of its documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SITES = [
 
 
 def a_calibration(**changes):
-    """Of an int8 graph for onnxruntime-cpu, that holds the gate."""
+    """A calibration of an int8 graph for onnxruntime-cpu that passes the gate."""
     return {
         "network": "student", "precision": "int8", "target": "onnxruntime-cpu", "judge": "onnxruntime",
         "agreement": AGREEMENT, "holds": True, "activations": "asymmetric", "images": ["a.jpg", "b.jpg"],
@@ -39,7 +39,7 @@ def an_artifact(path="graph/model.onnx", precision="fp32", target=None, runtime=
 
 
 def a_manifest(**changes) -> Manifest:
-    """big@1.0.0: sound in all respects, with two compacted sites and an int8 artifact for onnxruntime-cpu.
+    """big@1.0.0: valid, with two compacted sites and an int8 artifact for onnxruntime-cpu.
 
     Args:
         changes: fields of the manifest, each in place of the whole one.
@@ -61,7 +61,7 @@ def a_measurement(**changes) -> Measured:
 
 
 def a_pending(target="jetson-orin-nano") -> Pending:
-    """A target that waits for its device."""
+    """A target whose device has not run yet."""
     return pending(target)
 
 
@@ -69,7 +69,7 @@ def write_graph(path: Path, noise: float = 0.0, size: Input = SIZE, dimension: i
     """A graph as the stage `export` makes them: uint8 N×H×W×3 → float32 N×D of length 1.
 
     Args:
-        noise: by how much its weights are off, as those of small numbers are.
+        noise: error of its weights, as after quantisation.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper

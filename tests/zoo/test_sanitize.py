@@ -1,4 +1,4 @@
-"""What strangers wrote is shown, and does nothing else."""
+"""Untrusted input is shown without side effects."""
 
 import json
 
@@ -19,7 +19,7 @@ def parsed(**changes):
     return parse_manifest(json.dumps(values).encode(), "of tiny", "Tell its keeper.")
 
 
-def test_nothing_steers_the_terminal():
+def test_control_characters_do_not_reach_the_terminal():
     assert printable(f"a{STEERING}\nb") == "a?]0;mine??[2J?2J?\nb"
     assert one_line("a\n  b\tc ") == "a b c"
     assert parsed(description=f"cars{STEERING}").description.isprintable()
@@ -42,26 +42,26 @@ def test_nothing_steers_the_terminal():
         ({"compression": {"before": COST | {"macs": 0}, **REST}}, "compression.before.macs"),
     ],
 )  # fmt: skip
-def test_what_no_manifest_holds_is_refused_in_a_line(changes, told):
+def test_implausible_values_are_refused_in_one_line(changes, told):
     with pytest.raises(ManifestError, match="of tiny is .*Tell its keeper") as caught:
         parsed(**changes)
     assert told in str(caught.value)
 
 
 @pytest.mark.parametrize("pair", [("é.bin", "e\u0301.bin"), ("a.bin", "A.BIN")])
-def test_names_that_some_system_takes_for_one_are_refused(pair):
+def test_names_that_are_equal_on_some_system_are_refused(pair):
     files = {f"x/{name}": b"1" for name in pair}
     with pytest.raises(ManifestError, match="a name occurs twice"):
         parse_manifest(json.dumps(manifest_values("tiny", "1.0.0", files)).encode(), "of tiny", "")
 
 
-def test_many_names_are_compared_in_no_time():
+def test_many_names_are_compared_quickly():
     files = {f"x/{number}": b"" for number in range(20_000)}
     assert len(parse_manifest(json.dumps(manifest_values("tiny", "1.0.0", files)).encode(), "", "").artifacts) == 20_000
 
 
 @pytest.mark.parametrize("changes", [{"batch": 0}, {"calls": 0}, {"p50_ms": 0.0}, {"images_per_second": -1.0}])
-def test_times_that_are_none_are_refused(changes):
+def test_invalid_times_are_refused(changes):
     values = json.loads(to_bytes(measured("tiny@1.0.0")))
     values["latency"][0] |= changes
     with pytest.raises(ManifestError, match="measurement here is not valid: .*ms are not valid"):
@@ -69,6 +69,6 @@ def test_times_that_are_none_are_refused(changes):
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"a": ' * 5000, "nothing", '"\\ud800'])
-def test_json_that_is_none_is_a_plain_error(content):
+def test_invalid_json_is_a_clear_error(content):
     with pytest.raises(ValueError, match="."):
         read_json(content)

@@ -1,4 +1,4 @@
-"""Releases that were never trained: valid manifests over files with any content."""
+"""Untrained releases: valid manifests over files with any content."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sha(content: bytes) -> str:
 
 
 def manifest_values(name: str, version: str, files: dict[str, bytes], **changes) -> dict:
-    """What a manifest over these files says; `changes` replace parts of it."""
+    """Content of a manifest over these files; `changes` replace parts of it."""
     artifacts = [
         {
             "path": path, "size_bytes": len(content), "sha256": sha(content), "precision": PRECISIONS[0],
@@ -76,7 +76,7 @@ def measured(label: str, target: str = "onnxruntime-cpu", p50_ms: float = 2.0, *
 
 
 def files_of(content: bytes = b"weights") -> dict[str, bytes]:
-    """Files of a small release; `content` makes it another one."""
+    """Files of a small release; other `content` makes another release."""
     return {
         "graph/model.onnx": b"graph of " + content,
         "network/network.safetensors": content * 3,

@@ -1,4 +1,4 @@
-"""One name stands for one content: a release that was built and one that was pulled never hide each other."""
+"""One name stands for one content: built and pulled releases never hide each other."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def both(home, tmp_path, content=b"other"):
     shutil.copytree(away.releases, home.pulled)
 
 
-def test_a_pull_of_other_content_than_was_built_is_refused_before_anything_comes(home, folder, ours):
+def test_a_pull_that_differs_from_a_built_release_is_refused_before_downloading(home, folder, ours):
     publish(put_release(home), folder, None, Silent())
     built = put_release(ours, files=files_of(b"other"))
     with pytest.raises(RegistryError) as caught:
@@ -41,14 +41,14 @@ def test_a_pull_of_other_content_than_was_built_is_refused_before_anything_comes
     assert not ours.pulled.exists()
 
 
-def test_a_pull_of_what_was_built_is_taken(home, folder, ours):
+def test_a_pull_that_equals_a_built_release_succeeds(home, folder, ours):
     publish(put_release(home), folder, None, Silent())
     put_release(ours)
     check(pulled(ours, folder.url))
     assert find_release(ours, "tiny").path.is_relative_to(ours.releases)
 
 
-def test_two_of_one_name_are_refused_wherever_it_is_named(home, tmp_path):
+def test_two_releases_of_one_name_are_refused_everywhere(home, tmp_path):
     both(home, tmp_path)
     put_release(home, version="0.9.0")
     told = (

@@ -1,4 +1,4 @@
-"""Releases made by hand, for tests of what is said of them."""
+"""Hand-made releases, for tests of tables."""
 
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def measurement(
 
 
 def dense(p50_ms=15.0, **changes):
-    """The teacher beside it."""
+    """A record of the teacher."""
     return measurement(p50_ms, **{"network": "teacher", "precision": "fp32", "ships": False, "ratios": []} | changes)
 
 
@@ -83,7 +83,7 @@ def broken(target="jetson-orin-nano", **changes):
 
 
 def release(name="big", version="1.0.0", records=None, parameters=(4_000_000, 1_000_000)):
-    """A release with a dense network and a student of so many parameters."""
+    """A release with a dense network and a student with these numbers of parameters."""
     costs = [{"parameters": n, "kernel_parameters": n, "macs": 10 * n} for n in parameters]
     manifest = {
         "name": name, "version": version, "description": "made by hand", "created_at": "2026-11-01T00:00:00+00:00",
@@ -107,7 +107,7 @@ def release(name="big", version="1.0.0", records=None, parameters=(4_000_000, 1_
 
 
 def keep(home: Path, *releases: Release) -> None:
-    """Write releases where a home has those that were built."""
+    """Write releases to a home as if they were built there."""
     for one in releases:
         folder = Home(home).releases / one.manifest.name / one.manifest.version
         folder.mkdir(parents=True)
