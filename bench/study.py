@@ -34,7 +34,7 @@ from pipeline.errors import PipelineError
 from pipeline.files import write_text
 from pipeline.recipe import Recipe
 from targets.machine.device import this_device
-from targets.measuring.quiet import judge
+from targets.measuring.quiet import assess
 from zoo.catalogue import load_catalogue
 from zoo.cli.output import training_device
 from zoo.cli.progress import ConsoleProgress
@@ -220,7 +220,7 @@ def main() -> None:
         if target and first:
             times, conditions = time_students(first, target, progress)
             timed = time_table(runs, times, options.recipes[0])
-            if doubt := judge(conditions).why:
+            if doubt := assess(conditions).why:
                 timed += f"\n\nTimes are unreliable: {doubt}."
             if options.out:
                 told = times_json(times, conditions, options.time)

@@ -29,7 +29,7 @@ from targets.measuring.latency import Latency
 from targets.measuring.ratio import Ratio
 from targets.settings import Precision
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = (*IMAGES, "torch")
 
 

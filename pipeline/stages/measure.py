@@ -33,7 +33,7 @@ from targets.measuring.ratio import Ratio
 from targets.measuring.trial import run_trial
 from targets.settings import PRECISIONS, Precision, TargetSettings
 
-VERSION = 7
+VERSION = 8
 LIBRARIES = (*IMAGES, "torch")
 BASELINE = Variant("teacher", "fp32")
 
