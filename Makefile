@@ -5,7 +5,7 @@ UV := 0.13.9
 # Without tensorrt, which comes from NVIDIA's own index and is needed on the device only.
 LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub sign plot dev
 
-.PHONY: demo test slow lint docs docs-site lock carried setup clean
+.PHONY: demo test slow cover lint docs docs-site lock carried setup clean
 
 setup: .venv/ready
 
@@ -25,6 +25,9 @@ test: setup lint ## lint, types and the fast tests
 
 slow: setup ## the slow tests
 	$(BIN)/pytest -m slow
+
+cover: setup ## the fast tests, and how much of each module they run
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report=term
 
 lint: setup
 	$(BIN)/ruff check --quiet .

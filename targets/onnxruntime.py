@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from targets.contract import Job, Session, runtime_version, thread_count
 from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.nvidia.cuda import pci_bus_id
 from targets.settings import Activations, Precision, TargetSettings, read_options
+
+logger = logging.getLogger("zoo.targets")
 
 ARTIFACT = "model.onnx"
 PROVIDERS = {
@@ -100,6 +103,10 @@ class OnnxRuntime:
         provider = PROVIDERS[self.settings.device]
         session = onnxruntime.InferenceSession(graph, options, providers=[provider])
         running = session.get_providers()
+        logger.debug(
+            "ONNX Runtime %s: asked for %s, got %s, %d threads",
+            onnxruntime.__version__, provider, running, options.intra_op_num_threads,
+        )  # fmt: skip
         if provider not in running:
             raise Unusable(
                 f"ONNX Runtime's {provider} does not start here: {', '.join(running)} would compute in its place",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -12,6 +13,8 @@ import numpy as np
 from targets.contract import Job, Session, runtime_version, thread_count
 from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.settings import Activations, Precision, TargetSettings, read_options
+
+logger = logging.getLogger("zoo.targets")
 
 ARTIFACT = "model.xml"
 HINTS = ("latency", "throughput")
@@ -101,6 +104,7 @@ class OpenVino:
             # Asked for f16, a CPU without it computes in bf16, which is coarser.
             half = half and "FP16" in core.get_property(self.settings.device, "OPTIMIZATION_CAPABILITIES")
             options["INFERENCE_PRECISION_HINT"] = "f16" if half else "f32"
+            logger.debug("OpenVINO %s on %s: %s", openvino.__version__, self.settings.device, options)
             return _Session(core.compile_model(model, self.settings.device, options))
         except RuntimeError as error:
             raise ArtifactFailed(f"OpenVINO can't load {folder / ARTIFACT}: {first_line(error, -1)}") from None

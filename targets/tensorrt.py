@@ -7,6 +7,7 @@ also build ahead of time, for several GPU generations and without a GPU; kernels
 from __future__ import annotations
 
 import importlib
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from targets.nvidia.engine import AGAIN, ENGINE, EngineRecord, Place, check_fit,
 from targets.nvidia.jit import header_faults
 from targets.nvidia.session import EngineSession, open_engine
 from targets.settings import Activations, Precision, TargetSettings, read_options
+
+logger = logging.getLogger("zoo.targets")
 
 GENERATIONS = (75, 80, 86, 89, 120, 121)  # SM numbers that TensorRT-RTX can build for ahead of time
 
@@ -107,6 +110,7 @@ class TensorRt:
             ForeignEngine: it was built for another GPU, or by another release.
         """
         trt, gpu, record, engine = self._open(folder)
+        logger.debug("%s %s on %s (SM %s), cache %s", self.title, trt.__version__, gpu.name, gpu.sm, cache)
         kernels = cache / f"{self.package}-{record.sha256[:16]}-sm{gpu.sm}.kernels" if cache else None
         return EngineSession(trt, engine, gpu, kernels)
 

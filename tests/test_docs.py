@@ -1,4 +1,4 @@
-"""Documentation that can't lie: what is generated is up to date, and what is named exists."""
+"""Documentation: generated parts are up to date, and everything named exists."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""The example of a third-party target: it installs, keeps to the contract, and does all that a built-in one does."""
+"""The example of a third-party target: it installs, implements the interface, and does all that a built-in one does."""
 
 import inspect
 import json
@@ -34,7 +34,7 @@ def installed(tmp_path_factory):
     """A folder with the example, built and installed as anyone's package is, and its runtime."""
     folder = tmp_path_factory.mktemp("installed")
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, "--no-deps"]
-    fresh = ["--refresh-package", "zoo-tract"]  # uv would take the wheel of an earlier state of the sources
+    fresh = ["--refresh-package", "zoo-tract"]  # uv would reuse a wheel of older sources
     runtime = re.search(r'dependencies = \["(.*?)"', (EXAMPLE / "pyproject.toml").read_text())
     done = subprocess.run([*command, *fresh, "--target", folder, EXAMPLE, runtime[1]], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def with_target(workshop, *more):
     workshop.catalogue.write_text(workshop.catalogue.read_text() + "\n".join(lines) + "\n")
 
 
-def test_it_keeps_to_the_contract_to_the_letter(example):
+def test_it_implements_the_interface_exactly(example):
     target = make_target(HERE)
     for kind, found in ((Target, type(target)), (Session, sys.modules["zoo_tract"]._Session)):
         for name, member in vars(kind).items():
@@ -84,7 +84,7 @@ def test_it_embeds_as_torch_does_at_any_batch(fixed_batch, example, exported, tm
     assert session.compute_ms > 0
 
 
-def test_it_refuses_in_words(example, exported, tmp_path):
+def test_its_errors_are_explained(example, exported, tmp_path):
     with pytest.raises(BadOption, match="has no option 'fixed_batches'. Did you mean 'fixed_batch'"):
         make_target(TargetSettings("tract", options={"fixed_batches": True}))
     with pytest.raises(BadOption, match="fixed_batch of a tract target is a bool, not 4"):

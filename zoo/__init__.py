@@ -8,6 +8,7 @@ embeddings = model.embed(["a.jpg", "b.jpg"])  # float32 N×D, rows of length 1
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ZooError", "__version__", "load"]
 __version__ = "0.1.0"
+logging.getLogger("zoo").addHandler(logging.NullHandler())  # log lines are for the application to ask for
 OTHERS = ("pipeline", "calibration", "targets")  # packages that are installed with this one
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pipeline.engine.step import Step, StepId, ingredients, key_of
 from pipeline.engine.store import Store
 
 SHOWN_CHANGES = 3
+logger = logging.getLogger("zoo.engine")
 LastBuild = Mapping[str, Mapping[str, Any]]
 """Ingredients of each step at the latest build, by its printed id, from which a plan reports changes."""
 
@@ -67,6 +69,7 @@ def _reason(step: Step, content: dict[str, Any], last: Mapping[str, Any] | None)
     if last is None:
         return "never built"
     changes = list(_changes(step.stage, last, content))
+    logger.debug("%s: changed since the last build: %s", step.id, ", ".join(changes) or "nothing")
     if not changes:
         return "its result is not in the store"
     more = f" (+{len(changes) - SHOWN_CHANGES} more)" if len(changes) > SHOWN_CHANGES else ""
@@ -88,5 +91,6 @@ def make_plan(steps: Iterable[Step], store: Store, last: LastBuild) -> list[Plan
             reason = ""
         else:
             reason = store.unfinished(step.stage, key) or _reason(step, content, last.get(str(step.id)))
+        logger.debug("%s: key %s, %s", step.id, key, reason or "found in the store")
         plan.append(Planned(step, key, content, reason))
     return plan

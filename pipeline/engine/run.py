@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pipeline.engine.step import StepId
 from pipeline.engine.store import Store
 from pipeline.engine.work import Work
 from pipeline.errors import Interrupted, OutOfMemory, PipelineError, ProcessLost, StageFailed, TrainingDiverged
+
+logger = logging.getLogger("zoo.engine")
 
 
 def _explain(error: RuntimeError, stage: str, processes: Processes) -> PipelineError | None:
@@ -40,6 +43,7 @@ def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progre
         if planned.hit:
             continue
         progress.say(f"{step.id}: {planned.reason}")
+        logger.info("%s: begins", step.id)
         try:
             with store.produce(step.stage, planned.key, planned.ingredients) as folder:
                 if step.trains:
@@ -59,6 +63,7 @@ def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progre
             if error.errno is None:  # not a system error: for example a library that does not load
                 raise
             raise StageFailed(str(step.id), error) from None
+        logger.info("%s: done, result in %s", step.id, folders[step.id])
         if step.trains:
             processes.wait()
     return folders

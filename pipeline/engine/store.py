@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from pipeline.files import write_text
 RECORD = "stage.json"
 CLAIMS = "builds"
 SHARED_SECONDS = 60
+logger = logging.getLogger("zoo.engine")
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -163,6 +165,7 @@ class Store:
         try:
             with lock.acquire(blocking=False):
                 if self.has(stage, key):
+                    logger.debug("%s/%s: another build made it meanwhile", stage, key)
                     yield None
                     unfinished.with_suffix(".lock").unlink(missing_ok=True)
                     return
@@ -172,6 +175,7 @@ class Store:
                 scratch.mkdir(exist_ok=True)
                 final.parent.mkdir(parents=True, exist_ok=True)
                 begun = monotonic()
+                logger.debug("%s/%s: works in %s", stage, key, unfinished)
                 yield out, scratch
                 record = {
                     **ingredients,

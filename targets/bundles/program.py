@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ from targets.contract import EMBED_BATCH, Job, Session, Target, describe_runtime
 from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, first_line, in_a_line
 from targets.machine.device import cache_folder, is_board, this_device
 from targets.measuring.trial import run_trial
+
+logger = logging.getLogger("zoo.targets")
 
 BASELINE, REFERENCE = "teacher-fp32", "student-fp32"
 
@@ -229,6 +232,7 @@ def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache, prefix=f"bundle-{os.getpid()}-") as scratch, _kept_in(scratch):
+        logger.debug("%s: unpacked and compiled in %s", path, scratch)
         folder = Path(scratch, "bundle")
         if is_widths(read_list(path, BUNDLE_LIST)):
             finish_widths(open_widths(path, folder), result, Path(scratch), cache, tell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import re
 import socket
@@ -15,6 +16,8 @@ import asyncssh
 
 from targets.errors import DeviceError, first_line
 from targets.ssh.address import Address
+
+logger = logging.getLogger("zoo.ssh")
 
 CONNECT_SECONDS = 30  # long enough to touch a hardware key
 ALIVE_SECONDS = 15  # between keep-alive requests; three without an answer mean a lost connection
@@ -132,7 +135,9 @@ async def connected(address: Address) -> AsyncIterator[asyncssh.SSHClientConnect
         DeviceError: a retry would not help: keys, host keys, configuration.
         Lost: a retry may help.
     """
+    logger.debug("connecting to %s", address)
     connection = await _connect(address)
+    logger.debug("connected to %s (%s)", address, connection.get_extra_info("server_version"))
     try:
         yield connection
     except CUT as error:

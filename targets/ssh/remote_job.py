@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 import os
 import socket
 from contextlib import suppress
@@ -24,6 +25,8 @@ from targets.ssh.transfer import Carrier
 
 if TYPE_CHECKING:
     from targets.ssh import Progress
+
+logger = logging.getLogger("zoo.ssh")
 
 WAITS = (1, 2, 4, 8, 15, 30)  # seconds before a reconnection; a board boots within the last
 BUSY_SECONDS = 2  # between checks whether the device is free
@@ -70,6 +73,7 @@ class Errand:
                 if not self.reached:
                     raise unreached(self.address, lost) from None
                 failures = 0 if self.moved > before else failures + 1
+                logger.info("lost %s (%s), attempt %d of %d", self.address, lost, failures, len(WAITS))
                 if failures == len(WAITS) and self.fetched:
                     self.progress.say(f"{self.address} was lost before the clean-up; a run there after a week does it")
                     return

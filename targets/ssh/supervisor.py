@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,8 @@ import asyncssh
 from targets.errors import DeviceError
 from targets.ssh.address import Address
 from targets.ssh.connect import CUT, Lost, reason
+
+logger = logging.getLogger("zoo.ssh")
 
 SOURCE = Path(__file__).with_name("device_side.py")
 MARK = "zoo-answer:"  # before an answer, since login scripts may print other lines
@@ -53,6 +56,8 @@ class Attendant:
         """
         async with self._turn:
             self._number += 1
+            if name != "alive":
+                logger.debug("%s: %s%s", self._address, name, arguments)
             try:
                 self._process.stdin.write(json.dumps([self._number, name, *arguments]) + "\n")
                 answer = await self._answer()
@@ -114,6 +119,7 @@ async def attended(
     """
     source = f"{SOURCE.read_text(encoding='utf-8')}\n\nserve({key!r}, {about!r}, {MARK!r})\n"
     command = f"{shell_word(python)} -c {shlex.quote(START.format(size=len(source.encode())))}"
+    logger.debug("%s: command %s", address, command)
     try:
         process = await connection.create_process(command, encoding="utf-8", errors="replace", request_pty=False)
     except asyncssh.ChannelOpenError as error:

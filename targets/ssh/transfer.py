@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from targets.ssh.supervisor import Attendant
 
 if TYPE_CHECKING:
     from targets.ssh import Progress
+
+logger = logging.getLogger("zoo.ssh")
 
 MIB = 2**20
 CHUNK = 2 * MIB  # per request; SFTP splits it into blocks without waiting between them
@@ -43,6 +46,7 @@ class Carrier:
         for _ in range(TRIES):
             with file.open("rb") as source, self._bar("sending", file.stat().st_size, done) as step:
                 source.seek(done)
+                logger.debug("%s: sending %s to %s from byte %d", self.address, file, part, done)
                 async with self._sftp() as sftp, sftp.open(part, MODE, encoding=None) as there:
                     while block := source.read(CHUNK):
                         await there.write(block, done)
@@ -63,6 +67,7 @@ class Carrier:
         for _ in range(TRIES):
             done = part.stat().st_size if part.exists() else 0
             with part.open("ab") as out, self._bar("fetching", size, done) as step:
+                logger.debug("%s: fetching %s from byte %d", self.address, there, done)
                 async with self._sftp() as sftp, sftp.open(there, "rb", encoding=None) as source:
                     while done < size and (block := await source.read(min(CHUNK, size - done), done)):
                         out.write(block)  # type: ignore[arg-type]  # bytes, since there is no encoding

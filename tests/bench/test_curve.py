@@ -1,4 +1,4 @@
-"""The figure of a study: what is averaged over what, and that it is drawn."""
+"""The plot of a study: averages, and the drawing."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The same image twice: across train and test it is an error, and of a query it is no answer."""
+"""Equal images: an error across training and test; a copy of a query does not count as an answer."""
 
 import shutil
 
@@ -61,7 +61,7 @@ def test_copies_in_the_gallery_of_a_set_without_cameras(tmp_path):
     assert found.queries == 40
 
 
-def test_a_copy_under_another_camera_is_no_answer_either(veri, tmp_path):
+def test_a_copy_from_another_camera_does_not_count(veri, tmp_path):
     before = find(tmp_path)
     (query,) = (veri / "image_query").glob("0009_c000_*")
     (other,) = (veri / "image_test").glob("0009_c001_*")
@@ -74,6 +74,6 @@ def test_a_copy_under_another_camera_is_no_answer_either(veri, tmp_path):
 
 
 def test_one_image_as_query_and_in_the_gallery_is_no_copy(veri, tmp_path):
-    """The same path, as where each image queries all others."""
+    """The same path, if each image queries all others."""
     index = find(tmp_path, query={"folder": "image_test"})
     assert index.accounts["gallery"].copies == 0

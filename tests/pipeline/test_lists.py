@@ -23,7 +23,7 @@ def names(veri):
 
 
 def found(veri, tmp_path, content, **split):
-    """Names of the training images that a list gives."""
+    """Names of the training images in a list."""
     (veri / "mine.txt").write_bytes(content if isinstance(content, bytes) else content.encode())
     index = find(tmp_path, train={"folder": "image_train", "names": "mine.txt", **split})
     return [path.rpartition("/")[2] for path in index.train.paths]
@@ -52,7 +52,7 @@ def test_a_line_with_quoted_parts(veri, tmp_path, names, quote):
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_columns_of_a_table(veri, tmp_path, names, delimiter):
-    """With a comma and a quote inside of a field, columns that nobody asked for, and lines of Windows."""
+    """With a comma and a quote inside a field, unused columns, and Windows line ends."""
     (veri / "image_train" / 'a, "b".jpg').write_bytes((veri / "image_train" / names[0]).read_bytes() + b"\0")
     rows = [["cam", "note", "file", "who"], ["1", "x", '"a, ""b"".jpg"', "0"]]
     rows += [["1", '"x, ;\ty"', f'"{name}"', str(n // 2)] for n, name in enumerate(names)]
@@ -75,7 +75,7 @@ def test_columns_that_are_not_there(veri, tmp_path, names):
         Split(names="mine.txt", columns={"path": "file"}, line="(?P<path>x)")
 
 
-def test_lines_that_are_passed_over_are_told(veri, tmp_path, names):
+def test_skipped_lines_are_reported(veri, tmp_path, names):
     (veri / "mine.txt").write_text("\n".join(["8", "name split", *(f"{name} train" for name in names), ""]))
     line = r"(?P<path>\S+) train$"
     index = find(tmp_path, train={"folder": "image_train", "names": "mine.txt", "line": line})

@@ -1,4 +1,4 @@
-"""Where weights come from, and what is refused."""
+"""Sources of weights, and refusals."""
 
 import pytest
 import timm

@@ -74,7 +74,7 @@ def measurement(
 
 
 def dense(p50_ms=15.0, **changes):
-    """The teacher beside it."""
+    """A record of the teacher."""
     return measurement(p50_ms, **{"network": "teacher", "precision": "fp32", "ships": False, "ratios": []} | changes)
 
 
@@ -171,7 +171,7 @@ def release(name="big", version="1.0.0", records=None, **changes):
 
 
 def keep(home: Path, *releases: Release) -> None:
-    """Write releases where a home has those that were built."""
+    """Write releases to a home as if they were built there."""
     for one in releases:
         folder = Home(home).releases / one.manifest.name / one.manifest.version
         folder.mkdir(parents=True)

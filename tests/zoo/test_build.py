@@ -97,7 +97,7 @@ def test_the_release_runs_by_itself(finished):
     expected /= (expected**2).sum(1, keepdims=True) ** 0.5
     for runtime in ("openvino", "onnxruntime"):
         session = make_target(TargetSettings(runtime=runtime)).load(folder / f"{runtime}-cpu")
-        assert (session.embed(images) * expected).sum(1).min() > 0.98  # in whatever precision ships
+        assert (session.embed(images) * expected).sum(1).min() > 0.98  # for any shipped precision
     names = safetensors.torch.load_file(folder / "network" / "network.safetensors")
     assert not any("compactor" in name or "classifier" in name for name in names)
 
@@ -134,16 +134,16 @@ def test_a_second_build_runs_no_step_and_imports_neither_torch_nor_a_runtime(fin
 def test_the_plan_says_what_would_run_and_why(built):
     assert {row["runs"] for row in json.loads(built.zoo("build", "--plan", "--json").output)["steps"]} == {False}
     plan = built.zoo("build", "--plan", "--set", "distill.epochs=9").output.splitlines()
-    assert re.fullmatch(r"teacher +\w{12}  stands", plan[0])
+    assert re.fullmatch(r"teacher +\w{12}  reused", plan[0])
     assert re.fullmatch(r"distill +\w{12}  runs: distill.epochs 3 → 9", plan[1])
     assert re.fullmatch(r"compact +\w{12}  runs: student is new", plan[2])
-    assert re.fullmatch(r"export/teacher +\w{12}  stands", plan[3])
+    assert re.fullmatch(r"export/teacher +\w{12}  reused", plan[3])
     image = next((built.root / "data" / "squares" / "image_train").iterdir())
     image.write_bytes(image.read_bytes() + b"\0")
     assert "runs: the data changed" in built.zoo("build", "--plan").output.splitlines()[0]
 
 
-def test_what_the_data_set_is_made_of_is_told_before_training(built):
+def test_the_data_set_is_described_before_training(built):
     (built.root / "data" / "squares" / "image_train" / "0000_c000_1_0.heic").write_bytes(b"x")
     train = (
         "train: 32 images, 8 identities, 2 cameras; not used: 1 picture has an unsupported format "
@@ -220,7 +220,7 @@ def test_doctor(finished):
     assert catalogue == finished.catalogue.read_text()
 
 
-def test_doctor_says_what_mends(workshop):
+def test_doctor_prints_the_remedies(workshop):
     more = "\ntargets:\n  gpu: {runtime: openvino, device: GPU}\n  new: {runtime: nothing}\n"
     workshop.catalogue.write_text(workshop.catalogue.read_text() + more)
     output = workshop.zoo("doctor").output
@@ -268,7 +268,7 @@ def test_a_plan_refuses_what_a_build_would(workshop, setting, expected):
     assert expected in workshop.refused("build", "--plan", "--json", "--set", setting)
 
 
-def test_a_plan_says_what_stays_whole(workshop):
+def test_a_plan_lists_channels_that_can_not_be_removed(workshop):
     settings = ("network={architecture: ghostnet_050, last_stride: 2}", "distill.compress={macs: 0.7}")
     plan = workshop.zoo("build", "--plan", *[part for s in settings for part in ("--set", s)])
     assert plan.exit_code == 0, plan.output
@@ -278,7 +278,7 @@ def test_a_plan_says_what_stays_whole(workshop):
 @pytest.mark.parametrize(
     ("arguments", "expected"), list(refusals()), ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
-def test_what_is_refused_and_how(workshop, arguments, expected):
+def test_errors(workshop, arguments, expected):
     message = workshop.refused(*arguments)
     assert expected in message
     assert len(message.splitlines()) <= 2
@@ -342,7 +342,7 @@ def test_a_manifest_of_a_newer_schema(built):
     assert "is damaged" in built.refused("compare", "tiny")
 
 
-def test_pretrained_without_a_network_names_the_ways_out(workshop, monkeypatch):
+def test_pretrained_without_a_network_names_the_remedies(workshop, monkeypatch):
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -375,7 +375,7 @@ WAYS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_the_alternatives_end_in_releases_of_the_same_cost(way, workshop):
+def test_the_alternative_methods_give_releases_of_the_same_cost(way, workshop):
     settings = ("distill.compress={macs: 0.6}", *(f"distill.{setting}" for setting in way.split()))
     workshop.build("tiny", "--target", "onnxruntime-cpu", *[part for s in settings for part in ("--set", s)])
     compression = read_manifest(manifest_of(workshop)).compression
@@ -394,7 +394,7 @@ def test_a_small_network_learns_from_a_teacher_of_another_family(workshop):
     assert compression.after.macs == compression.before.macs
 
 
-def test_alternatives_that_make_no_sense_are_refused(workshop):
+def test_inconsistent_methods_are_refused(workshop):
     assert "set compress" in workshop.refused("build", "--set", "distill.method=prune")
     settings = ("distill.init=random", "distill.learn_epochs=0", "distill.compress={macs: 0.6}")
     message = workshop.refused("build", *[part for s in settings for part in ("--set", s)])

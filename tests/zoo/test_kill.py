@@ -1,4 +1,4 @@
-"""kill -9, or Ctrl-C, at any moment: the next build ends well and the store holds no half result."""
+"""kill -9, or Ctrl-C, at any moment: the next build succeeds and the store holds no partial result."""
 
 import json
 import os
@@ -60,14 +60,14 @@ def results(shop):
 
 
 def forget(shop, stage):
-    """Remove the results of a stage and of those behind it."""
+    """Remove the results of a stage and of later ones."""
     later = [*STAGES[STAGES.index(stage) : -1], "compile", "measure", "record"] if stage != "record" else ["record"]
     for folder in (*(shop.home / "store" / name for name in later), shop.home / "releases"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def seconds_left(shop, finished, stage):
-    """How long what the shop lacks of a stage took where it was finished."""
+    """Time that the missing steps of a stage took in the finished workshop."""
     records = (finished.home / "store" / stage).glob("*/stage.json")
     lacking = [path for path in records if not (shop.home / "store" / stage / path.parent.name).exists()]
     return max(0.02, sum(json.loads(path.read_text())["seconds"] for path in lacking))
@@ -107,11 +107,11 @@ def test_kill_at_random_moments(stage, built, finished):
         kills += inside
         left = results(built)
         assert left.keys() <= expected.keys()
-        for folder in {name.rsplit("/", 1)[0] for name in left}:  # what is there is whole
+        for folder in {name.rsplit("/", 1)[0] for name in left}:  # existing results are complete
             assert {n for n in left if n.startswith(folder)} == {n for n in expected if n.startswith(folder)}
         if kills == KILLS:
             break
-        if not inside:  # the stage got through: begin again
+        if not inside:  # the stage finished: start again
             forget(built, stage)
     assert kills == KILLS
 
@@ -145,7 +145,7 @@ def test_ctrl_c_says_how_to_resume(workshop):
 
 
 def test_a_full_disk(workshop):
-    """Writes beyond a limit fail as on a full disk; with room again, the same build ends well."""
+    """Writes beyond a limit fail as on a full disk; with free space again, the same build succeeds."""
     child = start(workshop, *SMALLEST, limit_bytes=2**20)
     child.join()
     log = (workshop.root / "log").read_text()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.errors import Interrupted, LaunchError, ProcessLost
 
+logger = logging.getLogger(__name__)
 RUN = "zoo-"  # prefix of the run's name, by which a process knows that `launch` started it
 
 
@@ -49,6 +50,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # the error is printed already
     with tempfile.TemporaryDirectory(prefix=RUN) as logs:
+        logger.debug("%d processes, whose output is kept in %s", count, logs)
         silent = dict.fromkeys(range(1, count), Std.ALL)
         config = LaunchConfig(
             min_nodes=1,

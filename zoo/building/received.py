@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -14,6 +15,8 @@ from targets.errors import BadBundle
 from targets.names import NAME, RELEASE
 from zoo.home import Home
 from zoo.release.local import find_release
+
+logger = logging.getLogger(__name__)
 
 
 def received(home: Home, release: str, target: str, widths: bool = False) -> Path:
@@ -33,6 +36,7 @@ def receive(home: Home, path: Path) -> tuple[str, str, bool]:
     """
     try:
         with TemporaryDirectory() as scratch:
+            logger.debug("reading %s in %s", path, scratch)
             about = read_archive(path, RESULT_LIST, Path(scratch, "result"))
     except OSError as error:
         raise explain(error, Path(gettempdir())) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import yaml
 
 from zoo.errors import CatalogueError
+
+logger = logging.getLogger(__name__)
 
 KeyPath = tuple[str | int, ...]
 
@@ -53,6 +56,7 @@ def read_source(path: Path, shown: str) -> Source:
         CatalogueError: it can't be read, is not YAML, or repeats a key.
     """
     try:
+        logger.debug("reading %s", path)
         text = path.read_text(encoding="utf-8")
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

@@ -32,6 +32,7 @@ from zoo.cli.releases import list_releases, show
 from zoo.cli.script import script
 from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
+from zoo.cli.verbose import verbose
 from zoo.errors import ZooError
 from zoo.sanitize import printable, without_secrets
 
@@ -111,6 +112,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="zoo")
+@verbose
 def main() -> None:
     """Build compressed image-retrieval models and measure them on devices.
 
@@ -123,4 +125,4 @@ for command in (
     build, data, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish,
     pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
-    main.add_command(command)
+    main.add_command(verbose(command))

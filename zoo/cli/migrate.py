@@ -19,43 +19,39 @@ def _line(one: Rewritten, dry: bool) -> str:
 
     match one.outcome:
         case "current":
-            return f"{one.release} is of schema {one.schema}: nothing to do"
+            return f"{one.release}: schema {one.schema}, current"
         case "published":
-            return f"{one.release} is of schema {one.schema}. It stays as it was published, and is read as it is"
-        case "migrated" if dry:
-            return (
-                f"{one.release} is of schema {one.schema}. It would be migrated to {SCHEMA}, with {one.measurements} "
-                f"measurements out of its manifest, which would be kept as {one.kept}"
-            )
+            return f"{one.release}: schema {one.schema}, kept as published; every command reads it"
         case "migrated":
+            tense = ("would be migrated", "would be kept") if dry else ("migrated", "is kept")
             return (
-                f"{one.release} is migrated from schema {one.schema} to {SCHEMA}, with {one.measurements} measurements "
-                f"out of its manifest, which is kept as {one.kept}"
+                f"{one.release}: {tense[0]} from schema {one.schema} to {SCHEMA}, with {one.measurements} "
+                f"measurements; the old manifest {tense[1]} as {one.kept}"
             )
 
 
 def _notes(done: Sequence[Rewritten]) -> Iterator[str]:
-    """What is to be known of releases that were migrated."""
+    """What to know about migrated releases."""
     if unknown := dict.fromkeys(line for one in done for line in one.unknown):
-        yield f"What the older manifests do not say is not made up: {'; '.join(unknown)}."
+        yield f"Not recorded by the older schema, and left empty: {'; '.join(unknown)}."
     if any(one.outcome == "migrated" for one in done):
         yield (
-            "A signature over an older manifest does not hold for the new one. Sign again: zoo publish NAME --sign-key "
-            "FILE. A version that is published already keeps its manifest and signatures."
+            "Signatures of the old manifests do not cover the new ones. Sign when you publish: zoo publish NAME "
+            "--sign-key FILE. A version that is published already keeps its manifest and its signatures."
         )
 
 
-@click.command(short_help="Rewrite releases of an older schema into the present one.")
+@click.command(short_help="Rewrite releases of an older schema.")
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=release)
-@click.option("--all", "everything", is_flag=True, help="All releases that are here.")
-@click.option("--registry", "url", metavar="URL", help="Only say which schemas the releases of this registry are of.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--all", "everything", is_flag=True, help="All releases of this home.")
+@click.option("--registry", "url", metavar="URL", help="Only show the schemas of this registry's releases.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @JSON
 def migrate(names: tuple[str, ...], everything: bool, url: str | None, dry_run: bool, as_json: bool) -> None:
-    """Rewrite releases NAME or NAME@VERSION, which were built here, from an older schema into the present one.
+    """Rewrite releases NAME or NAME@VERSION that were built here from an older schema into the current one.
 
-    Every command reads older releases as they are: this is for other tools, and to publish them. Figures stay what they
-    are, artifacts are not touched, and the older manifest is kept beside the new one. What was published never changes.
+    Every command reads older releases without it. Migrate for other tools that read manifests, and before you publish.
+    Figures and artifacts do not change, and the old manifest is kept. Pulled and published releases are not rewritten.
     """
     from dataclasses import asdict
 
@@ -86,8 +82,8 @@ def migrate(names: tuple[str, ...], everything: bool, url: str | None, dry_run: 
             click.echo(note, err=True)
     if len(failed) > 1:
         for name, why in failed.items():
-            click.echo(f"can't be read: {name}: {why}" if url else f"not migrated: {name}: {why}", err=True)
-        raise ManifestError(f"{len(failed)} of {len(failed) + len(done)} releases have something to mend, see above.")
+            click.echo(f"{name}: {why}", err=True)
+        raise ManifestError(f"{len(failed)} of {len(failed) + len(done)} releases failed; see above.")
     if failed:
         raise ManifestError(*failed.values())
     if as_json:

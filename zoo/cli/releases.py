@@ -39,7 +39,7 @@ def list_releases(as_json: bool) -> None:
     if here.older:
         first, *others = here.older
         more = f" and {len(others)} more" if others else ""
-        click.echo(f"of an older schema, which every command reads: {first}{more}. See zoo migrate --help", err=True)
+        click.echo(f"older schema, which every command reads: {first}{more}. See zoo migrate --help", err=True)
     for line in dict.fromkeys(line for lines in catalogue.faulty.values() for line in lines):
         click.echo(f"faulty: {line}", err=True)
 

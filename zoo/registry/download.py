@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from zoo.registry.places import GivenUp, Place
 from zoo.registry.places.patience import retrying
 from zoo.sanitize import one_line
 
+logger = logging.getLogger(__name__)
 CHUNK = 4 * 2**20
 FINAL = (FileNotFoundError, PermissionError, GivenUp)  # a retry would not help
 
@@ -77,6 +79,7 @@ def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[in
     """
     with cache.lock(blob):
         if cache.is_intact(blob):
+            logger.debug("%s: %d bytes, in the cache", blob.sha256, blob.size_bytes)
             moved(blob.size_bytes)
             return
         part, why, cut = cache.part(blob), [], False
@@ -87,6 +90,8 @@ def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[in
                 part.write_bytes(b"")
         moved(part.stat().st_size)
         for place in places:
+            there = part.stat().st_size
+            logger.debug("%s: %d bytes from %s, %d are here", blob.sha256, blob.size_bytes, place.url, there)
             try:
                 _fill(place, blob, part, moved)
             except _CannotWrite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from zoo.release.local import Release, rebuilding
 from zoo.release.manifest import Manifest, Parsed, parse
 from zoo.release.measurements import to_bytes
 
+logger = logging.getLogger(__name__)
 MANIFEST_LIMIT = 16 * 2**20  # bytes; more than any manifest needs
 SHOWN = 8  # differences that are listed
 
@@ -52,7 +54,7 @@ def read_index(place: Place) -> Index:
 
 
 def read_parsed(place: Place, label: str, listed: Listed) -> tuple[bytes, Parsed]:
-    """The manifest of a listed release: its bytes, and what they say.
+    """The manifest of a listed release, as bytes and parsed.
 
     Raises:
         RegistryError: it is missing, or differs from the index.
@@ -149,15 +151,15 @@ def _refuse_other_content(place: Place, label: str, listed: Listed, ours: Manife
 
 
 def _refuse_old(release: Release) -> None:
-    """What is published stays as it is. One that was pulled is the same release in another registry.
+    """Publish only the current schema, since a published manifest never changes. A pulled release is copied as it is.
 
     Raises:
-        RegistryError: the release can be migrated first.
+        RegistryError: the release was built here and has an older schema.
     """
     if release.is_old and rebuilding(release.path):
         raise RegistryError(
-            f"{release.manifest.label} is of schema {release.schema}, and a published manifest never changes. Migrate "
-            f"it first: zoo migrate {release.manifest.label}"
+            f"{release.manifest.label} has schema {release.schema}, and a published manifest never changes. Migrate it "
+            f"first: zoo migrate {release.manifest.label}"
         )
 
 
@@ -216,6 +218,7 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
     if files:
         progress.say(f"publishing {manifest.label} to {place.url}: {len(files)} files, {total / 1e6:.1f} MB")
     with TemporaryDirectory() as scratch:
+        logger.debug("%s: %d files to %s, small ones by way of %s", manifest.label, len(files), place.url, scratch)
         for blob, text in small.items():
             Path(scratch, blob.sha256).write_bytes(text)
             files[blob.path] = Path(scratch, blob.sha256)

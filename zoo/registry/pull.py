@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -32,8 +33,9 @@ from zoo.release.local import Release, read_release
 from zoo.release.manifest import Artifact, Manifest, Parsed, parse, read_manifest
 from zoo.release.measurements import LIMIT as RECORD_LIMIT
 from zoo.release.measurements import Measurement, Pending, file_name, from_bytes, merged, to_bytes
-from zoo.sanitize import one_line
+from zoo.sanitize import one_line, without_secrets
 
+logger = logging.getLogger(__name__)
 PARALLEL = 4
 LARGEST = 4 * 2**30  # bytes of one release; models for edge devices are far smaller
 RECORDS_LIMIT = 64 * 2**20  # bytes of all its measurements
@@ -73,10 +75,12 @@ class Registry:
             try:
                 index = read_index(place)
             except RegistryError as error:
+                logger.info("no index from %s: %s", place.url, without_secrets(str(error)))
                 why = why or str(error)
                 continue
             if place is not self.places[0] and seen and outgrown(seen, index):
                 continue  # the mirror lags behind the index seen before
+            logger.debug("index of %s: revision %d, %d names", place.url, index.revision, len(index.releases))
             self.cache.see_index(place.url, index)  # a mirror's index is stored under its own URL
             return index
         last = seen or next(filter(None, (self.cache.last_index(place.url) for place in self.places[1:])), None)

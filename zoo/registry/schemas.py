@@ -1,4 +1,4 @@
-"""Which schema each manifest of a registry is written in. None is rewritten there: what is published never changes."""
+"""The schemas of a registry's manifests. They are never rewritten there: a published manifest never changes."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ Source: https://github.com/sigstore/model-transparency, "Signing with public key
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from targets.errors import first_line
 from targets.installing import install_command
 from zoo.errors import RegistryError
 
+logger = logging.getLogger(__name__)
 PASSWORD = "ZOO_KEY_PASSWORD"  # environment variable with the private key's password, if it has one
 LIMIT = 2**20  # bytes; more than any signature needs
 
@@ -76,6 +78,7 @@ def sign(manifest: bytes, key: Path) -> bytes:
     library = _library()
     key_id(key, private=True)
     with TemporaryDirectory() as scratch:
+        logger.debug("signing with %s in %s", key, scratch)
         file, out = Path(scratch, "manifest.json"), Path(scratch, "manifest.json.sig")
         file.write_bytes(manifest)
         config = library.signing.Config()
@@ -97,6 +100,7 @@ def verify(manifest: bytes, signature: bytes, key: Path) -> str | None:
     library = _library()
     key_id(key)
     with TemporaryDirectory() as scratch:
+        logger.debug("verifying a signature under %s in %s", key, scratch)
         file, signed = Path(scratch, "manifest.json"), Path(scratch, "manifest.json.sig")
         file.write_bytes(manifest)
         signed.write_bytes(signature)

@@ -34,7 +34,7 @@ class Release:
 
     @property
     def is_old(self) -> bool:
-        """Whether its manifest is of an older schema."""
+        """Whether its manifest has an older schema."""
         return self.schema < SCHEMA
 
     @property
@@ -83,7 +83,7 @@ class Here:
 
     @property
     def older(self) -> dict[str, int]:
-        """Schemas of manifests that are not of the present one, by name@version."""
+        """Schemas of manifests that are older than the current one, by name@version."""
         return {one.manifest.label: one.schema for one in self.releases if one.is_old}
 
 

@@ -356,7 +356,7 @@ def first_problem(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Parsed:
-    """A manifest as it was read.
+    """A parsed manifest of any readable schema.
 
     Attributes:
         manifest: in the current schema.
@@ -378,7 +378,7 @@ def parse(content: bytes, where: str, mend: str) -> Parsed:
         where, mend: its name in errors, and how to fix it.
 
     Raises:
-        ManifestError: it is damaged, or of a schema that this zoo does not read.
+        ManifestError: it is damaged, or this version does not read its schema.
     """
     try:
         values = parse_json(content)
@@ -403,7 +403,7 @@ def parse(content: bytes, where: str, mend: str) -> Parsed:
 
 
 def parse_manifest(content: bytes, where: str, mend: str) -> Manifest:
-    """`parse`, without the records that stand in an older manifest.
+    """`parse`, without the records that an older manifest contains.
 
     Raises:
         ManifestError: see `parse`.
@@ -431,13 +431,13 @@ def read_manifest(path: Path, mend: str = "Build the model again.") -> Manifest:
         mend: how to fix a damaged one.
 
     Raises:
-        ManifestError: it is missing, damaged, or of a schema that this zoo does not read.
+        ManifestError: it is missing or damaged, or this version does not read its schema.
     """
     return read_parsed(path, mend).manifest
 
 
 def to_bytes(manifest: Manifest) -> bytes:
-    """A manifest as it is kept."""
+    """The manifest as JSON, as a build writes it."""
     return (json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n").encode()
 
 

@@ -98,12 +98,12 @@ class Measured(_Cell):
 
     @property
     def throttled(self) -> str | None:
-        """What slowed the machine down, which voids its times; none if nothing is known of it."""
+        """What throttled the machine, which makes its times void; None if nothing is known."""
         return self.conditions.throttled if self.conditions else None
 
     @property
     def disturbed(self) -> str | None:
-        """Why times of its run make no claims, in words; none if nothing is known against them."""
+        """Why times of the run are unreliable, in words; None if nothing is known."""
         return self.conditions.disturbed if self.conditions else "the conditions of the run were not recorded"
 
     @property
@@ -215,7 +215,7 @@ def from_bytes(content: bytes, where: str, mend: str = DAMAGED) -> Measurement:
 
 
 def from_values(values: object, where: str, mend: str) -> Measurement:
-    """`from_bytes`, of what the JSON holds.
+    """`from_bytes`, of parsed JSON.
 
     Raises:
         ManifestError: see `from_bytes`.
@@ -223,7 +223,7 @@ def from_values(values: object, where: str, mend: str) -> Measurement:
     schema = schema_of(values)
     if schema is not None and schema > RECORD_SCHEMA:
         raise ManifestError(
-            f"the measurement {where} has schema {schema}; this zoo reads {RECORD_SCHEMA}. Upgrade: pip install -U "
+            f"the measurement {where} has schema {schema}; this version reads {RECORD_SCHEMA}. Upgrade: pip install -U "
             "edge-model-zoo."
         )
     try:
@@ -277,11 +277,12 @@ def read_measurements(*folders: Path, mends: Mapping[Path, str] | None = None) -
 
 
 def merged(standing: Iterable[object], records: Iterable[Measurement], where: str, mend: str) -> list[Measurement]:
-    """Records that stand in an older manifest, with those beside it: each once, in the order of `read_measurements`.
+    """Records of an older manifest and those beside it, without duplicates, in the order of `read_measurements`.
 
     Args:
-        standing: values of the first.
-        where, mend: what the manifest is called in errors, and what to do about them.
+        standing: values of the records in the manifest.
+        records: those beside it.
+        where, mend: the manifest's name in errors, and how to fix it.
 
     Raises:
         ManifestError: one is not valid.

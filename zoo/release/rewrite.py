@@ -1,14 +1,15 @@
-"""Releases that were built here, rewritten from an older schema into the present one.
+"""Rewrite releases that were built here from an older schema into the current one.
 
-A manifest that was published keeps its bytes: the registry names it by its digest, signatures are over it, and readers
-refuse another one under the same version. So what was pulled stays as it came, and is read as it is.
+A published manifest keeps its bytes: the registry names it by its digest, signatures cover it, and readers refuse
+another manifest under the same version. Pulled releases are therefore left alone; they are converted when read.
 
-In this order, each file in one rename, so that a kill at any moment leaves a release that can be read and migrated:
-the old manifest under a second name, the records that stood in it, the new manifest.
+The old manifest is copied first, then its records are written, then the new manifest, each file in one rename. If the
+process is killed between them, the release stays readable and can be migrated again.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,20 +24,21 @@ from zoo.release.measurements import from_values, write_measurements
 from zoo.release.migrate import SCHEMA
 from zoo.sanitize import one_line
 
+logger = logging.getLogger(__name__)
 Outcome = Literal["migrated", "current", "published"]
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What became of a release.
+    """The outcome for one release.
 
     Attributes:
         release: name@version.
-        schema: that its manifest was of before.
-        outcome: `migrated`; `current`: it was of the present schema; `published`: it is of an older one and stays so.
-        measurements: how many records stood in the old manifest and are files now.
-        kept: name of the old manifest beside the new one; none if there is none.
-        unknown: what the old manifest does not say, in words.
+        schema: of its manifest before.
+        outcome: `migrated`; `current`: it had the current schema; `published`: it has an older one and keeps it.
+        measurements: number of records that were moved out of the old manifest.
+        kept: name of the copy of the old manifest; None if nothing was migrated.
+        unknown: what the old manifest does not record, in words.
     """
 
     release: str
@@ -48,14 +50,14 @@ class Rewritten:
 
 
 def rewrite(release: Release, dry: bool) -> Rewritten:
-    """Rewrite a release into the present schema, if it was built here and is of an older one.
+    """Rewrite a release into the current schema if it was built here and has an older one.
 
     Args:
-        dry: only say what would be done.
+        dry: write nothing.
 
     Raises:
         ManifestError: the manifest, or a record in it, can't be read.
-        OutputError: its folder can't be written. The release stays as it was.
+        OutputError: its folder can't be written; the release is unchanged.
     """
     label = release.manifest.label
     if not release.is_old:
@@ -68,20 +70,21 @@ def rewrite(release: Release, dry: bool) -> Rewritten:
     kept = KEPT[found.schema]
     if not dry:
         folder = release.path.parent.resolve()
+        logger.info("%s: from schema %d to %d in %s", label, found.schema, SCHEMA, folder)
         try:
             write_bytes(folder / kept, content)
             write_measurements(folder / MEASUREMENTS, records)
             write_bytes(folder / MANIFEST, to_bytes(found.manifest))
         except OSError as error:
             raise OutputError(
-                f"can't migrate {label}: {folder} can't be written ({error.strerror}). It stays as it was. Check the "
+                f"can't migrate {label}: {folder} can't be written ({error.strerror}). It is unchanged. Check the "
                 "folder's owner and mode, and free some space."
             ) from None
     return Rewritten(label, found.schema, "migrated", len(records), kept, found.unknown)
 
 
 def _each(home: Home, names: Sequence[str] | None) -> Iterator[tuple[str, Release | str]]:
-    """Releases, or why they can't be read."""
+    """Names with releases, or with the reason why they can't be read."""
     if names is None:
         here = read_all(home)
         yield from ((one.manifest.label, one) for one in here.releases)
@@ -95,14 +98,14 @@ def _each(home: Home, names: Sequence[str] | None) -> Iterator[tuple[str, Releas
 
 
 def rewrite_all(home: Home, names: Sequence[str] | None, dry: bool) -> tuple[list[Rewritten], dict[str, str]]:
-    """Rewrite releases. One that can't be read or written does not keep the others from it.
+    """Rewrite releases. One that can't be read or written does not stop the others.
 
     Args:
-        names: NAME or NAME@VERSION; none: all that are here.
-        dry: only say what would be done.
+        names: NAME or NAME@VERSION; None: all releases of this home.
+        dry: write nothing.
 
     Returns:
-        what became of each, and why others stay as they are, by what they were asked for by.
+        the outcomes, and by name why other releases are unchanged.
     """
     done, failed = list[Rewritten](), dict[str, str]()
     for name, release in _each(home, names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from zoo.errors import ManifestError, NothingRuns
 from zoo.release.local import Release
 from zoo.use.golden import read_golden
 from zoo.use.runnable import Runnable, of_target, runnables
+
+logger = logging.getLogger(__name__)
 
 
 def _checked_root(release: Release, one: Runnable) -> Path:
@@ -68,6 +71,7 @@ def compiled(release: Release, one: Runnable, job: Job) -> Iterator[Path]:
         yield root / one.folder
         return
     with TemporaryDirectory(prefix="zoo-") as scratch:
+        logger.debug("compiling %s for %s in %s", one.files[0].path, one.target, scratch)
         runner.compile(root / one.files[0].path, Path(scratch), job)
         yield Path(scratch)
 
@@ -114,9 +118,13 @@ def start_best(
     found = of_target(release, target, threads, catalogue) if target else runnables(release, threads, catalogue)
     failed: list[tuple[Runnable, TargetError]] = []
     for one in found:
+        logger.debug("%s: trying %s in %s with %s", release.manifest.label, one.target, one.precision, one.settings)
         try:
-            return one, start(release, one, job)
+            session = start(release, one, job)
+            logger.info("%s: runs as %s in %s", release.manifest.label, one.target, one.precision)
+            return one, session
         except TargetError as error:
+            logger.info("%s: not as %s in %s: %s", release.manifest.label, one.target, one.precision, error)
             failed.append((one, error))
     label = release.manifest.label
     if target and failed:

@@ -1,4 +1,4 @@
-"""64 MiB of zeros, packed into 64 KiB, take neither memory nor disk; nor does what claims to be as large as it is."""
+"""Decompression bombs take neither memory nor disk, whether or not they declare their size."""
 
 import shutil
 import tracemalloc
@@ -33,7 +33,7 @@ def test_a_bomb_takes_no_more_memory_than_it_claims(room, zeros, claimed):
         tracemalloc.stop()
 
 
-def test_a_bomb_is_noticed_before_it_is_on_the_disk(room, zeros, monkeypatch):
+def test_a_bomb_is_detected_before_it_is_on_the_disk(room, zeros, monkeypatch):
     path = craft(room / "archive", [("a", zeros)], {"a": {**entry(b""), "size_bytes": 10}})
     sizes = []
     remove = shutil.rmtree
@@ -49,7 +49,7 @@ def test_a_bomb_is_noticed_before_it_is_on_the_disk(room, zeros, monkeypatch):
 
 @pytest.fixture
 def untouched(monkeypatch):
-    """Nothing is unpacked, not even to be removed again."""
+    """Check that nothing is unpacked, not even temporarily."""
 
     def opened(archive, name, *_, **__):
         assert name == LIST, f"{name} was unpacked"
@@ -59,13 +59,13 @@ def untouched(monkeypatch):
     return lambda: monkeypatch.setattr(zipfile.ZipFile, "open", opened)
 
 
-def test_a_bomb_that_tells_its_size_is_refused_before_it_is_unpacked(room, untouched):
+def test_a_bomb_that_declares_its_size_is_refused_before_it_is_unpacked(room, untouched):
     path = craft(room / "archive", [("a", bytes(BOMB_BYTES + 10**6))])
     untouched()
     assert "compresses 101 MB into 0.10 MB, which is not plausible" in refused(path)
 
 
-def test_files_that_share_what_is_packed_are_a_bomb_together(room, untouched, monkeypatch):
+def test_files_that_share_compressed_data_are_a_bomb_together(room, untouched, monkeypatch):
     """Each of the directory's names leads to the same bytes."""
     monkeypatch.setattr("targets.bundles.archive.BOMB_BYTES", 10**6)
     path = craft(room / "archive", [(f"{n:02}", bytes(900_000)) for n in range(40)])

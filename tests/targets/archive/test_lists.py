@@ -1,4 +1,4 @@
-"""An archive whose list is none, or not of its files, is refused."""
+"""An archive with an invalid list, or one that does not match its files, is refused."""
 
 import json
 
@@ -32,7 +32,7 @@ def test_other_content_than_listed_is_refused(room):
     ("what", "content"),
     [("empty", b""), ("text", b"no archive\n" * 50), ("only an end", b"PK\5\6" + bytes(18)), ("gzip", b"\x1f\x8b\x08")],
 )
-def test_what_is_no_archive_is_refused(room, what, content):
+def test_a_file_that_is_not_an_archive_is_refused(room, what, content):
     (room / "archive").write_bytes(content)
     message = refused(room / "archive")
     assert "is damaged, or not an archive" in message
@@ -66,5 +66,5 @@ def test_a_newer_schema_is_told_whatever_its_list_looks_like(room, files):
      '{"schema_version": {}, "files": {}}', b"\xff\xfe"],
     ids=lambda text: repr(text)[:60],
 )  # fmt: skip
-def test_a_list_that_is_none_is_refused(room, text):
+def test_an_invalid_list_is_refused(room, text):
     refused(craft(room / "archive", [("a", b"1")], text=text))

@@ -1,4 +1,4 @@
-"""Who may connect: addresses, keys, host keys, and what is said where it fails."""
+"""Connections: addresses, keys, host keys, and error messages."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_device_that_does_not_answer(device: Device, tmp_path: Path, monkeypatch
     error = refused(device, bundle, result, host="ssh://board.invalid")
     assert error.startswith("board.invalid can't be reached: unknown host board.invalid (")
     monkeypatch.setattr("targets.ssh.connect.CONNECT_SECONDS", 0.5)
-    device.wire.to = device.wire.port  # itself: it takes connections, and says nothing
+    device.wire.to = device.wire.port  # itself: it accepts connections, and never answers
     assert "can't be reached: no answer (is it switched on" in refused(device, bundle, result)
 
 

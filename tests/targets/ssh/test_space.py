@@ -1,4 +1,4 @@
-"""A device without space, or with something else where a file goes."""
+"""A device without space, or with another file in the place of one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_cache_that_can_not_be_made(device: Device, tmp_path: Path) -> None:
 
 
 def test_part_of_something_else(device: Device, tmp_path: Path) -> None:
-    """What lies where a file goes is not trusted, there or here."""
+    """Existing partial files are not trusted, on either side."""
 
     def spoil() -> None:
         for folder in (device.cache / "ssh").glob("*/"):

@@ -23,7 +23,7 @@ class Shelf:
 
 @pytest.fixture(scope="package")
 def shelf(tmp_path_factory) -> Shelf:
-    """Not to be changed."""
+    """Read-only."""
     folder = tmp_path_factory.mktemp("shelf")
     manifest = fill(folder, a_manifest(), noise=0.01)
     (folder / MANIFEST).write_text(manifest.model_dump_json())

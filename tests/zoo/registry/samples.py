@@ -1,4 +1,4 @@
-"""Releases that were never trained: valid manifests over files with any content."""
+"""Untrained releases: valid manifests over files with any content."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def values_over(files: dict[str, bytes], name: str = "tiny", version: str = "1.0
 
 
 def files_of(content: bytes = b"weights") -> dict[str, bytes]:
-    """Files of a small release; `content` makes it another one."""
+    """Files of a small release; other `content` makes another release."""
     return {
         "graph/model.onnx": b"graph of " + content,
         "network/network.safetensors": content * 3,

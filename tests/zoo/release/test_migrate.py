@@ -180,15 +180,15 @@ def test_a_step_leaves_what_it_was_given_as_it_was_and_the_present_schema_needs_
 
 @pytest.mark.parametrize(
     ("change", "why"),
-    [({"schema_version": 99}, "has schema 99; this zoo reads 3. Upgrade: pip install -U edge-model-zoo."),
-     ({"schema_version": 1}, "has schema 1; this zoo reads 2 to 3. Mend it."),
+    [({"schema_version": 99}, "has schema 99; this version reads 3. Upgrade: pip install -U edge-model-zoo."),
+     ({"schema_version": 1}, "has schema 1; this version reads 2 to 3. Mend it."),
      ({"schema_version": True}, "is not valid"),
      ({"schema_version": "2"}, "is not valid"),
      ({"schema_version": 3}, "is not valid: licenses: Field required. Mend it."),
-     ({"measurements": None}, "is not of schema 2: a part of it has another form. Mend it."),
-     ({"measurements": [7]}, "is not of schema 2: a part of it has another form. Mend it."),
-     ({"measurements": [{"kind": "measured"}]}, "is not of schema 2: it has no 'target'. Mend it."),
-     ({"data": []}, "is not of schema 2: a part of it has another form. Mend it."),
+     ({"measurements": None}, "does not have the form of schema 2: a part has another type. Mend it."),
+     ({"measurements": [7]}, "does not have the form of schema 2: a part has another type. Mend it."),
+     ({"measurements": [{"kind": "measured"}]}, "does not have the form of schema 2: 'target' is missing. Mend it."),
+     ({"data": []}, "does not have the form of schema 2: a part has another type. Mend it."),
      ({"surprise": 1}, "is not valid: surprise: Extra inputs are not permitted. Mend it.")],
 )  # fmt: skip
 def test_what_is_of_no_schema_that_is_read_is_refused_in_a_line(change, why):
@@ -200,7 +200,7 @@ def test_what_is_of_no_schema_that_is_read_is_refused_in_a_line(change, why):
 
 def test_a_measurement_of_a_newer_schema_says_that_zoo_is_too_old():
     record = OLDER["schema-3-at-6681dee"]["measurements"][0]
-    with pytest.raises(ManifestError, match=r"here has schema 2; this zoo reads 1\. Upgrade: pip install -U"):
+    with pytest.raises(ManifestError, match=r"here has schema 2; this version reads 1\. Upgrade: pip install -U"):
         from_bytes(json.dumps(record | {"schema_version": 2}).encode(), "here")
 
 
@@ -248,7 +248,7 @@ def test_what_is_cut_at_any_step_reads_as_before_and_is_finished_the_next_time(h
 
     with monkeypatch.context() as patch:
         patch.setattr(rewriting, name, fails)
-        with pytest.raises(OutputError, match=r"can't migrate tiny@1\.0\.0: .*No space left.*It stays as it was"):
+        with pytest.raises(OutputError, match=r"can't migrate tiny@1\.0\.0: .*No space left.*It is unchanged"):
             rewrite(before, dry=False)
     cut = find_release(home, "tiny")
     assert (cut.schema, cut.manifest, cut.measurements) == (2, before.manifest, before.measurements)
@@ -270,7 +270,7 @@ def test_releases_of_mixed_schemas_are_listed_shown_compared_and_searched(home):
     listed = run("list")
     assert "tiny@1.0.0" in listed.stdout
     assert "new@1.0.0" in listed.stdout
-    assert "of an older schema, which every command reads: tiny@1.0.0. See zoo migrate" in listed.stderr
+    assert "older schema, which every command reads: tiny@1.0.0. See zoo migrate" in listed.stderr
     assert document("list", run("list", "--json").stdout)["older"] == {"tiny@1.0.0": 2}
     document("show", run("show", "tiny", "--json").stdout)
     compared = document("compare", run("compare", "tiny", "new", "--json").stdout)
@@ -339,8 +339,8 @@ def test_an_older_release_of_a_registry_is_pulled_as_it_was_signed_and_stays_so(
 def test_a_registry_says_which_schemas_it_holds_and_is_not_written(mixed):
     before = contents(Path(mixed.url))
     told = run("migrate", "--registry", mixed.url)
-    assert "tiny@1.0.0 is of schema 2. It stays as it was published, and is read as it is" in told.stdout
-    assert "new@1.0.0 is of schema 3: nothing to do" in told.stdout
+    assert "tiny@1.0.0: schema 2, kept as published; every command reads it" in told.stdout
+    assert "new@1.0.0: schema 3, current" in told.stdout
     about = document("migrate", run("migrate", "--registry", mixed.url, "--json").stdout)
     assert {one["release"]: one["schema"] for one in about["releases"]} == {"tiny@1.0.0": 2, "new@1.0.0": 3}
     assert contents(Path(mixed.url)) == before
@@ -352,12 +352,12 @@ def test_a_registry_says_which_schemas_it_holds_and_is_not_written(mixed):
 def test_the_command_says_what_became_of_each_and_how_to_sign_again(home):
     told = run("migrate", "--all")
     assert told.stdout.splitlines() == [
-        "new@1.0.0 is of schema 3: nothing to do",
-        "tiny@1.0.0 is migrated from schema 2 to 3, with 4 measurements out of its manifest, which is kept as "
+        "new@1.0.0: schema 3, current",
+        "tiny@1.0.0: migrated from schema 2 to 3, with 4 measurements; the old manifest is kept as "
         "manifest.schema-2.json",
     ]
     assert "licenses are not stated" in told.stderr
-    assert "Sign again: zoo publish NAME --sign-key FILE" in told.stderr
+    assert "Sign when you publish: zoo publish NAME --sign-key FILE" in told.stderr
     again = run("migrate", "tiny", "new@1.0.0")
     assert again.stderr == ""
     assert home.root.exists()
@@ -376,14 +376,14 @@ def test_what_cannot_be_migrated_is_an_error_after_the_others_are_done(home):
     put(home.releases / "bad/1.0.0", LAST | {"schema_version": 99})
     told = run("migrate", "--all", code=1)
     assert "Error: the manifest " in told.stderr
-    assert "has schema 99; this zoo reads 3. Upgrade" in told.stderr
+    assert "has schema 99; this version reads 3. Upgrade" in told.stderr
     assert find_release(home, "tiny").schema == SCHEMA
     put(home.releases / "bad/1.0.1", LAST | {"schema_version": 1})
     told = run("migrate", "--all", "--json", code=1)
     assert told.stdout == ""
-    assert "not migrated: bad@1.0.0: " in told.stderr
-    assert "not migrated: bad@1.0.1: " in told.stderr
-    assert "Error: 2 of 4 releases" in told.stderr
+    assert told.stderr.startswith("bad@1.0.0: ")
+    assert "bad@1.0.1: " in told.stderr
+    assert "Error: 2 of 4 releases failed" in told.stderr
 
 
 @pytest.mark.parametrize(

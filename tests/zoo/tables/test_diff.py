@@ -1,4 +1,4 @@
-"""`zoo diff`: what is a regression, and what is only noise."""
+"""`zoo diff`: regressions, and noise."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_the_ratio_counts_in_the_direction_of_the_time_only():
     assert buckets(between(measurement(), measurement(6, ratios=[ratio(3.5, 3.7)])))["p50_ms"] == "unsure"
 
 
-def test_ratios_to_dense_networks_of_other_sizes_say_nothing_against_it():
+def test_ratios_to_dense_networks_of_other_sizes_are_ignored():
     assert buckets(between(measurement(), measurement(6), parameters=(9_000_000, 1_000_000)))["p50_ms"] == "regressions"
 
 
@@ -108,20 +108,20 @@ def test_the_newest_accuracy_counts_though_a_newer_record_has_none():
         ({"latency": [latency(), latency(batch=8)]}, {"images_per_second"}),
     ],
 )
-def test_what_was_measured_otherwise_is_unsure_and_says_in_what(changes, figures):
+def test_different_protocols_are_unsure_and_the_difference_is_named(changes, figures):
     found = between(measurement(), measurement(**changes))
     assert {one.figure for one in found.of("unsure")} == figures
     assert all(one.why.startswith("different protocols: ") for one in found.of("unsure"))
 
 
-def test_what_only_one_was_measured_in_is_named():
+def test_measurements_of_only_one_release_are_named():
     orin = measurement(device=ORIN, target="jetson-orin-nano")
     found = between([measurement(), measurement(precision="fp32")], [measurement(), orin, pending()])
     assert found.only_before == ["fp32 on openvino-cpu, AMD EPYC"]
     assert found.only_after == ["int8 on jetson-orin-nano, NVIDIA Jetson Orin Nano Developer Kit"]
 
 
-def test_the_dense_network_is_not_what_is_compared():
+def test_the_dense_network_is_not_compared():
     found = between([dense(), measurement()], [dense(99), measurement()])
     assert {one.precision for one in found.changes} == {"int8"}
 
@@ -133,7 +133,7 @@ GPU = {"name": "openvino", "version": "2026.1", "device": "GPU"}
     "new",
     [measurement(device=ORIN), measurement(device=DEVICE | {"cores": 8}), measurement(runtime=GPU), dense(), pending()],
 )
-def test_nothing_in_common_is_an_error_and_no_success(new):
+def test_releases_without_common_measurements_are_an_error(new):
     with pytest.raises(CompareError, match="the two releases have no target, device and precision"):
         between(measurement(), new)
 

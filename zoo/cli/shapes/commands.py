@@ -283,24 +283,24 @@ class Cleaned(TypedDict):
 
 @exact
 class MigratedRelease(TypedDict):
-    """What became of a release."""
+    """A release and its schema."""
 
     release: Label
-    schema: Annotated[int, "that its manifest was of before"]
+    schema: Annotated[int, "of its manifest before"]
     outcome: Annotated[
         Literal["migrated", "current", "published"],
-        "`current`: it was of the present schema; `published`: it is of an older one, and stays as it was published",
+        "`current`: it had the current schema; `published`: it has an older one, and keeps it",
     ]
-    measurements: Annotated[int, "records that stood in the older manifest, and are files now"]
-    kept: Annotated[str | None, "name of the older manifest beside the new one; null if nothing was migrated"]
-    unknown: Annotated[list[str], "what the older manifest does not say, in words"]
+    measurements: Annotated[int, "records that were moved out of the old manifest"]
+    kept: Annotated[str | None, "name of the copy of the old manifest; null if nothing was migrated"]
+    unknown: Annotated[list[str], "what the old manifest does not record, in words"]
 
 
 @exact
 class Migration(TypedDict):
-    """Releases, and the schemas that they are of."""
+    """Releases and their schemas."""
 
-    registry: Annotated[str | None, "URL or folder; null of releases that are here"]
+    registry: Annotated[str | None, "URL or folder; null for releases of this home"]
     dry_run: Annotated[bool, "true: nothing was written"]
     releases: list[MigratedRelease]
 

@@ -6,6 +6,7 @@ Source: huggingface_hub, `HfApi.create_commit`. `HfFileSystem` caches listings f
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,8 @@ from zoo.registry.places import (
     unreached,
 )
 from zoo.registry.places.patience import TEMPORARY, patiently, refusal
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 20  # of a commit that other writers overtake
 LOST_RACE = (409, 412)
@@ -212,6 +215,7 @@ class Hub:
         url = self._hub.hf_hub_url(filename=self._folder + path, revision=commit, **self._repository)
         asked = {**self._utils.build_hf_headers(), "Accept-Encoding": "identity", **headers}
         with closing(_asked(self._utils.get_session(), url, asked)) as answer:
+            logger.debug("GET %s/%s at %s: HTTP %d", self.url, path, commit, answer.status_code)
             if answer.status_code >= 400:
                 answer.close()  # otherwise huggingface_hub would read the whole error body
             self._utils.hf_raise_for_status(answer)
@@ -227,6 +231,7 @@ class Hub:
             operations=operations, commit_message=title, revision=self._branch, parent_commit=parent,
             **self._repository,
         )  # fmt: skip
+        logger.debug("commit to %s: %s, %d files, on %s", self.url, title, len(operations), parent)
         try:
             self._patiently(commit)
         except self._hub.errors.HfHubHTTPError as error:

@@ -5,6 +5,7 @@ Source: RFC 9110, sections 10.2.3 (Retry-After) and 15 (status codes).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -15,7 +16,9 @@ from tenacity.retry import retry_base
 from tenacity.wait import wait_random_exponential
 
 from zoo.registry.places import GivenUp, Later
+from zoo.sanitize import one_line, without_secrets
 
+logger = logging.getLogger(__name__)
 ATTEMPTS = 8  # with growing pauses, half a minute in total
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # s
 LONGEST_ASKED = 60.0  # s; a longer Retry-After gives up
@@ -53,9 +56,17 @@ def _pause(state: RetryCallState) -> float:
     return max(asked, wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE)(state))
 
 
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    pause = state.next_action.sleep if state.next_action else 0.0
+    told = without_secrets(one_line(why))
+    logger.info("attempt %d of %d failed (%s), next in %.1f s", state.attempt_number, ATTEMPTS, told, pause)
+
+
 def retrying(again: retry_base) -> Retrying:
     """tenacity's loop over errors of a type; the last error is raised unchanged."""
-    return Retrying(stop=stop_after_attempt(ATTEMPTS), wait=_pause, retry=again, reraise=True)
+    return Retrying(stop=stop_after_attempt(ATTEMPTS), wait=_pause, retry=again, reraise=True, before_sleep=_log_retry)
 
 
 def patiently(call: Callable[[], Answer]) -> Answer:

@@ -8,6 +8,7 @@ Source: Amazon S3 User Guide, "Conditional requests"; s3fs, API Reference.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ from zoo.registry.places import (
     unreached,
 )
 
+logger = logging.getLogger(__name__)
 ATTEMPTS = 60  # of a change that other writers overtake
 PIECE = 2**16  # bytes of a body per read
 LOST_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
@@ -133,6 +135,7 @@ class S3:
         """Bytes from `start` up to `end`, and the file's tag; `seconds` limits the response, and then its body."""
         bucket, key, _ = self._files.split_path(f"{self._root}/{path}")
         try:
+            logger.debug("GET %s/%s from byte %d", self.url, path, start)
             answer = self._files.call_s3("get_object", Bucket=bucket, Key=key, timeout=seconds, **asked)
             check_plain(answer.get("ContentEncoding"))
             cut = Cut(0 if "ContentRange" in answer else start, end - start)
@@ -159,6 +162,7 @@ class S3:
     def _write_if(self, path: str, content: bytes, tag: str | None) -> bool:
         """Write if the file is unchanged since it was read; return whether it was."""
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        logger.debug("PUT %s/%s if %s", self.url, path, "it is missing" if tag is None else "unchanged")
         try:
             self._files.pipe_file(f"{self._root}/{path}", content, **condition)
         except OSError as error:

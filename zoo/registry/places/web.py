@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from zoo.registry.places import (
 )
 from zoo.registry.places.patience import patiently, refusal
 
+logger = logging.getLogger(__name__)
 CONNECT_SECONDS, SILENT_SECONDS = 20, 60
 
 
@@ -115,6 +117,7 @@ class Web:
         headers = {**self._headers, **headers}
         try:
             async with session.get(self._at(path), headers=headers, timeout=timeout) as answer:
+                logger.debug("GET %s/%s from byte %d: HTTP %d", self.url, path, start, answer.status)
                 _check(answer, path)
                 cut = Cut(0 if answer.status == 206 else start, end - start)
                 async for piece in answer.content.iter_any():
