@@ -1,6 +1,6 @@
 """tract, Sonos' inference engine in Rust: CPUs, one thread, fp32. Artifact: model.nnef.tar, the network as NNEF.
 
-An example of a target that does not come with zoo; README.md beside it goes through it. Source: docstrings of tract.
+An example of a third-party target; the README.md beside it explains it. Source: docstrings of tract.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from targets.errors import ArtifactFailed, Unusable
 from targets.settings import Activations, Precision, TargetSettings, read_options
 
 ARTIFACT = "model.nnef.tar"
-BATCH = "batch"  # what exported graphs call their first dimension
+BATCH = "batch"  # name of the first dimension in exported graphs
 
 
 @dataclass(frozen=True)
 class Options:
-    """What tract is told.
+    """Options of tract.
 
     Attributes:
-        fixed_batch: make a plan for every batch size that comes: faster, and each plan has weights of its own.
+        fixed_batch: make a plan for every batch size in use: faster, but each plan has its own weights.
     """
 
     fixed_batch: bool = True
 
 
 class Tract:
-    """The CPU under tract. It refuses fp16 graphs, and runs int8 ones more slowly than fp32: fp32 is what it is for."""
+    """The CPU with tract. It refuses fp16 graphs, and runs int8 more slowly than fp32, so it supports fp32 only."""
 
     distribution: ClassVar[str] = "tract"
     extra: ClassVar[str] = "tract"
@@ -64,7 +64,7 @@ class Tract:
         return self.check()
 
     def compile(self, graph: Path, folder: Path, job: Job) -> None:
-        """See `Target.compile`. The artifact takes any batch."""
+        """See `Target.compile`. The artifact accepts any batch."""
         import tract
 
         try:
@@ -75,7 +75,7 @@ class Tract:
             raise ArtifactFailed(f"tract refuses {graph.name}: {_reason(error)}") from None
         job.tell("NNEF written", 1.0)
 
-    def load(self, folder: Path, cache: Path | None = None) -> Session:  # noqa: ARG002 - it keeps none
+    def load(self, folder: Path, cache: Path | None = None) -> Session:  # noqa: ARG002 - it has no cache
         """See `Target.load`."""
         return _Session(folder / ARTIFACT, self.options)
 
@@ -86,7 +86,7 @@ class _Session:
 
         self.compute_ms: float | None = None
         self._tract, self._artifact, self._fixed = tract, artifact, options.fixed_batch
-        self._plans: dict[int | None, Any] = {}  # by batch size; that of none takes any
+        self._plans: dict[int | None, Any] = {}  # by batch size; None: for any
         self._plan(1)  # a damaged artifact is refused here
 
     def embed(self, images: np.ndarray) -> np.ndarray:
@@ -112,5 +112,5 @@ class _Session:
 
 
 def _reason(error: Exception) -> str:
-    """What tract says without its stack trace, on one line."""
+    """Error of tract without its stack trace, on one line."""
     return " ".join(str(error).partition("Stack backtrace")[0].split())[:200]

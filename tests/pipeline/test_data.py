@@ -154,7 +154,7 @@ def test_identities_in_training_and_test_are_refused(veri, tmp_path):
 
 def test_a_list_that_names_a_missing_image(veri, tmp_path):
     (veri / "mine.txt").write_text("0000_c000_99999999_0.jpg\n0000_c001_99999999_0.jpg\n")
-    with pytest.raises(DataError, match=r"mine.txt names image_train/0000_c000_99999999_0.jpg, .* \(2 of 2 such\)"):
+    with pytest.raises(DataError, match=r"mine.txt lists image_train/0000_c000_99999999_0.jpg, .* \(2 of 2 such\)"):
         find(tmp_path, VERI.model_copy(update={"train": Split(folder="image_train", names="mine.txt")}))
 
 
@@ -179,7 +179,7 @@ def test_a_set_without_cameras(veri, tmp_path):
 
 
 def test_a_line_is_for_a_list_and_finds_a_path():
-    with pytest.raises(ValidationError, match="they need names"):
+    with pytest.raises(ValidationError, match="need a list file"):
         Split(folder="a", line="(?P<path>x)")
     with pytest.raises(ValidationError, match="named group"):
         Split(names="a.txt", line="x")

@@ -69,7 +69,7 @@ def test_columns_that_are_not_there(veri, tmp_path, names):
         found(veri, tmp_path, "file,who\n,1\n", columns={"path": "file"})
     with pytest.raises(ValidationError, match="columns needs path"):
         Split(names="mine.txt", columns={"identity": "who"})
-    with pytest.raises(ValidationError, match="they need names"):
+    with pytest.raises(ValidationError, match="need a list file"):
         Split(columns={"path": "file"})
     with pytest.raises(ValidationError, match="exclude each other"):
         Split(names="mine.txt", columns={"path": "file"}, line="(?P<path>x)")
@@ -102,13 +102,13 @@ def test_names_in_another_unicode_form_are_found(veri, tmp_path, names):
 
 
 def test_the_same_image_twice_is_an_error(veri, tmp_path, names):
-    with pytest.raises(DataError, match=rf"mine.txt names image_train/{names[1]} twice \(2 such lines\)"):
+    with pytest.raises(DataError, match=rf"mine.txt lists image_train/{names[1]} twice \(2 such lines\)"):
         found(veri, tmp_path, "\n".join([*names, names[1], f"./{names[1]}"]))
 
 
 def test_missing_images_and_lists_are_told_with_the_remedy(veri, tmp_path, names):
     with pytest.raises(
-        DataError, match=r"names image_train/none.jpg, which is not in .*veri \(1 of 9 such\). Add them"
+        DataError, match=r"lists image_train/none.jpg, which is not in .*veri \(1 of 9 such\). Add them"
     ):
         found(veri, tmp_path, "\n".join([*names, "none.jpg"]))
     with pytest.raises(DataError, match=r"\(8 of 8 such\). There is image_train/\S+\.jpg: set `suffix: \.jpg`"):

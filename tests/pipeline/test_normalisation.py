@@ -71,7 +71,7 @@ def test_a_random_student_uses_its_pretrained_teachers_normalisation():
 
 def test_a_teacher_and_a_student_that_want_different_ones_are_refused():
     teacher = {"architecture": "tf_efficientnet_lite4.in1k"}
-    with pytest.raises(WeightsError, match=r"different normalisations \(efficientnet_lite0: mean .*Say input.mean"):
+    with pytest.raises(WeightsError, match=r"different normalisations \(efficientnet_lite0: mean .*Set input.mean"):
         settled("efficientnet_lite0", teacher=teacher)
     both = {"mean": list(HALF), "std": list(HALF)}
     assert said(settled("efficientnet_lite0", teacher=teacher, input=both)) == (HALF, HALF)

@@ -38,7 +38,7 @@ def test_more_gpus_than_there_are(workshop, monkeypatch):
 def test_gpus_on_a_cpu_is_wrong_usage(workshop):
     result = workshop.zoo("build", "--gpus", "2", "--device", "cpu")
     assert result.exit_code == 2
-    assert "--gpus and --device cpu on none" in result.stderr
+    assert "--gpus and --device cpu exclude each other" in result.stderr
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def test_a_target_that_can_not_be_measured_here_is_refused(tiny, catalogue):
     with pytest.raises(Unusable, match=f"but this machine is a {this_device().name}"):
         measurable(tiny, ["raspberrypi5"], catalogue)
     bare = replace(tiny, manifest=tiny.manifest.model_copy(update={"artifacts": []}))
-    with pytest.raises(NothingRuns, match="there is nothing"):
+    with pytest.raises(NothingRuns, match="it has none"):
         measurable(bare, (), catalogue)
 
 

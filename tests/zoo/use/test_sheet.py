@@ -80,6 +80,6 @@ def test_other_formats_and_names_of_inputs_are_refused(files, tmp_path):
         check_sheet(tmp_path / "a.gif", files)
     with pytest.raises(SheetError, match="would replace one of its inputs"):
         check_sheet(files[0], files)
-    with pytest.raises(OutputError, match="there is no folder"):
+    with pytest.raises(OutputError, match="does not exist"):
         check_sheet(tmp_path / "no" / "a.png", files)
     check_sheet(tmp_path / "a.png", files)
