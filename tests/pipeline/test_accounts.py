@@ -145,7 +145,9 @@ def test_dropped_and_kept_images_are_reported(veri, tmp_path):
 def test_a_set_without_readable_images_is_explained(veri, tmp_path):
     for path in (veri / "image_train").iterdir():
         path.rename(path.with_suffix(".heic"))
-    with pytest.raises(DataError, match=r"no images below .*There are 32 such as image_train/0000.*\.heic: convert"):
+    with pytest.raises(
+        DataError, match=r"no images below .*32 have unsupported formats, such as image_train/0000.*\.heic"
+    ):
         find(tmp_path)
 
 

@@ -118,7 +118,7 @@ def test_alignment_counts_and_fills_up_with_rows_that_may_live():
 
 
 def test_an_unreachable_budget_is_refused_with_the_reachable_one():
-    with pytest.raises(BudgetError, match=r"compress.macs 0.01 can't be met: .* 0\.\d+ .* are left.*sites: coupled"):
+    with pytest.raises(BudgetError, match=r"compress.macs 0.01 can't be met: .* 0\.\d+ .* remain.*sites: coupled"):
         shrunk(alive_network(), Compress(macs=0.01))
 
 

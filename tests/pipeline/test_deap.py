@@ -156,7 +156,7 @@ def test_the_papers_settings_are_the_defaults_and_unused_ones_do_not_matter():
     settings = Distill(method="deap")
     assert (settings.sites, settings.sparsity_weight, settings.learn) == ("all", 0.003, 0)
     assert settings.read() == Distill(method="deap", rggr={"by": "none", "bank": 7}).read()
-    with pytest.raises(ValidationError, match="method: deap removes the shortest rows and columns die"):
+    with pytest.raises(ValidationError, match="method: deap removes the shortest rows and columns"):
         Distill(method="deap", importance="taylor", compress=Compress(macs=0.5))
 
 

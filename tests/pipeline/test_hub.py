@@ -169,7 +169,7 @@ def test_a_pinned_revision_is_that_one_wherever_main_is(cache, contents):
 
 
 def test_neither_hub_nor_cache(cache):
-    with pytest.raises(WeightsError, match=rf"can't get pretrained weights {REPOSITORY} at main: .*\nUse `teacher.weights"):
+    with pytest.raises(WeightsError, match=rf"can't get pretrained weights {REPOSITORY} at main: .*\nUse"):
         find_hub_file(REPOSITORY, None, Memory(None))
 
 

@@ -69,7 +69,7 @@ def test_columns_that_are_not_there(veri, tmp_path, names):
         found(veri, tmp_path, "file,who\n,1\n", columns={"path": "file"})
     with pytest.raises(ValidationError, match="columns needs path"):
         Split(names="mine.txt", columns={"identity": "who"})
-    with pytest.raises(ValidationError, match="need a list file: set names"):
+    with pytest.raises(ValidationError, match="need a list file"):
         Split(columns={"path": "file"})
     with pytest.raises(ValidationError, match="exclude each other"):
         Split(names="mine.txt", columns={"path": "file"}, line="(?P<path>x)")

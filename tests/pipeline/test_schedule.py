@@ -91,7 +91,7 @@ def test_the_papers_weight_has_the_reach_that_is_documented():
 
 
 def test_phases_that_do_not_fit_are_refused():
-    with pytest.raises(ValidationError, match="leaves none of 3 epochs"):
+    with pytest.raises(ValidationError, match="leaves none"):
         Distill(epochs=3, learn_epochs=3)
     with pytest.raises(ValidationError, match="must follow each other"):
         Schedule(epochs=10, flat_until=20)

@@ -160,7 +160,7 @@ def _read_one(paths: Sequence[Path], added: Path) -> Release:
         if other.manifest.content_sha256 != first.manifest.content_sha256:
             raise ManifestError(
                 f"{first.manifest.label} is here twice with different content: built in {first.path.parent}, pulled in "
-                f"{other.path.parent}. Remove one of them. zoo.load(FOLDER) takes either."
+                f"{other.path.parent}. Remove one of them. zoo.load(FOLDER) accepts either."
             )
     return first
 

@@ -149,7 +149,7 @@ def test_a_sheet_is_written_to_the_given_file(workshop, tmp_path):
         ("data square", "no data set 'square' in the catalogue. Did you mean 'squares'?"),
         ("data squares --data-root /nowhere", "no folder /nowhere/squares for data set 'squares'"),
         ("data squares --sheet s.gif", "a sheet ends in .png"),
-        ("data squares --sheet /nowhere/s.png", "there is no folder /nowhere"),
+        ("data squares --sheet /nowhere/s.png", "the folder /nowhere does not exist"),
     ],
 )
 def test_errors_are_reported_in_one_line(workshop, arguments, told):

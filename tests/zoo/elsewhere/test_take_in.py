@@ -65,7 +65,7 @@ def test_a_refused_variant_is_received_with_its_reason(take_in, light, tmp_path)
 
 def test_a_result_of_another_bundle_is_refused(take_in, foreign, tmp_path):
     message = refusal(take_in, foreign, tmp_path, of=BadBundle)
-    assert message.startswith("foreign.result belongs to another build of tiny@1.0.0. Run the bundle of this build")
+    assert message.startswith("foreign.result is the result of another build of tiny@1.0.0. Run the bundle of")
     assert f"({NAME}.zoo)" in message
 
 

@@ -179,13 +179,13 @@ def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
         ("query IMAGE -g IMAGE", "is not a gallery: it is not an archive of arrays. Make one: zoo embed"),
         ("query IMAGE -g empty", "no images below empty"),
         ("query IMAGE -g FOLDER --sheet s.gif", "a sheet ends in .png"),
-        ("query IMAGE -g FOLDER --sheet no/s.png", "there is no folder"),
+        ("query IMAGE -g FOLDER --sheet no/s.png", "does not exist"),
         ("query IMAGE -g FOLDER -m tinny", "Did you mean 'tiny'"),
         ("query IMAGE -g FOLDER -t tpu", "nothing compiled for 'tpu'"),
         ("query IMAGE -g x.npz -t openvino", "Use --target onnxruntime-cpu, or embed"),
         ("embed none -o y.npz", "can't read the folder none"),
         ("embed empty -o y.npz", "no images below empty"),
-        ("embed FOLDER -o no/y.npz", "there is no folder"),
+        ("embed FOLDER -o no/y.npz", "does not exist"),
     ],
 )
 def test_errors_are_reported_in_one_line(shop, folder, images, arguments, told):

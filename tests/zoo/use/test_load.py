@@ -60,7 +60,7 @@ def test_a_copy_of_a_release_runs_anywhere(away, expected, tmp_path):
     copy = shutil.copytree(away.home / "releases/tiny/1.0.0", tmp_path / "copy")
     assert np.array_equal(zoo.load(copy, "onnxruntime-cpu").embed(image()), expected)
     (copy / "manifest.json").write_text("{")
-    with pytest.raises(ManifestError, match=r"is damaged: .* Copy the release again from where it came\.$"):
+    with pytest.raises(ManifestError, match=r"is damaged: .* Copy the release again from its source\.$"):
         zoo.load(copy)
 
 
