@@ -55,8 +55,12 @@ def test_names_that_are_no_text_are_told_too(environment, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["show tiny", "list --json", "--help", "show --help", "build --plan", "show none 2>&1"]
-)
+    "line",
+    [
+        "show tiny", "--help", "show none 2>&1",
+        *(pytest.param(line, marks=pytest.mark.slow) for line in ("list --json", "show --help", "build --plan")),
+    ],
+)  # fmt: skip
 def test_nobody_who_reads_is_exit_code_141_and_no_word(environment, line):
     done = run(line.split(), environment, "{} | sleep 0; exit ${{PIPESTATUS[0]}}")
     assert (done.returncode, done.stderr) == (141, b"")
