@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from pipeline.data.images import Input, read_image
 from pipeline.data.sampler import IdentitySampler, Sampling
 from pipeline.data.splits import Split
 from pipeline.errors import DataError
-from tests.forked import context
+from tests.forked import run_alone
 from tests.helpers import SMALL, draw_vehicles
 from zoo.catalogue import load_catalogue
 
@@ -278,8 +277,7 @@ def workers_change_nothing(root):
 
 def test_workers_change_nothing(veri, tmp_path):
     """In a separate process, since torch's loaders leave a handler for child signals."""
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        pool.submit(workers_change_nothing, tmp_path).result(100)
+    run_alone(workers_change_nothing, tmp_path)
 
 
 def test_the_arguments_of_workers_can_be_pickled(veri, tmp_path):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -18,7 +17,7 @@ from pipeline.engine.step import Step, StepId
 from pipeline.engine.store import Store
 from pipeline.engine.work import Work
 from pipeline.errors import LoadingFailed, PipelineError
-from tests.forked import context
+from tests.forked import run_alone
 from tests.helpers import SMALL, draw_vehicles
 from tests.pipeline.test_data import find
 
@@ -59,8 +58,7 @@ def read_no_image(root):
 def told_by(function, root):
     """Result of a function in a separate process, since torch's loaders leave a signal handler."""
     draw_vehicles(root / "veri")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, root).result(100)
+    return run_alone(function, root)
 
 
 def test_a_loading_process_that_ends_is_reported_in_one_line(tmp_path):

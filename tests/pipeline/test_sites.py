@@ -24,9 +24,13 @@ ENDS = [
     ("deit_tiny_patch16_224", "all", 12, {"mlp.fc1"}),
     ("vgg11_bn", "spatial", 8, {"features"}),
 ]
+LARGE = ("resnext50_32x4d", "efficientnet_b0", "deit_tiny_patch16_224", "vgg11_bn")  # a relative of most stands above
 
 
-@pytest.mark.parametrize(("architecture", "which", "count", "ends"), ENDS)
+@pytest.mark.parametrize(
+    ("architecture", "which", "count", "ends"),
+    [pytest.param(*one, marks=pytest.mark.slow if one[0] in LARGE else ()) for one in ENDS],
+)
 def test_sites_of_a_family(architecture, which, count, ends):
     sites = find_sites(alive_network(architecture, 2), which)
     assert len(sites) == count

@@ -25,6 +25,7 @@ from pipeline.training.supervised import Classified
 from tests.helpers import SMALL, alive_network, draw_vehicles
 from tests.pipeline.test_data import VERI
 
+SMALLEST = "test_resnet"  # of 0.4 M parameters: every step here writes a checkpoint
 SETTINGS = Distill(epochs=4, learn_epochs=1, lr=0.02, sparsity_weight=0.5, rggr=Resetting(bank=24))
 
 
@@ -36,7 +37,7 @@ def batches(tmp_path):
 
 
 def make_task(settings=SETTINGS):
-    teacher, student = (Classified(alive_network(), 8) for _ in range(2))
+    teacher, student = (Classified(alive_network(SMALLEST), 8) for _ in range(2))
     student.load_state_dict(teacher.state_dict())
     return CapacityDynamicDistillation(student, teacher, settings)
 
@@ -246,7 +247,7 @@ def test_bf16_trains_like_fp32_and_keeps_weights_banks_and_losses_in_fp32(batche
 
 def test_a_small_student_is_trained_and_a_heavy_one_before_it(batches, tmp_path):
     for cut in (False, True):
-        teacher, student = (Classified(alive_network(), 8) for _ in range(2))
+        teacher, student = (Classified(alive_network(SMALLEST), 8) for _ in range(2))
         before = {name: value.clone() for name, value in student.state_dict().items()}
         sites = find_sites(student.embedder)
         kept = {site.writer: torch.arange(site.channels // 2) for site in sites} if cut else None

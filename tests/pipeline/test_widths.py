@@ -21,10 +21,10 @@ def layers_of(network):
 @pytest.mark.parametrize(
     ("architecture", "which"),
     [
-        ("resnet10t", "coupled"),
+        pytest.param("resnet10t", "coupled", marks=pytest.mark.slow),
         ("resnet26", "all"),
         ("regnety_002", "spatial"),
-        ("mobilenetv3_small_050", "coupled"),
+        pytest.param("mobilenetv3_small_050", "coupled", marks=pytest.mark.slow),
         ("convnext_atto", "spatial"),
         ("vit_tiny_patch16_224", "spatial"),
     ],

@@ -15,7 +15,6 @@ from zoo.release.manifest import read_manifest
 
 STAGES = ["distill", "compact", "export", "record"]
 KILLS = 2
-SMALLEST = ("--target", "onnxruntime-cpu", "--precision", "fp32")
 
 
 def _build(environment, arguments, limit_bytes):
@@ -144,19 +143,20 @@ def test_ctrl_c_says_how_to_resume(workshop):
     assert plan[0].endswith("runs: did not finish, continues from its last checkpoint")
 
 
-def test_a_full_disk(workshop):
+def test_a_full_disk(built):
     """Writes beyond a limit fail as on a full disk; with free space again, the same build succeeds."""
-    child = start(workshop, *SMALLEST, limit_bytes=2**20)
+    forget(built, "export")
+    child = start(built, limit_bytes=2**20)
     child.join()
-    log = (workshop.root / "log").read_text()
+    log = (built.root / "log").read_text()
     assert child.exitcode == 1
     assert log.strip().splitlines()[-1].startswith("Error: no space left while writing below")
     assert "Traceback" not in log
-    assert not (workshop.home / "releases").exists()
-    child = start(workshop, *SMALLEST)
+    assert not (built.home / "releases").exists()
+    child = start(built)
     child.join()
     assert child.exitcode == 0
-    assert (workshop.home / "releases/tiny/1.0.0/manifest.json").exists()
+    assert (built.home / "releases/tiny/1.0.0/manifest.json").exists()
 
 
 @pytest.fixture

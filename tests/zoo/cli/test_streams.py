@@ -55,8 +55,12 @@ def test_names_that_are_not_text_are_printed(environment, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["show tiny", "list --json", "--help", "show --help", "build --plan", "show none 2>&1"]
-)
+    "line",
+    [
+        "show tiny", "--help", "show none 2>&1",
+        *(pytest.param(line, marks=pytest.mark.slow) for line in ("list --json", "show --help", "build --plan")),
+    ],
+)  # fmt: skip
 def test_output_without_a_reader_ends_silently_with_141(environment, line):
     done = run(line.split(), environment, "{} | sleep 0; exit ${{PIPESTATUS[0]}}")
     assert (done.returncode, done.stderr) == (141, b"")

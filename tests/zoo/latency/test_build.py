@@ -96,19 +96,21 @@ def test_another_version_or_machine_is_measured_again_with_the_reason(shop, aske
     assert "runs: " in plan(shop, "--set", asked)[0]
 
 
-def test_an_unknown_target_or_unsupported_precision_is_refused(shop):
-    told = shop.refused("build", "tiny", "--set", budget(p50_ms=1, target="onnxruntime-gpu"))
+def test_an_unknown_target_or_unsupported_precision_is_refused(workshop):
+    told = workshop.refused("build", "tiny", "--set", budget(p50_ms=1, target="onnxruntime-gpu"))
     assert "distill.compress.target: no target 'onnxruntime-gpu'. Did you mean" in told
-    told = shop.refused("build", "tiny", "--set", budget(p50_ms=1, target="rtx", precision="int4"))
+    told = workshop.refused("build", "tiny", "--set", budget(p50_ms=1, target="rtx", precision="int4"))
     assert "precision" in told
 
 
-def test_energy_without_a_meter_is_refused_before_exporting(shop, monkeypatch):
+def test_energy_without_a_meter_is_refused_before_exporting(workshop, monkeypatch):
     monkeypatch.setattr("pipeline.planning.latency.find_meter", lambda _: None)
-    told = shop.refused("build", "tiny", "--target", ON, "--set", budget(mj_per_image=1, target="openvino-cpu"))
+    told = workshop.refused("build", "tiny", "--target", ON, "--set", budget(mj_per_image=1, target="openvino-cpu"))
     assert "mj_per_image can't be counted on openvino-cpu: this machine has no meter" in told
+    assert not (workshop.home / "store" / "teacher").exists()
 
 
-def test_an_unusable_target_is_refused_before_exporting(shop):
-    told = shop.refused("build", "tiny", "--target", ON, "--set", budget(p50_ms=1, target="openvino-npu"))
+def test_an_unusable_target_is_refused_before_exporting(workshop):
+    told = workshop.refused("build", "tiny", "--target", ON, "--set", budget(p50_ms=1, target="openvino-npu"))
     assert "sees no device NPU here" in told
+    assert not (workshop.home / "store" / "teacher").exists()
