@@ -119,8 +119,8 @@ def check_places(network: nn.Module, sites: Sequence[Site]) -> None:
     """
     if not any(_kxk_reader(network, site) for site in sites):
         raise PipelineError(
-            "method: deap does not apply: no k×k convolution is the only reader of a site's channels. Set sites "
-            "to all, which has 1×1 convolutions before larger ones, or method to cdd."
+            "method: deap does not apply: no k×k convolution is the only reader of a site's channels. Set "
+            "distill.sites to all, which has 1×1 convolutions before larger ones, or distill.method to cdd."
         )
 
 

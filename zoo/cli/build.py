@@ -25,7 +25,7 @@ from zoo.cli.options import DATA_ROOT, TARGETS, scripted
     help="Precision that ships; auto keeps the fastest on the target that passes the accuracy gate.",
 )
 @click.option(
-    "--host", metavar="ssh://USER@HOST:PORT", help="Compile and measure on this machine; needs exactly one --target."
+    "--host", metavar="ssh://USER@HOST:PORT", help="Compile and measure on that host; needs exactly one --target."
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to train.")
 @click.option(
