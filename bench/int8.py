@@ -30,12 +30,12 @@ from pipeline.data.samples import Index
 from pipeline.engine.step import StepId
 from pipeline.errors import PipelineError
 from pipeline.retrieval.agreement import Agreement, agreement
-from pipeline.stages.calibrate import Judge, embed_samples
+from pipeline.stages.calibrate import ReferenceRuntime, embed_samples
 from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_reference
 from targets.measuring.trial import run_trial
 from targets.settings import TargetSettings
-from zoo.building.run import Wish, prepare
+from zoo.building.run import BuildRequest, prepare
 from zoo.catalogue import load_catalogue
 from zoo.cli.progress import ConsoleProgress
 from zoo.errors import ZooError
@@ -57,7 +57,7 @@ class Built:
 
 def find(name: str, data_root: Path, progress: ConsoleProgress) -> Built:
     """The student of a built model."""
-    build = prepare(load_catalogue(), Home.find(), Wish(name), data_root, progress)
+    build = prepare(load_catalogue(), Home.find(), BuildRequest(name), data_root, progress)
     folders = {planned.step.id: build.store.folder(planned.step.stage, planned.key) for planned in build.plan}
     built = Built(
         folders[StepId("export", "student")] / GRAPH,
@@ -79,7 +79,7 @@ def chosen(embeddings: np.ndarray, count: int) -> Iterator[tuple[str, np.ndarray
 
 def choices(built: Built, counts: list[int], scratch: Path) -> list[dict[str, Any]]:
     """Coverage and loss of mAP of every selection, with symmetric activations on OpenVINO."""
-    judge = Judge(TargetSettings("openvino"), built.data, built.size, scratch)
+    judge = ReferenceRuntime(TargetSettings("openvino"), built.data, built.size, scratch)
     reference = read_reference(built.reference, built.data)
     pool = built.data.train.subset(candidates(len(built.data.train), 0))
     embeddings = embed_samples(judge.session(built.graph), pool, built.size)
@@ -111,7 +111,7 @@ def kinds(
         judges = {}
         for kind in graphs:
             (folder := scratch / f"{runtime}-{kind}").mkdir()
-            judges[kind] = Judge(TargetSettings(runtime, threads=threads), built.data, built.size, folder)
+            judges[kind] = ReferenceRuntime(TargetSettings(runtime, threads=threads), built.data, built.size, folder)
         sessions = {kind: judge.session(graphs[kind]) for kind, judge in judges.items()}
         trial = run_trial(sessions, images[:1], (1,), 459, 60, "fp32", None, tell)
         for kind, judge in judges.items():

@@ -36,7 +36,7 @@ def group_of_one(device: str) -> Iterator[str]:
         distributed.init_process_group(backend, init_method=f"file://{folder}/meeting", rank=0, world_size=1)
         try:
             with (
-                patch("pipeline.training.together.alone", lambda: False),
+                patch("pipeline.training.distributed.alone", lambda: False),
                 patch("pipeline.method.rggr.alone", lambda: False),
             ):
                 yield backend

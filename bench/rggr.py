@@ -26,7 +26,7 @@ from pipeline.data.images import Input
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation, Resetting
-from pipeline.networks.build import Network, build_network
+from pipeline.networks.factory import Network, build_network
 from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
 from targets.machine.device import this_device

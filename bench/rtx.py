@@ -32,9 +32,9 @@ from pipeline.data.images import Input
 from pipeline.stages.export import deployed, write_graph
 from targets.contract import Job, Target
 from targets.errors import TargetError
+from targets.nvidia.tensorrt import TensorRt, TensorRtRtx
 from targets.onnxruntime import OnnxRuntime
 from targets.settings import PRECISIONS, Precision, TargetSettings
-from targets.tensorrt import TensorRt, TensorRtRtx
 from tests.helpers import alive_network, random_images
 
 WARM_UP = 10

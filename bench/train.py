@@ -36,7 +36,7 @@ from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.fixed_width import FixedStudent
 from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation, Resetting
-from pipeline.networks.build import Network, build_network
+from pipeline.networks.factory import Network, build_network
 from pipeline.networks.sites import find_sites
 from pipeline.training.learner import Learner
 from pipeline.training.schedule import Supervision

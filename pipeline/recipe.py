@@ -12,7 +12,7 @@ from pipeline.data.gate import Gate
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.errors import WeightsError
-from pipeline.networks.build import Network, Weights, hub_weights, normalisation_of
+from pipeline.networks.factory import Network, Weights, hub_weights, normalisation_of
 from pipeline.networks.hub import HubFile, Memory
 from pipeline.settings import Settings
 from pipeline.stages.calibrate import Calibrate

@@ -60,7 +60,7 @@ TOGETHER = (
     # processes forked from one (`tests.forked`) that takes 14 s for its imports
     (
         "tests/zoo/test_kill.py",
-        "tests/pipeline/test_together.py",
+        "tests/pipeline/test_distributed.py",
         "tests/zoo/registry/test_killed_pull.py",
         "tests/pipeline/test_loading.py",
         "tests/pipeline/test_data.py",
@@ -69,7 +69,7 @@ TOGETHER = (
     # an S3 server, of which only one can run at a time
     (
         "tests/zoo/registry/test_whole_way.py",
-        "tests/zoo/registry/test_together.py",
+        "tests/zoo/registry/test_distributed.py",
         "tests/zoo/registry/test_publish.py",
         "tests/zoo/registry/test_pull.py",
     ),

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import nn
 
 from pipeline.data.images import Input
-from pipeline.networks.build import Network, build_network
 from pipeline.networks.embedder import Embedder
+from pipeline.networks.factory import Network, build_network
 from pipeline.stages.export import same_neighbours
 from targets.contract import Session
 

@@ -9,7 +9,7 @@ import pytest
 
 from targets.contract import make_target
 from targets.nvidia.cuda import OLDER
-from targets.tensorrt import GENERATIONS, JETPACK, TensorRt
+from targets.nvidia.tensorrt import GENERATIONS, JETPACK, TensorRt
 from zoo.catalogue import load_catalogue
 from zoo.cli import main
 

@@ -34,7 +34,7 @@ def _relative(values: Tensor) -> Tensor:
 
 def _topology(site: Site) -> tuple[object, ...]:
     """Properties that sites of one kind share: stream or inner, kind of map, and total number of channels."""
-    return site.coupled, site.linear, site.groups > 1, len(site.carriers) > 0, len(site.factors) > 0
+    return site.coupled, site.linear, site.groups > 1, len(site.channelwise) > 0, len(site.factors) > 0
 
 
 def comparable(scores: Scores, sites: Sequence[Site], allocation: Allocation) -> Scores:
@@ -127,11 +127,11 @@ def search_allocation(
 
     logs = torch.zeros(len(classes))
     best, kept = tried(logs)
-    course = [best]
+    history = [best]
     for _ in range(tries):
         changed = logs + 0.5 * torch.randn(len(classes), generator=random)
         found, rows = tried(changed)
         if found < best:
             best, kept, logs = found, rows, changed
-        course.append(best)
-    return kept, course
+        history.append(best)
+    return kept, history

@@ -58,7 +58,7 @@ class Budget(nn.Module):
         self.alive = state[3:].bool()
 
     @property
-    def pressure(self) -> float:
+    def penalty_factor(self) -> float:
         """Factor on λ at the current step."""
         return self.growth if self.behind and not self.met else 0.0
 
@@ -77,7 +77,7 @@ class Budget(nn.Module):
         }
         return self.model(kept) / self.model.dense
 
-    def course(self, progress: float) -> float:
+    def scheduled_share(self, progress: float) -> float:
         """Scheduled share at a point of the phase (0 … 1)."""
         return 1 - (1 - self.target) * min(1.0, progress / MET_AT)
 
@@ -122,7 +122,7 @@ class Budget(nn.Module):
     def on_course(self, compactors: Mapping[str, Rows], progress: float) -> Tensor:
         """Living rows except the shortest ones whose removal would bring the cost to its schedule (ResRep)."""
         norms = self.norms(compactors)
-        return self.without(self.fewest(norms, self.course(progress), self.alive))
+        return self.without(self.fewest(norms, self.scheduled_share(progress), self.alive))
 
     @torch.no_grad()
     def step(
@@ -144,12 +144,12 @@ class Budget(nn.Module):
         if not self.met:
             norms = self.norms(compactors)
             among = self.alive if ranking is not None else self.alive & (norms <= shrinks)
-            aim = self.course(progress)
+            aim = self.scheduled_share(progress)
             if progress >= CUT_AT:
                 among, aim = self.alive, self.target
             self.alive = self.without(self.fewest(norms if ranking is None else ranking, aim, among))
             share = self.share(self.alive)
-            self.met, self.behind = share <= self.target, share > self.course(progress)
+            self.met, self.behind = share <= self.target, share > self.scheduled_share(progress)
             if self.met:
                 self._fill(norms)
             elif self.behind:

@@ -116,8 +116,8 @@ class CapacityDynamicDistillation(TaughtStudent):
     @property
     def _penalty(self) -> float:
         """λ at the current step."""
-        pressure = self.budget.pressure if self.budget and self._compressing else 1.0
-        return self.settings.sparsity_weight * pressure
+        factor = self.budget.penalty_factor if self.budget and self._compressing else 1.0
+        return self.settings.sparsity_weight * factor
 
     def adjust_gradients(self) -> None:
         if self._compressing:

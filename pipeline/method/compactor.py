@@ -169,7 +169,7 @@ def inner_norm(module: nn.Module) -> nn.Module:
 
 def gate_leaks(network: nn.Module, site: Site, rows: Rows) -> None:
     """Keep dead channels at zero after layers that would change them, in place."""
-    for name in site.leaks:
+    for name in site.shifting:
         network.set_submodule(name, Gated(network.get_submodule(name), rows))
 
 

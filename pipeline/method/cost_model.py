@@ -62,7 +62,7 @@ class _Fused:
                 for some, other in ((before, after), (after, before))
             )
             was, now = ([sum(kind) for kind in zip((0, 0, 0), *some.values(), strict=True)] for some in (gone, new))
-            shares = tuple(left / all if all else 0.0 for all, left in zip(was, now, strict=True))
+            shares = tuple(left / total if total else 0.0 for total, left in zip(was, now, strict=True))
             self._shares |= dict.fromkeys(gone, shares)
 
     def shares(self, layer: str) -> tuple[float, ...] | None:

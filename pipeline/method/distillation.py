@@ -23,9 +23,9 @@ from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import norm_output
 from pipeline.networks.sites import Writer
+from pipeline.training.distributed import alone, averaged, gathered, normalise_together
 from pipeline.training.supervised import Classified, Scores, label_losses
 from pipeline.training.task import Task
-from pipeline.training.together import alone, averaged, gathered, normalise_together
 
 BALANCE_POWER = 8
 Places = Mapping[str, tuple[nn.Module, bool]]  # by writer: module with the output, channels last

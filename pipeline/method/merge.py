@@ -110,9 +110,9 @@ def prune_site(network: nn.Module, site: Site, kept: Tensor, alive: Tensor) -> N
         kept: indices from `kept_rows`; at least one.
         alive: C booleans; a channel that is kept without being alive is zero.
     """
-    for name in site.leaks:
+    for name in site.shifting:
         _cut_gate(network, name, ~alive)
-    for name in (*(writer.layer for writer in site.writers), *site.carriers, *site.factors):
+    for name in (*(writer.layer for writer in site.writers), *site.channelwise, *site.factors):
         keep_outputs(cast(Layer, network.get_submodule(name)), kept)
     for name in site.readers:
         keep_inputs(cast("nn.Conv2d | nn.Linear", network.get_submodule(name)), kept)

@@ -47,7 +47,7 @@ def remove_channels(
         if len(rows) == site.channels:
             continue
         norms = (writer.norm for writer in site.writers if writer.norm)
-        for name in (*(writer.layer for writer in site.writers), *norms, *site.carriers, *site.factors):
+        for name in (*(writer.layer for writer in site.writers), *norms, *site.channelwise, *site.factors):
             keep_outputs(cast(Layer, network.get_submodule(name)), rows)
         for name in site.readers:
             reader = cast("nn.Conv2d | nn.Linear", network.get_submodule(name))

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from pipeline.method.bank import enqueue
 from pipeline.method.settings import Distance, Resetting
-from pipeline.training.together import alone, gathered
+from pipeline.training.distributed import alone, gathered
 
 
 @torch.no_grad()

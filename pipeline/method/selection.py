@@ -26,8 +26,8 @@ from pipeline.method.reconstruction import input_moments, reconstruction_maps
 from pipeline.method.removal import remove_channels
 from pipeline.method.settings import Distillation
 from pipeline.networks.sites import Site
+from pipeline.training.distributed import averaged
 from pipeline.training.supervised import Classified
-from pipeline.training.together import averaged
 
 PROXY_BATCHES = 3
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # a number of batches of images and labels, on the device

@@ -52,7 +52,7 @@ class _Walk:
     axes: dict[Node, int] = field(default_factory=dict)
     queue: deque[Node] = field(default_factory=deque)
     writers: list[Node] = field(default_factory=list)
-    carriers: list[Node] = field(default_factory=list)
+    channelwise: list[Node] = field(default_factory=list)
     factors: list[Node] = field(default_factory=list)
     readers: list[Node] = field(default_factory=list)
 
@@ -99,9 +99,9 @@ class _Walk:
         """The scaled operand of a product, and the factor, which depends on it."""
         terms = self.finder.graph.sources(node)
         if len(terms) == 2:
-            for map, factor in (terms, terms[::-1]):
-                if self.finder.needs(factor, map):
-                    return map, factor
+            for features, factor in (terms, terms[::-1]):
+                if self.finder.needs(factor, features):
+                    return features, factor
         raise _Uncoupled(node, "multiplies two maps" if len(terms) == 2 else "scales by parameters")
 
     def _on(self, node: Node, value: Node, axis: int) -> None:
@@ -130,16 +130,16 @@ class _Walk:
             for term in self._terms(node):
                 self.join(term, axis)
         elif name in _PRODUCTS and len(node.all_input_nodes) == 2:
-            map, factor = self._scaled(node)
+            features, factor = self._scaled(node)
             written = finder.factor(factor, axis, self.channels)
             if written is None:
                 raise _Uncoupled(node, "multiplies by a factor that no layer writes")
             self.factors.append(written)
-            self.join(map, axis)
+            self.join(features, axis)
         elif finder.carries(node):
             if axis != 1:
                 raise _Uncoupled(node)
-            self.carriers.append(node)
+            self.channelwise.append(node)
             self.join(finder.graph.sources(node)[0], axis)
         else:
             sources = finder.graph.sources(node)
@@ -167,8 +167,8 @@ def _coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]]:
     order = {node: place for place, node in enumerate(finder.graph.nodes)}
     writers = sorted(walk.writers, key=order.__getitem__)
     norms = {writer: finder.norm_behind(writer) for writer in writers}
-    carriers = sorted({*walk.carriers} - {*norms.values()}, key=order.__getitem__)
-    for some in carriers:
+    channelwise = sorted({*walk.channelwise} - {*norms.values()}, key=order.__getitem__)
+    for some in channelwise:
         if finder.operation(some) == "batch_norm" and finder.graph.sources(some)[0] in norms:
             raise _Uncoupled(some, "is not the only consumer of the layer that it normalises")
     readers = sorted({*walk.readers}, key=order.__getitem__)
@@ -177,8 +177,8 @@ def _coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]]:
         channels=walk.channels,
         groups=1,
         chunks=lcm(*(finder.groups(node) for node in (*writers, *readers))),
-        carriers=tuple(map(finder.name, carriers)),
-        leaks=tuple(finder.name(node) for node in carriers if finder.leaks(node)),
+        channelwise=tuple(map(finder.name, channelwise)),
+        shifting=tuple(finder.name(node) for node in channelwise if finder.shifting(node)),
         factors=tuple(map(finder.name, walk.factors)),
         readers=tuple(map(finder.name, readers)),
         branch=(),

@@ -18,19 +18,19 @@ class Constant(nn.Module):
 
     Args:
         channels: length of the constant.
-        map: height and width of the result, at most those of the input; None for N×L×C.
+        size: height and width of the result, at most those of the input; None for N×L×C.
     """
 
-    def __init__(self, channels: int, map: tuple[int, ...]) -> None:
+    def __init__(self, channels: int, size: tuple[int, ...]) -> None:
         super().__init__()
-        self.map = map
+        self.size = size
         self.value = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         # Times zero: an expanded constant would put the batch's shape into the exported graph.
-        if not self.map:
+        if not self.size:
             return x[..., :1] * 0 + self.value
-        height, width = self.map
+        height, width = self.size
         return x[:, :1, :height, :width] * 0 + self.value[:, None, None]
 
 
@@ -92,7 +92,7 @@ def keep_inputs(layer: nn.Conv2d | nn.Linear, kept: Tensor) -> None:
 
 def _change(layer: nn.Module) -> Change:
     if isinstance(layer, Constant):
-        return Change(becomes="constant", weight=tuple(layer.value.shape), map=layer.map)
+        return Change(becomes="constant", weight=tuple(layer.value.shape), map=layer.size)
     if not _sized(layer):
         return Change(becomes="identity" if isinstance(layer, nn.Identity) else "activation")
     layer = cast(Layer, layer)

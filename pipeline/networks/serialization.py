@@ -12,8 +12,8 @@ from pydantic import Field
 
 from pipeline.data.images import Input
 from pipeline.files import write_text
-from pipeline.networks.build import Network, build_network
 from pipeline.networks.changes import Change
+from pipeline.networks.factory import Network, build_network
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:

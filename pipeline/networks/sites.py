@@ -43,19 +43,19 @@ class Site:
     """Channels that can be removed one by one, and all layers they pass through; layers are names of modules.
 
     `writers` are the linear maps that write the channels: one, or all those whose results are added in a residual
-    stream (see `pipeline.networks.coupled`). `carriers` are the norms and depthwise convolutions in between, `factors`
-    the layers that write a factor per channel, `readers` the dense maps that consume the channels. `leaks` are the
-    carriers after which a zero channel is no longer zero. `groups` are those of the writer; each of `chunks` equal
-    parts of the channels must keep equally many, for grouped readers. `branch` are the modules that serve only the last
-    reader, if that ends in a residual sum: without channels all of them can be removed.
+    stream (see `pipeline.networks.coupled`). `channelwise` are the norms and depthwise convolutions in between,
+    `factors` the layers that write a factor per channel, `readers` the dense maps that consume the channels. `shifting`
+    are those channelwise layers after which a zero channel is no longer zero. `groups` are those of the writer; each
+    of `chunks` equal parts of the channels must keep equally many, for grouped readers. `branch` are the modules that
+    serve only the last reader, if that ends in a residual sum: without channels all of them can be removed.
     """
 
     writers: tuple[Writer, ...]
     channels: int
     groups: int
     chunks: int
-    carriers: tuple[str, ...]
-    leaks: tuple[str, ...]
+    channelwise: tuple[str, ...]
+    shifting: tuple[str, ...]
     factors: tuple[str, ...]
     readers: tuple[str, ...]  # readers of pooled channels first, then the reader of the map
     branch: tuple[str, ...]
@@ -92,14 +92,14 @@ class Site:
     @property
     def layers(self) -> tuple[str, ...]:
         """All layers that the channels pass through."""
-        return (*(writer.layer for writer in self.writers), *self.carriers, *self.factors, *self.readers)
+        return (*(writer.layer for writer in self.writers), *self.channelwise, *self.factors, *self.readers)
 
 
 @dataclass
 class _Way:
     """What lies between a writer and its readers."""
 
-    carriers: list[Node] = field(default_factory=list)
+    channelwise: list[Node] = field(default_factory=list)
     factors: list[Node] = field(default_factory=list)
     readers: list[Node] = field(default_factory=list)
 
@@ -137,9 +137,9 @@ class Finder:
         """Whether a node is a norm or a depthwise convolution that is one module."""
         return (self.operation(node) == "batch_norm" or self.depthwise(node)) and self.graph.module(node) is not None
 
-    def leaks(self, carrier: Node) -> bool:
+    def shifting(self, layer: Node) -> bool:
         """Whether a zero channel is no longer zero after a norm or depthwise convolution."""
-        return self.operation(carrier) == "batch_norm" or self.has_bias(carrier)
+        return self.operation(layer) == "batch_norm" or self.has_bias(layer)
 
     def norm_behind(self, writer: Node) -> Node | None:
         """The batch norm that is the only consumer of a convolution's output."""
@@ -199,7 +199,7 @@ class Finder:
                 name, first = self.operation(user), user.args[0] if user.args else None
                 at: int | None
                 if name == "batch_norm" and axis == 1 and self.graph.module(user):
-                    way.carriers.append(user)
+                    way.channelwise.append(user)
                     at = axis
                 elif name in ("conv2d", "linear") and first is value:
                     if not self.graph.module(user) or axis != (1 if name == "conv2d" else len(self.shape(value)) - 1):
@@ -207,7 +207,7 @@ class Finder:
                     if not self.depthwise(user):
                         way.readers.append(user)
                         continue
-                    way.carriers.append(user)
+                    way.channelwise.append(user)
                     at = axis
                 elif name in ("mul", "mul_") and len(self.graph.sources(user)) == 2:
                     (other,) = (source for source in user.all_input_nodes if source is not value)
@@ -281,7 +281,7 @@ class Finder:
         if norm is not None and self.graph.module(norm) is None:
             return None
         way = self.follow(norm or writer, axis, shape[axis])
-        if way is None or (norm is None and way.carriers and self.operation(way.carriers[0]) == "batch_norm"):
+        if way is None or (norm is None and way.channelwise and self.operation(way.channelwise[0]) == "batch_norm"):
             return None
         chunks = lcm(self.groups(writer), *(self.groups(reader) for reader in way.readers))
         main = [reader for reader in way.readers if not self.reads_pooled(reader)]
@@ -293,8 +293,8 @@ class Finder:
             channels=shape[axis],
             groups=self.groups(writer),
             chunks=chunks,
-            carriers=tuple(map(self.name, way.carriers)),
-            leaks=tuple(self.name(node) for node in way.carriers if self.leaks(node)),
+            channelwise=tuple(map(self.name, way.channelwise)),
+            shifting=tuple(self.name(node) for node in way.channelwise if self.shifting(node)),
             factors=tuple(map(self.name, way.factors)),
             readers=tuple(map(self.name, sorted(way.readers, key=self.reads_pooled, reverse=True))),
             branch=tuple(self.prefix + name for name in self.graph.inside(serving)),

@@ -18,7 +18,8 @@ from pipeline.engine.plan import Planned
 from pipeline.engine.step import Step, StepId, Variant
 from pipeline.planning.training import NETWORKS
 from pipeline.recipe import Recipe
-from pipeline.stages import bundle, calibrate, compile, device, measure
+from pipeline.stages import bundle, calibrate, device, measure
+from pipeline.stages import compile as compilation
 from pipeline.stages import unsupported as broken
 from targets.contract import Target, make_target, precisions_of, runtime_version
 from targets.errors import Unusable
@@ -183,8 +184,8 @@ class TargetPlan:
         for variant in self.variants:
             yield Step(
                 StepId("compile", *variant, self.name),
-                self._tolerant(compile.compile_graph, self.target, variant),
-                compile.VERSION,
+                self._tolerant(compilation.compile_graph, self.target, variant),
+                compilation.VERSION,
                 {
                     "input": self.recipe.input,
                     "target": self.target.computing,

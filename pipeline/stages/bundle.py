@@ -1,4 +1,4 @@
-"""Stage `bundle`: one archive with everything a device needs to compile and measure (`targets.bundles.bundle`)."""
+"""Stage `bundle`: one archive with everything a device needs to compile and measure (`targets.bundles.contents`)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from pipeline.stages.measure import Measure
 from pipeline.stages.reference import GALLERY, QUERY
 from pipeline.stages.unsupported import check_left, parted
 from targets.bundles.archive import write_archive
-from targets.bundles.bundle import BUNDLE_LIST, MAIN
-from targets.bundles.bundle import Variant as BundledVariant
+from targets.bundles.contents import BUNDLE_LIST, MAIN
+from targets.bundles.contents import Variant as BundledVariant
 from targets.bundles.pixels import pack
 from targets.contract import find_runtime
 from targets.files import sha256

@@ -68,7 +68,7 @@ def embed_samples(session: Session, samples: Samples, size: Input) -> np.ndarray
     return np.concatenate([session.embed(batch) for batch in read_batches(samples, size, EMBED_BATCH)])
 
 
-def answer_judged(session: Session, data: Index, size: Input) -> Answered:
+def answer_gate(session: Session, data: Index, size: Input) -> Answered:
     """Embeddings of the split that decides gates, `Index.judged`, by a compiled artifact."""
     query_of, gallery_of = data.judged
     query = embed_samples(session, query_of, size)
@@ -76,12 +76,12 @@ def answer_judged(session: Session, data: Index, size: Input) -> Answered:
     return answer(query, gallery, query_of, gallery_of)
 
 
-class Judge:
+class ReferenceRuntime:
     """Runs graphs as a target would."""
 
     def __init__(self, target: TargetSettings, data: Index, size: Input, scratch: Path) -> None:
         self.target, self._data, self._size = make_target(target), data, size
-        self._folder = scratch / "judged"
+        self._folder = scratch / "compiled"
 
     def session(self, graph: Path) -> Session:
         """A session of the graph, compiled and loaded."""
@@ -97,10 +97,10 @@ class Judge:
 
     def answer(self, graph: Path) -> Answered:
         """Embeddings of the split that decides gates, `Index.judged`."""
-        return answer_judged(self.session(graph), self._data, self._size)
+        return answer_gate(self.session(graph), self._data, self._size)
 
 
-def _gate(judge: Judge, reference: Answered) -> Callable[[Path], Agreement]:
+def _gate(judge: ReferenceRuntime, reference: Answered) -> Callable[[Path], Agreement]:
     return lambda graph: agreement(reference, judge.answer(graph))
 
 
@@ -115,7 +115,9 @@ def halve_graph(work: Work, *, data: Index, input: Input, settings: Calibrate, g
         NotQuantisable: the graph can't be converted to fp16.
     """
     write_half(graph / GRAPH, work.out / GRAPH)
-    verdict = _gate(Judge(HOST, data, input, work.scratch), read_gate_reference(reference, data))(work.out / GRAPH)
+    verdict = _gate(ReferenceRuntime(HOST, data, input, work.scratch), read_gate_reference(reference, data))(
+        work.out / GRAPH
+    )
     work.write_json(
         CALIBRATION,
         {
@@ -166,7 +168,7 @@ def quantize_graph(
         NotQuantisable: the graph can't be quantised.
     """
     settings.check(data)
-    runs = Judge(judge, data, input, work.scratch)
+    runs = ReferenceRuntime(judge, data, input, work.scratch)
     float_session = runs.session(graph / GRAPH)
     picked, covered = _chosen(data, settings, lambda some: embed_samples(float_session, some, input), seed)
     chosen = data.train.subset(picked)

@@ -12,7 +12,7 @@ from pipeline.data.images import Input
 from pipeline.data.samples import Index
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
-from pipeline.networks.build import Network
+from pipeline.networks.factory import Network
 from pipeline.networks.sites import Which
 from pipeline.settings import Settings
 from pipeline.stages.distill import COMPACTED
@@ -99,8 +99,8 @@ def compact_student(
     from pipeline.method.deap import absorb_pruners, insert_pruners
     from pipeline.method.merge import merge_site, prune_network
     from pipeline.networks.branches import fuse_branches
-    from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
+    from pipeline.networks.factory import build_network
     from pipeline.networks.serialization import DESCRIPTION, load_network, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module

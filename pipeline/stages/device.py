@@ -20,7 +20,7 @@ from pipeline.stages.measure import Embedded, Measure, choose_row, explain_times
 from pipeline.stages.measurement import BrokenVariant, Network, Row, Run
 from pipeline.stages.unsupported import check_left
 from targets.bundles.archive import read_archive, read_list
-from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
 from targets.contract import Runtime
 from targets.errors import LONGEST, BadBundle, first_line
 from targets.machine.device import Device

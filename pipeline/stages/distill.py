@@ -17,7 +17,7 @@ from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
 from pipeline.engine.work import Work, read_json
 from pipeline.method.settings import Distillation
-from pipeline.networks.build import LocalWeights, Network, Revision, Weights
+from pipeline.networks.factory import LocalWeights, Network, Revision, Weights
 from pipeline.stages.latency_budget import LATENCY
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Distill(Distillation):
 
 def _start(settings: Distill, network: Network, input: Input, teacher: Classified, weights: Weights) -> Classified:
     """The student before its first step."""
-    from pipeline.networks.build import build_network
+    from pipeline.networks.factory import build_network
     from pipeline.training.supervised import Classified
 
     embedder = build_network(network, input, weights if settings.init == "pretrained" else None)
@@ -82,9 +82,9 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     from pipeline.method.importance import position_scores
     from pipeline.method.widths import try_narrow
     from pipeline.networks.branches import fuse_branches
-    from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
     from pipeline.networks.coupled import left_whole
+    from pipeline.networks.factory import build_network
     from pipeline.networks.pairs import pair_writers
     from pipeline.networks.sites import find_sites
 
@@ -144,7 +144,7 @@ def distill_student(
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module, save_module
     from pipeline.retrieval.evaluate import evaluate_network
-    from pipeline.stages.cut import train_and_cut
+    from pipeline.stages.prune import train_and_cut
     from pipeline.training.loop import fit
     from pipeline.training.supervised import Classified
 

@@ -17,7 +17,7 @@ from pipeline.data.images import Input
 from pipeline.engine.work import Work
 from pipeline.errors import BudgetError
 from pipeline.method.settings import WITH_COMPACTORS, Compress, Distillation, Method
-from pipeline.networks.build import Network
+from pipeline.networks.factory import Network
 from pipeline.networks.sites import Which
 from pipeline.stages.latency_table import read_table
 from pipeline.stages.width_graphs import (
@@ -144,7 +144,7 @@ def fit_budget(
     """
     from pipeline.method.latency_model import LatencyModel, fit, predict
     from pipeline.method.width_choice import even_pattern, near_widths, within
-    from pipeline.networks.build import build_network
+    from pipeline.networks.factory import build_network
     from pipeline.networks.sites import find_sites
 
     about, configurations, layers = read_table(table)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from pipeline.data.images import Input
 from pipeline.engine.work import Work, read_json
 from pipeline.errors import NeedsDevice
-from pipeline.networks.build import Network
+from pipeline.networks.factory import Network
 from pipeline.networks.sites import Which
 from pipeline.stages.bundle import SUFFIX, bundle_file
 from pipeline.stages.width_graphs import (

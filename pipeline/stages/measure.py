@@ -19,7 +19,7 @@ from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Answered, agreement, answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
 from pipeline.settings import Settings
-from pipeline.stages.calibrate import answer_judged, embed_samples
+from pipeline.stages.calibrate import answer_gate, embed_samples
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.measurement import ChosenBy, Network, Row, Run, unsteady
 from pipeline.stages.reference import read_gate_reference, read_reference
@@ -213,7 +213,7 @@ def measure_target(
     rows = []
     for variant, session in sessions.items():
         query, gallery = (embed_samples(session, samples, input) for samples in (data.query, data.gallery))
-        judged = answer_judged(session, data, input) if data.gate and variant.network == "student" else None
+        judged = answer_gate(session, data, input) if data.gate and variant.network == "student" else None
         embedded = Embedded(*variant, query, gallery, judged)
         reference = references[StepId("reference", variant.network)]
         size = sum(path.stat().st_size for path in files_below(sound[variant] / ARTIFACTS))

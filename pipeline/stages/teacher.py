@@ -9,7 +9,7 @@ from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
 from pipeline.engine.work import Work
-from pipeline.networks.build import LocalWeights, Network, Revision, Weights
+from pipeline.networks.factory import LocalWeights, Network, Revision, Weights
 from pipeline.training.schedule import Supervision
 
 VERSION = 5
@@ -49,8 +49,8 @@ def train_teacher(
 
     from pipeline.data.batches import TrainingBatches
     from pipeline.networks.branches import fuse_branches
-    from pipeline.networks.build import build_network
     from pipeline.networks.cost import network_cost
+    from pipeline.networks.factory import build_network
     from pipeline.networks.serialization import save_network
     from pipeline.networks.weights import save_module
     from pipeline.retrieval.evaluate import evaluate_network

@@ -13,12 +13,12 @@ from pydantic import Field, ValidationError
 from pipeline.data.images import Input
 from pipeline.engine.step import key_of
 from pipeline.engine.work import Work
-from pipeline.networks.build import Network
+from pipeline.networks.factory import Network
 from pipeline.networks.sites import Which
 from pipeline.settings import Settings
 from pipeline.stages.bundle import device_code
 from targets.bundles.archive import read_list, write_archive
-from targets.bundles.bundle import BUNDLE_LIST, MAIN, RESULT_LIST
+from targets.bundles.contents import BUNDLE_LIST, MAIN, RESULT_LIST
 from targets.bundles.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
 from targets.contract import Job, Runtime, describe_runtime, find_runtime, make_target, thread_count
 from targets.errors import BadBundle, first_line
@@ -56,7 +56,7 @@ def dense_network(network: Network, input: Input, sites: Which) -> tuple[Narrowi
     import torch
 
     from pipeline.method.widths import Narrowing, enliven
-    from pipeline.networks.build import build_network
+    from pipeline.networks.factory import build_network
     from pipeline.networks.sites import find_sites
 
     torch.manual_seed(0)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.training import together
-from pipeline.training.average import Average
+from pipeline.training import distributed as together
+from pipeline.training.ema import Average
 from pipeline.training.schedule import Schedule
 from pipeline.training.task import Task
 

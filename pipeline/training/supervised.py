@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.networks.embedder import Embedder
+from pipeline.training.distributed import gathered
 from pipeline.training.schedule import HeadInit, Supervision
 from pipeline.training.task import Task
-from pipeline.training.together import gathered
 from pipeline.training.triplet import batch_hard_triplet
 
 CLASSIFIER_STD = 0.001

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from targets.bundles.archive import read_list, write_archive
-from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
+from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
 from targets.bundles.retrieval import quick_accuracy
 from targets.bundles.widths import WidthsBundle, figures_of, is_widths, open_widths
 from targets.contract import EMBED_BATCH, Job, Session, Target, describe_runtime, thread_count

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from targets.bundles.archive import read_archive
-from targets.bundles.bundle import (
+from targets.bundles.contents import (
     BATCH_BYTES,
     BUNDLE_LIST,
     check_entry,
@@ -59,7 +59,7 @@ class WidthFigures:
 
 @dataclass(frozen=True)
 class WidthsBundle:
-    """An unpacked bundle of graphs; fields as in `targets.bundles.bundle.Bundle`."""
+    """An unpacked bundle of graphs; fields as in `targets.bundles.contents.Bundle`."""
 
     folder: Path
     key: str

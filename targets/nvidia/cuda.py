@@ -128,7 +128,7 @@ def use(gpu: Gpu) -> None:
     call(bindings().cudaSetDevice, gpu.index)
 
 
-class Holdings:
+class Allocations:
     """GPU resources of one session. All are released at `close`, or when it is garbage-collected.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from targets.errors import ArtifactFailed
-from targets.nvidia.cuda import Gpu, Holdings, bindings, call, use
+from targets.nvidia.cuda import Allocations, Gpu, bindings, call, use
 from targets.nvidia.jit import Kernels, check_header, compiles_at_load
 from targets.nvidia.log import make_log
 
@@ -65,20 +65,20 @@ class EngineSession:
     def __init__(self, trt: Any, engine: Any, gpu: Gpu, kernels: Path | None = None) -> None:
         self.compute_ms: float | None = None
         self._gpu, self._cuda, self._log = gpu, bindings(), make_log(trt)
-        self._holdings = Holdings(gpu)
+        self._allocations = Allocations(gpu)
         self._input, output = _tensors(trt, engine)
         self._context = self._make_context(trt, engine, kernels)
         largest: tuple[int, ...] = tuple(engine.get_tensor_profile_shape(self._input, 0)[2])
         self.largest_batch, self._image, self._count = largest[0], largest[1:], 0
         self._set_count(self.largest_batch)
-        self._images = self._holdings.pinned(largest, np.uint8)
-        self._embeddings = self._holdings.pinned(tuple(self._context.get_tensor_shape(output)), np.float32)
-        self._source = self._holdings.device(self._images.nbytes)
-        self._result = self._holdings.device(self._embeddings.nbytes)
+        self._images = self._allocations.pinned(largest, np.uint8)
+        self._embeddings = self._allocations.pinned(tuple(self._context.get_tensor_shape(output)), np.float32)
+        self._source = self._allocations.device(self._images.nbytes)
+        self._result = self._allocations.device(self._embeddings.nbytes)
         self._context.set_tensor_address(self._input, self._source)
         self._context.set_tensor_address(output, self._result)
-        self._stream = self._holdings.stream()
-        self._begun, self._ended = self._holdings.event(), self._holdings.event()
+        self._stream = self._allocations.stream()
+        self._begun, self._ended = self._allocations.event(), self._allocations.event()
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """See `Session.embed`.
@@ -86,7 +86,7 @@ class EngineSession:
         Raises:
             ArtifactFailed: the engine or CUDA fails, or the session is closed.
         """
-        if not self._holdings.open:
+        if not self._allocations.open:
             raise ArtifactFailed("this session is closed; load the engine again")
         use(self._gpu)
         embeddings = np.empty((len(images), self._embeddings.shape[1]), np.float32)
@@ -99,14 +99,14 @@ class EngineSession:
 
     def close(self) -> None:
         """Free the GPU's memory. Also happens when the session is garbage-collected."""
-        self._holdings.close()
+        self._allocations.close()
 
     def _make_context(self, trt: Any, engine: Any, kernels: Path | None) -> Any:
         self._log.clear()
         if compiles_at_load(trt):
             compiled = Kernels(trt, engine, kernels)
             context = engine.create_execution_context(runtime_config=compiled.settings)
-            self._holdings.at_close(compiled.save)
+            self._allocations.at_close(compiled.save)
         else:
             context = engine.create_execution_context()
         if context is None:

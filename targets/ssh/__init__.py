@@ -2,7 +2,7 @@
 
     address       ssh://user@host:port
     connect       a connection with OpenSSH's configuration, keys, agent and known hosts
-    errand        one run, over any number of connections
+    remote_job        one run, over any number of connections
     device_side   the program that answers on the device
 
 On the device everything is in `CACHE/ssh/KEY`, where CACHE is `targets.machine.device.cache_folder` and KEY identifies
@@ -49,7 +49,7 @@ def run_on_device(host: str, python: str, bundle: Path, result: Path, progress: 
     Args:
         host: `ssh://user@host:port`; omitted parts and aliases come from `~/.ssh/config`.
         python: the interpreter there with numpy and the runtime; may begin with `~/`.
-        bundle: see `targets.bundles.bundle`.
+        bundle: see `targets.bundles.contents`.
 
     Raises:
         DeviceError: the device can't be reached or trusted, lacks something, or was lost for good; or the program
@@ -57,7 +57,7 @@ def run_on_device(host: str, python: str, bundle: Path, result: Path, progress: 
         BadBundle: `bundle` is not a bundle.
         OSError: `result` can't be written here.
     """
-    _errand().run(read_address(host), python, bundle, result, progress)
+    _remote_job().run(read_address(host), python, bundle, result, progress)
 
 
 def check_device(host: str, python: str, distribution: str) -> None:
@@ -70,10 +70,10 @@ def check_device(host: str, python: str, distribution: str) -> None:
     Raises:
         DeviceError: it can't be reached or trusted, or lacks Python, numpy or the runtime.
     """
-    _errand().check(read_address(host), python, distribution)
+    _remote_job().check(read_address(host), python, distribution)
 
 
-def _errand() -> ModuleType:
+def _remote_job() -> ModuleType:
     try:
         return import_module("targets.ssh.remote_job")
     except ModuleNotFoundError as error:

@@ -64,7 +64,7 @@ def _holder(path: Path) -> dict[str, Any]:
     return words
 
 
-class Errand:
+class RemoteJob:
     """Requests of the host; each method returns what JSON can represent."""
 
     def __init__(self, key: str, about: str) -> None:
@@ -252,7 +252,7 @@ def _digest(path: Path) -> str:
 
 def serve(key: str, about: str, mark: str) -> None:
     """Answer until the host is gone; an answer begins with `mark`."""
-    errand = Errand(key, about)
+    job = RemoteJob(key, about)
     while True:
         signal.alarm(PATIENCE)
         line = sys.stdin.readline()
@@ -262,7 +262,7 @@ def serve(key: str, about: str, mark: str) -> None:
         number, name, *arguments = json.loads(line)
         answer: dict[str, Any] = {"number": number}
         try:
-            answer["answer"] = getattr(errand, name)(*arguments)
+            answer["answer"] = getattr(job, name)(*arguments)
         except OSError as error:
-            answer["error"] = f"{error.strerror or error}: {error.filename or errand.folder}"
+            answer["error"] = f"{error.strerror or error}: {error.filename or job.folder}"
         print(mark + json.dumps(answer), flush=True)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from targets.errors import DeviceError
 from targets.files import sha256
 from targets.measuring.quiet import VARIABLE
 from targets.ssh.address import Address
 from targets.ssh.connect import Lost, connected
-from targets.ssh.supervisor import Attendant, attended, plain
-from targets.ssh.transfer import Carrier
+from targets.ssh.supervisor import Supervisor, plain, supervise
+from targets.ssh.transfer import FileTransfer
 
 if TYPE_CHECKING:
     from targets.ssh import Progress
@@ -46,7 +46,7 @@ def unreached(address: Address, lost: Lost) -> DeviceError:
     return DeviceError(f"{address} can't be reached: {lost}.")
 
 
-class Errand:
+class RemoteJob:
     """A bundle, its result, and the progress of the run; outlives connections."""
 
     def __init__(self, address: Address, python: str, bundle: Path, result: Path, progress: Progress) -> None:
@@ -88,48 +88,48 @@ class Errand:
     async def _visit(self, connection: asyncssh.SSHClientConnection) -> None:
         user = f"{getpass.getuser()}@{socket.gethostname()}"
         about = f"{self.about.get('release', self.bundle.name)}, from {user}"
-        async with attended(connection, self.address, self.python, self.about["key"], about) as attendant:
+        async with supervise(connection, self.address, self.python, self.about["key"], about) as supervisor:
             self.reached = True
-            state = await self._enter(attendant)
+            state = await self._enter(supervisor)
             try:
-                await self._work(Carrier(self.address, connection, attendant, self.progress, self._moved), state)
+                await self._work(FileTransfer(self.address, connection, supervisor, self.progress, self._moved), state)
             except DeviceError:
                 with suppress(DeviceError, Lost):
-                    await attendant.ask("clean")
+                    await supervisor.ask("clean")
                 raise
             except (asyncio.CancelledError, KeyboardInterrupt):  # Python 3.10 raises the second one here
-                await self._stop(attendant)
+                await self._stop(supervisor)
                 raise
-            await attendant.ask("clean")
+            await supervisor.ask("clean")
 
-    async def _enter(self, attendant: Attendant) -> dict[str, Any]:
+    async def _enter(self, supervisor: Supervisor) -> dict[str, Any]:
         told = None
-        while (state := await attendant.ask("enter"))["busy"]:
+        while (state := await supervisor.ask("enter"))["busy"]:
             if told != state["busy"]:
                 told = state["busy"]
                 self.progress.say(f"{self.address} is in use ({plain(told)}); waiting for it")
             await asyncio.sleep(BUSY_SECONDS)
         return dict(state)
 
-    async def _work(self, carrier: Carrier, state: dict[str, Any]) -> None:
+    async def _work(self, transfer: FileTransfer, state: dict[str, Any]) -> None:
         if self.fetched:
             return
-        ask = carrier.attendant.ask
+        ask = transfer.supervisor.ask
         if not state["started"]:
-            await self._send(carrier, state)
+            await self._send(transfer, state)
             await ask("start", os.environ.get(VARIABLE))  # the same wait applies there
             self.progress.say(f"running on {self.address}")
         elif not self.offset:
             self.progress.say(f"resuming the run on {self.address}")
-        self._judge(await self._follow(carrier.attendant))
+        self._check_exit(await self._follow(transfer.supervisor))
         outcome = await ask("outcome")
         if outcome is None:
             raise DeviceError(f"{self.address}: the program succeeded, but wrote no result. Build the bundle again.")
         self.progress.say(f"fetching {outcome['size'] / 1e6:.1f} MB from {self.address}")
-        await carrier.fetch(f"{state['folder']}/result", outcome["size"], outcome["sha256"], self.result)
+        await transfer.fetch(f"{state['folder']}/result", outcome["size"], outcome["sha256"], self.result)
         self.fetched = True
 
-    async def _send(self, carrier: Carrier, state: dict[str, Any]) -> None:
+    async def _send(self, transfer: FileTransfer, state: dict[str, Any]) -> None:
         size, sent = self.bundle.stat().st_size, min(state["sent"], self.bundle.stat().st_size)
         needed = needed_bytes(self.about, size) - sent
         if needed > state["free"]:
@@ -140,16 +140,16 @@ class Errand:
         if state["whole"]:
             return
         self.progress.say(f"sending {(size - sent) / 1e6:.1f} MB to {self.address}")
-        await carrier.send(self.bundle, self.sha256, f"{state['folder']}/bundle.part", sent)
+        await transfer.send(self.bundle, self.sha256, f"{state['folder']}/bundle.part", sent)
 
     def _moved(self, size: int) -> None:
         self.moved += size
 
-    async def _follow(self, attendant: Attendant) -> int | None:
+    async def _follow(self, supervisor: Supervisor) -> int | None:
         """Print the program's output until it ends; return its exit code, or None if it is unknown."""
         wait = 0.05
         while True:
-            seen = await attendant.ask("follow", self.offset)
+            seen = await supervisor.ask("follow", self.offset)
             for line in map(plain, seen["text"].split("\n")):
                 if line:
                     self._hear(line)
@@ -170,7 +170,7 @@ class Errand:
             self.last = line
             self.progress.say(line)
 
-    def _judge(self, code: int | None) -> None:
+    def _check_exit(self, code: int | None) -> None:
         if code is None:
             why = (
                 "the program ended without a message: the device was restarted, or ran out of memory or disk. "
@@ -186,9 +186,9 @@ class Errand:
             return
         raise DeviceError(f"{self.address}: {why}")
 
-    async def _stop(self, attendant: Attendant) -> None:
+    async def _stop(self, supervisor: Supervisor) -> None:
         try:
-            await asyncio.wait_for(attendant.ask("stop"), STOP_SECONDS)
+            await asyncio.wait_for(supervisor.ask("stop"), STOP_SECONDS)
         except (DeviceError, Lost, asyncio.TimeoutError):
             self.progress.say(f"{self.address} could not be stopped; run the same command again to rejoin the run")
         else:
@@ -197,15 +197,18 @@ class Errand:
 
 def run(address: Address, python: str, bundle: Path, result: Path, progress: Progress) -> None:
     """See `targets.ssh.run_on_device`."""
-    asyncio.run(Errand(address, python, bundle, result, progress).run())
+    asyncio.run(RemoteJob(address, python, bundle, result, progress).run())
 
 
 async def _check(address: Address, python: str, distribution: str) -> None:
     try:
-        async with connected(address) as connection, attended(connection, address, python, "check", "") as attendant:
-            if not await attendant.ask("has", distribution):
+        async with (
+            connected(address) as connection,
+            supervise(connection, address, python, "check", "") as supervisor,
+        ):
+            if not await supervisor.ask("has", distribution):
                 raise DeviceError(
-                    f"{python!r} on {address} has no {distribution}. {attendant.install_command(distribution)}"
+                    f"{python!r} on {address} has no {distribution}. {supervisor.install_command(distribution)}"
                 )
     except Lost as lost:
         raise unreached(address, lost) from None

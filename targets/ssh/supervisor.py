@@ -39,7 +39,7 @@ def plain(line: str) -> str:
     return "".join(letter for letter in line.rstrip("\r").rsplit("\r")[-1] if letter.isprintable())
 
 
-class Attendant:
+class Supervisor:
     """Asks one question at a time."""
 
     def __init__(self, address: Address, python: str, process: asyncssh.SSHClientProcess[str]) -> None:
@@ -48,7 +48,7 @@ class Attendant:
         self._number = 0
 
     async def ask(self, name: str, *arguments: object) -> Any:
-        """Call a method of `device_side.Errand`.
+        """Call a method of `device_side.RemoteJob`.
 
         Raises:
             DeviceError: the device could not do it.
@@ -99,16 +99,16 @@ class Attendant:
         return DeviceError(f"{self._python!r} does not start on {self._address}: {last}. {where}")
 
 
-async def _beat(attendant: Attendant) -> None:
+async def _beat(supervisor: Supervisor) -> None:
     while True:
         await asyncio.sleep(BEAT_SECONDS)
-        await attendant.ask("alive")
+        await supervisor.ask("alive")
 
 
 @asynccontextmanager
-async def attended(
+async def supervise(
     connection: asyncssh.SSHClientConnection, address: Address, python: str, key: str, about: str
-) -> AsyncIterator[Attendant]:
+) -> AsyncIterator[Supervisor]:
     """The process of one connection, checked for the packages that the program needs.
 
     Args:
@@ -127,12 +127,12 @@ async def attended(
             raise
         raise DeviceError(f"{address} accepts the login, but runs no command: {error.reason}.") from None
     process.stdin.write(source)
-    attendant = Attendant(address, python, process)
-    if not (await attendant.ask("hello"))["numpy"]:
-        raise DeviceError(f"{python!r} on {address} has no numpy. {attendant.install_command('numpy')}")
-    beat = asyncio.create_task(_beat(attendant))
+    supervisor = Supervisor(address, python, process)
+    if not (await supervisor.ask("hello"))["numpy"]:
+        raise DeviceError(f"{python!r} on {address} has no numpy. {supervisor.install_command('numpy')}")
+    beat = asyncio.create_task(_beat(supervisor))
     try:
-        yield attendant
+        yield supervisor
     finally:
         beat.cancel()
         with suppress(asyncio.CancelledError, Lost):

@@ -14,7 +14,7 @@ import asyncssh
 from targets.errors import DeviceError
 from targets.files import sha256 as file_digest
 from targets.ssh.address import Address
-from targets.ssh.supervisor import Attendant
+from targets.ssh.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from targets.ssh import Progress
@@ -28,12 +28,12 @@ MODE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT  # existing content stays
 
 
 @dataclass(frozen=True)
-class Carrier:
+class FileTransfer:
     """Transfers files over one connection; `moved` is called with the bytes of each step."""
 
     address: Address
     connection: asyncssh.SSHClientConnection
-    attendant: Attendant
+    supervisor: Supervisor
     progress: Progress
     moved: Callable[[int], None]
 
@@ -52,7 +52,7 @@ class Carrier:
                         await there.write(block, done)
                         done += len(block)
                         step(len(block))
-            if await self.attendant.ask("verify", sha256):
+            if await self.supervisor.ask("verify", sha256):
                 return
             done = 0
         raise self._damaged()
@@ -97,7 +97,7 @@ class Carrier:
         try:
             sftp = await self.connection.start_sftp_client()
         except (asyncssh.ChannelOpenError, asyncssh.SFTPError) as error:
-            await self.attendant.ask("alive")  # no answer: the connection is lost
+            await self.supervisor.ask("alive")  # no answer: the connection is lost
             raise DeviceError(
                 f"{self.address} has no SFTP ({error.reason}). Its sshd_config needs a line `Subsystem sftp …`."
             ) from None
@@ -105,7 +105,7 @@ class Carrier:
             async with sftp:
                 yield sftp
         except asyncssh.SFTPError as error:
-            free = await self.attendant.ask("free")
+            free = await self.supervisor.ask("free")
             raise DeviceError(
                 f"{self.address} can't write or read a file ({error.reason}): {free / 1e6:,.0f} MB are free there. "
                 "Free some space or quota, or set ZOO_CACHE there to another folder."

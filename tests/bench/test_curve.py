@@ -9,8 +9,8 @@ import pytest
 from bench.curve import points
 
 
-def run(recipe, at, seed, map, saved):
-    return {"recipe": recipe, "at": at, "seed": seed, "map": map, "macs_saved": saved, "teacher_map": 50.0}
+def run(recipe, at, seed, mean_ap, saved):
+    return {"recipe": recipe, "at": at, "seed": seed, "map": mean_ap, "macs_saved": saved, "teacher_map": 50.0}
 
 
 RUNS = [

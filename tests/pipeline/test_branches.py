@@ -13,8 +13,8 @@ from pipeline.method.removal import remove_channels
 from pipeline.method.settings import Compress
 from pipeline.method.widths import Narrowing
 from pipeline.networks.branches import branched, fuse_branches
-from pipeline.networks.build import Network
 from pipeline.networks.cost import graph_cost, network_cost
+from pipeline.networks.factory import Network
 from pipeline.networks.layers import Constant
 from pipeline.networks.serialization import load_deployed, load_network, save_network
 from pipeline.networks.sites import find_sites

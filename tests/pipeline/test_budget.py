@@ -64,29 +64,29 @@ def shrunk(network, compress, align=1, steps=120, proximal=True):
     with torch.no_grad():
         for compactor in compactors.values():
             compactor.weight.mul_(torch.rand(len(compactor.weight), 1, generator=random) + 0.5)
-    course = []
+    shares = []
     for step in range(steps):
         if not proximal:
             for compactor in compactors.values():
                 compactor.weight.grad = None
-                compactor.reset_gradient(torch.ones(len(compactor.weight)), budget.pressure)
+                compactor.reset_gradient(torch.ones(len(compactor.weight)), budget.penalty_factor)
                 with torch.no_grad():
                     compactor.weight.sub_(0.01 * compactor.weight.grad)
-        budget.step(compactors, 0.01 * budget.pressure, step / steps, proximal)
-        course.append(budget.share(budget.alive))
-    return budget, compactors, course
+        budget.step(compactors, 0.01 * budget.penalty_factor, step / steps, proximal)
+        shares.append(budget.share(budget.alive))
+    return budget, compactors, shares
 
 
 @pytest.mark.parametrize("compress", [Compress(macs=0.35), Compress(params=0.6), Compress(macs=0.9)])
 @pytest.mark.parametrize("proximal", [True, False])
 def test_a_budget_is_met_within_two_per_cent_and_then_left_alone(compress, proximal):
-    budget, compactors, course = shrunk(alive_network("resnet26"), compress, proximal=proximal)
+    budget, compactors, shares = shrunk(alive_network("resnet26"), compress, proximal=proximal)
     assert budget.met
-    assert compress.asked * 0.98 <= course[-1] <= compress.asked
-    assert sorted(course, reverse=True) == course
-    met = next(step for step, share in enumerate(course) if share <= compress.asked)
-    assert 0.4 * len(course) <= met <= 0.7 * len(course)  # neither at once nor at the end, so that the rest recovers
-    assert budget.pressure == 0
+    assert compress.asked * 0.98 <= shares[-1] <= compress.asked
+    assert sorted(shares, reverse=True) == shares
+    met = next(step for step, share in enumerate(shares) if share <= compress.asked)
+    assert 0.4 * len(shares) <= met <= 0.7 * len(shares)  # neither at once nor at the end, so that the rest recovers
+    assert budget.penalty_factor == 0
     dead = torch.cat([compactor.row_norms() for compactor in compactors.values()]) < DEAD
     assert torch.equal(dead, ~budget.alive)
 
@@ -111,8 +111,8 @@ def test_rows_that_have_died_stay_dead_and_others_may_grow():
 
 
 def test_alignment_counts_and_fills_up_with_rows_that_may_live():
-    budget, _, course = shrunk(alive_network("resnet26"), Compress(macs=0.5), align=8)
-    assert course[-1] <= 0.5
+    budget, _, shares = shrunk(alive_network("resnet26"), Compress(macs=0.5), align=8)
+    assert shares[-1] <= 0.5
     for rows in budget.by_site(budget.alive).values():
         assert int(rows.sum()) % 8 == 0
 

@@ -138,7 +138,7 @@ def test_what_compiles_ahead_is_compiled_although_its_device_is_not_here(model, 
 
 
 @pytest.mark.parametrize(
-    ("wish", "asked", "student"),
+    ("precision", "asked", "student"),
     [
         ("auto", None, ["fp32", "fp16", "int8"]),
         ("auto", ("int8",), ["fp32", "int8"]),  # fp32 is the reference of all others
@@ -148,15 +148,15 @@ def test_what_compiles_ahead_is_compiled_although_its_device_is_not_here(model, 
         ("fp32", None, ["fp32"]),
     ],
 )
-def test_which_precisions_are_built(model, wish, asked, student):
-    recipe = model[0].model_copy(update={"precision": wish})
+def test_which_precisions_are_built(model, precision, asked, student):
+    recipe = model[0].model_copy(update={"precision": precision})
     found = on((recipe, model[1]), replace(HERE, precisions=asked)).variants
     assert found == [("teacher", "fp32"), *(("student", precision) for precision in student)]
 
 
-@pytest.mark.parametrize(("wish", "asked"), [("int8", None), ("auto", ("fp16", "int8"))])
-def test_a_precision_that_the_runtime_lacks_is_refused(model, limited, wish, asked):
-    recipe, target = model[0].model_copy(update={"precision": wish}), TargetSettings("limited", precisions=asked)
+@pytest.mark.parametrize(("precision", "asked"), [("int8", None), ("auto", ("fp16", "int8"))])
+def test_a_precision_that_the_runtime_lacks_is_refused(model, limited, precision, asked):
+    recipe, target = model[0].model_copy(update={"precision": precision}), TargetSettings("limited", precisions=asked)
     with pytest.raises(UnsupportedPrecision, match="limited on CPU can't compute in int8, only in fp32, fp16"):
         on((recipe, model[1]), target).variants  # noqa: B018 - raises
 
@@ -186,13 +186,15 @@ def more_targets(shop, **targets):
 
 @pytest.mark.parametrize("place", [{}, {"board": BOARD}, {"host": "ssh://there"}], ids=["here", "elsewhere", "ssh"])
 @pytest.mark.parametrize(
-    ("wish", "asked", "may_break"),
+    ("precision", "asked", "may_break"),
     [("auto", None, ["fp16", "int8"]), ("auto", ("int8",), []), ("auto", ("int8", "fp16"), ["fp16", "int8"]),
      ("int8", None, [])],
 )  # fmt: skip
-def test_a_build_goes_on_without_a_precision_that_breaks_while_another_may_ship(model, place, wish, asked, may_break):
+def test_a_build_goes_on_without_a_precision_that_breaks_while_another_may_ship(
+    model, place, precision, asked, may_break
+):
     """The student in fp32 and requested precisions may not break; the dense network, which never ships, may."""
-    recipe = model[0].model_copy(update={"precision": wish})
+    recipe = model[0].model_copy(update={"precision": precision})
     steps = [*on((recipe, model[1]), replace(HERE, precisions=asked, **place)).steps()]
     found = {str(step.id).split("/", 1)[1] for step in steps if getattr(step.run, "func", None) is breakable}
     expected = {f"student/{one}" + "/mine" * (one == "int8") for one in may_break}
@@ -204,7 +206,8 @@ def test_a_build_goes_on_without_a_precision_that_breaks_while_another_may_ship(
 def test_whether_a_step_may_break_changes_no_key(model, tmp_path):
     recipe, data = model
     auto, asked = (
-        keys((recipe.model_copy(update={"precision": wish}), data), tmp_path, HERE) for wish in ("auto", "int8")
+        keys((recipe.model_copy(update={"precision": precision}), data), tmp_path, HERE)
+        for precision in ("auto", "int8")
     )
     for name in ("calibrate/student/int8/mine", "compile/student/int8/mine", "compile/teacher/fp32/mine"):
         assert auto[name] == asked[name]

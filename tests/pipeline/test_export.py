@@ -13,8 +13,8 @@ from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import merge_site, prune_site
-from pipeline.networks.build import Network
 from pipeline.networks.cost import graph_cost, network_cost
+from pipeline.networks.factory import Network
 from pipeline.networks.serialization import save_network
 from pipeline.networks.sites import find_sites
 from pipeline.stages.export import Export, deployed, export_network, write_graph

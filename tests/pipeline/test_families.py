@@ -10,8 +10,8 @@ from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import merge_site, prune_network
 from pipeline.method.widths import try_narrow
 from pipeline.networks.branches import fuse_branches
-from pipeline.networks.build import Network, build_network
 from pipeline.networks.cost import network_cost
+from pipeline.networks.factory import Network, build_network
 from pipeline.networks.serialization import load_deployed, save_network
 from pipeline.networks.sites import find_sites
 from tests.helpers import enliven, random_images, settle

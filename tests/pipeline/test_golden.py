@@ -18,7 +18,7 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.method.settings import Compress
-from pipeline.networks.build import Network
+from pipeline.networks.factory import Network
 from pipeline.stages import distill, teacher
 from pipeline.stages.teacher import Teacher
 from tests.helpers import SMALL, draw_vehicles

@@ -19,7 +19,7 @@ from pipeline.engine.plan import make_plan
 from pipeline.engine.step import TEACHER, ingredients
 from pipeline.engine.store import Store
 from pipeline.errors import WeightsError
-from pipeline.networks.build import build_backbone
+from pipeline.networks.factory import build_backbone
 from pipeline.networks.hub import HubFile, Memory, find_hub_file
 from pipeline.planning.training import training_steps
 from pipeline.recipe import Recipe

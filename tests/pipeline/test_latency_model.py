@@ -114,7 +114,7 @@ def test_a_budget_in_ms_is_met_within_two_per_cent(model, share):
         for one in rows.values():
             one.weight.mul_(torch.rand(len(one.weight), 1, generator=random) + 0.5)
     for step in range(100):
-        budget.step(rows, 0.01 * budget.pressure, step / 100, proximal=True)
+        budget.step(rows, 0.01 * budget.penalty_factor, step / 100, proximal=True)
     kept = {name: int(alive.sum()) for name, alive in budget.by_site(budget.alive).items()}
     assert 0.97 * compress.p50_ms <= model(kept) <= compress.p50_ms
     scores = {name: torch.rand(site.channels, generator=random) for name, site in model.sites.items()}

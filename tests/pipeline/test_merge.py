@@ -8,8 +8,8 @@ from torch import nn
 
 from pipeline.method.compactor import Compacted, Compactor, Gated, insert_compactors
 from pipeline.method.merge import fold_norm, kept_rows, kernel_of, merge_compactor, merge_site, prune_network
-from pipeline.networks.build import Network
 from pipeline.networks.cost import graph_cost, macs_by_module, network_cost
+from pipeline.networks.factory import Network
 from pipeline.networks.layers import Constant
 from pipeline.networks.serialization import load_network, save_network
 from pipeline.networks.sites import find_sites

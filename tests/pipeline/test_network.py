@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from pipeline.data.images import Input
 from pipeline.errors import WeightsError
-from pipeline.networks.build import Network, build_backbone, build_network
+from pipeline.networks.factory import Network, build_backbone, build_network
 from tests.helpers import enliven
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pipeline.data.images import IMAGENET_MEAN, IMAGENET_STD, Input
 from pipeline.data.samples import Index, Samples
 from pipeline.errors import WeightsError
-from pipeline.networks.build import Network, build_network
+from pipeline.networks.factory import Network, build_network
 from pipeline.networks.serialization import load_network, save_network
 from pipeline.planning.training import training_steps
 from pipeline.recipe import Recipe

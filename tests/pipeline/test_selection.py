@@ -12,15 +12,15 @@ from pipeline.method.compactor import insert_compactors, insert_gates
 from pipeline.method.cost_model import CostModel
 from pipeline.method.fixed_width import FixedStudent
 from pipeline.method.importance import gradient_scores, norm_scores, position_scores
-from pipeline.method.library import prune_with_library
 from pipeline.method.merge import merge_site, prune_network
 from pipeline.method.reconstruction import input_moments, reconstruction_maps
 from pipeline.method.removal import remove_channels
 from pipeline.method.selection import apply_selection, select_channels
 from pipeline.method.settings import Compress, Distillation
-from pipeline.networks.build import Network
+from pipeline.method.torch_pruning import prune_with_library
 from pipeline.networks.cost import network_cost
 from pipeline.networks.coupled import left_whole
+from pipeline.networks.factory import Network
 from pipeline.networks.serialization import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified

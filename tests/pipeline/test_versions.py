@@ -30,14 +30,14 @@ from pipeline.engine.progress import Silent
 from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, StepId
 from pipeline.engine.work import Work
 from pipeline.method.compactor import insert_compactors
-from pipeline.networks.build import build_network
+from pipeline.networks.factory import build_network
 from pipeline.networks.serialization import save_network
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_tensors, save_module
 from pipeline.planning.deployment import TargetPlan
 from pipeline.planning.training import training_steps
 from pipeline.stages.distill import COMPACTED
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from targets.settings import TargetSettings
 from tests.conftest import make_workshop
 from tests.examples import laid_out

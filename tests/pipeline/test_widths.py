@@ -7,7 +7,7 @@ import torch
 from pipeline.errors import PipelineError
 from pipeline.method.width_choice import near_widths, pattern, spread_widths
 from pipeline.method.widths import Narrowing, enliven, full_widths, layer_widths, least_widths, try_narrow
-from pipeline.networks.build import Network, build_network
+from pipeline.networks.factory import Network, build_network
 from pipeline.networks.sites import find_sites
 from tests.helpers import SMALL, alive_network
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from targets.tensorrt import TensorRt
+from targets.nvidia.tensorrt import TensorRt
 
 BOOKKEEPING = ("Constant", "Identity", "NoOp", "Reformat", "Shuffle")  # layers that move or keep data without computing
 

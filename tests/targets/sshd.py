@@ -21,7 +21,7 @@ import pytest
 
 from tests.helpers import free_port
 
-PACKAGES = ("openssh-server", "libwrap0")  # of Debian and its kin; only some versions need the second
+PACKAGES = ("openssh-server", "libwrap0")  # of Debian and its derivatives; only some versions need the second
 
 
 @dataclass(frozen=True)

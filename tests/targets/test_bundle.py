@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from targets.bundles.archive import read_list, write_archive
-from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST, open_bundle
+from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST, open_bundle
 from targets.bundles.pixels import pack
 from targets.bundles.program import compile_bundle
 from targets.contract import make_target

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from targets.errors import ForeignEngine
-from targets.nvidia.build import Shares
+from targets.nvidia.builder import Shares
 from targets.nvidia.cache import read_cache, write_cache
 from targets.nvidia.cuda import find_gpu
 from targets.nvidia.engine import EngineRecord, Place, check_fit

@@ -15,8 +15,8 @@ from pipeline.stages.export import deployed, write_graph
 from targets.contract import Job
 from targets.errors import BadOption, ForeignEngine, Unusable
 from targets.nvidia.engine import Place, read_engine, write_engine
+from targets.nvidia.tensorrt import GENERATIONS, TensorRt, TensorRtRtx
 from targets.settings import PRECISIONS, TargetSettings
-from targets.tensorrt import GENERATIONS, TensorRt, TensorRtRtx
 from tests.graphs import unquantised
 from tests.helpers import alive_network, random_images
 from tests.targets.engine_layers import read_layers
@@ -230,7 +230,7 @@ def test_a_jetson_has_tensorrt_from_its_system(monkeypatch, tmp_path):
     target = TensorRt(TargetSettings(runtime="tensorrt", device="GPU"))
     with pytest.raises(Unusable, match=r"tensorrt is not installed. Run: pip install .*\[tensorrt\]"):
         target.check()
-    monkeypatch.setattr("targets.tensorrt.TEGRA", tmp_path)
+    monkeypatch.setattr("targets.nvidia.tensorrt.TEGRA", tmp_path)
     with pytest.raises(Unusable, match="tensorrt is not installed. Run: sudo apt install python3-libnvinfer"):
         target.check()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from targets.bundles.archive import write_archive
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from targets.bundles.widths import open_widths, time_widths
 from targets.contract import Job
 from targets.errors import BadBundle

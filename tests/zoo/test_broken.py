@@ -34,12 +34,12 @@ def without_int8(patch, of="compile"):
     """ONNX Runtime without int8; it can still judge the graph if only artifacts are refused."""
     ours = OnnxRuntime.compile
 
-    def compile(self, graph, folder, job):
+    def refuse(self, graph, folder, job):
         if b"QuantizeLinear" in graph.read_bytes() and (of == "calibrate" or folder.name == "artifacts"):
             raise ArtifactFailed(f"this runtime has no kernel\nof QuantizeLinear in {graph}")
         ours(self, graph, folder, job)
 
-    patch.setattr(OnnxRuntime, "compile", compile)
+    patch.setattr(OnnxRuntime, "compile", refuse)
 
 
 def without_quantizer(patch):

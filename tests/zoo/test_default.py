@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.data.dataset import open_dataset
-from pipeline.networks.build import build_network
+from pipeline.networks.factory import build_network
 from pipeline.retrieval.evaluate import evaluate_network
 from tests.conftest import Workshop
 from zoo.catalogue import load_catalogue

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.engine.step import COMPACT, StepId, Variant
 from targets.bundles.archive import write_archive
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from tests.zoo.records import ACCURACY, AGREEMENT
 from zoo.building.results import target_records
 

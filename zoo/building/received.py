@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from pipeline.engine.store import explain
 from targets.bundles.archive import read_archive
-from targets.bundles.bundle import RESULT_LIST
+from targets.bundles.contents import RESULT_LIST
 from targets.bundles.widths import is_widths
 from targets.errors import BadBundle
 from targets.names import NAME, RELEASE

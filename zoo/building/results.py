@@ -14,7 +14,7 @@ from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.measurement import BrokenVariant, Run
 from pipeline.stages.unsupported import read_refusal
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from targets.files import sha256
 from targets.settings import Precision
 from zoo.release.measurements import Broken, Estimated, Measurement, Pending, measured_rows

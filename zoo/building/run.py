@@ -26,7 +26,7 @@ from pipeline.planning.training import check_sampling, check_student, training_s
 from pipeline.recipe import Recipe
 from pipeline.stages.bundle import bundle_file
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
 from targets.errors import TargetError
 from targets.settings import TargetSettings
 from zoo.building.name import check_content, check_name
@@ -135,7 +135,7 @@ def _latency(
     catalogue: Catalogue,
     home: Home,
     recipe: Recipe,
-    wish: Wish,
+    request: BuildRequest,
     settings: Mapping[str, TargetSettings],
     store: Store,
     progress: Progress,
@@ -148,7 +148,7 @@ def _latency(
         return None
     name = catalogue.target(compress.target)
     target = settings.get(name, catalogue.targets[name])
-    release = f"{wish.name}@{recipe.version}"
+    release = f"{request.name}@{recipe.version}"
     result = received(home, release, name, widths=True)
     if result.exists():
         steps = list(latency_steps(recipe, release, name, target, result))
@@ -162,7 +162,7 @@ def _latency(
 
 
 @dataclass(frozen=True)
-class Wish:
+class BuildRequest:
     """What to build.
 
     Attributes:
@@ -180,7 +180,7 @@ class Wish:
 def prepare(
     catalogue: Catalogue,
     home: Home,
-    wish: Wish,
+    request: BuildRequest,
     data_root: Path,
     progress: Progress,
 ) -> Build:
@@ -190,22 +190,22 @@ def prepare(
         CatalogueError, DataError, WeightsError, StoreError, UnknownRuntime, MissingLibrary: see there.
         ManifestError: see `check_name`.
     """
-    recipe = catalogue.recipe(wish.name, wish.overrides)
-    asked = tuple(dict.fromkeys(catalogue.target(target) for target in wish.targets or recipe.targets))
+    recipe = catalogue.recipe(request.name, request.overrides)
+    asked = tuple(dict.fromkeys(catalogue.target(target) for target in request.targets or recipe.targets))
     settings = {target: catalogue.targets[target] for target in asked}
-    if wish.host:
-        settings = {target: replace(spec, host=wish.host) for target, spec in settings.items()}
-    check_name(home, wish.name, recipe, asked)
+    if request.host:
+        settings = {target: replace(spec, host=request.host) for target, spec in settings.items()}
+    check_name(home, request.name, recipe, asked)
     store = Store(home.store)
     try:
         data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)
     except OSError as error:
         raise explain(error, home.root) from None
     data = hold_out(data, recipe.gate, recipe.sampling.identities)
-    latency = _latency(catalogue, home, recipe, wish, settings, store, progress)
+    latency = _latency(catalogue, home, recipe, request, settings, store, progress)
     trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, store.cache)]
-    last = _remembered(Build(wish.name, recipe, data, home, store, {}, []).memory)
-    deployment = _Deployment(wish.name, recipe, data, home, store, trained, progress.say)
+    last = _remembered(Build(request.name, recipe, data, home, store, {}, []).memory)
+    deployment = _Deployment(request.name, recipe, data, home, store, trained, progress.say)
     deployed = [step for target, spec in settings.items() for step in deployment.steps(target, spec)]
     for target in deployment.built_before(catalogue.targets, last):
         if target not in settings:
@@ -213,10 +213,10 @@ def prepare(
             deployed += deployment.again(target, settings[target], last)
     steps = _unique((*trained, *deployed))
     runtimes = {target: spec.runtime for target, spec in settings.items()}
-    license = catalogue.datasets[recipe.dataset].license
-    recorded = record_step(wish.name, recipe, data, license, steps, runtimes, tuple(wish.overrides))
+    data_license = catalogue.datasets[recipe.dataset].license
+    recorded = record_step(request.name, recipe, data, data_license, steps, runtimes, tuple(request.overrides))
     plan = make_plan([*steps, recorded], store, last)
-    return Build(wish.name, recipe, data, home, store, settings, plan, latency)
+    return Build(request.name, recipe, data, home, store, settings, plan, latency)
 
 
 def place_bundles(build: Build) -> None:

@@ -62,7 +62,7 @@ def build(
             sys.exit(launch(sys.argv[1:], gpus))
     from pipeline.data.account import account_lines
     from zoo.building.budget import budget_lines, planned_budget
-    from zoo.building.run import Wish, check_recipe, help_run, prepare, run
+    from zoo.building.run import BuildRequest, check_recipe, help_run, prepare, run
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import plan_json, print_plan, print_release, release_json, training_device
     from zoo.cli.script import print_json, reporter
@@ -76,8 +76,8 @@ def build(
     alone = processes is None or processes.main
     progress = reporter() if alone else Silent()
     with processes.main_first() if processes else nullcontext():
-        wish = Wish(name or catalogue.default, targets, overrides, host)
-        prepared = prepare(catalogue, Home.find(), wish, data_root, progress)
+        request = BuildRequest(name or catalogue.default, targets, overrides, host)
+        prepared = prepare(catalogue, Home.find(), request, data_root, progress)
     if plan_only:
         told = check_recipe(prepared) if alone else []
         budget = planned_budget(prepared.plan, prepared.store, prepared.recipe.distill.compress)

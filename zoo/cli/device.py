@@ -19,7 +19,7 @@ TOLD = ("release", "target", "measured_at", "device", "runtime", "threads", "con
 def result_json(bundle: Path, result: Path) -> Compiled:
     """The result of a bundle, for scripts."""
     from targets.bundles.archive import read_list
-    from targets.bundles.bundle import RESULT_LIST
+    from targets.bundles.contents import RESULT_LIST
     from targets.bundles.widths import is_widths
 
     about = read_list(result, RESULT_LIST)

@@ -56,7 +56,7 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
     release = find_release(Home.find(), name)
     done = send(release, place, sign_key, reporter())
     label = release.manifest.label
-    unknown = [part for part, license in release.manifest.licenses if license == "not stated"]
+    unknown = [part for part, terms in release.manifest.licenses if terms == "not stated"]
     if unknown:
         click.echo(
             f"license not stated: {', '.join(unknown)}. Set it in zoo.yaml: without one, it may not be used.",
@@ -82,14 +82,14 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     from pipeline.engine.progress import Silent
     from pipeline.errors import PipelineError
     from targets.errors import TargetError
-    from zoo.building.run import Wish, prepare
+    from zoo.building.run import BuildRequest, prepare
     from zoo.cli.output import print_plan
     from zoo.errors import RegistryError, ZooError
 
     command = f"zoo build {error.name} --target {error.target}"
     data_root = Path(os.environ.get("ZOO_DATA", DATA_ROOT_DEFAULT))
     try:
-        plan = prepare(catalogue, home, Wish(error.name, (error.target,)), data_root, Silent()).plan
+        plan = prepare(catalogue, home, BuildRequest(error.name, (error.target,)), data_root, Silent()).plan
     except (ZooError, PipelineError, TargetError) as why:
         raise RegistryError(f"{error.message} {command} would fail here: {why}") from None
     click.echo(f"what {command} would do:", err=True)

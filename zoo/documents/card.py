@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.data.images import Input
 from pipeline.files import write_text
 from pipeline.networks.cost import Cost
-from zoo.documents.hub import front_matter
+from zoo.documents.front_matter import front_matter
 from zoo.documents.limits import limits
 from zoo.markdown import bullets, escaped, table
 from zoo.release.layout import CARD, GOLDEN_EMBEDDING, GOLDEN_INPUT, LICENSES, MANIFEST, RUNNER
@@ -193,7 +193,7 @@ def _provenance(manifest: Manifest) -> str:
 
 
 def _licenses(manifest: Manifest) -> str:
-    lines = [f"{part}: {escaped(license)}" for part, license in manifest.licenses]
+    lines = [f"{part}: {escaped(terms)}" for part, terms in manifest.licenses]
     return f"## Licenses\n\n{bullets(lines)}\n\nMore in [{LICENSES}]({LICENSES})."
 
 

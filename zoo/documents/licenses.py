@@ -16,26 +16,26 @@ UNKNOWN = (
 )
 
 
-def stated(license: str) -> str | None:
+def stated(terms: str) -> str | None:
     """A license without surrounding spaces; None if it is not stated."""
-    text = license.strip()
+    text = terms.strip()
     return None if text in ("", "not stated") else text
 
 
-def spdx_ids(license: str) -> list[str]:
+def spdx_ids(terms: str) -> list[str]:
     """Identifiers of the SPDX license list in a license: a single one, those of an expression, or none in free text."""
     from cyclonedx.spdx import fixup_id, is_expression
 
-    if single := fixup_id(license):
+    if single := fixup_id(terms):
         return [single]
-    if not license or not is_expression(license):
+    if not terms or not is_expression(terms):
         return []
-    words = re.findall(r"[\w.+-]+", license)
+    words = re.findall(r"[\w.+-]+", terms)
     return list(dict.fromkeys(known for word in words if (known := fixup_id(word))))
 
 
-def _section(heading: str, license: str, covers: str) -> str:
-    text = stated(license)
+def _section(heading: str, terms: str, covers: str) -> str:
+    text = stated(terms)
     if text is None:
         return f"## {heading}\n\n{covers}\n\n{UNKNOWN}\n"
     links = "".join(f"\n- [{name}](https://spdx.org/licenses/{name}.html)" for name in spdx_ids(text))

@@ -83,7 +83,7 @@ def _of_unmeasured(measurements: Sequence[Measurement]) -> Iterator[str]:
 def limits(manifest: Manifest, measurements: Sequence[Measurement]) -> list[str]:
     """All limits, as sentences in plain text."""
     measured = [one for one in measurements if isinstance(one, Measured)]
-    unstated = [part for part, license in manifest.licenses if stated(license) is None]
+    unstated = [part for part, terms in manifest.licenses if stated(terms) is None]
     lines = [*_of_accuracy(manifest), *_of_times(measured), *_of_unmeasured(measurements)]
     if unstated:
         lines.append(f"License not stated: {', '.join(unstated)}. See LICENSES.md before you use it.")

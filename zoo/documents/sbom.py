@@ -30,8 +30,8 @@ TOOL = "edge-model-zoo"
 def _licenses(text: str) -> list[License]:
     from cyclonedx.contrib.license.factories import LicenseFactory
 
-    license = stated(text)
-    return [LicenseFactory().make_from_string(license)] if license else []
+    terms = stated(text)
+    return [LicenseFactory().make_from_string(terms)] if terms else []
 
 
 def _library(name: str, version: str, licenses: list[License] | None = None) -> Component:

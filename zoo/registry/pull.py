@@ -25,9 +25,9 @@ from zoo.registry.download import fetch
 from zoo.registry.index import Blob, Index, Listed, outgrown
 from zoo.registry.places import Place
 from zoo.registry.publish import MANIFEST_LIMIT, read_index, told_differences
+from zoo.registry.resolution import resolve
 from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
 from zoo.registry.signing import check_signatures
-from zoo.registry.versions import resolve
 from zoo.release.layout import GRAPH, MANIFEST, MEASUREMENTS
 from zoo.release.local import Release, read_release
 from zoo.release.manifest import Artifact, Manifest, Parsed, parse, read_manifest

@@ -14,7 +14,7 @@ import pytest
 from targets.errors import DeviceError
 from targets.ssh import run_on_device
 from targets.ssh.address import read_address
-from tests.targets.ssh.errand import Heard, make_bundle, refused, runs
+from tests.targets.ssh.jobs import Heard, make_bundle, refused, runs
 from tests.targets.sshd import Device, free_port  # type: ignore[attr-defined]
 
 

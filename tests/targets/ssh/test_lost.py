@@ -14,7 +14,7 @@ import pytest
 
 from targets.errors import DeviceError
 from targets.ssh import device_side, run_on_device
-from tests.targets.ssh.errand import Heard, make_bundle, once, runs
+from tests.targets.ssh.jobs import Heard, make_bundle, once, runs
 from tests.targets.sshd import Device
 
 

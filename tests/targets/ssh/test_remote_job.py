@@ -16,7 +16,7 @@ from targets.errors import DeviceError
 from targets.files import sha256
 from targets.machine.device import cache_folder
 from targets.ssh import device_side, run_on_device
-from tests.targets.ssh.errand import Heard, make_bundle, refused, runs
+from tests.targets.ssh.jobs import Heard, make_bundle, refused, runs
 from tests.targets.sshd import Device
 
 
@@ -92,7 +92,7 @@ CALL = """
 import signal, sys
 from pathlib import Path
 from targets.ssh import run_on_device
-from tests.targets.ssh.errand import Heard
+from tests.targets.ssh.jobs import Heard
 signal.signal(signal.SIGINT, HANDLER)
 run_on_device(*sys.argv[1:3], Path(sys.argv[3]), Path(sys.argv[4]), Heard(lambda line: print(line, flush=True)))
 """

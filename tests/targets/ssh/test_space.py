@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from targets.errors import DeviceError
 from targets.ssh import run_on_device
-from tests.targets.ssh.errand import Heard, make_bundle, once, refused, runs
+from tests.targets.ssh.jobs import Heard, make_bundle, once, refused, runs
 from tests.targets.sshd import Device
 
 

@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 from tests.zoo.records import CONDITIONS, a_calibration, a_manifest, broken, dense, estimated, pending
 from tests.zoo.shelf import SIZE, a_measurement
 from zoo.documents.card import card_text
-from zoo.documents.hub import hub_license
+from zoo.documents.front_matter import hub_license
 from zoo.documents.limits import limits
 
 
@@ -69,8 +69,8 @@ def test_figures_of_other_data_are_not_in_the_head():
 def test_a_license_unknown_to_the_hub_is_other_with_a_name_and_a_link():
     assert hub_license("CC-BY-4.0") == {"license": "cc-by-4.0"}
     assert hub_license("not stated") == {"license": "unknown"}
-    for license, name in (("Research only, by request", "research-only-by-request"), ("GPL-3.0-only", "gpl-3.0-only")):
-        assert hub_license(license) == {"license": "other", "license_name": name, "license_link": "LICENSES.md"}
+    for terms, name in (("Research only, by request", "research-only-by-request"), ("GPL-3.0-only", "gpl-3.0-only")):
+        assert hub_license(terms) == {"license": "other", "license_name": name, "license_link": "LICENSES.md"}
 
 
 def test_it_says_how_to_use_the_release_with_zoo_and_without():

@@ -20,9 +20,9 @@ def test_code_weights_and_data_have_a_section_each():
     assert "Not stated" not in "".join(found.values())
 
 
-@pytest.mark.parametrize("license", ["not stated", "", " "])
-def test_what_is_not_stated_is_a_warning(license):
-    found = sections(weights=license)
+@pytest.mark.parametrize("terms", ["not stated", "", " "])
+def test_what_is_not_stated_is_a_warning(terms):
+    found = sections(weights=terms)
     assert "**Not stated.**" in found["Weights"]
     assert "**Not stated.**" not in found["Code"] + found["Data"]
 
@@ -34,7 +34,7 @@ def test_free_text_is_unchanged_and_without_a_link():
 
 
 @pytest.mark.parametrize(
-    ("license", "ids"),
+    ("terms", "ids"),
     [
         ("mit", ["MIT"]),
         ("MIT OR (Apache-2.0 AND GPL-2.0-only)", ["MIT", "Apache-2.0", "GPL-2.0-only"]),
@@ -44,5 +44,5 @@ def test_free_text_is_unchanged_and_without_a_link():
         ("LicenseRef-mine", []),
     ],
 )
-def test_spdx_identifiers_are_found_in_expressions_and_not_in_words(license, ids):
-    assert spdx_ids(license) == ids
+def test_spdx_identifiers_are_found_in_expressions_and_not_in_words(terms, ids):
+    assert spdx_ids(terms) == ids

@@ -24,9 +24,9 @@ def named(bill):
     return {component["name"]: component for component in bill["components"]}
 
 
-@pytest.mark.parametrize("license", ["Apache-2.0", "MIT OR Apache-2.0", "research only, by request", "not stated", ""])
-def test_it_follows_the_schema_of_cyclonedx(tmp_path, license):
-    licenses = dict.fromkeys(("code", "weights", "data"), license)
+@pytest.mark.parametrize("terms", ["Apache-2.0", "MIT OR Apache-2.0", "research only, by request", "not stated", ""])
+def test_it_follows_the_schema_of_cyclonedx(tmp_path, terms):
+    licenses = dict.fromkeys(("code", "weights", "data"), terms)
     text = written(tmp_path, a_manifest(licenses=licenses, description=""))
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
 from targets.machine.device import this_device
 from tests.zoo.elsewhere.boards import (
     NAME,

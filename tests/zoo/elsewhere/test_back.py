@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from targets.contract import make_target
 from targets.files import sha256
 from targets.machine.device import this_device

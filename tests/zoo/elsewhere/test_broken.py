@@ -6,7 +6,7 @@ import pytest
 
 from calibration.errors import NotQuantisable
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
 from targets.contract import runtime_version
 from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from targets.bundles.program import compile_bundle
 from targets.errors import BadBundle
 from targets.machine.device import this_device

@@ -10,7 +10,7 @@ import pytest
 from pipeline.data.samples import Samples
 from pipeline.retrieval.accuracy import retrieval_accuracy
 from targets.bundles.archive import read_archive, read_list
-from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
 from targets.machine.device import this_device
 from tests.zoo.elsewhere.boards import (
     NAME,

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from targets.bundles.bundle import RESULT_LIST
+from targets.bundles.contents import RESULT_LIST
 from tests.zoo.elsewhere.boards import NAME, altered, build, release_of
 
 

@@ -13,11 +13,11 @@ from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.stages.device import measure_on_device
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import RESULT_LIST
+from targets.bundles.contents import RESULT_LIST
 from targets.errors import BadBundle
 from tests.targets.refusal import refusal
 from tests.zoo.elsewhere.boards import NAME, altered, board_elsewhere, changed
-from zoo.building.run import Wish, prepare
+from zoo.building.run import BuildRequest, prepare
 from zoo.catalogue import load_catalogue
 from zoo.home import Home
 
@@ -28,7 +28,9 @@ def take_in(waiting):
     shop, _ = waiting
     with pytest.MonkeyPatch.context() as patch, board_elsewhere():
         patch.setenv("ZOO_CATALOGUE", str(shop.catalogue))
-        made = prepare(load_catalogue(), Home(shop.home), Wish("tiny", ("board",)), shop.root / "data", Silent())
+        made = prepare(
+            load_catalogue(), Home(shop.home), BuildRequest("tiny", ("board",)), shop.root / "data", Silent()
+        )
     folders = {planned.step.id: made.store.folder(planned.step.stage, planned.key) for planned in made.plan}
     references = {step: folder for step, folder in folders.items() if step.stage == "reference"}
     bundle = folders[StepId("bundle", target="board")]

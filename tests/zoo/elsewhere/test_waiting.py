@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from targets.files import sha256
 from tests.zoo.elsewhere.boards import (
     NAME,

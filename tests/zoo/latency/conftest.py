@@ -9,7 +9,7 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.progress import Silent
 from pipeline.engine.run import run_plan
 from tests.zoo.elsewhere.boards import copied
-from zoo.building.run import Wish, prepare
+from zoo.building.run import BuildRequest, prepare
 from zoo.catalogue import load_catalogue
 from zoo.home import Home
 
@@ -34,7 +34,7 @@ def before_training(shop, overrides, host=None, target="onnxruntime-cpu"):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CATALOGUE", str(shop.catalogue))
         told, home = Told(), Home(shop.home)
-        wish = Wish("tiny", (target,), overrides, host)
+        wish = BuildRequest("tiny", (target,), overrides, host)
         build = prepare(load_catalogue(), home, wish, Path(shop.root, "data"), told)
         first = [planned for planned in build.plan if planned.step.stage.startswith("latency_")]
         run_plan(first, build.store, Processes("cpu"), told)

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.stages.latency_budget import LATENCY
 from targets.bundles.archive import read_list
-from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST
+from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
 from targets.bundles.widths import open_widths
 from targets.errors import BadBundle
 from targets.machine.device import this_device

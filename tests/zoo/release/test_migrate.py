@@ -150,7 +150,7 @@ def test_rows_of_one_run_share_its_name_and_other_runs_have_another():
 @EVERY
 def test_what_schema_2_does_not_say_is_not_made_up(old):
     found = parse(json.dumps(old).encode(), "", "")
-    assert {license for _, license in found.manifest.licenses} == {"not stated"}
+    assert {terms for _, terms in found.manifest.licenses} == {"not stated"}
     assert (found.manifest.documents, found.manifest.budget) == ([], None)
     assert found.manifest.data.gate_identities == 0
     for record in records_of(old):

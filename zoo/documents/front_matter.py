@@ -31,9 +31,9 @@ HUB_LICENSES = {
 }  # fmt: skip
 
 
-def hub_license(license: str) -> dict[str, Any]:
+def hub_license(terms: str) -> dict[str, Any]:
     """The Hub's fields for a license."""
-    text = stated(license)
+    text = stated(terms)
     if text is None:
         return {"license": "unknown"}
     if text.lower() in HUB_LICENSES:

@@ -1,4 +1,4 @@
-"""A training for `test_together`: alone, or as one of two processes."""
+"""A training for `test_distributed`: alone, or as one of two processes."""
 
 import os
 from pathlib import Path

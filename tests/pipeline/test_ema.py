@@ -7,7 +7,7 @@ from pipeline.method.compactor import DEAD, Gate
 from pipeline.method.settings import Compress, Resetting
 from pipeline.networks.weights import load_tensors
 from pipeline.stages.distill import Distill
-from pipeline.training.average import Average
+from pipeline.training.ema import Average
 from tests.pipeline.test_training import AVERAGED, SETTINGS, batches, make_task, train  # noqa: F401 - a fixture
 
 

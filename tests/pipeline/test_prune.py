@@ -5,15 +5,15 @@ import json
 import pytest
 import torch
 
-import pipeline.stages.cut
+import pipeline.stages.prune
 from pipeline.engine.processes import Processes
 from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.method.settings import Compress
-from pipeline.networks.build import Network
 from pipeline.networks.cost import network_cost
-from pipeline.stages.cut import course, train_and_cut
+from pipeline.networks.factory import Network
 from pipeline.stages.distill import Distill
+from pipeline.stages.prune import cut_schedule, train_and_cut
 from pipeline.training.supervised import Classified
 from tests.helpers import SMALL, alive_network
 from tests.pipeline.test_training import batches  # noqa: F401 # a fixture
@@ -44,11 +44,11 @@ def run(chosen, source, folder):
 
 
 def test_a_schedule_reaches_the_budget_in_the_first_half():
-    at_once, later = course(settings(), 0.3), course(settings(learn_epochs=1), 0.3)
+    at_once, later = cut_schedule(settings(), 0.3), cut_schedule(settings(learn_epochs=1), 0.3)
     assert [(cut.epoch, cut.share) for cut in (*at_once, *later)] == [(0, 0.3), (1, 0.3)]
     gradual = settings(shrink="gradual").model_copy(update={"epochs": 100})
-    cuts = course(gradual, 0.1)
-    assert len(cuts) == pipeline.stages.cut.MOST_CUTS
+    cuts = cut_schedule(gradual, 0.1)
+    assert len(cuts) == pipeline.stages.prune.MOST_CUTS
     assert [cut.epoch for cut in cuts] == [*range(0, 50, 5)]
     assert cuts[0].share == pytest.approx(0.1**0.1)
     assert cuts[-1].share == pytest.approx(0.1)
@@ -67,7 +67,7 @@ def test_a_run_killed_after_a_cut_equals_an_uninterrupted_one(chosen, epochs, ba
     rows = (tmp_path / "whole" / "out" / "metrics.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2", "3", "4"]
 
-    honest, calls = pipeline.stages.cut.fit, []  # type: ignore[attr-defined]
+    honest, calls = pipeline.stages.prune.fit, []  # type: ignore[attr-defined]
 
     def killed(*given):
         calls.append(given)
@@ -75,13 +75,15 @@ def test_a_run_killed_after_a_cut_equals_an_uninterrupted_one(chosen, epochs, ba
             raise KeyboardInterrupt
         honest(*given)
 
-    monkeypatch.setattr(pipeline.stages.cut, "fit", killed)
+    monkeypatch.setattr(pipeline.stages.prune, "fit", killed)
     with pytest.raises(KeyboardInterrupt):
         run(chosen, batches, tmp_path / "broken")
-    monkeypatch.setattr(pipeline.stages.cut, "fit", honest)
-    choose = pipeline.stages.cut.select_channels  # type: ignore[attr-defined]
+    monkeypatch.setattr(pipeline.stages.prune, "fit", honest)
+    choose = pipeline.stages.prune.select_channels  # type: ignore[attr-defined]
     chosen_again = []
-    monkeypatch.setattr(pipeline.stages.cut, "select_channels", lambda *given: chosen_again.append(1) or choose(*given))
+    monkeypatch.setattr(
+        pipeline.stages.prune, "select_channels", lambda *given: chosen_again.append(1) or choose(*given)
+    )
     resumed, _ = run(chosen, batches, tmp_path / "broken")
     assert not chosen_again  # the earlier choice is reused
     for name, value in whole.state_dict().items():

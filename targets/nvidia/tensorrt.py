@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from targets.contract import Job, Session, runtime_version
 from targets.errors import ArtifactFailed, Unusable, first_line
-from targets.nvidia.build import build_plan
+from targets.nvidia.builder import build_plan
 from targets.nvidia.cuda import Gpu, find_gpu, pci_bus_id, use
 from targets.nvidia.engine import AGAIN, ENGINE, EngineRecord, Place, check_fit, read_engine, write_engine
 from targets.nvidia.jit import header_faults

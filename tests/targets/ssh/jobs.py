@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from targets.bundles.archive import write_archive
-from targets.bundles.bundle import BUNDLE_LIST
+from targets.bundles.contents import BUNDLE_LIST
 from targets.errors import DeviceError
 from targets.ssh import run_on_device
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from pipeline.files import write_text
 from pipeline.method.cost_model import CostModel, WidthCost
 from pipeline.method.fixed_width import FixedStudent
-from pipeline.method.library import prune_with_library
 from pipeline.method.selection import apply_selection, select_channels
 from pipeline.method.settings import Distillation
+from pipeline.method.torch_pruning import prune_with_library
 from pipeline.networks.serialization import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_module, save_module
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.data.images import Input
     from pipeline.engine.work import Work
     from pipeline.method.selection import Batches
-    from pipeline.networks.build import Network
+    from pipeline.networks.factory import Network
 
 SCORING = 1_000_000  # epochs from here on are drawn for scores; training never gets there
 MOST_CUTS = 10
@@ -46,7 +46,7 @@ class Cut:
     share: float
 
 
-def course(settings: Distillation, target: float) -> list[Cut]:
+def cut_schedule(settings: Distillation, target: float) -> list[Cut]:
     """When channels are removed, and how many.
 
     At once: after the first phase. Gradually: at epochs of the first half of the rest, each time the same share of what
@@ -158,7 +158,7 @@ def train_and_cut(
     model = model or CostModel(student.embedder, sites, settings.compress.what)
     cutter = _Cutter(work, teacher, settings, batches, network, input, seed, model)
     kept: dict[str, Tensor] = {site.writer: torch.arange(site.channels) for site in sites}
-    cuts, rows = course(settings, settings.compress.share(model.dense)), list[str]()
+    cuts, rows = cut_schedule(settings, settings.compress.share(model.dense)), list[str]()
 
     def train(start: int, stop: int) -> None:
         folder = work.scratch / f"from-{start:05d}"

@@ -11,7 +11,7 @@ from pipeline.errors import DataError
 from pipeline.networks.weights import load_tensors
 from tests.forked import context
 from tests.helpers import draw_vehicles, free_port
-from tests.pipeline.train_together import train, train_as
+from tests.pipeline.train_distributed import train, train_as
 
 
 @pytest.fixture(scope="module")
