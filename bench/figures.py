@@ -17,7 +17,7 @@ import torch
 from pipeline.files import write_text
 from targets.machine.device import this_device
 
-LIBRARIES = ("torch", "torchvision", "timm", "torch-pruning", "accelerate", "numpy", "tensorrt_rtx_cu13")
+LIBRARIES = ("torch", "torchvision", "timm", "torch-pruning", "numpy", "tensorrt_rtx_cu13")
 SEED = 0  # of all random draws of a benchmark, unless its options set others
 
 

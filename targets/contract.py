@@ -21,7 +21,6 @@ from targets.machine.device import usable_cores
 from targets.settings import PRECISIONS, Activations, Precision, TargetSettings
 
 GROUP = "zoo.targets"
-EMBED_BATCH = 8  # images at once where accuracy is measured; every artifact takes as many
 
 
 def thread_count(settings: TargetSettings) -> int:

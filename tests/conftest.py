@@ -69,7 +69,7 @@ TOGETHER = (
     # an S3 server, of which only one can run at a time
     (
         "tests/zoo/registry/test_whole_way.py",
-        "tests/zoo/registry/test_distributed.py",
+        "tests/zoo/registry/test_together.py",
         "tests/zoo/registry/test_publish.py",
         "tests/zoo/registry/test_pull.py",
     ),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,12 +98,11 @@ def join(device: str) -> Processes:
         device: `cpu` or `cuda`; each process on a machine takes one GPU.
 
     Raises:
-        LaunchError: more processes than GPUs, or GPUs that can't be used together.
+        LaunchError: more processes than GPUs.
     """
     if not launched():
         return Processes(device)
     import torch
-    from accelerate import PartialState
     from torch import distributed
 
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -113,11 +111,12 @@ def join(device: str) -> Processes:
             f"{here} processes were started on this machine, but torch sees {torch.cuda.device_count()} CUDA devices: "
             "start one per device."
         )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the number of threads, if it is not set
-            state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
-    except NotImplementedError as error:  # some GPUs lack peer-to-peer transfers; the error names the variables to set
-        raise LaunchError(" ".join(str(error).split())) from None
+    if device == "cuda":
+        own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(own)
+        distributed.init_process_group("nccl", timeout=PATIENCE, device_id=own)
+    else:
+        own = torch.device("cpu")
+        distributed.init_process_group("gloo", timeout=PATIENCE)
     group = cast("ProcessGroup", distributed.new_group(backend="gloo", timeout=PATIENCE))
-    return Processes(str(state.device), state.process_index, state.num_processes, here, group)
+    return Processes(str(own), distributed.get_rank(), distributed.get_world_size(), here, group)

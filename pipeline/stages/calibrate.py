@@ -23,8 +23,8 @@ from pipeline.retrieval.agreement import Agreement, Answered, agreement, answer
 from pipeline.settings import Settings
 from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_gate_reference
-from targets.contract import EMBED_BATCH, Job, Session, make_target
-from targets.settings import Activations, TargetSettings
+from targets.contract import Job, Session, make_target
+from targets.settings import EMBED_BATCH, Activations, TargetSettings
 
 VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")

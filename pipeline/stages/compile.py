@@ -11,8 +11,8 @@ from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.stages.export import GRAPH
 from pipeline.stages.unsupported import passed_on
-from targets.contract import EMBED_BATCH, Job, make_target
-from targets.settings import TargetSettings
+from targets.contract import Job, make_target
+from targets.settings import EMBED_BATCH, TargetSettings
 
 VERSION = 3
 ARTIFACTS = "artifacts"

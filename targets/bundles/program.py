@@ -25,10 +25,11 @@ from targets.bundles.archive import read_list, write_archive
 from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
 from targets.bundles.retrieval import quick_accuracy
 from targets.bundles.widths import WidthsBundle, figures_of, is_widths, open_widths
-from targets.contract import EMBED_BATCH, Job, Session, Target, describe_runtime, thread_count
+from targets.contract import Job, Session, Target, describe_runtime, thread_count
 from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, first_line, in_a_line
 from targets.machine.device import cache_folder, is_board, this_device
 from targets.measuring.trial import run_trial
+from targets.settings import EMBED_BATCH
 
 logger = logging.getLogger("zoo.targets")
 

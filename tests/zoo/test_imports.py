@@ -4,9 +4,13 @@ import ast
 import os
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import tomllib
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 TOP = Path(__file__).parents[2]
 ALLOWED = {
@@ -75,3 +79,20 @@ def test_all_modules_of_the_base_import_without_frameworks():
     blocked = f"import sys\nfor name in {HEAVY!r}: sys.modules[name] = None\n"
     code = blocked + "\n".join(f"import {module}" for module in modules)
     subprocess.run([sys.executable, "-c", code], check=True, cwd=TOP)
+
+
+def test_every_library_that_is_imported_is_declared():
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    declared = {canonicalize_name(Requirement(one).name) for one in wanted}
+    offered = packages_distributions()
+    imported = set()
+    for path in (path for top in (*ALLOWED, "bench", "tests") for path in (TOP / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            imported |= {name.split(".")[0] for name in names}
+    assert len(imported) > 50
+    for name in imported - sys.stdlib_module_names:
+        found = {canonicalize_name(one) for one in offered.get(name, ())}
+        assert not found or found & {*declared, "edge-model-zoo"}, f"{name} of {found} is not in pyproject.toml"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from targets.contract import EMBED_BATCH
+from targets.settings import EMBED_BATCH
 from zoo.cli.completion import release, target_or_runtime
 from zoo.cli.options import scripted
 

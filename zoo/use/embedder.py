@@ -15,8 +15,9 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 from pipeline.data.decoding import UNREADABLE
 from pipeline.data.images import Input, read_image, to_pixels
 from pipeline.errors import DataError
-from targets.contract import EMBED_BATCH, Job, Session
+from targets.contract import Job, Session
 from targets.errors import TargetError, first_line
+from targets.settings import EMBED_BATCH
 from zoo.catalogue import Catalogue, load_catalogue
 from zoo.errors import ImageError, ManifestError, NothingRuns, ZooError
 from zoo.home import Home

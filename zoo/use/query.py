@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.engine.progress import Progress
-from targets.contract import EMBED_BATCH
+from targets.settings import EMBED_BATCH
 from zoo.errors import GalleryError
 from zoo.home import Home
 from zoo.use.embedder import Embedder, default_release, load
