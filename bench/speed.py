@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from bench.trials import Trial, plan_trial
-from pipeline.engine.progress import Progress
 from pipeline.networks.serialization import load_network
+from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.stages.export import deployed, write_graph
 from targets.bundles.widths import WidthFigures, time_widths

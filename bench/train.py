@@ -30,7 +30,6 @@ from pipeline.data.dataset import open_dataset
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.fixed_width import FixedStudent
@@ -38,6 +37,7 @@ from pipeline.method.rggr import GradientResetting
 from pipeline.method.settings import Distillation, Resetting
 from pipeline.networks.factory import Network, build_network
 from pipeline.networks.sites import find_sites
+from pipeline.progress import Silent
 from pipeline.training.learner import Learner
 from pipeline.training.schedule import Supervision
 from pipeline.training.supervised import Classified, SupervisedTask

@@ -19,13 +19,13 @@ from pipeline.data.samples import Index
 from pipeline.engine.claims import claimed
 from pipeline.engine.plan import Planned, make_plan
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Progress, Silent
 from pipeline.engine.run import run_plan
 from pipeline.engine.step import COMPACT, DISTILL, TEACHER
 from pipeline.engine.store import Store, read_record
 from pipeline.engine.work import read_json
 from pipeline.errors import PipelineError
 from pipeline.planning.training import training_steps
+from pipeline.progress import Progress, Silent
 from pipeline.recipe import Recipe
 from zoo.home import Home
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.images import decode
-from pipeline.engine.progress import Progress
 from pipeline.errors import MissingLibrary
+from pipeline.progress import Progress
 from targets.installing import install_command
 
 HASH_SIDE = 16

@@ -9,11 +9,11 @@ from pathlib import Path
 from pipeline.data.loading import explain_ended
 from pipeline.engine.plan import Planned
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Progress
 from pipeline.engine.step import StepId
 from pipeline.engine.store import Store
 from pipeline.engine.work import Work
 from pipeline.errors import Interrupted, OutOfMemory, PipelineError, ProcessLost, StageFailed, TrainingDiverged
+from pipeline.progress import Progress
 
 logger = logging.getLogger("zoo.engine")
 

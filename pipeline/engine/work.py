@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Progress
 from pipeline.files import write_text
+from pipeline.progress import Progress
 from targets.machine.device import usable_cores
 
 

@@ -17,7 +17,7 @@ from pipeline.method.cost_model import WidthCost
 from pipeline.method.importance import Scores
 from pipeline.method.merge import kept_rows
 from pipeline.method.settings import Allocation, Compress
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 Kept = dict[str, Tensor]  # by the site's writer, indices of channels to keep, ascending
 

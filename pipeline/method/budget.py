@@ -16,7 +16,7 @@ from pipeline.method.compactor import DEAD, Rows
 from pipeline.method.cost_model import CostModel, WidthCost
 from pipeline.method.merge import kept_count, kept_rows
 from pipeline.method.settings import Compress, Distillation
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder

@@ -21,7 +21,8 @@ from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.pairs import pair_writers
-from pipeline.networks.sites import Site, find_sites
+from pipeline.networks.site import Site
+from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
 
 

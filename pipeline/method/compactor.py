@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.networks.layers import norm_output, split_norm
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 DEAD = 1e-5  # row norm below which the paper removes a row
 

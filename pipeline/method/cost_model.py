@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.cost import macs_by_module, network_cost
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder

@@ -23,7 +23,7 @@ from pipeline.method.cost_model import WidthCost
 from pipeline.method.settings import Distillation, Resetting
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import split_norm
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 from pipeline.training.supervised import Classified
 
 

@@ -22,7 +22,7 @@ from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import norm_output
-from pipeline.networks.sites import Writer
+from pipeline.networks.site import Writer
 from pipeline.training.distributed import alone, averaged, gathered, normalise_together
 from pipeline.training.supervised import Classified, Scores, label_losses
 from pipeline.training.task import Task

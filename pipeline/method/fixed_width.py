@@ -9,7 +9,8 @@ from torch import Tensor
 from pipeline.method.distillation import TaughtStudent, norm_places
 from pipeline.method.settings import Distillation
 from pipeline.networks.pairs import pair_writers
-from pipeline.networks.sites import Site, find_sites
+from pipeline.networks.site import Site
+from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
 
 

@@ -19,7 +19,7 @@ from pipeline.method.settings import Resetting
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import norm_output
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 ROOT = 0.25
 Scores = Mapping[str, Tensor]  # by the site's writer, C non-negative values on the host

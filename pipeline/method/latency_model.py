@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from pipeline.method.widths import KINDS, Kept, LayerWidths, least_widths
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 PADS = (1, 8, 16, 32)  # channels; the padding of a target is selected from these
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # on the rates of single layers; the best predictor is selected

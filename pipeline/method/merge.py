@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.method.compactor import Compacted, Compactor, Gate, Gated
 from pipeline.networks.layers import Constant, Layer, keep_inputs, keep_outputs, resize
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 
 class Kernel(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 RIDGE = 1e-2  # ρ, as a share of the mean square of the kept channels
 FLOOR = 1e-9  # added to ρ: all kept channels may be zero

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.layers import Layer, keep_inputs, keep_outputs
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 
 def _norms_behind(network: nn.Module, sites: Sequence[Site]) -> dict[str, nn.Module]:

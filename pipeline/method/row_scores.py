@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.method.allocation import comparable
 from pipeline.method.compactor import Rows
 from pipeline.method.settings import Allocation
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 
 class RowScores(nn.Module):

@@ -25,7 +25,7 @@ from pipeline.method.losses import relational_distillation
 from pipeline.method.reconstruction import input_moments, reconstruction_maps
 from pipeline.method.removal import remove_channels
 from pipeline.method.settings import Distillation
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 from pipeline.training.distributed import averaged
 from pipeline.training.supervised import Classified
 

@@ -18,6 +18,7 @@ Allocation = Literal["raw", "uniform", "global", "isomorphic", "searched"]
 Counted = Literal["macs", "params", "p50_ms", "images_per_second", "mj_per_image"]
 SHARES: tuple[Counted, ...] = ("macs", "params")
 FIGURES: tuple[Counted, ...] = ("p50_ms", "images_per_second", "mj_per_image")
+SELECTION = "selection.json"  # how channels were chosen, if they were removed by importance
 
 
 class Resetting(Settings):

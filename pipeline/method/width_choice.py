@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.method.merge import kept_count
 from pipeline.method.widths import Kept, full_widths, least_widths
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 
 SPREAD = 0.3  # largest deviation of a site's share from the network's
 DROPPED = 0.1  # share of residual branches that are removed altogether

@@ -18,7 +18,7 @@ from pipeline.errors import PipelineError
 from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import kept_count, merge_site, prune_network
 from pipeline.networks.branches import fuse_branches
-from pipeline.networks.sites import Site
+from pipeline.networks.site import Site
 from targets.errors import first_line
 
 if TYPE_CHECKING:

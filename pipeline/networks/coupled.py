@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from math import lcm, prod
 from typing import TYPE_CHECKING
 
-from pipeline.networks.sites import Finder, Site, Writer
+from pipeline.networks.finder import Finder
+from pipeline.networks.site import Site, Writer
 
 if TYPE_CHECKING:
     from torch.fx import Node

@@ -7,7 +7,7 @@ from itertools import groupby, product
 from typing import TypeVar
 
 from pipeline.errors import PipelineError
-from pipeline.networks.sites import Site, Writer
+from pipeline.networks.site import Site, Writer
 
 
 def _stages(sites: Sequence[Site]) -> list[list[Site]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.networks.cost import Cost
     from pipeline.networks.embedder import Embedder
-    from pipeline.networks.sites import Site
+    from pipeline.networks.site import Site
 
 VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "timm")

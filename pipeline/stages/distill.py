@@ -27,7 +27,6 @@ VERSION = 6
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 COMPACTED = "student.safetensors"  # a student with compactors; others are saved like networks
 METRICS = "metrics.csv"
-SELECTION = "selection.json"  # how channels were chosen, if they were removed by importance
 
 
 class Distill(Distillation):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.method.cost_model import WidthCost
     from pipeline.method.widths import Kept
     from pipeline.networks.embedder import Embedder
-    from pipeline.networks.sites import Site
+    from pipeline.networks.site import Site
 
 VERSION = 1
 LATENCY = "latency.json"

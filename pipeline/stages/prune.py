@@ -17,12 +17,11 @@ from pipeline.files import write_text
 from pipeline.method.cost_model import CostModel, WidthCost
 from pipeline.method.fixed_width import FixedStudent
 from pipeline.method.selection import apply_selection, select_channels
-from pipeline.method.settings import Distillation
+from pipeline.method.settings import SELECTION, Distillation
 from pipeline.method.torch_pruning import prune_with_library
 from pipeline.networks.serialization import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_module, save_module
-from pipeline.stages.distill import SELECTION
 from pipeline.training.loop import fit
 from pipeline.training.supervised import Classified
 

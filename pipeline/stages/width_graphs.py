@@ -28,7 +28,7 @@ from targets.settings import Precision, TargetSettings
 
 if TYPE_CHECKING:
     from pipeline.method.widths import Kept, Narrowing
-    from pipeline.networks.sites import Site
+    from pipeline.networks.site import Site
 
 LIBRARIES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime")
 CALLS, MAX_SECONDS = 120, 4.0  # timed calls per network, and their limit

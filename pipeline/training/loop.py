@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pipeline.data.batches import TrainingBatches
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Progress
 from pipeline.errors import LaunchError, TrainingDiverged
 from pipeline.files import write_text
+from pipeline.progress import Progress
 from pipeline.training.checkpoint import Position, restore_checkpoint, save_checkpoint
 from pipeline.training.learner import Learner
 from pipeline.training.schedule import Schedule

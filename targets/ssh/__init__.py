@@ -34,7 +34,7 @@ class Bar(Protocol):
 
 
 class Progress(Protocol):
-    """Receives the progress of a run; `pipeline.engine.progress.Progress` is one."""
+    """Receives the progress of a run; `pipeline.progress.Progress` is one."""
 
     def say(self, text: str, /) -> None:
         """Print a line that stays."""

@@ -8,7 +8,7 @@ import pytest
 from bench.speed import Timed, at_equal_time
 from bench.study import main, make_trials, read_options, table, time_table
 from bench.trials import Run, plan_trial, run_in_parallel, run_one_by_one
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 
 TINY = ("--recipes", "tiny")
 RUN = Run("a", "", 0, 50.0, 51.0, 60.0, 0.5, 0.5, 10.0, None)

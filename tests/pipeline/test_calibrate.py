@@ -19,9 +19,9 @@ from pipeline.data.gate import Gate, hold_out
 from pipeline.data.images import Input
 from pipeline.data.samples import Index, Samples
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
+from pipeline.progress import Silent
 from pipeline.retrieval.agreement import Agreement, agreement, answer
 from pipeline.stages.calibrate import HOST, Calibrate, halve_graph, quantize_graph
 from pipeline.stages.compile import compile_graph

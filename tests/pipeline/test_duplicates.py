@@ -9,8 +9,8 @@ from PIL import Image, ImageEnhance
 
 import pipeline.data.duplicates
 from pipeline.data.duplicates import HASH_BITS, NEAR_BITS, Item, Look, exact_duplicates, look_at, near_duplicates
-from pipeline.engine.progress import Silent
 from pipeline.errors import DataError, MissingLibrary
+from pipeline.progress import Silent
 
 
 def drawing(seed):

@@ -8,7 +8,6 @@ import torch
 
 import pipeline.stages.export
 from pipeline.data.dataset import open_dataset
-from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.method.compactor import insert_compactors
@@ -17,6 +16,7 @@ from pipeline.networks.cost import graph_cost, network_cost
 from pipeline.networks.factory import Network
 from pipeline.networks.serialization import save_network
 from pipeline.networks.sites import find_sites
+from pipeline.progress import Silent
 from pipeline.stages.export import Export, deployed, export_network, write_graph
 from tests.helpers import SMALL, alive_network, draw_vehicles, random_images
 from tests.pipeline.test_data import VERI

@@ -15,10 +15,10 @@ import torch
 from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.method.settings import Compress
 from pipeline.networks.factory import Network
+from pipeline.progress import Silent
 from pipeline.stages import distill, teacher
 from pipeline.stages.teacher import Teacher
 from tests.helpers import SMALL, draw_vehicles

@@ -11,12 +11,12 @@ from pipeline.data.sampler import Sampling
 from pipeline.engine import processes, work
 from pipeline.engine.plan import make_plan
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.run import run_plan
 from pipeline.engine.step import Step, StepId
 from pipeline.engine.store import Store
 from pipeline.engine.work import Work
 from pipeline.errors import LoadingFailed, PipelineError
+from pipeline.progress import Silent
 from tests.forked import run_alone
 from tests.helpers import SMALL, draw_vehicles
 from tests.pipeline.test_data import find

@@ -7,11 +7,11 @@ import torch
 
 import pipeline.stages.prune
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.method.settings import Compress
 from pipeline.networks.cost import network_cost
 from pipeline.networks.factory import Network
+from pipeline.progress import Silent
 from pipeline.stages.distill import Distill
 from pipeline.stages.prune import cut_schedule, train_and_cut
 from pipeline.training.supervised import Classified

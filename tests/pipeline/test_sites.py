@@ -7,7 +7,8 @@ from torch import nn
 from pipeline.errors import PipelineError
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.pairs import pair_writers
-from pipeline.networks.sites import Site, Writer, find_sites
+from pipeline.networks.site import Site, Writer
+from pipeline.networks.sites import find_sites
 from tests.helpers import SMALL, alive_network
 
 ENDS = [

@@ -9,14 +9,14 @@ import calibration.errors
 from pipeline.data.images import read_image
 from pipeline.engine.plan import make_plan
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.run import run_plan
 from pipeline.engine.step import Step, StepId
 from pipeline.engine.store import Store, explain, read_record
 from pipeline.errors import DataError, StageFailed, StoreError
+from pipeline.progress import Silent
 from targets.errors import first_line, in_a_line
 from tests.helpers import SMALL
-from zoo.release.manifest import first_problem
+from zoo.release.reading import first_problem
 
 
 def test_a_result_appears_whole(tmp_path, monkeypatch):

@@ -9,7 +9,6 @@ from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.errors import LoadingFailed, StoreError, TrainingDiverged
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.fixed_width import FixedStudent
@@ -17,6 +16,7 @@ from pipeline.method.removal import remove_channels
 from pipeline.method.settings import Compress, Resetting
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_tensors
+from pipeline.progress import Silent
 from pipeline.stages.distill import Distill
 from pipeline.training.checkpoint import restore_checkpoint
 from pipeline.training.learner import Learner

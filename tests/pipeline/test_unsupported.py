@@ -6,10 +6,10 @@ import pytest
 
 from calibration.errors import NotQuantisable, TooFewImages
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.step import Variant
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
+from pipeline.progress import Silent
 from pipeline.stages.compile import compile_graph
 from pipeline.stages.measurement import BrokenVariant
 from pipeline.stages.unsupported import BROKEN, breakable, check_left, parted

@@ -26,7 +26,6 @@ from packaging.requirements import Requirement
 import pipeline.stages
 from pipeline.data.dataset import open_dataset
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, StepId
 from pipeline.engine.work import Work
 from pipeline.method.compactor import insert_compactors
@@ -36,6 +35,7 @@ from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_tensors, save_module
 from pipeline.planning.deployment import TargetPlan
 from pipeline.planning.training import training_steps
+from pipeline.progress import Silent
 from pipeline.stages.distill import COMPACTED
 from targets.bundles.contents import BUNDLE_LIST
 from targets.settings import TargetSettings

@@ -7,11 +7,11 @@ import onnx
 import pytest
 
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.method.width_choice import spread_widths
 from pipeline.networks.cost import graph_cost, network_cost
 from pipeline.networks.factory import Network
+from pipeline.progress import Silent
 from pipeline.stages.width_graphs import dense_network, time_here, write_graphs
 from targets.settings import TargetSettings
 from tests.helpers import SMALL

@@ -9,10 +9,10 @@ from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
 from pipeline.engine.processes import join
-from pipeline.engine.progress import Silent
 from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.settings import Compress, Resetting
 from pipeline.networks.weights import save_tensors
+from pipeline.progress import Silent
 from pipeline.stages.distill import Distill
 from pipeline.training.loop import fit
 from pipeline.training.supervised import Classified

@@ -16,7 +16,7 @@ from targets.contract import make_target
 from targets.settings import TargetSettings
 from tests.helpers import random_images
 from zoo.release.local import read_release
-from zoo.release.manifest import read_manifest
+from zoo.release.reading import read_manifest
 
 TOP = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ from pipeline.retrieval.evaluate import evaluate_network
 from tests.conftest import Workshop
 from zoo.catalogue import load_catalogue
 from zoo.release.local import read_release
-from zoo.release.manifest import read_manifest
+from zoo.release.reading import read_manifest
 
 TOP = Path(__file__).parents[2]
 HCMC = Path(os.environ.get("ZOO_TEST_DATA", TOP.parent / "shared" / "data"))

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.forked import context
-from zoo.release.manifest import read_manifest
+from zoo.release.reading import read_manifest
 
 STAGES = ["distill", "compact", "export", "record"]
 KILLS = 2

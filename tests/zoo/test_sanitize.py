@@ -7,8 +7,8 @@ import pytest
 from tests.zoo.records import ACCURACY, costs, manifest_values
 from tests.zoo.registry.samples import files_of, measured, values_over
 from zoo.errors import ManifestError
-from zoo.release.manifest import parse_manifest
 from zoo.release.measurements import from_bytes, to_bytes
+from zoo.release.reading import parse_manifest
 from zoo.sanitize import one_line, parse_json, printable
 
 REST = manifest_values()["compression"]

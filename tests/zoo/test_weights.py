@@ -13,7 +13,8 @@ from pipeline.engine.step import TEACHER
 from pipeline.files import write_text
 from pipeline.networks.serialization import load_network
 from zoo.building.record import _stage
-from zoo.release.manifest import StageRecord, read_manifest
+from zoo.release.manifest import StageRecord
+from zoo.release.reading import read_manifest
 
 ARCHITECTURE = "test_resnet"  # timm's smallest, whose weights were trained with 0.5
 REPOSITORY = timm.get_pretrained_cfg(ARCHITECTURE).hf_hub_id

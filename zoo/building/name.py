@@ -9,7 +9,8 @@ from pipeline.recipe import Recipe
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.release.layout import MANIFEST
-from zoo.release.manifest import Manifest, read_manifest
+from zoo.release.manifest import Manifest
+from zoo.release.reading import read_manifest
 
 
 def _pulled(home: Home, name: str, version: str) -> tuple[Path, Manifest | None]:

@@ -19,12 +19,12 @@ from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, Step, StepId
 from pipeline.engine.store import Store, explain, read_record
 from pipeline.engine.work import Work, read_json
 from pipeline.files import place_file
+from pipeline.method.settings import SELECTION
 from pipeline.networks.serialization import DESCRIPTION, WEIGHTS
 from pipeline.planning.training import NETWORKS
 from pipeline.recipe import Recipe
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.compile import ARTIFACTS
-from pipeline.stages.distill import SELECTION
 from pipeline.stages.export import GRAPH as EXPORTED
 from pipeline.stages.measure import files_below
 from targets.files import sha256

@@ -14,7 +14,6 @@ from pipeline.data.samples import Index
 from pipeline.engine.claims import claimed
 from pipeline.engine.plan import LastBuild, Planned, make_plan
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Progress
 from pipeline.engine.run import help_train, run_plan
 from pipeline.engine.step import Step, StepId
 from pipeline.engine.store import Store, explain
@@ -23,6 +22,7 @@ from pipeline.files import place_file, write_text
 from pipeline.planning.deployment import TargetPlan, check_calibration, check_targets
 from pipeline.planning.latency import check_latency, latency_steps
 from pipeline.planning.training import check_sampling, check_student, training_steps
+from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.stages.bundle import bundle_file
 from targets.bundles.archive import read_list

@@ -12,7 +12,7 @@ from zoo.cli.completion import release
 from zoo.cli.options import DATA_ROOT, TARGETS, scripted
 
 if TYPE_CHECKING:
-    from pipeline.engine.progress import Progress
+    from pipeline.progress import Progress
     from zoo.catalogue import Catalogue
     from zoo.home import Home
     from zoo.measure.repeat import Repeated

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.engine.processes import Processes, join, launched
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from zoo.cli.completion import model
 from zoo.cli.options import DATA_ROOT, TARGETS, scripted
 

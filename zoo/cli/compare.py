@@ -83,7 +83,7 @@ def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | Non
     from zoo.tables import compare as compared
 
     if plot:
-        from zoo.tables.pareto import check_plot
+        from zoo.tables.plot import check_plot
 
         check_plot(plot)
     home = Home.find()
@@ -91,7 +91,7 @@ def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | Non
     comparison = compared([*releases.values()], device, _aliases(device))
     _print(comparison, "json" if as_json else shape, len(releases))
     if plot:
-        from zoo.tables.pareto import plot as draw
+        from zoo.tables.plot import plot as draw
 
         draw(comparison.groups, plot)
         click.echo(f"plot: {plot}", err=True)

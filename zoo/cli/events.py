@@ -9,7 +9,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, TextIO
 
-from pipeline.engine.progress import Bar
+from pipeline.progress import Bar
 from zoo.cli.json_text import as_text
 from zoo.cli.streams import silence
 from zoo.sanitize import without_secrets
@@ -41,7 +41,7 @@ class _EventBar:
 
 
 class Events:
-    """Reports to a script (see `pipeline.engine.progress.Progress`), ending in a result or an error."""
+    """Reports to a script (see `pipeline.progress.Progress`), ending in a result or an error."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._turn = out, Lock()

@@ -58,7 +58,7 @@ def migrate(names: tuple[str, ...], everything: bool, url: str | None, dry_run: 
     from zoo.cli.script import print_json
     from zoo.errors import ManifestError
     from zoo.home import Home
-    from zoo.registry.places import open_place
+    from zoo.registry.places.opening import open_place
     from zoo.registry.schemas import schemas
     from zoo.release.migrate import SCHEMA
     from zoo.release.rewrite import Rewritten, rewrite_all

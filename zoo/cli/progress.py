@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from pipeline.engine.progress import Bar, Silent
+from pipeline.progress import Bar, Silent
 from zoo.sanitize import printable, without_secrets
 
 HIDDEN = ("epoch",)
@@ -34,7 +34,7 @@ class _TerminalBar:
 
 
 class ConsoleProgress:
-    """Reports to a console (see `pipeline.engine.progress.Progress`)."""
+    """Reports to a console (see `pipeline.progress.Progress`)."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -11,7 +11,7 @@ import click
 from zoo.cli.json_text import as_text
 
 if TYPE_CHECKING:
-    from pipeline.engine.progress import Progress
+    from pipeline.progress import Progress
     from zoo.cli.events import Events
 
 KEY = "zoo.cli.script"

@@ -15,7 +15,7 @@ from pipeline.data.dataset import Dataset, FoundImages, accounts, find_dataset
 from pipeline.data.duplicates import Duplicates, Item, exact_duplicates, look_at, near_duplicates
 from pipeline.data.fingerprint import contents
 from pipeline.data.splits import Row
-from pipeline.engine.progress import Progress
+from pipeline.progress import Progress
 from zoo.catalogue import Catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError

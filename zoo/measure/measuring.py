@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from pipeline.data.dataset import open_dataset
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
-from pipeline.engine.progress import Progress
 from pipeline.errors import PipelineError
+from pipeline.progress import Progress
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import answer
 from pipeline.stages.calibrate import embed_samples
@@ -31,8 +31,9 @@ from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.release.local import Release
-from zoo.release.manifest import Manifest, first_problem
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, measured_rows
+from zoo.release.reading import first_problem
 from zoo.use.golden import Golden, read_golden
 from zoo.use.runnable import Runnable
 from zoo.use.sessions import compiled, load_from

@@ -14,8 +14,8 @@ from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.cache import Cache
 from zoo.registry.index import Blob
-from zoo.registry.places import GivenUp, Place
 from zoo.registry.places.patience import retrying
+from zoo.registry.places.place import GivenUp, Place
 from zoo.sanitize import one_line
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from zoo.catalogue.registry import RegistrySettings
 from zoo.errors import NoRegistry
 from zoo.home import Home, user_catalogue
 from zoo.registry.cache import Cache
-from zoo.registry.places import open_place
-from zoo.registry.pull import Registry
+from zoo.registry.places.opening import open_place
+from zoo.registry.reader import Registry
 
 URL = "ZOO_REGISTRY"  # environment variable
 

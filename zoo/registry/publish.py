@@ -11,15 +11,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.engine.progress import Progress
+from pipeline.progress import Progress
 from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.index import INDEX, LIMIT, MOST_MEASUREMENTS, Blob, Index, Listed, Signature, parse_index
-from zoo.registry.places import GARBAGE, UNFINISHED, Place, unreached
+from zoo.registry.places.place import GARBAGE, UNFINISHED, Place, unreached
 from zoo.registry.signing import key_id, sign
 from zoo.release.local import Release, rebuilding
-from zoo.release.manifest import Manifest, Parsed, parse
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import to_bytes
+from zoo.release.reading import Parsed, parse
 
 logger = logging.getLogger(__name__)
 MANIFEST_LIMIT = 16 * 2**20  # bytes; more than any manifest needs

@@ -2,129 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 
 from filelock import Timeout
 
-from pipeline.engine.progress import Progress
-from pipeline.files import place_file, write_bytes
-from targets.files import sha256
-from zoo.errors import ManifestError, NoRegistry, RegistryError
+from pipeline.progress import Progress
+from zoo.errors import ManifestError, RegistryError
 from zoo.home import Home
+from zoo.registry.assembly import assemble, show
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
-from zoo.registry.index import Blob, Index, Listed, outgrown
-from zoo.registry.places import Place
-from zoo.registry.publish import MANIFEST_LIMIT, read_index, told_differences
+from zoo.registry.index import Blob
+from zoo.registry.publish import told_differences
+from zoo.registry.reader import Registry
 from zoo.registry.resolution import resolve
-from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
-from zoo.registry.signing import check_signatures
-from zoo.release.layout import GRAPH, MANIFEST, MEASUREMENTS
+from zoo.release.layout import GRAPH, MANIFEST
 from zoo.release.local import Release, read_release
-from zoo.release.manifest import Artifact, Manifest, Parsed, parse, read_manifest
+from zoo.release.manifest import Artifact, Manifest
 from zoo.release.measurements import LIMIT as RECORD_LIMIT
-from zoo.release.measurements import Measurement, Pending, file_name, from_bytes, merged, to_bytes
-from zoo.sanitize import one_line, without_secrets
+from zoo.release.measurements import Measurement, Pending, from_bytes, merged
+from zoo.release.reading import read_manifest
+from zoo.sanitize import one_line
 
 logger = logging.getLogger(__name__)
 PARALLEL = 4
-LARGEST = 4 * 2**30  # bytes of one release; models for edge devices are far smaller
 RECORDS_LIMIT = 64 * 2**20  # bytes of all its measurements
 MIB = 2**20
 Choose = Callable[[Manifest, list[Measurement]], Sequence[str] | None]
-
-
-@dataclass(frozen=True)
-class Registry:
-    """A registry, for reading.
-
-    Attributes:
-        places: the registry itself, then its mirrors.
-        keys: trusted public keys.
-        require_signature: whether to refuse a release without a signature by one of them.
-    """
-
-    places: Sequence[Place]
-    cache: Cache
-    keys: Sequence[Path] = ()
-    require_signature: bool = False
-
-    @property
-    def url(self) -> str:
-        """URL of the registry itself."""
-        return self.places[0].url
-
-    def index(self, say: Callable[[str], None]) -> Index:
-        """The newest available index: the registry's, a mirror's, or the last one seen.
-
-        Raises:
-            NoRegistry: there is none.
-            RegistryError: it can't be a successor of the last one seen.
-        """
-        seen, why = self.cache.last_index(self.url), ""
-        for place in self.places:
-            try:
-                index = read_index(place)
-            except RegistryError as error:
-                logger.info("no index from %s: %s", place.url, without_secrets(str(error)))
-                why = why or str(error)
-                continue
-            if place is not self.places[0] and seen and outgrown(seen, index):
-                continue  # the mirror lags behind the index seen before
-            logger.debug("index of %s: revision %d, %d names", place.url, index.revision, len(index.releases))
-            self.cache.see_index(place.url, index)  # a mirror's index is stored under its own URL
-            return index
-        last = seen or next(filter(None, (self.cache.last_index(place.url) for place in self.places[1:])), None)
-        if last is None:
-            raise NoRegistry(why)
-        say(f"{why} Using the index that was seen before.")
-        return last
-
-    def small(self, blob: Blob, limit: int, what: str) -> bytes:
-        """Content of a small file, through the cache.
-
-        Raises:
-            RegistryError: it is not available, or larger than such a file may be.
-        """
-        if blob.size_bytes > limit:
-            raise RegistryError(f"{what} claims {blob.size_bytes / 1e6:,.0f} MB, more than its limit. Refused.")
-        if not self.cache.is_intact(blob):
-            fetch(blob, self.places, self.cache, lambda _count: None)
-        return self.cache.path(blob).read_bytes()
-
-    def manifest(self, name: str, version: str, listed: Listed) -> tuple[bytes, Parsed]:
-        """The manifest of a release, with its signature verified: its bytes, which are what is signed, and its content.
-
-        Raises:
-            RegistryError: it belongs to another release, claims too much, or its signature is invalid.
-            ManifestError: it is not a manifest.
-        """
-        label = f"{name}@{version}"
-        content = self.small(listed.manifest, MANIFEST_LIMIT, f"the manifest of {label}")
-        signatures = [
-            (one.key, self.small(one.blob, SIGNATURE_LIMIT, f"a signature of {label}")) for one in listed.signatures
-        ]
-        if self.keys or self.require_signature:
-            check_signatures(label, content, signatures, self.keys, self.require_signature)
-        parsed = parse(content, f"of {label}", f"Report it to the owner of {self.url}.")
-        manifest = parsed.manifest
-        if manifest.label != label or manifest.content_sha256 != listed.content_sha256:
-            raise RegistryError(
-                f"{self.url} has {manifest.label} with other content under {label}. Someone may have swapped it: "
-                "nothing was pulled."
-            )
-        if (claimed := sum(file.size_bytes for file in manifest.files)) > LARGEST:
-            raise RegistryError(f"{label} claims {claimed / 1e9:,.0f} GB, more than a release may have. Refused.")
-        return content, parsed
 
 
 def wanted_files(manifest: Manifest, targets: Sequence[str] | None) -> list[tuple[str, Blob]]:
@@ -177,8 +86,8 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
         have = pulled_files(home, label).items()
         files += [(path, blob) for path, blob in have if (path, blob) not in files and _of(manifest, path, blob)]
         _fetch_all(registry, [blob for _, blob in files], label, progress)
-        folder = _assemble(registry.cache, content, records, files)
-        _show(folder, home.pulled / name / version)
+        folder = assemble(registry.cache, content, records, files)
+        show(folder, home.pulled / name / version)
     return read_release(home.pulled / name / version / MANIFEST)
 
 
@@ -286,51 +195,3 @@ def _fetch_all(registry: Registry, blobs: Sequence[Blob], label: str, progress: 
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-
-
-def _assemble(cache: Cache, content: bytes, records: Sequence[Measurement], files: Sequence[tuple[str, Blob]]) -> Path:
-    """Link files under their names in a folder, which gets its own name once complete."""
-    listed = repr((hashlib.sha256(content).hexdigest(), sorted(map(file_name, records)), sorted(files, key=str)))
-    folder = cache.root / "releases" / hashlib.sha256(listed.encode()).hexdigest()[:32]
-    if folder.is_dir():
-        _mend(folder, content, records, cache, files)
-        return folder
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        for path, blob in files:
-            place_file(cache.path(blob), fresh / path)
-        (fresh / MEASUREMENTS).mkdir(exist_ok=True)
-        for record in records:
-            (fresh / MEASUREMENTS / file_name(record)).write_bytes(to_bytes(record))
-        (fresh / MANIFEST).write_bytes(content)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return folder
-
-
-def _mend(
-    folder: Path, content: bytes, records: Sequence[Measurement], cache: Cache, files: Sequence[tuple[str, Blob]]
-) -> None:
-    """Replace files of a folder that were damaged since it was assembled."""
-    for path, blob in files:
-        if not (folder / path).is_file() or sha256(folder / path) != blob.sha256:
-            place_file(cache.path(blob), folder / path)
-    small = {f"{MEASUREMENTS}/{file_name(record)}": to_bytes(record) for record in records}
-    for path, right in {**small, MANIFEST: content}.items():
-        if not (folder / path).is_file() or (folder / path).read_bytes() != right:
-            write_bytes(folder / path, right)
-
-
-def _show(folder: Path, link: Path) -> None:
-    """Link a release's name to a folder, in one rename."""
-    link.parent.mkdir(parents=True, exist_ok=True)
-    target = os.path.relpath(folder, link.parent)
-    if link.is_symlink() and str(link.readlink()) == target:
-        return
-    fresh = link.with_name(f".{link.name}.{os.getpid()}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(target, target_is_directory=True)
-    fresh.replace(link)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.errors import ManifestError, RegistryError
-from zoo.registry.places import Place
+from zoo.registry.places.place import Place
 from zoo.registry.publish import read_index, read_parsed
 from zoo.sanitize import one_line
 

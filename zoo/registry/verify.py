@@ -8,7 +8,7 @@ from pathlib import Path
 from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.publish import blob_of
-from zoo.registry.pull import Registry
+from zoo.registry.reader import Registry
 from zoo.registry.signing import LIMIT, check_signatures
 from zoo.release.layout import RESERVED
 from zoo.release.local import Release

@@ -19,9 +19,10 @@ from zoo.errors import ManifestError, OutputError, ZooError
 from zoo.home import Home
 from zoo.release.layout import KEPT, MANIFEST, MEASUREMENTS
 from zoo.release.local import Release, find_release, read_all, rebuilding
-from zoo.release.manifest import parse, to_bytes
+from zoo.release.manifest import to_bytes
 from zoo.release.measurements import from_values, write_measurements
 from zoo.release.migrate import SCHEMA
+from zoo.release.reading import parse
 from zoo.sanitize import one_line
 
 logger = logging.getLogger(__name__)

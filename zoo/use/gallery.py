@@ -30,8 +30,8 @@ import numpy as np
 from pipeline.data.images import decode
 from pipeline.data.suffixes import CONVERT, SUFFIXES
 from pipeline.data.walk import walk
-from pipeline.engine.progress import Progress
 from pipeline.errors import DataError
+from pipeline.progress import Progress
 from targets.errors import first_line
 from zoo.errors import GalleryError, ImageError
 from zoo.output_file import write_file

@@ -19,7 +19,7 @@ from targets.errors import ArtifactFailed
 from targets.settings import Precision
 from zoo.errors import ManifestError
 from zoo.release.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT
-from zoo.release.manifest import first_problem
+from zoo.release.reading import first_problem
 from zoo.sanitize import parse_json
 
 LARGEST = 2**24  # pixels; more than any network's input

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from pipeline.engine.progress import Progress
+from pipeline.progress import Progress
 from targets.settings import EMBED_BATCH
 from zoo.errors import GalleryError
 from zoo.home import Home

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.engine.progress import Progress
+from pipeline.progress import Progress
 from targets.files import sha256
 
 CHANGED, GONE = "changed", "gone"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.conftest import Workshop
 from tests.zoo.cli.conftest import document, stream
 from tests.zoo.registry.samples import put_release

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from zoo.catalogue import load_catalogue
 from zoo.data.identities import SHOWN, draw_identities, some_identities
 from zoo.data.overview import look

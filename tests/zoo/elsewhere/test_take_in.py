@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.step import StepId
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
+from pipeline.progress import Silent
 from pipeline.stages.device import measure_on_device
 from targets.bundles.archive import read_list
 from targets.bundles.contents import RESULT_LIST

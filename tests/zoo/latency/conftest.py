@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine.processes import Processes
-from pipeline.engine.progress import Silent
 from pipeline.engine.run import run_plan
+from pipeline.progress import Silent
 from tests.zoo.elsewhere.boards import copied
 from zoo.building.run import BuildRequest, prepare
 from zoo.catalogue import load_catalogue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.conftest import Workshop
 from zoo.catalogue import Catalogue, load_catalogue
 from zoo.home import Home

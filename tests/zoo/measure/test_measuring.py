@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from targets.errors import Unusable
 from targets.machine.device import this_device
 from targets.settings import TargetSettings

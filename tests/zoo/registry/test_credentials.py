@@ -5,13 +5,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.conftest import Workshop
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import put_release, tree
 from zoo.errors import RegistryError
 from zoo.registry.index import INDEX
-from zoo.registry.places import open_place
+from zoo.registry.places.opening import open_place
 from zoo.registry.publish import publish
 from zoo.sanitize import without_secrets
 

@@ -19,8 +19,9 @@ from zoo.errors import RegistryError
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
 from zoo.registry.index import INDEX, Blob
-from zoo.registry.places import GivenUp, check_redirects, open_place
+from zoo.registry.places.opening import open_place
 from zoo.registry.places.patience import ATTEMPTS
+from zoo.registry.places.place import GivenUp, check_redirects
 
 PATTERN = os.urandom(2**16)
 PART = 5000  # bytes requested

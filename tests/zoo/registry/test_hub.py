@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.conftest import Workshop
 from tests.zoo.registry import hub_server
 from tests.zoo.registry.hub_server import READER, WRITER, File, HubServer, Refused, Repository
@@ -21,10 +21,11 @@ from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
 from zoo.registry.download import CHUNK
 from zoo.registry.index import INDEX, LIMIT
-from zoo.registry.places import open_place
+from zoo.registry.places.opening import open_place
 from zoo.registry.places.patience import ATTEMPTS
 from zoo.registry.publish import collect_garbage, publish, read_index, yank
-from zoo.registry.pull import Registry, pull
+from zoo.registry.pull import pull
+from zoo.registry.reader import Registry
 from zoo.registry.verify import damage
 
 URL, NAME = "hf://datasets/team/nets", "datasets/team/nets"

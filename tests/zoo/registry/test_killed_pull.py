@@ -5,16 +5,17 @@ import random
 import time
 from pathlib import Path
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.forked import context
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import files_of, put_release, sha, tree
 from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
-from zoo.registry.places import open_place
+from zoo.registry.places.opening import open_place
 from zoo.registry.publish import publish
-from zoo.registry.pull import Registry, pull
+from zoo.registry.pull import pull
+from zoo.registry.reader import Registry
 from zoo.registry.verify import damage
 from zoo.release.local import find_release
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.zoo.registry.samples import files_of, put_release, sha, values_over
 from zoo.errors import ZooError
 from zoo.home import Home
@@ -16,7 +16,8 @@ from zoo.registry.choice import chooser
 from zoo.registry.index import Blob, Index, Listed
 from zoo.registry.places.folder import Folder
 from zoo.registry.publish import publish, read_index
-from zoo.registry.pull import LARGEST, Registry, pull
+from zoo.registry.pull import pull
+from zoo.registry.reader import LARGEST, Registry
 
 NASTY = st.sampled_from([
     None, True, -1, 0, 1e308, float("nan"), 2**63, 10**30, "", " ", "../../evil", "/nowhere/evil", "a/../b", "\x00",

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.zoo.registry.samples import files_of, put_release
 from tests.zoo.registry.test_pull import check, pulled
 from zoo.errors import ManifestError, RegistryError

@@ -5,15 +5,16 @@ from email.utils import format_datetime
 
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import put_release
 from tests.zoo.registry.test_pull import pulled
 from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.registry.index import INDEX
-from zoo.registry.places import GivenUp, Later, open_place
+from zoo.registry.places.opening import open_place
 from zoo.registry.places.patience import ATTEMPTS, LONGEST_ASKED, TEMPORARY, refusal
+from zoo.registry.places.place import GivenUp, Later
 from zoo.registry.publish import publish
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.registry.index import INDEX, LIMIT, Blob
-from zoo.registry.places import open_place
+from zoo.registry.places.opening import open_place
 from zoo.registry.publish import Published, collect_garbage, differences, publish, read_index, read_listed, yank
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import files_of, measured, put_release, tree
 from zoo.catalogue.registry import RegistrySettings
@@ -18,9 +18,10 @@ from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
 from zoo.registry.opening import open_registry
-from zoo.registry.places import open_place
+from zoo.registry.places.opening import open_place
 from zoo.registry.publish import publish, yank
-from zoo.registry.pull import Registry, pull
+from zoo.registry.pull import pull
+from zoo.registry.reader import Registry
 from zoo.registry.verify import damage, missing
 
 EVERYTHING = chooser(None)

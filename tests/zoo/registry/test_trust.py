@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.conftest import Workshop
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError
@@ -17,9 +17,10 @@ from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
 from zoo.registry.index import INDEX, Blob, Index, parse_index
-from zoo.registry.places import open_place
+from zoo.registry.places.opening import open_place
 from zoo.registry.publish import collect_garbage, publish, read_index
-from zoo.registry.pull import Registry, pull
+from zoo.registry.pull import pull
+from zoo.registry.reader import Registry
 from zoo.registry.signing import key_id
 from zoo.registry.verify import damage, signed_by
 from zoo.release.measurements import Pending

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import zoo
 from pipeline.data.images import Input
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from targets.files import sha256
 from tests.helpers import random_images
 from tests.zoo.cli.conftest import document
@@ -21,15 +21,17 @@ from zoo.errors import ManifestError, OutputError, RegistryError
 from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
-from zoo.registry.places import open_place
+from zoo.registry.places.opening import open_place
 from zoo.registry.publish import publish
-from zoo.registry.pull import Registry, pull
+from zoo.registry.pull import pull
+from zoo.registry.reader import Registry
 from zoo.registry.verify import damage
 from zoo.release import rewrite as rewriting
 from zoo.release.local import find_release, read_all
-from zoo.release.manifest import Manifest, parse, parse_manifest
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Pending, from_bytes, from_values
 from zoo.release.migrate import NO_CONDITIONS, SCHEMA, migrated
+from zoo.release.reading import parse, parse_manifest
 from zoo.release.rewrite import rewrite, rewrite_all
 
 OLDER = {path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "older").glob("*.json"))}

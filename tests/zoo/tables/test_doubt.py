@@ -7,7 +7,8 @@ from zoo.release.measurements import Measured
 from zoo.tables import compare, gains, measurement_rows
 from zoo.tables.diff import diff
 from zoo.tables.formats import as_json, markdown
-from zoo.tables.pareto import front, plot
+from zoo.tables.pareto import front
+from zoo.tables.plot import plot
 from zoo.tables.search import found, read_question
 
 BUSY = CONDITIONS | {"other_work_cores": 1.2, "stolen_cores": 0.0}

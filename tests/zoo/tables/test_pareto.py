@@ -8,7 +8,8 @@ import pytest
 from tests.zoo.records import ORIN, dense, measurement, release
 from zoo.errors import CompareError
 from zoo.tables import compare
-from zoo.tables.pareto import check_plot, front, plot
+from zoo.tables.pareto import front
+from zoo.tables.plot import check_plot, plot
 
 RECORDS = [
     dense(100, map_=82),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import zoo
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from zoo.errors import GalleryError, OutputError
 from zoo.use.gallery import embed_folder, find_images, read_gallery, write_gallery
 

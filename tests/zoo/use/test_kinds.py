@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.engine.progress import Silent
+from pipeline.progress import Silent
 from tests.kinds import draw_kinds, draw_refused, turned
 from zoo.use.gallery import embed_folder
 from zoo.use.query import find_nearest

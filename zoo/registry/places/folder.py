@@ -14,7 +14,7 @@ from typing import IO
 from filelock import FileLock
 
 from zoo.registry.index import INDEX
-from zoo.registry.places import UNFINISHED, YOUNG, Edit, GivenUp, too_long, unreached
+from zoo.registry.places.place import UNFINISHED, YOUNG, Edit, GivenUp, too_long, unreached
 
 CHUNK = 2**20
 # Opening a pipe would block until it has a writer. Not every system has these flags.

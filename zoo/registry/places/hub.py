@@ -18,7 +18,8 @@ from typing import Any
 from targets.installing import install_command
 from zoo.errors import RegistryError
 from zoo.registry.index import INDEX
-from zoo.registry.places import (
+from zoo.registry.places.patience import TEMPORARY, patiently, refusal
+from zoo.registry.places.place import (
     FILE_SECONDS,
     PART_SECONDS,
     Cut,
@@ -31,7 +32,6 @@ from zoo.registry.places import (
     too_slow,
     unreached,
 )
-from zoo.registry.places.patience import TEMPORARY, patiently, refusal
 
 logger = logging.getLogger(__name__)
 

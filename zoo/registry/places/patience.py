@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from tenacity.retry import retry_base
 from tenacity.wait import wait_random_exponential
 
-from zoo.registry.places import GivenUp, Later
+from zoo.registry.places.place import GivenUp, Later
 from zoo.sanitize import one_line, without_secrets
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from fsspec.exceptions import FSTimeoutError
 
 from targets.installing import install_command
 from zoo.errors import RegistryError
-from zoo.registry.places import (
+from zoo.registry.places.place import (
     FILE_SECONDS,
     PART_SECONDS,
     YOUNG,

@@ -20,7 +20,8 @@ from fsspec.asyn import sync
 from yarl import URL
 
 from zoo.errors import RegistryError
-from zoo.registry.places import (
+from zoo.registry.places.patience import patiently, refusal
+from zoo.registry.places.place import (
     FILE_SECONDS,
     PART_SECONDS,
     Cut,
@@ -33,7 +34,6 @@ from zoo.registry.places import (
     too_slow,
     unreached,
 )
-from zoo.registry.places.patience import patiently, refusal
 
 logger = logging.getLogger(__name__)
 CONNECT_SECONDS, SILENT_SECONDS = 20, 60
