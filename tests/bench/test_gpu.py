@@ -82,7 +82,7 @@ def test_counts_of_tests_are_read():
     ("arguments", "why"),
     [
         (["--json", "no/gpu.json"], "does not exist"),
-        (["--json", "gpu.json", "--miniature", "--jobs", "all"], "Error: no job all."),
+        (["--json", "gpu.json", "--miniature", "--jobs", "all"], "Error: unknown job all."),
         (["--json", "gpu.json"], "Error: torch sees no CUDA device here."),
     ],
 )

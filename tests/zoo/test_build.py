@@ -251,7 +251,7 @@ def refusals():
         ("network.architecture=vgg11_bn", "set `network.last_stride: 2`"),
         ("distill.compress={macs: 0.0001}", "distill.compress.macs 0.0001 can't be met"),
         ("sampling.identities=9", "gate.identities (2) can't be held out: the training split has 10 identities"),
-        ("calibrate={images: 64, min_images: 64}", "fewer than calibrate.min_images (64)"),
+        ("calibrate={images: 64, min_images: 64}", "needs calibrate.min_images (64)"),
     ],
 )
 def test_a_plan_refuses_what_a_build_would(workshop, setting, expected):
