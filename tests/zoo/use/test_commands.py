@@ -139,7 +139,7 @@ def test_unreadable_images_are_reported_and_counted(shop, folder):
     Path("some/bad.jpg").write_text("no image")
     result = done(shop, "embed", "some", "-o", "x.npz")
     assert result.stderr.splitlines() == [
-        "skipped: can't decode image some/bad.jpg: it is none of BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF, WEBP. "
+        "skipped: can't decode image some/bad.jpg: it is not one of BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF, WEBP. "
         "Replace or remove it."
     ]
     assert "8 images, 1 skipped" in result.stdout
