@@ -1,4 +1,4 @@
-"""mAP over MACs for all ways to a small student, drawn from what bench/study.py wrote; a panel per file.
+"""Plots mAP over MACs for all methods of a study from JSON of bench/study.py; one panel per file.
 
 python -m bench.curve docs/results/study-omniglot.json docs/results/study-photos.json --out docs/results/study.svg
 """
@@ -17,7 +17,7 @@ STYLES = ("o-", "s--", "^-.", "v:", "D-", "P--", "X-.", "*:", "h-", "p--", "<-."
 
 
 def points(runs: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, float]]]:
-    """By recipe, MACs left in %, mean mAP and its standard deviation over seeds, from few MACs to many."""
+    """By recipe: remaining MACs in %, mean mAP and its standard deviation over seeds, by ascending MACs."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in runs:
         groups.setdefault((run["recipe"], run["at"]), []).append(run)
@@ -30,15 +30,15 @@ def points(runs: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, flo
 
 
 def read_study(path: Path) -> dict[str, Any]:
-    """What a study wrote.
+    """Read the JSON of a study.
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it is of something else.
+        ValueError: it is not the JSON of a study.
     """
     study = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(study, dict) or not study.get("runs") or "recipes" not in study:
-        raise ValueError(f"{path} holds no runs of a study: give JSON that bench/study.py wrote")
+        raise ValueError(f"{path} is not the JSON of a study: use a file of bench/study.py")
     return study
 
 
@@ -47,7 +47,7 @@ def draw(studies: list[dict[str, Any]], out: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "zoo"  # equal figures, equal file
+    matplotlib.rcParams["svg.hashsalt"] = "zoo"  # equal figures give equal files
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, len(studies), figsize=(6.5 * len(studies), 5), squeeze=False)

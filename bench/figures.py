@@ -1,4 +1,4 @@
-"""Figures of a bench as JSON, with the machine, the versions, the command and the options that they belong to."""
+"""Figures of a benchmark as JSON, with the machine, versions, command and options."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pipeline.files import write_text
 from targets.machine.device import this_device
 
 LIBRARIES = ("torch", "torchvision", "timm", "torch-pruning", "accelerate", "numpy", "tensorrt_rtx_cu13")
-SEED = 0  # of everything that a bench draws, unless its options name others
+SEED = 0  # of all random draws of a benchmark, unless its options set others
 
 
 def this_gpu() -> dict[str, Any] | None:
-    """The first CUDA device and what torch computes on it with; none if there is none."""
+    """The first CUDA device, and the precision of torch's computations on it; None without one."""
     if not torch.cuda.is_available():
         return None
     properties = torch.cuda.get_device_properties(0)
@@ -34,7 +34,7 @@ def this_gpu() -> dict[str, Any] | None:
         "driver": _driver(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-        # what "fp32" means on it
+        # what "fp32" means on this device
         "tf32_convolutions": torch.backends.cudnn.allow_tf32,
         "tf32_products": torch.backends.cuda.matmul.allow_tf32,
     }
@@ -46,12 +46,12 @@ def _driver() -> str | None:
 
         pynvml.nvmlInit()
         return str(pynvml.nvmlSystemGetDriverVersion())
-    except Exception:  # noqa: BLE001 - not installed, or no driver's library: then it is not told
+    except Exception:  # noqa: BLE001 - not installed, or no driver library: then it is unknown
         return None
 
 
 def installed(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
-    """Versions of those libraries that are installed."""
+    """Versions of the installed ones among these libraries."""
     found = {}
     for name in names:
         try:
@@ -62,13 +62,13 @@ def installed(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
 
 
 def command() -> str:
-    """How this program was started, as one types it."""
+    """Command line of this program, as one types it."""
     spec = sys.modules["__main__"].__spec__
     return shlex.join(["python", *(["-m", spec.name] if spec else sys.argv[:1]), *sys.argv[1:]])
 
 
 def machine() -> dict[str, Any]:
-    """Where figures come from."""
+    """The machine of the figures."""
     return {
         "device": asdict(this_device()),
         "gpu": this_gpu(),
@@ -78,7 +78,7 @@ def machine() -> dict[str, Any]:
 
 
 def write_figures(options: argparse.Namespace, figures: dict[str, Any]) -> None:
-    """Write to `options.json`, if that was asked for. Called again, it replaces what it wrote, never by half."""
+    """Write to `options.json` if given. A further call replaces the file in one rename."""
     if options.json:
         content = {
             **figures,

@@ -1,13 +1,13 @@
-"""What needs a GPU, in order of value, under one deadline, into one JSON file.
+"""All benchmarks that need a GPU, in order of value, with one deadline, into one JSON file.
 
     python -m bench.gpu --json gpu.json                              everything, within 9 minutes
     python -m bench.gpu --json gpu.json --jobs steps study --minutes 20
     python -m bench.gpu --json gpu.json --study '--recipes study-cdd-rggr study-narrow --seeds 5'
     python -m bench.gpu --json gpu.json --miniature                  the same jobs, tiny: 80 s of a CPU's time
 
-Each job is a command that can be run alone; the file says which, and has its figures, or why there are none. It is
-written anew behind each job. What a job would take is an estimate for an H100; the study takes what the others leave,
-and stands in the file as far as it came. How to bring what a machine without network lacks: docs/results/README.md.
+Each job is a command that can be run alone; the file holds its command line and its figures, or the reason why there
+are none. It is rewritten after each job. Estimated times are for an H100; the study takes the remaining time, and its
+results so far are in the file. For a machine without network, see docs/results/README.md.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bench.jobs import Job, Outcome, run_jobs
 
 TOP = Path(__file__).parents[1]
 WHEELS = TOP / "bench" / "gpu-wheels.txt"
-ALONE = {"OMP_NUM_THREADS": "1"}  # threads of several processes would take turns at spinning
+ALONE = {"OMP_NUM_THREADS": "1"}  # threads of several processes would compete while spinning
 TINY = ("--architecture", "resnet10t", "--size", "32")
 STUDY = shlex.split(
     "--seeds 1 --parallel 6 --recipes study-prune study-torch-pruning-taylor study-torch-pruning-l1 study-uniform-l1 "
@@ -43,7 +43,7 @@ TINY_STUDY = shlex.split(
 
 
 def read_tests(text: str) -> dict[str, Any]:
-    """Counts, and the tests that failed, from pytest's JUnit file."""
+    """Counts and failed tests from pytest's JUnit file."""
     cases = [*ElementTree.fromstring(text).iter("testcase")]
 
     def those(kind: str) -> list[str]:
@@ -54,13 +54,13 @@ def read_tests(text: str) -> dict[str, Any]:
 
 
 def gpu_tests() -> list[str]:
-    """Files that hold tests of a GPU: the others may need what is not installed."""
+    """Test files with GPU tests; others may need packages that are not installed."""
     files = sorted((TOP / "tests").rglob("test_*.py"))
     return [str(file.relative_to(TOP)) for file in files if re.search(r"\bmark\.gpu\b", file.read_text("utf-8"))]
 
 
 def studied_data(data_root: Path) -> list[str]:
-    """Options of the study: Omniglot, or the drawn vehicles where it is not."""
+    """Options of the study: Omniglot, or the drawn vehicles without it."""
     from zoo.catalogue import load_catalogue
 
     if (data_root / load_catalogue().datasets["omniglot"].path).is_dir():
@@ -69,10 +69,10 @@ def studied_data(data_root: Path) -> list[str]:
 
 
 def make_jobs(miniature: bool, data_root: Path, study: Sequence[str]) -> list[Job]:
-    """All jobs, the most valuable first.
+    """All jobs, most valuable first.
 
     Args:
-        study: further options of `bench.study`, which come last and therefore win.
+        study: further options of `bench.study`, appended so that they take precedence.
     """
     tiny = TINY if miniature else ()
     studied = TINY_STUDY if miniature else [*STUDY, *studied_data(data_root)]
@@ -80,28 +80,28 @@ def make_jobs(miniature: bool, data_root: Path, study: Sequence[str]) -> list[Jo
     jobs = [
         Job(
             "tests",
-            "tests of a GPU",
+            "GPU tests",
             ["-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "--junitxml={out}", *gpu_tests()],
             seconds=60,
             read=read_tests,
         ),
         Job(
             "steps",
-            "a training step of ResNet-50 at 256×256, and waiting for images",
+            "a training step of ResNet-50 at 256×256, and the wait for images",
             ["-m", "bench.train", "--json", "{out}", "--no-compile", "--steps"]
             + (["1", "--batch", "8", *tiny] if miniature else ["20"]),
             seconds=90,
         ),
         Job(
             "rggr",
-            "RGGR beside a literal one in double precision, and as a share of a step",
+            "RGGR compared with a literal version in double precision, and as a share of a step",
             ["-m", "bench.rggr", "--json", "{out}"]
             + (["--batch", "8", "--rows", "200", "--repeats", "1", *tiny] if miniature else []),
             seconds=35,
         ),
         Job(
             "study",
-            "ways to a small student at equal MACs, several trainings at a time",
+            "methods of compression at equal MACs, several trainings at a time",
             ["-m", "bench.study", "--out", "{out}", *studied, *study],
             seconds=90,
             greedy=True,
@@ -110,13 +110,13 @@ def make_jobs(miniature: bool, data_root: Path, study: Sequence[str]) -> list[Jo
         ),
         Job(
             "rtx",
-            "TensorRT-RTX builds and runs an engine for this very GPU",
+            "TensorRT-RTX builds and runs an engine for this GPU",
             ["-m", "bench.rtx", "--json", "{out}", *rtx],
             seconds=45,
         ),
         Job(
             "nccl",
-            "one process through NCCL learns what it learns alone",
+            "one process with NCCL trains like one without",
             ["-m", "bench.nccl", "--json", "{out}", *(["--batch", "8", "--steps", "1", *tiny] if miniature else [])],
             seconds=30,
         ),
@@ -140,16 +140,16 @@ def missing_packages() -> list[str]:
 def read_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, required=True, help="write everything here, anew behind each job")
-    parser.add_argument("--minutes", type=float, default=9.0, help="when to end; 9")
-    parser.add_argument("--jobs", nargs="+", metavar="NAME", help="only these, in the usual order")
+    parser.add_argument("--json", type=Path, required=True, help="write all results here, after each job")
+    parser.add_argument("--minutes", type=float, default=9.0, help="deadline; default: 9")
+    parser.add_argument("--jobs", nargs="+", metavar="NAME", help="run only these, in the usual order")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder that holds omniglot/")
-    parser.add_argument("--study", type=shlex.split, default=[], metavar="OPTIONS", help="further ones of bench.study")
-    parser.add_argument("--miniature", action="store_true", help="tiny, to try it; what is measured means nothing")
+    parser.add_argument("--study", type=shlex.split, default=[], metavar="OPTIONS", help="more options of bench.study")
+    parser.add_argument("--miniature", action="store_true", help="tiny sizes, to try it; the figures are meaningless")
     options = parser.parse_args()
-    options.json, options.data_root = options.json.absolute(), options.data_root.absolute()  # we go elsewhere
+    options.json, options.data_root = options.json.absolute(), options.data_root.absolute()  # the folder changes below
     if not options.json.parent.is_dir():
-        parser.error(f"--json: there is no folder {options.json.parent}")
+        parser.error(f"--json: the folder {options.json.parent} does not exist")
     return options
 
 
@@ -157,19 +157,19 @@ def choose(jobs: list[Job], names: list[str] | None) -> list[Job]:
     """The jobs of these names, or all."""
     unknown = sorted({*(names or ())} - {job.name for job in jobs})
     if unknown:
-        sys.exit(f"Error: no job {', '.join(unknown)}. There are {', '.join(job.name for job in jobs)}.")
+        sys.exit(f"Error: unknown job {', '.join(unknown)}. Known: {', '.join(job.name for job in jobs)}.")
     return [job for job in jobs if names is None or job.name in names]
 
 
 def show(outcome: Outcome) -> None:
-    """One line, and what was said by a job that did not end well."""
+    """Print one line, and the output of a job that did not succeed."""
     print(f"{outcome.name:8}{outcome.status:9}{outcome.seconds:7.1f} s   {outcome.about}", flush=True)
     for line in outcome.said.splitlines()[-5:] if outcome.status != "done" else ():
         print(f"    {line}", flush=True)
 
 
 def run(options: argparse.Namespace) -> bool:
-    """Run the jobs; whether all were done."""
+    """Run the jobs; return whether all succeeded."""
     import json
 
     from bench.figures import command, machine
@@ -181,7 +181,7 @@ def run(options: argparse.Namespace) -> bool:
         "miniature": options.miniature,
         "minutes": options.minutes,
         **machine(),
-        "seed": "0 everywhere; the study's seeds stand with its runs",
+        "seed": "0 everywhere; the study's seeds are with its runs",
     }
 
     def tell(outcomes: Sequence[Outcome]) -> None:
@@ -192,26 +192,26 @@ def run(options: argparse.Namespace) -> bool:
 
 
 def main() -> None:
-    """Check that it can run, run, end with 1 if anything is missing."""
+    """Check that it can run, run, and exit with 1 if anything is missing."""
     options = read_options()
     missing = missing_packages()
     if missing:
         sys.exit(
             f"Error: not installed here: {', '.join(missing)}.\n"
-            "Bring them as wheels (make carried), then: pip install --no-index --no-deps carried/*.whl"
+            "Copy them as wheels (make carried), then run: pip install --no-index --no-deps carried/*.whl"
         )
     import torch
 
     if not torch.cuda.is_available() and not options.miniature:
-        sys.exit("Error: torch sees no CUDA device here. Run this where one is, or try it with --miniature.")
+        sys.exit("Error: torch sees no CUDA device here. Run it on a machine with a GPU, or try it with --miniature.")
     os.chdir(TOP)
     with TemporaryDirectory() as home:
         if options.miniature:
-            os.environ["ZOO_HOME"] = home  # nothing tiny stays in the store
+            os.environ["ZOO_HOME"] = home  # tiny results do not stay in the store
         try:
             sys.exit(int(not run(options)))
         except KeyboardInterrupt:
-            print(f"Stopped. What was done stands in {options.json}.", file=sys.stderr)
+            print(f"Stopped. Results so far are in {options.json}.", file=sys.stderr)
             sys.exit(130)
 
 

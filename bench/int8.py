@@ -1,11 +1,11 @@
-"""What int8 costs: by how calibration images are chosen, and by the kind of activations, on the runtimes here.
+"""Cost of int8: by selection of calibration images, and by kind of activations, on the available runtimes.
 
     python bench/int8.py resnet10t-toycars
     python bench/int8.py resnet18-hcmc --data-root /data --images 32 128 300 --json int8.json
 
-The model must have been built. First table: k-centre against random choices at equal count, how far images of the
-training set are from the nearest chosen one, and the mAP that is lost with every layer in int8. Second table: the graph
-with symmetric int8 activations against the one with uint8 activations, accuracy and speed on each runtime, in one run.
+The model must have been built. First table: k-centre against random selections of equal size, the distance of training
+images to the nearest selected one, and the loss of mAP with every layer in int8. Second table: the graph with symmetric
+int8 activations against the one with uint8 activations, accuracy and speed on each runtime, in one run.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ KINDS: tuple[Kind, ...] = ("symmetric", "asymmetric")
 
 @dataclass(frozen=True)
 class Built:
-    """The student of a model: its graph, its embeddings in torch, its data: mAP is that of the test set."""
+    """The student of a model: its graph, its embeddings in torch, its data; mAP is on the test set."""
 
     graph: Path
     reference: Path
@@ -56,7 +56,7 @@ class Built:
 
 
 def find(name: str, data_root: Path, progress: ConsoleProgress) -> Built:
-    """A model's student, as it was built."""
+    """The student of a built model."""
     build = prepare(load_catalogue(), Home.find(), Wish(name), data_root, progress)
     folders = {planned.step.id: build.store.folder(planned.step.stage, planned.key) for planned in build.plan}
     built = Built(
@@ -71,14 +71,14 @@ def find(name: str, data_root: Path, progress: ConsoleProgress) -> Built:
 
 
 def chosen(embeddings: np.ndarray, count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Choices of `count` candidates by name: k-centre, and three random ones."""
+    """Selections of `count` candidates by name: k-centre, and three random ones."""
     yield "k_centre", k_centre(embeddings, count)
     for seed in range(3):
         yield f"random {seed}", np.random.default_rng(seed).permutation(len(embeddings))[:count]
 
 
 def choices(built: Built, counts: list[int], scratch: Path) -> list[dict[str, Any]]:
-    """Coverage and lost mAP of every choice, with symmetric activations on OpenVINO."""
+    """Coverage and loss of mAP of every selection, with symmetric activations on OpenVINO."""
     judge = Judge(TargetSettings("openvino"), built.data, built.size, scratch)
     reference = read_reference(built.reference, built.data)
     pool = built.data.train.subset(candidates(len(built.data.train), 0))
@@ -98,7 +98,7 @@ def choices(built: Built, counts: list[int], scratch: Path) -> list[dict[str, An
 def kinds(
     built: Built, count: int, threads: int | None, scratch: Path, tell: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Lost mAP and speed of both kinds of graph on each runtime; speed as a multiple of fp32 in the same run."""
+    """Loss of mAP and speed of both kinds of graph on each runtime; speed relative to fp32 in the same run."""
     reference = read_reference(built.reference, built.data)
     pool = built.data.train.subset(candidates(len(built.data.train), 0))
     images = np.concatenate(list(read_batches(pool.subset(np.arange(min(count, len(pool)))), built.size, 64)))
@@ -134,11 +134,11 @@ def kinds(
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="a model in the catalogue")
+    parser.add_argument("name", help="name of a model in the catalogue")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--images", type=int, nargs="+", default=[32, 128, 300])
-    parser.add_argument("--threads", type=int, help="of one inference; left out: one per core")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--threads", type=int, help="threads of one inference; default: one per core")
+    parser.add_argument("--json", type=Path, help="write figures here")
     options = parser.parse_args()
     progress = ConsoleProgress(Console(stderr=True))
     try:

@@ -1,7 +1,7 @@
-"""Jobs under one deadline: commands in order of value, each with an estimate, a limit and a place for its figures.
+"""Jobs with a common deadline: commands in order of value, each with an estimated time, a limit and a result file.
 
-A job that would not fit into what is left is skipped; one that outlasts its limit is ended with all that it started;
-one that fails is named with the end of what it said. The others go on. What is known so far is told behind each job.
+A job that would not fit into the remaining time is skipped; one that exceeds its limit is killed with all its children;
+one that fails is reported with the end of its output. The others continue. Results so far are reported after each job.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from time import monotonic
 from typing import Any, Literal
 
-TAIL = 6000  # characters kept of what a job prints
-GRACE_SECONDS = 3.0  # between asking a job to end and ending it
+TAIL = 6000  # characters kept of a job's output
+GRACE_SECONDS = 3.0  # between terminating and killing a job
 Status = Literal["done", "failed", "cut off", "skipped"]
 Reader = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command and what it may cost.
+    """A command and its limits.
 
-    `{out}` in `arguments` stands for a path that the job writes figures to, as often as it likes; `read` makes sense of
-    what is in the file of that name with `suffix`. `seconds` is about what it takes. A job gets twice that at most; a
-    `greedy` one all that the jobs behind it are not expected to need.
+    `{out}` in `arguments` is replaced by a path that the job writes figures to, as often as it likes; `read` parses the
+    file of that name with `suffix`. `seconds` is the estimated time. A job gets at most twice that; a `greedy` one gets
+    all the time that the jobs after it are not expected to need.
     """
 
     name: str
     about: str
-    arguments: Sequence[str]  # of Python
+    arguments: Sequence[str]  # arguments of Python
     seconds: float
     greedy: bool = False
     suffix: str = ""
@@ -45,12 +45,12 @@ class Job:
 
     @property
     def command(self) -> str:
-        """As one types it."""
+        """The command line, as one types it."""
         settings = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         return " ".join([*settings, "python", shlex.join(self.arguments)])
 
     def allowance(self, left: float, behind: float) -> float:
-        """Seconds that it gets when `left` are left and the jobs behind it need `behind`; 0 if it would not fit."""
+        """Seconds that it gets when `left` remain and the jobs after it need `behind`; 0 if it would not fit."""
         if left < self.seconds:
             return 0.0
         return max(self.seconds, left - behind) if self.greedy else min(2 * self.seconds, left)
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job. `said` is the end of what it printed, `figures` what it had written by then."""
+    """The outcome of a job. `said` is the end of its output, `figures` what it had written by then."""
 
     name: str
     about: str
@@ -71,7 +71,7 @@ class Outcome:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started; they are a group of their own."""
+    """Kill a process and its children, which form a process group."""
     for order in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, order)
@@ -81,7 +81,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def run_job(job: Job, seconds: float) -> Outcome:
-    """Run a job for so many seconds at most."""
+    """Run a job for at most a number of seconds."""
     begun = monotonic()
     with TemporaryDirectory() as folder, TemporaryFile() as said:
         out = Path(folder) / "figures"
@@ -100,10 +100,10 @@ def run_job(job: Job, seconds: float) -> Outcome:
         except subprocess.TimeoutExpired:
             pass
         finally:
-            _end(process)  # also what a job that has ended left running
+            _end(process)  # also children that a finished job left running
         try:
             figures = job.read(out.with_suffix(job.suffix).read_text("utf-8").replace(str(out), "{out}"))
-        except (OSError, ValueError, SyntaxError):  # it did not get so far, or was ended while it wrote
+        except (OSError, ValueError, SyntaxError):  # not written yet, or killed while writing
             figures = None
         said.seek(0)
         text = said.read().decode(errors="replace").replace(str(out), "{out}")[-TAIL:]
@@ -111,10 +111,10 @@ def run_job(job: Job, seconds: float) -> Outcome:
 
 
 def run_jobs(jobs: Sequence[Job], minutes: float, tell: Callable[[Sequence[Outcome]], None]) -> list[Outcome]:
-    """Run jobs in their order until `minutes` are over.
+    """Run jobs in order until `minutes` are over.
 
     Args:
-        tell: is called with all outcomes so far, behind each job.
+        tell: is called with all outcomes so far, after each job.
     """
     end = monotonic() + 60 * minutes - 2 * GRACE_SECONDS
     outcomes: list[Outcome] = []
@@ -124,7 +124,7 @@ def run_jobs(jobs: Sequence[Job], minutes: float, tell: Callable[[Sequence[Outco
         if allowed:
             outcomes.append(run_job(job, allowed))
         else:
-            why = f"takes about {job.seconds:.0f} s, and {max(left, 0):.0f} s were left"
+            why = f"takes about {job.seconds:.0f} s, but {max(left, 0):.0f} s were left"
             outcomes.append(Outcome(job.name, job.about, job.command, "skipped", said=why))
         tell(outcomes)
     return outcomes

@@ -1,11 +1,11 @@
-"""One training process, as if it were one of several: the way of DistributedDataParallel through NCCL, on one GPU.
+"""One training process that runs as if it were one of several: DistributedDataParallel with NCCL, on one GPU.
 
     python -m bench.nccl                           ResNet-50, 256×256, batch 96
     python -m bench.nccl --architecture resnet10t --size 32 --batch 8
 
-A process that is alone asks nobody: it sums, gathers and averages nothing. Here it does all that, in a process group of
-one, and must learn what it learns alone: losses of the same steps are compared, and what the detour costs is timed. The
-group is NCCL's on a GPU and gloo's on a CPU. Ends with 1 if losses differ by more than `--tolerance`.
+A single process sums, gathers and averages nothing. Here it does all that, in a process group of one, and must train
+like a process without a group: losses of the same steps are compared, and the overhead is timed. The group uses NCCL on
+a GPU and gloo on a CPU. Exits with 1 if losses differ by more than `--tolerance`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipeline.training.learner import Learner
 
 @contextmanager
 def group_of_one(device: str) -> Iterator[str]:
-    """A process group that this process is alone in, and code that does not notice; the group's backend."""
+    """A process group of this process only, with code that treats it as several; yields the group's backend."""
     backend = "nccl" if device == "cuda" else "gloo"
     with TemporaryDirectory() as folder:
         distributed.init_process_group(backend, init_method=f"file://{folder}/meeting", rank=0, world_size=1)
@@ -45,7 +45,7 @@ def group_of_one(device: str) -> Iterator[str]:
 
 
 def steps(learner: Learner, options: argparse.Namespace, device: str) -> tuple[list[float], float]:
-    """Losses of some steps on batches that change, and seconds of one."""
+    """Losses of some steps on changing batches, and seconds per step."""
     random = torch.Generator().manual_seed(SEED)
     shape = (options.batch, 3, options.size, options.size)
     labels = torch.arange(options.batch, device=device) // 2
@@ -63,14 +63,14 @@ def steps(learner: Learner, options: argparse.Namespace, device: str) -> tuple[l
 
 
 def main() -> None:
-    """Measure, print, write JSON if asked."""
+    """Measure, print, write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="resnet50")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--last-stride", type=int, default=1, choices=[1, 2])
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--tolerance", type=float, default=1e-2, help="of a loss, as a share of it")
+    parser.add_argument("--tolerance", type=float, default=1e-2, help="relative tolerance of a loss")
     parser.add_argument("--json", type=Path, help="write figures here")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -82,7 +82,7 @@ def main() -> None:
         together, together_seconds = steps(learner, options, device)
     difference = max(abs(one - other) / abs(one) for one, other in zip(alone, together, strict=True))
     print(f"{backend}, one process: a step {1000 * together_seconds:.1f} ms, alone {1000 * alone_seconds:.1f} ms")
-    print(f"losses of {len(alone)} steps differ by up to {difference:.1e} of themselves")
+    print(f"losses of {len(alone)} steps differ by up to {difference:.1e}, relative")
     figures = {
         "seed": SEED,
         "backend": backend,
@@ -94,7 +94,7 @@ def main() -> None:
     }
     write_figures(options, figures)
     if not difference <= options.tolerance:
-        sys.exit(f"Error: losses differ by {difference:.1e}, which is more than --tolerance {options.tolerance:g}.")
+        sys.exit(f"Error: losses differ by {difference:.1e}, more than --tolerance {options.tolerance:g}.")
 
 
 if __name__ == "__main__":

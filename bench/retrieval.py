@@ -1,9 +1,9 @@
-"""What it costs to evaluate retrieval at size: time, memory, and the ratio to sorting every row.
+"""Cost of evaluating retrieval at scale: time, memory, and the ratio to sorting every row.
 
     python bench/retrieval.py                                  1 678 × 11 579 × 512, as large as VeRi-776's test split
     python bench/retrieval.py --queries 10000 --gallery 1000000 --dimensions 256
 
-Embeddings are synthetic: identities are random directions, images lie around them. The baseline sorts whole rows, as
+Embeddings are synthetic: identities are random directions, with images around them. The baseline sorts whole rows, as
 retrieval code usually does; it is measured on a few queries in the same run and scaled.
 """
 
@@ -27,7 +27,7 @@ CAMERAS = 20
 
 
 def split(random: np.random.Generator, centres: np.ndarray, count: int) -> tuple[np.ndarray, Samples]:
-    """Embeddings and what is known of them, drawn in pieces so that drawing needs no more memory than they do."""
+    """Embeddings and their labels, drawn in parts so that drawing needs no more memory than they do."""
     identities = random.integers(0, len(centres), count)
     rows = np.empty((count, centres.shape[1]), np.float32)
     for start in range(0, count, 10_000):
@@ -43,7 +43,7 @@ def first(samples: Samples, count: int) -> Samples:
 
 
 def sorting_seconds(query: np.ndarray, gallery: np.ndarray, device: str) -> float:
-    """Time to score and to sort all rows of a few queries."""
+    """Time to score and sort all rows of a few queries."""
     q, g = torch.from_numpy(query).to(device), torch.from_numpy(gallery).to(device)
     begun = time.perf_counter()
     (q @ g.T).argsort(dim=1, descending=True, stable=True)[:, 0].cpu()
@@ -56,7 +56,7 @@ def peak_mib() -> float:
 
 
 def main() -> None:
-    """Measure, print a table, write JSON if asked."""
+    """Measure, print a table, write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=1678)
     parser.add_argument("--gallery", type=int, default=11_579)
@@ -85,7 +85,7 @@ def main() -> None:
     print(f"{f'sorting all rows (scaled from {few})':40}{baseline:9.1f}{1:8.2f}{'':>8}")
     print(f"{'retrieval_accuracy':40}{seconds:9.1f}{baseline / seconds:8.2f}{extra:8.0f}")
     bound = 2 * max(BLOCK_BYTES, 4 * options.gallery) + 24 * options.gallery
-    print(f"memory beside the embeddings, by design about {bound / 2**20:.0f} MiB")
+    print(f"memory besides the embeddings, by design about {bound / 2**20:.0f} MiB")
     figures = {
         "seconds": seconds,
         "baseline_seconds": baseline,

@@ -1,14 +1,13 @@
-"""What one step of retrieval-guided gradient resetting costs: against a literal one, and as a share of a training step.
+"""Cost of a step of retrieval-guided gradient resetting: against a literal version, and as a share of a training step.
 
     python -m bench.rggr                        ResNet-50's sites, batch 96, 24 000 gallery rows
     python -m bench.rggr --batch 32 --size 128
 
-The literal step (`tests/literal.py`) goes through the batch sample by sample and neighbour by neighbour, on the same
-features: in float32, and in double precision, as the authors' code computes. How many channels all three judge alike
-stands beside the times. The training step (CDD: teacher forward, student forward and backward, SGD) is measured in the
-same run, so that the share means something on a noisy machine. `--step-batch` makes it smaller where 96 images do not
-fit a patience or a memory; its time is then scaled to the batch, which a step's time follows closely, and the table
-says so.
+The literal step (`tests/literal.py`) iterates over samples and neighbours, on the same features: in float32, and in
+double precision, as the authors' code does. The table shows how many channels all three judge alike. The training step
+(CDD: teacher forward, student forward and backward, SGD) is measured in the same run, so that the share is meaningful
+on a noisy machine. `--step-batch` reduces its batch if 96 images take too long or too much memory; its time is then
+scaled to the full batch, which is nearly exact, and the table says so.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from tests.literal import literal_masks
 
 
 def seconds(work: Callable[[], object], repeats: int, device: str, warm_up: int = 2) -> float:
-    """Median time of a call, after some that are not counted."""
+    """Median time of a call, after warm-up calls."""
     times = []
     for turn in range(repeats + warm_up):
         begun = time.perf_counter()
@@ -61,28 +60,28 @@ def random_features(channels: dict[str, int], count: int, device: str, seed: int
 
 @dataclass(frozen=True)
 class Resettings:
-    """Steps on the same features: ours, and literal ones by precision. Each gives masks by site."""
+    """Steps on the same features: ours, and literal ones by precision. Each returns masks by site."""
 
     ours: Callable[[], Features]
     literal: dict[str, Callable[[], Features]]
 
 
 def resetting_steps(channels: dict[str, int], batch: int, rows: int, device: str) -> Resettings:
-    """An update of all sites with a full bank, and the same work written down literally."""
+    """An update of all sites with a full bank, and the same update in a literal version."""
     gallery = random_features(channels, rows, device, SEED)
     settings = Resetting(bank=rows)
     resetting = GradientResetting(channels, settings).to(device)
     for start in range(0, rows, 1000):
         some = {name: features[start : start + 1000] for name, features in gallery.items()}
         resetting.update(some, some)
-    for name in channels:  # filling the bank has masked rows, and masks only grow
+    for name in channels:  # filling the bank masks rows, and masks only grow
         resetting.mask(name).fill_(1)
     teacher, student = random_features(channels, batch, device, 1), random_features(channels, batch, device, 2)
-    for name, features in teacher.items():  # an update puts the batch into the bank before it looks for neighbours
+    for name, features in teacher.items():  # an update adds the batch to the bank before it searches neighbours
         gallery[name][torch.arange(rows, rows + batch) % rows] = features
 
     def ours() -> Features:
-        resetting.written = rows  # always the same place in the bank
+        resetting.written = rows  # always the same position in the bank
         resetting.update(teacher, student)
         return {name: resetting.mask(name) for name in channels}
 
@@ -102,7 +101,7 @@ def agreement(one: Features, other: Features) -> float:
 
 
 def training_step(architecture: str, size: int, batch: int, device: str) -> Callable[[], None]:
-    """A step of phase *compress* with a bank of one row, so that resetting itself costs nothing in it."""
+    """A step of phase *compress* with a bank of one row, so that it includes no cost of resetting."""
     shape = Input(height=size, width=size)
     network = Network(architecture=architecture)
     teacher, student = (Classified(build_network(network, shape), 576) for _ in range(2))
@@ -125,16 +124,14 @@ def training_step(architecture: str, size: int, batch: int, device: str) -> Call
 
 
 def main() -> None:
-    """Measure, print a table, write JSON if asked."""
+    """Measure, print a table, write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="resnet50")
     parser.add_argument("--sites", choices=["spatial", "all"], default="spatial")
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--rows", type=int, default=24_000)
-    parser.add_argument("--size", type=int, default=256, help="pixels of the training step's images")
-    parser.add_argument(
-        "--step-batch", type=int, help="images of the measured training step; the whole batch if left out"
-    )
+    parser.add_argument("--size", type=int, default=256, help="image size of the training step, pixels")
+    parser.add_argument("--step-batch", type=int, help="batch of the measured training step; default: the full batch")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write figures here")
     options = parser.parse_args()

@@ -1,13 +1,12 @@
-"""Whether TensorRT-RTX, or TensorRT, builds an engine for the GPU that is here, and what the engine does.
+"""Tests whether TensorRT-RTX, or TensorRT, builds a correct engine for this machine's GPU, and times it.
 
     python -m bench.rtx                                   ResNet-18 at 256×256 in fp32, fp16 and int8
     python -m bench.rtx --runtime tensorrt --architecture resnet50
     python -m bench.rtx --runtime onnxruntime             without a GPU, to try this script
 
-TensorRT-RTX builds for named GPU generations anywhere; for a generation that it does not name, as Hopper, there is only
-CURRENT, which needs the GPU itself. In each precision: built or refused and why, cosine to torch, and the time of a
-call and of its computing alone. Weights are random, with norms that keep every branch alive. Ends with 1 if no
-precision works.
+TensorRT-RTX builds for listed GPU generations anywhere; for others, such as Hopper, there is only CURRENT, which needs
+the GPU itself. For each precision: whether it builds, or why not; cosine to torch; and the time of a call, and of its
+computation alone. Weights are random, with norms that keep every branch alive. Exits with 1 if no precision works.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ Figures = dict[str, Any]
 Images = np.ndarray
 TARGETS: dict[str, Callable[[], Target]] = {
     "tensorrt": lambda: TensorRt(TargetSettings(runtime="tensorrt", device="GPU")),
-    # no capability named: CURRENT
+    # without a capability: CURRENT
     "tensorrt-rtx": lambda: TensorRtRtx(
         TargetSettings(runtime="tensorrt-rtx", device="GPU", options={"capabilities": []})
     ),
@@ -66,10 +65,10 @@ def write_graphs(options: argparse.Namespace, folder: Path) -> tuple[dict[Precis
 
 
 def try_precision(target: Target, graph: Path, expected: Tensor, images: Images, folder: Path, calls: int) -> Figures:
-    """What an engine does, in figures.
+    """Measure an engine.
 
     Raises:
-        TargetError: it is not built, or does not run.
+        TargetError: it does not build, or does not run.
     """
     folder.mkdir()
     begun = perf_counter()
@@ -86,7 +85,7 @@ def try_precision(target: Target, graph: Path, expected: Tensor, images: Images,
                 compute_ms.append(session.compute_ms or math.nan)
         cosine = functional.cosine_similarity(torch.from_numpy(found), expected)
     finally:
-        getattr(session, "close", lambda: None)()  # of those that hold memory of a GPU
+        getattr(session, "close", lambda: None)()  # for sessions that hold GPU memory
     computing = median(compute_ms)
     return {
         "build_seconds": built,
@@ -98,7 +97,7 @@ def try_precision(target: Target, graph: Path, expected: Tensor, images: Images,
 
 
 def main() -> None:
-    """Try, print a table, write JSON if asked."""
+    """Test, print a table, write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runtime", choices=[*TARGETS], default="tensorrt-rtx")
     parser.add_argument("--architecture", default="resnet18")

@@ -1,4 +1,4 @@
-"""What the small networks of a study take on a target, and how accurate each way is at equal milliseconds.
+"""Times a study's small networks on a target, and compares the accuracy of each recipe at equal milliseconds.
 
 `python -m bench.study … --time openvino-cpu` times the networks of the first seed, all of one study in turn in one run.
 """
@@ -24,13 +24,13 @@ from targets.contract import Job, make_target
 from targets.measuring.conditions import Conditions
 from targets.settings import TargetSettings
 
-CALLS, MAX_SECONDS = 300, 120.0  # of each network, and for all
+CALLS, MAX_SECONDS = 300, 120.0  # per network, and for all
 DENSE = "(teacher, dense)"
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A network's median time of a call with one image."""
+    """Median time of a network's call with one image."""
 
     recipe: str
     at: str
@@ -40,10 +40,10 @@ class Timed:
 def time_students(
     trials: Sequence[Trial], target: TargetSettings, progress: Progress
 ) -> tuple[list[Timed], Conditions]:
-    """Time the small networks of trials that have ended, and their teacher.
+    """Time the small networks of finished trials, and their teacher.
 
     Args:
-        trials: of one data set and teacher.
+        trials: with one data set and teacher.
 
     Raises:
         ArtifactFailed: the runtime refuses one.
@@ -81,8 +81,7 @@ def at_equal_time(
 ) -> dict[str, dict[str, float]]:
     """mAP of each recipe at the milliseconds that `reference` takes, by recipe and by the reference's varied value.
 
-    Between two budgets accuracy is taken as linear in the logarithm of time. Beyond what a recipe was measured at,
-    nothing is said.
+    Between two budgets accuracy is interpolated linearly in the logarithm of time. There is no extrapolation.
     """
     curves: dict[str, list[tuple[float, float]]] = {}
     for timed in times:
@@ -101,5 +100,5 @@ def at_equal_time(
 
 
 def times_json(times: Sequence[Timed], conditions: Conditions, target: str) -> dict[str, Any]:
-    """For the study's JSON."""
+    """Times for the study's JSON."""
     return {"target": target, "rows": [asdict(one) for one in times], "conditions": asdict(conditions)}

@@ -1,16 +1,16 @@
-"""Ways to a small student against each other: same data, teacher, losses, schedule and budget, several seeds.
+"""Compares methods of compression: same data, teacher, losses, schedule and budget, several seeds.
 
     python -m bench.study --data-root /data                                  Omniglot, all of the catalogue's study-…
     python -m bench.study --dataset hcmc --recipes study-cdd-rggr study-narrow --seeds 3 --out docs/results/study-hcmc
     python -m bench.study --set distill.epochs=6 --set input.height=64 --set input.width=64
     python -m bench.study --vary distill.compress.macs=0.15,0.3,0.45 --parallel 8       eight trainings on one GPU
-    python -m bench.study --small mobilenetv3_large_100 regnetx_004            small networks of timm beside the pruned
+    python -m bench.study --small mobilenetv3_large_100 regnetx_004            small networks of timm in addition
 
-Recipes are the catalogue's; `--dataset` and `--set` are laid on each of them, and `--vary` one value after another.
+Recipes are the catalogue's; `--dataset` and `--set` apply to all of them, `--vary` with one value after another.
 `--time TARGET` then times the small networks there, and compares all at the milliseconds that the first recipe takes.
-Stage results are kept in the store, as those of any build: a study that was interrupted goes on, and recipes that train
-the same teacher train it once. A recipe that fails is named with its error, and the others go on. Without --out the
-table is only printed; with it, NAME.json holds every run and NAME.md the table, both written anew behind each run.
+Results of stages are kept in the store, as in any build: an interrupted study continues, and recipes with the same
+teacher train it once. A recipe that fails is reported with its error, and the others continue. Without --out the table
+is only printed; with it, NAME.json holds every run and NAME.md the table, both rewritten after each run.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from pipeline.errors import PipelineError
 from pipeline.files import write_text
 from pipeline.recipe import Recipe
 from targets.machine.device import this_device
-from targets.measuring.quiet import judge
+from targets.measuring.quiet import assess
 from zoo.catalogue import load_catalogue
 from zoo.cli.output import training_device
 from zoo.cli.progress import ConsoleProgress
 from zoo.errors import ZooError
 
-SMALL = "study-small"  # the recipe of networks that are small as they are
+SMALL = "study-small"  # the recipe of networks that are small from the start
 
 
 def _spread(values: list[float], digits: int = 2) -> str:
@@ -48,7 +48,7 @@ def _spread(values: list[float], digits: int = 2) -> str:
 
 
 def table(runs: list[Run]) -> str:
-    """Markdown: mean ± standard deviation over seeds, the most accurate first."""
+    """Markdown: mean ± standard deviation over seeds, most accurate first."""
     varied = any(one.at for one in runs)
     groups: dict[tuple[str, str], list[Run]] = {}
     for one in runs:
@@ -73,14 +73,14 @@ def table(runs: list[Run]) -> str:
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     if not runs:
-        return "nothing ended"
+        return "no run has finished"
     teachers = {one.seed: one.teacher_map for one in runs}
     lines.append(f"| (teacher, dense) |{' |' * varied} {_spread([*teachers.values()])} | | | 0 | 0 | {len(teachers)} |")
     return "\n".join(lines)
 
 
 def time_table(runs: list[Run], times: list[Timed], reference: str) -> str:
-    """Markdown: what networks take, and mAP at the milliseconds of `reference`."""
+    """Markdown: times of networks, and mAP at the milliseconds of `reference`."""
     accuracy = {
         (name, at): mean(one.map for one in runs if (one.recipe, one.at) == (name, at))
         for name, at in {(one.recipe, one.at) for one in runs}
@@ -109,11 +109,11 @@ def write(
     times: dict[str, Any] | None = None,
     timed: str = "",
 ) -> None:
-    """The study so far, as JSON and Markdown.
+    """Write the results so far, as JSON and Markdown.
 
     Args:
         times: see `bench.speed.times_json`.
-        timed: the table of times.
+        timed: table of times.
     """
     shared = next(iter(recipes.values()))
     about = {
@@ -140,7 +140,7 @@ def write(
 
 
 def _varied(assignment: str) -> list[str]:
-    """`key=a,b` as `key=a`, `key=b`; one empty text for none."""
+    """`key=a,b` as `key=a`, `key=b`; one empty text for an empty one."""
     key, equals, values = assignment.partition("=")
     return [f"{key}{equals}{value}" for value in values.split(",")]
 
@@ -168,34 +168,34 @@ def make_trials(options: argparse.Namespace) -> Iterator[Trial]:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line, or these arguments."""
+    """Parse the command line, or these arguments."""
     catalogue_names = sorted(name for name in load_catalogue().models if name.startswith("study-") and name != SMALL)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", help="instead of the recipes' own")
+    parser.add_argument("--dataset", help="data set in place of the recipes' own")
     parser.add_argument("--recipes", nargs="+", default=catalogue_names, help="names in the catalogue")
     parser.add_argument(
         "--small", nargs="+", default=[], metavar="NAME", help="networks of timm, with the same teacher"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--vary", default="", metavar="KEY=VALUE,…", help="all recipes at each of these values")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="trainings at a time")
-    parser.add_argument("--time", metavar="TARGET", help="time the first seed's networks there when all have ended")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="number of concurrent trainings")
+    parser.add_argument("--time", metavar="TARGET", help="time the first seed's networks there at the end")
     parser.add_argument("--out", type=Path, help="write NAME.json and NAME.md")
     options = parser.parse_args(arguments)
     if options.parallel < 1 or options.seeds < 1:
-        parser.error("--parallel and --seeds are at least 1")
+        parser.error("--parallel and --seeds must be at least 1")
     return options
 
 
 def main() -> None:
-    """Run what is asked for, print a table, write it if asked."""
+    """Run the study, print a table, write it if requested."""
     progress = ConsoleProgress(Console(stderr=True))
     runs: list[Run] = []
     failed: dict[str, str] = {}
-    recipes: dict[str, Recipe] = {}  # as they were run first
+    recipes: dict[str, Recipe] = {}  # as first run
     try:
         options = read_options()
         device, trials = training_device(options.device), [*make_trials(options)]
@@ -220,8 +220,8 @@ def main() -> None:
         if target and first:
             times, conditions = time_students(first, target, progress)
             timed = time_table(runs, times, options.recipes[0])
-            if doubt := judge(conditions).why:
-                timed += f"\n\nTimes make no claims: {doubt}."
+            if doubt := assess(conditions).why:
+                timed += f"\n\nTimes are unreliable: {doubt}."
             if options.out:
                 told = times_json(times, conditions, options.time)
                 write(options.out, recipes, runs, failed, device, options.parallel, told, timed)

@@ -1,13 +1,13 @@
-"""Images a second of a whole training step: fine-tuning, distillation, CDD, and CDD with RGGR; and what speeds it up.
+"""Images per second of a whole training step: fine-tuning, distillation, CDD, and CDD with RGGR; and what speeds it up.
 
     python -m bench.train                                          ResNet-50, 256×256, batch 96
     python -m bench.train --architecture resnet10t --size 64 --batch 64
-    python -m bench.train --dataset hcmc --data-root /data         images of a data set of your own
+    python -m bench.train --dataset hcmc --data-root /data         images of another data set
 
-A step is what training does: forward (of the teacher too), backward, gradients reset (with a full feature bank), SGD.
-In the first tables its images lie on the device already; then one thing at a time of the last task is changed. The last
-table reads images from files, as training does: alone, and beside training, with the share of time that training waits
-for them. On a GPU several steps are timed together, since training does not wait for it behind each of them.
+A step is that of training: forward (also of the teacher), backward, gradient resetting (with a full feature bank), SGD.
+In the first tables its images are on the device already; then one thing at a time is changed for the last task. The
+last table reads images from files, as in training: alone, and during training, with the share of time that training
+waits for them. On a GPU several steps are timed together, since training does not synchronise after each of them.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ LAST = "CDD + RGGR"
 
 
 class Contiguous(Learner):
-    """With images as they come, and not with channels last."""
+    """Training with contiguous images instead of channels last."""
 
     memory_format = torch.contiguous_format
 
 
 @torch.no_grad()
 def fill_banks(task: Task) -> None:
-    """Full feature banks: what a step costs but for the first few hundred."""
+    """Fill the feature banks, as they are after the first few hundred steps."""
     for module in task.modules():
         if isinstance(module, GradientResetting):
             for name, bank in module.named_buffers():
@@ -80,7 +80,7 @@ def fill_banks(task: Task) -> None:
 def make_learner(
     name: str, options: argparse.Namespace, device: str, kind: type[Learner], precision: str, identities: int = 576
 ) -> Learner:
-    """A task of the first table, ready to learn."""
+    """A task of the first table, ready to train."""
     torch.manual_seed(SEED)
     size = Input(height=options.size, width=options.size)
     network = Network(architecture=options.architecture, last_stride=options.last_stride)
@@ -93,7 +93,7 @@ def make_learner(
 
 @dataclass(frozen=True)
 class Speed:
-    """What a step of a task costs. `memory_gib` is the GPU's at its highest, 0 on a CPU."""
+    """Cost of a task's step. `memory_gib` is the GPU's peak, 0 on a CPU."""
 
     task: str
     precision: str
@@ -118,7 +118,7 @@ def measure(
     compiled: bool = False,
     changed: str = "",
 ) -> Speed:
-    """Median over groups of steps, after some that are not counted."""
+    """Median over groups of steps, after warm-up steps."""
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -143,7 +143,7 @@ def measure(
 
 
 def reading(options: argparse.Namespace, device: str, precision: str) -> dict[str, float | str]:
-    """Images a second that are read alone, and that are learnt from beside reading; share of time spent waiting."""
+    """Images per second when only reading, and when training from files; and the share of time spent waiting."""
     with TemporaryDirectory() as folder:
         work = Work(Path(folder), Path(folder), Processes(device), Silent())
         dataset = load_catalogue().datasets[options.dataset]
@@ -189,7 +189,7 @@ def reading(options: argparse.Namespace, device: str, precision: str) -> dict[st
 
 
 def file_pixels(paths: list[Path]) -> float:
-    """Mean number of pixels of image files; decoding costs as much as they are large."""
+    """Mean number of pixels of image files; the cost of decoding is proportional to it."""
     counts = []
     for path in paths:
         with Image.open(path) as image:
@@ -198,7 +198,7 @@ def file_pixels(paths: list[Path]) -> float:
 
 
 def show(title: str, rows: list[Speed]) -> None:
-    """A table with ratios to its first row."""
+    """Print a table with ratios to its first row."""
     print(f"{title:32}{'images/s':>10}{'ratio':>8}{'ms':>9}{'GiB':>7}")
     for row in rows:
         ratio = row.images_per_second / rows[0].images_per_second
@@ -210,7 +210,7 @@ def show(title: str, rows: list[Speed]) -> None:
 
 
 def resetting_share(rows: list[Speed]) -> dict[str, float]:
-    """By precision, the share of a step of CDD with RGGR by which it is longer than one without."""
+    """By precision, the share of a step of CDD with RGGR that resetting takes."""
     ms = {(row.task, row.precision): row.step_ms for row in rows}
     return {
         precision: 1 - ms["CDD", precision] / ms[LAST, precision]
@@ -220,7 +220,7 @@ def resetting_share(rows: list[Speed]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print tables, write JSON if asked."""
+    """Measure, print tables, write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="resnet50")
     parser.add_argument("--size", type=int, default=256)
@@ -228,10 +228,10 @@ def main() -> None:
     parser.add_argument("--last-stride", type=int, default=1, choices=[1, 2])
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
-    parser.add_argument("--dataset", default="toycars", help="of the catalogue, for the last table")
+    parser.add_argument("--dataset", default="toycars", help="data set of the catalogue, for the last table")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out; it starts slowly")
-    parser.add_argument("--json", type=Path, help="write figures here, again behind each table")
+    parser.add_argument("--no-compile", action="store_true", help="skip torch.compile, which starts slowly")
+    parser.add_argument("--json", type=Path, help="write figures here, after each table")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     figures: dict[str, object] = {"seed": SEED}

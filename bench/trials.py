@@ -1,7 +1,7 @@
-"""Trainings that a study compares: one recipe at one seed each, one after another or several beside each other.
+"""Trainings of a study: one recipe at one seed each, one after another or several at a time.
 
-Several on one GPU are processes of their own: a small network at few pixels leaves most of a large GPU idle. Trainings
-with the same teacher wait until one of them has made it; the store keeps it for all.
+Concurrent trainings on one GPU are separate processes: a small network at few pixels leaves most of a large GPU idle.
+Trainings with the same teacher wait until one of them has trained it; the store keeps it for all.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from pipeline.planning.training import training_steps
 from pipeline.recipe import Recipe
 from zoo.home import Home
 
-STUDIED = ("teacher", "distill", "compact")  # what is compared ends in a small network; nothing is compiled
-LOOK_SECONDS = 0.5  # between looks at whether a teacher stands
+STUDIED = ("teacher", "distill", "compact")  # the compared result is a small network; nothing is compiled
+LOOK_SECONDS = 0.5  # between checks whether a teacher exists
 
 
-_opened: dict[tuple[str, str, Path, Path], Index] = {}  # looking through a data set takes seconds, once
+_opened: dict[tuple[str, str, Path, Path], Index] = {}  # reading a data set takes seconds, once
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A recipe of the catalogue with what is laid on it. `at` says what of it is varied, as `distill.epochs=6`."""
+    """A recipe of the catalogue with overrides. `at` is the varied override, such as `distill.epochs=6`."""
 
     name: str
     at: str
@@ -48,16 +48,16 @@ class Trial:
 
     @property
     def title(self) -> str:
-        """In words."""
+        """The trial in words."""
         return f"{self.name}{self.at and f', {self.at}'}, seed {self.recipe.seed}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a trial. Accuracy in per cent, cost as shares of the teacher's that are gone.
+    """The result of a trial. Accuracy in per cent, cost as the share of the teacher's that was removed.
 
-    `seconds` are those of stage `distill`, whatever ran beside it; `waiting` is the share of training in which images
-    were waited for, none if nothing was trained because the results stood in the store.
+    `seconds` are those of stage `distill`, whatever ran concurrently; `waiting` is the share of training spent waiting
+    for images, None if nothing was trained because the results were in the store.
     """
 
     recipe: str
@@ -74,7 +74,7 @@ class Run:
 
 @dataclass
 class _Waiting(Silent):
-    """Hears how long epochs waited for images, and passes on what is said."""
+    """Records how long epochs waited for images, and passes messages on."""
 
     heard: Progress | None
     shares: list[float] = field(default_factory=list)
@@ -91,7 +91,7 @@ class _Waiting(Silent):
 
 
 def plan_trial(trial: Trial, progress: Progress) -> tuple[list[Planned], Store]:
-    """What a trial would do, and where its results stand.
+    """The plan of a trial, and its store.
 
     Raises:
         PipelineError: its data can't be used.
@@ -108,10 +108,10 @@ def plan_trial(trial: Trial, progress: Progress) -> tuple[list[Planned], Store]:
 
 
 def run_trial(trial: Trial, device: str, beside: int = 1, progress: Progress | None = None) -> Run:
-    """Build a recipe as far as its small network.
+    """Build a recipe up to its small network.
 
     Args:
-        beside: how many trials share the machine; each takes its part of the cores to read images with.
+        beside: number of trials that share the machine; each uses its share of the cores to read images.
 
     Raises:
         PipelineError: a stage failed.
@@ -137,11 +137,11 @@ def run_trial(trial: Trial, device: str, beside: int = 1, progress: Progress | N
     )
 
 
-Result = tuple[Trial, Run | str]  # what came of it, or why nothing did
+Result = tuple[Trial, Run | str]  # with its result, or the reason why there is none
 
 
 def run_one_by_one(trials: Sequence[Trial], device: str, progress: Progress) -> Iterator[Result]:
-    """Trials in their order, each with what came of it."""
+    """Trials in order, each with its result."""
     for trial in trials:
         progress.say(trial.title)
         try:
@@ -151,19 +151,19 @@ def run_one_by_one(trials: Sequence[Trial], device: str, progress: Progress) -> 
 
 
 def _attempt(trial: Trial, device: str, beside: int) -> Run | str:
-    """`run_trial` in a process of its own, whose errors must not end the others."""
+    """`run_trial` in a separate process, whose errors must not end the others."""
     try:
         return run_trial(trial, device, beside)
     except PipelineError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - a fault of ours or of the GPU's: it is told, and the rest goes on
+    except Exception as error:  # noqa: BLE001 - a bug, or a fault of the GPU: reported, and the rest continues
         return f"{type(error).__name__}: {error}"
 
 
 def run_in_parallel(trials: Sequence[Trial], device: str, parallel: int, progress: Progress) -> Iterator[Result]:
-    """Trials with what came of them, as they end; up to `parallel` at a time, begun in their order."""
+    """Trials with their results, as they finish; up to `parallel` at a time, started in order."""
     teachers = {}
-    for place, trial in enumerate(trials):  # looked at here first: the data set is read once, and its digest kept
+    for place, trial in enumerate(trials):  # planned here first, so that the data set is read once, and its digest kept
         try:
             plan, store = plan_trial(trial, progress)
         except PipelineError as error:

@@ -1,1 +1,1 @@
-"""How a student becomes small numbers: which images, which graph, how much accuracy it may cost."""
+"""Quantisation of a student: calibration images, graphs in fp16 and int8, and the limit on the loss of accuracy."""

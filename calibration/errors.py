@@ -1,17 +1,17 @@
-"""What can go wrong between a graph and its small numbers.
+"""Errors of calibration.
 
 CalibrationError            what, why, what next
-├── TooFewImages            less than the recipe's minimum to calibrate on
-└── NotQuantisable          the graph holds nothing that could be quantised, or the library refuses it
+├── TooFewImages            fewer calibration images than the recipe's minimum
+└── NotQuantisable          the graph has nothing to quantise, or the library refuses it
 """
 
 
 class CalibrationError(Exception):
-    """Root of what a user can mend about calibration."""
+    """Root of the calibration errors that a user can fix."""
 
 
 class TooFewImages(CalibrationError):
-    """There are fewer images to calibrate on than the recipe's minimum."""
+    """There are fewer calibration images than the recipe's minimum."""
 
 
 class NotQuantisable(CalibrationError):
@@ -19,5 +19,5 @@ class NotQuantisable(CalibrationError):
 
 
 def first_line(error: Exception) -> str:
-    """What a library says, in a line; its class if it says nothing."""
+    """First line of a library's error; its class if it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

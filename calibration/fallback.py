@@ -1,8 +1,8 @@
-"""Which layers go back to float when a quantised graph costs too much accuracy.
+"""Selects the layers that return to float when a quantised graph loses too much accuracy.
 
-As in accuracy-aware quantisation (OpenVINO NNCF, "Quantizing with accuracy control"): layers are ranked by what
-quantising them alone does to embeddings, and the most sensitive go back until the accuracy holds. Ranks come from
-calibration images; only how many go back is decided by the gate.
+As in accuracy-aware quantisation (OpenVINO NNCF, "Quantizing with accuracy control"): layers are ranked by the effect
+on embeddings of quantising them alone, and the most sensitive return to float until the accuracy holds. The ranking
+comes from calibration images; the gate decides only how many return.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 
 from calibration.quantize import Quantizer
 
-Embed = Callable[[Path, np.ndarray], np.ndarray]  # a graph, uint8 N×H×W×3 → N×D of length 1
+Embed = Callable[[Path, np.ndarray], np.ndarray]  # graph, uint8 N×H×W×3 → N×D of length 1
 Verdict = TypeVar("Verdict")
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What quantising one layer alone does: 1 − mean cosine to the float graph's embeddings."""
+    """Effect of quantising one layer alone: 1 − mean cosine to the float graph's embeddings."""
 
     layer: str
     loss: float
@@ -31,11 +31,11 @@ class Sensitivity:
 def sensitivities(
     quantizer: Quantizer, embed: Embed, images: np.ndarray, scratch: Path, tell: Callable[[], None]
 ) -> list[Sensitivity]:
-    """All layers, the most sensitive first.
+    """All layers, most sensitive first.
 
     Args:
         embed: runs a graph.
-        images: what embeddings are compared on.
+        images: images on which embeddings are compared.
         tell: is called after each layer.
     """
     reference = embed(quantizer.graph, images)
@@ -50,7 +50,7 @@ def sensitivities(
 
 @dataclass(frozen=True)
 class Outcome(Generic[Verdict]):
-    """The graph that was kept, the layers that are float in it, and what the gate said of it and of all in int8."""
+    """The graph that was kept, its float layers, and the verdicts of the gate on it and on the graph fully in int8."""
 
     excluded: tuple[str, ...]
     verdict: Verdict
@@ -67,15 +67,16 @@ def fall_back(
     most: float,
     largest: int,
 ) -> Outcome[Verdict]:
-    """Write to `path` the graph with as few layers in float as the gate asks for.
+    """Write to `path` the graph with the fewest float layers that the gate accepts.
 
-    The number is doubled until the gate holds, then halved between the last that failed and the first that held. If
-    it never holds, the graph that costs least is kept, and the outcome says that it does not.
+    The number is doubled until the gate holds, then bisected between the last failure and the first success. If the
+    gate never holds, the graph with the smallest loss is kept, and the outcome says so.
 
     Args:
-        rank: gives layers, the first to go back first; called once, if the gate does not hold with all in int8.
-        drop, most: what a verdict costs, and how much it may.
-        largest: no more than so many go back.
+        rank: returns layers in the order in which they return to float; called once, if the fully quantised graph
+        fails.
+        drop, most: the loss of a verdict, and its limit.
+        largest: limit on the number of float layers.
     """
     verdicts: dict[int, Verdict] = {}
     ranked: Sequence[str] = ()

@@ -1,12 +1,12 @@
-"""One graph per precision: fp16, and int8 with explicit Q/DQ. ONNX Runtime's tools do the work.
+"""One graph per precision: fp16, and int8 with explicit Q/DQ, made by ONNX Runtime's tools.
 
-Precision belongs to the graph: TensorRT 11 and TensorRT-RTX know only strongly typed networks with explicit Q/DQ. The
-int8 graph comes in two kinds, alike but for activations; weights are int8, symmetric, per channel in both.
+Precision belongs to the graph: TensorRT 11 and TensorRT-RTX have only strongly typed networks with explicit Q/DQ. The
+int8 graph comes in two kinds that differ in activations; weights are int8, symmetric, per channel in both.
 
-- `symmetric`: int8 activations with zero point 0, bias left in float: what TensorRT parses, and OpenVINO takes.
-- `asymmetric`: uint8 activations with a zero point: what ONNX Runtime's kernels on x86 are fast with.
+- `symmetric`: int8 activations with zero point 0, bias in float: parsed by TensorRT, and supported by OpenVINO.
+- `asymmetric`: uint8 activations with a zero point: fast in ONNX Runtime's kernels on x86.
 
-A range is the mean over batches of their extremes. With the extremes of all images one odd image decides, and more
+A range is the mean over batches of their extremes. With the extremes of all images a single outlier decides, and more
 images make it worse (`bench/int8.py`).
 
 Sources: ONNX Runtime, "Quantize ONNX models"; NVIDIA TensorRT documentation, "Working with Quantized Types".
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     import onnx
 
 Kind = Literal["symmetric", "asymmetric"]
-LAYERS = ("Conv", "Gemm", "MatMul")  # what holds nearly all of the arithmetic, and is worth a sensitivity of its own
-BETWEEN = ("Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Concat")  # int8 passes through
-BATCH = 16  # images that share a smallest and a largest value; ranges are the means of these
+LAYERS = ("Conv", "Gemm", "MatMul")  # nearly all of the arithmetic; each gets its own sensitivity
+BETWEEN = ("Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Concat")  # stay in int8
+BATCH = 16  # images per minimum and maximum; ranges are the means of these
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The tools advise on every call to preprocess the graph, which `export` has done."""
+    """Suppress the tools' advice, on every call, to preprocess the graph, which `export` has done."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -45,10 +45,10 @@ def _quiet() -> Iterator[None]:
 
 
 def write_half(graph: Path, path: Path) -> None:
-    """The graph with weights and activations in fp16, input and output as they were.
+    """Write the graph with weights and activations in fp16, and input and output unchanged.
 
-    What surrounds the network stays in fp32: pixels have more values than fp16 tells apart once their mean is taken
-    off, and squares of an embedding that is not yet of length 1 can exceed 65 504.
+    The first and last operations stay in fp32: fp16 can't represent all pixel values once their mean is subtracted, and
+    squares of an embedding that is not normalised yet can exceed 65 504.
 
     Raises:
         NotQuantisable: the library refuses the graph.
@@ -60,19 +60,19 @@ def write_half(graph: Path, path: Path) -> None:
     model = onnx.load(graph)
     at = [place for place, node in enumerate(model.graph.node) if node.op_type in LAYERS]
     if not at:
-        raise NotQuantisable(f"{graph.name} has no convolution or linear layer: nothing of it would be in fp16.")
+        raise NotQuantisable(f"{graph.name} has no convolution or linear layer to convert to fp16.")
     around = [*model.graph.node[: at[0]], *model.graph.node[at[-1] + 1 :]]
     try:
         half = convert_float_to_float16(model, keep_io_types=True, node_block_list=[node.name for node in around])
     except (ValueError, RuntimeError) as error:
-        raise NotQuantisable(f"{graph.name} can't be turned into fp16: {first_line(error)}") from None
+        raise NotQuantisable(f"{graph.name} can't be converted to fp16: {first_line(error)}") from None
     _spare_detours(half)
     OnnxModel(half).topological_sort()
     onnx.save(half, path)
 
 
 def _spare_detours(model: onnx.ModelProto) -> None:
-    """Let float values reach float readers directly: the converter takes each of them through fp16 and back."""
+    """Connect float outputs directly to float inputs, where the converter inserts a cast to fp16 and back."""
     from onnx import TensorProto
 
     graph = model.graph
@@ -85,7 +85,7 @@ def _spare_detours(model: onnx.ModelProto) -> None:
         if goal[back.name] == TensorProto.FLOAT and there is not None and goal.get(there.name) == TensorProto.FLOAT16:
             direct[back.output[0]] = there.input[0]
     for output in graph.output:
-        if source := direct.pop(output.name, None):  # it keeps its name; what makes it takes that name over
+        if source := direct.pop(output.name, None):  # the output keeps its name; its producer takes that name
             made = maker[source]
             made.output[list(made.output).index(source)] = output.name
             graph.node.remove(maker[output.name])
@@ -102,11 +102,11 @@ def _spare_detours(model: onnx.ModelProto) -> None:
 
 
 class Quantizer:
-    """Quantised variants of one graph, from ranges that are observed once.
+    """Quantised variants of one graph, with ranges that are observed once.
 
     Args:
         graph: ONNX with a single input.
-        images: uint8 N×H×W×3, what ranges are observed on.
+        images: uint8 N×H×W×3, on which ranges are observed.
         kind: of activations.
         scratch: a folder for the observed ranges.
     """
@@ -118,20 +118,20 @@ class Quantizer:
         self.graph, self.images, self.kind = graph, images, kind
         self.layers = [node.name for node in model.graph.node if node.op_type in LAYERS]
         if not self.layers:
-            raise NotQuantisable(f"{graph.name} has no convolution or linear layer: there is nothing to quantise.")
+            raise NotQuantisable(f"{graph.name} has no convolution or linear layer, so there is nothing to quantise.")
         constants = {tensor.name for tensor in model.graph.initializer}
         self._others = [
             node.name
             for node in model.graph.node
             if node.op_type in BETWEEN
-            and (node.op_type == "ReduceMean" or not constants & {*node.input})  # TensorRT wants no Q/DQ on a scalar
+            and (node.op_type == "ReduceMean" or not constants & {*node.input})  # TensorRT rejects Q/DQ on a scalar
         ]
         self._input = model.graph.input[0].name
         self._ranges = scratch / "ranges.json"
         self._ranges.unlink(missing_ok=True)
 
     def write(self, path: Path, excluded: Sequence[str] = (), only: str | None = None) -> None:
-        """Write the graph with every layer quantised but those excluded; or one layer only.
+        """Write the graph with every layer quantised except `excluded`, or with one layer only.
 
         Raises:
             NotQuantisable: the library refuses the graph.

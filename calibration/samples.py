@@ -1,7 +1,7 @@
-"""Which images to calibrate on: few that cover the embedding space.
+"""Selects calibration images: a few that cover the embedding space.
 
 Greedy k-centre (Gonzalez, Theoretical Computer Science 38, 1985; for active learning Sener & Savarese, ICLR 2018): the
-next image is the one farthest from all that are chosen. Its largest distance is at most twice the best possible.
+next image is the one farthest from all selected ones. The largest distance is at most twice the optimum.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CANDIDATES = 4096  # a random part of larger sets: each step of the choice looks at every candidate
+CANDIDATES = 4096  # a random part of larger sets, since each step compares every candidate
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Distances (Euclidean, of unit embeddings: 0 … 2) of all candidates to the nearest chosen one."""
+    """Distances (Euclidean, of unit embeddings: 0 … 2) of all candidates to the nearest selected one."""
 
     mean: float
     largest: float
@@ -34,7 +34,7 @@ def _distances(embeddings: np.ndarray, one: int) -> np.ndarray:
 
 
 def k_centre(embeddings: np.ndarray, count: int) -> np.ndarray:
-    """Indices of `count` embeddings, the most central one first, then each time the farthest.
+    """Indices of `count` embeddings: the most central one first, then the farthest one each time.
 
     Args:
         embeddings: N×D, rows of length 1. All are taken if N ≤ `count`.
@@ -42,14 +42,14 @@ def k_centre(embeddings: np.ndarray, count: int) -> np.ndarray:
     chosen = [int(np.argmax(embeddings @ embeddings.mean(0)))]
     nearest = _distances(embeddings, chosen[0])
     while len(chosen) < min(count, len(embeddings)):
-        nearest[chosen[-1]] = -1  # never again, not even among equals
+        nearest[chosen[-1]] = -1  # not selected again, not even among equals
         chosen.append(int(np.argmax(nearest)))
         nearest = np.minimum(nearest, _distances(embeddings, chosen[-1]))
     return np.array(chosen)
 
 
 def coverage(embeddings: np.ndarray, chosen: np.ndarray) -> Coverage:
-    """How well chosen embeddings stand for all N×D."""
+    """How well the selected embeddings represent all N×D."""
     cosine = embeddings @ embeddings[chosen].T
     distance = np.sqrt(np.maximum(2 - 2 * cosine.max(1), 0))
     return Coverage(float(distance.mean()), float(distance.max()))

@@ -1,3 +1,3 @@
-"""How a teacher becomes a student: the stages, one module each (`stages`), which of them a recipe needs (`planning`),
-and what runs them (`engine`).
+"""From teacher to student: the stages, one module each (`stages`), the steps that a recipe needs (`planning`), and the
+engine that runs them (`engine`).
 """

@@ -1,25 +1,25 @@
-"""What can go wrong in a build through something a user can mend.
+"""Errors of a build that a user can fix.
 
 PipelineError               what, why, what next: one or two lines, shown without a traceback
 ├── DataError               the data set: missing folder, unreadable image, unusable identities
-├── WeightsError            pretrained weights that can't be had or do not fit
+├── WeightsError            pretrained weights that are missing or do not match
 ├── MissingLibrary          an extra is not installed
 ├── StoreError              the store can't be read or written
-├── BudgetError             less is asked to be left of a network than can be
-├── NeedsDevice             a budget in milliseconds is for a device that was not measured yet
-├── CheckFailed             a stage's own check of its result did not hold
-├── StageFailed             the system refused a stage something that is not the store's
-├── TrainingDiverged        the loss, weights or embeddings are no longer numbers
+├── BudgetError             a budget that the network can't meet
+├── NeedsDevice             a budget of a target whose device was not measured yet
+├── CheckFailed             a stage's result failed the stage's own check
+├── StageFailed             the system refused a file or another resource outside the store
+├── TrainingDiverged        the loss, weights or embeddings are not finite
 ├── OutOfMemory             the GPU's memory is too small for the batch
-├── LoadingFailed           a process that reads images has ended, or shared memory is too small for batches
-├── LaunchError             several processes that can't train together
-│   └── ProcessLost         one of them has ended
-└── Interrupted             Ctrl-C in the middle of a stage
+├── LoadingFailed           a process that reads images ended, or shared memory is too small for batches
+├── LaunchError             several processes can't train together
+│   └── ProcessLost         one of them ended
+└── Interrupted             Ctrl-C during a stage
 """
 
 
 class PipelineError(Exception):
-    """Root of what a user can mend in a build."""
+    """Root of the build errors that a user can fix."""
 
     exit_code = 1
 
@@ -29,7 +29,7 @@ class DataError(PipelineError):
 
 
 class WeightsError(PipelineError):
-    """Weights can't be found or do not fit the network."""
+    """Weights can't be found or do not match the network."""
 
 
 class MissingLibrary(PipelineError):
@@ -41,72 +41,72 @@ class StoreError(PipelineError):
 
 
 class BudgetError(PipelineError):
-    """A recipe asks for less of a network than its sites can leave."""
+    """A recipe's budget is smaller than what the network's sites can reach."""
 
 
 class NeedsDevice(PipelineError):
-    """Networks have to be measured on a device before a budget for it can be met; `bundle` is the archive's name."""
+    """A budget needs measurements of a device first; `bundle` is the archive's file name."""
 
     def __init__(self, bundle: str, target: str) -> None:
         super().__init__(
-            f"distill.compress counts what {target} takes, which is not measured yet. Copy {bundle} there and run: "
-            f"python3 {bundle}\nTake the result in with zoo receive, and run this command again."
+            f"distill.compress limits a figure of {target}, which is not measured yet. Copy {bundle} there and run: "
+            f"python3 {bundle}\nReceive the result with zoo receive, then run this command again."
         )
         self.bundle = bundle
 
 
 class CheckFailed(PipelineError):
-    """A stage measured its own result and it is outside what it promises."""
+    """A stage's result does not have the promised properties."""
 
 
 class StageFailed(PipelineError):
-    """A file or another thing of the system that a stage needs is not to be had."""
+    """The system refused a file or another resource that a stage needs."""
 
     def __init__(self, stage: str, error: OSError) -> None:
         what = f"can't use {error.filename}" if error.filename else "was stopped by the system"
         super().__init__(
-            f"{stage}: {what}: {error.strerror}. Finished stages are kept; the same command goes on once it is mended."
+            f"{stage}: {what}: {error.strerror}. Finished stages are kept; fix this and run the command again."
         )
 
 
 class TrainingDiverged(PipelineError):
-    """Loss, weights or embeddings became infinite or not a number; `what` says which, and where.
+    """Loss, weights or embeddings are not finite; `what` says which, and where.
 
     Args:
-        settings: of the stage that trains, as `teacher`, where that is known.
+        settings: name of the stage that trains, such as `teacher`, if known.
     """
 
     def __init__(self, what: str, settings: str = "") -> None:
         lr, warmup = (f"`{settings and f'{settings}.'}{name}`" for name in ("lr", "warmup_epochs"))
-        super().__init__(f"{what}. The last checkpoint before it is kept; lower {lr} or lengthen {warmup}.")
+        super().__init__(f"{what}. The last good checkpoint is kept; lower {lr} or lengthen {warmup}.")
         self.what = what
 
 
 class LoadingFailed(PipelineError):
-    """A process that reads images for training has ended, or can't hand over what it read."""
+    """A process that reads images for training ended, or can't hand over its images."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"{why} The same command goes on from the last checkpoint.")
+        super().__init__(f"{why} Run the command again to continue from the last checkpoint.")
 
 
 class LaunchError(PipelineError):
-    """Processes that were started to train together can't: too few GPUs, or they do not see the same."""
+    """Processes can't train together: too few GPUs, or different data or settings."""
 
 
 class ProcessLost(LaunchError):
-    """Another process of the build has ended."""
+    """Another process of the build ended."""
 
-    exit_code = 3  # by which the launcher knows that the reason is still to be told
+    exit_code = 3  # tells the launcher that the reason is not printed yet
 
     def __init__(self) -> None:
         super().__init__(
-            "another process of this build has ended. Its own message says why; if it left none it was killed, perhaps "
-            "for memory. The same command goes on from the last checkpoint."
+            "another process of this build ended. Its message says why; without one it was killed, perhaps for lack of "
+            "memory. Run the command again to continue from the last checkpoint."
         )
 
 
 class OutOfMemory(PipelineError):
-    """The GPU's memory is too small; `stage` is where."""
+    """The GPU's memory is too small; `stage` says where."""
 
     def __init__(self, stage: str) -> None:
         super().__init__(
@@ -117,13 +117,13 @@ class OutOfMemory(PipelineError):
 
 
 class Interrupted(PipelineError):
-    """The user stopped a build; `stage` is where."""
+    """The user stopped a build; `stage` says where."""
 
     exit_code = 130
 
     def __init__(self, stage: str) -> None:
         super().__init__(
-            f"interrupted in {stage}. Finished stages are kept; the same command goes on from there, training from its "
+            f"interrupted in {stage}. Finished stages are kept; run the command again to continue, training from its "
             "last checkpoint."
         )
         self.stage = stage

@@ -1,8 +1,7 @@
-"""Files: written so that a reader sees the old content or the new, never half of it; and their digests."""
+"""Files that are written so that a reader sees the old content or the new, never half of it."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -10,17 +9,8 @@ import tempfile
 from pathlib import Path
 
 
-def sha256(path: Path) -> str:
-    """Digest of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside `path`, flush to disk, rename."""
+    """Write to a temporary file beside `path`, flush to disk, rename."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -40,11 +30,11 @@ def write_text(path: Path, content: str) -> None:
 
 
 def place_file(source: Path, target: Path) -> None:
-    """A file under a second name, in one rename, and without a second copy where the disk allows it."""
+    """Give a file a second name, in one rename, as a hard link if the disk supports it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and target.samefile(source):
-        return  # a rename onto itself would leave the other name behind
-    fresh = target.with_name(f".{secrets.token_hex(8)}.new")  # a name that no file beside it has
+        return  # a rename onto itself would keep the other name, too
+    fresh = target.with_name(f".{secrets.token_hex(8)}.new")  # a name that no other file has
     try:
         try:
             os.link(source, fresh)

@@ -1,4 +1,4 @@
-"""A recipe: how to build one model. The settings of the stages, put together."""
+"""A recipe: how to build one model, with the settings of all stages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Recipe(Settings):
 
     description: str = ""
     version: Version = "1.0.0"
-    license: str = Field("not stated", description="of the weights: an SPDX expression, or words")
+    license: str = Field("not stated", description="license of the weights: an SPDX expression, or words")
     dataset: str
     targets: tuple[str, ...] = Field(min_length=1)
     seed: int = Field(0, ge=0, lt=2**63)
@@ -44,26 +44,26 @@ class Recipe(Settings):
     export: Export = Export()
     calibrate: Calibrate = Calibrate()
     precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
-        "auto", description="of what ships; auto: the fastest on the target that passes the gate on accuracy"
+        "auto", description="precision that ships; auto: the fastest on the target that passes the accuracy gate"
     )
     measure: Measure = Measure()
 
     @property
     def teacher_network(self) -> Network:
-        """The student's network, with the teacher's architecture if it has one of its own."""
+        """The student's network, with the teacher's architecture if that differs."""
         return self.network.model_copy(update={"architecture": self.teacher.architecture or self.network.architecture})
 
     @property
     def student_weights(self) -> Path | None:
-        """Local pretrained weights of the student: its own, or the teacher's if that is of the same architecture."""
+        """Local pretrained weights of the student: its own, or the teacher's if the architectures are equal."""
         shared = self.teacher_network == self.network
         return self.distill.weights or (self.teacher.weights if shared else None)
 
     def pretrained_weights(self, memory: Memory) -> dict[Literal["teacher", "student"], Weights]:
-        """What teacher and student start from, files on the Hub told by commit and sha256; none is fetched.
+        """Initial weights of teacher and student; files on the Hub by commit and sha256, without downloading them.
 
         Raises:
-            WeightsError: it can't be told which they are.
+            WeightsError: they can't be identified.
         """
         known: dict[tuple[str, str | None], HubFile] = {}
 
@@ -85,13 +85,13 @@ class Recipe(Settings):
         return {"teacher": teacher, "student": student}
 
     def settled(self) -> Self:
-        """The same recipe with mean and deviation said: its own; or those of the pretrained weights it starts from.
+        """The recipe with explicit mean and deviation: its own, or those of the pretrained weights it starts from.
 
-        timm knows them by the architecture's name, its tag included (`vit_base_patch16_224.augreg_in21k`), of a local
-        file too. From scratch they are ImageNet's.
+        timm knows them by the architecture's name, including its tag (`vit_base_patch16_224.augreg_in21k`), also for a
+        local file. Without pretrained weights they are ImageNet's.
 
         Raises:
-            WeightsError: teacher and student start from weights that want different ones.
+            WeightsError: teacher and student start from weights with different normalisations.
         """
         if self.input.mean and self.input.std:
             return self
@@ -101,7 +101,7 @@ class Recipe(Settings):
         if len({*wanted.values()}) > 1:
             told = "; ".join(f"{name}: mean {mean}, std {std}" for name, (mean, std) in wanted.items())
             raise WeightsError(
-                f"teacher and student start from weights that were trained with different normalisations ({told}). Say "
+                f"teacher and student start from weights that were trained with different normalisations ({told}). Set "
                 "input.mean and input.std, or start the student from random weights (distill.init)."
             )
         mean, std = next(iter(wanted.values()), self.input.normalisation)
@@ -112,12 +112,12 @@ class Recipe(Settings):
     def _revisions_are_of_the_hub(self) -> Self:
         if self.teacher.revision and (self.teacher.weights or not self.teacher.pretrained):
             raise ValueError(
-                "teacher.revision pins weights on the Hub, and the teacher starts from others: leave it out (null), or "
+                "teacher.revision pins weights on the Hub, but the teacher starts from others: leave it out (null), or "
                 "set teacher.pretrained to true and leave out teacher.weights"
             )
         if self.distill.revision and (self.student_weights or self.distill.init != "pretrained"):
             raise ValueError(
-                "distill.revision pins weights on the Hub, and the student starts from others: leave it out (null), or "
+                "distill.revision pins weights on the Hub, but the student starts from others: leave it out (null), or "
                 "set distill.init to pretrained and leave out weights"
             )
         return self

@@ -1,9 +1,9 @@
-"""The base of every slice of a recipe."""
+"""The base class of a recipe's settings."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Typed, frozen, and without room for keys that nothing reads."""
+    """Typed and frozen; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,7 +1,7 @@
-"""Where a student runs: compile, embed, measure; one file a runtime, all of the same form."""
+"""Runtimes that compile, embed and measure a student; one module per runtime, all with one interface."""
 
 import os
 
-# From 1.29 on ONNX Runtime keeps an id of the device in the user's cache and reports to Microsoft, from its import on;
-# its own `disable_telemetry_events` comes too late for that (its Privacy.md). Who wants it sets the variable to 0.
+# From 1.29 on ONNX Runtime stores a device id in the user's cache and reports to Microsoft, as soon as it is imported;
+# `disable_telemetry_events` comes too late for that (its Privacy.md). To allow it, set the variable to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,17 +1,17 @@
-"""What a target is: three methods and a description; anything installed under the entry point `zoo.targets` is one.
+"""The interface of a target: three methods and a description, found through the entry point `zoo.targets`.
 
-Modules of this package import numpy and the standard library, and a runtime only inside functions: they travel in
-bundles to devices that have nothing else.
+Modules of this package import only numpy and the standard library, and a runtime only inside functions: they are copied
+in bundles to devices that have nothing else.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -21,26 +21,27 @@ from targets.machine.device import usable_cores
 from targets.settings import PRECISIONS, Activations, Precision, TargetSettings
 
 GROUP = "zoo.targets"
+EMBED_BATCH = 8  # images at once where accuracy is measured; every artifact takes as many
 
 
 def thread_count(settings: TargetSettings) -> int:
-    """Threads of one inference: what the settings say, else one per core that we can keep busy."""
+    """Threads of one inference: from the settings, otherwise one per usable core."""
     return settings.threads or usable_cores()
 
 
 def _silent(_text: str, _share: float) -> None:
-    """Progress that nobody watches."""
+    """Progress without a reader."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What compiling needs to know besides the graph.
+    """Inputs of a compilation besides the graph.
 
     Attributes:
         height, width: pixels of an image.
-        batches: batch sizes that will be measured, ascending. The artifact takes any from 1 to the largest.
-        cache: a folder that outlives this job, for a runtime that can save time with one.
-        tell: is called with what is being done and which share of it is done, 0 … 1.
+        batches: batch sizes to measure, ascending. The artifact accepts any from 1 to the largest.
+        cache: a folder that outlives this job, in which a runtime may save time.
+        tell: is called with the current task and the share of it that is done, 0 … 1.
     """
 
     height: int
@@ -54,18 +55,18 @@ class Session(Protocol):
     """A loaded artifact."""
 
     compute_ms: float | None
-    """What the last `embed` spent computing, without copies to and from the device, ms; none if that is not known."""
+    """Computing time of the last `embed`, without copies to and from the device, ms; None if unknown."""
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """uint8 N×H×W×3 RGB → float32 N×D, rows of length 1. Any N from 1 to the job's largest batch."""
 
 
 class Target(Protocol):
-    """A runtime on a device. Made from its settings; importing its module must not import the runtime."""
+    """A runtime on a device, created from its settings. Importing its module must not import the runtime."""
 
     @property
     def distribution(self) -> str:
-        """The PyPI name of the runtime: its version is part of every result."""
+        """PyPI name of the runtime; its version is part of every result."""
 
     @property
     def extra(self) -> str:
@@ -73,47 +74,47 @@ class Target(Protocol):
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """What it can compute in."""
+        """Precisions that it can compute in."""
 
     @property
     def activations(self) -> Activations:
-        """Which int8 graph it is given, see `calibration.quantize`."""
+        """The kind of int8 graph that it takes, see `calibration.quantize`."""
 
     @property
     def compiles_ahead(self) -> bool:
-        """Whether `compile` works where the runtime is installed and its device is missing."""
+        """Whether `compile` works where the runtime is installed but its device is missing."""
 
     @property
     def gpu_bus_id(self) -> str | None:
-        """Where the NVIDIA GPU that computes is on the PCI bus, as `0000:65:00.0`: its clocks, heat and energy are
-        recorded then. None where nothing of that kind computes, or that can't be told.
+        """PCI bus address of the NVIDIA GPU that computes, such as `0000:65:00.0`; its clocks, temperature and energy
+        are then recorded. None without such a GPU, or if unknown.
         """
 
     def __init__(self, settings: TargetSettings) -> None: ...
 
     def check(self) -> str:
-        """What would run, in words.
+        """Check that it is usable here; return what would run, in words.
 
         Raises:
-            Unusable: and why, and what to do.
+            Unusable: it is not; with the reason and how to fix it.
         """
 
     def check_compiler(self) -> str:
-        """What would compile, in words: as `check`, but where `compiles_ahead` without the device.
+        """Check that it can compile here: like `check`, but with `compiles_ahead` also without the device.
 
         Raises:
-            Unusable: and why, and what to do.
+            Unusable: it can't; with the reason and how to fix it.
         """
 
     def compile(self, graph: Path, folder: Path, job: Job) -> None:
-        """Turn an ONNX graph (see the stage `export` for its form) into artifacts inside `folder`.
+        """Compile an ONNX graph (see the stage `export` for its form) to artifacts inside `folder`.
 
         Raises:
             ArtifactFailed: the runtime refuses the graph.
         """
 
     def load(self, folder: Path, cache: Path | None = None) -> Session:
-        """What `compile` made, ready to run; `cache` as in `Job`.
+        """Load what `compile` wrote; `cache` as in `Job`.
 
         Raises:
             ArtifactFailed: the runtime refuses the artifact.
@@ -121,30 +122,30 @@ class Target(Protocol):
 
 
 def runtimes() -> list[str]:
-    """Names of all installed runtimes of ours and others', usable here or not."""
+    """Names of all installed runtimes, built-in and third-party, usable here or not."""
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
 def find_runtime(name: str) -> EntryPoint:
-    """The door of a runtime.
+    """The entry point of a runtime.
 
     Raises:
-        UnknownRuntime: no installed package offers it.
+        UnknownRuntime: no installed package provides it.
     """
     for point in entry_points(group=GROUP):
         if point.name == name:
             return point
     near = difflib.get_close_matches(name, runtimes(), 1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Installed: {', '.join(runtimes()) or 'none'}."
-    raise UnknownRuntime(f"no installed package offers the runtime {name!r}. {hint}")
+    raise UnknownRuntime(f"no installed package provides the runtime {name!r}. {hint}")
 
 
 def make_target(settings: TargetSettings) -> Target:
-    """The target that the settings describe.
+    """Create the target of some settings.
 
     Raises:
-        UnknownRuntime: no installed package offers it.
-        BadOption: the runtime does not know an option.
+        UnknownRuntime: no installed package provides it.
+        BadOption: the runtime does not have such an option.
     """
     target: Target = find_runtime(settings.runtime).load()(settings)
     return target
@@ -164,26 +165,37 @@ def runtime_version(target: Target) -> str:
         ) from None
 
 
-def about_runtime(target: Target, settings: TargetSettings) -> dict[str, Any]:
-    """What runs there, as records tell it.
+@dataclass(frozen=True)
+class Runtime:
+    """The runtime that ran the artifact."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    name: str
+    """name of the entry point in `zoo.targets`; what to install"""
+    version: str
+    """version of its library; another one may be faster, or refuse the artifact"""
+    device: str
+    """device name of the runtime, such as `CPU`; keeps CPU and GPU apart"""
+    options: dict[str, Any] = field(default_factory=dict)
+    """runtime settings that differ from its defaults; they may explain the speed"""
+
+
+def describe_runtime(target: Target, settings: TargetSettings) -> Runtime:
+    """The runtime and its settings, for records.
 
     Raises:
         Unusable: it is not installed.
     """
-    return {
-        "name": settings.runtime,
-        "version": runtime_version(target),
-        "device": settings.device,
-        "options": dict(settings.options),
-    }
+    return Runtime(settings.runtime, runtime_version(target), settings.device, dict(settings.options))
 
 
 def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | None = None) -> tuple[Precision, ...]:
-    """What may ship for a target: the one that is wanted, or all that it takes and its settings name.
+    """Precisions that may ship for a target: the requested one, or all of its settings that it supports.
 
     Raises:
-        UnsupportedPrecision: the wanted one, or one of the settings', is none of the runtime's; or the settings leave
-            the wanted one out.
+        UnsupportedPrecision: the runtime does not support the requested precision or one of the settings', or the
+            settings exclude the requested one.
     """
     asked = (wanted,) if wanted else settings.precisions or target.precisions
     for precision in asked:
@@ -194,7 +206,7 @@ def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | 
             )
         if settings.precisions and precision not in settings.precisions:
             raise UnsupportedPrecision(
-                f"{precision} is none of this target's precisions in zoo.yaml ({', '.join(settings.precisions)}). "
+                f"{precision} is not one of this target's precisions in zoo.yaml ({', '.join(settings.precisions)}). "
                 "Use precision: auto, or add it there."
             )
     return tuple(precision for precision in PRECISIONS if precision in asked)

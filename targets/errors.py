@@ -1,10 +1,10 @@
-"""What can go wrong between a graph and a device.
+"""Errors of targets.
 
 TargetError                 what, why, what next
-├── UnknownRuntime          no installed package offers this runtime
-├── BadOption               a setting of the runtime's own that it does not know
-├── Unusable                the runtime or its device is not to be had here
-├── UnsupportedPrecision    the runtime can't compute in it
+├── UnknownRuntime          no installed package provides this runtime
+├── BadOption               an unknown option of a runtime, or an invalid value
+├── Unusable                the runtime or its device is not available here
+├── UnsupportedPrecision    the runtime does not support a precision
 ├── ArtifactFailed          a graph did not compile, or an artifact did not load or run
 │   └── ForeignEngine       it was built for another GPU, or by another version
 ├── BadBundle               a bundle is damaged, or is not one
@@ -15,19 +15,19 @@ from pathlib import Path
 
 
 class TargetError(Exception):
-    """Root of what a user can mend about a target."""
+    """Root of the target errors that a user can fix."""
 
 
 class UnknownRuntime(TargetError):
-    """No installed package offers this runtime."""
+    """No installed package provides this runtime."""
 
 
 class BadOption(TargetError):
-    """A runtime does not know an option, or not with this value."""
+    """A runtime does not have an option, or does not accept its value."""
 
 
 class Unusable(TargetError):
-    """The runtime or its device is not usable on this machine; `mend` is the command that changes that, if any."""
+    """The runtime or its device is not usable on this machine; `mend` says how to fix that."""
 
     def __init__(self, why: str, mend: str) -> None:
         super().__init__(f"{why}. {mend}")
@@ -35,7 +35,7 @@ class Unusable(TargetError):
 
 
 class UnsupportedPrecision(TargetError):
-    """A target can't compute in a precision that was asked for."""
+    """A target does not support a requested precision."""
 
 
 class ArtifactFailed(TargetError):
@@ -47,25 +47,33 @@ class ForeignEngine(ArtifactFailed):
 
 
 class BadBundle(TargetError):
-    """A bundle's content is not what its list says, or it holds what no bundle may."""
+    """A bundle's content differs from its list, or is not valid."""
 
 
 class DeviceError(TargetError):
-    """A device can't be reached or trusted, lacks what the bundle needs, or was lost on the way."""
+    """A device can't be reached or trusted, lacks what the bundle needs, or was lost."""
 
 
 LONGEST = 1000  # characters of a reason that is kept
-SHOWN = 200  # characters of one that is told
+SHOWN = 200  # characters of one that is printed
 
 
-def one_line(error: Exception, line: int = 0) -> str:
-    """One line of what a runtime says, the first if none other is asked for; only what a terminal can print."""
+def shorten(text: str, length: int = SHOWN) -> str:
+    """A message without its line breaks, cut where it is longer than `length`."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[:length]}…"
+
+
+def first_line(error: Exception, line: int = 0) -> str:
+    """One line of an error's message, the first if no other is asked for, with what a terminal can print; the error's
+    class if it has no message.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return "".join(one if one.isprintable() else "�" for one in lines[line].strip()[:SHOWN])
 
 
 def in_a_line(error: Exception, *folders: Path) -> str:
-    """What an error says, to be kept elsewhere: in one line, with files by their names inside some folders."""
+    """An error's whole message in one line, for a record; paths below `folders` become relative to them."""
     text = " ".join(str(error).split()) or type(error).__name__
     for folder in folders:
         text = text.replace(f"{folder}/", "")

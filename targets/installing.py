@@ -13,7 +13,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 
 def install_command(extra: str, distribution: str | None = None) -> str:
-    """For a checkout the checkout itself, or the package by name; else the runtime alone."""
+    """Command for a checkout or for the installed package; otherwise for the runtime alone."""
     if distribution and extra not in EXTRAS:
         return f"pip install {distribution}"
     if (CHECKOUT / "pyproject.toml").exists():

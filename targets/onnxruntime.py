@@ -1,7 +1,8 @@
-"""ONNX Runtime: CPUs; NVIDIA GPUs by its CUDA and TensorRT providers. Artifact: model.onnx, as it was made."""
+"""ONNX Runtime: CPUs, and NVIDIA GPUs by its CUDA and TensorRT providers. Artifact: model.onnx, unchanged."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from targets.contract import Job, Session, runtime_version, thread_count
-from targets.errors import ArtifactFailed, Unusable, one_line
+from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.nvidia.cuda import pci_bus_id
 from targets.settings import Activations, Precision, TargetSettings, read_options
+
+logger = logging.getLogger("zoo.targets")
 
 ARTIFACT = "model.onnx"
 PROVIDERS = {
@@ -21,7 +24,7 @@ PROVIDERS = {
     "CUDA": "CUDAExecutionProvider",
     "TensorRT": "TensorrtExecutionProvider",
 }
-# The smallest graph there is, to see whether a provider starts: a float goes in and comes out.
+# The smallest valid graph, one float in and out, to test whether a provider starts.
 ONE_NODE = bytes.fromhex(
     "08083a330a0c0a0178120179220452656c751201675a0f0a0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a001012"
 )
@@ -29,11 +32,11 @@ ONE_NODE = bytes.fromhex(
 
 @dataclass(frozen=True)
 class Options:
-    """ONNX Runtime has no settings of its own here."""
+    """ONNX Runtime has no options here."""
 
 
 class OnnxRuntime:
-    """One execution provider of ONNX Runtime. On x86 its int8 kernels want uint8 activations."""
+    """One execution provider of ONNX Runtime. On x86 its int8 kernels need uint8 activations."""
 
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
     compiles_ahead: ClassVar[bool] = False
@@ -47,22 +50,22 @@ class OnnxRuntime:
 
     @property
     def gpu_bus_id(self) -> str | None:
-        """See `Target.gpu_bus_id`. Its providers compute on CUDA's first GPU if they are told nothing."""
+        """See `Target.gpu_bus_id`. By default its providers compute on CUDA's first GPU."""
         return None if self.settings.device == "CPU" else pci_bus_id(0)
 
     def check(self) -> str:
-        """See `Target.check`. A graph of one node is loaded: a provider that this build has may still not start."""
+        """See `Target.check`. Loads a graph of one node, since a provider of this build may still fail to start."""
         provider = PROVIDERS.get(self.settings.device)
         if provider is None:
             raise Unusable(
-                f"ONNX Runtime is used on {', '.join(PROVIDERS)} only, not on {self.settings.device}",
+                f"ONNX Runtime supports {', '.join(PROVIDERS)} here, not {self.settings.device}",
                 "Set `device: CPU` in the target.",
             )
         version = runtime_version(self)
         try:
             import onnxruntime
         except ImportError as error:
-            why = f"ONNX Runtime {version} does not start: {one_line(error)}"
+            why = f"ONNX Runtime {version} does not start: {first_line(error)}"
             raise Unusable(why, "Reinstall it for this machine.") from None
         if provider not in onnxruntime.get_available_providers():
             raise Unusable(f"this build of ONNX Runtime {version} has no {provider}", "Install one that does.")
@@ -78,20 +81,20 @@ class OnnxRuntime:
         shutil.copyfile(graph, folder / ARTIFACT)
         self.load(folder)
 
-    def load(self, folder: Path, cache: Path | None = None) -> Session:  # noqa: ARG002 - it keeps none
+    def load(self, folder: Path, cache: Path | None = None) -> Session:  # noqa: ARG002 - it has no cache
         """See `Target.load`."""
         try:
             return _Session(self._session(folder / ARTIFACT))
         except Unusable:
             raise
-        except Exception as error:  # noqa: BLE001 - its exception classes have no public common base
-            raise ArtifactFailed(f"ONNX Runtime can't load {folder / ARTIFACT}: {one_line(error)}") from None
+        except Exception as error:  # noqa: BLE001 - its exceptions have no public common base class
+            raise ArtifactFailed(f"ONNX Runtime can't load {folder / ARTIFACT}: {first_line(error)}") from None
 
     def _session(self, graph: Path | bytes) -> Any:
-        """A graph under the target's provider.
+        """A session of a graph on the target's provider.
 
         Raises:
-            Unusable: another provider runs it: ONNX Runtime goes over to the CPU without an error.
+            Unusable: another provider runs it: ONNX Runtime falls back to the CPU without an error.
         """
         import onnxruntime
 
@@ -100,13 +103,17 @@ class OnnxRuntime:
         provider = PROVIDERS[self.settings.device]
         session = onnxruntime.InferenceSession(graph, options, providers=[provider])
         running = session.get_providers()
+        logger.debug(
+            "ONNX Runtime %s: asked for %s, got %s, %d threads",
+            onnxruntime.__version__, provider, running, options.intra_op_num_threads,
+        )  # fmt: skip
         if provider not in running:
             raise Unusable(
                 f"ONNX Runtime's {provider} does not start here: {', '.join(running)} would compute in its place",
-                "Install the CUDA and cuDNN that this onnxruntime-gpu asks for (its own message stands above), or set "
+                "Install the CUDA and cuDNN that this onnxruntime-gpu needs (see its message above), or set "
                 "`device: CPU` in the target.",
             )
-        session.disable_fallback()  # nor later, when a call fails
+        session.disable_fallback()  # also later, when a call fails
         return session
 
 
@@ -127,6 +134,6 @@ class _Session:
             self.compute_ms = 1000 * (perf_counter() - begun)
         except Exception as error:  # noqa: BLE001 - as in `load`
             given = "×".join(map(str, images.shape))
-            raise ArtifactFailed(f"ONNX Runtime can't run on {images.dtype} {given}: {one_line(error)}") from None
+            raise ArtifactFailed(f"ONNX Runtime can't run on {images.dtype} {given}: {first_line(error)}") from None
         embeddings: np.ndarray = self._binding.copy_outputs_to_cpu()[0]
         return embeddings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -10,24 +11,26 @@ from typing import Any, ClassVar
 import numpy as np
 
 from targets.contract import Job, Session, runtime_version, thread_count
-from targets.errors import ArtifactFailed, Unusable, one_line
+from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.settings import Activations, Precision, TargetSettings, read_options
+
+logger = logging.getLogger("zoo.targets")
 
 ARTIFACT = "model.xml"
 HINTS = ("latency", "throughput")
-HALF = ["zoo", "half"]  # where a model says that it may be computed in fp16
+HALF = ["zoo", "half"]  # metadata that allows a model to be computed in fp16
 DRIVERS = {"GPU": "Run: apt install intel-opencl-icd", "NPU": "Install Intel's NPU driver (intel-driver-compiler-npu)"}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What OpenVINO is tuned for, its `PERFORMANCE_HINT`."""
+    """Options of OpenVINO: its `PERFORMANCE_HINT`."""
 
     hint: str = "latency"
 
     def __post_init__(self) -> None:
         if self.hint not in HINTS:
-            raise ValueError(f"hint is {' or '.join(HINTS)}, not {self.hint!r}")
+            raise ValueError(f"hint must be {' or '.join(HINTS)}, not {self.hint!r}")
 
 
 class OpenVino:
@@ -38,7 +41,7 @@ class OpenVino:
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
     activations: ClassVar[Activations] = "symmetric"
     compiles_ahead: ClassVar[bool] = False
-    gpu_bus_id: ClassVar[str | None] = None  # its GPUs are Intel's
+    gpu_bus_id: ClassVar[str | None] = None  # its GPUs are from Intel
 
     def __init__(self, settings: TargetSettings) -> None:
         self.settings = settings
@@ -53,7 +56,7 @@ class OpenVino:
             devices = openvino.Core().available_devices
         except (ImportError, RuntimeError) as error:
             raise Unusable(
-                f"OpenVINO {version} does not start: {one_line(error)}", "Reinstall it for this machine."
+                f"OpenVINO {version} does not start: {first_line(error)}", "Reinstall it for this machine."
             ) from None
         if self.settings.device.split(".")[0] not in {device.split(".")[0] for device in devices}:
             raise Unusable(
@@ -73,7 +76,7 @@ class OpenVino:
         try:
             model = openvino.Core().read_model(graph)
         except RuntimeError as error:
-            raise ArtifactFailed(f"OpenVINO refuses {graph.name}: {one_line(error, -1)}") from None
+            raise ArtifactFailed(f"OpenVINO refuses {graph.name}: {first_line(error, -1)}") from None
         half = any(
             node.get_type_name() == "Constant" and node.get_element_type() == openvino.Type.f16
             for node in model.get_ops()
@@ -83,10 +86,10 @@ class OpenVino:
             openvino.save_model(model, folder / ARTIFACT, compress_to_fp16=False)
         except RuntimeError as error:
             _try_to_write(folder, graph.stat().st_size)
-            raise ArtifactFailed(f"OpenVINO can't write {graph.name} in its own form: {one_line(error, -1)}") from None
+            raise ArtifactFailed(f"OpenVINO can't convert {graph.name}: {first_line(error, -1)}") from None
 
     def load(self, folder: Path, cache: Path | None = None) -> Session:
-        """See `Target.load`. Computes in the graph's precision, not in one that the device happens to be fast in."""
+        """See `Target.load`. Computes in the graph's precision, not in the device's preferred one."""
         import openvino
 
         core = openvino.Core()
@@ -98,19 +101,20 @@ class OpenVino:
         try:
             model = core.read_model(folder / ARTIFACT)
             half = model.has_rt_info(HALF) and model.get_rt_info(HALF).astype(str) == "yes"
-            # Asked for f16, a CPU that has none computes in bf16, which is another and a coarser precision.
+            # Asked for f16, a CPU without it computes in bf16, which is coarser.
             half = half and "FP16" in core.get_property(self.settings.device, "OPTIMIZATION_CAPABILITIES")
             options["INFERENCE_PRECISION_HINT"] = "f16" if half else "f32"
+            logger.debug("OpenVINO %s on %s: %s", openvino.__version__, self.settings.device, options)
             return _Session(core.compile_model(model, self.settings.device, options))
         except RuntimeError as error:
-            raise ArtifactFailed(f"OpenVINO can't load {folder / ARTIFACT}: {one_line(error, -1)}") from None
+            raise ArtifactFailed(f"OpenVINO can't load {folder / ARTIFACT}: {first_line(error, -1)}") from None
 
 
 def _try_to_write(folder: Path, size: int) -> None:
-    """Find out what OpenVINO does not tell: whether it was the system that did not let it write so many bytes.
+    """Check, since OpenVINO does not say, whether the system refuses to write this many bytes.
 
     Raises:
-        OSError: it was.
+        OSError: it does.
     """
     with TemporaryFile(dir=folder) as file:
         file.write(bytes(size))
@@ -125,8 +129,8 @@ class _Session:
     def embed(self, images: np.ndarray) -> np.ndarray:
         try:
             outputs = self._request.infer([images], share_inputs=True)
-        except RuntimeError as error:  # its first lines are where in OpenVINO it happened
+        except RuntimeError as error:  # its first lines are locations in OpenVINO
             given = "×".join(map(str, images.shape))
-            raise ArtifactFailed(f"OpenVINO can't run on {images.dtype} {given}: {one_line(error, -1)}") from None
+            raise ArtifactFailed(f"OpenVINO can't run on {images.dtype} {given}: {first_line(error, -1)}") from None
         self.compute_ms = self._request.latency
         return np.array(outputs[0], np.float32)

@@ -1,4 +1,4 @@
-"""A target as zoo.yaml describes it. Standard library only, as everything that a device may have to import."""
+"""A target as described in zoo.yaml. Standard library only, as is everything that a device may import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from targets.errors import BadOption, one_line
+from targets.errors import BadOption, first_line
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -22,14 +22,14 @@ class TargetSettings:
 
     Attributes:
         runtime: name under the entry point `zoo.targets`.
-        device: device by the runtime's own name.
-        threads: threads of one inference on a CPU; left out: one per core.
-        board: words by which the machine names itself (`targets.machine.device`), where only that machine will do.
-        about: what the machine is, for tables and lists.
-        host: `ssh://user@host:port` of the machine; without it, this one.
+        device: name of the device in the runtime.
+        threads: threads of one inference on a CPU; default: one per core.
+        board: words of the machine's name (`targets.machine.device`), if only that machine will do.
+        about: description of the machine, for tables and lists.
+        host: `ssh://user@host:port` of the machine; default: this one.
         python: the interpreter on `host` that has numpy and the runtime.
-        precisions: those worth building; left out: all that the runtime takes.
-        options: settings of the runtime's own, see its `Options`.
+        precisions: precisions to build; default: all that the runtime supports.
+        options: options of the runtime, see its `Options`.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -46,21 +46,21 @@ class TargetSettings:
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
-            raise ValueError("threads: at least 1")
+            raise ValueError("threads: must be at least 1")
         if self.precisions is not None and not self.precisions:
             raise ValueError(f"precisions: at least one of {', '.join(PRECISIONS)}")
 
     @property
     def computing(self) -> TargetSettings:
-        """What results depend on: without words about the machine, where it is, and what else could be built."""
+        """The part that results depend on: without description, host and precisions."""
         return TargetSettings(self.runtime, self.device, self.threads, options=self.options)
 
 
 def read_options(kind: type[Options], settings: TargetSettings) -> Options:
-    """The settings of a runtime's own, as its dataclass of plain values; each checked against its default's type.
+    """Options of a runtime, as its dataclass of plain values; each is checked against the type of its default.
 
     Raises:
-        BadOption: unknown, or of another type.
+        BadOption: an unknown option, or one of another type.
     """
     known = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.options.items()}
@@ -73,8 +73,8 @@ def read_options(kind: type[Options], settings: TargetSettings) -> Options:
             isinstance(value, list) and isinstance(known[name], tuple)
         ):
             wanted = type(known[name]).__name__.replace("tuple", "list").replace("str", "text")
-            raise BadOption(f"options.{name} of a {settings.runtime} target is a {wanted}, not {value!r}.")
+            raise BadOption(f"options.{name} of a {settings.runtime} target must be a {wanted}, not {value!r}.")
     try:
         return kind(**plain)
     except ValueError as error:
-        raise BadOption(f"options of a {settings.runtime} target: {one_line(error)}.") from None
+        raise BadOption(f"options of a {settings.runtime} target: {first_line(error)}.") from None

@@ -1,19 +1,20 @@
-"""TensorRT 10 and 11 and TensorRT-RTX: NVIDIA's GPUs, Jetsons included. Artifacts: model.engine and engine.json.
+"""TensorRT 10 and 11 and TensorRT-RTX: NVIDIA GPUs, including Jetsons. Artifacts: model.engine and engine.json.
 
-An engine belongs to the GPU and the release that built it, so TensorRT compiles on the device. TensorRT-RTX also builds
-ahead of time, for several generations of GPUs at once and without any of them; kernels are then made when it is loaded.
+An engine is specific to the GPU and the release that built it, so TensorRT compiles on the device. TensorRT-RTX can
+also build ahead of time, for several GPU generations and without a GPU; kernels are then compiled when it is loaded.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from targets.contract import Job, Session, runtime_version
-from targets.errors import ArtifactFailed, Unusable, one_line
+from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.nvidia.build import build_plan
 from targets.nvidia.cuda import Gpu, find_gpu, pci_bus_id, use
 from targets.nvidia.engine import AGAIN, ENGINE, EngineRecord, Place, check_fit, read_engine, write_engine
@@ -21,18 +22,20 @@ from targets.nvidia.jit import header_faults
 from targets.nvidia.session import EngineSession, open_engine
 from targets.settings import Activations, Precision, TargetSettings, read_options
 
-GENERATIONS = (75, 80, 86, 89, 120, 121)  # SM numbers that TensorRT-RTX builds for ahead of time
+logger = logging.getLogger("zoo.targets")
 
-TEGRA = Path("/etc/nv_tegra_release")  # says that this is a Jetson, where TensorRT is a part of the system
+GENERATIONS = (75, 80, 86, 89, 120, 121)  # SM numbers that TensorRT-RTX can build for ahead of time
+
+TEGRA = Path("/etc/nv_tegra_release")  # marks a Jetson, where TensorRT is part of the system
 JETPACK = "Run: sudo apt install python3-libnvinfer (a virtual environment needs --system-site-packages to see it)."
 
 
 @dataclass(frozen=True)
 class Options:
-    """What TensorRT is told.
+    """Options of TensorRT.
 
     Attributes:
-        tf32: lets fp32 layers compute in TF32: several times faster on tensor cores, and fp32 no longer.
+        tf32: lets fp32 layers compute in TF32: several times faster on tensor cores, but not full fp32.
     """
 
     tf32: bool = False
@@ -40,10 +43,10 @@ class Options:
 
 @dataclass(frozen=True)
 class RtxOptions(Options):
-    """What TensorRT-RTX is told.
+    """Options of TensorRT-RTX.
 
     Attributes:
-        capabilities: SM numbers of the GPUs to build for; none: only the GPU that is here. Left out: Ampere and later.
+        capabilities: SM numbers of the GPUs to build for; None: only this machine's GPU. Default: Ampere and later.
     """
 
     capabilities: tuple[int, ...] = GENERATIONS[1:]
@@ -52,11 +55,11 @@ class RtxOptions(Options):
         unknown = [str(sm) for sm in self.capabilities if sm not in GENERATIONS]
         if unknown:
             known = ", ".join(map(str, GENERATIONS))
-            raise ValueError(f"capabilities: TensorRT-RTX does not build for SM {', '.join(unknown)}, only for {known}")
+            raise ValueError(f"capabilities: TensorRT-RTX can't build for SM {', '.join(unknown)}, only for {known}")
 
 
 class TensorRt:
-    """One GPU under TensorRT. `device` is GPU, or GPU.1 and so on where there are several."""
+    """One GPU with TensorRT. `device` is GPU, or GPU.1 and so on if there are several."""
 
     distribution: ClassVar[str] = "tensorrt"
     extra: ClassVar[str] = "tensorrt"
@@ -92,7 +95,7 @@ class TensorRt:
         return self.check()
 
     def compile(self, graph: Path, folder: Path, job: Job) -> None:
-        """See `Target.compile`. The engine is at its best at the job's smallest batch."""
+        """See `Target.compile`. The engine is optimised for the job's smallest batch."""
         trt, gpu = self._runtime(), self._gpu()
         place = self._place(trt, gpu)
         use(gpu)
@@ -107,14 +110,15 @@ class TensorRt:
             ForeignEngine: it was built for another GPU, or by another release.
         """
         trt, gpu, record, engine = self._open(folder)
+        logger.debug("%s %s on %s (SM %s), cache %s", self.title, trt.__version__, gpu.name, gpu.sm, cache)
         kernels = cache / f"{self.package}-{record.sha256[:16]}-sm{gpu.sm}.kernels" if cache else None
         return EngineSession(trt, engine, gpu, kernels)
 
     def check_form(self, folder: Path) -> EngineRecord:
-        """Check what can be checked without a GPU: the side file, size and sha256.
+        """Check what needs no GPU: the side file, size and sha256.
 
         Raises:
-            ArtifactFailed: what `compile` made is damaged.
+            ArtifactFailed: the output of `compile` is damaged.
         """
         return read_engine(folder)[0]
 
@@ -133,11 +137,11 @@ class TensorRt:
         try:
             return importlib.import_module(self.package)
         except (ImportError, OSError) as error:
-            why = f"{self.title} {version} does not start: {one_line(error)}"
+            why = f"{self.title} {version} does not start: {first_line(error)}"
             raise Unusable(why, "Reinstall it for this machine.") from None
 
     def _number(self) -> int:
-        """CUDA's, of the GPU."""
+        """CUDA's index of the GPU."""
         device = re.fullmatch(r"GPU(?:\.(\d+))?", self.settings.device)
         if device is None:
             raise Unusable(
@@ -156,7 +160,7 @@ class TensorRt:
 
 
 class TensorRtRtx(TensorRt):
-    """One GPU under TensorRT-RTX; without the GPU, a compiler for it."""
+    """One GPU with TensorRT-RTX; without a GPU, a compiler for it."""
 
     distribution: ClassVar[str] = "tensorrt_rtx_cu13"
     extra: ClassVar[str] = "tensorrt-rtx"
@@ -169,16 +173,16 @@ class TensorRtRtx(TensorRt):
 
     @property
     def compiles_ahead(self) -> bool:
-        """See `Target.compiles_ahead`. Not for a GPU that only the device itself knows."""
+        """See `Target.compiles_ahead`. False if the settings name no GPU to build for."""
         return bool(self.options.capabilities)
 
     def _gpu(self) -> Gpu:
-        """The GPU here. For a generation that it does not name, TensorRT-RTX builds what it then refuses to load."""
+        """The GPU here. For an unlisted generation, TensorRT-RTX builds an engine that it then refuses to load."""
         gpu, trt = super()._gpu(), self._runtime()
         known = [int(name[2:]) for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
         if gpu.sm not in known:
             raise Unusable(
-                f"{self.title} {trt.__version__} does not run on {gpu.name} (SM {gpu.sm}): it knows "
+                f"{self.title} {trt.__version__} does not support {gpu.name} (SM {gpu.sm}), only "
                 f"SM {', '.join(map(str, known))}",
                 "Use a target with `runtime: tensorrt` or `onnxruntime` there.",
             )
@@ -193,7 +197,7 @@ class TensorRtRtx(TensorRt):
         return f"{self.title} {trt.__version__} for SM {', '.join(map(str, self.options.capabilities))}"
 
     def compile(self, graph: Path, folder: Path, job: Job) -> None:
-        """See `Target.compile`. Needs no GPU if the settings name those to build for."""
+        """See `Target.compile`. Needs no GPU if the settings name the GPUs to build for."""
         trt, wanted = self._runtime(), tuple(dict.fromkeys(self.options.capabilities))
         try:
             gpu = self._gpu()
@@ -210,9 +214,9 @@ class TensorRtRtx(TensorRt):
         self.check_form(folder)
 
     def check_form(self, folder: Path) -> EngineRecord:
-        """See `TensorRt.check_form`; here the engine's header is looked at too."""
+        """See `TensorRt.check_form`; also checks the engine's header."""
         trt = self._runtime()
         record, content = read_engine(folder)
         if "MALFORMED_ENGINE" in header_faults(trt, content):
-            raise ArtifactFailed(f"{folder / ENGINE} is no engine of {self.title} {trt.__version__}. {AGAIN}")
+            raise ArtifactFailed(f"{folder / ENGINE} is not an engine of {self.title} {trt.__version__}. {AGAIN}")
         return record

@@ -1,4 +1,4 @@
-"""A tiny catalogue and one finished build of it, shared by tests that look at results."""
+"""A tiny catalogue and a finished build of it, shared by tests that inspect results."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ models:
 
 
 def pytest_sessionstart() -> None:
-    """Ctrl-C is tested on processes that we start, even where we were started with it ignored, as by nohup."""
+    """Restore Ctrl-C for child processes, in case we were started with it ignored, as by nohup."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -57,7 +57,7 @@ def pytest_sessionstart() -> None:
 # Files that run one after another in one process, since they share what is costly; in this order, the longest first, so
 # that no core waits for another's last file.
 TOGETHER = (
-    # processes forked from one (`tests.forked`) that takes 14 s to import everything
+    # processes forked from one (`tests.forked`) that takes 14 s for its imports
     (
         "tests/zoo/test_kill.py",
         "tests/pipeline/test_together.py",
@@ -66,7 +66,7 @@ TOGETHER = (
         "tests/pipeline/test_data.py",
     ),
     ("tests/zoo/test_build.py",),
-    # a server of S3, of which one runs at a time
+    # an S3 server, of which only one can run at a time
     (
         "tests/zoo/registry/test_whole_way.py",
         "tests/zoo/registry/test_together.py",
@@ -82,15 +82,15 @@ def _file(nodeid: str) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """xdist would begin with the files of most tests."""
+    """Keep xdist from starting with the files that have most tests."""
     config.option.loadscopereorder = False
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file is run by one process, and so are files that stand together.
+    """Run each file, and each group of files, in one process.
 
-    Not `--dist loadgroup`: xdist 3.8 notes groups in an attribute of tests that pytest 9.2 no longer has.
+    Not `--dist loadgroup`: xdist 3.8 stores groups in an attribute that pytest 9.2 no longer has.
     """
     from xdist.scheduler import LoadFileScheduling
 
@@ -102,12 +102,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files come first; GPU tests are skipped without one."""
+    """Order files from the longest; skip GPU tests without a GPU."""
     items.sort(key=lambda item: FIRST.index(_file(item.nodeid)) if _file(item.nodeid) in FIRST else len(FIRST))
     if torch.cuda.is_available():
         return
     for item in items:
-        if item.get_closest_marker("gpu"):  # keywords hold the names of folders, too
+        if item.get_closest_marker("gpu"):  # keywords also contain folder names
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
@@ -159,11 +159,11 @@ class Workshop:
         return CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False)
 
     def refused(self, *arguments: str) -> str:
-        """Run, expect a refusal in one or two lines, and give it back."""
+        """Run, expect an error of one or two lines, and return it."""
         result = self.zoo(*arguments)
         assert result.exit_code == 1, result.output
         assert "Traceback" not in result.stderr
-        _, error, message = ("\n" + result.stderr).partition("\nError: ")  # progress may stand before it
+        _, error, message = ("\n" + result.stderr).partition("\nError: ")  # progress may precede it
         assert error, result.stderr
         return message.strip()
 
@@ -189,9 +189,9 @@ def workshop(tmp_path: Path) -> Workshop:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """A workshop in which `tiny` is built; not to be changed. All processes of a run share it.
+    """A workshop in which `tiny` is built; read-only. All processes of a run share it.
 
-    Its times are of a quiet machine, as far as it can tell: commands in processes of their own read them, too.
+    Its times are of an idle machine, as far as it can tell: commands in processes of their own read them, too.
     """
     root = tmp_path_factory.getbasetemp()
     root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "finished"
@@ -207,6 +207,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 @pytest.fixture
 def built(finished: Workshop, tmp_path: Path) -> Workshop:
-    """A copy of the finished workshop, to do with as one likes."""
+    """A copy of the finished workshop that a test may change."""
     shutil.copytree(finished.root, tmp_path / "built", symlinks=True)
     return Workshop(tmp_path / "built")

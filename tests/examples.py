@@ -1,4 +1,4 @@
-"""The examples of docs/manifest.md, from a release that is built for them.
+"""Writes the examples of docs/manifest.md from a release that is built for them.
 
 `python -m tests.examples`, then `make docs`, renews them.
 """
@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.conftest import Workshop, make_workshop
-from zoo.release.manifest import MANIFEST
-from zoo.release.measurements import MEASUREMENTS
+from zoo.release.layout import MANIFEST, MEASUREMENTS
 
 DOCS = Path(__file__).parents[1] / "docs"
 LONGEST = 3  # items of a list
@@ -21,7 +20,7 @@ WIDTH = 110
 
 
 def shortened(value: Any) -> Any:
-    """JSON in which of long lists the first and the last item are left."""
+    """JSON with long lists reduced to their first and last items."""
     if isinstance(value, dict):
         return {key: shortened(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -30,7 +29,7 @@ def shortened(value: Any) -> Any:
 
 
 def laid_out(value: Any, indent: str = "", key: str = "") -> str:
-    """JSON in which everything that fits stands on one line.
+    """JSON with everything that fits on one line.
 
     Args:
         key: with its colon, what stands before the value.
@@ -54,7 +53,7 @@ def examples(shop: Workshop) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("ZOO_QUIET_SECONDS", "0")  # of so small a network times say nothing anyway
+    os.environ.setdefault("ZOO_QUIET_SECONDS", "0")  # times of so small a network are meaningless anyway
     with TemporaryDirectory() as scratch:
         shop = make_workshop(Path(scratch) / "workshop")
         shop.build("tiny")

@@ -1,4 +1,4 @@
-"""Processes forked from one that has imported everything: they begin at once, and a kill hits work, no import."""
+"""Processes forked from one that has imported everything: they start at once, and a kill hits work, not imports."""
 
 import multiprocessing
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What graphs and engines are made of, for tests that look inside."""
+"""Inspection of graphs and engines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from calibration.quantize import LAYERS
 def unquantised(graph: Path) -> list[str]:
     """Names of convolutions and linear layers whose input or weight does not come out of a DequantizeLinear.
 
-    A runtime computes in int8 only what stands between Q/DQ (NVIDIA TensorRT documentation, "Explicit Quantization").
+    A runtime computes in int8 only what is between Q/DQ (NVIDIA TensorRT documentation, "Explicit Quantization").
     """
     import onnx
 

@@ -1,4 +1,4 @@
-"""What several tests need."""
+"""Helpers shared by several tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def enliven(network: nn.Module, seed: int = 0) -> None:
 
 @torch.no_grad()
 def settle(network: Embedder, size: Input = SMALL) -> Embedder:
-    """Give norms the statistics of one batch, as training would in time: embeddings are then of size 1."""
+    """Set norms to the statistics of one batch, as after training: embeddings are then of size 1."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d)]
     for norm in norms:
         norm.momentum = 1.0
@@ -45,7 +45,7 @@ def settle(network: Embedder, size: Input = SMALL) -> Embedder:
 
 
 def alive_network(architecture: str = "resnet10t", last_stride: int = 1, size: Input = SMALL) -> Embedder:
-    """A network in evaluation mode, with random weights of which every branch matters."""
+    """A network in evaluation mode, with random weights and no dead branch."""
     torch.manual_seed(0)
     network = build_network(Network(architecture=architecture, last_stride=last_stride, embedding=16), size)
     enliven(network)
@@ -58,7 +58,7 @@ def random_images(count: int, size: Input = SMALL, seed: int = 0) -> np.ndarray:
 
 
 def assert_embeds_at_any_batch(session: Session, images: np.ndarray, expected: np.ndarray) -> None:
-    """Rows of float32, N×D, that are torch's, whatever the batch."""
+    """Check for float32 N×D equal to torch's at any batch size."""
     for count in (len(images), 1, 4):
         found = session.embed(images[:count])
         assert found.dtype == np.float32
@@ -68,7 +68,7 @@ def assert_embeds_at_any_batch(session: Session, images: np.ndarray, expected: n
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
+    """A free port of this machine."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

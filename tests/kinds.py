@@ -1,4 +1,4 @@
-"""Image files of many kinds, with the pixels that a viewer shows of each."""
+"""Image files of many kinds, with the pixels that a viewer shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pixels = np.ndarray
 
 
 class Kind(NamedTuple):
-    """A file, what it shows (uint8 H×W×3), and by how much a reader may round."""
+    """A file, its displayed pixels (uint8 H×W×3), and the tolerance for rounding."""
 
     path: Path
     shown: Pixels
@@ -25,7 +25,7 @@ class Kind(NamedTuple):
 
 
 def colours() -> Pixels:
-    """Eight colours in blocks, without any symmetry, of which a palette can hold every one."""
+    """Eight colours in blocks, without symmetry, few enough for a palette."""
     random = np.random.default_rng(3)
     palette = random.integers(0, 256, (8, 3), np.uint8)
     blocks = random.integers(0, 8, (8, 8))
@@ -33,13 +33,13 @@ def colours() -> Pixels:
 
 
 def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """Pixels under an alpha (H×W, 0 … 255) before white."""
+    """Pixels with an alpha channel (H×W, 0 … 255) composed on white."""
     share = alpha[..., None] / 255
     return np.round(pixels * share + 255 * (1 - share)).astype(np.uint8)
 
 
 def turned(stored: Pixels, orientation: int) -> Pixels:
-    """What EXIF says that a viewer shows of stored pixels: its table of orientations, in numpy's words."""
+    """Stored pixels as EXIF tells a viewer to show them: its table of orientations, in numpy."""
     shown = {
         1: stored,
         2: stored[:, ::-1],
@@ -195,7 +195,7 @@ def _exif_of(orientation: int) -> Image.Exif:
 
 
 def draw_refused(folder: Path) -> list[Path]:
-    """Files whose numbers have no stated range."""
+    """Files whose numbers have no defined range."""
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.linspace(0, 1, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)).save(folder / "float.tif")
     Image.fromarray(np.arange(SIDE * SIDE, dtype=np.int32).reshape(SIDE, SIDE)).save(folder / "integer.tif")

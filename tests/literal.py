@@ -1,4 +1,4 @@
-"""The method written down literally, one sample and one neighbour at a time: what the fast code must equal."""
+"""A literal implementation of the method, one sample and one neighbour at a time: the reference for the fast code."""
 
 from __future__ import annotations
 

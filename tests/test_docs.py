@@ -1,35 +1,83 @@
-"""Documentation that can't lie: what is generated is up to date, and what is named exists."""
+"""Documentation: generated parts are up to date, and everything named exists."""
 
 import re
+import shlex
+from contextlib import suppress
 from pathlib import Path
 
+import click
+import pytest
 import tomllib
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import zoo
 from zoo.catalogue import load_catalogue
+from zoo.cli import main
 from zoo.cli.exit_codes import MEANINGS
-from zoo.cli.reference.pages import schemas, with_reference, with_shapes
+from zoo.cli.reference.pages import with_api, with_reference, with_settings, with_shapes
 
 TOP = Path(__file__).parents[1]
+DOCS = TOP / "docs"
 README = (TOP / "README.md").read_text()
-SCRIPTS = (TOP / "docs" / "scripts.md").read_text()
+PAGES = [TOP / "README.md", *sorted(DOCS.rglob("*.md"))]
+KILOBYTE = 1000
 
 
-def test_the_command_line_reference_is_what_help_says():
-    assert with_reference(README) == README, "run: make docs"
+@pytest.mark.parametrize(
+    ("name", "renew"),
+    [
+        ("api.md", with_api),
+        ("command-line.md", with_reference),
+        ("recipes.md", with_settings),
+        ("scripts.md", with_shapes),
+    ],
+)
+def test_generated_pages_are_up_to_date(name, renew):
+    page = (DOCS / name).read_text()
+    assert renew(page) == page, "run: make docs"
 
 
-def test_what_scripts_read_is_what_is_documented():
-    assert with_shapes(SCRIPTS) == SCRIPTS, "run: make docs"
-    (line,) = re.findall(r"^Exit codes: (.*?)\n\n", README, re.MULTILINE | re.DOTALL)
-    assert [int(code) for code in re.findall(r"\b(\d+) ", line)] == [*MEANINGS]
+def test_the_api_page_has_all_that_import_zoo_offers():
+    page = (DOCS / "api.md").read_text()
+    assert re.findall(r"^## `zoo\.(\w+)`$", page, re.MULTILINE) == sorted(zoo.__all__)
+    for name, found in vars(zoo.errors).items():
+        if isinstance(found, type) and issubclass(found, Exception):
+            assert f"| `{name}` | `{found.__base__.__name__}` |" in page
 
 
-def test_the_published_schemas_are_those_in_use():
-    assert {*schemas()} == {"manifest.schema.json", "measurement.schema.json"}
-    for name, text in schemas().items():
-        assert (TOP / "docs" / name).read_text() == text, "run: make docs"
+def test_the_exit_codes_are_those_in_use():
+    page = (DOCS / "command-line.md").read_text()
+    (line,) = re.findall(r"^Exit codes: (.*?)\n\n", page, re.MULTILINE | re.DOTALL)
+    assert [int(code) for code in re.findall(r"\b(\d+)\s", line)] == [*MEANINGS]
+
+
+def test_the_environment_variables_are_those_in_the_code():
+    page = (DOCS / "environment.md").read_text()
+    told = re.findall(r"^\| `(ZOO_\w+)` \|", page, re.MULTILINE)
+    packages = ("zoo", "pipeline", "calibration", "targets")
+    sources = [path.read_text() for top in packages for path in (TOP / top).rglob("*.py")]
+    assert told == sorted({name for text in sources for name in re.findall(r"\bZOO_[A-Z_]+\b", text)})
+
+
+def commands(page):
+    """Command lines of zoo on a page, in blocks and in sentences; without what a reader fills in."""
+    text = page.read_text()
+    blocks = "".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL)).splitlines()
+    inline = re.findall(r"`(zoo [^`]+)`", " ".join(re.sub(r"```.*?```", "", text, flags=re.DOTALL).split()))
+    lines = [*(line.removeprefix("$ ") for line in blocks), *inline]
+    return [line for line in lines if re.match(r"zoo [a-z]", line) and "…" not in line]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(TOP).as_posix())
+def test_every_command_has_options_that_exist(page):
+    for line in commands(page):
+        _, name, *words = shlex.split(line.split(" |")[0], comments=True)
+        command = main.get_command(click.Context(main), name)
+        assert command, line
+        with suppress(click.BadOptionUsage):  # a sentence about an option leaves out its value
+            command.make_parser(click.Context(command)).parse_args(words)
 
 
 def test_readme_starts_with_the_two_commands():
@@ -38,24 +86,52 @@ def test_readme_starts_with_the_two_commands():
     assert (TOP / ".ci" / "run").read_text().splitlines()[-2:] == ["make test", "make demo"]
 
 
-def test_the_recipe_in_readme_is_right(tmp_path, monkeypatch):
-    (example,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "zoo.yaml").write_text(example)
+def test_readme_is_short_and_its_pictures_are_small():
+    assert len(README.splitlines()) < 200
+    pictures = [DOCS / "images" / name for name in re.findall(r"!\[.+?\]\(docs/images/(.+?)\)", README)]
+    assert len(pictures) == 2
+    for picture in (DOCS / "images").iterdir():
+        assert picture.stat().st_size < 60 * KILOBYTE
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/own-data.md", "docs/recipes.md", "docs/targets.md"])
+def test_catalogues_on_pages_are_right(page, tmp_path, monkeypatch):
+    own = "depot: {path: depot, pattern: '(?P<identity>a)(?P<camera>b)', train: {}, query: {}, gallery: {}}"
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ZOO_CATALOGUE", raising=False)
-    assert load_catalogue().recipe("resnet50-depot").distill.epochs == 60
+    examples = re.findall(r"```yaml\n(.*?)```", (TOP / page).read_text(), re.DOTALL)
+    assert examples
+    for example in examples:
+        named = yaml.safe_load(example)
+        if "datasets" not in named:
+            example = f"datasets:\n  {own}\n{example}"
+        (tmp_path / "zoo.yaml").write_text(example)
+        catalogue = load_catalogue()
+        assert not catalogue.faulty
+        for name in named.get("models", ()):
+            assert catalogue.recipe(name).distill.epochs == 60
 
 
-def test_every_recipe_that_readme_names_exists_and_the_other_way_round():
-    rows = re.findall(r"^\| (`(?:resnet|study).*?) \|", README, re.MULTILINE)
+def test_every_recipe_that_is_listed_exists_and_the_other_way_round():
+    rows = re.findall(r"^\| (`(?:resnet|study).*?) \|", (DOCS / "recipes.md").read_text(), re.MULTILINE)
     assert set(re.findall(r"`(.*?)`", " ".join(rows))) == set(load_catalogue().models)
 
 
-def test_paths_in_readme_exist():
-    paths = re.findall(r"\]\(((?!http)[^)]+)\)|`(bench/\S+?|targets/\S+?\.py)`", README)
-    assert len(paths) > 5
-    for path in paths:
-        assert (TOP / "".join(path)).exists()
+def test_every_target_that_is_listed_exists_and_the_other_way_round():
+    page = (DOCS / "targets.md").read_text()
+    page = page[: page.index("\n## ")]
+    rows = re.findall(r"^\| (`[a-z0-9-]+`.*?) \|", page, re.MULTILINE)
+    catalogue = load_catalogue()
+    assert set(re.findall(r"`(.*?)`", " ".join(rows))) == {*catalogue.targets, *catalogue.aliases}
+
+
+def test_the_changelog_and_the_citation_name_the_version():
+    versions = re.findall(r"^## (.+)$", (TOP / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == "Unreleased"
+    version, date = re.fullmatch(r"(\S+) \((\d{4}-\d\d-\d\d)\)", versions[1]).groups()
+    citation = yaml.safe_load((TOP / "CITATION.cff").read_text())
+    assert (version, date) == (citation["version"], str(citation["date-released"]))
+    assert version == zoo.__version__.partition(".dev")[0]
 
 
 def test_the_architecture_names_every_package_and_modules_that_exist():

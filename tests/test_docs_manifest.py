@@ -1,4 +1,4 @@
-"""docs/manifest.md can't lie: every field is on it with its reason, and its examples are what a build writes today."""
+"""docs/manifest.md is complete: every field with its reason, and examples that match today's builds."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_types_are_in_words(schema, words):
 
 
 def fields_of(names):
-    """Those at the end of a path through the parts; none if there is no such way."""
+    """Fields at the end of a path through the parts; None if there is no such path."""
     reached = [part for part in PARTS.values() if names[0] in part["properties"]]
     for name in names[1:]:
         linked = [re.findall(r"\[(\w+)\]", in_words(part["properties"][names[0]])) for part in reached]
@@ -154,7 +154,7 @@ def test_lists_are_as_short_as_the_page_says():
     assert max(map(len, [MANIFEST["stages"], MANIFEST["artifacts"], MANIFEST["calibrations"][0]["images"]])) <= LONGEST
 
 
-def test_the_snippet_computes_what_a_release_is(finished):
+def test_the_snippet_computes_the_content_digest(finished):
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     folder = finished.home / "releases" / "tiny" / "1.0.0"
     told = subprocess.run([sys.executable, "-c", snippet], cwd=folder, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The example of a third-party target: it installs, keeps to the contract, and does all that a built-in one does."""
+"""The example of a third-party target: it installs, implements the interface, and does all that a built-in one does."""
 
 import inspect
 import json
@@ -19,13 +19,14 @@ from targets.machine.device import this_device
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "example-target"
-README = (EXAMPLE / "README.md").read_text()
+EXTENDING = Path(__file__).parents[1] / "docs" / "extending"
+EXAMPLE = EXTENDING / "example-target"
+PAGE = (EXTENDING / "target.md").read_text()
 HERE = TargetSettings("tract", threads=1)
 
 
-def in_readme(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def on_page(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def installed(tmp_path_factory):
     """A folder with the example, built and installed as anyone's package is, and its runtime."""
     folder = tmp_path_factory.mktemp("installed")
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, "--no-deps"]
-    fresh = ["--refresh-package", "zoo-tract"]  # uv would take the wheel of an earlier state of the sources
+    fresh = ["--refresh-package", "zoo-tract"]  # uv would reuse a wheel of older sources
     runtime = re.search(r'dependencies = \["(.*?)"', (EXAMPLE / "pyproject.toml").read_text())
     done = subprocess.run([*command, *fresh, "--target", folder, EXAMPLE, runtime[1]], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -49,13 +50,13 @@ def example(installed, monkeypatch):
 
 
 def with_target(workshop, *more):
-    """Lay the target that the example's README writes on the workshop's catalogue, and others beside it."""
-    (block,) = in_readme("yaml")
+    """Lay the target that docs/extending/target.md writes on the workshop's catalogue, and others beside it."""
+    (block,) = on_page("yaml")
     lines = ["", block.rstrip(), *(f"  {line}" for line in more)]
     workshop.catalogue.write_text(workshop.catalogue.read_text() + "\n".join(lines) + "\n")
 
 
-def test_it_keeps_to_the_contract_to_the_letter(example):
+def test_it_implements_the_interface_exactly(example):
     target = make_target(HERE)
     for kind, found in ((Target, type(target)), (Session, sys.modules["zoo_tract"]._Session)):
         for name, member in vars(kind).items():
@@ -83,10 +84,10 @@ def test_it_embeds_as_torch_does_at_any_batch(fixed_batch, example, exported, tm
     assert session.compute_ms > 0
 
 
-def test_it_refuses_in_words(example, exported, tmp_path):
+def test_its_errors_are_explained(example, exported, tmp_path):
     with pytest.raises(BadOption, match="has no option 'fixed_batches'. Did you mean 'fixed_batch'"):
         make_target(TargetSettings("tract", options={"fixed_batches": True}))
-    with pytest.raises(BadOption, match="fixed_batch of a tract target is a bool, not 4"):
+    with pytest.raises(BadOption, match="fixed_batch of a tract target must be a bool, not 4"):
         make_target(TargetSettings("tract", options={"fixed_batch": 4}))
     with pytest.raises(Unusable, match="one thread. Set `threads: 1`"):
         make_target(TargetSettings("tract")).check()
@@ -103,10 +104,10 @@ def test_it_refuses_in_words(example, exported, tmp_path):
         make_target(HERE).load(tmp_path)
 
 
-def test_doctor_lists_it_as_its_readme_says(example, workshop):
+def test_doctor_lists_it_as_its_page_says(example, workshop):
     with_target(workshop, "both: {runtime: tract}")
     lines = workshop.zoo("doctor").stdout.splitlines()
-    (shown,) = [line for block in in_readme("console") for line in block.splitlines() if line.startswith("usable")]
+    (shown,) = [line for block in on_page("console") for line in block.splitlines() if line.startswith("usable")]
     assert re.sub(r"tract [\d.]+", f"tract {version('tract')}", shown) in lines
     place = lines.index("unusable  both: tract computes in one thread")
     assert lines[place + 1].strip() == "Set `threads: 1` in the target, so that results say so."

@@ -1,4 +1,4 @@
-"""No loader reads a pickle: what is loaded can't run code. Every call that could is looked at, in every module."""
+"""No loader reads a pickle, so loaded files can't run code. Every call that could is checked, in every module."""
 
 import ast
 from pathlib import Path
@@ -11,12 +11,12 @@ MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "she
 
 
 def said(call, name):
-    """What a call says for an argument, if it is a plain value."""
+    """The value of a call's argument, if it is a constant."""
     return next((k.value.value for k in call.keywords if k.arg == name and isinstance(k.value, ast.Constant)), None)
 
 
 def dangers(source):
-    """What could unpickle, by line."""
+    """Calls that could unpickle, by line."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -49,7 +49,7 @@ def test_no_module_unpickles(room):
     ["import pickle", "from joblib import load", "import torch\ntorch.load(p)", "torch.load(p, weights_only=False)",
      "np.load(p, allow_pickle=True)", "yaml.load(t, Loader=yaml.Loader)", "torch.hub.load('a', 'b')"],
 )  # fmt: skip
-def test_the_walk_sees_what_it_looks_for(source):
+def test_the_search_finds_dangerous_calls(source):
     assert len(list(dangers(source))) == 1
 
 

@@ -8,6 +8,7 @@ embeddings = model.embed(["a.jpg", "b.jpg"])  # float32 N×D, rows of length 1
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,25 +20,26 @@ if TYPE_CHECKING:
 
 __all__ = ["ZooError", "__version__", "load"]
 __version__ = "0.1.0"
-OTHERS = ("pipeline", "calibration", "targets")  # packages that are installed beside this one
+logging.getLogger("zoo").addHandler(logging.NullHandler())  # log lines are for the application to ask for
+OTHERS = ("pipeline", "calibration", "targets")  # packages that are installed with this one
 
 
 def _check_packages() -> None:
-    """Tell what would else be an error about something that a module lacks, or would run another's code.
+    """Report a package that is shadowed by the user's files, which would fail later or run other code.
 
     Raises:
-        ImportError: a file or folder of the user's is found instead of a package of ours.
+        ImportError: a file or folder of the user is imported in place of one of our packages.
     """
     root = Path(__file__).parent.parent
     for name in OTHERS:
         try:
             found = find_spec(name)
-        except ValueError:  # it is imported, and is no module from a file
+        except ValueError:  # it is imported, but not from a file
             found = None
         where = found and found.origin
         if (root / name).is_dir() and not (where and Path(where).parent.resolve() == (root / name).resolve()):
             raise ImportError(
-                f"zoo has a package of its own called {name}, and {where or 'something else'} is found instead. Rename "
+                f"zoo needs its own package {name}, but Python finds {where or 'another one'} first. Rename "
                 "that, or run from another folder."
             )
 
@@ -46,7 +48,7 @@ _check_packages()
 
 
 def __getattr__(name: str) -> Any:
-    """`load` comes when it is asked for: `import zoo` imports nothing else."""
+    """Import `load` on first use: `import zoo` imports nothing else."""
     if name == "load":
         from zoo.use.embedder import load
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from tempfile import TemporaryFile
 
 from targets.contract import make_target
-from targets.errors import TargetError, UnknownRuntime, Unusable, one_line
+from targets.errors import TargetError, UnknownRuntime, Unusable, first_line
 from targets.installing import install_command
 from targets.machine.device import is_board, this_device
 from targets.settings import TargetSettings
@@ -27,9 +27,9 @@ def _training() -> Row:
         return _row("training", False, f"not installed: {', '.join(missing)}", f"Run: {install_command('build')}")
     try:
         import torch
-        import torchvision  # noqa: F401 - whether it imports is the question
+        import torchvision  # noqa: F401 - only the import is tested
     except (ImportError, RuntimeError) as error:
-        why = f"torch and torchvision do not agree: {one_line(error)}"
+        why = f"torch and torchvision do not match: {first_line(error)}"
         return _row("training", False, why, f"Run: {install_command('build')} --force-reinstall")
     if not torch.cuda.is_available():
         return _row("training", True, f"torch {torch.__version__} on the CPU (it sees no CUDA device)")
@@ -40,7 +40,7 @@ def _target(name: str, settings: TargetSettings) -> Row:
     try:
         runner = make_target(settings)
         if settings.host:
-            return _row(name, True, f"over ssh at {settings.host}: whether it answers is seen when it is built for")
+            return _row(name, True, f"over ssh at {settings.host}; contacted when it is built for")
         if not is_board(settings.board):
             why = f"another machine, a {settings.board} ({settings.about})"
             return _row(name, False, why, "A build ends in a bundle to run there. Or set `host: ssh://USER@HOST`.")
@@ -51,21 +51,21 @@ def _target(name: str, settings: TargetSettings) -> Row:
                 return _row(name, False, error.why, error.mend)
             compiler = runner.check_compiler()
             return _row(
-                name, False, f"{error.why}; {compiler}", "A build compiles ahead, and ends in a bundle to measure."
+                name, False, f"{error.why}; {compiler}", "A build compiles ahead and ends in a bundle to measure."
             )
     except Unusable as error:
         return _row(name, False, error.why, error.mend)
     except UnknownRuntime as error:
-        return _row(name, False, str(error), "Install the package that offers it, or change `runtime:` in zoo.yaml.")
+        return _row(name, False, str(error), "Install the package that provides it, or change `runtime:` in zoo.yaml.")
     except TargetError as error:
         return _row(name, False, str(error), "Change the target in zoo.yaml.")
-    except Exception as error:  # noqa: BLE001 - another's package may fail in any way, and the others are still told
-        why = f"the package of the runtime {settings.runtime} fails: {type(error).__name__}: {one_line(error)}"
-        return _row(name, False, why, "Mend or remove that package.")
+    except Exception as error:  # noqa: BLE001 - a third-party package may fail in any way
+        why = f"the package of the runtime {settings.runtime} fails: {type(error).__name__}: {first_line(error)}"
+        return _row(name, False, why, "Fix or remove that package.")
 
 
 def examine(catalogue: Catalogue, home: Home) -> list[Row]:
-    """This machine, the home, training, then every target of the catalogue. `what` says why where it is unusable."""
+    """This machine, the home, training, then every target of the catalogue. `what` says why one is unusable."""
     device = this_device()
     rows = [
         _row("machine", True, f"{device.name}, {device.cores} cores, {device.memory_gib} GiB, {device.system}"),
@@ -80,7 +80,7 @@ def examine(catalogue: Catalogue, home: Home) -> list[Row]:
     for at, lines in catalogue.faulty.items():
         section, _, name = at.partition(".")
         if section == "targets":
-            rows.append(_row(name, False, " ".join(lines), "Mend it in zoo.yaml."))
+            rows.append(_row(name, False, " ".join(lines), "Fix it in zoo.yaml."))
     return rows
 
 
@@ -93,5 +93,5 @@ def _home(home: Home) -> Row:
         with TemporaryFile(dir=home.store):
             pass
     except (StoreError, OSError) as error:
-        return _row("home", False, str(error), "Set ZOO_HOME to a folder that can be written.")
+        return _row("home", False, str(error), "Set ZOO_HOME to a writable folder.")
     return _row("home", True, str(home.root))

@@ -1,26 +1,26 @@
-"""What a user can mend in front of the pipeline.
+"""Errors that a user can fix, of everything above the pipeline.
 
 ZooError
-├── CatalogueError          zoo.yaml or an override of it: every problem with file, line and key
+├── CatalogueError          zoo.yaml or an override is not valid: every problem with file, line and key
 ├── CompareError            figures can't be compared, searched or drawn as asked
-├── GalleryError            a gallery can't be made, read, or asked with this model
-├── ImageError              no image, or not in a form that is taken
+├── GalleryError            a gallery can't be built, read, or searched with this model
+├── ImageError              not an image, or not in a form that is accepted
 ├── ManifestError           a release is unknown, damaged, or of a newer schema
-├── NothingRuns             no artifact of a release can be used here
+├── NothingRuns             no artifact of a release can run here
 ├── OutputError             a file that the user named can't be written
 ├── RegistryError           a registry can't be reached or trusted
-│   ├── NoRegistry          none is named, or it can't be reached
-│   └── NothingPrebuilt     a release has nothing for a target that was asked for
+│   ├── NoRegistry          none is configured, or it can't be reached
+│   └── NothingPrebuilt     a release has nothing compiled for a target
 └── SheetError              a contact sheet can't be drawn under this name
 """
 
 
 class ZooError(Exception):
-    """Root of what a user can mend here."""
+    """Root of the errors that a user can fix here."""
 
 
 class CatalogueError(ZooError):
-    """The catalogue, or something asked of it, is not right."""
+    """The catalogue, or a request to it, is not valid."""
 
 
 class CompareError(ZooError):
@@ -28,11 +28,11 @@ class CompareError(ZooError):
 
 
 class ManifestError(ZooError):
-    """A manifest can't be found or understood."""
+    """A manifest can't be found or read."""
 
 
 class RegistryError(ZooError):
-    """A registry can't be reached or written, or what it gives is not what it says."""
+    """A registry can't be reached or written, or its content does not match its description."""
 
 
 class NoRegistry(RegistryError):
@@ -40,7 +40,7 @@ class NoRegistry(RegistryError):
 
 
 class NothingPrebuilt(RegistryError):
-    """A release has nothing compiled for a target; perhaps it can be built."""
+    """A release has nothing compiled for a target; it may be possible to build it."""
 
     def __init__(self, message: str, name: str, target: str) -> None:
         super().__init__(f"{message} Build it: zoo build {name} --target {target}")
@@ -48,15 +48,15 @@ class NothingPrebuilt(RegistryError):
 
 
 class ImageError(ZooError):
-    """Something can't be embedded: not an image, or not in a form that is taken."""
+    """An input can't be embedded: not an image, or not in a form that is accepted."""
 
 
 class NothingRuns(ZooError):
-    """No artifact of a release can be used on this machine, or not the one that was asked for."""
+    """No artifact of a release can run on this machine, or not the requested one."""
 
 
 class GalleryError(ZooError):
-    """A gallery can't be made, read, written, or asked with this model."""
+    """A gallery can't be built, read, written, or searched with this model."""
 
 
 class SheetError(ZooError):

@@ -1,4 +1,4 @@
-"""Where things lie: the user's catalogue, and the folder that holds all that zoo makes."""
+"""Locations of files: the user's catalogue, and the folder that holds everything zoo writes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ CATALOGUE = "zoo.yaml"
 
 
 def shipped_catalogue() -> Path:
-    """The catalogue that comes with zoo: inside the package, or at the top of a checkout."""
+    """The catalogue that comes with zoo: inside the package, or at the root of a checkout."""
     packaged = Path(str(files("zoo"))) / CATALOGUE
     return packaged if packaged.exists() else packaged.parent.parent / CATALOGUE
 
 
 def user_catalogue() -> Path | None:
-    """`ZOO_CATALOGUE`, or the nearest zoo.yaml in this folder and those above it."""
+    """`ZOO_CATALOGUE`, or the nearest zoo.yaml in this folder and its parents."""
     if named := os.environ.get("ZOO_CATALOGUE"):
         return Path(named)
     try:
         here = Path.cwd()
-    except OSError:  # it was removed
+    except OSError:  # the folder was removed
         return None
     return next((path for folder in (here, *here.parents) if (path := folder / CATALOGUE).is_file()), None)
 
@@ -35,7 +35,7 @@ class Home:
 
     @classmethod
     def find(cls) -> Home:
-        """The home in force."""
+        """The home that applies here."""
         if named := os.environ.get("ZOO_HOME"):
             return cls(Path(named).absolute())
         catalogue = user_catalogue()
@@ -43,12 +43,12 @@ class Home:
 
     @classmethod
     def at(cls, folder: str | os.PathLike[str]) -> Home:
-        """The home in a folder, wherever this process works."""
+        """The home in a folder, whatever the current folder is."""
         return cls(Path(folder).expanduser().absolute())
 
     @property
     def catalogue(self) -> Path | None:
-        """`ZOO_CATALOGUE`, or the zoo.yaml beside it, if there is one."""
+        """`ZOO_CATALOGUE`, or the zoo.yaml beside it, if any."""
         if named := os.environ.get("ZOO_CATALOGUE"):
             return Path(named)
         beside = self.root.parent / CATALOGUE
@@ -56,22 +56,22 @@ class Home:
 
     @property
     def store(self) -> Path:
-        """Stage results by content."""
+        """Results of stages, by content."""
         return self.root / "store"
 
     @property
     def releases(self) -> Path:
-        """One entry per release, each leading to a result of the stage `record`."""
+        """One link per release, to a result of the stage `record`."""
         return self.root / "releases"
 
     @property
     def pulled(self) -> Path:
-        """One entry per release that came from a registry, each leading into the cache."""
+        """One link per release that was pulled, into the cache."""
         return self.root / "pulled"
 
     @property
     def cache(self) -> Path:
-        """What came from registries, by content."""
+        """Files from registries, by content."""
         return self.root / "cache"
 
     @property
@@ -81,15 +81,15 @@ class Home:
 
     @property
     def bundles(self) -> Path:
-        """Archives that wait to be taken to a device."""
+        """Archives to take to a device."""
         return self.root / "bundles"
 
     @property
     def builds(self) -> Path:
-        """What the latest build of each model was made from, to say what changed since."""
+        """Inputs of the latest build of each model, to report what changed since."""
         return self.root / "builds"
 
     @property
     def data(self) -> Path:
-        """Data sets that are drawn, and fingerprints of all."""
+        """Data sets that are drawn, and the fingerprints of all."""
         return self.root / "data"

@@ -1,4 +1,4 @@
-"""Files that a user names: asked before the work whether they can be written, and written in one rename."""
+"""Files that a user names: checked before the work, and written in one rename."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from zoo.errors import OutputError
 
 
 def check_writable(path: Path) -> None:
-    """Find out before the work that a file can't be written after it.
+    """Check, before the work, that a file can be written.
 
     Raises:
-        OutputError: its folder is missing or can't be written.
+        OutputError: its folder is missing or not writable.
     """
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise OutputError(f"can't write {path}: there is no folder {folder}. Make it, or name another file.")
+        raise OutputError(f"can't write {path}: the folder {folder} does not exist. Create it, or name another file.")
     if path.is_dir() or not os.access(folder, os.W_OK):
-        why = "it is a folder" if path.is_dir() else f"{folder} can't be written"
+        why = "it is a folder" if path.is_dir() else f"{folder} is not writable"
         raise OutputError(f"can't write {path}: {why}. Name another file.")
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """A file in one rename.
+    """Write a file in one rename.
 
     Raises:
         OutputError: it can't be written.

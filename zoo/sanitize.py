@@ -1,4 +1,4 @@
-"""What strangers wrote, made plain: text that a terminal only shows, without secrets, and JSON of a sane size."""
+"""Sanitises untrusted input: text without terminal control characters or secrets, and JSON of bounded size."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 USER = re.compile(r"(\b(?:https?|ftp|s3|hf)://)[^\s/'\"<>]*@", re.IGNORECASE)
 QUERY = re.compile(r"(\bhttps?://[^\s?#'\"<>]+)\?[^\s'\"<>)]+", re.IGNORECASE)
-DEEPEST, LONGEST, LARGEST = 32, 10_000, 2**53  # levels, characters, and what a float can still tell from its neighbour
+DEEPEST, LONGEST, LARGEST = 32, 10_000, 2**53  # levels, characters, largest exact integer of a float
 
 
 def printable(text: str) -> str:
-    """Text in which what would steer a terminal, or can't be shown, is a question mark; line breaks stay."""
+    """Text with control and unprintable characters replaced by question marks; line breaks are kept."""
     return text if text.isprintable() else "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 
@@ -22,20 +22,20 @@ def one_line(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Text whose URLs have neither user and password nor query, in which signatures stand."""
+    """Text whose URLs have neither user and password nor a query, which may hold a signature."""
     return QUERY.sub(r"\1?…", USER.sub(r"\1…@", text))
 
 
 def _plain(value: Any, depth: int) -> Any:
     if depth > DEEPEST:
-        raise ValueError(f"it is nested more than {DEEPEST} deep")
+        raise ValueError(f"it has more than {DEEPEST} levels of nesting")
     match value:
         case str():
             if len(value) > LONGEST:
-                raise ValueError(f"a text of {len(value)} characters, and {LONGEST} are the most")
+                raise ValueError(f"a text has {len(value)} characters; the limit is {LONGEST}")
             return printable(value)
         case int() if abs(value) > LARGEST:
-            raise ValueError("a number of more than 53 bits")
+            raise ValueError("an integer has more than 53 bits")
         case list():
             return [_plain(one, depth + 1) for one in value]
         case dict():
@@ -43,13 +43,13 @@ def _plain(value: Any, depth: int) -> Any:
     return value
 
 
-def read_json(content: bytes | str) -> Any:
-    """JSON, with every text `printable`.
+def parse_json(content: bytes | str) -> Any:
+    """Parse JSON; every text in it is `printable`.
 
     Raises:
-        ValueError: it is none; or is nested too deep, or holds a text or a number too long for any record.
+        ValueError: it is not JSON, is nested too deeply, or holds a text or a number that is too long.
     """
     try:
         return _plain(json.loads(content), 0)
     except RecursionError:
-        raise ValueError(f"it is nested more than {DEEPEST} deep") from None
+        raise ValueError(f"it has more than {DEEPEST} levels of nesting") from None

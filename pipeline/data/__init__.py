@@ -1,3 +1,3 @@
-"""Images of identities: finding them on disk, reading them, and drawing training batches from them."""
+"""Images of identities: finding them on disk, reading them, and drawing training batches."""
 
-LIBRARIES = ("numpy", "pillow")  # what the pixels and the draws depend on
+LIBRARIES = ("numpy", "pillow")  # libraries that pixels and draws depend on

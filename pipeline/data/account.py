@@ -1,4 +1,4 @@
-"""What of a data set's files is used, and what is not and why: told before anything is trained."""
+"""Which files of a data set are used, and why others are not; reported before training."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ Reason = Literal["pattern", "suffix", "hidden", "loop", "other", "line", "keep",
 SplitName = Literal["train", "gate", "query", "gallery"]
 WORDS: Mapping[Reason, tuple[str, str]] = {
     "pattern": ("image does not match the pattern", "images do not match the pattern"),
-    "suffix": ("picture is of a kind that is not read", "pictures are of a kind that is not read"),
+    "suffix": ("picture has an unsupported format", "pictures have an unsupported format"),
     "hidden": ("file or folder is hidden", "files or folders are hidden"),
     "loop": ("link leads back to a folder that holds it", "links lead back to a folder that holds them"),
-    "other": ("file is no image", "files are no images"),
+    "other": ("file is not an image", "files are not images"),
     "line": ("line of the list does not match `line`", "lines of the list do not match `line`"),
     "keep": ("image is left to another split by `keep`", "images are left to another split by `keep`"),
-    "singleton": ("image is alone of its identity", "images are alone of their identities"),
+    "singleton": ("image is the only one of its identity", "images are the only ones of their identities"),
 }
-"""In the order in which they are told."""
+"""In the order of the report."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Files, or lines of a list, that a split does not use, with the first of them."""
+    """Files, or lines of a list, that a split does not use, with the first one as an example."""
 
     reason: Reason
     count: int
@@ -32,30 +32,30 @@ class LeftOut:
 
 @dataclass
 class Tally:
-    """Counts what is left out."""
+    """Counts unused files and lines."""
 
     _found: dict[Reason, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, reason: Reason, example: str) -> None:
-        """One more."""
+        """Count one."""
         count, first = self._found.get(reason, (0, example))
         self._found[reason] = count + 1, min(first, example)
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """By reason."""
+        """Counts by reason."""
         return tuple(LeftOut(reason, *self._found[reason]) for reason in WORDS if reason in self._found)
 
 
 @dataclass(frozen=True)
 class SplitAccount:
-    """What a split is made of.
+    """Contents of a split.
 
     Attributes:
-        cameras: none if the data set knows no cameras.
-        copies: gallery images that are copies of a query of their identity, under another name or camera, and are no
-            answers to it.
-        unanswerable: queries without a right answer, which do not count.
+        cameras: None if the data set has no cameras.
+        copies: gallery images that copy a query of their identity, under another name or camera; they do not count as
+            its answers.
+        unanswerable: queries without a correct answer, which do not count.
     """
 
     images: int
@@ -78,16 +78,16 @@ def _parts(account: SplitAccount, origin: str) -> Iterator[str]:
     ]
     yield ", ".join(parts) + origin
     if account.copies:
-        one = ("is a copy of a query and no answer to it", "are copies of a query and no answers to it")
+        one = ("is a copy of a query and does not count", "are copies of a query and do not count")
         yield _counted(account.copies, *one)
     if account.unanswerable:
-        yield _counted(account.unanswerable, "has no right answer", "have no right answer") + " and do not count"
+        yield _counted(account.unanswerable, "has no correct answer", "have no correct answer") + " and do not count"
     if account.not_used:
         left = (f"{_counted(one.count, *WORDS[one.reason])} ({one.example})" for one in account.not_used)
         yield f"not used: {', '.join(left)}"
 
 
 def account_lines(accounts: Mapping[SplitName, SplitAccount]) -> list[str]:
-    """One line for each split."""
+    """One line per split."""
     held_out: Mapping[SplitName, str] = {"gate": ", held out of train"}
     return [f"{name}: {'; '.join(_parts(account, held_out.get(name, '')))}" for name, account in accounts.items()]

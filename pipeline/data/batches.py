@@ -1,4 +1,4 @@
-"""Training batches: images read, augmented and stacked as the sampler draws them."""
+"""Training batches: images read, augmented and stacked in the sampler's order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.data.loading import explained
 from pipeline.data.sampler import Draw, IdentitySampler, Sampling
 from pipeline.data.samples import Samples
 
-KEPT_BYTES = 256 * 2**20  # decoded training images up to this size stay in memory, in each loading process
+KEPT_BYTES = 256 * 2**20  # decoded training images up to this total size stay in memory, in each loading process
 
 
 class _TrainingImages(TorchDataset[tuple[torch.Tensor, int]]):
@@ -48,7 +48,7 @@ class _TrainingImages(TorchDataset[tuple[torch.Tensor, int]]):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(
                 seed
-            )  # torch.manual_seed reseeds GPUs too, which costs as much as all else
+            )  # torch.manual_seed also reseeds GPUs, which costs as much as everything else
             return self.augment(self._read(index)), int(self.labels[index])
 
 
@@ -56,8 +56,8 @@ class TrainingBatches:
     """uint8 images P·K×3×H×W and int64 labels P·K, epoch by epoch.
 
     Args:
-        workers: processes that read; none reads in this one.
-        part, parts: give only this one of so many equal parts of each batch.
+        workers: processes that read images; 0 reads in this one.
+        part, parts: return only this one of so many equal parts of each batch.
 
     Raises:
         DataError: see `IdentitySampler`.
@@ -80,19 +80,19 @@ class TrainingBatches:
             batch_sampler=self.sampler,
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # its own: an epoch entered twice must not move the state of training
+            generator=torch.Generator(),  # its own: repeating an epoch must not change training's random state
             **options,
         )
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches per epoch."""
         return self.sampler.batches
 
     def epoch(self, number: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of epoch `number` (from 0), from batch `start` on; the same ones each time they are asked for.
+        """The batches of epoch `number` (from 0), from batch `start` on; deterministic.
 
         Raises:
-            LoadingFailed: a loading process has ended, or can't hand over what it read.
+            LoadingFailed: a loading process ended, or can't hand over its images.
         """
         self.sampler.epoch, self.sampler.start = number, start
         with explained():

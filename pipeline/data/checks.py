@@ -1,4 +1,4 @@
-"""What keeps a data set from being trained and tested on, in the words that a build refuses it with."""
+"""Problems of a data set that prevent training or test, in the words of the build's error."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Rows = Mapping[SplitName, list[Row]]
 
 
 def unanswerable(rows: Rows, digests: Mapping[str, str] | None = None) -> list[Row]:
-    """Queries to which the gallery holds no right answer: none of their identity under another camera.
+    """Queries without a correct answer in the gallery: none of their identity from another camera.
 
     Args:
-        digests: by path; copies of a query are then no answers to it.
+        digests: by path; copies of a query are then not counted as its answers.
     """
     answers: dict[str, set[tuple[str, str]]] = {}
     for row in rows["gallery"]:
@@ -34,7 +34,7 @@ def unanswerable(rows: Rows, digests: Mapping[str, str] | None = None) -> list[R
 
 
 def copies_of_queries(rows: Rows, digests: Mapping[str, str]) -> list[Row]:
-    """Gallery images that are the same file as a query of their identity, under another camera."""
+    """Gallery images that are the same file as a query of their identity, from another camera."""
     cameras: dict[tuple[str, str], set[str]] = {}
     for row in rows["query"]:
         cameras.setdefault((row.identity, digests[row.path]), set()).add(row.camera)
@@ -42,7 +42,7 @@ def copies_of_queries(rows: Rows, digests: Mapping[str, str]) -> list[Row]:
 
 
 def singletons(rows: list[Row]) -> list[Row]:
-    """Images that are alone of their identity."""
+    """Images that are the only one of their identity."""
     counts = Counter(row.identity for row in rows)
     return [row for row in rows if counts[row.identity] < 2]
 
@@ -55,7 +55,7 @@ def _lonely(rows: Rows, dataset: Dataset) -> Iterator[str]:
             "loss needs two. Add images, or set `singletons: drop` in the data set."
         )
     elif not rows["train"]:
-        yield "no identity has two training images: the triplet loss needs two. Check the pattern, or add images."
+        yield "no identity has two training images, which the triplet loss needs. Check the pattern, or add images."
 
 
 def _shared_identities(rows: Rows, name: str) -> Iterator[str]:
@@ -64,13 +64,13 @@ def _shared_identities(rows: Rows, name: str) -> Iterator[str]:
     if shared:
         example = next(row for row in rows["query"] if row.identity in shared)
         yield (
-            f"{len(shared)} identities of data set {name!r} are both trained on and queried (first: {example.path}): "
-            "figures would flatter. Make the splits disjoint."
+            f"{len(shared)} identities of data set {name!r} are in both training and test (first: {example.path}): "
+            "accuracy would be inflated. Make the splits disjoint."
         )
 
 
 def no_answers(rows: Rows, dataset: Dataset, digests: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Queries without a right answer, if they are an error."""
+    """Queries without a correct answer, if that is an error."""
     lost = unanswerable(rows, digests)
     every = len(lost) == len(rows["query"])
     if not lost or (dataset.unanswerable == "skip" and not every):
@@ -78,37 +78,37 @@ def no_answers(rows: Rows, dataset: Dataset, digests: Mapping[str, str] | None =
     cameras = {row.camera for row in (*rows["query"], *rows["gallery"])}
     if dataset.cameras and len(cameras) == 1:
         yield (
-            f"all test images are of one camera ({cameras.pop()!r}), and an answer counts only if it is of another "
-            "than the query. If the set knows no cameras, set `cameras: false` in the data set."
+            f"all test images are from one camera ({cameras.pop()!r}), but an answer counts only from a camera "
+            "other than the query's. If the set has no cameras, set `cameras: false` in the data set."
         )
         return
     held = any(row.identity == lost[0].identity for row in rows["gallery"])
-    other = "under no other camera" if dataset.cameras else "in no other image"
+    other = "from no other camera" if dataset.cameras else "in no other image"
     why = f"the gallery holds its identity {other}" if held else "the gallery does not hold its identity"
     remedy = "Remove it, or set `unanswerable: skip` in the data set."
     if every and dataset.cameras and held:
         remedy = "If cameras do not matter, set `cameras: false` in the data set."
     elif every:
         remedy = "Check the pattern and the two splits."
-    yield f"query {lost[0].path} has no right answer: {why} ({len(lost)} of {len(rows['query'])} queries). {remedy}"
+    yield f"query {lost[0].path} has no correct answer: {why} ({len(lost)} of {len(rows['query'])} queries). {remedy}"
 
 
 def label_problems(rows: Rows, name: str, dataset: Dataset) -> Iterator[str]:
-    """What is wrong with names, identities and cameras."""
+    """Problems of names, identities and cameras."""
     yield from _lonely(rows, dataset)
     yield from _shared_identities(rows, name)
     yield from no_answers(rows, dataset)
 
 
 def content_problems(rows: Rows, name: str, dataset: Dataset, digests: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the images themselves, beside what `label_problems` finds."""
+    """Problems of the images themselves, besides those of `label_problems`."""
     trained = {digests[row.path]: row.path for row in reversed(rows["train"])}
     tested = [row.path for row in (*rows["query"], *rows["gallery"]) if digests[row.path] in trained]
     if tested:
         path, count = tested[0], len({*tested})
         yield (
-            f"data set {name!r} is tested on images that it is trained on, {count} in all (first: {path} is the same "
-            f"file as {trained[digests[path]]}): figures would flatter. Take them out of one of the two; "
+            f"data set {name!r} uses images for both training and test, {count} in all (first: {path} is the "
+            f"same file as {trained[digests[path]]}): accuracy would be inflated. Remove them from one of the two; "
             f"`zoo data {name}` shows some."
         )
     if copies_of_queries(rows, digests) and not [*no_answers(rows, dataset)]:

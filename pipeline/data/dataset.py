@@ -1,6 +1,6 @@
 """From a folder of images to lists of (path, identity, camera): one loader for every data set.
 
-A data set is described by a pattern that finds identity and camera in a path, and by where its three splits lie.
+A data set is described by a pattern that finds identity and camera in a path, and by the location of its three splits.
 VeRi-776, Market-1501 and a folder of one's own differ in nothing else.
 """
 
@@ -27,11 +27,11 @@ from pipeline.settings import Settings
 
 
 class Dataset(Settings):
-    """How a data set lies on disk.
+    """Layout of a data set on disk.
 
-    `pattern` finds identity and camera in a path; a split's list may name them instead. `cameras: false` says that the
-    set knows no cameras: then only the query's own image, and copies of it, do not count as answers. `license` is told
-    with every release that was trained on the set.
+    `pattern` finds identity and camera in a path; a split's list may name them instead. `cameras: false` means that the
+    set has no cameras: then only the query's own image, and copies of it, do not count as answers. `license` is
+    recorded in every release that was trained on the set.
     """
 
     path: str
@@ -56,14 +56,14 @@ class Dataset(Settings):
             if missing:
                 raise ValueError(
                     f"{name}: needs the named groups (?P<identity>…) and (?P<camera>…) in the pattern, or in its line "
-                    f"or columns; without {', '.join(missing)}. A set without cameras says so: cameras: false"
+                    f"or columns; missing: {', '.join(missing)}. For a set without cameras, set cameras: false"
                 )
         return self
 
 
 @dataclass(frozen=True)
 class FoundImages:
-    """The images of a data set on disk, with the names of their identities and cameras, and what is not used."""
+    """Images of a data set on disk, with the names of their identities and cameras, and unused files."""
 
     root: Path
     rows: Rows
@@ -71,7 +71,7 @@ class FoundImages:
 
     @property
     def paths(self) -> list[str]:
-        """Of all splits; one of several splits is there several times."""
+        """Paths of all splits; an image of several splits occurs several times."""
         return [row.path for some in self.rows.values() for row in some]
 
 
@@ -89,8 +89,8 @@ def _root(
     root = data_root / dataset.path
     if not root.is_dir():
         raise DataError(
-            f"no folder {root} for data set {name!r}. Put the data there, or point --data-root (or ZOO_DATA) "
-            f"at the folder that holds {dataset.path}/."
+            f"no folder {root} for data set {name!r}. Put the data there, or set --data-root (or ZOO_DATA) "
+            f"to the folder that holds {dataset.path}/."
         )
     return root
 
@@ -98,7 +98,7 @@ def _root(
 def find_dataset(
     name: str, dataset: Dataset, data_root: Path, drawn_root: Path, announce: Callable[[str], None] = lambda _: None
 ) -> FoundImages:
-    """Find the images of a data set, without opening one or judging what was found.
+    """Find the images of a data set, without opening or checking them.
 
     Args:
         data_root, drawn_root, announce: see `open_dataset`.
@@ -121,7 +121,7 @@ def find_dataset(
 
 
 def accounts(found: FoundImages, dataset: Dataset, digests: Mapping[str, str]) -> dict[SplitName, SplitAccount]:
-    """What each split is made of."""
+    """The account of each split."""
     plain = {
         split: SplitAccount(
             images=len(rows),
@@ -153,7 +153,7 @@ def _index(found: FoundImages, dataset: Dataset, digests: Mapping[str, str]) -> 
             contents=np.array([contents[digests[row.path]] for row in rows], np.int64),
         )
 
-    # A copy that is no answer changes what is measured, and is told in the digest; other sets keep theirs.
+    # A copy that does not count changes the measurement, and so the digest; other sets keep theirs.
     copies = {row.path for row in copies_of_queries(found.rows, digests)}
     what: list[tuple[str, ...]] = [
         (split, row.path, row.identity, row.camera, *["copy of a query"] * (split == "gallery" and row.path in copies))
@@ -172,16 +172,16 @@ def _index(found: FoundImages, dataset: Dataset, digests: Mapping[str, str]) -> 
 def open_dataset(
     name: str, dataset: Dataset, data_root: Path, drawn_root: Path, announce: Callable[[str], None] = lambda _: None
 ) -> Index:
-    """Find the images of a data set and check that it can be trained and tested on.
+    """Find the images of a data set and check that it can be used for training and test.
 
-    Args:
+    data_root: folder of data sets; `dataset.path` is relative to it.
         data_root: folder that holds data sets; `dataset.path` is relative to it.
-        drawn_root: where a data set that is drawn (`draw:`) is kept.
-        announce: told before something that takes seconds.
+        drawn_root: folder of data sets that are drawn (`draw:`).
+        announce: called before an operation that takes seconds.
 
     Raises:
-        DataError: missing or unreadable folder or list, identities with one training image, identities or images that
-            are both trained and tested on, queries without a right answer, images that can't be decoded.
+        DataError: missing or unreadable folder or list, identities with one training image, identities or images in
+            both training and test, queries without a correct answer, images that can't be decoded.
     """
     found = find_dataset(name, dataset, data_root, drawn_root, announce)
     for problem in label_problems(found.rows, name, dataset):

@@ -1,12 +1,12 @@
-"""From what an image file holds to what every network sees: 8-bit RGB, upright, opaque.
+"""Decodes an image file to the input of every network: 8-bit RGB, upright, opaque.
 
-- Turned as its EXIF orientation says (or XMP's, where EXIF says nothing), as every viewer shows it.
-- Transparent pixels are composed on white, whatever colour is hidden below them.
-- Of 16 bits (12 in some TIFF) the upper 8 count: 0 … 65535 becomes 0 … 255, of grey and of colours.
-- Numbers without a stated range (32-bit integers, floats) are refused: no scale would be right for all.
-- An animation is its first frame.
+- Rotated by its EXIF orientation (or XMP's, without EXIF), as every viewer shows it.
+- Transparent pixels are composed on white, whatever their hidden colour.
+- Of 16 bits (12 in some TIFF) the upper 8 are used: 0 … 65535 becomes 0 … 255, for grey and colours.
+- Numbers without a defined range (32-bit integers, floats) are refused: no scale would suit all.
+- Of an animation, the first frame is used.
 
-Needs numpy and Pillow only: the source goes into the run.py of a release (`zoo.documents.runner`).
+Needs numpy and Pillow only: the source is inlined into a release's run.py (`zoo.documents.runner`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Transpose
 
-# Not all that Pillow knows: it would start Ghostscript for PostScript, whatever a file is called.
+# Not all of Pillow's formats: it would start Ghostscript for PostScript, whatever the file name.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises of a bad image
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # Pillow's errors for a bad image
 WHITE = (255, 255, 255, 255)
 ORIENTATION = 0x0112  # EXIF 2.32, table 4
 BITS_PER_SAMPLE = 258  # TIFF 6.0
@@ -33,11 +33,11 @@ UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-WIDE = ("PNG", "PPM")  # of these Pillow's 32-bit integers are 16-bit grey
+WIDE = ("PNG", "PPM")  # for these, Pillow's 32-bit integers are 16-bit grey
 
 
 class Decoded(NamedTuple):
-    """An RGB image without metadata, and what was done to it beside converting; empty for most."""
+    """An RGB image without metadata, and what was changed besides the conversion; usually nothing."""
 
     image: Image.Image
     changes: tuple[str, ...]
@@ -46,14 +46,14 @@ class Decoded(NamedTuple):
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - Pillow fails in many ways on damaged metadata, and the pixels are good
+    except Exception:  # noqa: BLE001 - Pillow raises many errors on damaged metadata, but the pixels are good
         return 1
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """The upper 8 bits, L; a value that PNG calls transparent becomes white."""
+    """The upper 8 bits, mode L; a value that PNG declares transparent becomes white."""
     values = np.asarray(image)
-    bits = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0]  # Pillow leaves 12 of a TIFF where they are
+    bits = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0]  # Pillow does not shift 12 bits of a TIFF
     grey = (values >> (bits - 8)).astype(np.uint8)
     clear = image.info.get("transparency")
     if clear is not None:
@@ -74,23 +74,23 @@ def _coloured(image: Image.Image) -> Decoded:
         return Decoded(_grey(image).convert("RGB"), ("16 bits",))
     if image.mode[0] in "IF":
         kind = "floats" if image.mode[0] == "F" else "32-bit integers"
-        raise ValueError(f"its pixels are {kind}, which have no stated range: save it with 8 or 16 bits a channel")
+        raise ValueError(f"its pixels are {kind}, which have no defined range: save it with 8 or 16 bits per channel")
     return _opaque(image) if image.has_transparency_data else Decoded(image.convert("RGB"), ())
 
 
 def to_rgb(image: Image.Image) -> Decoded:
-    """RGB of an image of any mode, see the module.
+    """RGB of an image of any mode; see the module.
 
     Raises:
-        ValueError: its numbers have no stated range, or its colours are of a kind that Pillow can't convert.
+        ValueError: its numbers have no defined range, or Pillow can't convert its colours.
         OSError, SyntaxError: Pillow can't decode it.
     """
-    image.load()  # first: metadata may stand behind the pixels, and of a TIFF Pillow turns the pixels itself
+    image.load()  # first: metadata may follow the pixels, and Pillow rotates a TIFF itself
     orientation = _orientation(image)
     rgb, changes = _coloured(image)
     if orientation in UPRIGHT:
         rgb, changes = rgb.transpose(UPRIGHT[orientation]), (*changes, f"orientation {orientation}")
-    rgb.info = {}  # or it would be turned again by whoever reads its EXIF
+    rgb.info = {}  # otherwise a reader of its EXIF would rotate it again
     return Decoded(rgb, changes)
 
 

@@ -1,8 +1,8 @@
-"""Images that are there twice: the same file, or a picture that looks the same.
+"""Duplicate images: equal files, or pictures that look the same.
 
-Looks are compared by a perceptual hash (pHash of 256 bits, by ImageHash): the signs of the low frequencies of the grey
-image. Of 1 014 crops of vehicles and 3 000 drawings, copies that were compressed again or halved in size differ in at
-most 8 bits, copies a fifth brighter in at most 20. Of the crops and 32 460 drawings themselves, 13 pairs come as near.
+Pictures are compared by a perceptual hash (pHash of 256 bits, by ImageHash): the signs of the low frequencies of the
+grey image. Of 1 014 crops of vehicles and 3 000 drawings, recompressed or half-size copies differ in at most 8 bits,
+copies a fifth brighter in at most 20. Among the crops and 32 460 drawings themselves, 13 pairs are that near.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from targets.installing import install_command
 
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE**2
-NEAR_BITS = 20  # that differ at most between near duplicates
+NEAR_BITS = 20  # largest difference of near duplicates
 EXAMPLES = 5
 BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Look:
-    """Size of an image in pixels, as it is decoded, and its perceptual hash, 256 booleans."""
+    """Decoded size of an image in pixels, and its perceptual hash, 256 booleans."""
 
     width: int
     height: int
@@ -39,11 +39,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Item:
-    """An image, by its path, with what is known of it."""
+    """An image by path, with known facts."""
 
     path: str
     identity: str
-    trained: bool  # else tested
+    trained: bool  # otherwise tested
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Pairs of images that are the same.
+    """Pairs of equal images.
 
     Attributes:
         other_identity: pairs of different identities: one of the two is wrong.
-        train_test: pairs of which one is trained and one tested on.
+        train_test: pairs across training and test.
         examples: pairs across train and test first, then those of different identities, then others; nearest first.
     """
 
@@ -110,7 +110,7 @@ def _pairs(count: int) -> int:
 
 
 def exact_duplicates(items: Sequence[Item], digests: Mapping[str, str]) -> Duplicates:
-    """Different paths with the same content.
+    """Different paths with equal content.
 
     Args:
         digests: by path.
@@ -137,7 +137,7 @@ def exact_duplicates(items: Sequence[Item], digests: Mapping[str, str]) -> Dupli
 
 
 def _near(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Places of near pairs, the lower ones first, and the bits that differ; from hashes N×256, in blocks."""
+    """Indices of near pairs, the lower ones first, and their differing bits; from hashes N×256, in blocks."""
     signs = np.where(bits, 1, -1).astype(np.float32)  # bits that differ: (256 - product) / 2
     step = max(1, BLOCK_BYTES // (4 * len(signs)))
     for start in range(0, len(signs), step):
@@ -149,10 +149,10 @@ def _near(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def near_duplicates(items: Sequence[Item], looks: Mapping[str, Look]) -> Duplicates:
-    """Pairs whose perceptual hashes are near each other.
+    """Pairs with near perceptual hashes.
 
     Args:
-        items: of different contents.
+        items: with different contents.
     """
     if not items:
         return Duplicates(0, 0, 0, ())

@@ -1,8 +1,8 @@
 """The digest of a data set: names, identities, cameras and every byte of every image.
 
-Bytes are read once, and images decoded, so that a broken one is found before anything is trained. Afterwards a file
-counts as unchanged as long as size, times and inode are as before. The time at which its inode changed is the one that
-nobody can set back: content that was exchanged under its old size and time of change is noticed.
+Bytes are read once, and images decoded, so that a broken one is found before training. Afterwards a file counts as
+unchanged as long as size, times and inode are the same. The inode's change time can't be set by a user, so content that
+was replaced with the same size and modification time is detected.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 from pipeline.data.images import decode
 from pipeline.errors import DataError
 from pipeline.files import write_text
-from targets.errors import one_line
+from targets.errors import first_line
 
-SETTLED_NS = 2 * 10**9  # a file that changed just now may change again within the same tick of the clock
+SETTLED_NS = 2 * 10**9  # a file that has just changed may change again within the same clock tick
 
 
 def _checked(path: str) -> list[str]:
-    """sha256 of an image that can be decoded, and how its pixels differ from those that the file holds."""
+    """sha256 of an image that can be decoded, and how its pixels differ from those in the file."""
     with open(path, "rb") as file:  # noqa: PTH123 - fifty thousand times: strings are much faster than Path objects
         content = file.read()
     changes = decode(BytesIO(content), path).changes
@@ -48,11 +48,11 @@ def _known(memory: Path) -> dict[str, Any]:
 def contents(root: Path, names: Iterable[str], cache: Path) -> dict[str, str]:
     """sha256 of the content of each image, by its path relative to `root`.
 
-    What is done to an image while it is read, such as turning it, is part of it, so that a change of how images are
-    read changes the digests of those data sets alone whose pixels it changes.
+    Operations while reading, such as rotation, are part of it, so that a change of image reading changes only the
+    digests of the data sets whose pixels it changes.
 
     Raises:
-        DataError: a named file is not there, can't be read or is no image.
+        DataError: a named file is missing, can't be read or is not an image.
     """
     memory = cache / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}-v2.json"
     known = _known(memory)
@@ -64,7 +64,7 @@ def contents(root: Path, names: Iterable[str], cache: Path) -> dict[str, str]:
         with ThreadPoolExecutor() as pool:
             digests = dict(zip(stale, pool.map(lambda path: _checked(paths[path]), stale), strict=True))
     except OSError as error:
-        raise DataError(f"can't read image {error.filename}: {error.strerror or one_line(error)}.") from None
+        raise DataError(f"can't read image {error.filename}: {error.strerror or first_line(error)}.") from None
     known |= {path: [states[path], digest] for path, digest in digests.items()}
     if stale:
         settled = {path: one for path, one in known.items() if one[0][2] < begun - SETTLED_NS}
@@ -74,5 +74,5 @@ def contents(root: Path, names: Iterable[str], cache: Path) -> dict[str, str]:
 
 
 def fingerprint(rows: Sequence[tuple[str, ...]], digests: Mapping[str, str]) -> str:
-    """sha256 over `rows` (split, path, …) and the digests of the files that they name."""
+    """sha256 over `rows` (split, path, …) and the digests of their files."""
     return hashlib.sha256(json.dumps([[*row, digests[row[1]]] for row in rows]).encode()).hexdigest()

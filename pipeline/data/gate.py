@@ -1,8 +1,8 @@
-"""Which training identities are held out, so that what is chosen by accuracy is not chosen on the test set.
+"""Training identities that are held out, so that choices by accuracy are not made on the test set.
 
-How many layers of int8 go back to float, and which precision ships, is decided by how much mAP is lost. Decided on the
-queries on which figures are reported, a lucky choice would flatter them. So some training identities are never trained
-on; the choice is made on their images, each of which looks for the others of its identity.
+The number of int8 layers that return to float, and the precision that ships, are decided by the loss of mAP. Decided on
+the queries of the reported figures, a lucky choice would inflate them. So some training identities are never trained
+on; the choice is made on their images, each of which searches the others of its identity.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from pipeline.data.samples import Index, Samples
 from pipeline.errors import DataError
 from pipeline.settings import Settings
 
-SEED = 14  # of the draw: the same identities whatever a recipe's seed is, so that models are judged alike
+SEED = 14  # of the draw: the same identities for any seed of a recipe, so that models are judged alike
 
 
 class Gate(Settings):
-    """What the gate on accuracy is on."""
+    """Settings of the accuracy gate."""
 
     identities: int = Field(
         50,
         ge=0,
-        description="training identities that are held out for the gate; 0: the gate is on the test set, whose figures "
-        "then flatter what was chosen on it",
+        description="training identities that are held out for the gate; 0: the gate is on the test set, whose "
+        "accuracy is then inflated",
     )
 
     @field_validator("identities")
     @classmethod
     def _can_be_told_apart(cls, identities: int) -> int:
         if identities == 1:
-            raise ValueError("one identity is always found: hold out two or more, or 0 for the test set")
+            raise ValueError("a single identity is always found: hold out two or more, or 0 for the test set")
         return identities
 
 
 def hold_out(data: Index, settings: Gate, needed: int) -> Index:
-    """A data set with its gate's split: identities that two cameras see or more, as others have no right answer.
+    """A data set with its gate's split: identities seen by at least two cameras, since others have no correct answer.
 
     Args:
-        needed: identities that have to be left to train on.
+        needed: number of identities that must remain for training.
 
     Raises:
         DataError: there are too few.
@@ -58,8 +58,8 @@ def hold_out(data: Index, settings: Gate, needed: int) -> Index:
         allowed = f"Set it to {most} or fewer" if most >= 2 else "Lower sampling.identities, or add identities"
         raise DataError(
             f"gate.identities ({settings.identities}) can't be held out: the training split has {len(identities)} "
-            f"identities, {len(eligible)} of them seen by two cameras, and a batch needs {needed} to train on. "
-            f"{allowed}; 0 puts the gate on the test set, and the release says so."
+            f"identities, {len(eligible)} of them seen by two cameras, and training needs {needed} for a batch. "
+            f"{allowed}; 0 puts the gate on the test set, which the release records."
         )
     held = np.random.default_rng(SEED).permutation(eligible)[: settings.identities]
     inside = np.isin(train.identities, held)
@@ -68,7 +68,7 @@ def hold_out(data: Index, settings: Gate, needed: int) -> Index:
 
 
 def _accounts(data: Index, train: Samples, gate: Samples) -> dict[SplitName, SplitAccount]:
-    """Those of a data set, once its training split is parted."""
+    """Accounts of a data set after its training split is divided."""
     told = dict(data.accounts)
     if "train" not in told:
         return told

@@ -1,4 +1,4 @@
-"""Reading images, one way for training, evaluation and every runtime."""
+"""Reading of images, in the same way for training, evaluation and every runtime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.data.decoding import FORMATS, UNREADABLE, Decoded, open_rgb, to_rg
 from pipeline.data.suffixes import CONVERT, UNREAD
 from pipeline.errors import DataError
 from pipeline.settings import Settings
-from targets.errors import one_line
+from targets.errors import first_line
 
 if TYPE_CHECKING:
     from pipeline.data.samples import Samples
@@ -29,10 +29,10 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Input(Settings):
-    """What a network sees. Height and width in pixels; mean and deviation of RGB in 0 … 1.
+    """Input of a network. Height and width in pixels; mean and deviation of RGB in 0 … 1.
 
-    Without mean or deviation (null) they are those that the pretrained weights were trained with (`Recipe.settled`),
-    and ImageNet's for a network from scratch.
+    Without mean or deviation (null), those of the pretrained weights apply (`Recipe.settled`), or ImageNet's for a
+    network from scratch.
     """
 
     height: int = Field(256, ge=16, le=4096)
@@ -47,22 +47,22 @@ class Input(Settings):
 
 
 def _why(source: Path | IO[bytes], name: Path | str, error: Exception) -> str:
-    """What is wrong with an image, without Pillow's name of the object that it was read from."""
+    """Why an image can't be decoded, without Pillow's name of the object it was read from."""
     if not isinstance(error, UnidentifiedImageError):
-        return one_line(error)
+        return first_line(error)
     with suppress(OSError):
         if (source.stat().st_size if isinstance(source, Path) else source.seek(0, os.SEEK_END)) == 0:
             return "the file is empty"
     if str(name).lower().endswith(UNREAD):
-        return f"such files are not read: {CONVERT}"
-    return f"it is none of {', '.join(FORMATS)}"
+        return f"such files are not supported: {CONVERT}"
+    return f"it is not one of {', '.join(FORMATS)}"
 
 
 def decode(source: Path | IO[bytes], name: Path | str) -> Decoded:
-    """An upright, opaque RGB image from a file or its bytes (`pipeline.data.decoding`), and what was done to it.
+    """Decode a file or its bytes to an upright, opaque RGB image (`pipeline.data.decoding`), with the changes made.
 
     Raises:
-        DataError: it can't be decoded, or its numbers have no stated range; `name` says which.
+        DataError: it can't be decoded, or its numbers have no defined range; `name` identifies it.
     """
     try:
         return open_rgb(source)
@@ -76,7 +76,7 @@ def resized(image: Image.Image, size: Input) -> np.ndarray:
 
 
 def to_pixels(image: Image.Image, size: Input) -> np.ndarray:
-    """`resized` of an image of any mode, made upright, opaque and 8-bit as files are."""
+    """`resized` of an image of any mode, made upright, opaque and 8-bit like files."""
     return resized(to_rgb(image).image, size)
 
 

@@ -1,4 +1,4 @@
-"""Lists that name the images of a split: one path a line, lines that a pattern takes apart, or columns of a table."""
+"""Lists of a split's images: one path per line, lines parsed by a pattern, or columns of a table."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pipeline.data.splits import Split
 
 Group = Literal["path", "identity", "camera"]
-Groups = dict[str, str]  # what a list says of an image, by group
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Windows PowerShell writes what is redirected
+Groups = dict[str, str]  # what a list says about an image, by group
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Windows PowerShell writes redirected output
 
 
 def _read(path: Path, shown: str) -> str:
@@ -39,12 +39,12 @@ def _read(path: Path, shown: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """A field of a CSV file, without the quotes that may be around it."""
+    """A field of a CSV file, without surrounding quotes."""
     return text[1:-1].replace('""', '"') if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def _columns(text: str, columns: Mapping[Group, str], shown: str) -> Iterator[Groups]:
-    """Rows of a CSV file with a header, by the names that `columns` gives to its columns."""
+    """Rows of a CSV file with a header, by the groups that `columns` maps to its columns."""
     head = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=head.count)
     table = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
@@ -70,34 +70,34 @@ def _lines(text: str, line: str | None, tally: Tally) -> Iterator[Groups]:
 
 
 def _joined(folder: str, path: str) -> str:
-    """`PurePosixPath` without its cost where there is nothing to tidy up."""
+    """Faster than `PurePosixPath` for paths that need no normalisation."""
     text = f"{folder}/{path}" if folder else path
     tidy = "//" not in text and "/." not in text and not path.startswith(("/", "."))
     return text if tidy else str(PurePosixPath(folder) / path)
 
 
 def _missing(paths: list[str], named: int, shown: str, root: Path, names: NamesOnDisk) -> DataError:
-    """What to say of paths that a list names and that are not there."""
+    """The error for paths in a list that do not exist."""
     first = paths[0]
     suffix = next((suffix for suffix in SUFFIXES if names.exists(first + suffix)), None)
     inner = first.partition("/")[2]
-    remedy = "Add them, or take them off the list."
+    remedy = "Add them, or remove them from the list."
     if suffix:
         remedy = f"There is {first}{suffix}: set `suffix: {suffix}` beside `names`."
     elif inner and names.exists(inner):
-        remedy = f"There is {inner}: paths of a list are below the split's `folder`."
+        remedy = f"There is {inner}: paths in a list are relative to the split's `folder`."
     how_many = "" if named == 1 else f" ({len(paths)} of {named} such)"
-    return DataError(f"{shown} names {first}, which is not in {root}{how_many}. {remedy}")
+    return DataError(f"{shown} lists {first}, which is not in {root}{how_many}. {remedy}")
 
 
 def listed(root: Path, split: Split, names: str, tally: Tally) -> list[tuple[str, Groups]]:
-    """Images that a list names, in its order: path relative to `root`, as it lies on disk, and what the list says.
+    """Images of a list, in its order: path relative to `root`, as it is on disk, and what the list says.
 
     Args:
-        tally: told which lines are passed over.
+        tally: counts skipped lines.
 
     Raises:
-        DataError: the list can't be read, lacks a column, names a file that is not there, or one twice.
+        DataError: the list can't be read, lacks a column, or lists a missing file, or one twice.
     """
     on_disk = NamesOnDisk(root)
     text = _read(root / on_disk.find(names), names)
@@ -112,7 +112,7 @@ def listed(root: Path, split: Split, names: str, tally: Tally) -> list[tuple[str
             missing.append(path)
         seen[path] = groups
     if twice:
-        raise DataError(f"{names} names {twice[0]} twice ({len(twice)} such lines). Take them off the list.")
+        raise DataError(f"{names} lists {twice[0]} twice ({len(twice)} such lines). Remove the repeats.")
     if missing:
         raise _missing(missing, len(seen), names, root, on_disk)
     return list(seen.items())

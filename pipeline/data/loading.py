@@ -1,7 +1,7 @@
-"""What went wrong in the processes that read training images, in a line.
+"""Errors of the processes that read training images, in a line.
 
-A loading process may end at any moment, and torch tells it wherever training is then: as an error of its loader, as one
-of the connection that a batch comes through, or out of a handler of signals in the middle of a step.
+A loading process may end at any time, and torch reports it in different ways: as an error of its loader, as one of the
+connection that a batch comes through, or from a signal handler in the middle of a step.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from time import sleep
 from pipeline.errors import LoadingFailed, PipelineError
 
 SHARED_MEMORY = Path("/dev/shm")
-TOLD_SECONDS = 1.0  # in which torch's handler of signals tells how a process ended, or it would while this is told
+TOLD_SECONDS = 1.0  # within which torch's signal handler reports how a process ended, before this error is printed
 FULL = re.compile(r"bus error|shared memory|</torch_|/torch_\d|No space left on device", re.IGNORECASE)
 ENDED = re.compile(
     r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (?:exited unexpectedly|is killed by signal: (?P<signal>[^.]*))"
@@ -29,20 +29,20 @@ def _full() -> LoadingFailed:
     except OSError:
         size = ""
     return LoadingFailed(
-        f"{SHARED_MEMORY}{size} is too small for the batches that loading processes hand over. In a container, "
-        "start it with --shm-size=8g (or --ipc=host); else lower sampling.identities or sampling.images."
+        f"{SHARED_MEMORY}{size} is too small for the batches of loading processes. In a container, "
+        "start it with --shm-size=8g (or --ipc=host); otherwise lower sampling.identities or sampling.images."
     )
 
 
 def _gone(by: str = "") -> LoadingFailed:
     return LoadingFailed(
-        f"a process that reads images was ended{by}, perhaps because the machine ran out of memory. Free some, or "
+        f"a process that reads images ended{by}, perhaps because the machine ran out of memory. Free some, or "
         "lower input.height and input.width or the batch."
     )
 
 
 def explain_ended(error: Exception) -> LoadingFailed | None:
-    """What a user can do where torch says that a loading process has ended; none if it says something else."""
+    """The user's error if torch reports that a loading process ended; otherwise None."""
     ended = ENDED.search(str(error))
     if not ended:
         return None
@@ -53,15 +53,15 @@ def explain_ended(error: Exception) -> LoadingFailed | None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Around asking for a batch: errors of loading processes, in a line.
+    """Around a request for a batch: turns errors of loading processes into a line.
 
     Raises:
-        LoadingFailed: a process has ended, or shared memory is too small.
-        PipelineError: what went wrong in a loading process, as it would be told by this one.
+        LoadingFailed: a process ended, or shared memory is too small.
+        PipelineError: an error in a loading process, as if raised in this one.
     """
     try:
         yield
-    except PipelineError as error:  # from another process it comes with that one's traceback
+    except PipelineError as error:  # from another process it comes with a traceback
         _, found, told = str(error).rpartition(f"{type(error).__name__}: ")
         if not found or "Original Traceback" not in str(error):
             raise

@@ -1,4 +1,4 @@
-"""Names as they lie on disk, for names that are written in another Unicode form: macOS takes letters apart (NFD)."""
+"""Names on disk, for names in another Unicode form: macOS decomposes letters (NFD)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from unicodedata import normalize
 
 
 def same_form(text: str) -> str:
-    """Text in the form in which equal names are equal (NFC)."""
+    """Text normalised so that equal names are equal (NFC)."""
     return text if text.isascii() else normalize("NFC", text)
 
 
 class NamesOnDisk:
-    """Finds paths below a folder, whatever Unicode form they are written in."""
+    """Finds paths below a folder, in any Unicode form."""
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
         self._listed: dict[str, dict[str, str]] = {}
 
     def exists(self, path: str) -> bool:
-        """Whether there is something under exactly this path."""
+        """Whether exactly this path exists."""
         return os.path.exists(f"{self._root}/{path}")  # noqa: PTH110 - fifty thousand times
 
     def _names(self, inside: str) -> dict[str, str]:
@@ -33,7 +33,7 @@ class NamesOnDisk:
         return self._listed[inside]
 
     def find(self, path: str) -> str:
-        """The path under which it lies on disk; the path itself if there is none."""
+        """The path as it is on disk; unchanged if it does not exist."""
         if path.isascii() or self.exists(path):
             return path
         inside = ""

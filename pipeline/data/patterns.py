@@ -1,4 +1,4 @@
-"""Regular expressions with named groups: whether one is valid, and what in it keeps it from matching a path."""
+"""Regular expressions with named groups: whether one is valid, and why it does not match a path."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 
 def valid_pattern(pattern: str | None) -> str | None:
-    """The pattern itself.
+    """Return the pattern.
 
     Raises:
-        ValueError: it is no regular expression.
+        ValueError: it is not a regular expression.
     """
     try:
         re.compile(pattern or "")
@@ -19,7 +19,7 @@ def valid_pattern(pattern: str | None) -> str | None:
 
 
 def _end_of_group(pattern: str, start: int) -> int:
-    """Place of the parenthesis that closes a group whose content starts at `start`."""
+    """Index of the parenthesis that closes a group whose content starts at `start`."""
     depth, place, in_set = 1, start, False
     while place < len(pattern):
         match pattern[place]:
@@ -28,7 +28,7 @@ def _end_of_group(pattern: str, start: int) -> int:
             case "[" if not in_set:
                 in_set = True
                 place += pattern[place + 1 : place + 2] == "^"
-                place += pattern[place + 1 : place + 2] == "]"  # the first one in a set is a member of it
+                place += pattern[place + 1 : place + 2] == "]"  # directly after [ it is a member of the set
             case "]":
                 in_set = False
             case "(" if not in_set:
@@ -42,7 +42,7 @@ def _end_of_group(pattern: str, start: int) -> int:
 
 
 def blame(pattern: str, path: str) -> str:
-    """Words for the one group that keeps a pattern from matching a path; empty if it is not that simple.
+    """The one group that keeps a pattern from matching a path, in words; empty if there is no single one.
 
     `blame(r"(?P<identity>\\d+)_c(?P<camera>\\d+)", "7_cA.jpg")` says that `camera` would be 'A' there.
     """

@@ -1,7 +1,7 @@
-"""Identity-balanced draws, the same for a seed whatever the number of loading processes.
+"""Identity-balanced draws, equal for equal seeds whatever the number of loading processes.
 
-Every draw carries its own seed, made from (seed, epoch, place in the epoch): neither the number of workers nor an
-interruption changes what the network sees.
+Every draw has its own seed, made from (seed, epoch, position in the epoch): neither the number of workers nor an
+interruption changes the network's input.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.errors import DataError
 from pipeline.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Draw = tuple[int, int]  # which image, and the seed of its augmentation
+Draw = tuple[int, int]  # index of the image, and the seed of its augmentation
 
 
 class Sampling(Settings):
@@ -27,17 +27,17 @@ class Sampling(Settings):
     flip: Share = 0.5
     pad: int = Field(10, ge=0)  # pixels on each side, before a random crop back to size
     erase: Share = 0.5
-    erase_area: float = Field(0.33, gt=0.02, le=1, description="largest share of an image that is erased, from 0.02 on")
+    erase_area: float = Field(0.33, gt=0.02, le=1, description="largest share of an image that is erased, above 0.02")
 
     def check(self, identities: int) -> None:
-        """Find out whether so many identities are enough.
+        """Check that there are enough identities.
 
         Raises:
-            DataError: fewer than a batch asks for.
+            DataError: there are fewer than a batch needs.
         """
         if identities < self.identities:
             raise DataError(
-                f"a batch asks for {self.identities} identities and the training split has {identities}. "
+                f"a batch needs {self.identities} identities, but the training split has {identities}. "
                 "Lower sampling.identities."
             )
 
@@ -45,14 +45,14 @@ class Sampling(Settings):
 class IdentitySampler:
     """Batches of P identities × K images each, distinct identities within a batch.
 
-    An epoch has as many batches as the images fill. Identities come in shuffled rounds; of one with fewer than K
-    images some are repeated. `epoch` and `start` say which epoch is drawn, and from which batch on.
+    An epoch has as many batches as the images fill. Identities come in shuffled rounds; images of one with fewer than K
+    are repeated. `epoch` and `start` select the epoch, and its first batch.
 
     Args:
-        part, parts: give only this one of so many equal parts of each batch.
+        part, parts: return only this one of so many equal parts of each batch.
 
     Raises:
-        DataError: fewer identities than a batch asks for, or a batch that can't be parted equally.
+        DataError: fewer identities than a batch needs, or a batch that can't be divided equally.
     """
 
     def __init__(self, labels: np.ndarray, sampling: Sampling, seed: int, part: int = 0, parts: int = 1) -> None:
@@ -61,7 +61,7 @@ class IdentitySampler:
         size = sampling.identities * sampling.images
         if size % parts:
             raise DataError(
-                f"a batch of {sampling.identities} × {sampling.images} = {size} images can't be parted among {parts} "
+                f"a batch of {sampling.identities} × {sampling.images} = {size} images can't be divided among {parts} "
                 "processes. Set sampling.identities to a multiple of their number."
             )
         self.sampling, self.seed, self.epoch, self.start = sampling, seed, 0, 0
@@ -76,7 +76,7 @@ class IdentitySampler:
         size, count = self.sampling.identities, self.sampling.images
         round_: list[int] = []
         for batch in range(self.batches):
-            if len(round_) < size:  # the rest of a round is dropped, or a batch could hold an identity twice
+            if len(round_) < size:  # the rest of a round is dropped, otherwise a batch could hold an identity twice
                 round_ = random.permutation(len(self.groups)).tolist()
             chosen, round_ = round_[:size], round_[size:]
             images = np.concatenate(

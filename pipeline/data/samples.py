@@ -17,8 +17,8 @@ class Samples:
     """Images of one split.
 
     `identities` and `cameras` are int64 arrays as long as `paths`; equal numbers mean equal names across all splits of
-    a data set. So do `contents`, for equal files; none where files are not known. `labels` numbers the identities of
-    this split 0 … n-1, for a classifier.
+    a data set. The same holds for `contents` and equal files; None if files are unknown. `labels` numbers the
+    identities of this split 0 … n-1, for a classifier.
     """
 
     root: Path
@@ -36,7 +36,7 @@ class Samples:
         return len(np.unique(self.identities))
 
     def subset(self, chosen: np.ndarray) -> Samples:
-        """The images at some places, in that order."""
+        """The images at some indices, in that order."""
         paths = tuple(self.paths[place] for place in chosen)
         contents = None if self.contents is None else self.contents[chosen]
         return Samples(self.root, paths, self.identities[chosen], self.cameras[chosen], contents)
@@ -48,10 +48,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Index:
-    """The three splits of a data set, the digest of everything in them, and what they are made of.
+    """The three splits of a data set, the digest of their content, and their accounts.
 
-    `gate` are images of training identities that are held out of `train` (`pipeline.data.gate`): what is chosen by
-    accuracy is chosen on them, and figures are those of `query` and `gallery`. Without it, both are the test set's.
+    `gate` are images of training identities that are held out of `train` (`pipeline.data.gate`): choices by accuracy
+    are made on them, and figures are reported on `query` and `gallery`. Without it, both use the test set.
     """
 
     train: Samples
@@ -63,7 +63,7 @@ class Index:
 
     @property
     def key(self) -> str:
-        """What a result that depends on these splits depends on: the images, and which of them are held out."""
+        """Identity of these splits for dependent results: the images, and which of them are held out."""
         if self.gate is None:
             return self.fingerprint
         held = hashlib.sha256("\n".join(self.gate.paths).encode()).hexdigest()
@@ -71,7 +71,7 @@ class Index:
 
     @property
     def judged(self) -> tuple[Samples, Samples]:
-        """Queries and gallery that gates are on. Those of `gate` are the same images: an image's own identity and
+        """Queries and gallery that decide gates. Those of `gate` are the same images: an image's own identity and
         camera do not count as an answer, so that it never finds itself.
         """
         return (self.query, self.gallery) if self.gate is None else (self.gate, self.gate)

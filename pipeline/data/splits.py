@@ -1,4 +1,4 @@
-"""Which images belong to a split, with the identity and the camera of each."""
+"""Images of a split, with the identity and the camera of each."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from pipeline.settings import Settings
 
 
 class Split(Settings):
-    """The images below a folder, or those that a list file names, one a line.
+    """The images below a folder, or those of a list file with one image per line.
 
-    `line` is for lists that hold more than a path: it finds `path`, and `identity` and `camera` if they stand there;
-    lines that it does not match (headers, other splits) are passed over. `columns` is for CSV files with a header: it
-    names the columns of `path`, `identity` and `camera`. `suffix` is put behind a listed path. `keep` takes one image
-    of each identity, drawn with a fixed seed, or all the others.
+    `line` is for lists that hold more than a path: it finds `path`, and `identity` and `camera` if the list has them;
+    lines that do not match (headers, other splits) are skipped. `columns` is for CSV files with a header: it names the
+    columns of `path`, `identity` and `camera`. `suffix` is appended to a listed path. `keep` selects one image of each
+    identity, drawn with a fixed seed, or all the others.
     """
 
     folder: str = ""
     names: str | None = None
     line: str | None = None
-    columns: dict[Group, str] = Field({}, description="by group, of a CSV file")
+    columns: dict[Group, str] = Field({}, description="columns of a CSV file, by group")
     suffix: str = ""
     keep: Literal["all", "one", "others"] = "all"
 
@@ -44,9 +44,9 @@ class Split(Settings):
     @model_validator(mode="after")
     def _fits_a_list(self) -> Self:
         if self.names is None and (self.line or self.suffix or self.columns):
-            raise ValueError("line, columns and suffix are for a list: they need names, the list file")
+            raise ValueError("line, columns and suffix need a list file: set names")
         if self.line and self.columns:
-            raise ValueError("line and columns are two ways to read a list: give one")
+            raise ValueError("line and columns exclude each other: set one")
         if self.line and "path" not in re.compile(self.line).groupindex:
             raise ValueError("line needs the named group (?P<path>…)")
         if self.columns and "path" not in self.columns:
@@ -55,7 +55,7 @@ class Split(Settings):
 
     @property
     def groups(self) -> set[str]:
-        """What a list says beside a path."""
+        """What a list says besides the path."""
         return {*re.compile(self.line or "").groupindex, *self.columns} - {"path"}
 
 
@@ -70,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """Images of a split, in a fixed order, and what is not used."""
+    """Images of a split, in a fixed order, and unused files."""
 
     rows: list[Row]
     left_out: tuple[LeftOut, ...]
@@ -90,13 +90,13 @@ def _below(root: Path, folder: str, tally: Tally) -> list[str]:
                 tally.add("suffix" if kind == "unread" else kind, prefix + path)
     except OSError as error:
         raise DataError(
-            f"can't read {error.filename}: {error.strerror}. Make it readable, or take it out of {place}."
+            f"can't read {error.filename}: {error.strerror}. Make it readable, or remove it from {place}."
         ) from None
     return sorted(found)
 
 
 def _images(root: Path, split: Split, tally: Tally) -> Iterable[tuple[str, Groups]]:
-    """Images of a split in a fixed order, with what a list says of each."""
+    """Images of a split in a fixed order, with what a list says about each."""
     folder = NamesOnDisk(root).find(split.folder)
     if not (root / folder).is_dir():
         raise DataError(
@@ -109,7 +109,7 @@ def _images(root: Path, split: Split, tally: Tally) -> Iterable[tuple[str, Group
 
 
 def _kept(rows: list[Row], keep: Literal["one", "others"], tally: Tally) -> list[Row]:
-    """One row of each identity, the same ones at every call, or the others."""
+    """One row of each identity, the same at every call, or the others."""
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault(row.identity, []).append(place)
@@ -125,7 +125,7 @@ def _kept(rows: list[Row], keep: Literal["one", "others"], tally: Tally) -> list
 
 
 def _none_found(root: Path, split: Split, pattern: str, unmatched: str, tally: Tally) -> DataError:
-    """What to say where a split would be empty."""
+    """The error for an empty split."""
     place = root / split.folder
     if split.names is not None:
         matching = f" matches {split.line!r}" if split.line else ""
@@ -133,9 +133,9 @@ def _none_found(root: Path, split: Split, pattern: str, unmatched: str, tally: T
     if unmatched:
         why = blame(same_form(pattern), same_form(unmatched))
         told = f"; {why}" if why else ""
-        return DataError(f"no image matches {pattern!r} for {place}. The first one there is {unmatched}{told}.")
+        return DataError(f"no image matches {pattern!r} for {place}. The first image is {unmatched}{told}.")
     unread = [one for one in tally.left_out if one.reason == "suffix"]
-    told = f" There are {unread[0].count} such as {unread[0].example}: {CONVERT}." if unread else ""
+    told = f" {unread[0].count} have unsupported formats, such as {unread[0].example}: {CONVERT}." if unread else ""
     return DataError(f"no images below {place}.{told}")
 
 
@@ -143,12 +143,12 @@ def find_split(root: Path, split: Split, pattern: str, cameras: bool) -> Found:
     """Images of a split.
 
     Args:
-        pattern: finds `identity` and `camera` in a path, where a list does not name them.
-        cameras: false if the data set knows none; every image is then its own camera.
+        pattern: finds `identity` and `camera` in a path, unless a list names them.
+        cameras: False if the data set has none; every image is then its own camera.
 
     Raises:
-        DataError: a folder or list is missing or can't be read, a listed path is not what the pattern says or there
-            twice, or nothing is found.
+        DataError: a folder or list is missing or can't be read, a listed path does not match the pattern or is
+            repeated, or nothing is found.
     """
     compiled, tally = re.compile(same_form(pattern)), Tally()
     rows, unmatched = [], ""
@@ -162,7 +162,7 @@ def find_split(root: Path, split: Split, pattern: str, cameras: bool) -> Found:
         elif split.names is not None:
             why = blame(compiled.pattern, plain)
             told = f": {why}" if why else ""
-            raise DataError(f"{split.names} names {path}, which the pattern {pattern!r} does not match{told}.")
+            raise DataError(f"{split.names} lists {path}, which the pattern {pattern!r} does not match{told}.")
         else:
             unmatched = unmatched or path
             tally.add("pattern", path)

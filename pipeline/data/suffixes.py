@@ -1,10 +1,10 @@
-"""Which files are images, by their names: the same for data sets, galleries and queries."""
+"""Image files by name: the same for data sets, galleries and queries."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-# All suffixes that Pillow knows for the formats that are decoded (`pipeline.data.decoding.FORMATS`); a test compares.
+# All of Pillow's suffixes of the decoded formats (`pipeline.data.decoding.FORMATS`); a test compares them.
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jpe", ".jfif", ".jp2", ".j2k", ".jpc", ".jpf",
     ".jpx", ".j2c", ".apng", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm",
@@ -14,7 +14,7 @@ UNREAD = (
     ".ico", ".icns", ".cur", ".mpo", ".dcm", ".dib", ".pcx", ".ras", ".sgi", ".qoi", ".dds", ".xbm", ".xpm", ".fits",
     ".wmf", ".emf", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
 )  # fmt: skip
-"""Of pictures that are not decoded."""
+"""Suffixes of pictures that are not decoded."""
 CONVERT = "convert such pictures to JPEG or PNG"
 _IGNORED = ("@eadir", "__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "#recycle", "lost+found")
 
@@ -22,12 +22,12 @@ Kind = Literal["image", "unread", "other", "hidden", "loop"]
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden, or one that a system makes for itself (`.ipynb_checkpoints`, `@eaDir`)."""
+    """Whether a file or folder is hidden, or created by a system (`.ipynb_checkpoints`, `@eaDir`)."""
     return name.startswith(".") or name.lower() in _IGNORED
 
 
 def kind_of(name: str) -> Kind:
-    """What a file is by its name."""
+    """Kind of a file, by its name."""
     if is_hidden(name):
         return "hidden"
     lower = name.lower()

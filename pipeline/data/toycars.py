@@ -2,7 +2,7 @@
 
 Every identity is a small 3-D model (body, paint, roof, load, decals) seen by six cameras that differ in viewpoint,
 light, noise and sharpness. Vehicles come in near twins: the second of each pair shares body and paint with the first
-and differs in details only, as vehicles of one make do in real sets. Same version, same pixels.
+and differs in details only, like vehicles of one make in real sets. Equal versions give equal pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VERSION = 1
 IDENTITIES = 200
 TRAIN_IDENTITIES = 100
 SIZE = 96  # pixels, square
-SHOTS = 2  # images of one identity by one camera
+SHOTS = 2  # images of one identity per camera
 
 Vector = np.ndarray
 Colour = np.ndarray
@@ -58,7 +58,7 @@ BODIES = (
 
 @dataclass(frozen=True)
 class Vehicle:
-    """All that tells one identity from another."""
+    """Everything that distinguishes one identity from another."""
 
     body: Body
     paint: Colour
@@ -72,7 +72,7 @@ class Vehicle:
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a camera stands and what it does to a picture."""
+    """Viewpoint of a camera, and its effects on a picture."""
 
     yaw: float
     yaw_spread: float
@@ -150,7 +150,7 @@ def _patch(face: Vector, u: float, v: float, half_u: float, half_v: float) -> Ve
 
 
 def _model(vehicle: Vehicle) -> list[tuple[Vector, Colour, list[Quad]]]:
-    """Faces of the vehicle with their colours and what is painted on each."""
+    """Faces of the vehicle with their colours and the details painted on each."""
     body = vehicle.body
     half = body.width / 2
     lower = _prism((-0.5, 0.5), (-0.49, 0.47), half, (0.06, body.deck))
@@ -180,7 +180,7 @@ def _model(vehicle: Vehicle) -> list[tuple[Vector, Colour, list[Quad]]]:
         sides = {"side": [faces[2], faces[3]], "roof": [faces[9]], "bonnet": [faces[4]]}
     for name, u, v, half_u, half_v, colour in vehicle.decals:
         for position, (face, _, painted) in enumerate(sides[name]):
-            # Both sides of a vehicle carry the same decal at the same place along its length.
+            # Both sides of a vehicle have the same decal at the same position along its length.
             painted.append((_patch(face, 1 - u if position == 0 and name == "side" else u, v, half_u, half_v), colour))
     return faces
 
@@ -245,7 +245,7 @@ def _draw(vehicle: Vehicle, camera: Camera, random: np.random.Generator) -> Imag
     for wheel, colour in _wheels(vehicle):
         if np.sign(wheel[0, 1]) == np.sign(forward[1]):
             polygon(wheel, colour, 0.8)
-    if random.random() < 0.25:  # something stands in front
+    if random.random() < 0.25:  # an object in front
         x = random.uniform(0, big)
         wide = random.uniform(0.05, 0.15) * big
         canvas.rectangle((x, 0, x + wide, big), fill=tuple(int(c) for c in random.uniform(30, 160, 3)))
@@ -256,7 +256,7 @@ def _draw(vehicle: Vehicle, camera: Camera, random: np.random.Generator) -> Imag
 
 
 def draw(folder: Path) -> None:
-    """Draw the whole set into `folder` (VeRi-776's layout), unless it is there.
+    """Draw the whole set into `folder` (VeRi-776's layout), unless it exists.
 
     1 200 training images of 100 identities, 600 queries and 600 gallery images of 100 others, 96×96 JPEG, about 6 MB.
     The folder appears in one rename.
@@ -269,7 +269,7 @@ def draw(folder: Path) -> None:
 
 def _draw_all(folder: Path) -> None:
     unfinished = folder.with_name(f".{folder.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed build
     cameras = _cameras()
     for name in ("image_train", "image_query", "image_test"):
         (unfinished / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""All files below a folder, with what each is; nothing is passed over without a word."""
+"""All files below a folder, with the kind of each; nothing is skipped silently."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def _folder_id(path: str) -> tuple[int, int]:
 
 
 def walk(folder: Path) -> Iterator[tuple[str, Kind]]:
-    """Paths of files relative to a folder, with /, and what each is, in no order.
+    """Paths of files relative to a folder, with /, and the kind of each, in no order.
 
-    Links are followed. A folder that is hidden, or a link to a folder that it lies in, is given as one path with a / at
-    its end, and not entered.
+    Links are followed. A hidden folder, or a link to a parent folder, is returned as one path with a trailing /, and
+    not entered.
 
     Raises:
-        OSError: a folder can't be read, or a link leads nowhere.
+        OSError: a folder can't be read, or a link is broken.
     """
     top = str(folder)
     waiting = [("", frozenset([_folder_id(top)]))]
@@ -40,6 +40,6 @@ def walk(folder: Path) -> Iterator[tuple[str, Kind]]:
                     else:
                         waiting.append((f"{path}/", above | {here}))
                 elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - as above
-                    raise FileNotFoundError(errno.ENOENT, "the link leads nowhere", entry.path)
+                    raise FileNotFoundError(errno.ENOENT, "the link is broken", entry.path)
                 else:
                     yield path, kind_of(entry.name)

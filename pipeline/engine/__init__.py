@@ -1,1 +1,1 @@
-"""What runs any stages: steps and their keys, the plan, the store of results, processes, progress."""
+"""Runs stages of any kind: steps and their keys, the plan, the store of results, processes, progress."""

@@ -1,7 +1,7 @@
-"""Which results of a store builds need that are at work or were broken off, and which nobody needs any more.
+"""Results of a store that active or interrupted builds need, and those that nobody needs any more.
 
-STORE/builds/DIGEST.json    results (stage/key) of one build, from its beginning until it has come to its end
-STORE/builds/DIGEST.lock    held while it is at work; the system lets go when that dies
+STORE/builds/DIGEST.json    results (stage/key) of one build, from its start until its end
+STORE/builds/DIGEST.lock    held while it runs; the system releases it when the process dies
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ Result = tuple[str, str]  # stage and key
 
 
 def _turn(store: Store) -> FileLock:
-    """Held where results are claimed, and where they are removed."""
+    """Held while results are claimed, and while they are removed."""
     return FileLock(store.root / CLAIMS / "clean.lock")
 
 
 @contextmanager
 def claimed(store: Store, plan: Sequence[Planned]) -> Iterator[None]:
-    """Keep the results of a plan from being removed: inside the block; and if that does not end well, from then on.
+    """Protect the results of a plan from removal: inside the block and, if that fails, afterwards.
 
     Raises:
-        StoreError: a result that the plan counts on was removed since it was made; or the store can't be written.
+        StoreError: a result that the plan relies on was removed since; or the store can't be written.
     """
-    if all(planned.hit for planned in plan):  # nothing is written, not even here
+    if all(planned.hit for planned in plan):  # nothing is written, not even a claim
         yield
         return
     results = sorted({f"{planned.step.stage}/{planned.key}" for planned in plan})
@@ -48,7 +48,7 @@ def claimed(store: Store, plan: Sequence[Planned]) -> Iterator[None]:
         path.parent.mkdir(exist_ok=True)
         with _turn(store):
             write_text(path, json.dumps(results) + "\n")
-            with suppress(Timeout):  # the same build, in another process: it holds it for both
+            with suppress(Timeout):  # the same build in another process holds it for both
                 lock.acquire(blocking=False)
     except OSError as error:
         raise explain(error, store.root) from None
@@ -56,9 +56,9 @@ def claimed(store: Store, plan: Sequence[Planned]) -> Iterator[None]:
         if gone := [
             planned.step.id for planned in plan if planned.hit and not store.has(planned.step.stage, planned.key)
         ]:
-            raise StoreError(f"{gone[0]} was removed from the store meanwhile. Run the same command again.")
+            raise StoreError(f"{gone[0]} was removed from the store meanwhile. Run the command again.")
         yield
-        if lock.is_locked:  # else it is the other process's to end
+        if lock.is_locked:  # otherwise the other process ends it
             path.unlink(missing_ok=True)
     finally:
         if lock.is_locked:
@@ -69,13 +69,13 @@ def claimed(store: Store, plan: Sequence[Planned]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Unneeded:
-    """What can go from a store.
+    """Contents of a store that can be removed.
 
     Attributes:
         results: folders of results by stage and key.
-        unfinished: folders of what broken-off stages left.
-        size_bytes: what the disk has more without them; bytes that other results or releases share stay.
-        broken_off: builds that did not come to their end and count as needing nothing any more.
+        unfinished: folders left by interrupted stages.
+        size_bytes: disk space that is freed; bytes shared with other results or releases stay.
+        broken_off: interrupted builds whose needs are ignored.
     """
 
     results: dict[Result, Path]
@@ -102,10 +102,10 @@ def _results(store: Store) -> dict[Result, Path]:
 
 
 def _with_inputs(roots: Iterable[Result], there: dict[Result, Path], store: Store) -> set[Result]:
-    """Results with all that they were made from.
+    """Results with everything they were made from.
 
     Raises:
-        StoreError: it can't be told what one was made from.
+        StoreError: the inputs of one are unknown.
     """
     by_key: dict[str, list[Result]] = {}
     for result in there:
@@ -121,7 +121,7 @@ def _with_inputs(roots: Iterable[Result], there: dict[Result, Path], store: Stor
 
 
 def _freed(folders: Collection[Path]) -> int:
-    """Bytes of files that have no other name outside of these folders."""
+    """Bytes of files that have no hard link outside these folders."""
     names, stats = Counter[tuple[int, int]](), dict[tuple[int, int], os.stat_result]()
     for folder in folders:
         for path in folder.rglob("*"):
@@ -133,14 +133,14 @@ def _freed(folders: Collection[Path]) -> int:
 
 
 def find_unneeded(store: Store, kept: Iterable[Result], broken_off: bool) -> Unneeded:
-    """Results that neither `kept` nor a build at work needs, with all that these were made from.
+    """Results that neither `kept` nor an active build needs, directly or as inputs.
 
     Args:
-        kept: those that releases lead to.
-        broken_off: whether builds that were broken off need nothing any more, either.
+        kept: results that releases link to.
+        broken_off: whether to ignore the needs of interrupted builds.
 
     Raises:
-        StoreError: the store can't be read, or it can't be told what a result was made from.
+        StoreError: the store can't be read, or the inputs of a result are unknown.
     """
     try:
         claims = sorted((store.root / CLAIMS).glob("*.json"))
@@ -156,12 +156,12 @@ def find_unneeded(store: Store, kept: Iterable[Result], broken_off: bool) -> Unn
     except OSError as error:
         raise explain(error, store.root) from None
     except ValueError:
-        raise StoreError(f"{store.root / CLAIMS} is damaged. Remove it if no build is at work.") from None
+        raise StoreError(f"{store.root / CLAIMS} is damaged. Remove it if no build is running.") from None
 
 
 @contextmanager
 def cleaning(store: Store) -> Iterator[None]:
-    """Between finding what is unneeded and removing it, no build begins.
+    """Prevent builds from starting between the search for unneeded results and their removal.
 
     Raises:
         StoreError: the store can't be written.
@@ -175,7 +175,7 @@ def cleaning(store: Store) -> Iterator[None]:
 
 
 def remove(store: Store, unneeded: Unneeded) -> None:
-    """Remove what was found. A result is gone in one rename: a kill leaves no half of one."""
+    """Remove what was found. Each result is removed in one rename, so a kill leaves no partial one."""
     for (stage, key), path in unneeded.results.items():
         gone = store.unfinished_folder / f"removed-{stage}-{key}"
         shutil.rmtree(gone, ignore_errors=True)

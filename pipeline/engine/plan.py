@@ -1,7 +1,8 @@
-"""What a build would do, and why: which steps stand in the store, which must run, and what changed."""
+"""What a build would do, and why: which results exist in the store, which steps have to run, and what changed."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from pipeline.engine.step import Step, StepId, ingredients, key_of
 from pipeline.engine.store import Store
 
 SHOWN_CHANGES = 3
+logger = logging.getLogger("zoo.engine")
 LastBuild = Mapping[str, Mapping[str, Any]]
-"""Ingredients of each step at the latest build, by what its id is printed as: what a plan says has changed since."""
+"""Ingredients of each step at the latest build, by its printed id, from which a plan reports changes."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A step with its key; `reason` says why it has to run and is empty if its result stands."""
+    """A step with its key; `reason` says why it has to run, and is empty if its result exists."""
 
     step: Step
     key: str
@@ -26,12 +28,12 @@ class Planned:
 
     @property
     def hit(self) -> bool:
-        """Whether nothing is to be done."""
+        """Whether its result exists."""
         return not self.reason
 
 
 def _shown(value: object) -> object:
-    """A value, or the beginning of a sha256 or of a commit."""
+    """A value, or a prefix of a sha256 or of a commit."""
     return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", value) else value
 
 
@@ -67,6 +69,7 @@ def _reason(step: Step, content: dict[str, Any], last: Mapping[str, Any] | None)
     if last is None:
         return "never built"
     changes = list(_changes(step.stage, last, content))
+    logger.debug("%s: changed since the last build: %s", step.id, ", ".join(changes) or "nothing")
     if not changes:
         return "its result is not in the store"
     more = f" (+{len(changes) - SHOWN_CHANGES} more)" if len(changes) > SHOWN_CHANGES else ""
@@ -77,7 +80,7 @@ def make_plan(steps: Iterable[Step], store: Store, last: LastBuild) -> list[Plan
     """Keys and reasons of all steps, in order.
 
     Args:
-        last: what the latest build was made from; empty if that does not matter.
+        last: ingredients of the latest build; empty to ignore it.
     """
     keys: dict[StepId, str] = {}
     plan = []
@@ -88,5 +91,6 @@ def make_plan(steps: Iterable[Step], store: Store, last: LastBuild) -> list[Plan
             reason = ""
         else:
             reason = store.unfinished(step.stage, key) or _reason(step, content, last.get(str(step.id)))
+        logger.debug("%s: key %s, %s", step.id, key, reason or "found in the store")
         plan.append(Planned(step, key, content, reason))
     return plan

@@ -1,4 +1,4 @@
-"""Processes that build together: this one alone, or those that torch's launcher started on one machine or several.
+"""Processes that build together: this one alone, or those that torch's launcher started on one or several machines.
 
 All of them train; the first one does everything else. They share ZOO_HOME.
 """
@@ -20,7 +20,7 @@ from targets.machine.device import own_cores, usable_cores
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-PATIENCE = timedelta(days=1)  # with the main process, which may compile and measure for hours
+PATIENCE = timedelta(days=1)  # for the main process, which may compile and measure for hours
 
 
 def launched() -> bool:
@@ -30,17 +30,17 @@ def launched() -> bool:
 
 @dataclass(frozen=True)
 class Processes:
-    """Where this process stands among `count`; `device` is its own: `cpu`, `cuda` or `cuda:1`.
+    """Rank of this process among `count`; `device` is its own: `cpu`, `cuda` or `cuda:1`.
 
     Raises (every method):
-        ProcessLost: another process has ended.
+        ProcessLost: another process ended.
     """
 
     device: str
     index: int = 0
     count: int = 1
-    here: int = 1  # how many of them are on this machine
-    group: ProcessGroup | None = None  # over the host's network: waiting in it keeps neither core nor GPU busy
+    here: int = 1  # number of them on this machine
+    group: ProcessGroup | None = None  # over the host's network: waiting occupies neither core nor GPU
 
     @property
     def main(self) -> bool:
@@ -48,7 +48,7 @@ class Processes:
         return self.index == 0
 
     def agree(self, text: str) -> bool:
-        """Whether all processes say the same; goes on when all have said it."""
+        """Whether all processes pass the same text; waits for all."""
         if self.group is None:
             return True
         import torch
@@ -58,16 +58,16 @@ class Processes:
         heard = [torch.empty_like(said) for _ in range(self.count)]
         try:
             distributed.all_gather(heard, said, self.group)
-        except RuntimeError:  # gloo knows no other
+        except RuntimeError:  # gloo raises no other class
             raise ProcessLost from None
         return all(torch.equal(one, said) for one in heard)
 
     def wait(self) -> None:
-        """Go on when all processes are here."""
+        """Wait for all processes."""
         self.agree("")
 
     def limit_threads(self) -> None:
-        """Compute in no more threads than a control group's quota pays for. torch counts cores, and knows no quota."""
+        """Limit threads to a control group's quota, which torch ignores when it counts cores."""
         if "OMP_NUM_THREADS" in os.environ or usable_cores() == len(own_cores()):
             return
         import torch
@@ -76,7 +76,7 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """A block that the main process goes through before the others."""
+        """Run a block in the main process before the others."""
         if not self.main:
             self.wait()
         yield
@@ -84,7 +84,7 @@ class Processes:
             self.wait()
 
     def leave(self) -> None:
-        """Part when all are done: a launcher ends what is left on the other machines when one has finished."""
+        """Leave together: a launcher stops the processes on other machines as soon as one has finished."""
         if self.group is not None:
             from torch import distributed
 
@@ -93,10 +93,10 @@ class Processes:
 
 
 def join(device: str) -> Processes:
-    """This process among those that were launched with it.
+    """Join the processes that were launched with this one.
 
     Args:
-        device: `cpu` or `cuda`, of which each process on a machine takes one.
+        device: `cpu` or `cuda`; each process on a machine takes one GPU.
 
     Raises:
         LaunchError: more processes than GPUs, or GPUs that can't be used together.
@@ -110,14 +110,14 @@ def join(device: str) -> Processes:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if device == "cuda" and here > torch.cuda.device_count():
         raise LaunchError(
-            f"{here} processes were started on this machine, and torch sees {torch.cuda.device_count()} CUDA devices: "
-            "start one for each."
+            f"{here} processes were started on this machine, but torch sees {torch.cuda.device_count()} CUDA devices: "
+            "start one per device."
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the number of threads, when none was set
+            warnings.simplefilter("ignore")  # about the number of threads, if it is not set
             state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
-    except NotImplementedError as error:  # some GPUs can't talk to each other directly; it names the variables to set
+    except NotImplementedError as error:  # some GPUs lack peer-to-peer transfers; the error names the variables to set
         raise LaunchError(" ".join(str(error).split())) from None
     group = cast("ProcessGroup", distributed.new_group(backend="gloo", timeout=PATIENCE))
     return Processes(str(state.device), state.process_index, state.num_processes, here, group)

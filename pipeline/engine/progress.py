@@ -1,4 +1,4 @@
-"""What a stage tells while it runs. The face decides how it looks; here is only the form, and silence."""
+"""Progress of a stage: the interface, without any display, and a silent implementation."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol
 
 
 class Bar(Protocol):
-    """One thing that advances."""
+    """Progress of one task."""
 
     def advance(self, steps: int = 1, /, **figures: float) -> None:
-        """Go on by `steps`; `figures` are shown beside the bar."""
+        """Advance by `steps`; `figures` are shown beside the bar."""
 
 
 class Progress(Protocol):
-    """Where a build reports to."""
+    """Receives the progress of a build."""
 
     def say(self, text: str, /) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
 
     def bar(self, name: str, total: int, done: int = 0, /) -> AbstractContextManager[Bar]:
-        """A bar of `total` steps, of which `done` are behind us."""
+        """A bar of `total` steps, `done` of which are complete."""
 
     def figures(self, title: str, figures: Mapping[str, float], /) -> None:
-        """Figures that stay, such as those of one epoch."""
+        """Print figures that stay, such as those of an epoch."""
 
 
 class _SilentBar:
@@ -33,7 +33,7 @@ class _SilentBar:
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress without a display."""
 
     def say(self, text: str, /) -> None:
         pass

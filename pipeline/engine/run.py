@@ -1,7 +1,8 @@
-"""Running the steps of a plan that have to run, one after another."""
+"""Runs the steps of a plan whose results are missing, one after another."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from pipeline.engine.store import Store
 from pipeline.engine.work import Work
 from pipeline.errors import Interrupted, OutOfMemory, PipelineError, ProcessLost, StageFailed, TrainingDiverged
 
+logger = logging.getLogger("zoo.engine")
+
 
 def _explain(error: RuntimeError, stage: str, processes: Processes) -> PipelineError | None:
-    """What a user can do about an error of torch's, which is not imported here; none if that is not known."""
+    """The user's error for an exception of torch, which is not imported here; None if unknown."""
     if type(error).__name__ == "OutOfMemoryError":
         return OutOfMemory(stage)
     if ended := explain_ended(error):
@@ -26,12 +29,12 @@ def _explain(error: RuntimeError, stage: str, processes: Processes) -> PipelineE
 
 
 def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progress: Progress) -> dict[StepId, Path]:
-    """Run what has to run; folders of all results.
+    """Run the missing steps; return the folders of all results.
 
     Raises:
-        PipelineError: a stage failed; what earlier stages made stands.
+        PipelineError: a stage failed; results of earlier stages are kept.
         OutOfMemory: the GPU's memory was too small.
-        Interrupted: Ctrl-C; the same build goes on from the last checkpoint.
+        Interrupted: Ctrl-C; the same build continues from the last checkpoint.
     """
     folders = {planned.step.id: store.folder(planned.step.stage, planned.key) for planned in plan}
     processes.limit_threads()
@@ -40,6 +43,7 @@ def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progre
         if planned.hit:
             continue
         progress.say(f"{step.id}: {planned.reason}")
+        logger.info("%s: begins", step.id)
         try:
             with store.produce(step.stage, planned.key, planned.ingredients) as folder:
                 if step.trains:
@@ -56,19 +60,20 @@ def run_plan(plan: Sequence[Planned], store: Store, processes: Processes, progre
                 raise
             raise known from None
         except OSError as error:
-            if error.errno is None:  # not the system's: a library that does not load, say
+            if error.errno is None:  # not a system error: for example a library that does not load
                 raise
             raise StageFailed(str(step.id), error) from None
+        logger.info("%s: done, result in %s", step.id, folders[step.id])
         if step.trains:
             processes.wait()
     return folders
 
 
 def help_train(plan: Sequence[Planned], store: Store, processes: Processes, progress: Progress) -> None:
-    """The part of all processes but the main one in `run_plan`: to train with it.
+    """The part of `run_plan` in processes other than the main one: training.
 
     Raises:
-        PipelineError: training failed, or the store is not the main process's.
+        PipelineError: training failed, or the store differs from the main process's.
     """
     folders = {planned.step.id: store.folder(planned.step.stage, planned.key) for planned in plan}
     processes.limit_threads()
@@ -82,7 +87,7 @@ def help_train(plan: Sequence[Planned], store: Store, processes: Processes, prog
                 folder = store.work_folders(step.stage, planned.key)
                 step.run(Work(*folder, processes, progress), **step.given(folders))
         except TrainingDiverged:
-            pass  # the main process has met it, too, and says so
+            pass  # the main process has the same error, and reports it
         except RuntimeError as error:
             raise _explain(error, str(step.id), processes) or error from None
         except OSError as error:

@@ -1,4 +1,4 @@
-"""One step of a build: how it is identified, what it is given, and the key under which its result is stored."""
+"""One step of a build: its identity, its arguments, and the key under which its result is stored."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 
 from pipeline.data.samples import Index
 from pipeline.errors import MissingLibrary, WeightsError
-from pipeline.files import sha256
 from pipeline.networks.hub import HubFile
+from targets.files import sha256
 from targets.installing import install_command
 from targets.machine.device import Device
 from targets.settings import Precision
@@ -37,9 +37,9 @@ class Variant(NamedTuple):
 
 
 class StepId(NamedTuple):
-    """A stage, and of what: only what tells its steps apart is set."""
+    """A stage and its object; only the fields that distinguish its steps are set."""
 
-    stage: str  # the folder of the store
+    stage: str  # folder of the store
     network: NetworkName | None = None
     precision: Precision | None = None
     target: str | None = None
@@ -55,14 +55,14 @@ Inputs = Mapping[str, StepId | Mapping[Any, StepId]]
 
 @dataclass(frozen=True)
 class Step:
-    """A stage with everything it is given.
+    """A stage with all its arguments.
 
-    `run` is called as `run(work, **settings, **files, **inputs)`, with `data` if it is there; what it is not given it
-    can't read, and all that it is given goes into its key.
+    `run` is called as `run(work, **settings, **files, **inputs)`, with `data` if that is set. It can read nothing else,
+    and everything it is given is part of its key.
 
     Attributes:
-        inputs: by parameter, the step whose result is read there; or several steps, by what tells them apart there,
-            a `Variant` or a `StepId`.
+        inputs: by parameter, the step whose result is passed; or several steps, by the `Variant` or `StepId` that
+            distinguishes them there.
     """
 
     id: StepId
@@ -73,16 +73,16 @@ class Step:
     files: Mapping[str, Path | HubFile | None] = field(default_factory=dict)  # parameter → file whose content counts
     libraries: tuple[str, ...] = ()
     data: Index | None = None
-    place: Device | None = None  # the machine, where the result is bound to it
-    trains: bool = False  # in all processes; the others are the main process's alone
+    place: Device | None = None  # the machine, if the result depends on it
+    trains: bool = False  # runs in all processes; other steps run in the main process only
 
     @property
     def stage(self) -> str:
-        """The folder of the store."""
+        """Folder of the store."""
         return self.id.stage
 
     def given(self, results: Mapping[StepId, Path]) -> dict[str, object]:
-        """What `run` is called with, besides the work.
+        """Arguments of `run`, besides the work.
 
         Args:
             results: folders of earlier steps.
@@ -97,7 +97,7 @@ class Step:
         return {**self.settings, **self.files, **inputs, **({"data": self.data} if self.data else {})}
 
     def sources(self) -> dict[str, StepId]:
-        """The steps whose results are read, by name."""
+        """The steps whose results it reads, by name."""
         found: dict[str, StepId] = {}
         for parameter, source in self.inputs.items():
             several = {parameter: source} if isinstance(source, StepId) else source
@@ -122,10 +122,10 @@ def _digest(path: Path | HubFile) -> str:
 
 
 def ingredients(step: Step, keys: Mapping[StepId, str]) -> dict[str, Any]:
-    """All that a step's result depends on, as plain data.
+    """Everything that a step's result depends on, as plain data.
 
     Args:
-        keys: of earlier steps.
+        keys: keys of earlier steps.
 
     Raises:
         MissingLibrary: a library that the result depends on is not installed.
@@ -144,7 +144,7 @@ def ingredients(step: Step, keys: Mapping[StepId, str]) -> dict[str, Any]:
         "libraries": {library: _version(library) for library in step.libraries},
         "data": step.data.key if step.data else None,
         "place": _ANYTHING.dump_python(step.place, mode="json"),
-        **({"hub": hub} if hub else {}),  # others keep the keys that they had before there was any
+        **({"hub": hub} if hub else {}),  # other steps keep the keys from before this field existed
     }
 
 

@@ -1,17 +1,18 @@
-"""Stage results by content: same inputs, same place.
+"""Results of stages, by the content of their inputs.
 
-    STORE/<stage>/<key>/            a finished result, with `stage.json`: what it was made from, when, how long it took
-    STORE/unfinished/<stage>-<key>/ a stage at work: `out` becomes the result in one rename; `scratch` survives a kill
-    STORE/builds/                   what builds at work need (`pipeline.engine.claims`)
-    STORE/cache/                    of runtimes
+    STORE/<stage>/<key>/            a finished result, with `stage.json`: inputs, time and duration
+    STORE/unfinished/<stage>-<key>/ a running stage: `out` becomes the result in one rename; `scratch` survives a kill
+    STORE/builds/                   results that running builds need (`pipeline.engine.claims`)
+    STORE/cache/                    caches of runtimes
 
-A key is the digest of everything that a result depends on (see `pipeline.engine.step`). Nothing in the store changes.
+A key is the digest of everything that a result depends on (see `pipeline.engine.step`). Results never change.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from pipeline.files import write_text
 RECORD = "stage.json"
 CLAIMS = "builds"
 SHARED_SECONDS = 60
+logger = logging.getLogger("zoo.engine")
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -40,17 +42,17 @@ def is_below(error: OSError, place: Path) -> bool:
 
 
 def explain(error: OSError, place: Path) -> StoreError:
-    """What a user can do about a failed read or write below `place`."""
+    """The user's error for a failed read or write below `place`."""
     where = error.filename or place
     if error.errno in FULL:
         elsewhere = error.filename and not is_below(error, place)
         mend = "Free some" if elsewhere else "Free some, or set ZOO_HOME to another disk"
         return StoreError(
-            f"no space left while writing {where if elsewhere else f'below {place}'} ({error.strerror}). {mend}; the "
-            "same command goes on from the last finished stage or checkpoint."
+            f"no space left while writing {where if elsewhere else f'below {place}'} ({error.strerror}). {mend}; then "
+            "run the command again to continue from the last finished stage or checkpoint."
         )
     if error.errno == errno.ENOENT and is_below(error, place) and len(parts := _parts(error, place)) > 2:
-        return StoreError(f"{where} is missing. Remove {place.joinpath(*parts[:2])}: its stage then runs again.")
+        return StoreError(f"{where} is missing. Remove {place.joinpath(*parts[:2])} to run its stage again.")
     return StoreError(f"can't use {where}: {error.strerror}. Check its owner and mode, or set ZOO_HOME elsewhere.")
 
 
@@ -59,7 +61,7 @@ def _parts(error: OSError, place: Path) -> tuple[str, ...]:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What a result was made from: ingredients, `finished_at` (UTC), `seconds`.
+    """Ingredients of a result, `finished_at` (UTC) and `seconds`.
 
     Raises:
         StoreError: it is missing or damaged.
@@ -69,12 +71,12 @@ def read_record(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise explain(error, folder) from None
     except ValueError:
-        raise StoreError(f"{folder / RECORD} is damaged. Remove {folder}; the stage then runs again.") from None
+        raise StoreError(f"{folder / RECORD} is damaged. Remove {folder} to run the stage again.") from None
     return content
 
 
 def _sync(folder: Path) -> None:
-    """Flush files of a folder to disk, so that a rename never overtakes their content."""
+    """Flush the files of a folder to disk, so that a rename never precedes their content."""
     for path in [*folder.rglob("*"), folder]:
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -100,61 +102,61 @@ class Store:
 
     @property
     def unfinished_folder(self) -> Path:
-        """Where stages are at work."""
+        """Folder of running stages."""
         return self.root / "unfinished"
 
     @property
     def own_folders(self) -> tuple[str, ...]:
-        """Names beside those of stages."""
+        """Names that are not stages."""
         return (self.unfinished_folder.name, self.cache.name, CLAIMS)
 
     @property
     def cache(self) -> Path:
-        """What runtimes keep to start faster; may be removed at any time."""
+        """Files that runtimes keep to start faster; may be removed at any time."""
         return self.root / "cache"
 
     def folder(self, stage: str, key: str) -> Path:
-        """Where the result of a stage lies, or will."""
+        """Folder of a stage's result, present or future."""
         return self.root / stage / key
 
     def has(self, stage: str, key: str) -> bool:
-        """Whether the result is there."""
+        """Whether the result exists."""
         try:
             return (self.folder(stage, key) / RECORD).exists()
         except OSError as error:
             raise explain(error, self.root) from None
 
     def work_folders(self, stage: str, key: str) -> tuple[Path, Path]:
-        """Folders `out` and `scratch` of a stage that another process of this build is producing.
+        """Folders `out` and `scratch` of a stage that another process of this build is running.
 
         Raises:
-            StoreError: it is not at work here.
+            StoreError: it is not running here.
         """
         folder = self.unfinished_folder / f"{stage}-{key}"
         for _ in range(SHARED_SECONDS):
             if folder.name in os.listdir(folder.parent) and (folder / "scratch").is_dir():  # noqa: PTH208
                 return folder / "out", folder / "scratch"
-            sleep(1)  # network file systems remember for a while that a file was not there
+            sleep(1)  # network file systems cache the absence of a file for a while
         raise StoreError(
-            f"{folder} is not there, which the build's main process works in. ZOO_HOME must be one folder that all "
+            f"{folder}, where the build's main process works, is missing. ZOO_HOME must be one folder that all "
             "machines share."
         )
 
     def unfinished(self, stage: str, key: str) -> str:
-        """What an earlier build left of a result that it did not finish, in words; empty if nothing."""
+        """State of an unfinished result of an earlier build, in words; empty if there is none."""
         folder = self.unfinished_folder / f"{stage}-{key}"
         if not folder.exists():
             return ""
         resumes = any((folder / "scratch").glob("**/checkpoints/[!.]*"))
-        return "did not finish" + (", goes on from its last checkpoint" if resumes else "")
+        return "did not finish" + (", continues from its last checkpoint" if resumes else "")
 
     @contextmanager
     def produce(self, stage: str, key: str, ingredients: dict[str, Any]) -> Iterator[tuple[Path, Path] | None]:
-        """Folders `out` and `scratch` for a stage; when the block ends well, `out` becomes the result.
+        """Folders `out` and `scratch` for a stage; when the block succeeds, `out` becomes the result.
 
-        None if the result is there by now: another build made it. While another build is still making it, this one
-        does not wait, it is told. A kill leaves `scratch` as it was. Errors of the block that are none of the store's
-        go through as they are.
+        None if another build made the result meanwhile. If another build is still running the stage, an error says so,
+        without waiting. A kill leaves `scratch` as it was. Errors of the block that do not concern the store are
+        re-raised unchanged.
         """
         final = self.folder(stage, key)
         unfinished = self.unfinished_folder / f"{stage}-{key}"
@@ -163,15 +165,17 @@ class Store:
         try:
             with lock.acquire(blocking=False):
                 if self.has(stage, key):
+                    logger.debug("%s/%s: another build made it meanwhile", stage, key)
                     yield None
                     unfinished.with_suffix(".lock").unlink(missing_ok=True)
                     return
-                shutil.rmtree(final, ignore_errors=True)  # damaged: it has lost its record
+                shutil.rmtree(final, ignore_errors=True)  # damaged: its record is missing
                 shutil.rmtree(out, ignore_errors=True)
                 out.mkdir(parents=True)
                 scratch.mkdir(exist_ok=True)
                 final.parent.mkdir(parents=True, exist_ok=True)
                 begun = monotonic()
+                logger.debug("%s/%s: works in %s", stage, key, unfinished)
                 yield out, scratch
                 record = {
                     **ingredients,
@@ -185,7 +189,7 @@ class Store:
                 unfinished.with_suffix(".lock").unlink(missing_ok=True)
         except Timeout:
             raise StoreError(
-                f"another build is at work on {stage} {key[:12]}. Wait for it; what it makes will serve this one too."
+                f"another build is running {stage} {key[:12]}. Wait for it; this build will use its result."
             ) from None
         except OSError as error:
             if not self._blames(error):
@@ -193,8 +197,8 @@ class Store:
             raise explain(error, self.root) from None
 
     def _blames(self, error: OSError) -> bool:
-        """Whether an error inside a stage is one of the store: else it is of the stage, its data or a library."""
+        """Whether an error inside a stage concerns the store, not the stage, its data or a library."""
         if error.errno in FULL:
             return True
-        lost = error.errno == errno.ENOENT and is_below(error, self.unfinished_folder)  # what the stage did not write
+        lost = error.errno == errno.ENOENT and is_below(error, self.unfinished_folder)  # not written by the stage
         return is_below(error, self.root) and not lost

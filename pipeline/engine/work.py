@@ -1,4 +1,4 @@
-"""What a stage is given besides its settings and inputs."""
+"""The environment of a stage, besides its settings and inputs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from targets.machine.device import usable_cores
 
 @dataclass(frozen=True)
 class Work:
-    """Where a stage writes, what it runs on, whom it tells.
+    """Where a stage writes and computes, and its progress.
 
-    `out` becomes the result in one rename; `scratch` outlives a kill and is where checkpoints go; `cache` outlives all
-    builds and is for runtimes that save time with one.
+    `out` becomes the result in one rename; `scratch` survives a kill and holds checkpoints; `cache` outlives all
+    builds, for runtimes that save time with one.
     """
 
     out: Path
@@ -30,7 +30,7 @@ class Work:
 
     @property
     def device(self) -> str:
-        """Where this process computes."""
+        """The device of this process."""
         return self.processes.device
 
     @property
@@ -40,15 +40,15 @@ class Work:
 
     @property
     def workers(self) -> int:
-        """Processes that read images for this one: none beside CPU training, which needs the cores itself."""
+        """Processes that read images for this one: none for training on the CPU, which needs all cores."""
         return 0 if self.device == "cpu" else max(1, min(8, usable_cores() // self.processes.here))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """A small JSON file of the result."""
+        """Write a small JSON file of the result."""
         write_text(self.out / name, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Counterpart of `Work.write_json`."""
+    """Read a file of `Work.write_json`."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content

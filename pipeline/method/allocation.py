@@ -1,8 +1,8 @@
-"""How much each site gives: from scores within sites to the channels that stay, under a budget.
+"""Allocates a budget to sites: from scores within sites to the channels to keep.
 
-Which channels of a site go is one question (`pipeline.method.importance`), how many is another. A ranking of raw scores
-across sites starves those whose scores happen to be small; every allocation here compares a channel with its own site
-first.
+Which channels of a site are removed is one question (`pipeline.method.importance`), how many is another. Ranking raw
+scores across sites removes most channels of sites whose scores happen to be small; every allocation here first
+compares a channel with its own site.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pipeline.method.merge import kept_rows
 from pipeline.method.settings import Allocation, Compress
 from pipeline.networks.sites import Site
 
-Kept = dict[str, Tensor]  # by the site's writer, indices of channels that stay, ascending
+Kept = dict[str, Tensor]  # by the site's writer, indices of channels to keep, ascending
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Place of each value among all, from the smallest, in 0 … 1."""
+    """Rank of each value among all, from the smallest, in 0 … 1."""
     return values.argsort().argsort() / len(values)
 
 
@@ -33,15 +33,15 @@ def _relative(values: Tensor) -> Tensor:
 
 
 def _topology(site: Site) -> tuple[object, ...]:
-    """What sites of one kind share: stream or inner, kind of map, and how many channels it has in all."""
+    """Properties that sites of one kind share: stream or inner, kind of map, and total number of channels."""
     return site.coupled, site.linear, site.groups > 1, len(site.carriers) > 0, len(site.factors) > 0
 
 
 def comparable(scores: Scores, sites: Sequence[Site], allocation: Allocation) -> Scores:
-    """Scores that a common bar can cut.
+    """Scores that one threshold can be applied to.
 
-    `uniform`: the rank within the site, so that each gives the same share. `global`: multiples of the site's mean.
-    `isomorphic`: the rank of those multiples among all sites of one topology, so that each topology gives the
+    `uniform`: the rank within the site, so that each loses the same share. `global`: multiples of the site's mean.
+    `isomorphic`: the rank of those multiples among all sites of one topology, so that each topology loses the
     same share (Fang et al., "Isomorphic Pruning for Vision Models", ECCV 2024). `searched` starts from `global`.
     """
     if allocation == "uniform":
@@ -60,14 +60,14 @@ def comparable(scores: Scores, sites: Sequence[Site], allocation: Allocation) ->
 def channels_above(
     model: WidthCost, scores: Scores, compress: Compress, align: int = 1, share: float | None = None
 ) -> Kept:
-    """Channels to keep at each site: those above the lowest common bar that leaves at most what may be left.
+    """Channels to keep at each site: those above the lowest common threshold that meets the budget.
 
     Args:
         scores: comparable across sites.
-        share: what may be left of the dense network's cost, if that is not all that `compress` asks for.
+        share: share of the dense network's cost that may remain, if not that of `compress`.
 
     Raises:
-        BudgetError: one channel at each site costs more.
+        BudgetError: even one channel at each site costs more.
     """
 
     def kept(bar: float) -> Kept:
@@ -82,7 +82,7 @@ def channels_above(
     if cost(bars[high]) > share:
         coupled = any(site.coupled for site in model.sites.values())
         raise BudgetError(
-            f"distill.compress.{model.what} {compress.asked:g} can't be met: with as few channels as can stay, "
+            f"distill.compress.{model.what} {compress.asked:g} can't be met: with the fewest possible channels, "
             f"{compress.told(cost(bars[high]), model.dense)}. Relax it"
             + ("." if coupled else ", or set distill.sites: coupled.")
         )
@@ -102,16 +102,16 @@ def search_allocation(
 ) -> tuple[Kept, list[float]]:
     """Try allocations around the global one, and keep the best.
 
-    Sites of one resolution give together, streams apart from inner channels: for each such class scores get a factor,
-    and a random change of all factors that lowers the loss is kept (a (1+1) evolution strategy).
+    Sites of one resolution share a factor on their scores, streams apart from inner channels; a random change of all
+    factors that lowers the loss is kept (a (1+1) evolution strategy).
 
     Args:
-        cut: channels that stay, from comparable scores: `channels_above` under the budget.
-        loss: of the network with these channels, by some proxy of what it will be worth.
-        tries: how many allocations are tried beside the first.
+        cut: channels to keep, from comparable scores: `channels_above` under the budget.
+        loss: loss of the network with these channels, by some proxy of its final quality.
+        tries: number of allocations to try after the first.
 
     Returns:
-        The channels that stay, and the best loss after each try, the first being that of the global allocation.
+        The channels to keep, and the best loss after each try, the first being that of the global allocation.
 
     Raises:
         BudgetError: see `channels_above`.

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def enqueue(bank: Tensor, rows: Tensor, written: int) -> None:
-    """Put rows B×C into a bank N×C in the place of the oldest, `written` rows having been put into it before."""
+    """Replace the oldest rows of a bank N×C by rows B×C; `written` rows were put into it before."""
     size = len(bank)
     place = torch.arange(written, written + len(rows), device=bank.device) % size
     bank.index_copy_(0, place[-size:], rows[-size:])
@@ -21,7 +21,7 @@ class EmbeddingBank(nn.Module):
 
     def __init__(self, size: int, length: int) -> None:
         super().__init__()
-        self.written = 0  # rows ever put into it; known to the host, so that nothing waits for the device
+        self.written = 0  # number of rows ever put into it, on the host, so that nothing waits for the device
         self.register_buffer("rows", torch.zeros(size, length))
 
     def get_extra_state(self) -> Tensor:
@@ -32,11 +32,11 @@ class EmbeddingBank(nn.Module):
 
     @property
     def filled(self) -> Tensor:
-        """A copy of the rows that there are, M×D: what is computed from it may outlast the next `add`."""
+        """A copy of the filled rows, M×D, since results computed from it may outlast the next `add`."""
         return self.rows[: self.written].clone()
 
     @torch.no_grad()
     def add(self, embeddings: Tensor) -> None:
-        """Put a batch of embeddings B×D into the bank."""
+        """Add a batch of embeddings B×D."""
         enqueue(self.rows, functional.normalize(embeddings.float()), self.written)
         self.written += len(embeddings)

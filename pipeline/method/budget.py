@@ -1,6 +1,6 @@
-"""How much of a network may stay, and the pressure that meets it.
+"""A budget for the network, and the penalty factor that meets it.
 
-The paper removes what falls below a threshold. Asking for a share of the cost instead is an extension of this project.
+The paper removes what falls below a threshold. A budget for the cost is an extension of this project.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from pipeline.networks.sites import Site
 if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
 
-GROWTH = 1.05  # of the pressure, at each step at which cost is behind its course
-TOLERANCE = 0.02  # of the share that is asked for, below it
-MET_AT, CUT_AT = 0.5, 0.75  # shares of the phase: by when cost has fallen, and when what is left over is cut
+GROWTH = 1.05  # of the penalty factor, at each step at which the cost exceeds its schedule
+TOLERANCE = 0.02  # of the requested share, below it
+MET_AT, CUT_AT = 0.5, 0.75  # shares of the phase: when the cost meets the budget, and when the remainder is cut
 
 
 class Budget(nn.Module):
-    """Lets rows die until no more of the network is left than asked for, then lets the others heal.
+    """Removes rows until the network meets the budget, then lets the others recover.
 
-    While the cost is above a straight course from the dense network's to the budget, pressure grows from step to step;
-    below it there is none. Of the rows that the penalty has brought to zero the smallest die, as many as the course
-    asks for: rows start equally long and would all go at once. What has died stays zero. All of it is state.
+    While the cost exceeds a linear schedule from the dense network's to the budget, the penalty factor grows from step
+    to step; below it, it is zero. Of the rows that the penalty has brought to zero, the smallest are removed, as many
+    as the schedule requires: rows start equally long and would all vanish at once. Removed rows stay zero. All of it is
+    state.
 
-    It is decided on the host, which waits for the device for the row norms alone.
+    Decisions are made on the host, which waits for the device only for the row norms.
     """
 
     def __init__(self, model: WidthCost, compress: Compress, align: int) -> None:
@@ -41,8 +42,8 @@ class Budget(nn.Module):
         self.model, self.target, self.align = model, compress.share(model.dense), align
         if model.least() > self.target:
             raise BudgetError(
-                f"distill.compress.{compress.what} {compress.asked:g} can't be met: with all channels gone that can "
-                f"go, {compress.told(model.least(), model.dense)}. Relax it, or set distill.sites: coupled."
+                f"distill.compress.{compress.what} {compress.asked:g} can't be met: with every removable channel "
+                f"removed, {compress.told(model.least(), model.dense)}. Relax it, or set distill.sites: coupled."
             )
         self._sizes = [site.channels for site in model.sites.values()]
         self.alive = torch.ones(sum(self._sizes), dtype=torch.bool)
@@ -58,15 +59,15 @@ class Budget(nn.Module):
 
     @property
     def pressure(self) -> float:
-        """Factor on λ at this moment."""
+        """Factor on λ at the current step."""
         return self.growth if self.behind and not self.met else 0.0
 
     def by_site(self, rows: Tensor) -> dict[str, Tensor]:
-        """What is known of all rows, site by site."""
+        """Values of all rows, split by site."""
         return dict(zip(self.model.sites, torch.split(rows, self._sizes), strict=True))
 
     def share(self, alive: Tensor) -> float:
-        """Cost of what these living rows leave, as a share of the dense network's."""
+        """Cost with these living rows, as a share of the dense network's."""
         sites = self.model.sites
         largest = [rows.view(sites[name].chunks, -1).sum(1).max() for name, rows in self.by_site(alive).items()]
         counts = torch.stack(largest).tolist()
@@ -77,24 +78,24 @@ class Budget(nn.Module):
         return self.model(kept) / self.model.dense
 
     def course(self, progress: float) -> float:
-        """What may be left at a moment of the phase (0 … 1)."""
+        """Scheduled share at a point of the phase (0 … 1)."""
         return 1 - (1 - self.target) * min(1.0, progress / MET_AT)
 
     def without(self, rows: Tensor) -> Tensor:
-        """Living rows but for some."""
+        """Living rows except some."""
         alive = self.alive.clone()
         alive[rows] = False
         return alive
 
     def fewest(self, norms: Tensor, share: float, among: Tensor) -> Tensor:
-        """The smallest rows whose death brings the cost to `share`; all that may die, if that is not enough.
+        """The smallest rows whose removal brings the cost to `share`; all that may be removed, if that is not enough.
 
-        With the last row of a site a whole branch goes, with alignment several channels at once. If that would leave
-        much less than `share`, no more of that site's rows go, and others in their place.
+        The last row of a site removes a whole branch, and with alignment several channels are removed at once. If that
+        would leave much less than `share`, no more of that site's rows are removed, and others in their place.
 
         Args:
             norms: of all rows, site after site.
-            among: booleans, which rows may die.
+            among: booleans, which rows may be removed.
         """
         order = norms.masked_fill(~among, torch.inf).argsort()[: int(among.sum())]
         while True:
@@ -119,7 +120,7 @@ class Budget(nn.Module):
 
     @torch.no_grad()
     def on_course(self, compactors: Mapping[str, Rows], progress: float) -> Tensor:
-        """Living rows but for the shortest ones that would have to go for the cost to be on its course (ResRep)."""
+        """Living rows except the shortest ones whose removal would bring the cost to its schedule (ResRep)."""
         norms = self.norms(compactors)
         return self.without(self.fewest(norms, self.course(progress), self.alive))
 
@@ -132,13 +133,13 @@ class Budget(nn.Module):
         proximal: bool,
         ranking: Tensor | None = None,
     ) -> None:
-        """Behind an optimiser step: let rows die, and hold those that are dead.
+        """Remove rows after an optimiser step, and keep dead ones at zero.
 
         Args:
-            shrinks: lr · λ · pressure, by which the penalty shortens a row.
-            progress: how much of the phase is over, 0 … 1.
-            proximal: the penalty acts here, not in the gradient.
-            ranking: what counts instead of the norms of all rows; then any row may die, short or not.
+            shrinks: lr · λ · penalty factor, by which the penalty shortens a row.
+            progress: completed share of the phase, 0 … 1.
+            proximal: whether the penalty is applied here, not in the gradient.
+            ranking: importance in place of the norms; then any row may be removed, short or not.
         """
         if not self.met:
             norms = self.norms(compactors)
@@ -160,7 +161,7 @@ class Budget(nn.Module):
             compactors[name].scale_rows(alive)
 
     def _fill(self, norms: Tensor) -> None:
-        """Let rows live again that alignment keeps anyway."""
+        """Revive rows that alignment keeps anyway."""
         for (name, alive), lengths in zip(self.by_site(self.alive).items(), self.by_site(norms).values(), strict=True):
             site = self.model.sites[name]
             kept = kept_rows(lengths * alive, DEAD, site.chunks, self.align, 0 if site.branch else 1)
@@ -170,10 +171,10 @@ class Budget(nn.Module):
 def make_budget(
     student: Embedder, sites: Sequence[Site], settings: Distillation, model: WidthCost | None = None
 ) -> Budget | None:
-    """The budget that the settings ask for.
+    """The budget of the settings.
 
     Args:
-        model: of what it counts; left out, of MACs or parameters.
+        model: cost model of the budget; default: of MACs or parameters.
 
     Raises:
         BudgetError: it can't be met.

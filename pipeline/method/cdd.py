@@ -26,18 +26,18 @@ from pipeline.training.supervised import Classified
 
 
 class CapacityDynamicDistillation(TaughtStudent):
-    """Trains `student`, into which compactors are put in place; `teacher` stays as it is and is no part of the state.
+    """Trains `student`, into which compactors are inserted in place; `teacher` is unchanged and not part of the state.
 
     Phase *learn*: one backward pass of all five terms. Phase *compress*: backward of the task loss only; then each
     compactor's gradient is masked and the sparsity gradient λ·row/‖row‖ added to every row. With proximal sparsity the
-    penalty acts behind each optimiser step instead, in both phases. With a budget it acts while more is left than may
-    be, and no longer: then all living rows learn from the task again.
+    penalty is applied after each optimiser step instead, in both phases. With a budget it is applied only while more
+    than the budget is left; after that, all living rows learn from the task again.
 
     Args:
-        model: of what the budget counts; left out, of MACs or parameters.
+        model: cost model of the budget; default: of MACs or parameters.
 
     Raises:
-        PipelineError: the student has no sites, the teacher not the same widths, or the budget can't be met.
+        PipelineError: the student has no sites, the teacher has other widths, or the budget can't be met.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class CapacityDynamicDistillation(TaughtStudent):
         budget = make_budget(student.embedder, sites, settings, model)
         self._compactors = self.insert(student.embedder, sites)
         paths = {module: path for path, module in student.named_modules()}
-        self._paths = {name: paths[rows] for name, rows in self._compactors.items()}  # from the student on
+        self._paths = {name: paths[rows] for name, rows in self._compactors.items()}  # relative to the student
         taught = norm_places(teacher.embedder, pairs)
         before = {
             writer.layer: (inner_norm(student.embedder.get_submodule(writer.place)), writer.linear)
@@ -59,15 +59,15 @@ class CapacityDynamicDistillation(TaughtStudent):
         self.budget, self._sites = budget, sites
         channels = {site.writer: site.channels for site in sites}
         self.resetting = GradientResetting(channels, settings.rggr) if settings.rggr.by == "retrieval" else None
-        # Behind a gate nothing is tapped: a factor for each channel and the mean over positions change places.
+        # Nothing is hooked after a gate: a factor per channel and the mean over positions commute.
         tapped = [site for site in sites if self.resetting and not site.coupled]
         self._behind = Taps({s.writer: (self._compactors[s.writer], s.linear) for s in tapped})
         by_norm = settings.importance == "norm" and settings.allocation == "raw"
         self.scores = RowScores(sites, settings.allocation) if budget and not by_norm else None
-        self._compressing, self._progress = False, 0.0  # whether in the phase *compress*, and how much of it is over
+        self._compressing, self._progress = False, 0.0  # whether in the phase *compress*, and the completed share of it
 
     def insert(self, student: Embedder, sites: Sequence[Site]) -> Mapping[str, Rows]:
-        """Put what loses channels at every site, in place; by the site's writer."""
+        """Insert a compactor or gate at every site, in place; returned by the site's writer."""
         return insert_compactors(student, sites)
 
     def start_step(self, time: float) -> None:
@@ -88,19 +88,19 @@ class CapacityDynamicDistillation(TaughtStudent):
         return {**losses, "sparsity": sparsity.detach()}
 
     def _stream(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """By site, what all of its writers give: features of a residual stream are their sum."""
+        """By site, the sum of its writers' features, which is that of a residual stream."""
         return {
             site.writer: torch.stack([features[writer.layer] for writer in site.writers]).sum(0) for site in self._sites
         }
 
     def _student_features(self) -> dict[str, Tensor]:
-        """By site, the student's pooled features behind its compactor or gate."""
+        """By site, the student's pooled features after its compactor or gate."""
         before = self._stream(self._learnt.features)
         gated = {s.writer: before[s.writer] * self._compactors[s.writer].weight for s in self._sites if s.coupled}
         return {**self._behind.features, **gated}
 
     def _masks(self) -> Mapping[str, Tensor]:
-        """By site: 1 for rows that learn from the task, else 0."""
+        """By site: 1 for rows that learn from the task, otherwise 0."""
         if self.budget and (self.budget.met or not self.resetting):
             rows = self.budget.alive
             if self.settings.rggr.by == "norm" and not self.budget.met:
@@ -115,7 +115,7 @@ class CapacityDynamicDistillation(TaughtStudent):
 
     @property
     def _penalty(self) -> float:
-        """λ at this moment."""
+        """λ at the current step."""
         pressure = self.budget.pressure if self.budget and self._compressing else 1.0
         return self.settings.sparsity_weight * pressure
 
@@ -141,14 +141,14 @@ class CapacityDynamicDistillation(TaughtStudent):
 
     @torch.no_grad()
     def after_average(self, average: nn.Module) -> None:
-        """Rows that are dead are so in the average, too, which remembers them alive: they are the student's there."""
+        """Set the average of dead rows to the student's, since the average still contains living ones."""
         for name, rows in self._compactors.items():
             averaged = cast(Rows, average.get_submodule(self._paths[name]))
             averaged.take_rows(rows, rows.alive() == 0)
 
     @torch.no_grad()
     def figures(self) -> dict[str, float]:
-        """Shares of rows: `masked` no longer learn from the task, `dead` are shorter than 1e-5; and what is left."""
+        """Shares of rows: `masked` do not learn from the task, `dead` are shorter than 1e-5; and the remaining cost."""
         alive = torch.cat([compactor.alive() for compactor in self._compactors.values()])
         masks = torch.cat([*self._masks().values()])
         figures = {"masked": 1 - masks.mean().item(), "dead": 1 - alive.mean().item()}

@@ -1,4 +1,4 @@
-"""The distillation guided compactor: a square linear map of channels that starts as identity and loses rows.
+"""The distillation guided compactor: a square linear map of channels that starts as the identity and loses rows.
 
 Xie et al., "Towards a Smaller Student: Capacity Dynamic Distillation for Efficient Image Retrieval", CVPR 2023,
 section 3.2. Each row is one output channel; a row that has become zero is a channel that can be removed.
@@ -19,12 +19,12 @@ DEAD = 1e-5  # row norm below which the paper removes a row
 
 
 def _along(values: Tensor, behind: int) -> Tensor:
-    """C values as C×1×…, with so many axes in all."""
+    """C values as C×1×…, with trailing axes."""
     return values.view(-1, *[1] * (behind - 1))
 
 
 class Rows(nn.Module):
-    """What is trained to lose channels: the first axis of `weight` is that of output channels."""
+    """Parameters that lose channels in training: the first axis of `weight` is that of output channels."""
 
     weight: nn.Parameter
 
@@ -39,7 +39,7 @@ class Rows(nn.Module):
 
     @torch.no_grad()
     def alive(self) -> Tensor:
-        """1 for each row that still counts, else 0."""
+        """1 for each row that is not dead, otherwise 0."""
         norms = self.row_norms()
         return (norms >= DEAD).to(norms.dtype)
 
@@ -51,7 +51,7 @@ class Rows(nn.Module):
 
     @torch.no_grad()
     def take_rows(self, other: Rows, which: Tensor) -> None:
-        """Take some rows, C booleans, from another of the same size."""
+        """Copy some rows, C booleans, from another of the same size."""
         self.weight.copy_(torch.where(_along(which, self.weight.ndim), other.weight, self.weight))
 
     @torch.no_grad()
@@ -59,13 +59,13 @@ class Rows(nn.Module):
         """Replace the task gradient G by  mask ⊙ G + λ · K_row / ‖K_row‖  (method: phase "compress").
 
         Args:
-            mask: C, 0 where retrieval does not need the row, else 1.
+            mask: C, 0 if retrieval does not need the row, otherwise 1.
             sparsity: λ.
         """
         axes = self.weight.ndim
         task = self.weight.grad
         gradient = torch.zeros_like(self.weight) if task is None else task * _along(mask, axes)
-        # A row may be exactly zero: its direction is then zero too.
+        # A row may be exactly zero: then its direction is zero, too.
         norms = self.row_norms().clamp_min(torch.finfo(self.weight.dtype).tiny)
         gradient += sparsity * self.weight / _along(norms, axes)
         self.weight.grad = gradient
@@ -75,7 +75,7 @@ class Rows(nn.Module):
         """Proximal step of the group lasso: row := row · max(0, 1 − step/‖row‖), where step = lr · λ.
 
         Rows shorter than `step` become exactly zero (Parikh and Boyd 2014, "Proximal algorithms", section 6.5.4), or
-        stay as they are with `spare`.
+        are unchanged with `spare`.
         """
         norms = self.row_norms().clamp_min(torch.finfo(self.weight.dtype).tiny)
         factors = (1 - step / norms).clamp_min(0)
@@ -86,8 +86,8 @@ class Compactor(Rows):
     """Linear map C → C of channels without bias, identity at the start; `weight` is C × C/groups.
 
     Args:
-        linear: channels are the last axis and not the second.
-        groups: as those of the convolution before it, into which it can then be merged.
+        linear: channels are on the last axis, not the second.
+        groups: those of the convolution before it, into which it can then be merged.
     """
 
     def __init__(self, channels: int, *, linear: bool = False, groups: int = 1) -> None:
@@ -102,10 +102,10 @@ class Compactor(Rows):
 
 
 class Gate(Rows):
-    """A factor for each channel, one at the start; all writers of a residual stream share it. `weight` is C.
+    """A factor per channel, initially one, shared by all writers of a residual stream; `weight` is C.
 
-    A compactor would mix channels of the stream differently from what the shortcuts carry; a factor does not, and goes
-    into the norm or weight of each writer exactly. Its rows have one entry, so their norms are absolute values.
+    A compactor would mix the stream's channels differently from the shortcuts; a factor does not, and merges exactly
+    into the norm or weight of each writer. Its rows have one entry, so their norms are absolute values.
     """
 
     def __init__(self, channels: int, *, linear: bool = False) -> None:
@@ -118,10 +118,10 @@ class Gate(Rows):
 
 
 class Compacted(nn.Module):
-    """A norm (or a linear map without one) with a compactor or gate behind it, before the activation, in its place.
+    """A norm (or a linear map without one), then a compactor or gate, then the activation; replaces the norm's module.
 
     Args:
-        shared: the gate belongs to another writer of the same channels, and is no part of this module's state.
+        shared: the gate belongs to another writer of the same channels, and is not part of this module's state.
     """
 
     def __init__(self, inner: nn.Module, rows: Rows, activation: nn.Module, *, shared: bool = False) -> None:
@@ -142,7 +142,7 @@ class Compacted(nn.Module):
 
 
 class Gated(nn.Module):
-    """A layer that carries the channels of a compactor on, and would make something of dead ones: they stay zero."""
+    """A layer after a compactor that would change dead channels: it keeps them at zero."""
 
     def __init__(self, inner: nn.Module, rows: Rows) -> None:
         super().__init__()
@@ -163,18 +163,18 @@ def _insert(network: nn.Module, site: Site, rows: Rows) -> None:
 
 
 def inner_norm(module: nn.Module) -> nn.Module:
-    """The module whose output is that of the norm at a place, whether or not a compactor is behind it."""
+    """The module whose output is the norm's at a place, with or without a compactor after it."""
     return module.inner if isinstance(module, Compacted) else norm_output(module)
 
 
 def gate_leaks(network: nn.Module, site: Site, rows: Rows) -> None:
-    """Keep dead channels at zero behind layers that would make something of them, in place."""
+    """Keep dead channels at zero after layers that would change them, in place."""
     for name in site.leaks:
         network.set_submodule(name, Gated(network.get_submodule(name), rows))
 
 
 def insert_gates(network: nn.Module, sites: Iterable[Site]) -> dict[str, Gate]:
-    """Put a gate at every site, in place; by the site's writer. The network computes what it computed before."""
+    """Insert a gate at every site, in place; returned by the site's writer. The network's output is unchanged."""
     gates = {site.writer: Gate(site.channels, linear=site.linear) for site in sites}
     for site in sites:
         _insert(network, site, gates[site.writer])
@@ -182,9 +182,9 @@ def insert_gates(network: nn.Module, sites: Iterable[Site]) -> dict[str, Gate]:
 
 
 def insert_compactors(network: nn.Module, sites: Iterable[Site]) -> dict[str, Rows]:
-    """Put a compactor at every site, or a gate where several layers write the channels, in place.
+    """Insert a compactor at every site, or a gate if several layers write the channels, in place.
 
-    The network computes what it computed before. By the site's writer.
+    The network's output is unchanged. Returned by the site's writer.
     """
     inserted: dict[str, Rows] = {}
     for site in sites:

@@ -1,4 +1,4 @@
-"""What a compacted network costs, as a function of the channels that are kept."""
+"""Cost of a compacted network as a function of the kept channels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class WidthCost(Protocol):
-    """What a compacted network costs: MACs and parameters (`CostModel`), or figures of a target
+    """Cost of a compacted network: MACs and parameters (`CostModel`), or figures of a target
     (`pipeline.method.latency_model.LatencyModel`).
 
     Attributes:
@@ -32,26 +32,26 @@ class WidthCost(Protocol):
     dense: float
 
     def __call__(self, kept: Mapping[str, int]) -> float:
-        """Cost with so many channels kept at each site, by its writer."""
+        """Cost with this many channels kept at each site, by its writer."""
 
     def least(self) -> float:
-        """Cost when as much is gone as can go, as a share of the dense network's."""
+        """Cost with every removable channel removed, as a share of the dense network's."""
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """Cost of a layer at full width, and the sites, by their writers, that it shrinks with."""
+    """Cost of a layer at full width, and the sites, by writer, that it shrinks with."""
 
-    kernel: float  # proportional to the channels of all that it gives and takes
-    vector: float  # proportional to the channels that it gives
+    kernel: float  # proportional to its input and output channels
+    vector: float  # proportional to its output channels
     gives: tuple[str, ...]
     takes: tuple[str, ...]
-    serves: tuple[str, ...]  # sites without whose channels the layer is gone
-    constant: float  # what is left of it then
+    serves: tuple[str, ...]  # sites without whose channels the layer is removed
+    constant: float  # its remaining cost then
 
 
 class _Fused:
-    """What is left of branches that become one convolution (`pipeline.networks.branches`), as shares of their cost."""
+    """Remaining shares of the cost of branches that are fused to one convolution (`pipeline.networks.branches`)."""
 
     def __init__(self, network: Embedder, deployed: Embedder, macs: Mapping[str, int]) -> None:
         before, after = _costs(network, macs), _costs(deployed, macs_by_module(deployed, network.size))
@@ -66,7 +66,7 @@ class _Fused:
             self._shares |= dict.fromkeys(gone, shares)
 
     def shares(self, layer: str) -> tuple[float, ...] | None:
-        """Of the MACs, kernels and other parameters of a branch; none for a layer that stays."""
+        """Shares of a branch's MACs, kernels and other parameters; None for a layer that is not fused."""
         return self._shares.get(layer)
 
 
@@ -81,7 +81,7 @@ def _costs(network: nn.Module, macs: Mapping[str, int]) -> dict[str, tuple[float
 
 
 class CostModel:
-    """MACs or parameters of the network that is deployed, from the number of channels kept at each site."""
+    """MACs or parameters of the deployed network, from the number of channels kept at each site."""
 
     def __init__(self, network: Embedder, sites: Sequence[Site], what: str) -> None:
         self.sites, self.what = {site.writer: site for site in sites}, what
@@ -101,9 +101,9 @@ class CostModel:
                 counted, kernel, vector = counted * shares[0], kernel * shares[1], vector * shares[2]
             listed += counted if what == "macs" else kernel + vector
             if shares:
-                pass  # with its norms it becomes a part of one convolution
+                pass  # with its norms it is fused to one convolution
             elif name in writers:
-                vector = writers[name].channels  # the bias that its norm becomes
+                vector = writers[name].channels  # its norm becomes a bias
             elif name in norms:
                 vector = 0
             ends = [site for site in sites if site.branch and name == site.readers[-1]]
@@ -122,7 +122,7 @@ class CostModel:
         self._rest = self.dense - listed
 
     def __call__(self, kept: Mapping[str, int]) -> float:
-        """Cost with so many channels kept at each site, by its writer."""
+        """Cost with this many channels kept at each site, by its writer."""
         shares = {name: kept[name] / site.channels for name, site in self.sites.items()}
         total = self._rest
         for layer in self._layers:
@@ -135,5 +135,5 @@ class CostModel:
         return total
 
     def least(self) -> float:
-        """Cost when as much is gone as can go, as a share of the dense network's."""
+        """Cost with every removable channel removed, as a share of the dense network's."""
         return self({name: 0 if site.branch else site.chunks for name, site in self.sites.items()}) / self.dense

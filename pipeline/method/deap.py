@@ -1,11 +1,10 @@
-"""DEAP: pruners on both sides of a k×k convolution, with a group lasso on columns before it and on rows behind.
+"""DEAP: pruners on both sides of a k×k convolution, with a group lasso on columns before it and on rows after it.
 
 Xie, Wu, Zhu and Zeng, "Distillation embedded absorbable pruning for fast object re-identification", Pattern Recognition
-152 (2024), 110437, and the authors' code: a 1×1 convolution that starts as identity stands before the k×k convolution,
-another behind its norm, and all losses act from the first step on. A column of zeros is a channel that the k×k
-convolution does not read, so that the layer before it need not write it; a row of zeros is one that it does not write.
-The rest (phases, masks, a memory of features) is not there. DEAP's own distillation loss is not either: see
-docs/method.md.
+152 (2024), 110437, and the authors' code: a 1×1 convolution that starts as the identity precedes the k×k convolution,
+another follows its norm, and all losses apply from the first step. A zero column is a channel that the k×k convolution
+does not read, so that the layer before it need not write it; a zero row is one that it does not write. Phases, masks
+and a feature memory do not exist. DEAP's own distillation loss is not implemented either: see docs/method.md.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from pipeline.training.supervised import Classified
 
 
 class InputPruner(Rows):
-    """Linear map C → C of what a convolution reads, identity at the start; `weight` is C × C/groups.
+    """Linear map C → C of a convolution's input, identity at the start; `weight` is C × C/groups.
 
-    A row of `weight` is a *column* of the map: what becomes of one input channel.
+    A row of `weight` is a *column* of the map: the coefficients of one input channel.
 
     Args:
-        groups: as those of the convolution behind it, into which it can then be merged.
+        groups: those of the convolution after it, into which it can then be merged.
     """
 
     def __init__(self, channels: int, groups: int = 1) -> None:
@@ -48,7 +47,7 @@ class InputPruner(Rows):
 
 
 class BothSides(Rows):
-    """The two pruners of channels that lie between two k×k convolutions: a channel lives while it does in both.
+    """The two pruners of channels between two k×k convolutions: a channel lives while it does in both.
 
     `behind` is called in its place; `before` is called by the `Preceded` convolution that reads the channels.
     """
@@ -86,10 +85,10 @@ class BothSides(Rows):
 
 
 class Preceded(nn.Module):
-    """A convolution with a pruner before it, in the convolution's place.
+    """A convolution with a pruner before it; replaces the convolution.
 
     Args:
-        shared: the pruner is part of a `BothSides`, and no part of this module's state.
+        shared: the pruner is part of a `BothSides`, and not part of this module's state.
     """
 
     def __init__(self, pruner: InputPruner, inner: nn.Module, *, shared: bool) -> None:
@@ -105,7 +104,7 @@ class Preceded(nn.Module):
 
 
 def _kxk_reader(network: nn.Module, site: Site) -> nn.Conv2d | None:
-    """The k×k convolution that alone reads a site's channels; none if there is another reader, or k is 1."""
+    """The k×k convolution that is the only reader of a site's channels; None if there are others, or k is 1."""
     if site.coupled or len(site.readers) != 1:
         return None
     reader = network.get_submodule(site.readers[0])
@@ -113,23 +112,23 @@ def _kxk_reader(network: nn.Module, site: Site) -> nn.Conv2d | None:
 
 
 def check_places(network: nn.Module, sites: Sequence[Site]) -> None:
-    """See whether any pruner would stand before a convolution.
+    """Check that at least one pruner would precede a convolution.
 
     Raises:
-        PipelineError: none would; what is left of DEAP is compactors then.
+        PipelineError: none would, and DEAP would reduce to compactors.
     """
     if not any(_kxk_reader(network, site) for site in sites):
         raise PipelineError(
-            "method: deap has no place here: no k×k convolution alone reads the channels of a site. Set distill.sites "
-            "to all, which has 1×1 convolutions before larger ones, or distill.method to cdd."
+            "method: deap does not apply: no k×k convolution is the only reader of a site's channels. Set sites "
+            "to all, which has 1×1 convolutions before larger ones, or method to cdd."
         )
 
 
 def insert_pruners(network: nn.Module, sites: Sequence[Site]) -> dict[str, Rows]:
-    """Put pruners at every site, in place; by the site's writer. The network computes what it computed before.
+    """Insert pruners at every site, in place; returned by the site's writer. The network's output is unchanged.
 
-    Channels that a k×k convolution alone reads get one before it. Those that a 1×1 convolution does not write get one
-    behind their writer, as in CDD; so do channels that have none else.
+    Channels that only a k×k convolution reads get one before it. Those not written by a 1×1 convolution get one after
+    their writer, as in CDD; so do channels without any other pruner.
     """
     inserted: dict[str, Rows] = {}
     for site in sites:
@@ -154,7 +153,7 @@ def insert_pruners(network: nn.Module, sites: Sequence[Site]) -> dict[str, Rows]
 
 
 def merge_before(kernel: Tensor, pruner: InputPruner) -> Tensor:
-    """W' = W·P over input channels of a kernel O×C/groups×k×k, in double precision; group by group."""
+    """W' = W·P over input channels of a kernel O×C/groups×k×k, in double precision; per group."""
     groups = pruner.groups
     weight = kernel.double().view(groups, -1, *kernel.shape[1:])
     columns = pruner.weight.double().view(groups, -1, pruner.weight.shape[1])
@@ -163,7 +162,7 @@ def merge_before(kernel: Tensor, pruner: InputPruner) -> Tensor:
 
 @torch.no_grad()
 def absorb_pruners(network: nn.Module, sites: Sequence[Site]) -> None:
-    """Merge what stands before convolutions into them, in place; what is left is as `insert_compactors` leaves it."""
+    """Merge pruners before convolutions into them, in place; the rest is as after `insert_compactors`."""
     for site in sites:
         for name in site.readers:
             module = network.get_submodule(name)
@@ -192,7 +191,7 @@ def absorb_pruners(network: nn.Module, sites: Sequence[Site]) -> None:
 
 
 class AbsorbablePruning(CapacityDynamicDistillation):
-    """Trains `student`, into which pruners are put in place, with all losses and the group lasso at every step.
+    """Trains `student`, into which pruners are inserted in place, with all losses and the group lasso at every step.
 
     Args:
         model: see `CapacityDynamicDistillation`.

@@ -1,4 +1,4 @@
-"""What a student learns from labels and from its teacher, whatever becomes of its channels."""
+"""Losses on labels and on the teacher's outputs and features, independent of the compression method."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from pipeline.training.task import Task
 from pipeline.training.together import alone, averaged, gathered, normalise_together
 
 BALANCE_POWER = 8
-Places = Mapping[str, tuple[nn.Module, bool]]  # by writer, the module whose output counts; whether channels come last
+Places = Mapping[str, tuple[nn.Module, bool]]  # by writer: module with the output, channels last
 
 
 def norm_places(network: Embedder, writers: Mapping[str, Writer]) -> Places:
-    """Where features of named writers are taken: behind the norm and before the activation."""
+    """Where features of the named writers are taken: after the norm and before the activation."""
     return {name: (norm_output(network.get_submodule(some.place)), some.linear) for name, some in writers.items()}
 
 
 @torch.no_grad()
 def teacher_trust(student: Scores, teacher: Scores, labels: Tensor, settings: Distillation) -> Tensor:
-    """Weight of all that the teacher teaches on this batch, 0 … 1.
+    """Weight of all terms from the teacher on this batch, 0 … 1.
 
-    With `balance: relative`, min(1, L_s / L_t)⁸ of the identity losses of student and teacher: a student that knows the
-    labels better than its teacher goes on without it, one that does not yet leans on it fully.
+    With `balance: relative`, min(1, L_s / L_t)⁸ of the identity losses of student and teacher: the weight vanishes for
+    a student that is better on the labels than its teacher, and is 1 for one that is worse.
     """
     if settings.balance == "fixed":
         return torch.ones((), device=labels.device)
@@ -64,7 +64,7 @@ def output_losses(
     trust: Tensor,
     bank: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Weighted losses on what a student gives: identity, triplet, logits; relations, embedding if they have a weight.
+    """Weighted losses on a student's outputs: identity, triplet, logits; relations and embedding if they have a weight.
 
     Args:
         trust: see `teacher_trust`.
@@ -83,9 +83,9 @@ def output_losses(
 
 
 def frozen_teacher(teacher: Classified, norms: Literal["running", "batch"]) -> Classified:
-    """The teacher as it teaches: in evaluation mode, without gradients, and never changed.
+    """The teacher for distillation: in evaluation mode, without gradients, and never changed.
 
-    With `batch`, batch norms take the statistics of each batch (of all processes), and keep their running ones.
+    With `batch`, batch norms use the statistics of each batch (of all processes), and keep their running ones.
     """
     teacher.eval().requires_grad_(False)
     if norms == "batch":
@@ -100,12 +100,12 @@ def frozen_teacher(teacher: Classified, norms: Literal["running", "batch"]) -> C
 class TaughtStudent(Task):
     """Losses on outputs (see `output_losses`) and on features, under the sum `loss` (CVPR 2023, section 3.2).
 
-    `teacher` stays as it is and is no part of the state.
+    `teacher` is unchanged and not part of the state.
 
     Args:
         taught: where the teacher's features are taken, by the student's writer.
-        places: where the student's are.
-        kept: by writer, the teacher's channels that the student's stand for, if it has fewer.
+        places: where the student's features are taken.
+        kept: by writer, the teacher's channels that match the student's, if it has fewer.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class TaughtStudent(Task):
         super().__init__()
         self.settings = settings
         self.student = student
-        self._teacher = (frozen_teacher(teacher, settings.teacher_norms),)  # in a tuple: neither trained nor saved
+        self._teacher = (frozen_teacher(teacher, settings.teacher_norms),)  # a tuple: neither trained nor saved
         self._taught = Taps(taught)
         self._learnt = Taps(places)
         device = teacher.classifier.weight.device

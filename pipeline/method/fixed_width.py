@@ -1,4 +1,4 @@
-"""A student whose channels stay as they are while it learns: all of them, or those that were selected."""
+"""A student with a fixed width during training: all channels, or the selected ones."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.training.supervised import Classified
 
 
 class FixedStudent(TaughtStudent):
-    """Teaches a student features of the channels that it has.
+    """Distils into a student the features of the channels that it has.
 
     Args:
         sites: of the dense student.
-        kept: by the site's writer, the channels that the student still has; left out, all.
+        kept: by the site's writer, the channels that the student has; default: all.
 
     Raises:
-        PipelineError: the teacher has not the same widths.
+        PipelineError: the teacher has other widths.
     """
 
     def __init__(

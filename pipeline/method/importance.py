@@ -1,6 +1,6 @@
-"""What each channel counts: scores that choose within a site. How much each site gives is `pipeline.method.allocation`.
+"""Importance of channels: scores within a site. `pipeline.method.allocation` decides how many each site keeps.
 
-All that go together count together: the score of a residual stream's channel is that of all of its writers.
+Channels that are removed together are scored together: a residual stream's channel has the score of all its writers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.networks.layers import norm_output
 from pipeline.networks.sites import Site
 
 ROOT = 0.25
-Scores = Mapping[str, Tensor]  # by the site's writer, C values on the host, not negative
+Scores = Mapping[str, Tensor]  # by the site's writer, C non-negative values on the host
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def norm_scores(network: nn.Module, sites: Sequence[Site], *, l1: bool = False) 
     """Sum over a site's writers of the L2 norm of each filter, batch norm folded in.
 
     Args:
-        l1: the L1 norm of the filter alone instead (Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017).
+        l1: use the L1 norm of the filter alone (Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017).
     """
     found = {}
     for site in sites:
@@ -45,7 +45,7 @@ def norm_scores(network: nn.Module, sites: Sequence[Site], *, l1: bool = False) 
 
 
 def position_scores(sites: Sequence[Site]) -> Scores:
-    """Earlier channels count more, whatever they hold: what a narrower network has from the start."""
+    """Earlier channels are more important, whatever their content: a network that is narrow from the start."""
     found = {}
     for site in sites:
         size = site.channels // site.chunks
@@ -54,16 +54,16 @@ def position_scores(sites: Sequence[Site]) -> Scores:
 
 
 def gradient_scores(gates: Mapping[str, Gate], losses: Iterable[Tensor]) -> Scores:
-    """Fourth root of the mean over batches of (∂L/∂g)² of gates g that are one.
+    """Fourth root of the mean over batches of (∂L/∂g)², for gates g of value one.
 
     (∂L/∂g)² is the first-order change of the loss without the channel: Molchanov et al., "Importance Estimation for
-    Neural Network Pruning", CVPR 2019, equation 8, with gates behind the norms. The gradient of a shared gate is the
-    sum over all layers that write the channel. The root leaves the order within a site as it is. Between sites it
-    matters: squares have a long tail behind activations and none in streams, so that multiples of their mean would
-    starve the inner channels of inverted residuals (docs/results).
+    Neural Network Pruning", CVPR 2019, equation 8, with gates after the norms. The gradient of a shared gate is the sum
+    over all layers that write the channel. The root preserves the order within a site. Between sites it matters:
+    squares have a long tail after activations and none in streams, so that multiples of their mean would remove most
+    inner channels of inverted residuals (docs/results).
 
     Args:
-        losses: of one batch each, with the gates in their graph; nothing is learnt from them.
+        losses: one per batch, with the gates in their graph; nothing is trained.
 
     Raises:
         PipelineError: no gradient reaches a gate.
@@ -77,8 +77,8 @@ def gradient_scores(gates: Mapping[str, Gate], losses: Iterable[Tensor]) -> Scor
                 from pipeline.errors import PipelineError
 
                 raise PipelineError(
-                    f"distill.importance: taylor needs gradients, and none reaches the channels of {name}: the layers "
-                    "behind it are frozen or not used. Set distill.importance: norm."
+                    f"distill.importance: taylor needs gradients, but none reaches the channels of {name}: the layers "
+                    "after it are frozen or not used. Set distill.importance: norm."
                 )
             totals[name] += gradient.square()
         count += 1
@@ -93,13 +93,13 @@ def gated_copy(student: nn.Module, embedder: Embedder, sites: Sequence[Site]) ->
 
 
 class RetrievalScores:
-    """How much channels contribute to matches, as a score: RGGR's contribution, counted instead of voted on.
+    """Contribution of channels to matches, as a score: RGGR's contribution, averaged instead of voted on.
 
     CVPR 2023, section 3.3: |gallery[n, c] · query[c]| for each query and its nearest neighbours n, pooled features of
     unit length; here its mean over all queries and neighbours.
 
     Args:
-        network: features are taken behind the norms of its sites.
+        network: features are taken after the norms of its sites.
     """
 
     def __init__(self, network: nn.Module, sites: Sequence[Site], settings: Resetting) -> None:
@@ -110,13 +110,13 @@ class RetrievalScores:
 
     @torch.no_grad()
     def add(self) -> None:
-        """Take in the features of the latest forward pass."""
+        """Add the features of the latest forward pass."""
         for site in self.sites:
             given = torch.stack([self._taps.features[writer.layer] for writer in site.writers]).sum(0)
             self._rows[site.writer].append(functional.normalize(given).cpu())
 
     def stop(self) -> None:
-        """Leave the network as it was."""
+        """Restore the network."""
         self._taps.remove()
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
-"""How long a compacted network takes on a target, predicted from networks of other widths that were timed there.
+"""Time of a compacted network on a target, predicted from networks of other widths that were timed there.
 
-A non-negative sum over layers of: multiply-accumulates with widths rounded up to what kernels pad to, by kind of layer
-and with a rate of the layer's own on top; bytes of activations; bytes of weights; a constant for each layer that is
-there, and one for the call. All terms grow with the channels kept, and so does what is predicted.
+A non-negative sum over layers of: multiply-accumulates with widths rounded up to the kernels' padding, by kind of layer
+plus a rate of the layer's own; bytes of activations; bytes of weights; a constant per existing layer, and one per call.
+All terms grow with the channels kept, and so does the prediction.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pydantic import TypeAdapter
 from pipeline.method.widths import KINDS, Kept, LayerWidths, least_widths
 from pipeline.networks.sites import Site
 
-PADS = (1, 8, 16, 32)  # channels; which of them a target pads to is found out
-RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # on the rates of single layers; which of them predicts best is found out
+PADS = (1, 8, 16, 32)  # channels; the padding of a target is selected from these
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # on the rates of single layers; the best predictor is selected
 FOLDS = 8
-REWEIGHTED, FAR = 2, 1.5  # fits with other weights behind the first; errors that count less, in medians
-BYTES = 4  # of a number; precisions share their table with none, so that only proportions count
-SHARED = len(KINDS) + 4  # columns ahead of those of single layers
+REWEIGHTED, FAR = 2, 1.5  # refits with other weights; errors with less weight, in medians
+BYTES = 4  # of a number; each precision has its own table, so only proportions count
+SHARED = len(KINDS) + 4  # columns before those of single layers
 
 
 def non_negative_least_squares(matrix: np.ndarray, goal: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ def non_negative_least_squares(matrix: np.ndarray, goal: np.ndarray) -> np.ndarr
 
 
 class Terms:
-    """What time is a sum of, from the channels kept at each site: `SHARED` terms, and one for each layer."""
+    """Terms of the time, from the channels kept at each site: `SHARED` terms, and one per layer."""
 
     def __init__(self, layers: Sequence[LayerWidths]) -> None:
         sides = [[layer.takes for layer in layers], [layer.gives for layer in layers]]
@@ -84,14 +84,14 @@ class Terms:
         """A row of the terms, `SHARED` + layers.
 
         Args:
-            pad: channels that widths of dense layers are rounded up to.
+            pad: widths of dense layers are rounded up to a multiple of this many channels.
         """
         counts = np.array([kept[name] for name in self.names], float)
         into, out = self.fixed + self.slopes @ counts
         there = self.serves @ (counts == 0) == 0
         padded_in, padded_out = (pad * np.ceil(width / pad - 1e-9) for width in (into, out))
         depthwise = self.groups == 0
-        taken = np.where(depthwise, 1, into / np.where(depthwise, 1, self.groups))  # by each output channel
+        taken = np.where(depthwise, 1, into / np.where(depthwise, 1, self.groups))  # per output channel
         products = np.where(self.groups == 1, padded_in * padded_out, np.where(depthwise, padded_out, taken * out))
         macs = there * self.outputs * self.kernels * products
         row = np.zeros(SHARED + len(macs))
@@ -106,12 +106,12 @@ class Terms:
 
 @dataclass(frozen=True)
 class Fit:
-    """Rates of all terms, and what they are worth.
+    """Rates of all terms, and their prediction error.
 
     Attributes:
-        pad: channels that widths are rounded up to.
-        rates: of each term, in the unit of what was measured.
-        error: mean absolute relative error of networks that rates were not fitted to, by cross-validation.
+        pad: channels to a multiple of which widths are rounded up.
+        rates: rate of each term, in the unit of the measurement.
+        error: mean absolute relative error on networks not used for the fit, by cross-validation.
     """
 
     pad: int
@@ -121,7 +121,7 @@ class Fit:
 
 
 def _least_squares(table: np.ndarray, measured: np.ndarray, ridge: float, weights: np.ndarray) -> np.ndarray:
-    """Rates that fit relative errors best."""
+    """Rates with the smallest squared relative errors."""
     scale = table.max(0)
     scale[scale == 0] = 1
     unit = float(np.median(measured))
@@ -134,7 +134,7 @@ def _least_squares(table: np.ndarray, measured: np.ndarray, ridge: float, weight
 
 
 def _solve(table: np.ndarray, measured: np.ndarray, ridge: float, weights: np.ndarray) -> np.ndarray:
-    """The same, with less weight for networks that are far off: something disturbed them (Huber's weights)."""
+    """The same, with less weight for outliers, which were disturbed (Huber's weights)."""
     rates = _least_squares(table, measured, ridge, weights)
     for _ in range(REWEIGHTED):
         errors = np.abs(table @ rates / measured - 1)
@@ -147,12 +147,12 @@ def _solve(table: np.ndarray, measured: np.ndarray, ridge: float, weights: np.nd
 def fit(
     layers: Sequence[LayerWidths], configurations: Sequence[Kept], measured: Sequence[float], weights: Sequence[float]
 ) -> Fit:
-    """The padding, ridge and rates that predict networks best that they were not fitted to.
+    """The padding, ridge and rates that best predict networks not used for the fit.
 
     Args:
-        configurations: channels kept at each site, one for each network that was measured.
-        measured: what grows with widths, such as ms of a call.
-        weights: of each network; relative.
+        configurations: channels kept at each site, for each measured network.
+        measured: a figure that grows with widths, such as ms per call.
+        weights: relative weight of each network.
     """
     goal, weight = np.array(measured, float), np.sqrt(np.array(weights, float))
     folds = np.arange(len(goal)) % min(FOLDS, len(goal))
@@ -175,17 +175,17 @@ def fit(
 
 
 def predict(layers: Sequence[LayerWidths], found: Fit, kept: Kept) -> float:
-    """What a network costs with so many channels kept at each site, in the unit of what was measured."""
+    """Cost of a network from the channels kept at each site, in the unit of the measurement."""
     return float(Terms(layers)(kept, found.pad) @ np.array(found.rates))
 
 
 class LatencyModel:
-    """What a compacted network costs on a target, from the number of channels kept at each site.
+    """Cost of a compacted network on a target, from the number of channels kept at each site.
 
-    Takes the place of `pipeline.method.cost_model.CostModel` in a budget: see `WidthCost` there.
+    Replaces `pipeline.method.cost_model.CostModel` in a budget: see `WidthCost` there.
 
     Args:
-        what: the key of `distill.compress` that it serves.
+        what: the key of `distill.compress` that it is for.
     """
 
     def __init__(self, sites: Sequence[Site], layers: Sequence[LayerWidths], found: Fit, what: str) -> None:
@@ -195,16 +195,16 @@ class LatencyModel:
         self.dense = self({site.writer: site.channels for site in sites})
 
     def __call__(self, kept: Mapping[str, int]) -> float:
-        """Cost with so many channels kept at each site, by its writer."""
+        """Cost with this many channels kept at each site, by its writer."""
         return float(self._terms(kept, self.found.pad) @ self._rates)
 
     def least(self) -> float:
-        """Cost when as much is gone as can go, as a share of the dense network's."""
+        """Cost with every removable channel removed, as a share of the dense network's."""
         return self(least_widths(list(self.sites.values()), 1)) / self.dense
 
 
 def model_of(content: Mapping[str, Any], sites: Sequence[Site]) -> LatencyModel:
-    """The model that the stage `latency_budget` wrote down.
+    """Read the model of the stage `latency_budget`.
 
     Args:
         content: of its `latency.json`.
@@ -215,6 +215,6 @@ def model_of(content: Mapping[str, Any], sites: Sequence[Site]) -> LatencyModel:
 
 
 def read_fit(content: Mapping[str, Any]) -> tuple[list[LayerWidths], Fit]:
-    """Layers and rates out of `latency.json`."""
+    """Layers and rates from `latency.json`."""
     layers = TypeAdapter(list[LayerWidths]).validate_python(content["layers"])
     return layers, TypeAdapter(Fit).validate_python(content["fit"])

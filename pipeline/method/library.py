@@ -1,7 +1,7 @@
-"""Torch-Pruning as its users run it: what this project's own selection is compared with.
+"""Torch-Pruning as its users run it, for comparison with this project's selection.
 
 https://github.com/VainF/Torch-Pruning: all coupled groups of its dependency graph, its importance, its pruner in one
-step, with the smallest pruning ratio at which few enough multiply-accumulates are left.
+step, with the smallest pruning ratio that meets the budget.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from pipeline.method.selection import Batches
     from pipeline.networks.embedder import Embedder
 
-SCANNED = 10  # pruning ratios that are tried from small to large
-TRIES = 8  # bisections behind that: how finely the budget is met
+SCANNED = 10  # pruning ratios that are tried in ascending order
+TRIES = 8  # bisections after that: how closely the budget is met
 
 
 def _with_gradients(network: nn.Module) -> nn.Module:
-    """A copy that has the gradients, too."""
+    """A copy including gradients."""
     copied = copy.deepcopy(network)
     for one, other in zip(network.parameters(), copied.parameters(), strict=True):
         other.grad = None if one.grad is None else one.grad.clone()
@@ -37,7 +37,7 @@ def _with_gradients(network: nn.Module) -> nn.Module:
 
 
 def _pruned(embedder: Embedder, ratio: float, settings: Distillation) -> Embedder:
-    """A copy without a share of its channels, removed in one step."""
+    """A copy with a share of its channels removed in one step."""
     small = cast("Embedder", _with_gradients(embedder)).eval()
     size, device = small.size, next(small.parameters()).device
     importance: Any = (
@@ -46,7 +46,7 @@ def _pruned(embedder: Embedder, ratio: float, settings: Distillation) -> Embedde
         else torch_pruning.importance.GroupMagnitudeImportance(p=1 if settings.importance == "l1" else 2)
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of parameters that it leaves alone
+        warnings.simplefilter("ignore")  # about parameters that it ignores
         torch_pruning.pruner.BasePruner(
             small,
             torch.zeros(2, 3, size.height, size.width, device=device),
@@ -63,13 +63,13 @@ def _pruned(embedder: Embedder, ratio: float, settings: Distillation) -> Embedde
 def prune_with_library(
     student: Classified, teacher: Classified, settings: Distillation, what: str, share: float, batches: Batches
 ) -> None:
-    """Make a dense student small, in place.
+    """Shrink a dense student, in place.
 
     Args:
-        what: `macs` or `params`, of which `share` may be left.
+        what: `macs` or `params`, of which `share` may remain.
 
     Raises:
-        BudgetError: no pruning ratio leaves so little.
+        BudgetError: no pruning ratio meets the budget.
     """
     embedder = student.embedder
 
@@ -87,15 +87,15 @@ def prune_with_library(
                 taught = teacher(images)
             terms = output_losses(student(images), taught, labels, settings, full)
             torch.stack([*terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
-    # Where a whole layer would go, the pruner leaves it alone: cost falls with the ratio only as far as that.
+    # The pruner skips a layer that would lose all channels, so the cost stops falling at some ratio.
     low, high, best = 0.0, 0.0, embedder
     while cost(best) > share * dense and high < 1:
         low, high = high, high + 1 / SCANNED
         best = _pruned(embedder, high, settings)
     if cost(best) > share * dense:
         raise BudgetError(
-            f"distill.compress.{what} {share:g} can't be met by Torch-Pruning: with no pruning ratio so little of the "
-            f"dense network's {what} is left. Ask for more than that."
+            f"distill.compress.{what} {share:g} can't be met by Torch-Pruning: no pruning ratio leaves so few of the "
+            f"dense network's {what}. Relax it."
         )
     for _ in range(TRIES):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""What the teacher teaches, one function a term; all are means over the batch."""
+"""Losses of distillation, one function per term; all are means over the batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def feature_distillation(student: Mapping[str, Tensor], teacher: Mapping[str, Te
 def relative_feature_distillation(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
     """Mean over norms of the batch mean of ‖f_t − f_s‖₂ / ‖f_t‖₂, pooled features N×C by the layer that writes them.
 
-    One in any network whose features have nothing to do with the teacher's, whatever its depth, width and scale.
+    It is one for features that are unrelated to the teacher's, whatever the network's depth, width and scale.
     """
     return torch.stack([_relative_distance(value, teacher[name]) for name, value in student.items()]).mean()
 
@@ -49,14 +49,14 @@ def embedding_regression(student: Tensor, teacher: Tensor) -> Tensor:
 def relational_distillation(
     student: Tensor, teacher: Tensor, temperature: float = 0.1, bank: Tensor | None = None
 ) -> Tensor:
-    """KL(teacher ‖ student) of how alike an image of the batch is to each of the others, mean over images.
+    """KL(teacher ‖ student) of the similarities of an image to the others in the batch, mean over images.
 
-    Likeness is the cosine of embeddings N×D, softened by a temperature and made a distribution over the other images
-    (Park et al., "Relational Knowledge Distillation", CVPR 2019, is the idea; Tian et al. 2020 soften it so). The
-    student's embedding may have another length than the teacher's, unless there is a bank.
+    Similarity is the cosine of embeddings N×D, softened by a temperature and normalised over the other images (the idea
+    of Park et al., "Relational Knowledge Distillation", CVPR 2019, softened as by Tian et al. 2020). The student's
+    embedding may have another length than the teacher's, unless there is a bank.
 
     Args:
-        bank: M×D, embeddings of the teacher of length 1: further images that those of the batch are likened to.
+        bank: M×D, earlier embeddings of the teacher of length 1: further images for comparison.
     """
     logs = []
     for embeddings in (student, teacher):

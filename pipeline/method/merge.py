@@ -1,4 +1,4 @@
-"""Merging and pruning: from a linear map, its norm and its compactor to one smaller linear map.
+"""Merging and pruning: a linear map, its norm and its compactor become one smaller linear map.
 
 Xie et al., CVPR 2023, section 3.2; the same algebra as ResRep (Ding et al., ICCV 2021).
 """
@@ -17,14 +17,14 @@ from pipeline.networks.sites import Site
 
 
 class Kernel(NamedTuple):
-    """Weight and bias of a linear map, in double precision, as merging is done once."""
+    """Weight and bias of a linear map, in double precision, since merging is done once."""
 
     weight: Tensor
     bias: Tensor
 
 
 def kernel_of(layer: nn.Module) -> Kernel:
-    """Of a convolution or linear layer, with a bias of zeros if it has none."""
+    """Kernel of a convolution or linear layer, with a bias of zeros if it has none."""
     weight, bias = cast(Tensor, layer.weight).double(), cast("Tensor | None", layer.bias)
     return Kernel(weight, weight.new_zeros(len(weight)) if bias is None else bias.double())
 
@@ -38,7 +38,7 @@ def fold_norm(kernel: Kernel, norm: nn.BatchNorm2d) -> Kernel:
 
 
 def merge_compactor(kernel: Kernel, compactor: Compactor) -> Kernel:
-    """W'' = K·W over output channels, b'' = K·b; group by group where there are groups."""
+    """W'' = K·W over output channels, b'' = K·b; per group if there are groups."""
     groups = compactor.groups
     rows, weight, bias = (
         some.double().view(groups, -1, *some.shape[1:]) for some in (compactor.weight, kernel.weight, kernel.bias)
@@ -55,7 +55,7 @@ def merge_gate(kernel: Kernel, gate: Gate) -> Kernel:
 
 @torch.no_grad()
 def merge_site(network: nn.Module, site: Site) -> None:
-    """Fold norms and the compactor or gate of a site into its writers, in place. The output stays what it was."""
+    """Fold the norms and the compactor or gate of a site into its writers, in place. The output is unchanged."""
     for writer in site.writers:
         compacted = cast(Compacted, network.get_submodule(writer.place))
         layer = network.get_submodule(writer.layer) if writer.norm else compacted.inner
@@ -72,7 +72,7 @@ def merge_site(network: nn.Module, site: Site) -> None:
 
 
 def kept_count(alive: int, channels: int, chunks: int, align: int, least: int) -> int:
-    """How many channels stay of a site whose fullest chunk has `alive`; see `kept_rows`."""
+    """Number of channels kept at a site whose fullest chunk has `alive`; see `kept_rows`."""
     size, count = channels // chunks, max(least, alive)
     while count < size and count * chunks % align:
         count += 1
@@ -80,10 +80,10 @@ def kept_count(alive: int, channels: int, chunks: int, align: int, least: int) -
 
 
 def kept_rows(norms: Tensor, threshold: float, chunks: int = 1, align: int = 1, least: int = 0) -> Tensor:
-    """Indices of the rows that stay, ascending: those with a norm of at least `threshold`.
+    """Indices of the rows to keep, ascending: those with a norm of at least `threshold`.
 
-    Where `chunks` parts must stay equally long with `least` rows each, or the number of rows must be a multiple of
-    `align`, the largest of the others stay too.
+    If `chunks` parts must keep equally many rows, at least `least` each, or the number of rows must be a multiple of
+    `align`, the largest of the others are kept, too.
     """
     parts = norms.view(chunks, -1)
     size = parts.shape[1]
@@ -94,7 +94,7 @@ def kept_rows(norms: Tensor, threshold: float, chunks: int = 1, align: int = 1, 
 
 
 def _cut_gate(network: nn.Module, name: str, dead: Tensor) -> None:
-    """Take a gate away: what it kept at zero is zero by the layer's own parameters from now on."""
+    """Remove a gate: the layer's own parameters now produce the zeros that it enforced."""
     layer = cast(Gated, network.get_submodule(name)).inner
     with torch.no_grad():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -107,8 +107,8 @@ def prune_site(network: nn.Module, site: Site, kept: Tensor, alive: Tensor) -> N
     """Keep some channels of a merged site in all its layers, in place.
 
     Args:
-        kept: indices, as `kept_rows` gives them; at least one.
-        alive: C booleans; a channel that is kept without being alive carries zeros.
+        kept: indices from `kept_rows`; at least one.
+        alive: C booleans; a channel that is kept without being alive is zero.
     """
     for name in site.leaks:
         _cut_gate(network, name, ~alive)
@@ -120,7 +120,7 @@ def prune_site(network: nn.Module, site: Site, kept: Tensor, alive: Tensor) -> N
 
 @torch.no_grad()
 def drop_branch(network: nn.Module, site: Site) -> None:
-    """Replace the reader of a site without living channels by the constant that it gives, and drop what fed it."""
+    """Replace the reader of a site without living channels by its constant output, and remove the layers before it."""
     reader = site.readers[-1]
     layer = cast("nn.Conv2d | nn.Linear", network.get_submodule(reader))
     outputs = layer.weight.shape[0]
@@ -135,11 +135,11 @@ def drop_branch(network: nn.Module, site: Site) -> None:
 def prune_network(
     network: nn.Module, sites: Sequence[Site], norms: Mapping[str, Tensor], threshold: float, align: int = 1
 ) -> None:
-    """Remove dead channels of all merged sites, in place, and with them branches in which none is left.
+    """Remove dead channels of all merged sites, in place, and branches without channels.
 
     Args:
         norms: row norms of each site's compactor, by its writer.
-        threshold: rows with a smaller norm are dead. Where all are and there is no branch to drop, the largest stay.
+        threshold: rows with a smaller norm are dead. If all are and there is no branch to remove, the largest are kept.
         align: widths are multiples of this, as far as there are channels.
     """
     empty = []

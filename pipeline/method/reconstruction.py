@@ -1,13 +1,13 @@
-"""What a reader loses with the channels that go, made up for by those that stay.
+"""Compensates readers for removed channels by a linear combination of the kept ones.
 
-Channels of one layer resemble each other. The inputs x (C) of a reader are approximated by a linear map of the K that
-stay, x ≈ M·x_kept, with the least mean squared error over real images,
+Channels of one layer are correlated. The inputs x (C) of a reader are approximated by a linear map of the K kept ones,
+x ≈ M·x_kept, with the least mean squared error over real images,
 
     M = E[x · x_keptᵀ] · (E[x_kept · x_keptᵀ] + ρ·I)⁻¹,
 
 and the reader's weight W becomes W·M. He et al., "Channel Pruning for Accelerating Very Deep Neural Networks", ICCV
-2017, section 3.1, reconstruct one layer after another in this way; here all readers are done at once, from the moments
-of the dense network, and one map holds for all positions of a kernel.
+2017, section 3.1, reconstruct one layer after another in this way; here all readers are reconstructed at once, from the
+moments of the dense network, and one map applies to all positions of a kernel.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from pipeline.networks.sites import Site
 
-RIDGE = 1e-2  # ρ, as a share of the mean square of the channels that stay
-FLOOR = 1e-9  # added to ρ: all channels that stay may be zero
+RIDGE = 1e-2  # ρ, as a share of the mean square of the kept channels
+FLOOR = 1e-9  # added to ρ: all kept channels may be zero
 
 
 def reconstructed(network: nn.Module, sites: Sequence[Site]) -> dict[str, Site]:
-    """By reader, the site whose channels it reads. A grouped reader sees some of them only, and is left out."""
+    """By reader, the site whose channels it reads. A grouped reader sees only some of them, and is left out."""
     return {
         name: site for site in sites for name in site.readers if getattr(network.get_submodule(name), "groups", 1) == 1
     }
@@ -68,11 +68,11 @@ def input_moments(network: nn.Module, sites: Sequence[Site], batches: Iterable[T
 def reconstruction_maps(
     network: nn.Module, sites: Sequence[Site], kept: Mapping[str, Tensor], moments: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """By reader, M, C×K; only of readers that lose inputs.
+    """By reader, M, C×K; only for readers that lose inputs.
 
     Args:
-        kept: by the site's writer, indices that stay.
-        moments: as `input_moments` gives them.
+        kept: by the site's writer, indices to keep.
+        moments: from `input_moments`.
     """
     maps = {}
     for name, site in reconstructed(network, sites).items():

@@ -1,4 +1,4 @@
-"""Removing channels from a network that is still being trained: norms stay norms, nothing is merged."""
+"""Removes channels from a network during training: norms are kept, nothing is merged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.networks.sites import Site
 
 
 def _norms_behind(network: nn.Module, sites: Sequence[Site]) -> dict[str, nn.Module]:
-    """By linear map, the norm behind it; that of the embedding head too."""
+    """By linear map, the norm after it, including the embedding head's."""
     named = {writer.layer: writer.norm for site in sites for writer in site.writers if writer.norm}
     if isinstance(network, Embedder):
         named["head.2"] = "head.3"
@@ -22,7 +22,7 @@ def _norms_behind(network: nn.Module, sites: Sequence[Site]) -> dict[str, nn.Mod
 
 
 def _rescale(layer: nn.Module, norm: nn.Module, factor: Tensor) -> None:
-    """Scale what a layer gives, and what its norm expects: behind the norm nothing changes."""
+    """Scale a layer's output and the statistics of its norm: the norm's output is unchanged."""
     for values, power in ((layer.weight, 1), (layer.bias, 1), (norm.running_mean, 1), (norm.running_var, 2)):
         if isinstance(values, Tensor):
             values.mul_(factor**power)
@@ -32,14 +32,14 @@ def _rescale(layer: nn.Module, norm: nn.Module, factor: Tensor) -> None:
 def remove_channels(
     network: nn.Module, sites: Sequence[Site], kept: Mapping[str, Tensor], maps: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Keep only some channels of each site, in place, in all layers that they go through.
+    """Keep only some channels of each site, in place, in all layers that they pass through.
 
     Args:
-        kept: by the site's writer, indices that stay, ascending.
-        maps: by reader, C×K: what its C inputs were as a linear map of the K that stay (see
-            `pipeline.method.reconstruction`); the reader is multiplied by it, so that it goes on with its part of what
-            is gone. Where a norm follows, the reader's weights keep the size that they would have without: larger ones
-            would learn more slowly behind a norm (van Laarhoven 2017, arXiv 1706.05350).
+        kept: by the site's writer, indices to keep, ascending.
+        maps: by reader, C×K: its C inputs as a linear map of the K kept ones (see `pipeline.method.reconstruction`);
+            the reader's weight is multiplied by it, which approximates the removed inputs. If a norm follows, the
+            reader's weights keep the size that they would have without the map, since larger weights train more slowly
+            before a norm (van Laarhoven 2017, arXiv 1706.05350).
     """
     behind = _norms_behind(network, sites)
     for site in sites:

@@ -1,8 +1,8 @@
-"""Retrieval-guided gradient resetting: which compactor rows retrieval does not need.
+"""Retrieval-guided gradient resetting: finds compactor rows that retrieval does not need.
 
-Xie et al., CVPR 2023, section 3.3. For every query of the batch the nearest gallery features *of the teacher* are
-found; channels that contribute least to every one of those matches lose their task gradient for good, so that the
-sparsity penalty alone acts on their rows.
+Xie et al., CVPR 2023, section 3.3. For every query of the batch, the nearest gallery features *of the teacher* are
+searched; channels that contribute least to every one of these matches lose their task gradient for good, so that only
+the sparsity penalty acts on their rows.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from pipeline.training.together import alone, gathered
 
 @torch.no_grad()
 def contributions(teacher: Tensor, student: Tensor, gallery: Tensor, neighbours: int, distance: Distance) -> Tensor:
-    """What each channel contributes to each match of the batch.
+    """Contribution of each channel to each match of the batch.
 
     Args:
         teacher: B×C teacher features (for cosine: rows of length 1).
-        student: B×C student features behind the compactor (for cosine: rows of length 1).
+        student: B×C student features after the compactor (for cosine: rows of length 1).
         gallery: N×C teacher features, N ≥ `neighbours`.
 
     Returns:
-        |gallery[n] · student| of every query and each of its `neighbours` nearest rows n, B×neighbours×C.
+        |gallery[n] · student| for every query and each of its `neighbours` nearest rows n, B×neighbours×C.
     """
     scores = teacher @ gallery.T
-    if distance == "euclidean":  # ‖t − g‖² without ‖t‖², which is the same for all g
+    if distance == "euclidean":  # ‖t − g‖² without ‖t‖², which is equal for all g
         scores = 2 * scores - gallery.square().sum(1)
     nearest = scores.topk(neighbours, dim=1).indices
     return (gallery[nearest] * student[:, None, :]).abs()
@@ -45,7 +45,7 @@ def unimportant_channels(contribution: Tensor, share: float) -> Tensor:
         contribution: see `contributions`.
 
     Returns:
-        C booleans: true where the channel is among the ⌊share·C⌋ smallest of every match.
+        C booleans: true if the channel is among the ⌊share·C⌋ smallest of every match.
     """
     channels = contribution.shape[2]
     smallest = contribution.topk(int(share * channels), dim=2, largest=False, sorted=False).indices
@@ -55,7 +55,7 @@ def unimportant_channels(contribution: Tensor, share: float) -> Tensor:
 
 
 def _everywhere(features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Features from all processes, fetched in one go."""
+    """Features of all processes, gathered in one call."""
     if alone():
         return features
     rows = gathered(torch.cat([*features.values()], 1))
@@ -64,12 +64,12 @@ def _everywhere(features: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 class GradientResetting(nn.Module):
-    """Feature bank and accumulated mask of every site. All of it is state: it is saved and resumed with the student."""
+    """Feature bank and accumulated mask of every site. All of it is state: saved and resumed with the student."""
 
     def __init__(self, channels: Mapping[str, int], settings: Resetting) -> None:
         super().__init__()
         self.settings = settings
-        self.written = 0  # rows ever put into the banks; known to the host, so that nothing waits for the device
+        self.written = 0  # rows ever put into the banks, on the host, so that nothing waits for the device
         self.sites = nn.ModuleDict()
         self._names = {name: name.replace(".", "/") for name in channels}  # a module name may not hold a dot
         for name, count in channels.items():
@@ -89,21 +89,21 @@ class GradientResetting(nn.Module):
         mask: Tensor = self.sites[self._names[site]].mask  # type: ignore[assignment]
         return mask
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator] # it counts rows on the host: a compiled step would be compiled anew each time
+    @torch.compiler.disable  # type: ignore[untyped-decorator] # it counts rows on the host: a compiled step would be recompiled each time
     def update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Enqueue the batch's teacher features, then mask the rows that no match of this batch needs.
 
-        The batch is that of all processes.
+        The batch spans all processes.
 
         Args:
-            teacher: by site, B×C pooled behind the norm.
-            student: by site, B×C pooled behind the compactor.
+            teacher: by site, B×C pooled after the norm.
+            student: by site, B×C pooled after the compactor.
 
         Returns:
             By site, the mean contribution of each channel to a match, C.
         """
         device = next(iter(teacher.values())).device
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):  # which rows are near is decided in float32
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):  # distances are computed in float32
             return self._update(_everywhere(teacher), _everywhere(student))
 
     def _update(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> dict[str, Tensor]:

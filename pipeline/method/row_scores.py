@@ -1,4 +1,4 @@
-"""Importance of compactor rows while they learn, for budgets that let others die than the shortest."""
+"""Importance of compactor rows during training, for budgets that do not simply remove the shortest rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.networks.sites import Site
 
 
 class RowScores(nn.Module):
-    """Sums over steps, by site. All of it is state: it is saved and resumed with the student."""
+    """Sums over steps, by site. All of it is state: saved and resumed with the student."""
 
     def __init__(self, sites: Sequence[Site], allocation: Allocation) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class RowScores(nn.Module):
 
     @torch.no_grad()
     def add_gradients(self, rows: Mapping[str, Rows]) -> None:
-        """Taylor: the square of Σ weight·gradient of each row, of the task's gradient."""
+        """Taylor: the square of Σ weight·gradient per row, for the task's gradient."""
         for name, total in self._totals().items():
             gradient = rows[name].weight.grad
             if gradient is not None:
@@ -35,12 +35,12 @@ class RowScores(nn.Module):
 
     @torch.no_grad()
     def add(self, scores: Mapping[str, Tensor]) -> None:
-        """Scores of one step, by site."""
+        """Add the scores of one step, by site."""
         for name, total in self._totals().items():
             total += scores[name]
 
     def ranking(self) -> Tensor:
-        """Scores of all rows that a common bar can cut, site after site, on the host."""
+        """Scores of all rows on a common scale, site after site, on the host."""
         totals = {name: total.cpu() for name, total in self._totals().items()}
         found = totals if self.allocation == "raw" else comparable(totals, self._sites, self.allocation)
         return torch.cat([found[site.writer] for site in self._sites])

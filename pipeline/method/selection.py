@@ -1,4 +1,4 @@
-"""From a dense student to the channels that it keeps: importance, allocation, and what makes up for the others."""
+"""Selects the channels that a dense student keeps: importance, allocation, and compensation for removed ones."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from pipeline.training.supervised import Classified
 from pipeline.training.together import averaged
 
 PROXY_BATCHES = 3
-Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # so many batches of images and labels, on the device
+Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # a number of batches of images and labels, on the device
 
 
 class Selection(NamedTuple):
-    """Channels to keep by the site's writer, maps by reader, and what a search saw: its lowest loss after each try."""
+    """Channels to keep by the site's writer, maps by reader, and the lowest loss of a search after each try."""
 
     kept: Kept
     maps: dict[str, Tensor]
@@ -42,7 +42,7 @@ class Selection(NamedTuple):
 
 
 class _Chooser:
-    """All that is computed from batches is the mean over processes: they choose alike."""
+    """Averages over processes everything computed from batches, so that all choose alike."""
 
     def __init__(
         self, student: Classified, teacher: Classified, sites: list[Site], settings: Distillation, batches: Batches
@@ -88,7 +88,7 @@ class _Chooser:
         return gradient_scores(gates, losses())
 
     def moments(self) -> dict[str, Tensor]:
-        """What reconstruction needs to know of the readers' inputs; nothing if it is not asked for."""
+        """Moments of the readers' inputs for reconstruction; empty if it is off."""
         if not self.settings.reconstruct:
             return {}
         images = (images for images, _ in self.batches(self.settings.score_steps))
@@ -96,7 +96,7 @@ class _Chooser:
         return {name: averaged(moment) for name, moment in found.items()}
 
     def proxy(self, moments: dict[str, Tensor]) -> Callable[[Kept], float]:
-        """What allocations are searched by: how far the small student's neighbourhoods are from the teacher's."""
+        """The loss of a search: distance of the small student's neighbourhoods from the teacher's."""
         seen = [images for images, _ in self.batches(PROXY_BATCHES)]
         with torch.no_grad():
             taught = [self.teacher.embedder(images) for images in seen]
@@ -105,14 +105,14 @@ class _Chooser:
         def loss(kept: Kept) -> float:
             small = copy.deepcopy(self.student.embedder)
             remove_channels(small, self.sites, kept, self.maps(kept, moments))
-            small.train()  # norms take the statistics of the batch: theirs are of the dense network
+            small.train()  # norms use the batch's statistics, since their own are of the dense network
             losses = [relational_distillation(small(images), known) for images, known in zip(seen, taught, strict=True)]
             return float(averaged(torch.stack(losses).mean()))
 
         return loss
 
     def maps(self, kept: Kept, moments: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What makes up for channels that go."""
+        """Maps that compensate for removed channels, by reader."""
         return reconstruction_maps(self.student.embedder, self.sites, kept, moments) if moments else {}
 
 
@@ -126,14 +126,14 @@ def select_channels(
     batches: Batches,
     seed: int,
 ) -> Selection:
-    """Choose the channels that a student keeps; it stays as it is.
+    """Choose the channels that a student keeps; the student is unchanged.
 
     Args:
         teacher: in evaluation mode.
         sites: of the student.
-        model: of the dense student's cost.
-        share: what may be left of it.
-        seed: of a search.
+        model: cost model of the dense student.
+        share: share of its cost that may remain.
+        seed: seed of a search.
 
     Raises:
         BudgetError: the budget can't be met.
@@ -154,5 +154,5 @@ def select_channels(
 
 
 def apply_selection(network: nn.Module, sites: list[Site], selection: Selection) -> None:
-    """Make a dense student small, in place."""
+    """Shrink a dense student, in place."""
     remove_channels(network, sites, selection.kept, selection.maps)

@@ -21,11 +21,11 @@ FIGURES: tuple[Counted, ...] = ("p50_ms", "images_per_second", "mj_per_image")
 
 
 class Resetting(Settings):
-    """Which compactor rows lose their task gradient.
+    """Selects the compactor rows that lose their task gradient.
 
-    `retrieval` is the paper's RGGR, with neighbours K, share p of candidate channels, rows of the feature bank, and how
-    neighbours are found. `norm` is ResRep's rule (Ding et al., ICCV 2021): the rows with the smallest norms, as many as
-    a budget asks for. `none` leaves the penalty alone.
+    `retrieval` is the paper's RGGR, with neighbours K, share p of candidate channels, rows of the feature bank, and the
+    distance. `norm` is ResRep's rule (Ding et al., ICCV 2021): the rows with the smallest norms, as many as a budget
+    requires. `none` leaves only the penalty.
     """
 
     by: Literal["retrieval", "norm", "none"] = "retrieval"
@@ -37,63 +37,63 @@ class Resetting(Settings):
     @model_validator(mode="after")
     def _bank_holds_neighbours(self) -> Self:
         if self.neighbours > self.bank:
-            raise ValueError(f"{self.neighbours} neighbours can't come from a bank of {self.bank} rows")
+            raise ValueError(f"{self.neighbours} neighbours need a bank of at least as many rows, not {self.bank}")
         return self
 
 
 class Compress(Settings):
-    """What may be left of the dense network.
+    """The budget: what may remain of the dense network.
 
-    `macs`, `params`: a share of its multiply-accumulates or of its parameters. The others are what the student may take
-    on `target` (a name in the catalogue) in `precision`, predicted from networks of other widths that are measured
-    there before anything is trained (`pipeline.method.latency_model`).
+    `macs`, `params`: a share of its multiply-accumulates or parameters. The others are limits for the student on
+    `target` (a name in the catalogue) in `precision`, predicted from networks of other widths that are measured there
+    before training (`pipeline.method.latency_model`).
     """
 
     macs: float | None = Field(None, gt=0, lt=1)
     params: float | None = Field(None, gt=0, lt=1)
     p50_ms: float | None = Field(None, gt=0, description="median time of a call with one image, ms")
-    images_per_second: float | None = Field(None, gt=0, description="at least, at the largest of measure.batches")
-    mj_per_image: float | None = Field(None, gt=0, description="energy at batch 1, mJ, where the target meters it")
-    target: str | None = Field(None, description="where the last three are measured")
-    precision: Precision = Field("fp32", description="of the graphs that are measured there")
+    images_per_second: float | None = Field(None, gt=0, description="minimum, at the largest of measure.batches")
+    mj_per_image: float | None = Field(None, gt=0, description="energy at batch 1, mJ, if the target has a meter")
+    target: str | None = Field(None, description="target of the last three")
+    precision: Precision = Field("fp32", description="precision of the graphs that are measured there")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         given = [name for name in (*SHARES, *FIGURES) if getattr(self, name) is not None]
         if len(given) != 1:
-            rest = "; null takes back what a base recipe gives" if given else ""
-            raise ValueError(f"give one of {', '.join((*SHARES, *FIGURES))}, not {' and '.join(given) or 'none'}{rest}")
+            rest = "; null unsets a value of a base recipe" if given else ""
+            raise ValueError(f"set one of {', '.join((*SHARES, *FIGURES))}, not {' and '.join(given) or 'none'}{rest}")
         if self.measured and self.target is None:
             raise ValueError(
-                f"{self.what} is measured on a target: name it, as {{{self.what}: …, target: openvino-cpu}}"
+                f"{self.what} is measured on a target: set it, as in {{{self.what}: …, target: openvino-cpu}}"
             )
         if not self.measured and {"target", "precision"} & self.model_fields_set:
-            raise ValueError(f"{self.what} is the same on all targets: leave target and precision out")
+            raise ValueError(f"{self.what} does not depend on a target: leave target and precision out")
         return self
 
     @property
     def what(self) -> Counted:
-        """What is counted."""
+        """The figure that is limited."""
         return next(name for name in (*SHARES, *FIGURES) if getattr(self, name) is not None)
 
     @property
     def measured(self) -> bool:
-        """Whether that is a figure of a target, and not one of the network alone."""
+        """Whether that is a figure of a target, not of the network alone."""
         return self.what in FIGURES
 
     @property
     def asked(self) -> float:
-        """What is asked for, as it was given."""
+        """The limit, as given."""
         value: float = getattr(self, self.what)
         return value
 
     @property
     def cost(self) -> float:
-        """The same as a cost, which grows with widths: images per second as ms of an image."""
+        """The limit as a cost, which grows with widths: images per second as ms per image."""
         return 1000 / self.asked if self.what == "images_per_second" else self.asked
 
     def share(self, dense: float) -> float:
-        """The share of the dense network's cost that may be left."""
+        """The share of the dense network's cost that may remain."""
         return self.cost / dense if self.measured else self.cost
 
     def told(self, share: float, dense: float) -> str:
@@ -106,10 +106,10 @@ class Compress(Settings):
             case "mj_per_image":
                 return f"an image takes {share * dense:.3g} mJ on {self.target} in {self.precision}"
             case _:
-                return f"{share:.3f} of the dense network's {self.what} are left"
+                return f"{share:.3f} of the dense network's {self.what} remain"
 
 
-# What a method is at its best, or in its paper, where a recipe says nothing.
+# The best defaults of a method, or its paper's, where a recipe sets nothing.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "cdd": {"sites": "spatial", "importance": "norm", "allocation": "raw", "shrink": "gradual"},
     "deap": {
@@ -145,7 +145,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "learn_epochs": 0.0,
     },
 }
-# Settings that only some methods read.
+# Settings that only some methods use.
 _COMPACTING = ("sparsity", "sparsity_weight", "sparsity_reach", "rggr")
 _PRUNING = ("reconstruct", "score_steps", "search_tries")
 _UNREAD: dict[str, tuple[str, ...]] = {
@@ -158,29 +158,29 @@ _UNREAD: dict[str, tuple[str, ...]] = {
 
 
 class Distillation(Supervision):
-    """Sites, the weights of the losses, and how the student becomes small.
+    """Sites, the weights of the losses, and the method of compression.
 
-    `method: prune`, the default where `compress` asks for a budget: channels go by their importance, and what the
-    others can make up for of them goes into the layers that read them. `method: cdd`, the default without a budget: the
-    paper's Capacity Dynamic Distillation. `method: deap`: pruners on both sides of k×k convolutions. `method:
-    torch_pruning`: the library as its users run it, for comparison. `method: fixed`: all channels stay, for a student
-    that is small as it is.
+    `method: prune`, the default with a budget in `compress`: channels are removed by importance, and the layers that
+    read them are adjusted by least squares to compensate. `method: cdd`, the default without a budget: the paper's
+    Capacity Dynamic Distillation. `method: deap`: pruners on both sides of k×k convolutions. `method: torch_pruning`:
+    the library as its users run it, for comparison. `method: fixed`: all channels stay, for a student that is small
+    from the start.
 
-    `learn_epochs` is the length of a first phase in which no channel goes. For `cdd` it is a sixth of `epochs` (20 of
-    120 in the paper) unless said otherwise; else whole epochs, and none unless said otherwise.
+    `learn_epochs` is the length of a first phase in which no channel is removed. For `cdd` it defaults to a sixth of
+    `epochs` (20 of 120 in the paper); otherwise it is in whole epochs, and defaults to none.
     """
 
     method: Method = "cdd"
     sites: Which = Field(
         "spatial",
-        description="what may shrink: `spatial` and `all` are inner channels of blocks, `coupled` residual streams too",
+        description="removable channels: `spatial` and `all`: inner ones of blocks, `coupled`: also residual streams",
     )
     shrink: Literal["at_once", "gradual"] = Field(
-        "at_once", description="whether channels go at one moment, or one after another while the student learns"
+        "at_once", description="whether channels are removed all at once, or gradually during training"
     )
     importance: Importance = Field(
         "norm",
-        description="which channels of a site stay: those with the largest filters (`norm`, or `l1` without the batch "
+        description="which channels a site keeps: those with the largest filters (`norm`, or `l1` without the batch "
         "norm), the largest squared gradient of the task (`taylor`), the largest part in matches (`retrieval`), or the "
         "first ones (`position`)",
     )
@@ -188,17 +188,17 @@ class Distillation(Supervision):
         "raw",
         description="how many each site keeps: the same share (`uniform`), by importance relative to the site's mean "
         "(`global`), the same share for sites of one kind (`isomorphic`), the best of some tens (`searched`); `raw` "
-        "compares importance across sites as it is",
+        "compares unnormalised importance across sites",
     )
     reconstruct: bool = Field(
-        True, description="let the channels that stay make up for those that go, by least squares"
+        True, description="let the kept channels compensate for the removed ones, by least squares"
     )
-    score_steps: int = Field(20, ge=1, description="batches that importance and reconstruction are computed from")
+    score_steps: int = Field(20, ge=1, description="batches from which importance and reconstruction are computed")
     search_tries: int = Field(40, ge=1, description="allocations that `searched` tries")
     learn_epochs: float | None = Field(None, ge=0)
     teacher_norms: Literal["running", "batch"] = Field(
         "running",
-        description="statistics that the teacher's batch norms use: those it was trained to, as in evaluation, or each "
+        description="statistics of the teacher's batch norms: running ones, as in evaluation, or each "
         "batch's own, as in the authors' code",
     )
     logits_weight: float = Field(1.0, ge=0)
@@ -206,17 +206,17 @@ class Distillation(Supervision):
     features: Literal["absolute", "relative"] = Field(
         "absolute",
         description="`absolute`: the paper's sum over sites of ‖f_t − f_s‖; `relative`: the mean over all norms that "
-        "write channels of ‖f_t − f_s‖ / ‖f_t‖, which is of size one in any network",
+        "write channels of ‖f_t − f_s‖ / ‖f_t‖, which is about one in any network",
     )
     features_weight: float = Field(0.5, ge=0)
-    relations_weight: float = Field(0.0, ge=0, description="of the likeness of embeddings to each other")
+    relations_weight: float = Field(0.0, ge=0, description="weight of the similarities between embeddings")
     relations_bank: int = Field(
-        0, ge=0, description="so many of the teacher's latest embeddings stand beside those of the batch in relations"
+        0, ge=0, description="number of the teacher's latest embeddings that join those of the batch in relations"
     )
-    embedding_weight: float = Field(0.0, ge=0, description="of 1 − cosine to the teacher's embedding")
+    embedding_weight: float = Field(0.0, ge=0, description="weight of 1 − cosine to the teacher's embedding")
     balance: Literal["fixed", "relative"] = Field(
         "fixed",
-        description="`relative`: what the teacher teaches counts the less, the better the student has come to know the "
+        description="`relative`: the teacher's weight falls as the student becomes better than it on the "
         "labels of a batch",
     )
     sparsity: Literal["subgradient", "proximal"] = Field(
@@ -228,12 +228,12 @@ class Distillation(Supervision):
     sparsity_reach: float | None = Field(
         None,
         gt=0,
-        description="in place of `sparsity_weight`: how much all steps together take from a row that nothing else "
-        "moves; λ follows from the schedule and the number of batches",
+        description="in place of `sparsity_weight`: how much all steps together shrink a row without other "
+        "gradients; λ follows from the schedule and the number of batches",
     )
     rggr: Resetting = Resetting()
-    compress: Compress | None = Field(None, description="a budget; without one the penalty alone decides what is left")
-    align: int = Field(1, ge=1, description="keep a multiple of this many channels at each site; runtimes like 8")
+    compress: Compress | None = Field(None, description="a budget; without one the penalty alone decides what remains")
+    align: int = Field(1, ge=1, description="keep a multiple of this many channels at each site; 8 suits most runtimes")
 
     @model_validator(mode="before")
     @classmethod
@@ -244,18 +244,18 @@ class Distillation(Supervision):
         return {"method": method, **_DEFAULTS.get(method, {}), **values}
 
     def read(self) -> Self:
-        """The same settings, with defaults in place of what `method` does not read: that makes no other result."""
+        """The settings, with defaults for those that `method` does not use, which can't change the result."""
         fields = type(self).model_fields
         return self.model_copy(update={name: fields[name].get_default() for name in _UNREAD[self.method]})
 
     def with_reach(self, batches: int) -> Self:
-        """The same settings, with λ in place of `sparsity_reach`.
+        """The settings, with λ in place of `sparsity_reach`.
 
-        A proximal step takes lr · λ from a row. A subgradient goes through momentum, so that a step soon takes
-        lr · λ / (1 − momentum). Weight decay comes on top.
+        A proximal step subtracts lr · λ from a row. A subgradient passes through momentum, so that a step soon
+        subtracts lr · λ / (1 − momentum). Weight decay comes on top.
 
         Args:
-            batches: of an epoch.
+            batches: batches per epoch.
         """
         if self.sparsity_reach is None:
             return self
@@ -272,13 +272,13 @@ class Distillation(Supervision):
 
     @property
     def learn(self) -> float:
-        """Epochs of the first phase."""
+        """Length of the first phase in epochs."""
         return self.epochs / 6 if self.learn_epochs is None else self.learn_epochs
 
     @model_validator(mode="after")
     def _leaves_time_to_compress(self) -> Self:
         if self.learn >= self.epochs:
-            raise ValueError(f"learn_epochs ({self.learn:g}) leaves nothing of {self.epochs} epochs to compress in")
+            raise ValueError(f"learn_epochs ({self.learn:g}) leaves none of {self.epochs} epochs for compression")
         if not self.compacts and self.learn != round(self.learn):
             raise ValueError(f"learn_epochs ({self.learn:g}) must be whole for method: {self.method}")
         return self
@@ -286,7 +286,7 @@ class Distillation(Supervision):
     @model_validator(mode="after")
     def _norm_has_a_budget(self) -> Self:
         if self.rggr.by == "norm" and self.compress is None and self.method != "deap":
-            raise ValueError("rggr.by: norm resets as many rows as a budget asks for: set compress, as {macs: 0.5}")
+            raise ValueError("rggr.by: norm needs a budget: set compress, as in {macs: 0.5}")
         return self
 
     @model_validator(mode="after")
@@ -296,29 +296,27 @@ class Distillation(Supervision):
                 raise ValueError("method: fixed keeps all channels: leave compress out, or the method")
             return self
         if not self.compacts and self.compress is None:
-            raise ValueError(
-                f"method: {self.method} makes the student as small as a budget says: set compress, as {{macs: 0.3}}"
-            )
+            raise ValueError(f"method: {self.method} needs a budget: set compress, as in {{macs: 0.3}}")
         if self.method == "deap" and (self.importance != "norm" or self.allocation == "searched"):
             raise ValueError(
-                "method: deap lets the shortest rows and columns die: importance is norm, and allocation raw, uniform, "
-                "global or isomorphic"
+                "method: deap removes the shortest rows and columns: set importance: norm, and allocation to raw, "
+                "uniform, global or isomorphic"
             )
         if self.method == "deap" and self.sites == "coupled":
-            raise ValueError("method: deap has pruners at inner channels alone: set sites to all or spatial")
+            raise ValueError("method: deap prunes inner channels only: set sites to all or spatial")
         if self.method == "torch_pruning" and self.features_weight:
-            raise ValueError("method: torch_pruning does not tell which channels it kept: set features_weight to 0")
+            raise ValueError("method: torch_pruning does not report the channels it keeps: set features_weight to 0")
         if self.method == "torch_pruning" and (
             self.importance in ("retrieval", "position") or self.allocation not in ("uniform", "global", "isomorphic")
         ):
             raise ValueError(
-                "method: torch_pruning knows importance norm, l1, taylor and allocation uniform, global, isomorphic"
+                "method: torch_pruning supports importance norm, l1, taylor and allocation uniform, global, isomorphic"
             )
         if self.method == "cdd" and (self.importance in ("l1", "position") or self.allocation == "searched"):
             raise ValueError(
-                "method: cdd lets rows die while they learn: importance is norm, taylor or retrieval, and allocation "
+                "method: cdd removes rows in training: set importance to norm, taylor or retrieval, and allocation to "
                 "raw, uniform, global or isomorphic"
             )
         if self.method == "cdd" and self.importance == "retrieval" and self.rggr.by != "retrieval":
-            raise ValueError("method: cdd takes importance: retrieval from its feature banks: set rggr.by to retrieval")
+            raise ValueError("method: cdd computes importance: retrieval from feature banks: set rggr.by to retrieval")
         return self

@@ -1,4 +1,4 @@
-"""Reading features inside a network without changing it."""
+"""Reads features inside a network without changing it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def pooled(features: Tensor, linear: bool) -> Tensor:
 
 
 class Taps:
-    """Average-pooled outputs N×C of chosen modules, from the latest forward pass, by name.
+    """Average-pooled outputs N×C of selected modules, from the latest forward pass, by name.
 
     Args:
-        modules: by name, a module, and whether channels are the last axis of its output.
+        modules: by name, a module, and whether channels are on the last axis of its output.
     """
 
     def __init__(self, modules: Mapping[str, tuple[nn.Module, bool]]) -> None:
@@ -29,7 +29,7 @@ class Taps:
         ]
 
     def remove(self) -> None:
-        """Read no more."""
+        """Remove the hooks."""
         for hook in self._hooks:
             hook.remove()
 

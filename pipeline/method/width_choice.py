@@ -1,4 +1,4 @@
-"""Which widths of a network to measure, and which meet a budget."""
+"""Chooses widths of a network to measure, and those that meet a budget."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pipeline.method.merge import kept_count
 from pipeline.method.widths import Kept, full_widths, least_widths
 from pipeline.networks.sites import Site
 
-SPREAD = 0.3  # how far a site's share may be from the network's
-DROPPED = 0.1  # share of residual branches that are left out altogether
+SPREAD = 0.3  # largest deviation of a site's share from the network's
+DROPPED = 0.1  # share of residual branches that are removed altogether
 STEPS = 12  # bisections of a network's share
 
-Pattern = Callable[[float], dict[str, int]]  # widths of a network from the share that it keeps, growing with it
+Pattern = Callable[[float], dict[str, int]]  # widths of a network from the share that it keeps; they grow with it
 
 
 def pattern(sites: Sequence[Site], align: int, random: np.random.Generator, drop: bool = True) -> Pattern:
-    """Shares of sites at random about the network's: each by itself, or inner sites against residual streams."""
+    """Random shares of sites around the network's: each independently, or inner sites against residual streams."""
     count = len(sites)
     match random.integers(3):
         case 0:
@@ -55,7 +55,7 @@ def even_pattern(sites: Sequence[Site], align: int) -> Pattern:
 
 
 def spread_widths(sites: Sequence[Site], align: int, count: int, seed: int = 0) -> list[Kept]:
-    """The dense network, the least one, and `count` others from one to the other."""
+    """The dense network, the smallest one, and `count` others in between."""
     random = np.random.default_rng(seed)
     levels = (np.arange(count) + random.random(count)) / count
     drawn = [pattern(sites, align, random)(float(level)) for level in levels]
@@ -63,7 +63,7 @@ def spread_widths(sites: Sequence[Site], align: int, count: int, seed: int = 0) 
 
 
 def within(cost: Callable[[Kept], float], limit: float, widths: Pattern) -> dict[str, int] | None:
-    """The widest network of a pattern that costs no more than `limit`; none if all cost more."""
+    """The widest network of a pattern that costs at most `limit`; None if all cost more."""
     low, high = 0.0, 1.0
     if cost(widths(low)) > limit:
         return None
@@ -76,7 +76,7 @@ def within(cost: Callable[[Kept], float], limit: float, widths: Pattern) -> dict
 def near_widths(
     sites: Sequence[Site], align: int, cost: Callable[[Kept], float], limit: float, count: int, seed: int
 ) -> list[Kept]:
-    """Networks at random that are predicted to cost `limit`; fewer than `count` if there are not so many."""
+    """Random networks that are predicted to cost `limit`; possibly fewer than `count`."""
     random = np.random.default_rng(seed)
     found: list[Kept] = []
     for number in range(4 * count):

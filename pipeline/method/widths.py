@@ -1,7 +1,7 @@
-"""Networks of chosen widths, and the widths of each layer as a function of the channels kept at each site.
+"""Networks of given widths, and the widths of each layer as a function of the channels kept at each site.
 
-Neither looks into sites: both remove channels as compaction does, and see what became of the layers. So whatever a site
-is (inner channels, a residual stream), what is measured and predicted is what will be built.
+Both remove channels as compaction does and inspect the resulting layers, whatever the kind of site (inner channels, a
+residual stream). So what is measured and predicted is what will be built.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.method.compactor import insert_compactors
 from pipeline.method.merge import kept_count, merge_site, prune_network
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.sites import Site
-from targets.errors import one_line
+from targets.errors import first_line
 
 if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
@@ -32,8 +32,8 @@ SETTLING_IMAGES = 16
 
 @torch.no_grad()
 def enliven(network: Embedder, seed: int = 0) -> Embedder:
-    """Give a network with random weights norms as training would leave them, in place: no branch is zero, and
-    activations are of size 1 throughout. How long a network takes does not depend on more of its weights than that.
+    """Give an untrained network norms as after training, in place: no branch is zero, and activations are of size 1.
+    Time depends on no other property of the weights.
     """
     random = torch.Generator().manual_seed(seed)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
@@ -55,10 +55,10 @@ def full_widths(sites: Sequence[Site]) -> dict[str, int]:
 
 
 def least_widths(sites: Sequence[Site], align: int, drop: bool = True) -> dict[str, int]:
-    """As few channels at each site as can be.
+    """The smallest number of channels at each site.
 
     Args:
-        drop: a site that ends a residual branch may lose all channels, and the branch with them.
+        drop: whether a site at the end of a residual branch may lose all channels, and the branch with them.
     """
     return {
         site.writer: kept_count(0, site.channels, site.chunks, align, 0 if drop and site.branch else 1)
@@ -74,10 +74,10 @@ def _mask(site: Site, kept: int) -> Tensor:
 
 
 class Narrowing:
-    """Makes narrow copies of one dense network.
+    """Makes narrow copies of a dense network.
 
     Args:
-        network: in evaluation mode; it stays as it is.
+        network: in evaluation mode; it is unchanged.
     """
 
     def __init__(self, network: Embedder, sites: Sequence[Site]) -> None:
@@ -89,8 +89,8 @@ class Narrowing:
             merge_site(self._merged, site)
 
     def of(self, kept: Kept) -> Embedder:
-        """A compacted network with so many channels at each site; sites that are not named stay unpruned. Branches
-        are fused as they are for a device."""
+        """A compacted network with this many channels at each site; unnamed sites are not pruned. Branches are fused,
+        as for a device."""
         network = deepcopy(self._merged)
         chosen = [site for site in self.sites if site.writer in kept]
         norms = {site.writer: _mask(site, kept[site.writer]).float() for site in chosen}
@@ -99,10 +99,10 @@ class Narrowing:
 
 
 def try_narrow(network: Embedder, sites: Sequence[Site]) -> None:
-    """Find out whether a network runs with half of the channels of each site.
+    """Check that a network runs with half of the channels of each site.
 
     Raises:
-        PipelineError: it reckons with widths that it was built with, which no graph of operations shows.
+        PipelineError: it depends on the widths it was built with, which the graph of operations does not show.
     """
     half = {site.writer: max(1, site.channels // site.chunks // 2) * site.chunks for site in sites}
     device = next(network.parameters()).device
@@ -112,16 +112,16 @@ def try_narrow(network: Embedder, sites: Sequence[Site]) -> None:
                 torch.zeros(2, 3, network.size.height, network.size.width, device=device)
             )
     except RuntimeError as error:
-        reason = one_line(error)
+        reason = first_line(error)
         raise PipelineError(
-            f"the network does not run with fewer channels ({reason}): it reckons with widths that it was built with. "
+            f"the network does not run with fewer channels ({reason}): it depends on the widths it was built with. "
             "Use another architecture."
         ) from None
 
 
 @dataclass(frozen=True)
 class Width:
-    """Channels of one side of a layer: `fixed` and, of each site by its writer, so many for each that is kept."""
+    """Channels of one side of a layer: `fixed`, plus a number per kept channel of each site, by its writer."""
 
     fixed: float
     per_kept: tuple[tuple[str, float], ...]
@@ -137,8 +137,8 @@ class LayerWidths:
     Attributes:
         kernel: elements of a kernel, height × width.
         groups: of a convolution whose groups stay; 0 if it is depthwise.
-        inputs, outputs: positions of the map that is read and of the one that is written.
-        serves: sites, by writer, without whose channels the layer is gone.
+        inputs, outputs: number of positions of its input and output maps.
+        serves: sites, by writer, without whose channels the layer is removed.
     """
 
     name: str
@@ -163,7 +163,7 @@ def _layers(network: nn.Module) -> dict[str, tuple[int, int]]:
 
 
 def _positions(network: Embedder) -> dict[str, tuple[int, int]]:
-    """Positions that each layer reads and writes, for one image."""
+    """Positions of each layer's input and output, for one image."""
     found: dict[str, tuple[int, int]] = {}
     handles = []
     for name, module in network.named_modules():
@@ -193,7 +193,7 @@ def _kind(kernel: int, groups: int, outputs: int) -> Kind:
 
 
 def layer_widths(narrowing: Narrowing) -> list[LayerWidths]:
-    """All convolutions and linear layers, found by removing channels of one site after the other."""
+    """All convolutions and linear layers, found by removing channels of one site at a time."""
     dense = narrowing.of({})
     shapes, positions = _layers(dense), _positions(dense)
     takes: dict[str, list[tuple[str, float]]] = {name: [] for name in shapes}

@@ -1,1 +1,1 @@
-"""Embedding networks: built, weighed, saved and loaded."""
+"""Embedding networks: building, counting their cost, saving and loading."""

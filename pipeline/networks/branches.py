@@ -1,7 +1,7 @@
-"""Branches that training needs and a device does not: several convolutions of one input whose results are added.
+"""Branches that only training needs: several convolutions of one input whose results are added.
 
-RepVGG, MobileOne, FastViT and others are trained so, and are one convolution on the device (Ding et al., "RepVGG", CVPR
-2021). The algebra is timm's.
+RepVGG, MobileOne, FastViT and others are trained like this, and have one convolution on the device (Ding et al.,
+"RepVGG", CVPR 2021). The algebra is timm's.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def _fusible(module: nn.Module) -> bool:
-    """Whether timm can make one convolution of a module's branches. Norms alone are folded elsewhere."""
+    """Whether timm can fuse a module's branches to one convolution. Norms alone are folded elsewhere."""
     if hasattr(module, "reparameterize") or hasattr(module, "switch_to_deploy"):
         return True
     return hasattr(module, "fuse") and sum(isinstance(part, nn.Conv2d) for part in module.modules()) > 1
 
 
 def branched(embedder: Embedder) -> list[str]:
-    """Names of the outermost modules of the backbone with branches that can be fused and are not."""
+    """Names of the backbone's outermost modules with branches that can be fused and are not."""
     found: list[str] = []
     for name, module in embedder.backbone.named_modules(prefix="backbone"):
         inside = any(name.startswith(f"{outer}.") for outer in (*found, *embedder.fused))
@@ -37,13 +37,13 @@ def branched(embedder: Embedder) -> list[str]:
 
 
 class _FoldedNorms:
-    """Norms of a module that were folded into their layers: put back while it is fused, which reads them.
+    """Norms of a module that were folded into their layers, restored for the fusion, which reads them.
 
-    They add the layer's bias and do nothing else.
+    They add the layer's bias and are otherwise the identity.
     """
 
     def __init__(self, module: nn.Module, dense: nn.Module) -> None:
-        self._places: dict[str, tuple[str, nn.Module]] = {}  # by the norm's name: its layer, and what is in its place
+        self._places: dict[str, tuple[str, nn.Module]] = {}  # by the norm's name: its layer, and its replacement
         parts = dict(module.named_modules())
         for name, norm in dense.named_modules():
             if not isinstance(norm, nn.BatchNorm2d) or isinstance(parts.get(name, norm), nn.BatchNorm2d):
@@ -64,7 +64,7 @@ class _FoldedNorms:
                 self._places[name] = (before, parts[name])
 
     def fold(self, module: nn.Module) -> None:
-        """Fold those again that fusing has left."""
+        """Fold those again that the fusion left."""
         parts = dict(module.named_modules())
         for name, (before, replaced) in self._places.items():
             norm, layer = parts.get(name), parts.get(before)
@@ -74,13 +74,13 @@ class _FoldedNorms:
 
 
 def _as_built(module: nn.Module, dense: nn.Module) -> bool:
-    """Whether a module consists of what it was built of, whatever its widths."""
+    """Whether a module has the parts it was built with, whatever their widths."""
     ours, theirs = ({name: type(part) for name, part in some.named_modules()} for some in (module, dense))
     return ours == theirs
 
 
 def _tell_widths(module: nn.Module) -> None:
-    """Some blocks note their widths when they are made, and read them when they are fused: channels may have gone."""
+    """Update the widths that some blocks store when built and read when fused; channels may have been removed."""
     for part in module.modules():
         main = getattr(part, "conv_kxk", None) or getattr(part, "dw_conv_list", None)
         if isinstance(main, nn.Module):
@@ -93,14 +93,14 @@ def _tell_widths(module: nn.Module) -> None:
 
 @torch.no_grad()
 def fuse_branches(embedder: Embedder, names: Sequence[str] | None = None, dense: Embedder | None = None) -> Embedder:
-    """A copy in evaluation mode whose branches are one convolution each; the same embedder if it has none.
+    """A copy in evaluation mode with each module's branches fused to one convolution; the same object if it has none.
 
-    Embeddings stay what they were, up to rounding.
+    Embeddings are unchanged up to rounding.
 
     Args:
-        names: of modules to fuse; left out, all that can be.
-        dense: as its architecture is built, if norms of `embedder` were folded or branches dropped. A module in which
-            a branch was dropped keeps the others.
+        names: modules to fuse; by default all that can be.
+        dense: the network as built, if norms of `embedder` were folded or branches dropped. A module with a dropped
+            branch keeps the others.
     """
     from timm.utils.model import reparameterize_model
 
@@ -115,7 +115,7 @@ def fuse_branches(embedder: Embedder, names: Sequence[str] | None = None, dense:
         if not _as_built(module, built):
             continue
         _tell_widths(module)
-        holder = nn.Sequential(module).double()  # timm's function goes through children; fusing is done once
+        holder = nn.Sequential(module).double()  # timm's function iterates over children; fused once
         reparameterize_model(holder, inplace=True)
         fused.set_submodule(name, holder.float()[0].eval())
         folded.fold(fused.get_submodule(name))

@@ -11,7 +11,7 @@ from pipeline.data.images import Input
 from pipeline.errors import WeightsError
 from pipeline.networks.hub import WAYS_OUT, HubFile, Memory, find_hub_file
 from pipeline.settings import Settings
-from targets.errors import one_line
+from targets.errors import first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,27 +28,27 @@ def _safetensors(weights: Path | None) -> Path | None:
     return weights
 
 
-# Excluded from dumps: what counts is the file's content, and no path of a machine belongs in a manifest.
+# Excluded from dumps: only the file's content counts, and manifests hold no paths of a machine.
 LocalWeights = Annotated[
     Path | None,
     AfterValidator(_safetensors),
-    Field(exclude=True, description="local safetensors with timm's names, instead of a download"),
+    Field(exclude=True, description="local safetensors with timm's names, in place of a download"),
 ]
 
 
-# Excluded where it is none: recipes without it keep their digests. What it names is resolved, and counts.
+# Excluded if None, so that recipes without it keep their digests. The file it resolves to counts.
 Revision = Annotated[
     str | None,
     Field(
         min_length=1,
         exclude_if=lambda revision: revision is None,
-        description="commit, tag or branch of the weights' repository on the Hub; left out: main, as it is by then",
+        description="commit, tag or branch of the weights' repository on the Hub; default: the current main",
     ),
 ]
 
 
 class Network(Settings):
-    """Which timm architecture, the stride of its last stage, and the length of the embedding."""
+    """A timm architecture, the stride of its last stage, and the length of the embedding."""
 
     architecture: str
     last_stride: Literal[1, 2] = 1
@@ -56,20 +56,20 @@ class Network(Settings):
 
 
 def hub_weights(architecture: str, revision: str | None, memory: Memory) -> HubFile:
-    """timm's weights of an architecture on the Hub. Safetensors only.
+    """timm's weights of an architecture on the Hub, safetensors only.
 
     Raises:
-        WeightsError: there are none, or it can't be told which.
+        WeightsError: there are none, or they can't be identified.
     """
     check_architecture(architecture)
     config = _config(architecture)
     if config is None or not config.hf_hub_id:
-        raise WeightsError(f"timm offers no pretrained weights of {architecture}. {WAYS_OUT}")
+        raise WeightsError(f"timm has no pretrained weights for {architecture}. {WAYS_OUT}")
     return find_hub_file(config.hf_hub_id, revision, memory)
 
 
 def normalisation_of(architecture: str) -> Normalisation | None:
-    """Mean and deviation that timm's pretrained weights of an architecture were trained with; none if it knows none."""
+    """Mean and deviation of the images that timm's pretrained weights were trained on; None if unknown."""
     config = _config(architecture)
     if config is None or len(config.mean) != 3 or len(config.std) != 3:
         return None
@@ -83,7 +83,7 @@ def _config(architecture: str) -> Any:
 
 
 def _bound(architecture: str, size: Input) -> dict[str, Any]:
-    """The image size, for architectures that are bound to one."""
+    """The image size, for architectures that depend on it."""
     import timm
 
     config = timm.get_pretrained_cfg(architecture)
@@ -102,7 +102,7 @@ def _pretrained(architecture: str, size: Input, weights: Path) -> nn.Module:
 
 
 def _local(architecture: str, size: Input, weights: Path) -> nn.Module:
-    """Weights from a safetensors file with timm's names; the classifier may be there or not, all else must fit."""
+    """Weights from a safetensors file with timm's names; the classifier is optional, everything else must match."""
     import timm
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -111,7 +111,9 @@ def _local(architecture: str, size: Input, weights: Path) -> nn.Module:
     try:
         state = load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"can't read weights {weights}: {one_line(error)}. It must be a safetensors file.") from None
+        raise WeightsError(
+            f"can't read weights {weights}: {first_line(error)}. It must be a safetensors file."
+        ) from None
     classifiers = backbone.pretrained_cfg.get("classifier") or ()
     prefixes = tuple(f"{name}." for name in ([classifiers] if isinstance(classifiers, str) else classifiers))
     state = {name: value for name, value in state.items() if not name.startswith(prefixes)}
@@ -119,16 +121,16 @@ def _local(architecture: str, size: Input, weights: Path) -> nn.Module:
         backbone.load_state_dict(state, strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"weights {weights} do not fit {architecture}: {reason}") from None
+        raise WeightsError(f"weights {weights} do not match {architecture}: {reason}") from None
     network: nn.Module = backbone
     return network
 
 
 def check_architecture(architecture: str) -> None:
-    """Refuse what timm does not have.
+    """Refuse an architecture that timm does not have.
 
     Raises:
-        WeightsError: says what is near.
+        WeightsError: it is unknown; the message suggests similar ones.
     """
     import timm
 
@@ -140,10 +142,10 @@ def check_architecture(architecture: str) -> None:
 
 
 def build_backbone(architecture: str, size: Input, weights: Weights = None) -> nn.Module:
-    """A timm network without pooling and classifier, N×3×H×W → N×C×h×w, or N×L×C for a transformer.
+    """A timm network without pooling and classifier: N×3×H×W → N×C×h×w, or N×L×C for a transformer.
 
     Raises:
-        WeightsError: unknown architecture, or weights that can't be had or do not fit.
+        WeightsError: unknown architecture, or weights that are missing or do not match.
     """
     import timm
 
@@ -157,7 +159,7 @@ def build_backbone(architecture: str, size: Input, weights: Weights = None) -> n
 
 
 def _cannot_embed(architecture: str, size: Input, error: Exception) -> WeightsError:
-    reason = one_line(error).rstrip(".")
+    reason = first_line(error).rstrip(".")
     return WeightsError(
         f"{architecture} can't embed {size.height}×{size.width} images here: {reason}. Use an architecture that ends "
         "in a map or in tokens, such as a ResNet or a ViT."
@@ -165,7 +167,7 @@ def _cannot_embed(architecture: str, size: Input, error: Exception) -> WeightsEr
 
 
 def _check_patches(backbone: nn.Module, architecture: str, size: Input) -> None:
-    """A transformer that takes an image apart into patches leaves out what fills none, without a word."""
+    """Check that patches cover the image; a transformer silently ignores the rest."""
     embedding: Any = getattr(backbone, "patch_embed", None)
     patch = getattr(embedding, "patch_size", None)
     if not isinstance(patch, tuple) or len(patch) != 2 or getattr(embedding, "dynamic_img_pad", False):
@@ -177,19 +179,19 @@ def _check_patches(backbone: nn.Module, architecture: str, size: Input) -> None:
     ]
     if wrong:
         raise WeightsError(
-            f"{architecture} sees images in patches of {patch[0]}×{patch[1]} pixels, and would not see the edge of "
+            f"{architecture} divides images into patches of {patch[0]}×{patch[1]} pixels, and would ignore the edge of "
             f"{size.height}×{size.width} images. Change {' and '.join(wrong)}."
         )
 
 
-_UNFIT = (RuntimeError, AssertionError, IndexError, TypeError, AttributeError, ValueError)  # what timm raises
+_UNFIT = (RuntimeError, AssertionError, IndexError, TypeError, AttributeError, ValueError)  # errors of timm
 
 
 def build_network(network: Network, size: Input, weights: Weights = None) -> Embedder:
-    """The network that a recipe asks for.
+    """The network of a recipe.
 
     Raises:
-        WeightsError: see `build_backbone`; or the architecture can't be used so, or not at this size of images.
+        WeightsError: see `build_backbone`; or the architecture can't be used like this, or not at this image size.
     """
     import torch
 
@@ -207,7 +209,7 @@ def build_network(network: Network, size: Input, weights: Weights = None) -> Emb
     try:
         with torch.no_grad():
             features = backbone.eval()(torch.zeros(1, 3, size.height, size.width))
-        # timm's `num_features` counts a head that some networks have and we do not use
+        # timm's `num_features` counts a head that some networks have and that is not used here
         embedder = Embedder(backbone, features.shape[1 if features.ndim == 4 else 2], network.embedding, size)
     except _UNFIT as error:
         raise _cannot_embed(network.architecture, size, error) from None

@@ -1,4 +1,4 @@
-"""What was done to a layer, as JSON."""
+"""Changes of a layer, as JSON."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pipeline.settings import Settings
 
 
 class Change(Settings):
-    """How a layer differs from the architecture's: smaller, or another one in its place."""
+    """How a layer differs from the architecture's: smaller, or replaced."""
 
     becomes: Literal["smaller", "activation", "constant", "identity"] = "smaller"
     weight: tuple[int, ...] = ()

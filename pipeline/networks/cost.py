@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates, of a torch network and of an ONNX graph, counted the same way."""
+"""Parameters and multiply-accumulates of a torch network and of an ONNX graph, counted in the same way."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 
 class Cost(Settings):
-    """Of one image through the network that is deployed: backbone and head, no classifier.
+    """Cost of one image in the deployed network: backbone and head, without classifier.
 
-    `parameters` counts everything learnt; `kernel_parameters` only what convolutions and linear layers multiply by,
-    which folding a norm into its convolution does not change; `macs` their multiplications.
+    `parameters` counts all learnt parameters; `kernel_parameters` only those that convolutions and linear layers
+    multiply by, which do not change when a norm is folded into its convolution; `macs` counts their multiplications.
     """
 
-    parameters: int = Field(ge=1, description="all that is learnt; what the size of the file follows from")
+    parameters: int = Field(ge=1, description="all learnt parameters; determines the size of the file")
     kernel_parameters: int = Field(
         ge=0,
-        description="those of convolutions and linear layers alone; equal in network and graph, whatever was folded",
+        description="those of convolutions and linear layers; equal in network and graph, whatever was folded",
     )
-    macs: int = Field(ge=1, description="multiply-accumulates of one image; what can be compared without a device")
+    macs: int = Field(ge=1, description="multiply-accumulates of one image; a comparison without a device")
 
 
 def macs_by_module(network: nn.Module, size: Input) -> dict[str, int]:
-    """Multiply-accumulates of one image by module name, the whole network under the empty name."""
+    """Multiply-accumulates of one image by module name; the whole network has the empty name."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     network.eval()
     device = next(network.parameters()).device
-    # The counter hooks into the autograd graph of whatever asks for a gradient, and without a graph it fails.
+    # The counter hooks into the autograd graph of tensors that require gradients, and fails without one.
     learnt = [one for one in network.parameters() if one.requires_grad and not one.is_inference()]
     for parameter in learnt:
         parameter.requires_grad_(False)
@@ -80,14 +80,14 @@ def graph_cost(path: Path) -> Cost:
         for value in [*graph.input, *graph.value_info, *graph.output]
     }
     shapes |= {name: list(item.dims) for name, item in weights.items()}
-    kernels: list[str] = []  # by use: exporters let equal kernels, such as two of zeros, share one initializer
+    kernels: list[str] = []  # by use: exporters share one initializer among equal kernels, such as zeros
     macs = 0
     for node in graph.node:
         if node.op_type not in ("Conv", "Gemm", "MatMul"):
             continue
         kernels += [name for name in node.input[:2] if name in weights]
         first, second = (shapes[name] for name in node.input[:2])
-        # Multiplications of one element of the result; attention multiplies two results of the network.
+        # Multiplications per element of the result; attention multiplies two activations.
         inner = math.prod(second[1:]) if node.op_type == "Conv" else first[-1]
         macs += math.prod(shapes[node.output[0]]) * inner
     floats = [item for item in weights.values() if numpy_helper.to_array(item).dtype.kind == "f"]

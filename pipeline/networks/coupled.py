@@ -1,8 +1,8 @@
 """Coupled channels: those of a residual stream, which several layers write and which can only be removed from all.
 
 From one writer the channels are followed in both directions through all operations that keep channels apart. A sum
-joins what is added: a channel of the result can go only if it goes from every term. What ends the walk are the dense
-maps that write the channels and those that read them. A walk that meets anything else (a layer norm over channels, a
+joins its terms: a channel of the result can be removed only if it is removed from every term. The walk ends at the
+dense maps that write or read the channels. A walk that meets anything else (a layer norm over channels, a
 concatenation, an output of the network) ends without a site: its channels can't be removed one by one exactly.
 """
 
@@ -26,7 +26,7 @@ _PRODUCTS = ("mul", "mul_")
 
 
 class _Uncoupled(Exception):
-    """The channels are mixed or shown by an operation."""
+    """An operation mixes or outputs the channels."""
 
     def __init__(self, node: Node, what: str = "does not keep channels apart") -> None:
         super().__init__(what)
@@ -35,17 +35,17 @@ class _Uncoupled(Exception):
 
 @dataclass(frozen=True)
 class Whole:
-    """Channels that can't be removed one by one: a layer that writes them, the operation in the way, and why."""
+    """Channels that can't be removed one by one: a layer that writes them, the blocking operation, and the reason."""
 
     writer: str
     operation: str
-    place: str  # the module that calls it
+    place: str  # module that calls it
     why: str
 
 
 @dataclass
 class _Walk:
-    """What a walk has met so far; values are nodes with the axis of the channels."""
+    """State of a walk; values are nodes with the axis of the channels."""
 
     finder: Finder
     channels: int
@@ -57,7 +57,7 @@ class _Walk:
     readers: list[Node] = field(default_factory=list)
 
     def join(self, node: Node, axis: int | None) -> None:
-        """Take in a value whose axis is known."""
+        """Add a value whose axis is known."""
         if axis is None or self.axes.get(node, axis) != axis or self.finder.shape(node)[axis] != self.channels:
             raise _Uncoupled(node)
         if node not in self.axes:
@@ -76,7 +76,7 @@ class _Walk:
                     self._on(user, value, self.axes[value])
 
     def _reads(self, node: Node, value: Node) -> bool:
-        """Whether a dense map reads a value. It may write the same channels, too."""
+        """Whether a dense map reads a value. It may also write the same channels."""
         maps = self.finder.operation(node) in ("conv2d", "linear") and not self.finder.depthwise(node)
         return maps and node.args[0] is value
 
@@ -87,7 +87,7 @@ class _Walk:
         self.readers.append(node)
 
     def _terms(self, node: Node) -> list[Node]:
-        """What a sum adds, if all terms are maps of its own shape."""
+        """Terms of a sum, if all are maps of its own shape."""
         terms = self.finder.graph.sources(node)
         if len(terms) != len(node.all_input_nodes) or any(
             self.finder.shape(term) != self.finder.shape(node) for term in terms
@@ -96,7 +96,7 @@ class _Walk:
         return terms
 
     def _scaled(self, node: Node) -> tuple[Node, Node]:
-        """What a product scales, and the factor, which is computed from it."""
+        """The scaled operand of a product, and the factor, which depends on it."""
         terms = self.finder.graph.sources(node)
         if len(terms) == 2:
             for map, factor in (terms, terms[::-1]):
@@ -105,7 +105,7 @@ class _Walk:
         raise _Uncoupled(node, "multiplies two maps" if len(terms) == 2 else "scales by parameters")
 
     def _on(self, node: Node, value: Node, axis: int) -> None:
-        """A value is used."""
+        """Follow a value to its uses."""
         finder, name = self.finder, self.finder.operation(node)
         if name in _PRODUCTS and len(node.all_input_nodes) == 2:
             if self._scaled(node)[0] is not value:
@@ -120,7 +120,7 @@ class _Walk:
             self.join(node, finder.axis_behind(node, value, axis) if name else None)
 
     def _back(self, node: Node, axis: int) -> None:
-        """Where a value comes from."""
+        """Follow a value to its origin."""
         finder, name = self.finder, self.finder.operation(node)
         if finder.dense(node):
             if axis != (1 if name == "conv2d" else len(finder.shape(node)) - 1):
@@ -133,7 +133,7 @@ class _Walk:
             map, factor = self._scaled(node)
             written = finder.factor(factor, axis, self.channels)
             if written is None:
-                raise _Uncoupled(node, "multiplies with what no layer writes")
+                raise _Uncoupled(node, "multiplies by a factor that no layer writes")
             self.factors.append(written)
             self.join(map, axis)
         elif finder.carries(node):
@@ -151,7 +151,7 @@ class _Walk:
 
 
 def _coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]]:
-    """All that goes with the channels of a writer, and the writers.
+    """The site of a writer's channels, and all of its writers.
 
     Raises:
         _Uncoupled: they can't be removed exactly.
@@ -160,7 +160,7 @@ def _coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]]:
     walk = _Walk(finder, shape[-1] if linear else shape[1])
     walk.run(start, len(shape) - 1 if linear else 1)
     if not walk.readers:
-        raise _Uncoupled(start, "writes what nothing reads")
+        raise _Uncoupled(start, "writes channels that nothing reads")
     for other in walk.writers:
         if (finder.operation(other) == "linear") != linear:
             raise _Uncoupled(other, "writes the same channels on another axis")
@@ -170,7 +170,7 @@ def _coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]]:
     carriers = sorted({*walk.carriers} - {*norms.values()}, key=order.__getitem__)
     for some in carriers:
         if finder.operation(some) == "batch_norm" and finder.graph.sources(some)[0] in norms:
-            raise _Uncoupled(some, "is not alone behind the layer that it normalises")
+            raise _Uncoupled(some, "is not the only consumer of the layer that it normalises")
     readers = sorted({*walk.readers}, key=order.__getitem__)
     site = Site(
         writers=tuple(Writer(finder.name(w), finder.name(norm) if norm else None, linear) for w, norm in norms.items()),
@@ -191,14 +191,14 @@ def _coupled_site(finder: Finder, start: Node) -> tuple[Site, list[Node]]:
 
 
 def coupled_sites(finder: Finder) -> list[Site]:
-    """Sites of all writers of a network: inner channels by themselves, those of residual streams together."""
+    """Sites of all writers of a network: inner channels one by one, those of residual streams together."""
     return [site for site in _sites_and_rest(finder) if isinstance(site, Site)]
 
 
 def left_whole(network: Embedder) -> list[str]:
-    """What `sites: coupled` can't make smaller, and why: a line for each kind of operation that is in the way.
+    """What `sites: coupled` can't shrink, and why: one line per kind of blocking operation.
 
-    The embedding is not told: that is what the network is for.
+    The embedding is left out, since it is the network's output.
     """
     import torch
 
@@ -211,7 +211,7 @@ def left_whole(network: Embedder) -> list[str]:
         if isinstance(whole, Whole):
             kinds.setdefault(f"{whole.operation} {whole.why}", {}).setdefault(whole.place, whole.writer)
     return [
-        f"channels stay whole where {why}: in {place or 'the network'}, those of {writer}"
+        f"channels can't be removed where {why}: in {place or 'the network'}, those of {writer}"
         + f", and in {len(places) - 1} more modules" * (len(places) > 1)
         for why, places in kinds.items()
         for place, writer in [next(iter(places.items()))]

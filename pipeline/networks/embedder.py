@@ -13,7 +13,7 @@ from pipeline.errors import WeightsError
 
 
 class Features(NamedTuple):
-    """`pooled`: backbone features behind global average pooling, N×C. `embedding`: N×D, not normalised."""
+    """`pooled`: backbone features after global average pooling, N×C. `embedding`: N×D, not normalised."""
 
     pooled: Tensor
     embedding: Tensor
@@ -33,8 +33,8 @@ class Embedder(nn.Module):
         for name, values in zip(("mean", "std"), size.normalisation, strict=True):
             self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self.backbone = backbone
-        self.fused: tuple[str, ...] = ()  # modules whose branches are one convolution (`pipeline.networks.branches`)
-        self.prefix = int(getattr(backbone, "num_prefix_tokens", 0))  # a class token, and others, before the patches
+        self.fused: tuple[str, ...] = ()  # modules with fused branches (`pipeline.networks.branches`)
+        self.prefix = int(getattr(backbone, "num_prefix_tokens", 0))  # class token and others before the patches
         self.head = nn.Sequential(
             nn.BatchNorm1d(channels),
             nn.ReLU(),

@@ -1,7 +1,7 @@
-"""A network as the graph of its operations, so that structure can be read off it instead of guessed from names.
+"""A network as the graph of its operations, so that structure is read from it, not guessed from names.
 
-torch.export traces the network without computing anything: every node is an operation of torch's core library with the
-shape of its result. Convolutions, linear maps and norms are found again by the parameters that they read.
+torch.export traces the network without computing: every node is an operation of torch's core library with the shape of
+its result. Convolutions, linear maps and norms are identified by the parameters that they read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 from torch.fx import Node
 
 _WEIGHTED = ("conv2d", "linear", "batch_norm")
-# Element-wise, but not tagged so by torch.
+# Element-wise, but not tagged as such by torch.
 _UNTAGGED = (
     *("dropout", "dropout_", "clone", "contiguous", "alias", "detach"),
     *("hardswish", "hardswish_", "gelu_", "mish_"),
@@ -26,7 +26,7 @@ _UNTAGGED = (
 
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """The exporter's notes on its own progress and deprecations are not for our users."""
+    """Suppress the exporter's notes on progress and deprecations."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -43,7 +43,7 @@ def operation(node: Node) -> str:
 
 
 def shape(node: Node) -> tuple[int, ...]:
-    """Shape of what the node gives."""
+    """Shape of the node's result."""
     return tuple(int(size) for size in node.meta["val"].shape)
 
 
@@ -51,8 +51,8 @@ class Graph:
     """Operations of a network in evaluation mode, in order.
 
     Args:
-        network: modules are named as its `named_modules` does.
-        example: what it is called with.
+        network: modules have the names of its `named_modules`.
+        example: argument of the traced call.
     """
 
     def __init__(self, network: nn.Module, example: torch.Tensor) -> None:
@@ -75,16 +75,16 @@ class Graph:
         self._modules = {node: name for node, name in named.items() if calls[name] == 1}
 
     def module(self, node: Node) -> str | None:
-        """Name of the convolution, linear layer or batch norm that a node is; none if it is called more than once."""
+        """Name of a node's convolution, linear layer or batch norm; None if that is called more than once."""
         return self._modules.get(node)
 
     def place(self, node: Node) -> str:
-        """Innermost module that an operation is called in; empty for the network itself."""
+        """Innermost module in which an operation is called; empty for the network itself."""
         paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
         return str(paths[-1]) if paths else ""
 
     def inside(self, nodes: Container[Node]) -> list[str]:
-        """Outermost modules all of whose operations are among the nodes, in order of use."""
+        """Outermost modules whose operations are all among the nodes, in order of use."""
         called = [node for node in self.nodes if operation(node)]
         stacks = {node: [path for path, _ in node.meta["nn_module_stack"].values()] for node in called}
         outside = {path for node, stack in stacks.items() if node not in nodes for path in stack}
@@ -92,21 +92,21 @@ class Graph:
         return list(dict.fromkeys(filter(None, found)))
 
     def sources(self, node: Node) -> list[Node]:
-        """Nodes that a node computes from, parameters aside."""
+        """Nodes that a node depends on, without parameters."""
         return [source for source in node.all_input_nodes if source not in self._stored]
 
     def element_wise(self, node: Node) -> bool:
-        """Whether a node changes each element of one input by itself, as activations do."""
+        """Whether a node changes each element of one input independently, as activations do."""
         if len(node.all_input_nodes) != 1 or not isinstance(node.target, torch._ops.OpOverload):
             return False
         return operation(node) in _UNTAGGED or torch.Tag.pointwise in node.target.tags
 
     def gives_tensor(self, node: Node) -> bool:
-        """Whether a node gives one tensor, and not a list of them as splitting does."""
+        """Whether a node returns one tensor, and not a list of them as splitting does."""
         return isinstance(node.meta.get("val"), torch.Tensor)
 
     def pads_zeros(self, node: Node) -> int:
-        """How many of the last axes a node pads with zeros; none if it pads with anything else."""
+        """Number of last axes that a node pads with zeros; 0 if it pads with anything else."""
         if operation(node) not in ("pad", "constant_pad_nd"):
             return 0
         sizes, rest = node.args[1], [value for value in node.args[2:] if not isinstance(value, str)]
@@ -114,7 +114,7 @@ class Graph:
         return len(sizes) // 2 if constant and not any(rest) else 0  # type: ignore[arg-type]
 
     def keeps_zero(self, node: Node) -> bool:
-        """Whether an element-wise node gives zero for zero; tried on one."""
+        """Whether an element-wise node maps zero to zero, by evaluating it."""
         (source,) = node.all_input_nodes
         zero = torch.zeros(1)
         arguments = [zero if argument is source else argument for argument in node.args]

@@ -1,7 +1,7 @@
-"""Pretrained weights on the Hugging Face Hub: which very file they are, told before it is fetched; and fetching it.
+"""Pretrained weights on the Hugging Face Hub: identified before the download, then downloaded.
 
-`main` moves: what counts for a result is the commit that it names when a build is planned, and the file's sha256. Both
-go into the key of a stage and into the manifest.
+`main` moves, so a result depends on the commit that it names when a build is planned, and on the file's sha256. Both
+are part of a stage's key and of the manifest.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import WeightsError
-from pipeline.files import sha256, write_text
-from targets.errors import one_line
+from pipeline.files import write_text
+from targets.errors import first_line
+from targets.files import sha256
 
 FILE = "model.safetensors"
 BRANCH = "main"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 WAYS_OUT = (
-    "Ways out: `teacher.weights: FILE.safetensors` (a local file), HF_HUB_OFFLINE=1 with a filled Hugging Face cache, "
+    "Use `teacher.weights: FILE.safetensors` (a local file), HF_HUB_OFFLINE=1 with a filled Hugging Face cache, "
     "or `teacher.pretrained: false` (from scratch)."
 )
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """It would print a line for every retry."""
+    """Suppress a line for every retry."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -41,23 +42,23 @@ def _quiet() -> Iterator[None]:
 
 
 def _failed(what: str, error: Exception) -> WeightsError:
-    cause = one_line(error).split(". ")[0].rstrip(".")
+    cause = first_line(error).split(". ")[0].rstrip(".")
     return WeightsError(f"can't get pretrained weights {what}: {cause}.\n{WAYS_OUT}")
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A repository's `model.safetensors` at a commit, and the sha256 of its content."""
+    """`model.safetensors` of a repository at a commit, and the sha256 of its content."""
 
     repository: str
     revision: str
     sha256: str
 
     def fetch(self) -> Path:
-        """Its path in the Hugging Face cache, fetched if it is not there yet.
+        """Path in the Hugging Face cache, downloaded if it is missing.
 
         Raises:
-            WeightsError: it can't be had, or its content is another.
+            WeightsError: it is not available, or its content differs.
         """
         import huggingface_hub
 
@@ -65,12 +66,10 @@ class HubFile:
         try:
             with _quiet():
                 path = Path(huggingface_hub.hf_hub_download(self.repository, FILE, revision=self.revision))
-        except (OSError, ValueError, RuntimeError) as error:  # its errors derive from these
+        except (OSError, ValueError, RuntimeError) as error:  # huggingface_hub's errors derive from these
             raise _failed(what, error) from None
         if sha256(path) != self.sha256:
-            raise WeightsError(
-                f"{path} is not what {what} holds: its sha256 is another than the Hub's. Remove it, and build again."
-            )
+            raise WeightsError(f"{path} differs from {what}: its sha256 is not the Hub's. Remove it and build again.")
         return path
 
 
@@ -84,23 +83,23 @@ def _cached(repository: str, revision: str) -> HubFile | None:
 
 
 def _asked(repository: str, revision: str) -> HubFile:
-    """What the Hub says that a revision is."""
+    """The file of a revision, according to the Hub."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     about = get_hf_file_metadata(hf_hub_url(repository, FILE, revision=revision))
     if not about.commit_hash:
-        raise ValueError("the server does not tell a commit")
-    if about.etag and SHA256.fullmatch(about.etag):  # of large files
+        raise ValueError("the server does not return a commit")
+    if about.etag and SHA256.fullmatch(about.etag):  # for large files
         return HubFile(repository, about.commit_hash, about.etag)
     path = Path(hf_hub_download(repository, FILE, revision=about.commit_hash))
     return HubFile(repository, about.commit_hash, sha256(path))
 
 
 class Memory:
-    """What revisions were when they were last asked for: a build of which all stands needs neither Hub nor cache.
+    """Last known files of revisions, so that a build with all results in the store needs neither Hub nor cache.
 
     Args:
-        folder: where it is kept; none: nowhere.
+        folder: where they are kept; None: nowhere.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -114,14 +113,14 @@ class Memory:
         return content if isinstance(content, dict) else {}
 
     def recall(self, repository: str, revision: str) -> HubFile | None:
-        """None if it is not known."""
+        """The last known file; None if unknown."""
         match self._all().get(f"{repository}@{revision}"):
             case [str(commit), str(digest)]:
                 return HubFile(repository, commit, digest)
         return None
 
     def keep(self, file: HubFile, revision: str) -> None:
-        """Remember it for next time, where that can be."""
+        """Remember a file for the next build, if the folder can be written."""
         if self._path and self.recall(file.repository, revision) != file:
             known = self._all() | {f"{file.repository}@{revision}": [file.revision, file.sha256]}
             with suppress(OSError):
@@ -129,15 +128,15 @@ class Memory:
 
 
 def find_hub_file(repository: str, revision: str | None, memory: Memory) -> HubFile:
-    """Which file a revision is: by the Hub; else by the Hugging Face cache; else as it was when it was last asked for.
+    """Find the file of a revision: on the Hub, otherwise in the Hugging Face cache, otherwise as last known.
 
-    Nothing is fetched that is large. A commit that is in the cache is not asked for.
+    No large file is downloaded. A commit in the cache is not looked up on the Hub.
 
     Args:
-        revision: commit, tag or branch; none: `main`.
+        revision: commit, tag or branch; None: `main`.
 
     Raises:
-        WeightsError: nobody knows, or the repository has no such revision or no safetensors.
+        WeightsError: it is unknown, or the repository has no such revision or no safetensors.
     """
     from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
@@ -150,7 +149,7 @@ def find_hub_file(repository: str, revision: str | None, memory: Memory) -> HubF
             found = _asked(repository, wanted)
     except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise _failed(f"{repository} at {wanted}", error) from None
-    except Exception as error:  # noqa: BLE001 - not reached: errors of requests, httpx or the system, by its version
+    except Exception as error:  # noqa: BLE001 - no connection: errors of requests, httpx or the system, by version
         known = _cached(repository, wanted) or memory.recall(repository, wanted)
         if known is None:
             raise _failed(f"{repository} at {wanted}", error) from None

@@ -1,4 +1,4 @@
-"""Layers with fewer channels: cutting them, and writing down what was cut, so that JSON rebuilds the network."""
+"""Layers with fewer channels: slicing them, and recording the change so that JSON rebuilds the network."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Layer = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d
 
 
 class Constant(nn.Module):
-    """What a residual branch gives when no channel is left in it: the same for all images and all positions.
+    """Output of a residual branch without channels: the same for all images and positions.
 
     Args:
         channels: length of the constant.
-        map: height and width of the result, at most those of the input; none for N×L×C.
+        map: height and width of the result, at most those of the input; None for N×L×C.
     """
 
     def __init__(self, channels: int, map: tuple[int, ...]) -> None:
@@ -27,7 +27,7 @@ class Constant(nn.Module):
         self.value = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        # Times zero: an expanded constant would bring the batch's shape into the exported graph.
+        # Times zero: an expanded constant would put the batch's shape into the exported graph.
         if not self.map:
             return x[..., :1] * 0 + self.value
         height, width = self.map
@@ -35,7 +35,7 @@ class Constant(nn.Module):
 
 
 def split_norm(norm: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """A norm by itself, with the same parameters, and the activation that timm fuses with it (`BatchNormAct2d`)."""
+    """A norm with the same parameters, and the activation that timm fuses with it (`BatchNormAct2d`)."""
     if not isinstance(norm, nn.BatchNorm2d) or not hasattr(norm, "act"):
         return norm, nn.Identity()
     plain = nn.BatchNorm2d(norm.num_features, eps=norm.eps, momentum=norm.momentum)
@@ -46,7 +46,7 @@ def split_norm(norm: nn.Module) -> tuple[nn.Module, nn.Module]:
 
 
 def norm_output(norm: nn.Module) -> nn.Module:
-    """The module whose output is that of a norm before its activation, where timm fuses the two."""
+    """The module whose output is a norm's before its activation, if timm fuses the two."""
     return cast(nn.Module, norm.drop) if isinstance(norm, nn.BatchNorm2d) and hasattr(norm, "act") else norm
 
 
@@ -55,7 +55,7 @@ def _sized(layer: nn.Module) -> bool:
 
 
 def resize(layer: Layer, weight: tuple[int, ...], bias: bool, groups: int = 1) -> None:
-    """Give a layer parameters of other shapes, in place; they mean nothing yet."""
+    """Replace a layer's parameters by uninitialised ones of other shapes, in place."""
     like = layer.weight
     layer.weight = nn.Parameter(torch.zeros(weight, dtype=like.dtype, device=like.device))
     layer.bias = nn.Parameter(layer.weight.new_zeros(weight[0])) if bias else None
@@ -70,7 +70,7 @@ def resize(layer: Layer, weight: tuple[int, ...], bias: bool, groups: int = 1) -
 
 @torch.no_grad()
 def keep_outputs(layer: Layer, kept: Tensor) -> None:
-    """Keep some output channels of a layer, in place; of a norm or a depthwise convolution, some channels."""
+    """Keep some output channels of a layer, in place; for a norm or a depthwise convolution, some channels."""
     depthwise = isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels == layer.out_channels
     old = {name: value[kept].clone() for name, value in layer.state_dict().items() if value.ndim}
     groups = (len(kept) if depthwise else layer.groups) if isinstance(layer, nn.Conv2d) else 1
@@ -80,7 +80,7 @@ def keep_outputs(layer: Layer, kept: Tensor) -> None:
 
 @torch.no_grad()
 def keep_inputs(layer: nn.Conv2d | nn.Linear, kept: Tensor) -> None:
-    """Keep some input channels of a dense layer, in place; of a grouped one, equally many in each group."""
+    """Keep some input channels of a dense layer, in place; for a grouped one, equally many in each group."""
     groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
     weight = layer.weight.view(groups, -1, *layer.weight.shape[1:])  # G × outputs × inputs of a group × …
     places = kept.view(groups, -1) - torch.arange(groups, device=kept.device)[:, None] * weight.shape[2]
@@ -101,7 +101,7 @@ def _change(layer: nn.Module) -> Change:
 
 
 def changes(dense: nn.Module, pruned: nn.Module, name: str = "") -> dict[str, Change]:
-    """What was done to layers of `pruned`, by name; everything else is as in `dense`."""
+    """Changes of the layers in `pruned`, by name; all others are as in `dense`."""
     if type(pruned) is not type(dense):
         return {name: _change(pruned)}
     if _sized(dense):
@@ -113,7 +113,7 @@ def changes(dense: nn.Module, pruned: nn.Module, name: str = "") -> dict[str, Ch
 
 
 def apply_changes(network: nn.Module, wanted: dict[str, Change]) -> None:
-    """Make a dense network look as described, in place; weights mean nothing until they are loaded."""
+    """Change a dense network's layers as described, in place; weights are undefined until they are loaded."""
     for name, change in wanted.items():
         match change.becomes:
             case "smaller":

@@ -1,4 +1,4 @@
-"""Which features of a teacher a student's compare with: those of the same stage and relative depth."""
+"""Pairs features of student and teacher: those of the same stage and relative depth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.networks.sites import Site, Writer
 
 
 def _stages(sites: Sequence[Site]) -> list[list[Site]]:
-    """Sites in a row that write maps of one size and width."""
+    """Consecutive sites that write maps of one size and width."""
     return [list(some) for _, some in groupby(sites, key=lambda site: (site.resolution, site.channels, site.linear))]
 
 
@@ -19,18 +19,18 @@ T = TypeVar("T")
 
 
 def _at_depth(place: int, own: Sequence[object], other: Sequence[T]) -> T:
-    """What is as deep in `other` as `place` is in `own`."""
+    """The element of `other` at the same relative depth as `place` in `own`."""
     depth = place / (len(own) - 1) if len(own) > 1 else 1.0
     return other[round(depth * (len(other) - 1))]
 
 
 def pair_writers(student: Sequence[Site], teacher: Sequence[Site]) -> dict[str, Writer]:
-    """The teacher's writer for each of the student's, by its layer: within a stage the one of the same relative depth.
+    """The teacher's writer for each of the student's, by layer: within a stage, the one of the same relative depth.
 
     Writers of a residual stream are paired within the stream.
 
     Raises:
-        PipelineError: the networks have not as many stages, or a stage has not the same width in both.
+        PipelineError: the numbers of stages differ, or a stage's width does.
     """
     pairs: dict[str, Writer] = {}
     for kind in product((True, False), repeat=2):
@@ -41,7 +41,7 @@ def pair_writers(student: Sequence[Site], teacher: Sequence[Site]) -> dict[str, 
         if widths[0] != widths[1]:
             raise PipelineError(
                 f"sites have widths {widths[0]} in the student, stage by stage, and {widths[1]} in the teacher: only "
-                "features of equal width compare. Take a teacher of the same family, such as resnet101 for resnet50."
+                "features of equal width compare. Use a teacher of the same family, such as resnet101 for resnet50."
             )
         for own, other in zip(ours, theirs, strict=True):
             for place, site in enumerate(own):

@@ -1,6 +1,6 @@
-"""A trained network on disk: weights, and the JSON from which the network is rebuilt before they are loaded.
+"""A trained network on disk: weights, and the JSON from which the network is rebuilt before loading them.
 
-Teacher and compacted student are written alike; a dense network simply lists no changes.
+Teacher and compacted student have the same format; a dense network has no changes.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ WEIGHTS, DESCRIPTION = "network.safetensors", "network.json"
 
 
 class Description(Settings):
-    """What is needed beside the weights: architecture, input, and layers that are not as the architecture has them."""
+    """Description beside the weights: architecture, input, and layers that differ from the architecture."""
 
     network: Network
     input: Input
-    fused: tuple[str, ...] = ()  # modules whose branches are one convolution
+    fused: tuple[str, ...] = ()  # modules whose branches are fused to one convolution
     layers: dict[str, Change] = Field(default_factory=dict)
 
 
 def save_network(folder: Path, embedder: Embedder, network: Network, size: Input) -> None:
-    """Write an embedder into `folder`, with all in which it differs from what the recipe's `network` builds."""
+    """Write an embedder to `folder`, with all differences to what the recipe's `network` builds."""
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.layers import changes
     from pipeline.networks.weights import save_module
@@ -44,10 +44,10 @@ def save_network(folder: Path, embedder: Embedder, network: Network, size: Input
 
 
 def load_network(folder: Path) -> Embedder:
-    """The embedder that `save_network` wrote, in evaluation mode: plain layers, no compactor, mask or hook.
+    """Load an embedder of `save_network` in evaluation mode: plain layers, without compactors, masks or hooks.
 
     Raises:
-        StoreError: the weights can't be read or do not fit the description.
+        StoreError: the weights can't be read or do not match the description.
     """
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.layers import apply_changes
@@ -61,7 +61,7 @@ def load_network(folder: Path) -> Embedder:
 
 
 def load_deployed(folder: Path) -> Embedder:
-    """The same as it runs on a device: branches of a dense network are fused; a compacted one is as it should be.
+    """The same as on a device: branches of a dense network are fused; a compacted one is final already.
 
     Raises:
         StoreError: see `load_network`.

@@ -1,8 +1,8 @@
-"""Where compactors go: sites, found in the graph of a network.
+"""Sites of compactors, found in the graph of a network.
 
-A site is a dense linear map (convolution or linear layer) whose channels reach other dense maps through nothing but
-operations that keep channels apart: norms, activations, depthwise convolutions, pooling, and a factor for each channel
-as squeeze and excitation has it. Such channels can be removed one by one.
+A site is a dense linear map (convolution or linear layer) whose channels reach other dense maps only through operations
+that keep channels apart: norms, activations, depthwise convolutions, pooling, and a factor per channel as in squeeze
+and excitation. Such channels can be removed one by one.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ _POOLS = ("adaptive_avg_pool2d", "avg_pool2d", "max_pool2d", "adaptive_max_pool2
 
 @dataclass(frozen=True)
 class Writer:
-    """A linear map and the batch norm behind it, if there is one; names of modules."""
+    """A linear map and the batch norm after it, if any; names of modules."""
 
     layer: str
     norm: str | None
-    linear: bool  # channels are the last axis, not the second
+    linear: bool  # channels are on the last axis, not the second
 
     @property
     def place(self) -> str:
-        """The module behind which channels are gated."""
+        """The module after which channels are gated."""
         return self.norm or self.layer
 
 
 @dataclass(frozen=True)
 class Site:
-    """Channels that can be removed one by one, and all layers that they go through; layers are names of modules.
+    """Channels that can be removed one by one, and all layers they pass through; layers are names of modules.
 
     `writers` are the linear maps that write the channels: one, or all those whose results are added in a residual
-    stream (see `pipeline.networks.coupled`). `carriers` are norms and depthwise convolutions on the way, `factors` the
-    layers that write a factor for each channel, `readers` the dense maps that channels end in. `leaks` are the carriers
-    behind which a channel of zeros is zero no longer. `groups` are those of the writer; of `chunks` equal parts of the
-    channels each must keep equally many, for grouped readers. `branch` are the modules that only serve the last reader,
-    if that ends in a residual sum: with no channel left all can go.
+    stream (see `pipeline.networks.coupled`). `carriers` are the norms and depthwise convolutions in between, `factors`
+    the layers that write a factor per channel, `readers` the dense maps that consume the channels. `leaks` are the
+    carriers after which a zero channel is no longer zero. `groups` are those of the writer; each of `chunks` equal
+    parts of the channels must keep equally many, for grouped readers. `branch` are the modules that serve only the last
+    reader, if that ends in a residual sum: without channels all of them can be removed.
     """
 
     writers: tuple[Writer, ...]
@@ -57,31 +57,31 @@ class Site:
     carriers: tuple[str, ...]
     leaks: tuple[str, ...]
     factors: tuple[str, ...]
-    readers: tuple[str, ...]  # what reads pooled channels first, then the one that reads the map
+    readers: tuple[str, ...]  # readers of pooled channels first, then the reader of the map
     branch: tuple[str, ...]
-    branch_map: tuple[int, ...]  # height and width of what the readers of a branch write
-    resolution: int  # positions of the map that is written
-    spatial: bool  # one of the paper's: not a 1×1 convolution before a larger one
+    branch_map: tuple[int, ...]  # height and width of the map that a branch's readers write
+    resolution: int  # number of positions of the written map
+    spatial: bool  # as in the paper: not a 1×1 convolution before a larger one
     stem: bool  # a larger convolution outside of residual branches
 
     @property
     def writer(self) -> str:
-        """The first linear map; the site is called by it."""
+        """The first linear map, which names the site."""
         return self.writers[0].layer
 
     @property
     def norm(self) -> str | None:
-        """The norm behind the first linear map."""
+        """The norm after the first linear map."""
         return self.writers[0].norm
 
     @property
     def place(self) -> str:
-        """The module behind which the compactor of a site with one writer goes."""
+        """The module after which the compactor goes, for a site with one writer."""
         return self.writers[0].place
 
     @property
     def linear(self) -> bool:
-        """Whether channels are the last axis of what is written, and not the second."""
+        """Whether channels are on the last axis of the written map, not the second."""
         return self.writers[0].linear
 
     @property
@@ -91,13 +91,13 @@ class Site:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """All layers that the channels go through."""
+        """All layers that the channels pass through."""
         return (*(writer.layer for writer in self.writers), *self.carriers, *self.factors, *self.readers)
 
 
 @dataclass
 class _Way:
-    """What is met between a writer and its readers."""
+    """What lies between a writer and its readers."""
 
     carriers: list[Node] = field(default_factory=list)
     factors: list[Node] = field(default_factory=list)
@@ -105,7 +105,7 @@ class _Way:
 
 
 class Finder:
-    """Finds sites in the graph of a network; `prefix` leads from module names of the graph to those of the network."""
+    """Finds sites in the graph of a network; `prefix` maps module names of the graph to those of the network."""
 
     def __init__(self, graph: Graph, prefix: str) -> None:
         from pipeline.networks.graph import operation, shape
@@ -138,11 +138,11 @@ class Finder:
         return (self.operation(node) == "batch_norm" or self.depthwise(node)) and self.graph.module(node) is not None
 
     def leaks(self, carrier: Node) -> bool:
-        """Whether a channel of zeros is zero no longer behind a norm or depthwise convolution."""
+        """Whether a zero channel is no longer zero after a norm or depthwise convolution."""
         return self.operation(carrier) == "batch_norm" or self.has_bias(carrier)
 
     def norm_behind(self, writer: Node) -> Node | None:
-        """The batch norm that alone uses what a convolution writes."""
+        """The batch norm that is the only consumer of a convolution's output."""
         users = list(writer.users)
         alone = len(users) == 1 and self.operation(users[0]) == "batch_norm" and self.operation(writer) != "linear"
         return users[0] if alone else None
@@ -156,7 +156,7 @@ class Finder:
         )
 
     def axis_behind(self, node: Node, source: Node, axis: int) -> int | None:
-        """Where channels are behind an operation that neither mixes nor changes them; none if it does."""
+        """The axis of the channels after an operation that neither mixes nor changes them; None if it does."""
         if not self.graph.gives_tensor(node):
             return None  # it splits them
         name, before, after = self.operation(node), self.shape(source), self.shape(node)
@@ -179,7 +179,7 @@ class Finder:
         return None
 
     def factor(self, node: Node, axis: int, channels: int) -> Node | None:
-        """The dense layer that writes a factor for each channel, found back from a product's operand."""
+        """The dense layer that writes a factor per channel, found backwards from a product's operand."""
         while self.graph.element_wise(node) or self.operation(node) in ("view", "reshape", "unsqueeze"):
             (node,) = node.all_input_nodes
         shape = self.shape(node)
@@ -188,7 +188,7 @@ class Finder:
         return node if prod(shape) == shape[0] * channels else None
 
     def follow(self, start: Node, axis: int, channels: int) -> _Way | None:
-        """The way of channels from a node to their readers; none if something mixes or shows them."""
+        """The path of channels from a node to their readers; None if an operation mixes or outputs them."""
         way = _Way()
         seen, queue = {start}, deque([(start, axis)])
         while queue:
@@ -232,7 +232,7 @@ class Finder:
         return self.operation(node) in ("mean", *_POOLS[:1])
 
     def needs(self, node: Node, source: Node) -> bool:
-        """Whether a node is computed from another."""
+        """Whether a node depends on another."""
         queue, seen = [node], {node}
         while queue:
             for other in queue.pop().all_input_nodes:
@@ -244,7 +244,7 @@ class Finder:
         return False
 
     def in_residual(self, reader: Node) -> bool:
-        """Whether what a reader writes is added to a shortcut around it before another dense map reads it."""
+        """Whether a reader's output is added to a shortcut around it before another dense map reads it."""
         queue, seen = deque([reader]), {reader}
         while queue:
             value = queue.popleft()
@@ -258,7 +258,7 @@ class Finder:
         return False
 
     def serving(self, readers: list[Node]) -> set[Node]:
-        """Nodes whose results go nowhere but into the readers."""
+        """Nodes whose results only the readers use."""
         only: set[Node] = set()
         ends = set(readers)
         for node in reversed(self.graph.nodes):
@@ -267,11 +267,11 @@ class Finder:
         return only - ends
 
     def writes_channels(self, node: Node) -> bool:
-        """Whether a node is a dense map of an image's features: not of parameters alone, nor of means."""
+        """Whether a node is a dense map of image features, not of parameters alone or of means."""
         return self.dense(node) and bool(self.graph.sources(node)) and not self.reads_pooled(node)
 
     def site(self, writer: Node) -> Site | None:
-        """The site of channels that one map alone writes; none if they can't be removed one by one."""
+        """The site of channels that a single map writes; None if they can't be removed one by one."""
         if not self.writes_channels(writer):
             return None
         linear = self.operation(writer) == "linear"
@@ -309,12 +309,12 @@ def find_sites(network: Embedder, which: Which = "spatial") -> list[Site]:
     """Sites of `network` in the order of its operations.
 
     Args:
-        which: `spatial` or `all`, that is, also 1×1 convolutions before a larger one, such as the first of a
-            bottleneck. Stems count in networks that have nothing else, such as a VGG. `coupled` is all that can be
-            removed exactly: also stems, and the channels of residual streams.
+        which: `spatial`, or `all`, which adds 1×1 convolutions before a larger one, such as the first of a bottleneck.
+            Stems count in networks that have nothing else, such as a VGG. `coupled` is everything that can be removed
+            exactly, including stems and the channels of residual streams.
 
     Raises:
-        PipelineError: there are none; the message lists what was looked for.
+        PipelineError: there are none; the message lists the layers that were found.
     """
     import torch
 
@@ -344,8 +344,8 @@ def find_sites(network: Embedder, which: Which = "spatial") -> list[Site]:
         layers = Counter(map(finder.operation, filter(finder.dense, graph.nodes)))
         counted = ", ".join(f"{count} {name}" for name, count in layers.items()) or "none"
         raise PipelineError(
-            f"no site for a compactor (sites: {which}): of the dense layers ({counted}) none writes channels that "
-            "reach other dense layers through norms, activations, depthwise convolutions, pooling and factors alone. "
+            f"no site for a compactor (sites: {which}): none of the dense layers ({counted}) writes channels that "
+            "reach other dense layers only through norms, activations, depthwise convolutions, pooling and factors. "
             + (more[0] if more else "Use another architecture.")
         )
     return chosen

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from pipeline.errors import StoreError
 from pipeline.files import write_bytes
-from targets.errors import one_line
+from targets.errors import first_line
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
-    """Write tensors and a JSON-able note beside them, whole or not at all."""
+    """Write tensors with a JSON note, completely or not at all."""
     plain = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
     write_bytes(path, save(plain, {"about": json.dumps(about or {})}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and note, as written by `save_tensors`.
+    """Read tensors and note of `save_tensors`.
 
     Raises:
         StoreError: the file is missing, truncated or not safetensors.
@@ -34,7 +34,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise StoreError(
-            f"can't read {path}: {one_line(error)}. If a stage made it, remove {path.parent}: it then runs again."
+            f"can't read {path}: {first_line(error)}. If a stage wrote it, remove {path.parent} to run that stage "
+            "again."
         ) from None
 
 
@@ -47,10 +48,10 @@ def load_module(path: Path, module: nn.Module) -> None:
     """Load a module's state; every name and shape must agree.
 
     Raises:
-        StoreError: the file can't be read or does not fit.
+        StoreError: the file can't be read or does not match.
     """
     tensors, _ = load_tensors(path)
     try:
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
-        raise StoreError(f"{path} does not fit the network: {' '.join(str(error).split())[:200]}") from None
+        raise StoreError(f"{path} does not match the network: {' '.join(str(error).split())[:200]}") from None

@@ -1,1 +1,1 @@
-"""Which steps a recipe needs, from the teacher to figures on a target."""
+"""The steps that a recipe needs, from the teacher to measurements on a target."""

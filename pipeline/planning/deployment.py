@@ -1,8 +1,8 @@
-"""From graphs to figures on one target; by where its device is.
+"""Steps from graphs to measurements on one target, by the location of its device.
 
 here        calibrate ─► compile ─► measure
 over ssh    calibrate ─► bundle ─► device
-elsewhere   calibrate ─► bundle [─► device, once its result was brought]; ─► compile, if that can be done ahead
+elsewhere   calibrate ─► bundle [─► device, once its result is here]; ─► compile, if possible without the device
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Place = Literal["here", "ssh", "elsewhere"]
 
 
 def graph_of(variant: Variant, target: str) -> StepId:
-    """The step that makes a graph; int8 is a target's own, as its activations and its gate are."""
+    """The step that makes a graph; int8 is specific to a target, like its activations and its gate."""
     match variant.precision:
         case "fp32":
             return StepId("export", variant.network)
@@ -42,7 +42,7 @@ def graph_of(variant: Variant, target: str) -> StepId:
 
 
 def place_of(target: TargetSettings, runner: Target) -> Place:
-    """Where a target's device is."""
+    """The location of a target's device."""
     if target.host:
         return "ssh"
     if not is_board(target.board):
@@ -57,14 +57,14 @@ def place_of(target: TargetSettings, runner: Target) -> Place:
 
 @dataclass(frozen=True)
 class TargetPlan:
-    """What a release needs on one target, and the steps that make it.
+    """The steps of a release on one target, and what they build.
 
     Args:
         release: name@version.
-        name: the target's.
+        name: name of the target.
 
     Raises:
-        UnknownRuntime: no installed package offers the target's runtime.
+        UnknownRuntime: no installed package provides the target's runtime.
     """
 
     recipe: Recipe
@@ -75,27 +75,27 @@ class TargetPlan:
 
     @cached_property
     def runner(self) -> Target:
-        """What compiles and runs there."""
+        """The target that compiles and runs there."""
         return make_target(self.target)
 
     @cached_property
     def place(self) -> Place:
-        """Where its device is."""
+        """The location of its device."""
         return place_of(self.target, self.runner)
 
     @cached_property
     def precisions(self) -> tuple[Precision, ...]:
-        """Precisions of the student of which one is kept.
+        """Precisions of the student, one of which is kept.
 
         Raises:
-            UnsupportedPrecision: the recipe's precision is none of the target's.
+            UnsupportedPrecision: the target does not support the recipe's precision.
         """
         wanted = self.recipe.precision
         return precisions_of(self.runner, self.target, None if wanted == "auto" else wanted)
 
     @cached_property
     def variants(self) -> list[Variant]:
-        """What is compiled. The student in fp32 is always among them.
+        """The variants that are compiled, always including the student in fp32.
 
         Raises:
             UnsupportedPrecision: see `precisions`.
@@ -112,13 +112,13 @@ class TargetPlan:
         """All steps of the target.
 
         Args:
-            result: what its device made of the bundle, if that was brought by hand.
-            measured: whether the device gave figures before, which then still count.
+            result: the device's result of the bundle, if it was copied here.
+            measured: whether the device has measured before; the figures then still count.
 
         Raises:
             UnsupportedPrecision: see `precisions`.
-            Unusable: the runtime is to run here, and is not installed.
-            DeviceError: the address of the device is none.
+            Unusable: the runtime has to run here, and is not installed.
+            DeviceError: the address of the device is not valid.
         """
         if self.place == "here":
             runtime_version(self.runner)
@@ -136,12 +136,12 @@ class TargetPlan:
             yield self._on_device(result)
 
     def _tolerant(self, run: Callable[..., None], runs: TargetSettings, variant: Variant) -> Callable[..., None]:
-        """The function of a variant's stage. A build goes on without a variant that can't be had, unless it is the
-        student in fp32, which all else is compared with, or all that may ship. What it does then is no part of a step's
-        key.
+        """The function of a variant's stage. A build continues without a variant that is not available, except the
+        student in fp32, the reference of all others, or the last one that may ship. This behaviour is not part of a
+        step's key.
 
         Args:
-            runs: what runs graphs in it.
+            runs: settings of the target that runs its graphs.
         """
         needed = variant.network == "student" and (
             variant.precision == "fp32" or self.precisions == (variant.precision,)
@@ -149,10 +149,10 @@ class TargetPlan:
         return run if needed else partial(broken.breakable, run, runs)
 
     def _graphs(self, judge: TargetSettings) -> Iterator[Step]:
-        """The graphs of all precisions but fp32, which `export` makes.
+        """The graphs of all precisions but fp32, which `export` writes.
 
         Args:
-            judge: who finds out what int8 costs.
+            judge: settings of the target in which the cost of int8 is measured.
         """
         common = {"input": self.recipe.input, "settings": self.recipe.calibrate}
         for variant in self.variants:
@@ -271,10 +271,10 @@ def _compiles_here(runner: Target) -> bool:
 
 
 def check_targets(plan: Sequence[Planned], targets: Mapping[str, TargetSettings]) -> None:
-    """Find out before hours of training whether the devices of the steps to run are usable.
+    """Check, before hours of training, that the devices of the steps to run are usable.
 
     Raises:
-        Unusable: one that is here is not.
+        Unusable: one on this machine is not.
         DeviceError: one over ssh is not reached, or lacks Python, numpy or the runtime.
     """
     for step in (planned.step.id for planned in plan if not planned.hit):
@@ -288,7 +288,7 @@ def check_targets(plan: Sequence[Planned], targets: Mapping[str, TargetSettings]
 
 
 def check_calibration(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None:
-    """Find out before hours of training whether there are enough images to calibrate on.
+    """Check, before hours of training, that there are enough calibration images.
 
     Raises:
         TooFewImages: there are not.

@@ -1,4 +1,4 @@
-"""Steps ahead of all training where a budget counts what a target takes; by where its device is.
+"""Steps before all training, if a budget limits a figure of a target; by the location of its device.
 
 here                     latency_table ─► latency_budget
 over ssh, or elsewhere   latency_bundle ─► latency_table ─► latency_budget
@@ -29,19 +29,19 @@ from targets.ssh.address import read_address
 def latency_steps(
     recipe: Recipe, release: str, name: str, target: TargetSettings, result: Path | None = None
 ) -> Iterator[Step]:
-    """From the widths that are measured on a target to what a budget counts.
+    """Steps from the widths that are measured on a target to the model of a budget.
 
     Args:
         release: name@version.
-        name, target: of the budget.
-        result: what the target's device made of the bundle, if that was brought by hand.
+        name, target: those of the budget.
+        result: the device's result of the bundle, if it was copied here.
 
     Raises:
         UnknownRuntime, UnsupportedPrecision, Unusable, DeviceError: see `pipeline.planning.deployment.TargetPlan`.
     """
     compress = recipe.distill.compress
     assert compress is not None
-    compress = compress.model_copy(update={"target": name})  # it may be called by an alias
+    compress = compress.model_copy(update={"target": name})  # it may be an alias
     runner = make_target(target)
     precisions_of(runner, replace(target, precisions=None), compress.precision)
     place = place_of(target, runner)
@@ -111,12 +111,12 @@ def latency_steps(
 
 
 def check_latency(plan: Sequence[Planned], target: TargetSettings, recipe: Recipe) -> None:
-    """Find out, before networks are made for minutes, whether they can be measured where the budget says.
+    """Check, before minutes of exports, that networks can be measured on the budget's target.
 
     Raises:
-        Unusable: the budget's target is here, and is not usable.
-        DeviceError: it is over ssh, and is not reached, or lacks Python, numpy or the runtime.
-        BudgetError: it has no meter of the energy that is to be counted.
+        Unusable: the target is on this machine, and is not usable.
+        DeviceError: the target is over ssh, and is not reached, or lacks Python, numpy or the runtime.
+        BudgetError: it has no meter for the energy that the budget limits.
     """
     runs = {planned.step.stage for planned in plan if not planned.hit} & {"latency_table", LATENCY_BUDGET.stage}
     if not runs:
@@ -128,8 +128,8 @@ def check_latency(plan: Sequence[Planned], target: TargetSettings, recipe: Recip
         compress = recipe.distill.compress
         if compress and compress.what == "mj_per_image" and find_meter(runner.gpu_bus_id) is None:
             raise BudgetError(
-                f"distill.compress.mj_per_image can't be counted on {compress.target}: this machine meters no energy, "
-                "or this user may not read the meter. Ask for p50_ms instead."
+                f"distill.compress.mj_per_image can't be counted on {compress.target}: this machine has no meter, "
+                "or it is not readable. Use p50_ms instead."
             )
     elif target.host:
         check_device(target.host, target.python, runner.distribution)

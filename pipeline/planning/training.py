@@ -1,7 +1,7 @@
-"""The stages in order, from recipe to graphs. What follows is `pipeline.planning.deployment`; ahead of them, where a
-budget counts what a target takes, is `pipeline.planning.latency`.
+"""Steps from recipe to graphs. `pipeline.planning.deployment` follows; `pipeline.planning.latency` comes before them if
+a budget limits a figure of a target.
 
-teacher ─► distill ─► compact ─► export, reference     (the teacher is exported and compared with too:
+teacher ─► distill ─► compact ─► export, reference     (the teacher is exported and compared, too:
    └───────────────────────────► export, reference      the dense baseline)
 """
 
@@ -17,14 +17,14 @@ from pipeline.networks.hub import Memory
 from pipeline.recipe import Recipe
 from pipeline.stages import compact, distill, export, reference, teacher
 
-NETWORKS: Mapping[NetworkName, StepId] = {"teacher": TEACHER, "student": COMPACT}  # what is deployed → what made it
+NETWORKS: Mapping[NetworkName, StepId] = {"teacher": TEACHER, "student": COMPACT}  # network → step that made it
 
 
 def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> Iterator[Step]:
-    """From the recipe to graphs: what is the same for all targets.
+    """Steps from recipe to graphs, shared by all targets.
 
     Args:
-        memory: folder in which it is kept what revisions on the Hub were.
+        memory: folder with the last known revisions on the Hub.
 
     Raises:
         WeightsError: see `Recipe.pretrained_weights`.
@@ -40,7 +40,7 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
         {
             **trained,
             "network": recipe.teacher_network,
-            # the network has the architecture, and the weights' file the revision
+            # `network` holds the architecture, and the weights' file the revision
             "settings": recipe.teacher.model_copy(update={"architecture": None, "revision": None}),
         },
         files={"weights": weights["teacher"]},
@@ -96,7 +96,7 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
 
 
 def check_sampling(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None:
-    """Find out before anything is trained whether batches can be drawn.
+    """Check, before training, that batches can be drawn.
 
     Raises:
         DataError: they can't.
@@ -106,12 +106,12 @@ def check_sampling(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None
 
 
 def check_student(plan: Sequence[Planned], recipe: Recipe) -> list[str]:
-    """Find out before hours of training whether the student can be distilled as the recipe says.
+    """Check, before hours of training, that the student can be distilled as the recipe says.
 
-    A budget that counts what a target takes is looked at by the stage `latency_budget`, ahead of training, too.
+    A budget that limits a figure of a target is checked by the stage `latency_budget`, also before training.
 
     Returns:
-        What is to be said before it begins.
+        Lines to print before the build begins.
 
     Raises:
         PipelineError: it can't.

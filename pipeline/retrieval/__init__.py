@@ -1,1 +1,1 @@
-"""How good embeddings are at retrieval: ranks, accuracy, re-ranking."""
+"""Retrieval quality of embeddings: ranks, accuracy, re-ranking."""

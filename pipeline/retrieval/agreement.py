@@ -1,4 +1,4 @@
-"""How embeddings in small numbers agree with those they stand for: by cosine, by neighbours, by AP per query."""
+"""Agreement of quantised embeddings with their reference: by cosine, by neighbours, by AP per query."""
 
 from __future__ import annotations
 
@@ -18,36 +18,34 @@ if TYPE_CHECKING:
     from pipeline.retrieval.accuracy import Accuracy
 
 NEIGHBOURS = 10
-RESAMPLES = 2000  # of the interval: its ends then vary by a few per cent of its width
+RESAMPLES = 2000  # resamples of the interval: its ends then vary by a few per cent of its width
 BLOCK = 2**22  # counts drawn at once
 WORSE_POINTS = 1.0
 NOT_FOUND = -2.0  # less than any cosine
 
 
 class Agreement(Settings):
-    """Figures on all images of a split, against the network in torch."""
+    """Agreement on all images of a split, with the network in torch as reference."""
 
-    min_cosine: float = Field(description="the smallest cosine of an image's two embeddings; whether any is ruined")
-    mean_cosine: float = Field(description="the mean cosine over all images; how far rounding moves an embedding")
+    min_cosine: float = Field(description="smallest cosine of an image's two embeddings; whether any is wrong")
+    mean_cosine: float = Field(description="mean cosine over all images; how far rounding moves an embedding")
     shared_neighbours: float = Field(
-        description=f"of the {NEIGHBOURS} nearest gallery images of a query, % the same; whether users see a difference"
+        description=f"of the {NEIGHBOURS} nearest gallery images of a query, % in common; whether users notice it"
     )
-    map_drop_points: float = Field(description="mAP in torch − mAP here, points of per cent; what the gate is on")
+    map_drop_points: float = Field(description="mAP in torch − mAP here, percentage points; the gate limits it")
     map_drop_interval: tuple[float, float] | None = Field(
-        description="95 % interval of the drop over identities, whose queries are alike (percentiles of the mean of "
-        "paired differences of AP over identities drawn again); whether it is more than chance; null for one identity"
+        description="95 % interval of the drop, by bootstrap over identities (percentiles of the mean of "
+        "paired differences of AP); whether the drop is significant; null for one identity"
     )
-    largest_ap_drop_points: float = Field(
-        description="of the query that lost most, points of AP; what the mean may hide"
-    )
+    largest_ap_drop_points: float = Field(description="largest drop of a query, points of AP; what the mean may hide")
     queries_worse: float = Field(
-        description=f"queries that lost more than {WORSE_POINTS:g} point of AP, %; whether few lost much or all a bit"
+        description=f"queries that lost more than {WORSE_POINTS:g} point of AP, %; few large losses, or many small ones"
     )
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What embeddings Q×D and G×D answer to a test set.
+    """Results of embeddings Q×D and G×D on a test set.
 
     `nearest` is Q×10; `precisions` is the AP of Q queries, 0 … 1, NaN where a query does not count; `identities` are
     those of the queries.
@@ -64,8 +62,8 @@ class Answered:
 def answer(query: np.ndarray, gallery: np.ndarray, query_of: Samples, gallery_of: Samples) -> Answered:
     """Rank the gallery for every query, in the memory of `retrieval_accuracy`.
 
-    An embedding that is not of numbers, as where fp16 can't hold a value, counts as zeros: like nothing. In the gallery
-    it comes behind all others; as a query it finds its answers last.
+    An embedding that is not finite, as after overflow in fp16, counts as zeros, similar to nothing. In the gallery it
+    ranks last; as a query it finds its answers last.
     """
     import torch
 
@@ -92,14 +90,14 @@ def answer(query: np.ndarray, gallery: np.ndarray, query_of: Samples, gallery_of
 
 
 def identity_interval(differences: np.ndarray, identities: np.ndarray) -> tuple[float, float] | None:
-    """95 % interval of the mean of paired differences, from identities drawn again with replacement; none for one.
+    """95 % interval of the mean of paired differences, by resampling identities with replacement; None for one.
 
-    Queries of an identity show the same thing, so that what is lost for one is lost for its fellows: as if they were
-    independent, the interval would be too narrow (Field & Welsh, Bootstrapping clustered data, JRSS B 2007). Draws
-    are the same each time.
+    Queries of an identity are similar, so a loss on one is a loss on the others; treated as independent, they would
+    give too narrow an interval (Field & Welsh, Bootstrapping clustered data, JRSS B 2007). The resamples are
+    deterministic.
 
     Args:
-        differences, identities: Q, one for each query.
+        differences, identities: Q, one per query.
     """
     _, place = np.unique(identities, return_inverse=True)
     sums, counts = np.bincount(place, differences), np.bincount(place)

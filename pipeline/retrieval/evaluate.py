@@ -33,7 +33,7 @@ def evaluate_network(
     """Accuracy of a torch network on a test split.
 
     Raises:
-        TrainingDiverged: an embedding is not of finite numbers.
+        TrainingDiverged: an embedding is not finite.
     """
     from pipeline.data.images import read_batches
 
@@ -42,7 +42,7 @@ def evaluate_network(
         bad = np.flatnonzero(~np.isfinite(rows).all(1))
         if len(bad):
             raise TrainingDiverged(
-                f"embeddings of {len(bad)} of {len(rows)} images are no numbers, the first of {samples.paths[bad[0]]}"
+                f"embeddings of {len(bad)} of {len(rows)} images are not finite, the first of {samples.paths[bad[0]]}"
             )
         return rows
 

@@ -1,4 +1,4 @@
-"""Ranks of right answers, by counting what is nearer instead of sorting the gallery."""
+"""Ranks of correct answers, by counting nearer images instead of sorting the gallery."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 class Answers:
-    """Which gallery images are right for a query, and which do not count: those of its own identity and camera, and
-    those of its own identity that are copies of it.
+    """Correct gallery images of a query, and ignored ones: those of its own identity and camera, and those of its own
+    identity that are copies of it.
     """
 
     def __init__(self, query: Samples, gallery: Samples) -> None:
@@ -26,7 +26,7 @@ class Answers:
         self._ends = np.searchsorted(ordered, query.identities, "right")
 
     def __call__(self, query: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ascending places in the gallery: right, and not counted."""
+        """Ascending indices in the gallery: correct, and ignored."""
         same = self._order[self._starts[query] : self._ends[query]]
         junk = self._cameras[same] == self._own[query]
         if self._contents is not None and self._content is not None:
@@ -35,16 +35,16 @@ class Answers:
 
 
 def right_ranks(scores: Tensor, right: np.ndarray, junk: np.ndarray) -> np.ndarray:
-    """Ranks (from 1, ascending) of one query's right answers among all that count.
+    """Ranks (from 1, ascending) of one query's correct answers among all images that count.
 
     Equal scores keep the gallery's order. An answer's rank is one more than the number of better scores; these are
-    counted by their place among the few right ones, which costs less than sorting all. A query of which an answer ties
-    with anything is sorted.
+    counted by their position among the few correct ones, which is cheaper than sorting all. A query with ties at an
+    answer is sorted.
 
     Args:
-        scores: G, larger is nearer. Changed: what does not count becomes -∞.
-        right: places of right answers, ascending.
-        junk: places that do not count.
+        scores: G, larger is nearer. Modified: ignored ones become -∞.
+        right: indices of correct answers, ascending.
+        junk: indices that are ignored.
     """
     import torch
 
@@ -58,6 +58,6 @@ def right_ranks(scores: Tensor, right: np.ndarray, junk: np.ndarray) -> np.ndarr
     if int(equal.sum()) > len(right) or bool((answers.diff() == 0).any()):
         order = scores.argsort(descending=True, stable=True).cpu().numpy()
         return np.flatnonzero(np.isin(order, right)) + 1
-    better = torch.bincount(beaten, minlength=len(right) + 1).flip(0).cumsum(0)  # by answer, the best first
+    better = torch.bincount(beaten, minlength=len(right) + 1).flip(0).cumsum(0)  # by answer, best first
     ranks: np.ndarray = better[: len(right)].cpu().numpy() + 1
     return ranks

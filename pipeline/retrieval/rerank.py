@@ -1,7 +1,7 @@
 """k-reciprocal re-ranking (Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017).
 
-It uses the whole gallery and all queries at once, which no device does that answers one query: always a figure of its
-own, never the headline.
+It uses the whole gallery and all queries at once, which a device that answers one query can't do: always a separate
+figure, never the headline.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ReRanking(Settings):
 
     @property
     def protocol(self) -> str:
-        """How accuracies under these settings are labelled."""
+        """Label of accuracies with these settings."""
         return (
             f"k-reciprocal re-ranking (k1 {self.k1}, k2 {self.k2}, λ {self.weight:g}) over all queries and gallery; "
             "same identity and camera ignored; AP over all right ranks"
@@ -37,7 +37,7 @@ class ReRanking(Settings):
 
 
 class _Sparse:
-    """Rows of few entries, kept end to end: row i has columns and values from `starts[i]` to `starts[i + 1]`."""
+    """Rows of few entries, concatenated: row i has columns and values from `starts[i]` to `starts[i + 1]`."""
 
     def __init__(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> None:
         self.starts = np.concatenate([[0], np.cumsum([len(columns) for columns, _ in rows])])
@@ -64,13 +64,13 @@ def _neighbours(unit: np.ndarray, k: int, device: str) -> tuple[np.ndarray, np.n
     for rows, scores in cosine_blocks(unit, unit, device):
         own = np.arange(rows.start, rows.stop)
         largest.append((2 - 2 * scores.min(1).values).cpu().numpy())
-        scores[range(len(own)), own] = 2.0  # an image is its own nearest neighbour, twins or not
+        scores[range(len(own)), own] = 2.0  # an image is its own nearest neighbour, duplicates or not
         nearest.append(scores.topk(k, dim=1).indices.cpu().numpy())
     return np.concatenate(nearest), np.concatenate(largest)
 
 
 def _reciprocal(nearest: np.ndarray, k: int) -> list[np.ndarray]:
-    """Of each row the neighbours among its first k + 1 that have the row among theirs."""
+    """For each row, the neighbours among its first k + 1 that have the row among theirs."""
     first = nearest[:, : k + 1]
     return [row[(first[row] == index).any(1)] for index, row in enumerate(first)]
 
@@ -99,7 +99,7 @@ def _encoding(unit: np.ndarray, nearest: np.ndarray, largest: np.ndarray, settin
 def reranked_blocks(query: np.ndarray, gallery: np.ndarray, settings: ReRanking, device: str) -> Iterator[Scored]:
     """Negative re-ranked distance of query embeddings Q×D to gallery embeddings G×D, in blocks of queries.
 
-    Memory beside the embeddings: the blocks of `cosine_blocks`, N×(k1 + 1) indices and the sparse encoding of the
+    Memory besides the embeddings: the blocks of `cosine_blocks`, N×(k1 + 1) indices and the sparse encoding of the
     N = Q + G images (a few times k1 entries each).
 
     Raises:
@@ -135,6 +135,6 @@ def reranked_accuracy(
     settings: ReRanking,
     device: str = "cpu",
 ) -> Accuracy:
-    """As `retrieval_accuracy`, after k-reciprocal re-ranking; `protocol` says so."""
+    """Like `retrieval_accuracy`, with k-reciprocal re-ranking; `protocol` says so."""
     ranks = scored_ranks(reranked_blocks(query, gallery, settings, device), query_of, gallery_of)
     return accuracy_of(ranks, len(gallery_of), settings.protocol)

@@ -1,1 +1,1 @@
-"""What a build runs: one module a stage, each its settings and its function."""
+"""The stages of a build, one module each with its settings and its function."""

@@ -1,4 +1,4 @@
-"""Stage `bundle`: one archive with all that a device needs to compile and measure (`targets.bundles.bundle`)."""
+"""Stage `bundle`: one archive with everything a device needs to compile and measure (`targets.bundles.bundle`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pipeline.data.images import Input, read_image
 from pipeline.data.samples import Index
 from pipeline.engine.step import StepId, Variant
 from pipeline.engine.work import Work, read_json
-from pipeline.files import sha256
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import Measure
@@ -29,6 +28,7 @@ from targets.bundles.bundle import BUNDLE_LIST, MAIN
 from targets.bundles.bundle import Variant as BundledVariant
 from targets.bundles.pixels import pack
 from targets.contract import find_runtime
+from targets.files import sha256
 from targets.settings import Precision, TargetSettings
 
 VERSION = 4
@@ -42,13 +42,13 @@ def _sources(package: Path) -> Iterator[tuple[str, Path]]:
 
 
 def device_code(runtime: str) -> dict[str, Path]:
-    """Sources of `targets`, and of the package that offers the runtime if it is another's; by name in the bundle.
+    """Sources of `targets`, and of a third-party package that provides the runtime; by name in the bundle.
 
     Raises:
-        UnknownRuntime: no installed package offers it.
+        UnknownRuntime: no installed package provides it.
     """
     ours = _sources(Path(targets.__file__).parent)
-    code = {name: path for name, path in ours if not name.startswith("targets/ssh/")}  # that is the host's part
+    code = {name: path for name, path in ours if not name.startswith("targets/ssh/")}  # this is the host's part
     top = find_runtime(runtime).module.split(".")[0]
     spec = find_spec(top)
     if top != "targets" and spec and spec.origin:
@@ -58,13 +58,13 @@ def device_code(runtime: str) -> dict[str, Path]:
 
 
 def code_digest(runtime: str) -> str:
-    """sha256 over what `device_code` gives."""
+    """sha256 over the files of `device_code`."""
     listed = {name: sha256(path) for name, path in device_code(runtime).items()}
     return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
 def _write_test_set(folder: Path, data: Index, size: Input) -> None:
-    """Every image of the test set and of the gate's split once, as pixels: a device needs no decoder then (see
+    """Write each image of the test set and the gate's split once, as pixels, so that a device needs no decoder (see
     `targets.bundles.pixels`).
     """
     folder.mkdir()
@@ -73,7 +73,7 @@ def _write_test_set(folder: Path, data: Index, size: Input) -> None:
     for name, samples in splits.items():
         at = [places.setdefault(path, len(places)) for path in samples.paths]
         np.save(folder / f"{name}.npy", np.array(at))
-        assert samples.contents is not None  # the data set was opened
+        assert samples.contents is not None  # the data set is open
         np.save(folder / f"{name}-labels.npy", np.stack([samples.identities, samples.cameras, samples.contents]))
     shape = (len(places), 3, size.height, size.width)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
@@ -90,21 +90,21 @@ def write_bundle(
     release: str,
     name: str,
     target: TargetSettings,
-    code: str,  # noqa: ARG001 - makes the bundle another one when the code changes
+    code: str,  # noqa: ARG001 - part of the key, so that a new bundle is made when the code changes
     settings: Measure,
     precisions: tuple[Precision, ...],
     graphs: Mapping[Variant, Path],
     references: Mapping[StepId, Path],
 ) -> None:
-    """Write `NAME-VERSION-TARGET.zoo`. What is broken is told in its list and has no graph.
+    """Write `NAME-VERSION-TARGET.zoo`. A broken variant is in its list, without a graph.
 
     Args:
         release: name@version.
-        name: the target's name.
+        name: name of the target.
         code: see `code_digest`.
         precisions: those that may ship.
         graphs: folders of the stages `export` and `calibrate`.
-        references: folder of the stage `reference` of the student.
+        references: folder of the student's stage `reference`.
 
     Raises:
         CheckFailed: see `check_left`.
@@ -128,7 +128,7 @@ def write_bundle(
     for split in (QUERY, GALLERY):
         half = np.load(references[StepId("reference", "student")] / split).astype(
             np.float16
-        )  # moves a cosine by less than 1e-6
+        )  # changes a cosine by less than 1e-6
         np.save(scratch / split, half)
         files[f"reference/{split}"] = scratch / split
     manifest = {"release": release, "data": data.fingerprint, "calibrations": calibrations}
@@ -145,7 +145,7 @@ def write_bundle(
         "calls": settings.calls,
         "max_seconds": settings.max_seconds,
         "variants": [asdict(one) for one in variants],
-        "broken": broken,
+        "broken": [one.model_dump(mode="json") for one in broken],
     }
     path = work.out / f"{release.replace('@', '-')}-{name}{SUFFIX}"
     write_archive(path, BUNDLE_LIST, shown, files)

@@ -1,4 +1,4 @@
-"""Stage `calibrate`: one graph per precision, and what it costs in accuracy."""
+"""Stage `calibrate`: one graph per precision, and its loss of accuracy."""
 
 from __future__ import annotations
 
@@ -21,28 +21,27 @@ from pipeline.data.samples import Index, Samples
 from pipeline.engine.work import Work
 from pipeline.retrieval.agreement import Agreement, Answered, agreement, answer
 from pipeline.settings import Settings
-from pipeline.stages.compile import EMBED_BATCH
 from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_gate_reference
-from targets.contract import Job, Session, make_target
+from targets.contract import EMBED_BATCH, Job, Session, make_target
 from targets.settings import Activations, TargetSettings
 
 VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")
 CALIBRATION = "calibration.json"
 SENSITIVITY_IMAGES = 32
-HOST = TargetSettings("onnxruntime")  # runs graphs for devices that are not here
+HOST = TargetSettings("onnxruntime")  # runs graphs of targets whose device is not here
 
 
 class Calibrate(Settings):
-    """Which images, and how much accuracy small numbers may cost."""
+    """Calibration images, and the limit on the loss of accuracy."""
 
-    images: int = Field(300, ge=1, description="training images that ranges are observed on")
+    images: int = Field(300, ge=1, description="number of training images on which ranges are observed")
     min_images: int = Field(128, ge=1, description="fewer are an error")
     choose: Literal["k_centre", "random"] = Field("k_centre", description="how the images are chosen")
-    max_map_drop_points: float = Field(0.5, ge=0, description="mAP in torch − mAP of the artifact, points of per cent")
+    max_map_drop_points: float = Field(0.5, ge=0, description="mAP in torch − mAP of the artifact, percentage points")
     max_float_layers: float = Field(
-        0.5, ge=0, le=1, description="share of layers that may go back to float before int8 is given up"
+        0.5, ge=0, le=1, description="share of layers that may return to float before int8 is given up"
     )
 
     @model_validator(mode="after")
@@ -52,15 +51,15 @@ class Calibrate(Settings):
         return self
 
     def check(self, data: Index) -> None:
-        """Find out before anything is trained whether there is enough to calibrate on.
+        """Check, before training, that there are enough calibration images.
 
         Raises:
-            TooFewImages: there is not.
+            TooFewImages: there are not.
         """
         if len(data.train) < self.min_images:
             raise TooFewImages(
-                f"the data set has {len(data.train)} training images, fewer than calibrate.min_images "
-                f"({self.min_images}) to calibrate int8 on. Add images, lower it, or build with --precision fp16."
+                f"the data set has {len(data.train)} training images, but int8 calibration needs calibrate.min_images "
+                f"({self.min_images}). Add images, lower that setting, or build with --precision fp16."
             )
 
 
@@ -70,7 +69,7 @@ def embed_samples(session: Session, samples: Samples, size: Input) -> np.ndarray
 
 
 def answer_judged(session: Session, data: Index, size: Input) -> Answered:
-    """What a compiled artifact answers to the split that gates are on, `Index.judged`."""
+    """Embeddings of the split that decides gates, `Index.judged`, by a compiled artifact."""
     query_of, gallery_of = data.judged
     query = embed_samples(session, query_of, size)
     gallery = query if gallery_of is query_of else embed_samples(session, gallery_of, size)
@@ -78,14 +77,14 @@ def answer_judged(session: Session, data: Index, size: Input) -> Answered:
 
 
 class Judge:
-    """Runs graphs as one target would."""
+    """Runs graphs as a target would."""
 
     def __init__(self, target: TargetSettings, data: Index, size: Input, scratch: Path) -> None:
         self.target, self._data, self._size = make_target(target), data, size
         self._folder = scratch / "judged"
 
     def session(self, graph: Path) -> Session:
-        """The graph, compiled and loaded."""
+        """A session of the graph, compiled and loaded."""
         self._folder.mkdir(exist_ok=True)
         self.target.compile(graph, self._folder, Job(self._size.height, self._size.width, (1, EMBED_BATCH)))
         return self.target.load(self._folder)
@@ -97,7 +96,7 @@ class Judge:
         return np.concatenate(parts)
 
     def answer(self, graph: Path) -> Answered:
-        """What the graph answers to the split that gates are on, `Index.judged`."""
+        """Embeddings of the split that decides gates, `Index.judged`."""
         return answer_judged(self.session(graph), self._data, self._size)
 
 
@@ -106,14 +105,14 @@ def _gate(judge: Judge, reference: Answered) -> Callable[[Path], Agreement]:
 
 
 def halve_graph(work: Work, *, data: Index, input: Input, settings: Calibrate, graph: Path, reference: Path) -> None:
-    """Write `model.onnx` in fp16 and `calibration.json`: what it costs on the host.
+    """Write `model.onnx` in fp16, and its loss of accuracy on the host to `calibration.json`.
 
     Args:
         graph: folder of a stage `export`.
         reference: folder of the stage `reference` of the same network.
 
     Raises:
-        NotQuantisable: the graph can't be turned into fp16.
+        NotQuantisable: the graph can't be converted to fp16.
     """
     write_half(graph / GRAPH, work.out / GRAPH)
     verdict = _gate(Judge(HOST, data, input, work.scratch), read_gate_reference(reference, data))(work.out / GRAPH)
@@ -154,11 +153,11 @@ def quantize_graph(
     graph: Path,
     reference: Path,
 ) -> None:
-    """Write `model.onnx` with Q/DQ and `calibration.json`: on which images, which layers are float, what it costs.
+    """Write `model.onnx` with Q/DQ; images, float layers and loss of accuracy to `calibration.json`.
 
     Args:
-        activations: what the target asks for, see `calibration.quantize`.
-        judge: where the graph is run to find out what it costs: the target itself where it is here.
+        activations: kind that the target needs, see `calibration.quantize`.
+        judge: target in which the loss is measured: the target itself if it is here.
         graph: folder of a stage `export`.
         reference: folder of the stage `reference` of the same network.
 
@@ -179,7 +178,7 @@ def quantize_graph(
     def rank(verdict: Agreement) -> list[str]:
         work.progress.say(
             f"int8 costs {verdict.map_drop_points:.2f} mAP points, more than {settings.max_map_drop_points:g}: "
-            "the most sensitive layers go back to float"
+            "the most sensitive layers return to float"
         )
         with work.progress.bar("sensitivity", len(quantizer.layers)) as bar:
             few = images[:: max(1, len(images) // SENSITIVITY_IMAGES)][:SENSITIVITY_IMAGES]

@@ -1,4 +1,4 @@
-"""Stage `compact`: fold norms, merge compactors, remove dead channels, and check that nothing else changed."""
+"""Stage `compact`: fold norms, merge compactors, remove dead channels, and check that nothing else changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHECKED_IMAGES = 64
 
 
 class Compact(Settings):
-    """Which rows count as gone, and how far embeddings may move."""
+    """Threshold of dead rows, and the tolerance on embeddings."""
 
     threshold: float = Field(1e-5, gt=0, description="rows with a norm below this are removed")
     max_difference: float = Field(
@@ -42,15 +42,15 @@ def _check(what: str, before: torch.Tensor, after: torch.Tensor, settings: Compa
     difference = float((before - after).abs().max())
     if not difference < settings.max_difference:
         raise CheckFailed(
-            f"{what} moved embeddings by {difference:.2g}, more than compact.max_difference "
+            f"{what} changed embeddings by {difference:.2g}, more than compact.max_difference "
             f"({settings.max_difference:g}). Rows near compact.threshold ({settings.threshold:g}) still matter: train "
-            "longer, lower the threshold, or look for a network that is not in evaluation mode."
+            "longer, lower the threshold, or check that the network is in evaluation mode."
         )
     return difference
 
 
 def _report(sites: list[Site], dense: Embedder, pruned: Embedder, size: Input) -> list[dict[str, int | str]]:
-    """Per site: width, parameters and MACs of all layers that its channels go through, before and after."""
+    """Per site: width, parameters and MACs of all layers that its channels pass through, before and after."""
     from pipeline.networks.cost import macs_by_module
 
     macs = {"before": macs_by_module(dense, size), "after": macs_by_module(pruned, size)}
@@ -84,12 +84,12 @@ def compact_student(
     """Write the pruned network (see `pipeline.networks.serialization`), `compression.json` and `accuracy.json`.
 
     Args:
-        sites, align: as the student was distilled with.
-        both_sides: whether pruners stand before convolutions, too (see `pipeline.method.deap`).
+        sites, align: settings of the student's distillation.
+        both_sides: whether there are pruners before convolutions, too (see `pipeline.method.deap`).
         student: folder of the stage `distill`.
 
     Raises:
-        CheckFailed: merging or pruning changed the embeddings of real images.
+        CheckFailed: merging or pruning changed embeddings of real images.
     """
     import torch
     from torch.nn import functional
@@ -109,9 +109,9 @@ def compact_student(
     dense = build_network(network, input).eval()
     before: Cost = network_cost(fuse_branches(dense), input)
     images = torch.from_numpy(next(read_batches(data.gallery, input, CHECKED_IMAGES))).permute(0, 3, 1, 2)
-    small = (student / DESCRIPTION).exists()  # already: only norms are left to fold, behind compactors that do nothing
+    small = (student / DESCRIPTION).exists()  # pruned already: only norms remain to be folded
     embedder = load_network(student) if small else build_network(network, input)
-    if small:  # before norms are folded, which fusing needs
+    if small:  # before norms are folded, since fusing needs them
         with torch.inference_mode():
             reference = functional.normalize(embedder(images))
         embedder, dense = fuse_branches(embedder), fuse_branches(dense)
@@ -123,7 +123,7 @@ def compact_student(
 
     with torch.inference_mode():
         if not small:
-            reference = functional.normalize(embedder(images))  # as they are compared and deployed: of length 1
+            reference = functional.normalize(embedder(images))  # normalised, as when compared and deployed
         norms = {name: rows.row_norms() for name, rows in compacted.items()}
         if both_sides:
             absorb_pruners(embedder, found)

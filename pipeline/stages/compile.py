@@ -1,4 +1,4 @@
-"""Stage `compile`: a graph becomes artifacts of one target."""
+"""Stage `compile`: compiles a graph to artifacts of one target."""
 
 from __future__ import annotations
 
@@ -11,31 +11,30 @@ from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.stages.export import GRAPH
 from pipeline.stages.unsupported import passed_on
-from targets.contract import Job, make_target
+from targets.contract import EMBED_BATCH, Job, make_target
 from targets.settings import TargetSettings
 
 VERSION = 3
 ARTIFACTS = "artifacts"
-EMBED_BATCH = 8  # images at once where accuracy is measured
 
 
 def job_batches(measured: tuple[int, ...]) -> tuple[int, ...]:
-    """Batch sizes that an artifact has to take."""
+    """Batch sizes that an artifact has to accept."""
     return tuple(sorted({*measured, EMBED_BATCH}))
 
 
 def compile_graph(
     work: Work, *, input: Input, target: TargetSettings, batches: tuple[int, ...], tried: bool, graph: Path
 ) -> None:
-    """Write the target's files below `artifacts/`; of a graph that is broken, the reason (see `unsupported`).
+    """Write the target's files below `artifacts/`; for a broken graph, the reason (see `unsupported`).
 
     Args:
-        batches: sizes that will be measured.
-        tried: whether the target's device is here, so that what was compiled can be run.
+        batches: batch sizes to measure.
+        tried: whether the target's device is here, so that the artifact can be run.
         graph: folder of a stage `export` or `calibrate`.
 
     Raises:
-        CheckFailed: what was compiled does not give unit embeddings.
+        CheckFailed: the artifact does not return unit embeddings.
         ArtifactFailed: the runtime refuses the graph.
     """
     if passed_on(work, graph):
@@ -56,6 +55,6 @@ def compile_graph(
         return
     probe = np.random.default_rng(0).integers(0, 256, (2, input.height, input.width, 3), np.uint8)
     lengths = np.linalg.norm(runner.load(folder, work.cache).embed(probe), axis=1)
-    lengths = lengths[np.isfinite(lengths)]  # fp16 may not hold a value: for the gate to turn down, not for this check
+    lengths = lengths[np.isfinite(lengths)]  # fp16 may overflow, which the gate refuses, not this check
     if not np.allclose(lengths, 1, atol=1e-2):
         raise CheckFailed(f"the artifact of {target.runtime} gives embeddings of length {lengths[0]:.3f}, not 1.")

@@ -1,4 +1,4 @@
-"""The part of stage `distill` in which channels are removed from the student: at one moment, or a few at a time."""
+"""The part of stage `distill` that removes channels from the student, at once or gradually."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
     from pipeline.method.selection import Batches
     from pipeline.networks.build import Network
 
-SCORING = 1_000_000  # epochs from here on are drawn for scores: a training never gets there
+SCORING = 1_000_000  # epochs from here on are drawn for scores; training never gets there
 MOST_CUTS = 10
 KEPT, CHOICE = "kept.json", "choice.json"
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Behind so many epochs, such a share of the dense student's cost may be left."""
+    """After this many epochs, this share of the dense student's cost may remain."""
 
     epoch: int
     share: float
 
 
 def course(settings: Distillation, target: float) -> list[Cut]:
-    """When channels go, and how many.
+    """When channels are removed, and how many.
 
-    At once: behind the first phase. Gradually: at epochs of the half that follows it, each time the same share of what
-    is left.
+    At once: after the first phase. Gradually: at epochs of the first half of the rest, each time the same share of what
+    remains.
 
     Args:
-        target: share of the dense student's cost that may be left in the end.
+        target: final share of the dense student's cost.
     """
     first = round(settings.learn)
     if settings.shrink == "at_once":
@@ -64,7 +64,7 @@ def course(settings: Distillation, target: float) -> list[Cut]:
 
 
 def _scoring_batches(batches: TrainingBatches, device: str) -> Batches:
-    """Batches beside those of the training, the same ones each time."""
+    """Batches apart from those of training, the same each time."""
 
     def take(count: int) -> Iterator[tuple[Tensor, Tensor]]:
         endless = chain.from_iterable(batches.epoch(SCORING + number) for number in range(count))
@@ -76,7 +76,7 @@ def _scoring_batches(batches: TrainingBatches, device: str) -> Batches:
 
 @dataclass
 class _Cutter:
-    """A student that becomes smaller from cut to cut; what a cut made lies on disk, and is not made again."""
+    """A student that shrinks from cut to cut; the results of each cut are on disk, and are reused."""
 
     work: Work
     teacher: Callable[[], Classified]
@@ -85,10 +85,10 @@ class _Cutter:
     network: Network
     input: Input
     seed: int
-    model: WidthCost  # of the dense student
+    model: WidthCost  # cost model of the dense student
 
     def cut(self, student: Classified, kept: dict[str, Tensor], to: Cut) -> tuple[Classified, dict[str, Tensor]]:
-        """The student with fewer channels, and which of the dense student's those are, by the site's writer."""
+        """The student with fewer channels, and their indices in the dense student, by the site's writer."""
         folder = self.work.scratch / f"cut-{to.epoch:05d}"
         done = (folder / CHOICE).exists()
         self.work.processes.agree(str(done))
@@ -98,13 +98,13 @@ class _Cutter:
         small = Classified(load_network(folder), student.classifier.out_features)
         load_module(folder / "classifier.safetensors", small.classifier)
         rows = json.loads((folder / KEPT).read_text())
-        torch.manual_seed(self.seed)  # whether channels were chosen now or before an interruption
+        torch.manual_seed(self.seed)  # the same whether channels were chosen now or before an interruption
         return small, {name: torch.tensor(some) for name, some in rows.items()}
 
     def _choose(self, student: Classified, kept: dict[str, Tensor], to: Cut, folder: Path) -> None:
         work, settings = self.work, self.settings
         assert settings.compress is not None
-        work.progress.say(f"choosing channels: {to.share:.1%} of the {settings.compress.what} may be left")
+        work.progress.say(f"choosing channels: {to.share:.1%} of the {settings.compress.what} may remain")
         started, search = monotonic(), list[float]()
         student.to(work.device)
         take = _scoring_batches(self.batches, work.device)
@@ -144,14 +144,14 @@ def train_and_cut(
     seed: int,
     model: WidthCost | None = None,
 ) -> Classified:
-    """Train a student under one schedule, and remove channels on the way; the small student.
+    """Train a student with one schedule while removing channels; return the small student.
 
-    What each cut leaves lies in the scratch folder: an interrupted build does not choose again. Writes
-    `selection.json`: how channels were chosen at each cut, and what choosing took.
+    The result of each cut is in the scratch folder, so that an interrupted build does not choose again. Writes
+    `selection.json`: how channels were chosen at each cut, and the time it took.
 
     Args:
-        teacher: gives a new copy each time: features of one are read by one task.
-        model: of what the budget counts; left out, of MACs or parameters.
+        teacher: returns a new copy each time, since features of one copy are read by one task.
+        model: cost model of the budget; default: of MACs or parameters.
     """
     assert settings.compress is not None
     sites = find_sites(student.embedder, settings.sites)

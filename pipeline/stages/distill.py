@@ -1,4 +1,4 @@
-"""Stage `distill`: a student that starts as heavy as its teacher, learns from it, and becomes small.
+"""Stage `distill`: a student that starts as large as its teacher, learns from it, and shrinks.
 
 Xie et al., "Towards a Smaller Student: Capacity Dynamic Distillation for Efficient Image Retrieval", CVPR 2023.
 """
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 VERSION = 6
 LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
-COMPACTED = "student.safetensors"  # of a student with compactors; others are saved as networks are
+COMPACTED = "student.safetensors"  # a student with compactors; others are saved like networks
 METRICS = "metrics.csv"
-SELECTION = "selection.json"  # how channels were chosen, where they were removed by importance
+SELECTION = "selection.json"  # how channels were chosen, if they were removed by importance
 
 
 class Distill(Distillation):
-    """Where the student starts, and how it is distilled."""
+    """Initial weights of the student, and the settings of distillation."""
 
     init: Literal["pretrained", "teacher", "random"] = "pretrained"
     weights: LocalWeights = None
@@ -39,7 +39,7 @@ class Distill(Distillation):
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Whose versions the result depends on."""
+        """Libraries whose versions the result depends on."""
         return (*LIBRARIES, "torch-pruning") if self.method == "torch_pruning" else LIBRARIES
 
     @model_validator(mode="after")
@@ -47,7 +47,7 @@ class Distill(Distillation):
         ranks = not self.compacts and self.method != "fixed" and self.importance != "position"
         if self.init == "random" and ranks and not self.learn:
             raise ValueError(
-                f"importance: {self.importance} ranks what was learnt before: set init to teacher or pretrained, "
+                f"importance: {self.importance} needs a trained student: set init to teacher or pretrained, "
                 "or learn_epochs to an epoch or more"
             )
         return self
@@ -66,14 +66,14 @@ def _start(settings: Distill, network: Network, input: Input, teacher: Classifie
 
 
 def check_student(input: Input, network: Network, teacher: Network, settings: Distill) -> list[str]:
-    """Find out, before a teacher is trained for hours, whether a student can be distilled from it as asked.
+    """Check, before hours of training a teacher, that a student can be distilled from it as requested.
 
     Returns:
-        What is to be said before it begins: which channels can't go, and why.
+        Lines to print before the build begins: which channels can't be removed, and why.
 
     Raises:
-        PipelineError: no sites, stages of other widths, a network that can't run with fewer channels, or a budget that
-            can't be met.
+        PipelineError: no sites, stages of different widths, a network that can't run with fewer channels, or a budget
+            that can't be met.
     """
     from pipeline.method.allocation import channels_above
     from pipeline.method.budget import make_budget
@@ -90,17 +90,17 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
 
     student = build_network(network, input)
     sites = find_sites(student, settings.sites)
-    network_cost(fuse_branches(student), input)  # what counts it may not understand a network
+    network_cost(fuse_branches(student), input)  # the counter may not support a network
     try_narrow(student, sites)
     if settings.method == "deap":
         check_places(student, sites)
     if teacher != network:
         other = build_network(teacher, input)
-        if settings.compacts or settings.features_weight:  # others never look at a teacher's features
+        if settings.compacts or settings.features_weight:  # others do not use a teacher's features
             pair_writers(sites, find_sites(other, settings.sites))
         network_cost(fuse_branches(other), input)
     told = left_whole(student) if settings.sites == "coupled" else []
-    if settings.compress and settings.compress.measured:  # what a target takes is not known yet
+    if settings.compress and settings.compress.measured:  # the cost on a target is not known yet
         return told
     if settings.compacts:
         make_budget(student, sites, settings)
@@ -125,12 +125,13 @@ def distill_student(
 ) -> None:
     """Write the student, `metrics.csv` and `accuracy.json`.
 
-    A student with compactors is `student.safetensors`; a small one is a network (see `networks.serialization`).
+    A student with compactors is `student.safetensors`; a small one is saved as a network (see
+    `networks.serialization`).
 
     Args:
         weights: the backbone's pretrained weights, for `init: pretrained`.
         teacher: folder of the stage `teacher`.
-        latency: folder of the stage `latency_budget`, where the budget counts what a target takes.
+        latency: folder of the stage `latency_budget`, if the budget limits a figure of a target.
     """
     import torch
 
@@ -169,7 +170,7 @@ def distill_student(
         student = train_and_cut(work, student, frozen, settings, batches, network, input, seed, model)
     if not work.main:
         return
-    if (work.scratch / METRICS).exists():  # trained in one piece
+    if (work.scratch / METRICS).exists():  # trained in one go
         (work.out / METRICS).write_bytes((work.scratch / METRICS).read_bytes())
     if settings.compacts:
         save_module(work.out / COMPACTED, student.embedder)

@@ -1,4 +1,4 @@
-"""Stage `export`: one ONNX graph with preprocessing inside, checked against the torch network on real images."""
+"""Stage `export`: one ONNX graph with preprocessing, checked against the torch network on real images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ VERSION = 1
 LIBRARIES = (*IMAGES, "torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime")
 GRAPH, INPUT, OUTPUT = "model.onnx", "images", "embeddings"
 CHECKED_IMAGES = 64
-TIE = 1e-5  # neighbours whose cosines differ by less are equally near
+TIE = 1e-5  # neighbours whose cosines differ by less are ties
 
 
 class Export(Settings):
-    """The gate on parity."""
+    """Limits of parity."""
 
     opset: int = Field(18, ge=18, le=23, description="torch exports from 18 on")
     min_cosine: float = Field(0.9999, gt=0, le=1, description="between graph and torch, for every checked image")
@@ -47,7 +47,7 @@ def deployed(embedder: nn.Module) -> nn.Module:
 
         def forward(self, images: Tensor) -> Tensor:
             embeddings: Tensor = self.embedder(images.float().permute(0, 3, 1, 2))
-            # functional.normalize would expand the lengths, which puts the batch's shape into the graph
+            # functional.normalize would expand the lengths and put the batch's shape into the graph
             lengths: Tensor = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True)
             return embeddings / lengths.clamp_min(1e-12)
 
@@ -58,7 +58,7 @@ def write_graph(network: nn.Module, images: np.ndarray, opset: int, path: Path) 
     """Export a deployed network with a dynamic batch, and simplify the graph.
 
     Raises:
-        CheckFailed: onnxsim could not keep the graph's results.
+        CheckFailed: onnxsim changed the graph's results.
     """
     import onnx
     import torch
@@ -78,16 +78,16 @@ def write_graph(network: nn.Module, images: np.ndarray, opset: int, path: Path) 
             verbose=False,
         )
         if program is None:
-            raise CheckFailed("torch exported nothing; its message stands above")
+            raise CheckFailed("torch exported nothing; see its message above")
         simplified, same = simplify(program.model_proto)
     if not same:
-        raise CheckFailed("onnxsim changed what the graph computes. Try another `export.opset`, or another onnxsim.")
+        raise CheckFailed("onnxsim changed the graph's results. Try another `export.opset` or onnxsim.")
     onnx.checker.check_model(simplified, full_check=True)
     onnx.save(simplified, path)
 
 
 def same_neighbours(reference: np.ndarray, other: np.ndarray) -> bool:
-    """Whether each of N unit embeddings has the same nearest neighbour among the rest, ties within `TIE` aside."""
+    """Whether each of N unit embeddings has the same nearest neighbour among the others, except for ties (`TIE`)."""
     expected, found = reference @ reference.T, other @ other.T
     for similarity in (expected, found):
         np.fill_diagonal(similarity, -np.inf)
@@ -99,10 +99,10 @@ def export_network(work: Work, *, data: Index, input: Input, settings: Export, n
     """Write `model.onnx` and `export.json` (parity and cost).
 
     Args:
-        network: folder of a stage that ends in a network (`teacher` or `compact`).
+        network: folder of a stage that writes a network (`teacher` or `compact`).
 
     Raises:
-        CheckFailed: the graph's embeddings, neighbours, parameters or MACs are not the network's.
+        CheckFailed: the graph's embeddings, neighbours, parameters or MACs differ from the network's.
     """
     import onnxruntime
     import torch
@@ -128,12 +128,12 @@ def export_network(work: Work, *, data: Index, input: Input, settings: Export, n
             f"({settings.min_cosine}). Try another `export.opset`."
         )
     if not same_neighbours(reference, embeddings):
-        raise CheckFailed("the graph's embeddings have other nearest neighbours than torch's. Try another opset.")
+        raise CheckFailed("the graph's nearest neighbours differ from torch's. Try another `export.opset`.")
     cost, expected = graph_cost(path), network_cost(embedder, input)
     if (cost.kernel_parameters, cost.macs) != (expected.kernel_parameters, expected.macs):
         raise CheckFailed(
             f"the graph has {cost.kernel_parameters} kernel parameters and {cost.macs} MACs, the network "
-            f"{expected.kernel_parameters} and {expected.macs}: the export is not of the compacted network."
+            f"{expected.kernel_parameters} and {expected.macs}: the export is not that of the compacted network."
         )
     work.write_json(
         "export.json",

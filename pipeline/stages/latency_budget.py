@@ -1,8 +1,8 @@
-"""Stage `latency_budget`: what a budget in milliseconds counts, made exact where the budget lies.
+"""Stage `latency_budget`: the cost model of a budget in milliseconds, refined near the budget.
 
-Rates of layers are fitted to the table (`pipeline.stages.latency_table`). Networks that they predict to meet the budget
-are then measured, too, and rates fitted again: what is predicted there is what was seen there. A budget that can't be
-met is refused here, before anything is trained.
+Rates of layers are fitted to the table (`pipeline.stages.latency_table`). Networks that are predicted to meet the
+budget are then measured, too, and the rates refitted, so that predictions there match measurements. A budget that can't
+be met is refused here, before training.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.networks.build import Network
 from pipeline.networks.sites import Which
 from pipeline.stages.latency_table import read_table
 from pipeline.stages.width_graphs import (
-    Told,
+    WidthTimings,
     dense_network,
     time_here,
     time_over_ssh,
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
 
 VERSION = 1
 LATENCY = "latency.json"
-ROUNDS, NETWORKS = 3, 6  # of networks near the budget, and how many in a round
-ANCHORS = 4  # networks of the table that are timed again, so that two runs compare
+ROUNDS, NETWORKS = 3, 6  # of networks near the budget, and networks per round
+ANCHORS = 4  # networks of the table that are timed again, to compare runs
 WEIGHT = 4.0  # of a network near the budget, in the fit
-CLOSE = 0.02  # relative error near the budget with which rounds end
+CLOSE = 0.02  # relative error near the budget at which rounds end
 
 
 def costs_of(rows: Sequence[Mapping[str, Any]], what: str, batch: int) -> list[float]:
-    """What a budget counts of each network of one run: ms of a call, ms of an image, or mJ of an image.
+    """The budgeted figure of each network of one run: ms per call, ms per image, or mJ per image.
 
-    How networks compare is taken from calls that nothing disturbed, and how the figure itself compares with those from
-    all networks together: other work on the machine meets some more than others.
+    Ratios between networks come from undisturbed calls, and the scale of the figure from all networks together, since
+    other work on the machine affects some networks more than others.
 
     Raises:
-        BudgetError: energy, where the device has no meter.
+        BudgetError: energy, on a device without a meter.
     """
     if what == "mj_per_image":
         if any(row["mj_per_image"] is None for row in rows):
             raise BudgetError(
-                "distill.compress.mj_per_image can't be counted: the target meters no energy, or this user may not "
-                "read the meter. Ask for p50_ms instead."
+                "distill.compress.mj_per_image can't be counted: the target has no energy meter, or it is not "
+                "readable. Use p50_ms instead."
             )
         return [float(row["mj_per_image"]) for row in rows]
     figure = "p50_ms" if what == "p50_ms" else "mean_ms"
@@ -66,7 +66,7 @@ def costs_of(rows: Sequence[Mapping[str, Any]], what: str, batch: int) -> list[f
 
 
 class _Timer:
-    """Times more networks where those of the table were timed; none if a device has to be visited by hand."""
+    """Times more networks where those of the table were timed; None if that needs another trip to the device."""
 
     def __init__(
         self, work: Work, network: Network, input: Input, sites: Which, compress: Compress, target: TargetSettings,
@@ -77,10 +77,10 @@ class _Timer:
         self.narrowing, self.sites = dense_network(network, input, sites)
 
     def costs(self, configurations: Sequence[Kept]) -> list[float]:
-        """What each network costs, in one run."""
+        """Cost of each network, in one run."""
         work, folder = self.work, self.work.scratch / "near"
         graphs = write_graphs(work, folder, self.narrowing, configurations, self.target, self.compress.precision)
-        told: Told
+        told: WidthTimings
         if self.host:
             archive = folder / "widths.zoo"
             near = str(self.compress.target)
@@ -94,10 +94,10 @@ class _Timer:
 def check_budget(
     sites: Sequence[Site], model: WidthCost, compress: Compress, method: Method, align: int, embedder: Embedder
 ) -> None:
-    """Find out whether a budget can be met, and asks for anything.
+    """Check that a budget can be met, and that it limits anything.
 
     Raises:
-        BudgetError: it can't; says what can.
+        BudgetError: it can't or does not; the message says what is possible.
     """
     from pipeline.method.allocation import channels_above
     from pipeline.method.budget import make_budget
@@ -105,7 +105,7 @@ def check_budget(
 
     if compress.cost >= model.dense:
         raise BudgetError(
-            f"distill.compress.{compress.what} {compress.asked:g} asks for nothing: with all its channels "
+            f"distill.compress.{compress.what} {compress.asked:g} limits nothing: with all channels "
             f"{compress.told(1.0, model.dense)}. Tighten it, or leave compress out."
         )
     if method in WITH_COMPACTORS:
@@ -130,12 +130,12 @@ def fit_budget(
     release: str,
     table: Path,
 ) -> None:
-    """Write `latency.json`: rates of layers, how well they predict, and what they predict for the budget.
+    """Write `latency.json`: rates of layers, their prediction error, and the prediction for the budget.
 
     Args:
-        method, sites, align, compress: as the student is distilled with.
-        target: the budget's.
-        place, host, python: where it is.
+        method, sites, align, compress: settings of the student's distillation.
+        target: target of the budget.
+        place, host, python: location of the target.
         release: name@version, for a bundle over ssh.
         table: folder of the stage `latency_table`.
 
@@ -157,7 +157,7 @@ def fit_budget(
     def fitted() -> LatencyModel:
         rates = fit(layers, configurations, costs, weights)
         close = [one for one, weight in enumerate(weights) if weight == WEIGHT]
-        if close:  # what they have in common is no layer's: the level there is theirs
+        if close:  # their common deviation is not a layer's: it sets the level near the budget
             level = median(costs[one] / predict(layers, rates, configurations[one]) for one in close)
             rates = replace(rates, rates=tuple(level * rate for rate in rates.rates))
         return LatencyModel(found, layers, rates, compress.what)
@@ -187,8 +187,8 @@ def fit_budget(
         configurations, weights = [*configurations, *chosen], [*weights, *[WEIGHT] * len(chosen)]
         model = fitted()
         work.progress.say(
-            f"near the budget: {100 * fmean(map(abs, errors)):.1f} % off before refitting, "
-            f"this run {100 * (drift - 1):+.1f} % against the one before"
+            f"near the budget: mean error {100 * fmean(map(abs, errors)):.1f} % before refitting, "
+            f"this run {100 * (drift - 1):+.1f} % from the previous one"
         )
         if fmean(map(abs, errors)) <= CLOSE:
             break
@@ -217,4 +217,4 @@ def fit_budget(
         },
     )
     told = compress.told(model.least(), model.dense)
-    work.progress.say(f"{compress.told(1.0, model.dense)} dense; with all gone that can go {told}")
+    work.progress.say(f"{compress.told(1.0, model.dense)} dense; with every removable channel removed {told}")

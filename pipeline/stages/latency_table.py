@@ -1,8 +1,7 @@
-"""Stage `latency_table`: networks of some tens of widths, timed on the target that a budget in milliseconds is for.
+"""Stage `latency_table`: networks of many widths, timed on the target of a budget in milliseconds.
 
-Before anything is trained: how long a network takes does not depend on what it has learnt. What follows from the table
-is `pipeline.stages.latency_budget`. A target that is elsewhere is measured over ssh, or where its bundle (stage
-`latency_bundle`) is taken by hand.
+It runs before training, since time does not depend on weights. `pipeline.stages.latency_budget` evaluates the table. A
+target elsewhere is measured over ssh, or by running its bundle (stage `latency_bundle`) there.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pipeline.networks.build import Network
 from pipeline.networks.sites import Which
 from pipeline.stages.bundle import SUFFIX, bundle_file
 from pipeline.stages.width_graphs import (
-    Told,
+    WidthTimings,
     dense_network,
     read_result,
     time_here,
@@ -34,14 +33,14 @@ if TYPE_CHECKING:
 
 VERSION = 1
 TABLE, ASKED = "table.json", "networks.json"
-NETWORKS = 32  # of random widths, beside the dense and the least network
+NETWORKS = 32  # of random widths, besides the dense and the smallest network
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def _prepared(
     work: Work, network: Network, input: Input, sites: Which, align: int, target: TargetSettings, precision: Precision
 ) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Graphs, and what is known of their networks: channels kept at each site, and the layers of all."""
+    """Graphs, and facts about their networks: channels kept at each site, and the layers of all."""
     from pipeline.method.width_choice import spread_widths
     from pipeline.method.widths import layer_widths
 
@@ -52,7 +51,7 @@ def _prepared(
     return graphs, {"configurations": configurations, "layers": layers}
 
 
-def _write_table(work: Work, asked: dict[str, Any], told: Told, batch: int) -> None:
+def _write_table(work: Work, asked: dict[str, Any], told: WidthTimings, batch: int) -> None:
     rows = [
         {"kept": kept, **row}
         for kept, row in zip(asked["configurations"], told.model_dump(mode="json")["rows"], strict=True)
@@ -62,7 +61,7 @@ def _write_table(work: Work, asked: dict[str, Any], told: Told, batch: int) -> N
 
 
 def read_table(folder: Path) -> tuple[dict[str, Any], list[Kept], list[LayerWidths]]:
-    """A result of this stage: all of it, its networks, and their layers."""
+    """A result of this stage: its content, its networks, and their layers."""
     from pipeline.method.widths import LayerWidths
 
     table = read_json(folder / TABLE)
@@ -81,11 +80,11 @@ def measure_table(
     precision: Precision,
     batch: int,
 ) -> None:
-    """Write `table.json`: figures of networks of several widths on this machine.
+    """Write `table.json`: times of networks of several widths on this machine.
 
     Args:
-        sites, align: as the student is distilled with.
-        batch: images of each call.
+        sites, align: settings of the student's distillation.
+        batch: images per call.
 
     Raises:
         ArtifactFailed: the runtime refuses a network.
@@ -106,13 +105,13 @@ def bundle_table(
     batch: int,
     release: str,
     name: str,
-    code: str,  # noqa: ARG001 - makes the bundle another one when the code changes
+    code: str,  # noqa: ARG001 - part of the key, so that a new bundle is made when the code changes
 ) -> None:
-    """Write `NAME-VERSION-TARGET-widths.zoo` with the networks of `measure_table`, and `networks.json` about them.
+    """Write `NAME-VERSION-TARGET-widths.zoo` with the networks of `measure_table`, and their facts to `networks.json`.
 
     Args:
         release: name@version.
-        name: the target's name.
+        name: name of the target.
         code: see `pipeline.stages.bundle.code_digest`.
     """
     graphs, asked = _prepared(work, network, input, sites, align, target, precision)
@@ -125,18 +124,18 @@ def bundle_table(
 def measure_table_elsewhere(
     work: Work, *, host: str | None, python: str, name: str, batch: int, bundle: Path, result: Path | None
 ) -> None:
-    """Write `table.json` as a device measures it.
+    """Write `table.json` with times from a device.
 
     Args:
-        host, python: see `TargetSettings`; no host if the result is brought by hand.
-        name: the target's name.
+        host, python: see `TargetSettings`; no host if the result was copied here.
+        name: name of the target.
         bundle: folder of the stage `latency_bundle`.
-        result: what the device made of that bundle.
+        result: the device's result of that bundle.
 
     Raises:
         NeedsDevice: there is neither a host nor a result.
-        DeviceError: the device was not reached, or could not do it.
-        BadBundle: the result is damaged, or is another bundle's.
+        DeviceError: the device was not reached, or failed.
+        BadBundle: the result is damaged, or belongs to another bundle.
     """
     archive = bundle_file(bundle)
     if result is None and host is None:

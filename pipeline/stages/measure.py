@@ -1,11 +1,10 @@
-"""Stage `measure`: accuracy and latency of what ships, dense and pruned, in every precision, in one run."""
+"""Stage `measure`: accuracy and latency of all artifacts, dense and pruned, in every precision, in one run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -16,42 +15,43 @@ from pipeline.data.samples import Index
 from pipeline.engine.step import StepId, Variant
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
+from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Answered, agreement, answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy
 from pipeline.settings import Settings
 from pipeline.stages.calibrate import answer_judged, embed_samples
 from pipeline.stages.compile import ARTIFACTS
+from pipeline.stages.measurement import ChosenBy, Network, Row, Run, unsteady
 from pipeline.stages.reference import read_gate_reference, read_reference
 from pipeline.stages.unsupported import check_left, parted
-from targets.contract import about_runtime, make_target, thread_count
+from targets.contract import describe_runtime, make_target, thread_count
 from targets.machine.device import this_device
 from targets.measuring.conditions import Conditions
-from targets.measuring.quiet import judge
+from targets.measuring.latency import Latency
+from targets.measuring.quiet import assess
+from targets.measuring.ratio import Ratio
 from targets.measuring.trial import run_trial
 from targets.settings import PRECISIONS, Precision, TargetSettings
 
-VERSION = 7
+VERSION = 8
 LIBRARIES = (*IMAGES, "torch")
 BASELINE = Variant("teacher", "fp32")
 
 
 class Measure(Settings):
-    """At which batches and how long, and whether accuracy is given after re-ranking, too."""
+    """Batch sizes, duration, and whether accuracy is also measured with re-ranking."""
 
     batches: tuple[PositiveInt, ...] = Field((1, 8), min_length=1)
-    calls: int = Field(459, ge=1, description="timed calls of each artifact at each batch")
-    max_seconds: float = Field(30, gt=0, description="limit for the timed calls of one artifact at one batch")
+    calls: int = Field(459, ge=1, description="timed calls of each artifact at each batch size")
+    max_seconds: float = Field(30, gt=0, description="limit for the timed calls of one artifact at one batch size, s")
     dense: tuple[Precision, ...] = Field(("fp32",), description="precisions of the dense teacher, the baseline")
-    rerank: ReRanking | None = Field(None, description="give accuracy after re-ranking as well, as a figure of its own")
-
-
-ChosenBy = Literal["speed", "size", "only"]
+    rerank: ReRanking | None = Field(None, description="also measure accuracy with re-ranking, as a separate figure")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A precision of the student: what it costs on the split that gates are on, how fast it is if that can be told, and
-    how large.
+    """A precision of the student: its loss of accuracy on the split that decides gates, its time if that is reliable,
+    and its size.
     """
 
     precision: Precision
@@ -64,11 +64,11 @@ class Candidate:
 def choose(
     candidates: Sequence[Candidate], precisions: Sequence[Precision], max_map_drop_points: float
 ) -> tuple[Precision, ChosenBy]:
-    """The precision that ships, and by what: of those that may and that pass the gate, the fastest; or the smallest, if
-    the time of one of them makes no claim.
+    """The precision that ships, and why: of those that may ship and pass the gate, the fastest; or the smallest, if a
+    time is unreliable.
 
     Raises:
-        CheckFailed: none passes; says what was reached.
+        CheckFailed: none passes; the message says what was reached.
     """
     wanted = [one for one in candidates if one.precision in precisions]
     passing = [one for one in wanted if one.map_drop_points <= max_map_drop_points]
@@ -88,89 +88,84 @@ def choose(
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and those below it, in order."""
+    """All files in a folder and its subfolders, in order."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """What one artifact makes of the test set, unit embeddings Q×D and G×D; and what it answers to the split that gates
-    are on, if that is another and the artifact may ship.
+    """One artifact's unit embeddings of the test set, Q×D and G×D, and of the split that decides gates, if that is
+    another one and the artifact may ship.
     """
 
-    network: str
+    network: Network
     precision: Precision
     query: np.ndarray
     gallery: np.ndarray
     judged: Answered | None
 
 
-def accuracy_told(found: Answered, data: Index, rerank: ReRanking | None) -> dict[str, Any]:
-    """Accuracy of what an artifact answered to the test set, and after re-ranking if that is wanted."""
-    after = rerank and reranked_accuracy(found.query, found.gallery, data.query, data.gallery, rerank)
-    return {"accuracy": found.accuracy.model_dump(), "reranked": after.model_dump() if after else None}
+def score(found: Answered, data: Index, rerank: ReRanking | None) -> tuple[Accuracy, Accuracy | None]:
+    """Accuracy of an artifact's embeddings of the test set, also with re-ranking if requested."""
+    if rerank is None:
+        return found.accuracy, None
+    return found.accuracy, reranked_accuracy(found.query, found.gallery, data.query, data.gallery, rerank)
 
 
-def accuracy_row(one: Embedded, data: Index, reference: Path, rerank: ReRanking | None) -> dict[str, Any]:
-    """Accuracy of one artifact, and how it agrees with the network in torch.
+def make_row(
+    one: Embedded,
+    data: Index,
+    reference: Path,
+    rerank: ReRanking | None,
+    latency: Sequence[Latency],
+    ratios: Sequence[Ratio],
+    size_bytes: int,
+) -> Row:
+    """Accuracy and times of one artifact, and its agreement with the network in torch.
 
     Args:
         reference: folder of the stage `reference` of the same network.
     """
     found = answer(one.query, one.gallery, data.query, data.gallery)
-    return {
-        "network": one.network,
-        "precision": one.precision,
-        **accuracy_told(found, data, rerank),
-        "agreement": agreement(read_reference(reference, data), found).model_dump(),
-        "gate": one.judged and agreement(read_gate_reference(reference, data), one.judged).model_dump(),
-    }
+    accuracy, reranked = score(found, data, rerank)
+    return Row.model_validate(
+        {
+            "network": one.network,
+            "precision": one.precision,
+            "accuracy": accuracy,
+            "reranked": reranked,
+            "agreement": agreement(read_reference(reference, data), found),
+            "gate": one.judged and agreement(read_gate_reference(reference, data), one.judged),
+            "latency": latency,
+            "ratios": ratios,
+            "size_bytes": size_bytes,
+        }
+    )
 
 
-def chosen(
-    rows: Sequence[Mapping[str, Any]],
-    precisions: Sequence[Precision],
-    max_map_drop_points: float,
-    conditions: Conditions,
-) -> dict[str, Any]:
-    """See `choose`, from rows of a measurement: `chosen` and `chosen_by`. Where a row has no figures on a gate's split,
-    the gate is on the test set.
-    """
+def choose_row(
+    rows: Sequence[Row], precisions: Sequence[Precision], max_map_drop_points: float, conditions: Conditions
+) -> tuple[Precision, ChosenBy]:
+    """See `choose`, from the rows of a run. Without figures on a gate's split, the gate is on the test set."""
     counts = not conditions.throttled and not conditions.disturbed
     candidates = [
-        Candidate(
-            row["precision"],
-            (row.get("gate") or row["agreement"])["map_drop_points"],
-            row["latency"][0]["p50_ms"],
-            row["size_bytes"],
-            counts and all(latency["steady"] for latency in row["latency"]),
-        )
+        Candidate(row.precision, on.map_drop_points, row.latency[0].p50_ms, row.size_bytes, counts and row.steady)
         for row in rows
-        if row["network"] == "student"
+        if row.network == "student" and (on := row.gate or row.agreement)
     ]
-    precision, by = choose(candidates, precisions, max_map_drop_points)
-    return {"chosen": precision, "chosen_by": by}
+    return choose(candidates, precisions, max_map_drop_points)
 
 
-def restless(rows: Sequence[Mapping[str, Any]]) -> int:
-    """How many artifacts have times that never became steady."""
-    return sum(not all(latency["steady"] for latency in row["latency"]) for row in rows)
-
-
-def told_of_times(target: str, conditions: Conditions, rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """What has to be said of a run whose times make no claims; nothing if they do.
-
-    Args:
-        target: the runtime's name.
-    """
-    found = judge(conditions, restless(rows))
+def explain_times(run: Run) -> str | None:
+    """Message on a run whose times are unreliable; None if they are reliable."""
+    found = assess(run.conditions, unsteady(run.rows))
     if found.why is None:
         return None
-    if conditions.throttled:
-        return f"figures of {target} are void: {found.why}"
+    if run.conditions.throttled:
+        return f"figures of {run.runtime.name} are void: {found.why}"
     return (
-        f"times on {target} make no claims ({found.why}): no ratio is told, and none is the fastest. On a quiet "
-        "machine: zoo bench NAME"
+        f"times on {run.runtime.name} are unreliable ({found.why}): there are no ratios, and no fastest one. On an "
+        "idle machine: zoo bench NAME"
     )
 
 
@@ -186,8 +181,8 @@ def measure_target(
     compiled: Mapping[Variant, Path],
     references: Mapping[StepId, Path],
 ) -> None:
-    """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol; and what is
-    broken.
+    """Write `measurement.json`: accuracy and latency of all artifacts, with device, versions and protocol; and the
+    broken variants.
 
     Args:
         precisions: those that may ship.
@@ -220,26 +215,21 @@ def measure_target(
         query, gallery = (embed_samples(session, samples, input) for samples in (data.query, data.gallery))
         judged = answer_judged(session, data, input) if data.gate and variant.network == "student" else None
         embedded = Embedded(*variant, query, gallery, judged)
-        rows.append(
-            {
-                **accuracy_row(embedded, data, references[StepId("reference", variant.network)], settings.rerank),
-                "latency": [asdict(row) for row in trial.latency[str(variant)]],
-                "ratios": [asdict(ratio) for ratio in trial.ratios[str(variant)]],
-                "size_bytes": sum(path.stat().st_size for path in files_below(sound[variant] / ARTIFACTS)),
-            }
-        )
-    if told := told_of_times(target.runtime, trial.conditions, rows):
-        work.progress.say(told)
-    work.write_json(
-        "measurement.json",
-        {
-            "kind": "measured",
-            "device": asdict(this_device()),
-            "runtime": about_runtime(runner, target),
-            "threads": thread_count(target),
-            "conditions": asdict(trial.conditions),
-            **chosen(rows, precisions, max_map_drop_points, trial.conditions),
-            "rows": rows,
-            "broken": broken,
-        },
+        reference = references[StepId("reference", variant.network)]
+        size = sum(path.stat().st_size for path in files_below(sound[variant] / ARTIFACTS))
+        times = trial.latency[str(variant)], trial.ratios[str(variant)]
+        rows.append(make_row(embedded, data, reference, settings.rerank, *times, size))
+    chosen, by = choose_row(rows, precisions, max_map_drop_points, trial.conditions)
+    run = Run(
+        device=this_device(),
+        runtime=describe_runtime(runner, target),
+        threads=thread_count(target),
+        conditions=trial.conditions,
+        chosen=chosen,
+        chosen_by=by,
+        rows=rows,
+        broken=tuple(broken),
     )
+    if told := explain_times(run):
+        work.progress.say(told)
+    run.write(work.out)

@@ -1,4 +1,4 @@
-"""Stage `reference`: test set and gate's split as the network in torch embeds them; artifacts are compared with it."""
+"""Stage `reference`: embeddings of test set and gate's split by the network in torch, the reference of artifacts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def embed_reference(work: Work, *, data: Index, input: Input, network: Path) -> 
     """Write `query.npy`, `gallery.npy` and, where identities are held out, `gate.npy`: float32 N×D, rows of length 1.
 
     Args:
-        network: folder of a stage that ends in a network (`teacher` or `compact`).
+        network: folder of a stage that writes a network (`teacher` or `compact`).
     """
     from pipeline.data.images import read_batches
     from pipeline.networks.serialization import load_network
@@ -35,13 +35,13 @@ def embed_reference(work: Work, *, data: Index, input: Input, network: Path) -> 
 
 
 def read_reference(folder: Path, data: Index) -> Answered:
-    """What the reference answers to the test set."""
+    """The reference's embeddings of the test set."""
     query, gallery = np.load(folder / QUERY), np.load(folder / GALLERY)
     return answer(query, gallery, data.query, data.gallery)
 
 
 def read_gate_reference(folder: Path, data: Index) -> Answered:
-    """What the reference answers to the split that gates are on (`Index.judged`)."""
+    """The reference's embeddings of the split that decides gates (`Index.judged`)."""
     if data.gate is None:
         return read_reference(folder, data)
     rows = np.load(folder / GATE)

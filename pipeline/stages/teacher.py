@@ -17,7 +17,7 @@ LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 
 
 class Teacher(Supervision):
-    """Where the backbone's weights come from, and how it is fine-tuned."""
+    """Initial weights of the backbone, and the schedule of fine-tuning."""
 
     architecture: str | None = Field(None, description="deeper than the student's, of the same family")
     pretrained: bool = True
@@ -39,10 +39,10 @@ def train_teacher(
     """Write the network (see `pipeline.networks.serialization`), its classifier, metrics, accuracy and cost.
 
     Args:
-        weights: where it starts; none: from scratch.
+        weights: initial weights; None: random.
 
     Raises:
-        WeightsError: pretrained weights are asked for and can't be had, or do not fit.
+        WeightsError: pretrained weights are missing or do not match.
         TrainingDiverged: see `pipeline.training.loop.fit`.
     """
     import torch

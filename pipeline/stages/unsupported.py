@@ -1,4 +1,4 @@
-"""A precision that can't be had on a target: the reason lies where its graph or its artifacts would."""
+"""A precision that a target does not support: the reason is stored in place of its graph or artifacts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import Any
 
 from calibration.errors import NotQuantisable
 from pipeline.engine.step import Variant
-from pipeline.engine.work import Work, read_json
+from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
-from targets.contract import about_runtime, make_target
+from pipeline.files import write_text
+from pipeline.stages.measurement import BrokenVariant, Refusal
+from targets.contract import describe_runtime, make_target
 from targets.errors import ArtifactFailed, in_a_line
 from targets.settings import Precision, TargetSettings
 
 BROKEN = "broken.json"
-Cell = Mapping[str, Any]  # a network in a precision, the reason, and the runtime that refused it, if one did
 
 
 def breakable(run: Callable[..., None], runs: TargetSettings, work: Work, **given: Any) -> None:
-    """Run the stage of one precision. If that can't be had, the result is `broken.json`: why, and what refused it.
+    """Run the stage of one precision. If that fails, the result is `broken.json`: the reason, and the runtime.
 
     Args:
-        run: the stage's function, which is given the rest.
-        runs: what runs graphs in it.
+        run: the stage's function, which receives the remaining arguments.
+        runs: settings of the target that runs its graphs.
     """
     try:
         run(work, **given)
@@ -32,46 +33,52 @@ def breakable(run: Callable[..., None], runs: TargetSettings, work: Work, **give
         shutil.rmtree(work.out)
         work.out.mkdir()
         folders = [work.out, work.scratch, *(value for value in given.values() if isinstance(value, Path))]
-        runtime = about_runtime(make_target(runs), runs) if isinstance(error, ArtifactFailed) else None
-        _write(work, {"reason": in_a_line(error, *folders), "runtime": runtime})
+        runtime = describe_runtime(make_target(runs), runs) if isinstance(error, ArtifactFailed) else None
+        _write(work, Refusal(reason=in_a_line(error, *folders), runtime=runtime))
 
 
-def _write(work: Work, told: Mapping[str, Any]) -> None:
-    work.write_json(BROKEN, told)
-    work.progress.say(f"broken: {told['reason']}")
+def _write(work: Work, refusal: Refusal) -> None:
+    write_text(work.out / BROKEN, refusal.model_dump_json(indent=2) + "\n")
+    work.progress.say(f"broken: {refusal.reason}")
+
+
+def read_refusal(folder: Path) -> Refusal | None:
+    """Why the result in a folder is broken; none if it is not."""
+    path = folder / BROKEN
+    return Refusal.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
 def passed_on(work: Work, earlier: Path) -> bool:
-    """Whether an earlier stage's result is broken; then this one's is, too."""
-    broken = (earlier / BROKEN).exists()
-    if broken:
-        _write(work, read_json(earlier / BROKEN))
-    return broken
+    """Whether an earlier stage's result is broken; then this one's is copied from it."""
+    refusal = read_refusal(earlier)
+    if refusal:
+        _write(work, refusal)
+    return refusal is not None
 
 
-def parted(folders: Mapping[Variant, Path]) -> tuple[dict[Variant, Path], list[Cell]]:
-    """What can be had, and what is broken.
+def parted(folders: Mapping[Variant, Path]) -> tuple[dict[Variant, Path], list[BrokenVariant]]:
+    """Working and broken variants.
 
     Args:
         folders: results of a stage.
     """
     sound: dict[Variant, Path] = {}
-    broken: list[Cell] = []
+    broken: list[BrokenVariant] = []
     for variant, folder in folders.items():
-        if (folder / BROKEN).exists():
-            broken.append({**variant._asdict(), **read_json(folder / BROKEN)})
+        if refusal := read_refusal(folder):
+            broken.append(BrokenVariant.of(variant, refusal))
         else:
             sound[variant] = folder
     return sound, broken
 
 
-def check_left(broken: Sequence[Cell], precisions: Sequence[Precision]) -> None:
-    """Find out whether something may still ship.
+def check_left(broken: Sequence[BrokenVariant], precisions: Sequence[Precision]) -> None:
+    """Check that something may still ship.
 
     Raises:
-        CheckFailed: all that may is broken; says why.
+        CheckFailed: everything that may is broken; the message says why.
     """
-    why = {cell["precision"]: cell["reason"] for cell in broken if cell["network"] == "student"}
+    why = {one.precision: one.reason for one in broken if one.network == "student"}
     if {*precisions} <= {*why}:
         told = "; ".join(f"{precision} is broken: {why[precision]}" for precision in precisions)
         raise CheckFailed(f"nothing can ship. {told.rstrip('.')}. Allow another precision (precision: auto).")

@@ -1,4 +1,4 @@
-"""Networks of several widths with random weights, as graphs, as a bundle of them, and as figures of a target."""
+"""Networks of several widths with random weights: as graphs, in a bundle, and their times on a target."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
@@ -20,8 +20,8 @@ from pipeline.stages.bundle import device_code
 from targets.bundles.archive import read_list, write_archive
 from targets.bundles.bundle import BUNDLE_LIST, MAIN, RESULT_LIST
 from targets.bundles.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
-from targets.contract import Job, about_runtime, find_runtime, make_target, thread_count
-from targets.errors import BadBundle, one_line
+from targets.contract import Job, Runtime, describe_runtime, find_runtime, make_target, thread_count
+from targets.errors import BadBundle, first_line
 from targets.machine.device import Device, this_device
 from targets.measuring.conditions import Conditions
 from targets.settings import Precision, TargetSettings
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from pipeline.networks.sites import Site
 
 LIBRARIES = ("torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime")
-CALLS, MAX_SECONDS = 120, 4.0  # timed calls of each network, and their limit
+CALLS, MAX_SECONDS = 120, 4.0  # timed calls per network, and their limit
 OPSET = 18
-INT8_IMAGES = 4  # random ones: what ranges are does not change times
-TILE = 1024  # numbers of a weight that are repeated, so that a bundle packs well
+INT8_IMAGES = 4  # random images: ranges do not affect times
+TILE = 1024  # weights repeat after this many numbers, so that bundles compress well
 
 
-class Told(Settings):
-    """What is known of networks that were timed in one run."""
+class WidthTimings(Settings):
+    """Figures of networks that were timed in one run."""
 
     device: Device
-    runtime: dict[str, Any]
+    runtime: Runtime
     threads: int
     conditions: Conditions
     rows: list[WidthFigures] = Field(min_length=1)
 
 
 def dense_network(network: Network, input: Input, sites: Which) -> tuple[Narrowing, list[Site]]:
-    """The student with random weights, ready to be made narrow; and its sites.
+    """The student with random weights, prepared for narrowing, and its sites.
 
     Raises:
         PipelineError: it has no sites.
@@ -66,7 +66,7 @@ def dense_network(network: Network, input: Input, sites: Which) -> tuple[Narrowi
 
 
 def _tile_weights(path: Path) -> None:
-    """Let large weights repeat their first numbers: times are the same, and an archive packs them."""
+    """Repeat the first numbers of large weights: times are unchanged, and archives compress them."""
     import numpy as np
     import onnx
     from onnx import numpy_helper
@@ -88,7 +88,7 @@ def write_graphs(
     target: TargetSettings,
     precision: Precision,
 ) -> dict[str, Path]:
-    """A graph of each network, as it would be deployed; by number. What stands from before in `folder` is kept."""
+    """Write a graph of each network as deployed, by number. Existing ones in `folder` are kept."""
     import numpy as np
 
     from calibration.quantize import Quantizer, write_half
@@ -119,21 +119,21 @@ def write_graphs(
     return graphs
 
 
-def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: TargetSettings, batch: int) -> Told:
+def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: TargetSettings, batch: int) -> WidthTimings:
     """Time graphs on this machine.
 
     Raises:
         ArtifactFailed: the runtime refuses one.
     """
     runner, scratch = make_target(target), work.scratch / "artifacts"
-    job = Job(input.height, input.width, (batch,))  # without a cache: it would keep what is never used again
+    job = Job(input.height, input.width, (batch,))  # without a cache, which would never be used again
     rows, conditions = time_widths(runner, graphs, scratch, job, CALLS, MAX_SECONDS, work.progress.say)
     shutil.rmtree(scratch)
     if conditions.disturbed:
-        work.progress.say(f"what is predicted from these times is as uncertain as they are: {conditions.disturbed}")
-    return Told(
+        work.progress.say(f"predictions from these times are unreliable: {conditions.disturbed}")
+    return WidthTimings(
         device=this_device(),
-        runtime=about_runtime(runner, target),
+        runtime=describe_runtime(runner, target),
         threads=thread_count(target),
         conditions=conditions,
         rows=rows,
@@ -143,7 +143,7 @@ def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: Targ
 def write_widths_bundle(
     path: Path, graphs: Mapping[str, Path], input: Input, release: str, name: str, target: TargetSettings, batch: int
 ) -> None:
-    """One archive with graphs and the code that times them (`targets.bundles.widths`)."""
+    """Write an archive with graphs and the code that times them (`targets.bundles.widths`)."""
     entry = find_runtime(target.runtime)
     about = {
         "kind": KIND,
@@ -163,35 +163,35 @@ def write_widths_bundle(
     write_archive(path, BUNDLE_LIST, about, files)
 
 
-def read_result(result: Path, archive: Path) -> Told:
-    """What a device told of the networks of a bundle.
+def read_result(result: Path, archive: Path) -> WidthTimings:
+    """Read a device's result for the networks of a bundle.
 
     Raises:
-        BadBundle: it is damaged, or is another bundle's result.
+        BadBundle: it is damaged, or belongs to another bundle.
     """
     about, asked = read_list(result, RESULT_LIST), read_list(archive, BUNDLE_LIST)
     if about.get("bundle") != asked["key"]:
         raise BadBundle(
-            f"{result.name} is the result of another bundle of {about.get('release')}. Take {archive.name} of this "
-            "build to the device, and bring back what it gives."
+            f"{result.name} is the result of another bundle of {about.get('release')}. Run {archive.name} of this "
+            "build on the device, and copy its result back."
         )
     try:
-        told = Told.model_validate({name: about.get(name) for name in Told.model_fields})
+        told = WidthTimings.model_validate({name: about.get(name) for name in WidthTimings.model_fields})
         if [row.name for row in told.rows] != asked["graphs"]:
-            raise ValueError("other networks than the bundle's")
+            raise ValueError("its networks are not the bundle's")
         if any(min(row.low_ms, row.p50_ms, row.mean_ms) <= 0 for row in told.rows):
-            raise ValueError("times that are none")
+            raise ValueError("its times are not valid")
     except (ValidationError, ValueError) as error:
-        reason = one_line(error)
-        raise BadBundle(f"{result.name} is no result that a bundle gives ({reason}). Run the bundle again.") from None
+        reason = first_line(error)
+        raise BadBundle(f"{result.name} is not a valid result of a bundle ({reason}). Run the bundle again.") from None
     return told
 
 
-def time_over_ssh(work: Work, archive: Path, host: str, python: str) -> Told:
+def time_over_ssh(work: Work, archive: Path, host: str, python: str) -> WidthTimings:
     """Run a bundle on a device.
 
     Raises:
-        DeviceError: it was not reached, or could not do it.
+        DeviceError: it was not reached, or failed.
     """
     from targets.ssh import run_on_device
 

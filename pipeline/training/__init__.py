@@ -1,1 +1,1 @@
-"""Training: the loop, its schedule and checkpoints, and what labels teach."""
+"""Training: the loop, its schedule and checkpoints, and the losses on labels."""

@@ -1,4 +1,4 @@
-"""An exponential moving average of what is trained (Polyak and Juditsky 1992), by timm's ModelEmaV3."""
+"""An exponential moving average of the trained network (Polyak and Juditsky 1992), by timm's ModelEmaV3."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pipeline.training.task import Task
 
 
 class Average(nn.Module):
-    """The average of a task's network over its steps: weights, and statistics of batch norms too. All of it is state.
+    """The average of a task's network over steps: weights, and statistics of batch norms. All of it is state.
 
-    Its decay grows with the steps, 1 - (1 + steps)^(-2/3), up to `decay`: an average of few steps forgets the first
-    ones soon. Every process keeps its own, which are equal because the weights are.
+    Its decay grows with the steps, 1 - (1 + steps)^(-2/3), up to `decay`, so that the first steps are forgotten soon.
+    Every process keeps its own average, which are equal because the weights are.
 
     Args:
-        decay: of the average, by step.
+        decay: largest decay per step.
     """
 
     def __init__(self, task: Task, decay: float) -> None:
         super().__init__()
         self.ema = ModelEmaV3(task.network, decay=decay, use_warmup=True)
-        self.steps = 0  # known to the host, so that nothing waits for the device
+        self.steps = 0  # on the host, so that nothing waits for the device
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self.steps)
@@ -31,11 +31,11 @@ class Average(nn.Module):
         self.steps = int(state)
 
     def update(self, task: Task) -> None:
-        """Take in the network behind an optimiser step."""
+        """Include the network after an optimiser step."""
         self.steps += 1
         self.ema.update(task.network, self.steps)
         task.after_average(self.ema.module)
 
     def give(self, task: Task) -> None:
-        """Put the average in the network's place."""
+        """Replace the network by the average."""
         task.network.load_state_dict(self.ema.module.state_dict())

@@ -1,6 +1,6 @@
 """Checkpoints of a training: model, its average, optimiser, random state, position.
 
-Two are kept, so that one may be broken.
+Two are kept, since one may be damaged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Position:
-    """How far a training is: whole epochs, steps of the next one, and sums of what is reported at its end."""
+    """Progress of a training: whole epochs, steps of the next one, and sums of the figures for its end."""
 
     epoch: int = 0
     step: int = 0
@@ -35,7 +35,7 @@ def _files(folder: Path) -> list[Path]:
 def save_checkpoint(
     folder: Path, at: Position, model: nn.Module, optimizer: Optimizer, average: nn.Module | None = None
 ) -> None:
-    """Write the state at a position and drop all but the two newest checkpoints."""
+    """Write the state at a position and remove all but the two newest checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if average is not None:
@@ -64,17 +64,17 @@ def restore_checkpoint(
     otherwise: Position = Position(),
     average: nn.Module | None = None,
 ) -> Position:
-    """Load the newest whole checkpoint, if there is one; where training goes on, `otherwise` without one.
+    """Load the newest valid checkpoint; return where training continues, `otherwise` without a checkpoint.
 
-    One that is cut short is passed over, and gone when two newer ones are written.
+    An incomplete one is skipped, and removed once two newer ones are written.
 
     Raises:
-        StoreError: the checkpoint is of another network.
+        StoreError: the checkpoint belongs to another network.
     """
     for path in reversed(_files(folder)):
         try:
             tensors, about = load_tensors(path)
-        except StoreError:  # cut short by a crash of the machine: the one before is whole
+        except StoreError:  # incomplete after a crash of the machine: the previous one is valid
             continue
         try:
             model.load_state_dict(_part(tensors, "model"))
@@ -82,7 +82,7 @@ def restore_checkpoint(
                 average.load_state_dict(_part(tensors, "average"))
         except RuntimeError:
             raise StoreError(
-                f"checkpoint {path} is of another recipe. Remove {folder}; the stage then starts from the beginning."
+                f"checkpoint {path} belongs to another recipe. Remove {folder} to restart the stage."
             ) from None
         state: dict[int, dict[str, Any]] = {}
         for name, value in _part(tensors, "optimizer").items():

@@ -1,4 +1,4 @@
-"""One step of learning: forward, backward, gradients adjusted, optimiser; on one device or together with others."""
+"""One training step: forward, backward, gradient adjustment, optimiser; on one device or several."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.training.task import Task
 
 
 def _optimizer(task: Task, schedule: Schedule) -> torch.optim.SGD:
-    """Two groups, of which the second is embedding head and classifier with their own factor on the learning rate."""
+    """Two groups, the second with embedding head and classifier and their factor on the learning rate."""
     network = task.network
     head = [*network.embedder.head.parameters(), *network.classifier.parameters()]
     rest = [p for p in task.parameters() if all(p is not own for own in head)]
@@ -30,9 +30,9 @@ def _optimizer(task: Task, schedule: Schedule) -> torch.optim.SGD:
 class Learner:
     """A task with its optimiser, on this process's part of the batch.
 
-    The task is moved to the device. `share` comes behind loading a checkpoint and before the first step.
+    The task is moved to the device. Call `share` after loading a checkpoint and before the first step.
 
-    `average` is that of the weights, if the schedule asks for one.
+    `average` is the moving average of the weights, if the schedule has one.
     """
 
     memory_format = torch.channels_last
@@ -46,17 +46,17 @@ class Learner:
         self.forward: nn.Module = task
 
     def share(self) -> None:
-        """Learn together with the other processes, from here on."""
+        """Train together with the other processes from here on."""
         if not together.alone():
             together.normalise_together(self.task)
             own = [self.device.index or 0] if self.device.type == "cuda" else None
-            # Buffers are the same everywhere by themselves: sending them at every step would be slow.
+            # Buffers are equal everywhere without synchronisation, which would be slow at every step.
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # its new name is younger than the torch that we accept
+                warnings.simplefilter("ignore", FutureWarning)  # its new name requires a newer torch than we do
                 self.forward = DistributedDataParallel(self.task, own, broadcast_buffers=False)
 
     def __call__(self, images: Tensor, labels: Tensor, time: float) -> dict[str, Tensor]:
-        """Learn from a batch; its losses without gradient."""
+        """Train on a batch; return its losses, detached."""
         self.task.start_step(time)
         lr = self.schedule.lr_at(time)
         for group in self.optimizer.param_groups:

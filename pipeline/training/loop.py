@@ -1,4 +1,4 @@
-"""One training loop for teacher and student: epochs, what is reported of them, and checkpoints."""
+"""The training loop for teacher and student: epochs, their figures, and checkpoints."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pipeline.training.learner import Learner
 from pipeline.training.schedule import Schedule
 from pipeline.training.task import Task
 
-CHECKPOINT_SECONDS = 300.0  # how much of a long epoch may be lost
+CHECKPOINT_SECONDS = 300.0  # largest loss of work in a long epoch
 
 
 def _keep_rows(path: Path, epochs: int) -> None:
-    """Drop rows of epochs that a restored checkpoint does not hold."""
+    """Drop rows of epochs after the restored checkpoint."""
     if path.exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         write_text(path, "".join(lines[: epochs + 1]))
@@ -40,29 +40,29 @@ def _append_row(path: Path, row: dict[str, float]) -> None:
 
 
 def _means(sums: dict[str, Tensor], steps: int, epoch: int) -> dict[str, float]:
-    """Mean losses of an epoch so far. Fetching them makes the host wait for the device: not to be done at every step.
+    """Mean losses of an epoch so far. Reading them makes the host wait for the device, so not at every step.
 
     Raises:
-        TrainingDiverged: one is infinite or not a number.
+        TrainingDiverged: one is not finite.
     """
     means = {name: float(total) / steps for name, total in sums.items()}
-    good = round(means.pop("finite") * steps)  # steps until the first loss that is no number
+    good = round(means.pop("finite") * steps)  # steps before the first loss that is not finite
     if not math.isfinite(means["loss"]):
         bad = ", ".join(name for name, value in means.items() if not math.isfinite(value))
-        raise TrainingDiverged(f"the loss is no longer a number in epoch {epoch + 1}, step {good + 1} ({bad})")
+        raise TrainingDiverged(f"the loss is not finite in epoch {epoch + 1}, step {good + 1} ({bad})")
     return means
 
 
 def _check_state(task: Task, epoch: int) -> None:
-    """See that the last step, whose loss nobody will see, has left numbers.
+    """Check that weights are finite after the last step, whose loss is never computed.
 
     Raises:
-        TrainingDiverged: it has not.
+        TrainingDiverged: they are not.
     """
     values = {name: value for name, value in task.state_dict().items() if value.is_floating_point()}
     if not bool(torch.stack([value.isfinite().all() for value in values.values()]).all()):
         bad = next(name for name, value in values.items() if not bool(value.isfinite().all()))
-        raise TrainingDiverged(f"weights are no longer numbers behind epoch {epoch + 1} ({bad})")
+        raise TrainingDiverged(f"weights are not finite after epoch {epoch + 1} ({bad})")
 
 
 def fit(
@@ -75,25 +75,25 @@ def fit(
     start: int = 0,
     stop: int | None = None,
 ) -> None:
-    """Train `task` in place, writing `metrics.csv` and checkpoints into `folder`, from the last checkpoint there.
+    """Train `task` in place, from the last checkpoint in `folder`; writes `metrics.csv` and checkpoints there.
 
-    `start` and `stop` are the epochs of the schedule to train, all by default. With `schedule.ema` the task's network
-    is the average of its weights at the end of the schedule; a part of a schedule begins an average of its own.
+    `start` and `stop` limit the epochs of the schedule to train. With `schedule.ema` the task's network is the average
+    of its weights at the end of the schedule; a part of a schedule begins its own average.
 
-    A checkpoint is written behind each epoch, and in long epochs every five minutes. What a training ends in does not
-    depend on whether it was interrupted, nor, up to rounding, on the number of processes.
+    A checkpoint is written after each epoch, and every five minutes in long epochs. The result does not depend on
+    interruptions, nor, up to rounding, on the number of processes.
 
     Raises:
-        TrainingDiverged: a loss or a weight is infinite or not a number; the last good checkpoint stays.
+        TrainingDiverged: a loss or a weight is not finite; the last good checkpoint is kept.
     """
     learn = Learner(task, schedule, processes.device)
     checkpoints, metrics = folder / "checkpoints", folder / "metrics.csv"
     stop = schedule.epochs if stop is None else stop
     at = restore_checkpoint(checkpoints, task, learn.optimizer, Position(start), learn.average)
     if at != Position(start):
-        progress.say(f"resuming behind epoch {at.epoch} of {schedule.epochs}" + f", step {at.step}" * bool(at.step))
+        progress.say(f"resuming after epoch {at.epoch} of {schedule.epochs}" + f", step {at.step}" * bool(at.step))
     if not processes.agree(f"{at.epoch} {at.step}"):
-        raise LaunchError(f"the processes find other checkpoints in {checkpoints}: all machines must share ZOO_HOME.")
+        raise LaunchError(f"processes find different checkpoints in {checkpoints}: all machines must share ZOO_HOME.")
     learn.share()
     if processes.main:
         _keep_rows(metrics, at.epoch - start)
@@ -126,8 +126,8 @@ def fit(
             state = task.figures()
             if not processes.agree(str(state)):
                 raise LaunchError(
-                    f"the processes hold different students behind epoch {epoch + 1}: their GPUs round differently. "
-                    "Train on GPUs of one kind; the same command goes on from the last checkpoint."
+                    f"the processes have different students after epoch {epoch + 1}: their GPUs round differently. "
+                    "Train on equal GPUs; run the command again to continue from the last checkpoint."
                 )
             at = Position(epoch + 1)
             if processes.main:

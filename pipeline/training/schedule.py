@@ -16,13 +16,13 @@ HeadInit = Literal["uniform", "kaiming"]
 class Schedule(Settings):
     """SGD with linear warm-up, a flat part and a cosine to `final_lr`. Lengths in epochs.
 
-    Lengths that are left out keep the paper's proportions (10, 40 and 120 epochs), so that a shorter run is the same
-    schedule compressed.
+    Omitted lengths keep the paper's proportions (10, 40 and 120 epochs), so that a shorter run has the same schedule,
+    compressed.
     """
 
     epochs: int = Field(120, ge=1)
     lr: float = Field(0.01, gt=0)
-    head_lr_factor: float = Field(1.5, gt=0, description="on the learning rate of embedding head and classifier")
+    head_lr_factor: float = Field(1.5, gt=0, description="factor on the learning rate of embedding head and classifier")
     warmup_epochs: float | None = Field(None, ge=0)
     warmup_factor: float = Field(0.1, gt=0, le=1)
     flat_until: float | None = Field(None, ge=0)
@@ -33,15 +33,15 @@ class Schedule(Settings):
         0.0,
         ge=0,
         lt=1,
-        description="decay, by step, of an average of the weights that takes their place in the end; 0: no average",
+        description="decay per step of a moving average of the weights, which replaces them at the end; 0: none",
     )
     precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="of forward and backward pass; bf16 is autocast to bfloat16, weights and losses stay fp32"
+        "fp32", description="forward and backward pass; bf16 is autocast to bfloat16, weights and losses stay fp32"
     )
 
     @property
     def warmup(self) -> float:
-        """Epochs of warm-up."""
+        """Length of the warm-up in epochs."""
         return self.epochs / 12 if self.warmup_epochs is None else self.warmup_epochs
 
     @property
@@ -58,7 +58,7 @@ class Schedule(Settings):
         return self
 
     def lr_at(self, epoch: float) -> float:
-        """Learning rate at a moment of training, in epochs from its start."""
+        """Learning rate at a time in epochs since training began."""
         if epoch < self.warmup:
             return self.lr * (self.warmup_factor + (1 - self.warmup_factor) * epoch / self.warmup)
         if epoch <= self.flat:
@@ -68,7 +68,7 @@ class Schedule(Settings):
 
 
 class Supervision(Schedule):
-    """A schedule, how the head starts, and the two losses that labels give."""
+    """A schedule, the initialisation of the head, and the two losses on labels."""
 
     head_init: HeadInit = Field(
         "uniform",

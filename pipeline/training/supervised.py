@@ -1,4 +1,4 @@
-"""What labels alone teach: identity and triplet loss on an embedder with a classifier."""
+"""Training on labels alone: identity and triplet loss on an embedder with a classifier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLASSIFIER_STD = 0.001
 
 
 class Scores(NamedTuple):
-    """`pooled` N×C behind the backbone; `embedding` N×D; `classes` N×identities."""
+    """`pooled` N×C after the backbone; `embedding` N×D; `classes` N×identities."""
 
     pooled: Tensor
     embedding: Tensor
@@ -26,10 +26,10 @@ class Scores(NamedTuple):
 
 
 class Classified(nn.Module):
-    """An embedder with a bias-free classifier on top, which only training uses.
+    """An embedder with a bias-free classifier, which only training uses.
 
     Args:
-        init: `kaiming` draws the embedder's head anew, too, and the classifier from N(0, 0.001²).
+        init: `kaiming` also redraws the embedder's head, and draws the classifier from N(0, 0.001²).
     """
 
     def __init__(self, embedder: Embedder, identities: int, init: HeadInit = "uniform") -> None:
@@ -55,7 +55,7 @@ def label_losses(scores: Scores, labels: Tensor, settings: Supervision) -> dict[
 
 
 class SupervisedTask(Task):
-    """Fine-tuning on labels: the teacher's task."""
+    """Fine-tuning on labels, for the teacher."""
 
     def __init__(self, network: Classified, settings: Supervision) -> None:
         super().__init__()

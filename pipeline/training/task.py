@@ -1,4 +1,4 @@
-"""What is learnt: a module that gives losses and may change gradients between backward pass and optimiser step."""
+"""What is trained: a module that returns losses and may change gradients before the optimiser step."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
 
 
 class Task(nn.Module):
-    """The contract of what `pipeline.training.loop.fit` trains; `loss` is the sum of the losses."""
+    """Interface for `pipeline.training.loop.fit`; `loss` is the sum of the losses."""
 
     @property
     @abstractmethod
     def network(self) -> Classified:
-        """What is trained and kept; its head and classifier have a learning rate of their own."""
+        """The trained network; its head and classifier have their own learning rate."""
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Scalar losses by name for images N×3×H×W and labels N; `loss` is what is minimised."""
+        """Scalar losses by name for images N×3×H×W and labels N; `loss` is minimised."""
 
     def start_step(self, time: float) -> None:
-        """Called before each batch with the time in epochs since training began."""
+        """Called before each batch, with the time in epochs since training began."""
 
     def adjust_gradients(self) -> None:
         """Called between backward pass and optimiser step."""
 
     def after_step(self, lr: float) -> None:
-        """Called behind each optimiser step."""
+        """Called after each optimiser step."""
 
     def after_average(self, average: nn.Module) -> None:
-        """Called behind each update of the average of the network, a module of the same form."""
+        """Called after each update of the network's average, a module of the same form."""
 
     def figures(self) -> dict[str, float]:
-        """What to report beside the losses at the end of an epoch."""
+        """Figures to report with the losses at the end of an epoch."""
         return {}

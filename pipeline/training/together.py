@@ -1,8 +1,8 @@
-"""What a step needs from all processes, so that several on parts of a batch learn what one learns on the whole.
+"""Operations across processes, so that training on parts of a batch equals training on the whole batch.
 
-Losses are means over equal parts of the batch, and torch's DistributedDataParallel averages gradients: that is the mean
-over the batch. Three things look at the batch as a whole: the triplet loss and the feature bank compare its images with
-each other, and batch norms take its statistics.
+Losses are means over equal parts of the batch, and torch's DistributedDataParallel averages gradients, which gives the
+mean over the batch. Three things need the whole batch: the triplet loss and the feature bank compare its images with
+each other, and batch norms compute its statistics.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def alone() -> bool:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over processes, there and back: what each process makes of the sum concerns all that went into it."""
+    """Sum over processes, forward and backward: each process's gradient affects all inputs of the sum."""
 
     @staticmethod
     def forward(_context: Any, values: Tensor) -> Tensor:
@@ -34,13 +34,13 @@ class _Sum(torch.autograd.Function):
 
 
 def summed(values: Tensor) -> Tensor:
-    """Sum over processes; gradients find their way back."""
+    """Sum over processes, differentiable."""
     total: Tensor = _Sum.apply(values)
     return total
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """Rows N×… of all processes, in their order; gradients find their way back."""
+    """Rows N×… of all processes, in process order, differentiable."""
     if alone():
         return rows
     before = [torch.zeros_like(rows)] * distributed.get_rank()
@@ -79,10 +79,10 @@ def _normalised(norm: _BatchNorm, x: Tensor) -> Tensor:
 
 
 def normalise_together(network: nn.Module) -> None:
-    """Let batch norms take their statistics from the batches of all processes, in place and while training.
+    """Let batch norms compute statistics over the batches of all processes, in place, while training.
 
-    Torch's SyncBatchNorm knows no CPU, waits for the device in every layer, and replaces modules, whose hooks would be
-    lost.
+    Torch's SyncBatchNorm does not run on a CPU, waits for the device in every layer, and replaces modules, which drops
+    their hooks.
     """
 
     def replace(norm: _BatchNorm) -> None:

@@ -12,7 +12,7 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float) -> Tenso
 
     Args:
         features: N×C.
-        labels: N; every identity at least twice, at least two identities.
+        labels: N; at least two identities, each at least twice.
     """
     distances = torch.cdist(features.float(), features.float())
     same = labels[:, None] == labels[None, :]

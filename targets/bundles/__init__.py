@@ -1,1 +1,1 @@
-"""What goes to a device that is elsewhere, what runs it there, and what comes back."""
+"""Bundles for devices elsewhere, the program that runs them, and their results."""

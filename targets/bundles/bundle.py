@@ -1,20 +1,20 @@
-"""What goes to a device and what comes back: two archives (`targets.bundles.archive`) and what their lists say.
+"""The bundle for a device and its result: two archives (`targets.bundles.archive`) and their lists.
 
     BUNDLE                                          RESULT
-    __main__.py, targets/…   the code               artifacts/NETWORK-PRECISION/…   what was compiled
+    __main__.py, targets/…   the code               artifacts/NETWORK-PRECISION/…   compiled files
     graphs/…                 one per variant        embeddings/NETWORK-PRECISION-query.npy, …-gallery.npy, …-gate.npy
-    test/…                   images and labels, of the gate's split, too
+    test/…                   images and labels, also of the gate's split
     reference/…              embeddings in torch
 
-`python3 BUNDLE` on a device with numpy and the runtime is all it takes: Python runs an archive's `__main__.py`.
-`zoo compile BUNDLE` runs nothing of what is in it: its list and arrays are checked as a stranger's, and the target is
-one that is installed.
+`python3 BUNDLE` runs it on a device with numpy and the runtime, since Python runs an archive's `__main__.py`.
+`zoo compile BUNDLE` runs no code of the bundle: its list and arrays are treated as untrusted, and the target is an
+installed one.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,14 @@ from targets.bundles.archive import read_archive
 from targets.bundles.pixels import unpack
 from targets.bundles.retrieval import Labelled
 from targets.contract import find_runtime
-from targets.errors import BadBundle, one_line
+from targets.errors import BadBundle, first_line
+from targets.names import NAME, RELEASE
 from targets.settings import PRECISIONS, TargetSettings
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # of a target
-RELEASE = re.compile(NAME.pattern + r"@(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}")
 NETWORKS = ("teacher", "student")
 SPLITS = ("query", "gallery")
-GATE = "gate"  # the split of held-out training identities, where the recipe has one
-BATCH_BYTES = 4 * 2**30  # of pixels; a device has to hold it more than once
+GATE = "gate"  # the split of held-out training identities, if the recipe has one
+BATCH_BYTES = 4 * 2**30  # of pixels; a device holds several copies of it
 BUNDLE_LIST, RESULT_LIST = "bundle.json", "result.json"
 MAIN = '''"""Compile and measure here: python3 THIS_FILE [RESULT]"""
 
@@ -55,7 +54,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """As files and figures of it are called."""
+        """Name of its files and figures."""
         return f"{self.network}-{self.precision}"
 
 
@@ -64,10 +63,10 @@ class Bundle:
     """An unpacked bundle.
 
     Attributes:
-        key: see `targets.bundles.archive.read_list`; a result says which bundle it is of.
+        key: see `targets.bundles.archive.read_list`; identifies the bundle in a result.
         release: name@version.
         target: the target's name in the catalogue.
-        entry: `module:class` of the target: in the bundle itself if that is the program that runs, else installed.
+        entry: `module:class` of the target: in the bundle if its own program runs, otherwise an installed one.
     """
 
     folder: Path
@@ -85,47 +84,47 @@ class Bundle:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Those that images stand for."""
+        """Splits that have images."""
         return (*SPLITS, GATE) if (self.folder / f"test/{GATE}.npy").is_file() else SPLITS
 
     def images(self, places: np.ndarray) -> np.ndarray:
-        """Images of the test set, which has every one once: uint8 N×H×W×3."""
+        """Images of the test set, each stored once: uint8 N×H×W×3."""
         return unpack(_array(self.folder / "test/images.npy")[places])
 
     def places(self, split: str) -> np.ndarray:
-        """Which of the images a split (`query`, `gallery` or `gate`) consists of."""
+        """Indices of the images in a split (`query`, `gallery` or `gate`)."""
         return np.array(_array(self.folder / f"test/{split}.npy"))
 
     def labelled(self, split: str, embeddings: np.ndarray) -> Labelled:
-        """Embeddings of a split, with its labels."""
+        """Embeddings of a split with its labels."""
         return Labelled(embeddings, *np.array(_array(self.folder / f"test/{split}-labels.npy")))
 
     def reference(self, split: str) -> np.ndarray:
-        """The student in torch: N×D, rows of length 1."""
+        """Embeddings of the student in torch: N×D, rows of length 1."""
         return np.asarray(_array(self.folder / f"reference/{split}.npy"), np.float32)
 
 
 def _array(path: Path) -> np.ndarray:
-    """An array of a bundle, mapped: one that claims to be larger than its file takes no memory."""
+    """A memory-mapped array of a bundle: one that claims to be larger than its file takes no memory."""
     if not path.is_file():
         raise ValueError(f"{path.name} is missing")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # noqa: BLE001 - what numpy raises on nonsense has no common base
-        raise ValueError(f"{path.name} is no array: {one_line(error)}") from None
-    if not isinstance(array, np.ndarray):  # numpy opens archives of arrays, too
-        raise ValueError(f"{path.name} is no array")
+    except Exception as error:  # noqa: BLE001 - numpy's errors on invalid files have no common base class
+        raise ValueError(f"{path.name} is not an array: {first_line(error)}") from None
+    if not isinstance(array, np.ndarray):  # numpy also opens archives of arrays
+        raise ValueError(f"{path.name} is not an array")
     return array
 
 
 def require(right: bool, what: str, value: Any) -> None:
-    """Refuse a value of a list: raises ValueError unless `right`."""
+    """Check a value of a list: raises ValueError unless `right`."""
     if not right:
         raise ValueError(f"{what}: {value!r:.60}")
 
 
 def is_count(value: Any) -> bool:
-    """Whether it is a whole number from 1 on."""
+    """Whether it is a whole number of at least 1."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
@@ -139,7 +138,7 @@ def _is_text(value: Any) -> bool:
 
 
 def read_settings(content: Any) -> TargetSettings:
-    """A target's settings from a list; raises ValueError or TypeError if they are none."""
+    """Read a target's settings from a list; raises ValueError or TypeError if they are invalid."""
     require(isinstance(content, dict), "settings", content)
     lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
     settings = TargetSettings(**{**content, **lists})
@@ -168,10 +167,10 @@ def _variants(content: Any, files: Collection[str]) -> tuple[Variant, ...]:
 
 
 def check_entry(path: Path, entry: str, settings: TargetSettings, files: Collection[str]) -> None:
-    """The program of a bundle takes the target out of it; any other only what is installed as that runtime.
+    """Check a bundle's target: its own program takes it from the bundle, any other only an installed runtime.
 
     Raises:
-        UnknownRuntime: no installed package offers it.
+        UnknownRuntime: no installed package provides it.
     """
     module, _, _ = entry.partition(":")
     source = module.replace(".", "/")
@@ -195,25 +194,41 @@ def _check_test_set(bundle: Bundle) -> None:
 
 
 def open_bundle(path: Path, folder: Path) -> Bundle:
-    """Check a bundle byte by byte and unpack it into a new folder.
+    """Verify a bundle byte by byte and unpack it into a new folder.
 
     Raises:
-        BadBundle: see `targets.bundles.archive.read_archive`; or its list says what no build writes.
-        UnknownRuntime: no installed package offers its runtime.
+        BadBundle: see `targets.bundles.archive.read_archive`; or its list is not one that a build writes.
+        UnknownRuntime: no installed package provides its runtime.
     """
     about = read_archive(path, BUNDLE_LIST, folder)
-    try:
+    with reading_list(path):
         checked = _checked(about, folder)
         check_entry(path, checked.entry, checked.settings, about["files"])
         _check_test_set(checked)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadBundle(
-            f"{path.name} is no bundle that this zoo understands ({one_line(error)}). Build it again."
-        ) from None
     return checked
 
 
-def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
+@contextmanager
+def reading_list(path: Path) -> Iterator[None]:
+    """Turn what is wrong in the list of a bundle into an error that names the file.
+
+    Raises:
+        BadBundle: the list says what no build writes.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadBundle(
+            f"{path.name} is not a bundle this version can read ({first_line(error)}). Build it again."
+        ) from None
+
+
+def check_shared(about: Mapping[str, Any]) -> None:
+    """Check the fields that bundles of every kind have.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing, or has a value that no build writes.
+    """
     for name, pattern in (("release", RELEASE), ("target", NAME)):
         require(bool(pattern.fullmatch(about[name])), name, about[name])
     require(isinstance(about["entry"], str), "entry", about["entry"])
@@ -221,6 +236,10 @@ def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
         require(is_count(about[name]), name, about[name])
     seconds = about["max_seconds"]
     require(is_number(seconds) and seconds > 0, "max_seconds", seconds)
+
+
+def _checked(about: Mapping[str, Any], folder: Path) -> Bundle:
+    check_shared(about)
     batches = about["batches"]
     require(isinstance(batches, list) and bool(batches) and all(map(is_count, batches)), "batches", batches)
     require(max(batches) * about["height"] * about["width"] * 3 <= BATCH_BYTES, "batches", batches)

@@ -1,6 +1,6 @@
-"""What a device does with a bundle: compile every variant, time them against each other, embed the test set.
+"""The program of a bundle: compiles every variant, times them in turn, and embeds the test set.
 
-Runs where Python ≥ 3.10, numpy and the runtime are, and nothing else of this project.
+Needs Python ≥ 3.10, numpy and the runtime, and nothing else of this project.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -24,12 +25,13 @@ from targets.bundles.archive import read_list, write_archive
 from targets.bundles.bundle import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
 from targets.bundles.retrieval import quick_accuracy
 from targets.bundles.widths import WidthsBundle, figures_of, is_widths, open_widths
-from targets.contract import Job, Session, Target, about_runtime, thread_count
-from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, in_a_line, one_line
+from targets.contract import EMBED_BATCH, Job, Session, Target, describe_runtime, thread_count
+from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, first_line, in_a_line
 from targets.machine.device import cache_folder, is_board, this_device
 from targets.measuring.trial import run_trial
 
-EMBED_BATCH = 8  # images at once where accuracy is measured
+logger = logging.getLogger("zoo.targets")
+
 BASELINE, REFERENCE = "teacher-fp32", "student-fp32"
 
 Tell = Callable[[str], None]
@@ -40,39 +42,39 @@ def _target(bundle: Bundle | WidthsBundle) -> Target:
     try:
         kind = getattr(importlib.import_module(module), name)
         if not all(callable(getattr(kind, method, None)) for method in ("check", "compile", "load")):
-            raise TypeError("it is no target")
+            raise TypeError("it is not a target")
         target: Target = kind(bundle.settings)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        why = one_line(error)
-        raise BadBundle(f"the bundle's target {bundle.entry!r:.100} can't be made: {why}. Build it again.") from None
+        why = first_line(error)
+        raise BadBundle(f"the bundle's target {bundle.entry!r:.100} can't be created: {why}. Build it again.") from None
     return target
 
 
 def _ready(bundle: Bundle | WidthsBundle, tell: Tell) -> Target:
-    """The target of a bundle, usable here.
+    """The target of a bundle, checked for use here.
 
     Raises:
-        Unusable: the runtime or its device is not here.
+        Unusable: the runtime or its device is missing here.
     """
     target = _target(bundle)
     if not is_board(bundle.settings.board):
         raise Unusable(
-            f"this bundle is for a {bundle.settings.board}, and this machine calls itself {this_device().name}",
-            "Run it there; for this machine build with another --target.",
+            f"this bundle is for a {bundle.settings.board}, but this machine is a {this_device().name}",
+            "Run it there, or build for this machine with another --target.",
         )
     tell(f"{bundle.release} for {bundle.target}: {target.check()}")
     return target
 
 
 def _about(bundle: Bundle | WidthsBundle, target: Target) -> dict[str, Any]:
-    """What every result tells."""
+    """Fields of every result."""
     return {
         "bundle": bundle.key,
         "release": bundle.release,
         "target": bundle.target,
         "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "device": asdict(this_device()),
-        "runtime": about_runtime(target, bundle.settings),
+        "runtime": asdict(describe_runtime(target, bundle.settings)),
         "threads": thread_count(bundle.settings),
     }
 
@@ -85,14 +87,14 @@ def finish_widths(bundle: WidthsBundle, result: Path, scratch: Path, cache: Path
 
 
 class _Refused(dict[str, str]):
-    """Why the runtime refuses a variant, by its name."""
+    """Why the runtime refuses a variant, by name."""
 
     def __init__(self, scratch: Path, tell: Tell) -> None:
         self._scratch, self._tell = scratch, tell
 
     @contextmanager
     def noted(self, variant: Variant) -> Iterator[None]:
-        """What fails inside is told and left out; but for the student in fp32, which all else is compared with."""
+        """Record an error inside and go on; raise it for the student in fp32, the reference of all others."""
         try:
             yield
         except ArtifactFailed as error:
@@ -111,7 +113,7 @@ def _embed(session: Session, bundle: Bundle, split: str) -> np.ndarray:
 def _rows(embeddings: np.ndarray, count: int) -> np.ndarray:
     if embeddings.ndim != 2 or len(embeddings) != count or embeddings.dtype.kind != "f":
         raise ArtifactFailed(
-            f"an artifact gives {embeddings.dtype} {'×'.join(map(str, embeddings.shape))} for {count} images, "
+            f"an artifact returns {embeddings.dtype} {'×'.join(map(str, embeddings.shape))} for {count} images, "
             f"not float32 {count}×D. Build the bundle again."
         )
     return embeddings
@@ -122,11 +124,11 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
 
     Args:
         scratch: a folder for artifacts, which the caller removes.
-        cache: a folder that stays, for runtimes that start faster with one.
+        cache: a folder that is kept, with which some runtimes start faster.
         tell: is called with each step.
 
     Raises:
-        Unusable: the runtime or its device is not here.
+        Unusable: the runtime or its device is missing here.
         ArtifactFailed: the runtime refuses the student in fp32.
     """
     target = _ready(bundle, tell)
@@ -166,7 +168,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
     for variant in (one for one in bundle.variants if one.name in sessions):
         name = variant.name
         tell(f"embedding the test set with {variant.network} {variant.precision}")
-        wanted = bundle.splits if variant.network == "student" else SPLITS  # only a student may ship
+        wanted = bundle.splits if variant.network == "student" else SPLITS  # only the student ships
         splits = {split: _embed(sessions[name], bundle, split) for split in wanted}
         for split, embeddings in splits.items():
             path = scratch / f"{name}-{split}.npy"
@@ -174,7 +176,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
             files[f"embeddings/{path.name}"] = path
         mean_ap, first = quick_accuracy(*(bundle.labelled(split, splits[split]) for split in SPLITS))
         artifacts = sorted(path for path in folders[name].rglob("*") if path.is_file())
-        if variant.network == "student":  # what may ship
+        if variant.network == "student":  # it may ship
             files |= {f"artifacts/{name}/{path.relative_to(folders[name]).as_posix()}": path for path in artifacts}
         latency = trial.latency[name]
         alone = latency[0]
@@ -207,7 +209,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
 
 @contextmanager
 def _kept_in(folder: str) -> Iterator[None]:
-    """What runtimes keep unasked, such as ONNX Runtime an id of the device, goes there."""
+    """Redirect files that runtimes write unasked, such as ONNX Runtime's device id, to a folder."""
     before = dict(os.environ)
     os.environ |= {"XDG_CACHE_HOME": folder, "TMPDIR": folder}
     try:
@@ -218,10 +220,10 @@ def _kept_in(folder: str) -> Iterator[None]:
 
 
 def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
-    """Unpack a bundle, finish it, leave nothing but `result` and the cache.
+    """Unpack a bundle, finish it, and leave nothing but `result` and the cache.
 
     Raises:
-        BadBundle: it is damaged, or holds what no bundle may.
+        BadBundle: it is damaged, or not valid.
     """
     if not (folder := result.absolute().parent).is_dir():
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
@@ -230,6 +232,7 @@ def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache, prefix=f"bundle-{os.getpid()}-") as scratch, _kept_in(scratch):
+        logger.debug("%s: unpacked and compiled in %s", path, scratch)
         folder = Path(scratch, "bundle")
         if is_widths(read_list(path, BUNDLE_LIST)):
             finish_widths(open_widths(path, folder), result, Path(scratch), cache, tell)
@@ -238,12 +241,12 @@ def compile_bundle(path: Path, result: Path, tell: Tell) -> None:
 
 
 def default_result(path: Path) -> Path:
-    """Where the result of a bundle goes if nobody says."""
+    """Default path for the result of a bundle."""
     return Path(f"{path.stem}.result")
 
 
 def _tell(line: str) -> None:
-    """Print a line. The work goes on if nobody reads it."""
+    """Print a line; continue if there is no reader."""
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -251,10 +254,10 @@ def _tell(line: str) -> None:
 
 
 def main(bundle: str, *words: str) -> None:
-    """`python3 BUNDLE [RESULT]`: exits with 1 and a line or two if something is to be mended."""
+    """`python3 BUNDLE [RESULT]`: exits with 1 and a line or two if the user can fix something."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal may lack our letters
+            stream.reconfigure(errors="replace")  # a terminal may lack some characters
     path = Path(bundle)
     if len(words) > 1 or any(word.startswith("-") for word in words):
         sys.exit(f"Usage: python3 {path.name} [RESULT]\nCompiles and measures on this machine, and writes RESULT.")
@@ -268,6 +271,6 @@ def main(bundle: str, *words: str) -> None:
         where = f": {error.filename}" if error.filename else ""
         sys.exit(f"Error: {error.strerror or error}{where}. Free some space, or check the folder's owner.")
     except KeyboardInterrupt:
-        sys.exit("Interrupted; nothing was written. Run the same command again.")
+        sys.exit("Interrupted; nothing was written. Run the command again.")
     if result is None:
-        _tell(f"result: {out}\nTake it to where the model was built: zoo receive {out.name}")
+        _tell(f"result: {out}\nCopy it to the build machine and run: zoo receive {out.name}")

@@ -1,7 +1,7 @@
-"""Networks of several widths, timed against each other on a target: what a budget in milliseconds is predicted from.
+"""Networks of several widths, timed in turn on a target, from which a budget in milliseconds is predicted.
 
-Here, or on a device: a bundle of the kind `widths` holds graphs and the code, and its result figures of each graph.
-It is run, sent and checked as any bundle is (`targets.bundles.program`, `targets.ssh`).
+Here, or on a device: a bundle of the kind `widths` holds graphs and the code, and its result the figures of each graph.
+It is run, sent and verified like any bundle (`targets.bundles.program`, `targets.ssh`).
 """
 
 from __future__ import annotations
@@ -17,25 +17,24 @@ from targets.bundles.archive import read_archive
 from targets.bundles.bundle import (
     BATCH_BYTES,
     BUNDLE_LIST,
-    NAME,
-    RELEASE,
     check_entry,
+    check_shared,
     is_count,
-    is_number,
     read_settings,
+    reading_list,
     require,
 )
 from targets.contract import Job, Target
-from targets.errors import BadBundle, one_line
 from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.energy import find_meter, measure_energy
 from targets.measuring.latency import Timing, measure_latency
-from targets.measuring.quiet import judge, when_quiet
+from targets.measuring.quiet import assess, when_quiet
+from targets.names import NAME
 from targets.settings import TargetSettings
 
 KIND = "widths"  # in the list of a bundle and of its result
 GRAPH_NAME = "graphs/{}.onnx"
-LOW = 10  # percentile of calls that nothing disturbed
+LOW = 10  # percentile of undisturbed calls
 
 
 @dataclass(frozen=True)
@@ -45,18 +44,17 @@ class WidthFigures:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     name: str
-    """of the graph"""
+    """sha256 of the graph"""
     p50_ms: float
     """median time of a call, ms"""
     low_ms: float
-    """10th percentile of calls, ms; other work on the machine hardly touches it, so that it tells how networks
-    compare"""
+    """10th percentile of calls, ms; nearly unaffected by other work on the machine, so that it compares networks"""
     mean_ms: float
-    """mean time of a call, ms; what images per second follow from"""
+    """mean time of a call, ms; determines images per second"""
     calls: int
-    """that were timed"""
+    """timed calls"""
     mj_per_image: float | None
-    """energy of an image, mJ; null where the machine does not meter it"""
+    """energy per image, mJ; null without a meter"""
 
 
 @dataclass(frozen=True)
@@ -86,12 +84,12 @@ def time_widths(
     max_seconds: float,
     tell: Callable[[str], None],
 ) -> tuple[list[WidthFigures], Conditions]:
-    """Compile graphs and time them in turn, in one run, when the machine is quiet (`targets.measuring.quiet`).
+    """Compile graphs and time them in turn, in one run, on an idle machine (`targets.measuring.quiet`).
 
     Args:
         graphs: by name.
         scratch: a folder for artifacts, which the caller removes.
-        job: its largest batch is that of every call.
+        job: its largest batch is the batch of every call.
         calls, max_seconds: see `targets.measuring.latency.measure_latency`.
 
     Raises:
@@ -115,7 +113,7 @@ def time_widths(
         timing = measure_latency(sessions, images, calls, max_seconds, between=watch.look)
         return timing, watch.conditions()
 
-    timing, conditions = when_quiet(run, lambda found: judge(found[1]), tell)
+    timing, conditions = when_quiet(run, lambda found: assess(found[1]), tell)
     meter = find_meter(gpu)
     rows = []
     for name, session in sessions.items():
@@ -135,36 +133,28 @@ def time_widths(
 
 
 def is_widths(about: Mapping[str, Any]) -> bool:
-    """Whether the list of a bundle or result is of this kind."""
+    """Whether the list of a bundle or result is of kind `widths`."""
     return about.get("kind") == KIND
 
 
 def open_widths(path: Path, folder: Path) -> WidthsBundle:
-    """Check a bundle of this kind byte by byte and unpack it into a new folder.
+    """Verify a bundle of widths byte by byte and unpack it into a new folder.
 
     Raises:
-        BadBundle: see `targets.bundles.archive.read_archive`; or its list says what no build writes.
-        UnknownRuntime: no installed package offers its runtime.
+        BadBundle: see `targets.bundles.archive.read_archive`; or its list is not one that a build writes.
+        UnknownRuntime: no installed package provides its runtime.
     """
     about = read_archive(path, BUNDLE_LIST, folder)
-    try:
-        for name, pattern in (("release", RELEASE), ("target", NAME)):
-            require(bool(pattern.fullmatch(about[name])), name, about[name])
-        require(isinstance(about["entry"], str), "entry", about["entry"])
-        for name in ("height", "width", "batch", "calls"):
-            require(is_count(about[name]), name, about[name])
+    with reading_list(path):
+        check_shared(about)
+        require(is_count(about["batch"]), "batch", about["batch"])
         require(about["batch"] * about["height"] * about["width"] * 3 <= BATCH_BYTES, "batch", about["batch"])
-        require(is_number(about["max_seconds"]) and about["max_seconds"] > 0, "max_seconds", about["max_seconds"])
         graphs = about["graphs"]
         require(isinstance(graphs, list) and bool(graphs) and len({*graphs}) == len(graphs), "graphs", graphs)
         for graph in graphs:
             require(bool(NAME.fullmatch(graph)) and GRAPH_NAME.format(graph) in about["files"], "graph", graph)
         settings = read_settings(about["settings"])
         check_entry(path, about["entry"], settings, about["files"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadBundle(
-            f"{path.name} is no bundle that this zoo understands ({one_line(error)}). Build it again."
-        ) from None
     names = ("key", "release", "target", "entry", "height", "width", "batch", "calls", "max_seconds")
     return WidthsBundle(folder, settings=settings, graphs=tuple(graphs), **{name: about[name] for name in names})
 
@@ -172,7 +162,7 @@ def open_widths(path: Path, folder: Path) -> WidthsBundle:
 def figures_of(
     bundle: WidthsBundle, target: Target, scratch: Path, cache: Path, tell: Callable[[str], None]
 ) -> dict[str, Any]:
-    """What a result of a bundle tells of its networks: `rows` and `conditions`."""
+    """Figures of the networks in a bundle's result: `rows` and `conditions`."""
     rows, conditions = time_widths(
         target,
         {name: bundle.folder / GRAPH_NAME.format(name) for name in bundle.graphs},

@@ -1,1 +1,1 @@
-"""What a machine tells of itself: its name and cores, sensors, quotas."""
+"""Facts about a machine: name, cores, sensors, quotas."""

@@ -1,8 +1,8 @@
-"""What the control group of this process may compute: its CPU quota, and how long it was held back by it.
+"""The control group of this process: its CPU quota, and how long the quota throttled it.
 
 Sources: the kernel's Documentation/admin-guide/cgroup-v2 (`cpu.max`, `cpu.stat`) and scheduler/sched-bwc (version 1:
-`cpu.cfs_quota_us`, `cpu.cfs_period_us`, `cpu.stat`). A group is held to the quotas of all that it is in. Nothing here
-raises: what can't be read limits nothing.
+`cpu.cfs_quota_us`, `cpu.cfs_period_us`, `cpu.stat`). A group is limited by the quotas of all its parents. Nothing here
+raises: an unreadable file limits nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MOUNT = "sys/fs/cgroup"
 
 
 def _groups(mount: Path, path: str) -> Iterator[Path]:
-    """The group itself, then those that it is in; a container that sees only its own group sees it at the mount."""
+    """The group itself, then its parents; a container that sees only its own group sees it at the mount."""
     inside = PurePosixPath(path.lstrip("/"))
     for place in (inside, *inside.parents):
         folder = mount / place
@@ -45,14 +45,14 @@ def _numbers(path: Path) -> dict[str, float]:
 
 
 def _quota_of(quota: str | None, period: str | None) -> float | None:
-    """Cores; none where there is no limit: version 2 says `max`, version 1 says -1."""
+    """Quota in cores; None without a limit, which is `max` in version 2 and -1 in version 1."""
     if quota is None or period is None or not (quota.isdecimal() and period.isdecimal()) or not int(period):
         return None
     return int(quota) / int(period) or None
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """How many cores' time this process may take on average; none if it may take all.
+    """Cores' time that this process may use on average; None if unlimited.
 
     Args:
         root: folder that holds `sys` and `proc`.
@@ -67,8 +67,8 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def throttled_seconds(root: Path = Path("/")) -> float | None:
-    """How long this process' group, or one that it is in, was held back by its quota since it began; none if no group
-    tells. Threads that are held back at once count each: only a difference that is not 0 means something.
+    """How long this process's group, or a parent, was throttled by its quota since it was created; None if no group
+    reports it. Threads throttled at the same time count separately, so only a difference from 0 is meaningful.
     """
     second, first = _folders(root)
     found = [_numbers(folder / "cpu.stat").get("throttled_usec") for folder in second]

@@ -1,4 +1,4 @@
-"""What machine this is, as a measurement has to say."""
+"""Identity of this machine, for records of measurements."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Device:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     name: str
-    """as the board or the processor calls itself; so that times of two machines are not compared"""
+    """name of the board or processor; times of different machines do not compare"""
     architecture: str
-    """of the processor, as `x86_64` or `aarch64`; which artifacts and wheels it takes"""
+    """of the processor, such as `x86_64` or `aarch64`; which artifacts and wheels it can run"""
     cores: int
-    """that the process may use, by affinity and by its control group's quota; times on more or fewer do not compare"""
+    """cores that the process may use, by affinity and control group quota; times on other numbers do not compare"""
     memory_gib: float
-    """of the whole machine, GiB; whether a device with less can be expected to do it; 0 where it does not tell"""
+    """memory of the whole machine, GiB; whether a smaller device may suffice; 0 if unknown"""
     system: str
-    """operating system and its version; what to suspect if times of one machine change"""
+    """operating system and version; what to suspect if times of one machine change"""
 
 
 def _processor() -> str:
@@ -41,7 +41,7 @@ def _processor() -> str:
 
 
 def _board() -> str | None:
-    """Boards of the ARM kind name themselves in the device tree."""
+    """Name of the board; ARM boards have it in the device tree."""
     try:
         return Path("/proc/device-tree/model").read_text(encoding="utf-8").strip("\0\n ")
     except OSError:
@@ -56,8 +56,8 @@ def own_cores() -> list[int]:
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """How many cores this process can keep busy: those it may run on, and no more than its control group's quota pays
-    for, without a part of one: a thread that the quota does not cover only makes the others wait.
+    """Number of cores that this process can keep busy: those it may run on, limited by its control group's quota,
+    rounded down, since a thread that exceeds the quota only makes the others wait.
 
     Args:
         root: folder that holds `sys` and `proc`.
@@ -67,12 +67,12 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def is_board(words: str | None) -> bool:
-    """Whether this machine calls itself so; any does if no words are given."""
+    """Whether this machine's name contains the words; True without words."""
     return words is None or words.casefold() in this_device().name.casefold()
 
 
 def cache_folder() -> Path:
-    """`ZOO_CACHE`, or the user's cache folder: what runtimes keep to start faster. May be removed at any time."""
+    """`ZOO_CACHE`, or the user's cache folder; runtimes start faster with it. May be removed at any time."""
     if named := os.environ.get("ZOO_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
@@ -80,7 +80,7 @@ def cache_folder() -> Path:
 
 @cache
 def this_device() -> Device:
-    """The machine we are on."""
+    """The current machine."""
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     except (ValueError, OSError):

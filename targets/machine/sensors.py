@@ -1,4 +1,4 @@
-"""What Linux tells of a board: clocks, temperatures, power, throttling. All paths are below a root, usually `/`.
+"""Linux's sensors of a board: clocks, temperatures, power, throttling. All paths are below a root, usually `/`.
 
 Sources: the kernel's Documentation/ABI/testing/sysfs-devices-system-cpu, sysfs-class-thermal, sysfs-class-hwmon and
 Documentation/hwmon/ina3221; Raspberry Pi's documentation of `vcgencmd get_throttled`; NVIDIA's Jetson Linux Developer
@@ -22,18 +22,18 @@ SLOWING = (
     "throttle-alert",
     "thermal-idle",
     "Processor",
-)  # cooling by computing less, not by a fan
-GPU = re.compile(r"\.(gpu|g[apmv]\d+b)$|^gpu-gpc")  # of a Jetson or another board, among the devices with a clock
+)  # cooling devices that throttle, unlike fans
+GPU = re.compile(r"\.(gpu|g[apmv]\d+b)$|^gpu-gpc")  # GPU of a Jetson or another board, among the devices with a clock
 PI_LIMITS = (
     "under-voltage",
     "CPU clock capped",
     "throttled",
     "soft temperature limit",
-)  # bits 0-3 now, 16-19 since boot
+)  # bits 0-3: now, 16-19: since boot
 
 
 def text(path: Path) -> str | None:
-    """A file's content without the white space around it; none if it can't be read or is empty."""
+    """A file's content without surrounding white space; None if it can't be read or is empty."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0\n\t ") or None
     except OSError:
@@ -41,7 +41,7 @@ def text(path: Path) -> str | None:
 
 
 def number(path: Path) -> float | None:
-    """A file's first word as a number; none if it is none."""
+    """A file's first word as a number; None if it is not a number."""
     try:
         value = float((text(path) or "").partition(" ")[0])
     except ValueError:
@@ -50,7 +50,7 @@ def number(path: Path) -> float | None:
 
 
 def output(*command: str) -> str | None:
-    """What a command prints; none if it is not installed, fails or takes more than 5 seconds."""
+    """Output of a command; None if it is not installed, fails or takes more than 5 seconds."""
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -60,7 +60,7 @@ def output(*command: str) -> str | None:
 
 
 def cpu_mhz(root: Path, cores: Sequence[int]) -> list[float]:
-    """Clock of each core that tells, MHz. A Raspberry Pi's firmware may run slower than this says."""
+    """Clock of each core that reports it, MHz. A Raspberry Pi's firmware may run slower than this."""
     found = [number(root / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq") for core in cores]
     return [value / 1000 for value in found if value is not None]
 
@@ -78,18 +78,18 @@ def power_mode(root: Path) -> str | None:
 
 
 def gpu_mhz(root: Path) -> float | None:
-    """Clock of the GPU of a board that has one beside its cores, MHz."""
+    """Clock of an integrated GPU, MHz."""
     devices = [path for path in (root / "sys/class/devfreq").glob("*") if GPU.search(path.name)]
     found = [value for value in (number(path / "cur_freq") for path in devices) if value is not None]
     return max(found) / 1e6 if found else None
 
 
 def temperatures_c(root: Path) -> dict[str, float]:
-    """By the sensor's name, °C: all thermal zones, and the CPU's own sensors. The hottest of those of one name."""
+    """Temperature by sensor, °C: all thermal zones, and the CPU's own sensors. The highest of equal names."""
     found: dict[str, float] = {}
 
     def add(name: str, milli: float | None) -> None:
-        if milli is not None and -50_000 < milli < 200_000:  # what sleeps says -256 °C
+        if milli is not None and -50_000 < milli < 200_000:  # a sensor that is off reports -256 °C
             found[name] = max(milli / 1000, found.get(name, -273.0))
 
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
@@ -104,7 +104,7 @@ def temperatures_c(root: Path) -> dict[str, float]:
 
 
 def power_w(root: Path) -> dict[str, float]:
-    """By the rail's name, W: those of a power monitor with voltage and current (INA3221)."""
+    """Power by rail, W, from power monitors with voltage and current (INA3221)."""
     found: dict[str, float] = {}
     for chip in sorted((root / "sys/class/hwmon").glob("hwmon*")):
         for channel in (1, 2, 3) if (text(chip / "name") or "").startswith("ina") else ():
@@ -116,7 +116,7 @@ def power_w(root: Path) -> dict[str, float]:
 
 
 def _pi_bits(root: Path) -> int | None:
-    """Raspberry Pi: the kernel's file, which a Pi 5 lacks, or the firmware's own command (`throttled=0x50000`)."""
+    """Raspberry Pi: the kernel's file, which a Pi 5 lacks, or the firmware's command (`throttled=0x50000`)."""
     files = (text(path) for path in (root / "sys/devices/platform").glob("soc*/*:firmware/get_throttled"))
     for said in (*files, (output("vcgencmd", "get_throttled") or "").partition("=")[2]):
         try:
@@ -127,7 +127,7 @@ def _pi_bits(root: Path) -> int | None:
 
 
 def slowed_by(root: Path) -> list[str] | None:
-    """What slows the machine down at this moment; none if it does not tell."""
+    """What throttles the machine at this moment; None if it does not report that."""
     coolers = [(text(path / "type") or "", path) for path in (root / "sys/class/thermal").glob("cooling_device*")]
     coolers = [(kind, path) for kind, path in coolers if any(word in kind for word in SLOWING)]
     bits = _pi_bits(root)
@@ -138,7 +138,7 @@ def slowed_by(root: Path) -> list[str] | None:
 
 
 def throttle_counts(root: Path, cores: Sequence[int]) -> dict[str, int]:
-    """How often the machine was slowed down since it started, by reason; empty if it does not count."""
+    """How often the machine was throttled since boot, by reason; empty if it does not count."""
     counts: dict[str, int] = {}
     cpus = root / "sys/devices/system/cpu"
     for kind, total in (("core", sum), ("package", max)):
@@ -156,7 +156,7 @@ def throttle_counts(root: Path, cores: Sequence[int]) -> dict[str, int]:
 
 
 def busy_seconds(root: Path, cores: Sequence[int]) -> tuple[float, float] | None:
-    """Core seconds since the start that the cores were busy, and that a hypervisor withheld; none if it says nothing.
+    """Core seconds since boot that the cores were busy, and that a hypervisor withheld; None if unknown.
 
     From /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal.
     """
@@ -171,5 +171,5 @@ def busy_seconds(root: Path, cores: Sequence[int]) -> tuple[float, float] | None
 
 
 def load_average(root: Path) -> float | None:
-    """Of the last minute, this process' own work included."""
+    """Load average of the last minute, including this process."""
     return number(root / "proc/loadavg")

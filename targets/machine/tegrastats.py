@@ -1,4 +1,4 @@
-"""What `tegrastats` prints on a Jetson: one line each interval, of all that NVIDIA meters on it.
+"""Output of `tegrastats` on a Jetson: one line per interval with all sensors.
 
 Format: NVIDIA Jetson Linux Developer Guide, Tegrastats Utility. It varies with board and JetPack: rails as `now/mean`
 or `now/mean/peak`, with and without `mW`; the GPU's clock as `0%@1109`, `0%@[114]`, `@[1000,1000]` or not at all.
@@ -18,7 +18,7 @@ INTERVAL_MS = 100
 RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (-?\d+)(?:mW)?(?:/-?\d+(?:mW)?){1,2}(?=\s|$)")
 SENSOR = re.compile(r"(\w+)@(-?\d+(?:\.\d+)?)C\b")
 GPU_CLOCKS = re.compile(r"GR3D_FREQ (?:\d+%)?@\[?([\d,]+)")
-# Rails that are the board's whole input, or else those that add up to it; in the words of each family of boards.
+# Rails that are the board's total input, or that add up to it, by family of boards.
 WHOLE = ("VIN", "VDD_IN", "POM_5V_IN")
 PARTS = (("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"), ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"))
 
@@ -33,7 +33,7 @@ class Sample:
 
 
 def parse(line: str) -> Sample:
-    """Read one line; what it does not say is empty. A sensor that sleeps (-256 °C) is left out."""
+    """Parse one line; missing values are empty. A sensor that is off (-256 °C) is left out."""
     clocks = GPU_CLOCKS.search(line)
     return Sample(
         power_w={rail: int(milliwatts) / 1000 for rail, milliwatts in RAIL.findall(line)},
@@ -43,7 +43,7 @@ def parse(line: str) -> Sample:
 
 
 def input_power(rails: Mapping[str, float]) -> tuple[str, float] | None:
-    """Name and W of what the whole module takes; none if its rails are not known to add up to that."""
+    """Name and power in W of the module's total input; None if its rails are not known to add up to it."""
     for rail in WHOLE:
         if rail in rails:
             return rail, rails[rail]
@@ -54,7 +54,7 @@ def input_power(rails: Mapping[str, float]) -> tuple[str, float] | None:
 
 
 class Sampler:
-    """Runs `tegrastats` as long as the context lasts and keeps what it prints, with the time of each line."""
+    """Runs `tegrastats` inside a context and keeps its lines with their times."""
 
     def __init__(self) -> None:
         self.samples: list[tuple[float, Sample]] = []
@@ -85,7 +85,7 @@ class Sampler:
         self._seen.set()
 
     def wait(self, seconds: float) -> None:
-        """Until there is a sample, or there will be none, at most so long."""
+        """Wait until there is a sample, or there can't be one, for a limited time."""
         self._seen.wait(seconds)
 
 
@@ -95,7 +95,7 @@ def installed() -> bool:
 
 
 def read_once() -> Sample | None:
-    """One sample; none where there is no tegrastats, or it says nothing for 2 seconds."""
+    """One sample; None without tegrastats, or if it prints nothing for 2 seconds."""
     if not installed():
         return None
     try:

@@ -1,1 +1,1 @@
-"""Latency, energy and the conditions that they were measured under."""
+"""Latency, energy, and the conditions of their measurement."""

@@ -1,4 +1,4 @@
-"""Under what conditions a machine measured: clocks, heat, other work; and whether it was throttled, which voids all."""
+"""Conditions of a measurement: clocks, temperature, other work, and throttling, which makes its times void."""
 
 from __future__ import annotations
 
@@ -14,72 +14,72 @@ from targets.machine.device import own_cores
 from targets.nvidia.nvml import Gpu, open_gpu
 
 ROOT = Path("/")
-BUSY_CORES = 0.1  # of other processes, or withheld by a hypervisor: more, and times are no longer the model's own
-BUSY_SHARE = 0.01  # of the cores, where that is more: many cores are never all idle
-HELD_BACK = 0.01  # of a run that a control group's quota may hold it back
+BUSY_CORES = 0.1  # of other processes, or withheld by a hypervisor: above this, times are not the model's own
+BUSY_SHARE = 0.01  # of the cores, if that is more: many cores are never all idle
+HELD_BACK = 0.01  # of a run, for which a control group's quota may throttle it
 
 
 @dataclass(frozen=True)
 class State:
-    """A machine at one moment. What it does not tell is null."""
+    """State of a machine at one moment. Unknown values are null."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     load_average: float | None
-    """of the last minute, own work included; whether the machine was quiet before"""
+    """load of the last minute, own work included; whether the machine was idle before"""
     cpu_min_mhz: float | None
-    """clock of the slowest core that the process may use; whether one was left idle or held back"""
+    """clock of the slowest core that the process may use; whether one was idle or throttled"""
     cpu_mean_mhz: float | None
-    """mean over these cores; the clock that times belong to"""
+    """mean clock of these cores; the clock of the times"""
     cpu_max_mhz: float | None
     """clock of the fastest of these cores; whether it was boosted"""
     gpu_mhz: float | None
-    """clock of the GPU; an idle one makes times long"""
+    """clock of the GPU; an idle GPU makes times longer"""
     gpu_memory_mhz: float | None
-    """clock of an NVIDIA GPU's memory; an idle one makes times long, too"""
+    """clock of an NVIDIA GPU's memory; idle memory makes times longer, too"""
     temperatures_c: dict[str, float] | None
-    """by sensor, °C; whether a run began cold and ended hot"""
+    """temperature by sensor, °C; whether a run began cold and ended hot"""
     power_w: dict[str, float] | None
-    """by rail of the board, or of the GPU, W; whether a limit was near"""
+    """power by rail of the board, or of the GPU, W; whether a limit was near"""
     slowed_by: list[str] | None
-    """what slowed it down at that moment; empty if nothing did"""
+    """what throttled it at that moment; empty if nothing did"""
     throttle_counts: dict[str, int] | None
-    """how often it was slowed down since it started, by reason; a difference voids what was timed in between"""
+    """how often it was throttled since boot, by reason; a difference makes the times in between void"""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """A machine during a run. What it does not tell is null."""
+    """Conditions of a machine during a run. Unknown values are null."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     cores: list[int]
-    """numbers of those that the process was allowed to use; large and small ones differ"""
+    """numbers of the cores that the process may use; large and small cores differ"""
     governors: list[str] | None
-    """who sets their clocks, each once; some keep them low"""
+    """governors of their clocks, each once; some keep clocks low"""
     power_mode: str | None
-    """by nvpmodel on a Jetson, by the platform profile on a laptop; times in another mode do not compare"""
+    """mode of nvpmodel on a Jetson, platform profile on a laptop; times in another mode do not compare"""
     before: State
-    """the machine before the first call; from where the run started"""
+    """the machine before the first call; the state at the start"""
     after: State
-    """the machine right after the last call, its clocks those of a machine at work"""
+    """the machine right after the last call, with clocks under load"""
     seconds: float
-    """how long the run took, s; whether it was long enough to get hot"""
+    """duration of the run, s; whether it was long enough to get hot"""
     other_work_cores: float | None
-    """of these cores, how many other processes kept busy, on average over the run; whether to measure again"""
+    """how many of these cores other processes kept busy, averaged over the run; whether to measure again"""
     stolen_cores: float | None
-    """of these cores, how many a hypervisor withheld, on average over the run; whether to measure elsewhere"""
+    """how many of these cores a hypervisor withheld, averaged over the run; whether to measure elsewhere"""
     throttled: str | None
-    """why the figures do not count: what slowed the machine down during the run; null if nothing is known of it"""
+    """what throttled the machine during the run, so that its times do not count; null if nothing is known"""
     tells_throttling: bool
-    """whether the machine would say that it is throttled; what null in `throttled` is worth"""
+    """whether the machine reports throttling; how reliable null in `throttled` is"""
     held_back_s: float | None = None
-    """how long the quota of a control group (a container's) held the process back during the run, s; its times are then
-    the quota's; null where no group tells"""
+    """how long the quota of a control group (such as a container's) throttled the process during the run, s; times then
+    reflect the quota; null without such a group"""
 
     @property
     def disturbed(self) -> str | None:
-        """Why times of this run make no claims, in words: other work, a hypervisor or a quota; none if nothing is known
+        """Why times of this run are unreliable, in words: other work, a hypervisor or a quota; None if nothing is known
         against them.
         """
         limit, cores = most_busy(len(self.cores)), len(self.cores)
@@ -89,12 +89,12 @@ class Conditions:
         if (self.stolen_cores or 0) > limit:
             told.append(f"the hypervisor withheld {self.stolen_cores:.2g} of {cores} cores")
         if (self.held_back_s or 0) > HELD_BACK * self.seconds:
-            told.append(f"the CPU quota of the control group held it back for {self.held_back_s:.2g} s")
+            told.append(f"the CPU quota of the control group throttled it for {self.held_back_s:.2g} s")
         return "; ".join(told) or None
 
 
 def most_busy(cores: int) -> float:
-    """How many of so many cores others may keep busy, and the machine is still quiet."""
+    """How many of some cores other processes may keep busy while the machine still counts as idle."""
     return max(BUSY_CORES, BUSY_SHARE * cores)
 
 
@@ -109,12 +109,12 @@ def _throttle_counts(root: Path, cores: Sequence[int], gpu: Gpu | None) -> dict[
 
 
 def read_state(root: Path = ROOT, cores: Sequence[int] = (), gpu: Gpu | None = None) -> State:
-    """The machine now. On a Jetson tegrastats is asked for what sysfs does not say.
+    """Read the current state. On a Jetson, tegrastats supplies what sysfs lacks.
 
     Args:
         root: folder that holds `sys` and `proc`.
-        cores: those whose clocks count; left out: all that this process may use.
-        gpu: the NVIDIA GPU that computes, if one does.
+        cores: cores whose clocks count; by default all that this process may use.
+        gpu: the NVIDIA GPU that computes, if any.
     """
     cores = cores or own_cores()
     cpu_mhz = sensors.cpu_mhz(root, cores)
@@ -142,10 +142,10 @@ def read_state(root: Path = ROOT, cores: Sequence[int] = (), gpu: Gpu | None = N
 
 
 def throttling(before: State, after: State, seen: Sequence[str] = ()) -> str | None:
-    """What slowed a machine down between two moments, in words; none if nothing is known of it.
+    """What throttled a machine between two states, in words; None if nothing is known.
 
     Args:
-        seen: what was found to slow it down in between.
+        seen: what was observed to throttle it in between.
     """
     now = dict.fromkeys([*(before.slowed_by or []), *seen, *(after.slowed_by or [])])
     first, last = before.throttle_counts or {}, after.throttle_counts or {}
@@ -154,13 +154,13 @@ def throttling(before: State, after: State, seen: Sequence[str] = ()) -> str | N
 
 
 class Watch:
-    """Watches a machine from its making to `conditions`; `look` in between catches what comes and goes."""
+    """Watches a machine from its creation until `conditions`; `look` in between catches short events."""
 
     def __init__(self, gpu: str | None = None, root: Path = ROOT, cores: Sequence[int] = ()) -> None:
         """Begin.
 
         Args:
-            gpu: PCI bus id of the NVIDIA GPU that computes, if one does, and not only sits there.
+            gpu: PCI bus id of the NVIDIA GPU that computes, if any.
             root, cores: see `read_state`.
         """
         self._root, self._cores = root, list(cores) or own_cores()
@@ -171,11 +171,11 @@ class Watch:
         self._busy, self._own, self._begun = sensors.busy_seconds(root, self._cores), process_time(), perf_counter()
 
     def look(self) -> None:
-        """Note what slows the machine down now. Takes milliseconds: for pauses between timed calls."""
+        """Record what throttles the machine now. Takes milliseconds, so call it between timed calls."""
         self._seen += [reason for reason in _slowed_by(self._root, self._gpu) or [] if reason not in self._seen]
 
     def conditions(self) -> Conditions:
-        """The record, up to now. Clocks are those of a machine at work only if this follows right on the work."""
+        """The conditions so far. Call it right after the work, so that clocks are those under load."""
         seconds, own = perf_counter() - self._begun, process_time() - self._own
         busy = sensors.busy_seconds(self._root, self._cores)
         after = read_state(self._root, self._cores, self._gpu)

@@ -1,4 +1,4 @@
-"""Energy of an image, where the machine meters it: RAPL, NVML or a Jetson's power monitor, in that machine's scope."""
+"""Energy per image, if the machine has a meter: RAPL, NVML or a Jetson's power monitor, each with its own scope."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from targets.nvidia.nvml import Gpu, open_gpu
 
 SECONDS = 2.0  # a meter's counter moves in steps: of 1 ms with RAPL, of up to 100 ms with NVML and tegrastats
 CALLS = 3  # at least
-LOOK_SECONDS = 0.25  # between looks at what slows the machine down: milliseconds each, which the figure holds, too
-SAMPLES = 5  # of tegrastats at least
+LOOK_SECONDS = 0.25  # between checks for throttling, which take milliseconds that the figure includes
+SAMPLES = 5  # fewest samples of tegrastats
 
 
 @dataclass(frozen=True)
 class Energy:
-    """What an image costs in one artifact at one batch size, all that the meter sees included: idle parts, too."""
+    """Energy per image of one artifact at one batch size, including everything the meter covers, idle parts too."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     mj_per_image: float
-    """energy of whole calls ÷ images, mJ, in a block of its own after the timed calls; how long a battery lasts"""
+    """energy of whole calls ÷ images, mJ, in a separate block after the timed calls; how long a battery lasts"""
     source: str
-    """the meter, and what it meters; figures of two meters do not compare"""
+    """the meter and its scope; figures of different meters do not compare"""
     images: int
-    """of all calls in that block; over how many it was averaged"""
+    """number of images in that block; the size of the average"""
     seconds: float
-    """how long the block took, s; long against the meter's steps"""
+    """duration of the block, s; long compared with the meter's steps"""
 
 
 class Meter(Protocol):
-    """A context manager: `joules` is the energy of what ran inside it, or none if that could not be told."""
+    """A context manager: `joules` is the energy used inside it, or None if unknown."""
 
     @property
     def source(self) -> str:
-        """The meter, and what it meters."""
+        """The meter and its scope."""
 
     joules: float | None
 
@@ -51,7 +51,7 @@ class Meter(Protocol):
 
 
 class Rapl:
-    """Running average power limit: counters of CPU packages, in µJ, that wrap around at `max_energy_range_uj`.
+    """Running average power limit: counters of CPU packages in µJ, which wrap at `max_energy_range_uj`.
 
     Source: the kernel's Documentation/power/powercap. Since Linux 5.10 only root may read them.
     """
@@ -64,7 +64,7 @@ class Rapl:
         self.joules: float | None = None
 
     def read(self) -> list[float] | None:
-        """µJ of every package; none if there is none, or one is not readable."""
+        """µJ of every package; None if there is none, or one is not readable."""
         found = [sensors.number(zone / "energy_uj") for zone in self.zones]
         told = [value for value in found if value is not None]
         return told if told and len(told) == len(found) else None
@@ -85,7 +85,7 @@ class Rapl:
 
 
 class Nvml:
-    """The counter of an NVIDIA GPU."""
+    """The energy counter of an NVIDIA GPU."""
 
     source = "NVML: the GPU's card without the host"
 
@@ -103,7 +103,7 @@ class Nvml:
 
 
 class Jetson:
-    """A Jetson's power monitor by tegrastats: mean of its samples × time."""
+    """A Jetson's power monitor, by tegrastats: mean of its samples × time."""
 
     def __init__(self, rails: str) -> None:
         self.source = f"tegrastats: the whole module ({rails})"
@@ -124,10 +124,10 @@ class Jetson:
 
 
 def find_meter(gpu: str | None = None, root: Path = Path("/")) -> Meter | None:
-    """The meter of what computes; none if the machine has none, or this user may not read it.
+    """The meter of the processor in use; None if the machine has none, or it is not readable.
 
     Args:
-        gpu: PCI bus id of the NVIDIA GPU that computes, if one does: a CPU's meter would miss it.
+        gpu: PCI bus id of the NVIDIA GPU that computes, if any; a CPU's meter would miss it.
         root: folder that holds `sys`.
     """
     board = tegrastats.read_once()
@@ -144,13 +144,13 @@ def find_meter(gpu: str | None = None, root: Path = Path("/")) -> Meter | None:
 def measure_energy(
     meter: Meter, session: Session, images: np.ndarray, seconds: float = SECONDS, watch: Watch | None = None
 ) -> Energy | None:
-    """Energy of an image, over calls one after the other; none if the meter can't tell, or the figure would not be the
-    model's: the machine was throttled meanwhile, or other processes computed on it.
+    """Energy per image, over consecutive calls; None if the meter fails, or the figure is not the model's own because
+    the machine was throttled or other processes ran.
 
     Args:
         images: uint8 N×H×W×3, the batch of every call.
-        seconds: how long to call, at least; and at least three calls.
-        watch: of the machine, fresh for this block.
+        seconds: shortest time to call for, with at least three calls.
+        watch: a fresh one, for this block.
     """
     session.embed(images)
     calls = 0

@@ -1,9 +1,9 @@
-"""How time is measured: warm up until it is steady, then sessions in turn, and only percentiles that n supports.
+"""Measures latency: warm-up until steady, sessions in turn, and only percentiles that n calls support.
 
-p50, p90 and p99 are point estimates, as likely too low as too high (median-unbiased: Hyndman & Fan, Sample quantiles in
-statistical packages, The American Statistician 1996, their definition 8); no bounds. A percentile is estimated only
-where the tail was seen at all: where the slowest of n calls lies beyond the true percentile q with 99 % confidence,
-q^n ≤ 0.01. That is n ≥ 44 for p90 and n ≥ 459 for p99; the slowest call itself would be the bound with that confidence.
+p50, p90 and p99 are point estimates, equally likely too low and too high (median-unbiased: Hyndman & Fan, Sample
+quantiles in statistical packages, The American Statistician 1996, definition 8), not bounds. A percentile is estimated
+only if the tail was observed: if the slowest of n calls exceeds the true percentile q with 99 % confidence, q^n ≤ 0.01.
+That is n ≥ 44 for p90 and n ≥ 459 for p99; with that confidence, the slowest call itself would be the bound.
 """
 
 from __future__ import annotations
@@ -23,52 +23,51 @@ from targets.measuring.turns import Times, orders, take_turn, warm_up
 
 TIMER = "whole call: uint8 array in host memory to float32 embeddings in host memory"
 P90_CALLS, P99_CALLS = 44, 459
-PAUSE_SECONDS = 0.05  # between turns: threads of the session before may still be spinning for work
+PAUSE_SECONDS = 0.05  # between turns, since threads of the previous session may still be spinning
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Figures of one artifact at one batch size."""
+    """Latency of one artifact at one batch size."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     batch: int
-    """images of a call; times at another size do not compare"""
+    """images per call; times at another batch size do not compare"""
     calls: int
-    """n, timed calls behind the warm-up; which percentiles they support"""
+    """n, timed calls after the warm-up; which percentiles they support"""
     p50_ms: float
-    """median time of a call, ms; how long it usually takes"""
+    """median time of a call, ms; the typical time"""
     p90_ms: float | None
-    """estimate of what 90 % of calls don't exceed, ms; as likely too low as too high, and no bound; null below 44
-    calls, which may have missed the tail"""
+    """estimate of the time that 90 % of calls don't exceed, ms; equally likely too low and too high, not a bound; null
+    below 44 calls, which may have missed the tail"""
     p99_ms: float | None
-    """estimate of what 99 % of calls don't exceed, ms, in the same way; what a deadline has to allow for, with some
-    room; null below 459 calls"""
+    """the same for 99 % of calls, ms; what a deadline has to allow for, with some margin; null below 459 calls"""
     images_per_second: float
-    """batch ÷ mean time of a call; how many images a device keeps up with"""
+    """batch ÷ mean time of a call; the sustained throughput"""
     warmup_calls: int
-    """calls before any was timed; that clocks and caches had time to settle"""
+    """calls before the first timed one; whether clocks and caches could settle"""
     steady: bool
     """whether three windows of the warm-up agreed within 5 %, and the last third of the run with its first; whether a
-    second run would find the same"""
+    second run would give the same"""
     compute_p50_ms: float | None = None
-    """median without copies to and from the device, ms, by the runtime's own clock; what copying costs; null where it
-    has none"""
+    """median without copies to and from the device, ms, by the runtime's own clock; the cost of copying; null if it has
+    none"""
     energy: Energy | None = None
-    """what an image costs; null where the machine does not meter it"""
+    """energy per image; null without a meter"""
     timer: str = TIMER
-    """what is inside the timer, in words; times with something else inside do not compare"""
+    """what the timer includes, in words; times that include something else do not compare"""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Several sessions on one batch, timed in turn in one run."""
+    """Several sessions on one batch size, timed in turn in one run."""
 
     batch: int
     times: Mapping[str, Times]
 
     def latency(self, name: str, energy: Energy | None = None) -> Latency:
-        """Figures of one session."""
+        """Latency of one session."""
         times = self.times[name]
         calls = times.calls
 
@@ -89,7 +88,7 @@ class Timing:
         )
 
     def ratio(self, name: str, baseline: str) -> Ratio:
-        """One session against another, see `targets.measuring.ratio.estimate`."""
+        """Ratio of one session to another, see `targets.measuring.ratio.estimate`."""
         ours, theirs = self.times[name].medians, self.times[baseline].medians
         middle, low, high = estimate(theirs, ours)
         return Ratio(
@@ -103,7 +102,7 @@ class Timing:
 
 
 def _nothing() -> None:
-    """What is done between rounds if nothing is."""
+    """Default action between rounds: none."""
 
 
 def measure_latency(
@@ -113,16 +112,16 @@ def measure_latency(
     max_seconds: float,
     between: Callable[[], None] = _nothing,
 ) -> Timing:
-    """Time several sessions on one batch, in turn (A B B A …), so that a drift of the machine meets all of them.
+    """Time several sessions on one batch in turn (A B B A …), so that a drift of the machine affects all of them.
 
     Args:
         images: uint8 N×H×W×3, the batch of every call.
         calls: timed calls of each session.
-        max_seconds: limit for each session's timed calls; and for its warm-up, a third of it.
-        between: is called before each round, when nothing is timed, such as `targets.measuring.conditions.Watch.look`.
+        max_seconds: limit for each session's timed calls; its warm-up takes at most a third of it.
+        between: is called before each round, outside the timing, such as `targets.measuring.conditions.Watch.look`.
 
     Returns:
-        Times by session. The first call of every turn is made but not counted: caches still belong to another one.
+        Times by session. The first call of every turn is not counted: caches still hold another session's data.
     """
     times = {name: Times(warm_up(session, images, max_seconds / 3)) for name, session in sessions.items()}
     for order in orders(list(sessions)):

@@ -1,7 +1,7 @@
-"""A quiet machine to measure on: it is waited for, and a run that was disturbed is made again.
+"""Waits for an idle machine, and repeats a run that was disturbed.
 
-Times of a busy machine are not only longer: with fewer cores than threads, what two networks take beside each other has
-another ratio, and its interval is narrow around the wrong figure. No statistics mend that; only a quiet machine does.
+Times on a busy machine are not only longer: with fewer cores than threads, the ratio of two networks' times changes,
+with a narrow interval around the wrong value. Statistics can't correct that; only an idle machine can.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from targets.measuring.conditions import ROOT, Conditions, most_busy
 
 VARIABLE = "ZOO_QUIET_SECONDS"
 WAIT_SECONDS = 120.0
-LOOK_SECONDS = 1.0  # ticks of /proc/stat are of 10 ms
+LOOK_SECONDS = 1.0  # ticks of /proc/stat are 10 ms
 ATTEMPTS = 3
 Result = TypeVar("Result")
 
 
 def quiet_seconds() -> float:
-    """How long a run may wait for a quiet machine, s: `ZOO_QUIET_SECONDS`.
+    """How long a run may wait for an idle machine, s: `ZOO_QUIET_SECONDS`.
 
     Raises:
-        BadOption: that is no number of seconds.
+        BadOption: it is not a number of seconds.
     """
     said = os.environ.get(VARIABLE, "").strip()
     try:
@@ -38,37 +38,38 @@ def quiet_seconds() -> float:
     except ValueError:
         seconds = -1.0
     if not isfinite(seconds) or seconds < 0:
-        raise BadOption(f"{VARIABLE} is a number of seconds from 0 on, not {said[:40]!r}.")
+        raise BadOption(f"{VARIABLE} must be a number of seconds, 0 or more, not {said[:40]!r}.")
     return seconds
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What is to be held against a run: `why` in words, nothing if it counts; of several runs the one with the smallest
-    `faults` is kept.
+class Assessment:
+    """Whether the times of a run can be trusted.
+
+    Attributes:
+        why: why not, in words; none if they can.
+        faults: of several runs the one with the smallest is kept.
     """
 
     why: str | None
     faults: tuple[int, ...] = ()
 
 
-def judge(conditions: Conditions, restless: int = 0) -> Judged:
-    """What is to be held against a run.
+def assess(conditions: Conditions, unsteady: int = 0) -> Assessment:
+    """Whether the times of a run can be trusted.
 
     Args:
-        restless: how many of its sessions never became steady.
+        unsteady: how many of its sessions never became steady.
     """
     why = conditions.throttled and f"throttled by {conditions.throttled}"
-    why = why or conditions.disturbed or (f"{restless} of its times never became steady" if restless else None)
-    return Judged(why, (bool(conditions.throttled), bool(conditions.disturbed), restless))
+    why = why or conditions.disturbed or (f"{unsteady} of its times never became steady" if unsteady else None)
+    return Assessment(why, (bool(conditions.throttled), bool(conditions.disturbed), unsteady))
 
 
 def others_busy(
     root: Path = ROOT, seconds: float = LOOK_SECONDS, pause: Callable[[float], None] = sleep
 ) -> float | None:
-    """How many of the cores that this process may use others keep busy or withhold, over some seconds from now; none if
-    the machine does not tell.
-    """
+    """How many of this process's cores others keep busy or withhold, over some seconds from now; None if unknown."""
     cores = own_cores()
     before, own, begun = sensors.busy_seconds(root, cores), process_time(), perf_counter()
     pause(seconds)
@@ -80,11 +81,11 @@ def others_busy(
 
 @dataclass
 class Patience:
-    """How long it is waited for a quiet machine.
+    """How long to wait for an idle machine.
 
     Attributes:
-        seconds: in all, over all attempts; 0: it is measured at once and once.
-        busy: looks for a while, and says how many cores others keep busy.
+        seconds: in total, over all attempts; 0: measure at once, and once only.
+        busy: observes for a while and returns how many cores others keep busy.
     """
 
     seconds: float = field(default_factory=quiet_seconds)
@@ -92,7 +93,7 @@ class Patience:
     now: Callable[[], float] = perf_counter
 
     def wait(self, tell: Callable[[str], None]) -> bool:
-        """Go on when the machine is quiet, or the patience is used up; whether it is quiet, as far as is known."""
+        """Wait until the machine is idle or the time is up; return whether it is idle, as far as is known."""
         told, cores = False, len(own_cores())
         while self.seconds > 0:
             begun, load = self.now(), self.busy()
@@ -100,37 +101,37 @@ class Patience:
                 return True
             if not told:
                 tell(
-                    f"waiting for a quiet machine, at most {self.seconds:.0f} s ({VARIABLE}): other processes keep "
+                    f"waiting for an idle machine, at most {self.seconds:.0f} s ({VARIABLE}): other processes keep "
                     f"{load:.1f} of {cores} cores busy"
                 )
                 told = True
             self.seconds -= self.now() - begun
         if told:
-            tell("the machine did not become quiet; it is measured as it is")
+            tell("the machine did not become idle; measuring anyway")
         return False
 
 
 def when_quiet(
     run: Callable[[], Result],
-    judged: Callable[[Result], Judged],
+    assessed: Callable[[Result], Assessment],
     tell: Callable[[str], None],
     patience: Patience | None = None,
 ) -> Result:
-    """Run when the machine is quiet, and again if the run was disturbed; the best of these runs.
+    """Run on an idle machine, and again if the run was disturbed; return the best run.
 
     Args:
-        run: measures.
-        judged: what is to be held against a run; never how fast it was.
-        tell: is called with what is waited for, and what is done again.
+        run: takes the measurement.
+        assessed: assesses a run by its conditions, never by its speed.
+        tell: is called with messages on waiting and on repetitions.
     """
     patience = patience or Patience()
-    best, verdict = None, None
+    best, kept = None, None
     for attempt in range(ATTEMPTS):
         quiet = patience.wait(tell)
         result = run()
-        found = judged(result)
-        if verdict is None or found.faults < verdict.faults:
-            best, verdict = result, found
+        found = assessed(result)
+        if kept is None or found.faults < kept.faults:
+            best, kept = result, found
         if found.why is None or not quiet:
             break
         if attempt < ATTEMPTS - 1:

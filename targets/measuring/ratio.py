@@ -1,4 +1,4 @@
-"""How much faster one session is than another, with the interval that the noise of a run leaves."""
+"""The ratio of two sessions' speeds, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Ratio:
-    """Speed of one artifact as a multiple of a baseline's, at one batch size, both timed in turn in one run."""
+    """Speed of one artifact relative to a baseline, at one batch size, both timed in turn in one run."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     baseline: str
-    """network and precision that it is to, as `teacher/fp32`"""
+    """network and precision of the baseline, such as `teacher/fp32`"""
     batch: int
-    """images of a call; what pays at one size may not at another"""
+    """images per call; the ratio depends on the batch size"""
     ratio: float
-    """the baseline's time ÷ this one's: above 1 is faster than the baseline"""
+    """time of the baseline ÷ time of this one: above 1 is faster than the baseline"""
     low: float | None
-    """lower end of the 95 % interval; below 1 it may as well be slower; null below 6 turns"""
+    """lower end of the 95 % interval; below 1 it may be slower; null below 6 turns"""
     high: float | None
     """upper end of the 95 % interval; null below 6 turns"""
     turns: int
-    """pairs of turns that it was estimated from; why the interval is as wide as it is"""
+    """pairs of turns in the estimate; why the interval is as wide as it is"""
 
 
 def trimmed_averages(pairs: int) -> int | None:
-    """How many Walsh averages lie outside the 95 % interval on either side; none if so few pairs can't give one.
+    """Number of Walsh averages outside the 95 % interval on either side; None if there are too few pairs for one.
 
     The largest k with P(W < k) ≤ 2.5 %, where W is the signed-rank statistic of `pairs` differences around zero.
     """
@@ -50,17 +50,18 @@ def trimmed_averages(pairs: int) -> int | None:
 
 
 def estimate(baseline: Sequence[float], times: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """The ratio of two sessions' times and its 95 % interval, from the medians of turns taken side by side.
+    """Ratio of two sessions' times and its 95 % interval, from the medians of paired turns.
 
     Hodges and Lehmann's estimate with Tukey's interval, on the logarithms of the ratio in each pair: the median of all
-    averages of two pairs, and those averages that the signed-rank test leaves (Hollander & Wolfe, Nonparametric
-    Statistical Methods, 3.2 and 3.3). What slows the machine for a while is in both halves of a pair and cancels. The
-    interval is exact for any number of pairs if the logarithms are symmetric around the truth, as differences of two
-    alike noises are; one disturbed turn does not widen it. Bootstrap intervals are not exact: over 6 to 17 pairs, those
-    of the mean cover the truth in 83 to 94 % of runs, those of p50 ÷ p50 in 93 to 99 % at up to twice the width.
+    averages of two pairs, and those averages that the signed-rank test accepts (Hollander & Wolfe, Nonparametric
+    Statistical Methods, 3.2 and 3.3). A temporary slowdown affects both halves of a pair and cancels. The interval is
+    exact for any number of pairs if the logarithms are symmetric around the true value, as differences of two equally
+    distributed noises are; one disturbed turn does not widen it. Bootstrap intervals are not exact: over 6 to 17 pairs,
+    those of the mean cover the true value in 83 to 94 % of runs, those of p50 ÷ p50 in 93 to 99 % at up to twice the
+    width.
 
     Args:
-        baseline, times: ms, one for each turn, in order; the longer one's last turns have no partner and are left out.
+        baseline, times: ms, one per turn, in order; excess turns of the longer one are ignored.
     """
     pairs = min(len(baseline), len(times))
     logs = np.log(np.asarray(baseline[:pairs], float)) - np.log(np.asarray(times[:pairs], float))

@@ -1,4 +1,4 @@
-"""One run in which all artifacts of a target are timed against each other, and what the machine was like meanwhile."""
+"""One run in which all artifacts of a target are timed in turn, with its conditions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from targets.contract import Session
 from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.energy import find_meter, measure_energy
 from targets.measuring.latency import Latency, Timing, measure_latency
-from targets.measuring.quiet import Judged, judge, when_quiet
+from targets.measuring.quiet import Assessment, assess, when_quiet
 from targets.measuring.ratio import Ratio
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Figures by session, each a list over batch sizes; ratios to the baseline, if there is one."""
+    """Figures by session, each a list over batch sizes; ratios to the baseline, if any."""
 
     latency: Mapping[str, Sequence[Latency]]
     ratios: Mapping[str, Sequence[Ratio]]
@@ -34,14 +34,14 @@ def run_trial(
     gpu: str | None,
     tell: Callable[[str], None],
 ) -> Trial:
-    """Time sessions at all batch sizes, in turn, when the machine is quiet (see `quiet`); then meter their energy.
+    """Time sessions at all batch sizes, in turn, on an idle machine (see `quiet`); then measure their energy.
 
     Args:
-        images: uint8 N×H×W×3, repeated to the size of a batch.
+        images: uint8 N×H×W×3, repeated to fill a batch.
         calls, max_seconds: see `measure_latency`.
-        baseline: the session that ratios are taken to.
+        baseline: the session that ratios refer to.
         gpu: see `Target.gpu_bus_id`.
-        tell: is called with what is waited for, and what is measured again.
+        tell: is called with messages on waiting and on repetitions.
     """
     repeated = [np.ascontiguousarray(np.resize(images, (batch, *images.shape[1:]))) for batch in batches]
 
@@ -50,11 +50,11 @@ def run_trial(
         timings = [measure_latency(sessions, some, calls, max_seconds, between=watch.look) for some in repeated]
         return timings, watch.conditions()
 
-    def judged(found: tuple[list[Timing], Conditions]) -> Judged:
+    def assessed(found: tuple[list[Timing], Conditions]) -> Assessment:
         timings, conditions = found
-        return judge(conditions, sum(not times.steady for timing in timings for times in timing.times.values()))
+        return assess(conditions, sum(not times.steady for timing in timings for times in timing.times.values()))
 
-    timings, conditions = when_quiet(run, judged, tell)
+    timings, conditions = when_quiet(run, assessed, tell)
     meter = find_meter(gpu)
     latency: dict[str, list[Latency]] = {name: [] for name in sessions}
     ratios: dict[str, list[Ratio]] = {name: [] for name in sessions}

@@ -1,4 +1,4 @@
-"""Calls of one session: warmed up until they are steady, then timed in turns; and who follows whom."""
+"""Calls of one session: warm-up until steady, then timed turns; and the order of sessions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import numpy as np
 
 from targets.contract import Session
 
-WINDOW_SECONDS = 0.2  # whose median is compared while warming up: longer than a governor needs to change a clock
-WINDOW_CALLS = 3  # of a window at least
-STEADY = 0.05  # three windows within this share of each other are steady, and so is a run's end with its beginning
-TURN = 27  # calls of one session before the others' turns: 17 turns make 459
-ROUNDS = 8  # turns of each session at least: the interval of a ratio needs 6
+WINDOW_SECONDS = 0.2  # window of the warm-up: longer than a governor takes to change a clock
+WINDOW_CALLS = 3  # fewest calls of a window
+STEADY = 0.05  # windows that differ by less are steady, as are the end and the beginning of a run
+TURN = 27  # calls of one session in a turn: 17 turns make 459
+ROUNDS = 8  # fewest turns of each session; the interval of a ratio needs 6
 
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Calls that were made before any was timed.
+    """Calls before the first timed one.
 
     Attributes:
-        steady: whether it ended because times were steady, not because time ran out.
+        steady: whether it ended because times were steady, not because time was up.
         p50_ms: median of its last window.
     """
 
@@ -36,7 +36,7 @@ class WarmUp:
 
 @dataclass
 class Times:
-    """One session's calls: times in ms by turn, and what the session itself says that it computed, ms."""
+    """Calls of one session: times in ms by turn, and the computing times that the session reports, ms."""
 
     warmup: WarmUp
     turns: list[list[float]] = field(default_factory=list)
@@ -68,7 +68,7 @@ def _call(session: Session, images: np.ndarray) -> float:
 
 
 def warm_up(session: Session, images: np.ndarray, seconds: float) -> WarmUp:
-    """Call until the medians of three windows in a row agree, or time is up."""
+    """Call until the medians of three consecutive windows agree, or time is up."""
     medians: list[float] = []
     calls, steady = 0, False
     begun = perf_counter()
@@ -85,7 +85,7 @@ def warm_up(session: Session, images: np.ndarray, seconds: float) -> WarmUp:
 
 
 def orders(names: Sequence[str]) -> Iterator[list[str]]:
-    """Who follows whom, round by round: in as many rounds as there are sessions, each follows each other equally often.
+    """Order of sessions, round by round: in as many rounds as sessions, each follows every other equally often.
 
     Williams, Experimental designs balanced for the estimation of residual effects of treatments (1949); for odd
     numbers over twice as many rounds.
@@ -97,10 +97,10 @@ def orders(names: Sequence[str]) -> Iterator[list[str]]:
 
 
 def take_turn(session: Session, images: np.ndarray, times: Times, calls: int, max_seconds: float) -> None:
-    """Time one turn: of so many calls that there will be at least `ROUNDS` turns.
+    """Time one turn, short enough that there will be at least `ROUNDS` turns.
 
     Args:
-        times: of the session so far; the turn is added.
+        times: of the session so far; the turn is appended.
         calls, max_seconds: limits of all turns together.
     """
     affordable = int(1000 * max_seconds / ROUNDS / times.warmup.p50_ms) - 1

@@ -1,1 +1,1 @@
-"""What TensorRT and TensorRT-RTX share: engines, their side files, and the little of CUDA that running one takes."""
+"""Shared by TensorRT and TensorRT-RTX: engines, their side files, and the CUDA calls to run one."""

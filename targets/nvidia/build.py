@@ -1,4 +1,4 @@
-"""From an ONNX graph to a serialised engine. The network is strongly typed: it computes in the graph's precision.
+"""Builds a serialised engine from an ONNX graph. The network is strongly typed: it computes in the graph's precision.
 
 Sources: NVIDIA TensorRT documentation, "Python API: Builder, NetworkDefinition, OnnxParser, IProgressMonitor";
 TensorRT-RTX documentation, "CPU-Only AOT and TensorRT-RTX Engines".
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from targets.contract import Job
-from targets.errors import ArtifactFailed
+from targets.errors import ArtifactFailed, shorten
 from targets.nvidia.cache import read_cache, write_cache
-from targets.nvidia.log import make_log, one_line
+from targets.nvidia.log import make_log
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A serialised engine and what its side file has to say of it."""
+    """A serialised engine and the content of its side file."""
 
     content: bytes
     flags: tuple[str, ...]
@@ -27,18 +27,18 @@ class Plan:
 
 
 class Shares:
-    """Which share of the whole is done, from phases inside phases."""
+    """Share of the whole that is done, from nested phases."""
 
     def __init__(self) -> None:
         self._phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, steps done
         self._most = 0.0
 
     def start(self, phase: str, parent: str | None, steps: int) -> None:
-        """A phase begins, inside `parent`."""
+        """Begin a phase inside `parent`."""
         self._phases[phase] = (parent, steps, 0)
 
     def step(self, phase: str, step: int) -> float:
-        """A step (0 is the first) of a phase is done; the share of the whole, 0 … 1, that never falls."""
+        """Complete a step (from 0) of a phase; return the share of the whole, 0 … 1, which never decreases."""
         parent, steps, _ = self._phases[phase]
         self._phases[phase] = (parent, steps, step + 1)
         share, name = 0.0, phase
@@ -49,12 +49,12 @@ class Shares:
         return self._most
 
     def finish(self, phase: str) -> None:
-        """A phase ends, its steps done or not."""
+        """End a phase, whether or not its steps are done."""
         self._phases.pop(phase, None)
 
 
 def _make_monitor(trt: Any, tell: Callable[[str, float], None]) -> Any:
-    """An `IProgressMonitor` that tells. What `tell` raises, as Ctrl-C does, ends the build and is kept in `raised`."""
+    """An `IProgressMonitor` that calls `tell`. An exception in it, such as Ctrl-C, ends the build; see `raised`."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -68,7 +68,7 @@ def _make_monitor(trt: Any, tell: Callable[[str, float], None]) -> Any:
         def step_complete(self, phase: str, step: int) -> bool:
             try:
                 tell(phase, self._shares.step(phase, step))
-            except BaseException as error:  # noqa: BLE001 - it must not pass through the runtime's C++
+            except BaseException as error:  # noqa: BLE001 - it must not propagate through the runtime's C++
                 self.raised = error
             return self.raised is None
 
@@ -87,14 +87,14 @@ def _parse(trt: Any, builder: Any, graph: Path) -> tuple[Any, Any]:
             raise ArtifactFailed(f"{trt.__name__} can't read {graph}: {make_log(trt).reason()}")
         error = parser.get_error(0)
         node = f"node {error.node_name()} ({error.node_operator()}): " if error.node_operator() else ""
-        raise ArtifactFailed(f"{trt.__name__} refuses {graph.name}: {node}{one_line(error.desc())}")
+        raise ArtifactFailed(f"{trt.__name__} refuses {graph.name}: {node}{shorten(error.desc())}")
     return network, parser
 
 
 def _configure(
     trt: Any, config: Any, capabilities: tuple[str, ...], tf32: bool, timing: Path | None, monitor: Any
 ) -> None:
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for inspectors of engines; costs bytes, no time
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for engine inspectors; costs bytes, not time
     if not tf32:
         config.clear_flag(trt.BuilderFlag.TF32)
     if capabilities:
@@ -110,13 +110,13 @@ def _configure(
 def build_plan(
     trt: Any, graph: Path, job: Job, capabilities: tuple[str, ...] = (), tf32: bool = False, timing: Path | None = None
 ) -> Plan:
-    """Build an engine that takes 1 to the job's largest batch and is best at its smallest.
+    """Build an engine for 1 to the job's largest batch, optimised for its smallest.
 
     Args:
         trt: the package `tensorrt` or `tensorrt_rtx`.
-        capabilities: names of GPU generations to build for without their GPUs; none: the GPU that is here.
+        capabilities: names of GPU generations to build for without a GPU; None: this machine's GPU.
         tf32: whether fp32 layers may compute in TF32.
-        timing: file that keeps what kernels were found to cost.
+        timing: file that caches the timing of kernels.
 
     Raises:
         ArtifactFailed: the runtime refuses the graph.

@@ -1,4 +1,4 @@
-"""Files that save a runtime time from one process to the next. Losing one costs that time and nothing else."""
+"""Files that save a runtime time across processes. Losing one costs only that time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def read_cache(path: Path) -> bytes:
-    """What was kept; nothing if there is nothing, or it can't be read."""
+    """Content of a cache file; empty if it is missing or can't be read."""
     try:
         return path.read_bytes()
     except OSError:
@@ -16,7 +16,7 @@ def read_cache(path: Path) -> bytes:
 
 
 def write_cache(path: Path, content: bytes) -> None:
-    """Keep it, in one rename: others may read the same file at this moment. A full disk is no reason to fail."""
+    """Write it in one rename, since others may be reading the file. A full disk is not an error."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The little of CUDA that running an engine takes: which GPU this is, memory, a stream, events.
+"""The CUDA calls that an engine needs: device, memory, a stream, events.
 
 Source: NVIDIA, "CUDA Runtime API", called by NVIDIA's own `cuda-bindings` (the package `cuda-python` brings it).
 """
@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from targets.errors import ArtifactFailed, Unusable, one_line
+from targets.errors import ArtifactFailed, Unusable, first_line
 
 DRIVER = Path("/sys/module/nvidia/version")
-OLDER = "Run: pip install 'cuda-bindings>=12.8,<13'"  # whose major version is the driver's, as on JetPack 6
+OLDER = "Run: pip install 'cuda-bindings>=12.8,<13'"  # must match the driver's major version, as on JetPack 6
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Gpu:
     """A CUDA device.
 
     Attributes:
-        index: CUDA's number of it.
+        index: CUDA's index of it.
         sm: compute capability without the point, 87 for 8.7.
-        driver: version of the kernel module, where the system tells.
-        cuda: the newest CUDA that the driver takes.
+        driver: version of the kernel module, if known.
+        cuda: the newest CUDA that the driver supports.
     """
 
     index: int
@@ -50,14 +50,14 @@ def bindings() -> Any:
         return importlib.import_module("cuda.bindings.runtime")
     except (ImportError, OSError, RuntimeError) as error:
         mend = f"Run: pip install cuda-bindings, or for CUDA 12 (JetPack 6) {OLDER[5:]}"
-        raise Unusable(f"Python can't reach CUDA here: {one_line(error)}", mend) from None
+        raise Unusable(f"Python can't reach CUDA here: {first_line(error)}", mend) from None
 
 
 def call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of the CUDA runtime returns behind its error code: nothing, or one value.
+    """Call a function of the CUDA runtime; return what follows its error code: nothing, or one value.
 
     Raises:
-        ArtifactFailed: the code says that it failed.
+        ArtifactFailed: the error code reports a failure.
     """
     error, *values = function(*arguments)
     if error.value:
@@ -75,17 +75,17 @@ def _dotted(version: int) -> str:
 
 
 def find_gpu(index: int = 0) -> Gpu:
-    """The CUDA device of this number.
+    """The CUDA device with this index.
 
     Raises:
-        Unusable: there is none, or its driver and `cuda-bindings` do not fit each other.
+        Unusable: there is none, or its driver and `cuda-bindings` do not match.
     """
     cuda = bindings()
     driver, runtime = call(cuda.cudaDriverGetVersion), call(cuda.cudaRuntimeGetVersion)
     if not driver:
         raise Unusable("no NVIDIA driver is loaded here", "Run this where the GPU is, or install its driver.")
     if driver // 1000 < runtime // 1000:
-        raise Unusable(f"cuda-bindings is of CUDA {_dotted(runtime)}, the driver of CUDA {_dotted(driver)}", OLDER)
+        raise Unusable(f"cuda-bindings is for CUDA {_dotted(runtime)}, the driver for CUDA {_dotted(driver)}", OLDER)
     error, count = cuda.cudaGetDeviceCount()
     if error.value or not count:
         why = f" ({_reason(error)})" if error.value else ""
@@ -105,10 +105,10 @@ def find_gpu(index: int = 0) -> Gpu:
 
 
 def pci_bus_id(index: int = 0) -> str | None:
-    """Where the CUDA device of this number is on the PCI bus, as `0000:65:00.0`; none if CUDA can't be asked.
+    """PCI bus address of the CUDA device with this index, such as `0000:65:00.0`; None if CUDA can't be asked.
 
-    NVIDIA's driver library is asked itself (CUDA Driver API, `cuDeviceGetPCIBusId`): it is wherever a GPU computes,
-    also under runtimes that bring their own CUDA.
+    Asks NVIDIA's driver library itself (CUDA Driver API, `cuDeviceGetPCIBusId`), which exists wherever a GPU computes,
+    also with runtimes that bring their own CUDA.
     """
     try:
         driver = ctypes.CDLL("libcuda.so.1")
@@ -129,35 +129,35 @@ def use(gpu: Gpu) -> None:
 
 
 class Holdings:
-    """What one session holds on a GPU. All of it goes back at `close`, or when nobody needs it any more.
+    """GPU resources of one session. All are released at `close`, or when it is garbage-collected.
 
     Raises:
-        ArtifactFailed: from any method, in CUDA's words.
+        ArtifactFailed: from any method, with CUDA's reason.
     """
 
     def __init__(self, gpu: Gpu) -> None:
         use(gpu)
         self._cuda = bindings()
         self._stack = ExitStack()
-        self.close = weakref.finalize(self, self._stack.close)  # also runs before the interpreter ends
+        self.close = weakref.finalize(self, self._stack.close)  # also runs before the interpreter exits
 
     @property
     def open(self) -> bool:
-        """Whether `close` is still to come."""
+        """Whether it is not closed yet."""
         return self.close.alive
 
     def at_close(self, action: Callable[[], Any]) -> None:
-        """Do something before the memory goes back. It must not refer to whoever owns these holdings."""
+        """Register an action before the memory is freed. It must not refer to the owner of this object."""
         self._stack.callback(action)
 
     def device(self, size_bytes: int) -> int:
-        """Address of fresh memory on the GPU."""
+        """Address of new memory on the GPU."""
         address = int(call(self._cuda.cudaMalloc, size_bytes))
         self._stack.callback(self._cuda.cudaFree, address)
         return address
 
     def pinned(self, shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
-        """Memory of the host that the GPU copies from and to directly. Not to be touched after `close`."""
+        """Host memory that the GPU accesses directly. Not to be used after `close`."""
         size_bytes = int(np.prod(shape)) * np.dtype(kind).itemsize
         address = int(call(self._cuda.cudaMallocHost, size_bytes))
         self._stack.callback(self._cuda.cudaFreeHost, address)
@@ -165,13 +165,13 @@ class Holdings:
         return memory.view(kind).reshape(shape)
 
     def stream(self) -> Any:
-        """A queue of its own for work on the GPU."""
+        """A new queue for work on the GPU."""
         stream = call(self._cuda.cudaStreamCreate)
         self._stack.callback(self._cuda.cudaStreamDestroy, stream)
         return stream
 
     def event(self) -> Any:
-        """A point in a queue that knows when it was passed."""
+        """A marker in a queue that records when it was passed."""
         event = call(self._cuda.cudaEventCreate)
         self._stack.callback(self._cuda.cudaEventDestroy, event)
         return event

@@ -1,4 +1,4 @@
-"""An engine on disk, and its side file, which says where it was built: a foreign one is refused in words.
+"""An engine on disk with its side file, which records where it was built, so that a foreign one is refused clearly.
 
 Sources: NVIDIA TensorRT documentation, "Engine Compatibility"; TensorRT-RTX documentation, "Engine Compatibility".
 """
@@ -20,13 +20,13 @@ AGAIN = "Compile it here: python3 BUNDLE (or zoo compile BUNDLE)"
 
 @dataclass(frozen=True)
 class Place:
-    """A runtime on a GPU; what can't be known is left out, as it is without a GPU.
+    """A runtime on a GPU; unknown fields are None, as without a GPU.
 
     Attributes:
         runtime: the Python package, `tensorrt` or `tensorrt_rtx`.
         sm: compute capability, 87 for 8.7.
         driver: version of NVIDIA's kernel module.
-        cuda: the newest CUDA that the driver takes.
+        cuda: the newest CUDA that the driver supports.
     """
 
     runtime: str
@@ -39,13 +39,13 @@ class Place:
 
 @dataclass(frozen=True)
 class EngineRecord:
-    """What the side file of an engine says.
+    """Content of an engine's side file.
 
     Attributes:
-        built: where.
-        capabilities: SM numbers of the GPUs that it is for.
+        built: where it was built.
+        capabilities: SM numbers of the GPUs it runs on.
         flags: of network and builder.
-        batches: least, best and largest batch size of its optimisation profile.
+        batches: smallest, optimal and largest batch size of its optimisation profile.
     """
 
     built: Place
@@ -72,10 +72,10 @@ def write_engine(
 
 
 def read_engine(folder: Path) -> tuple[EngineRecord, bytes]:
-    """The side file, and the engine that it describes.
+    """Read the side file, and the engine that it describes.
 
     Raises:
-        ArtifactFailed: one of the two is missing or damaged.
+        ArtifactFailed: one of them is missing or damaged.
     """
     side_file = folder / SIDE_FILE
     try:
@@ -90,7 +90,7 @@ def read_engine(folder: Path) -> tuple[EngineRecord, bytes]:
         raise ArtifactFailed(f"{side_file} is damaged: it does not describe an engine. {AGAIN}") from None
     if hashlib.sha256(plan).hexdigest() != record.sha256:
         raise ArtifactFailed(
-            f"{folder / ENGINE} is damaged: {len(plan)} bytes whose sha256 is not the one in {SIDE_FILE} "
+            f"{folder / ENGINE} is damaged: {len(plan)} bytes whose sha256 differs from {SIDE_FILE} "
             f"({record.size_bytes} bytes). Fetch it again, or compile it again."
         )
     return record, plan
@@ -101,20 +101,20 @@ def _release(version: str) -> list[str]:
 
 
 def check_fit(record: EngineRecord, here: Place) -> None:
-    """Engines run on the GPUs they were built for, with the release (major.minor.patch) that built them.
+    """Check that an engine fits: same GPU, and the release (major.minor.patch) that built it.
 
     Raises:
-        ForeignEngine: what differs, and what to do.
+        ForeignEngine: it does not; with the difference and how to fix it.
     """
     built = record.built
     if built.runtime != here.runtime or _release(built.version) != _release(here.version):
         raise ForeignEngine(
-            f"this engine was built by {built.runtime} {built.version}, here is {here.runtime} {here.version}: "
-            f"an engine runs with the release that built it only.\n{AGAIN}"
+            f"this engine was built by {built.runtime} {built.version}, but this is {here.runtime} {here.version}: "
+            f"an engine runs only with the release that built it.\n{AGAIN}"
         )
     if here.sm not in record.capabilities:
         of = f" (built on {built.gpu})" if built.gpu else ""
         raise ForeignEngine(
-            f"this engine is for SM {', '.join(map(str, record.capabilities))}{of}, the GPU here is {here.gpu} with "
-            f"SM {here.sm}: an engine runs on the GPUs it was built for only.\n{AGAIN}"
+            f"this engine is for SM {', '.join(map(str, record.capabilities))}{of}, but this GPU is {here.gpu} with "
+            f"SM {here.sm}: an engine runs only on the GPUs it was built for.\n{AGAIN}"
         )

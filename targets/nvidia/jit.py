@@ -1,4 +1,4 @@
-"""What only TensorRT-RTX has: kernels that are compiled when an engine is loaded, and a look at an engine's header.
+"""Features of TensorRT-RTX only: kernels that are compiled when an engine is loaded, and checks of an engine's header.
 
 Sources: TensorRT-RTX documentation, "Working with Runtime Cache", "Working with Dynamic Shapes" and
 "Engine Compatibility".
@@ -21,10 +21,10 @@ def compiles_at_load(trt: Any) -> bool:
 
 
 class Kernels:
-    """What is compiled for the GPU that an engine is loaded on, kept in a file from one process to the next.
+    """Kernels compiled for the GPU that an engine is loaded on, kept in a file across processes.
 
-    Kernels are made for the shape at hand before it runs: made in the background, as is the default, they would change
-    under a measurement.
+    Kernels are compiled for the current shape before the engine runs. Compiled in the background, as by default, they
+    would change during a measurement.
     """
 
     def __init__(self, trt: Any, engine: Any, path: Path | None) -> None:
@@ -35,11 +35,11 @@ class Kernels:
         self._path, self._kept = path, self.settings.create_runtime_cache()
         content = read_cache(path) if path else b""
         if content:
-            self._kept.deserialize(content)  # refuses what is of another GPU, driver or version, and stays empty
+            self._kept.deserialize(content)  # refuses content of another GPU, driver or version, and stays empty
         self.settings.set_runtime_cache(self._kept)
 
     def save(self) -> None:
-        """Write down what was compiled so far."""
+        """Write the kernels compiled so far."""
         if self._path:
             write_cache(self._path, bytes(self._kept.serialize()))
 
@@ -47,7 +47,7 @@ class Kernels:
 def header_faults(trt: Any, plan: bytes) -> list[str]:
     """Why an engine can't run here, by its header alone: names of `EngineInvalidityDiagnostics`.
 
-    Without a GPU nothing fits, and only `MALFORMED_ENGINE` can be told.
+    Without a GPU no engine fits, and only `MALFORMED_ENGINE` is detected.
     """
     runtime = trt.Runtime(make_log(trt))
     validity, faults = runtime.get_engine_validity(plan)
@@ -57,10 +57,10 @@ def header_faults(trt: Any, plan: bytes) -> list[str]:
 
 
 def check_header(trt: Any, plan: bytes) -> None:
-    """Look at an engine's header on the GPU that is to run it.
+    """Check an engine's header on the GPU that will run it.
 
     Raises:
-        ForeignEngine: it is for another GPU, or of another release.
+        ForeignEngine: it is for another GPU, or from another release.
         ArtifactFailed: it can't run for another reason.
     """
     faults = header_faults(trt, plan)

@@ -1,20 +1,14 @@
-"""What the runtime has to say: it reports errors to a logger, and returns nothing."""
+"""The runtime's log: it reports errors to a logger, not in return values."""
 
 from __future__ import annotations
 
 import functools
 from typing import Any
 
-LENGTH = 200  # characters of an error that a user is shown
+from targets.errors import shorten
 
 
-def one_line(text: str) -> str:
-    """A message of the runtime without its line breaks, and not longer than someone reads."""
-    line = " ".join(text.split())
-    return line if len(line) <= LENGTH else f"{line[:LENGTH]}…"
-
-
-@functools.cache  # the runtime keeps the first logger that it was given for as long as the process lives
+@functools.cache  # the runtime keeps its first logger until the process ends
 def make_log(trt: Any) -> Any:
     """The logger of a runtime's package: an `ILogger` whose `errors` are those since `clear`."""
 
@@ -31,7 +25,7 @@ def make_log(trt: Any) -> Any:
             self.errors.clear()
 
         def reason(self) -> str:
-            """The first error, which the later ones follow from."""
-            return one_line(self.errors[0]) if self.errors else "it does not say why"
+            """The first error, which causes the later ones."""
+            return shorten(self.errors[0]) if self.errors else "no reason given"
 
     return Log()

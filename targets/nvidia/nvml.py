@@ -1,4 +1,4 @@
-"""What NVIDIA's management library tells of a GPU; by `pynvml` (PyPI nvidia-ml-py), where that is installed.
+"""Sensors of a GPU from NVIDIA's management library, by `pynvml` (PyPI nvidia-ml-py) if that is installed.
 
 Source: NVML API Reference, Device Queries.
 """
@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
-# Bits of the clock event reasons that mean less than the settings allow: heat and power supply. A power cap that is
-# reached (bit 2) is how a GPU is meant to run under load, so it is none of them.
+# Bits of the clock event reasons that mean throttling below the settings: temperature and power supply. Reaching the
+# power cap (bit 2) is normal under load, so it is not among them.
 SLOWDOWNS = {
     0x8: "GPU hardware slowdown",
     0x20: "GPU too hot (software)",
@@ -21,11 +21,11 @@ SLOWDOWNS = {
 
 
 class Gpu:
-    """One GPU. What it does not support is none.
+    """One GPU. Unsupported values are None.
 
     Args:
-        bus_id: where it is on the PCI bus, as `0000:65:00.0`. CUDA and NVML number GPUs in orders of their own, and
-            CUDA only those that it is let see: this is the name that both know.
+        bus_id: PCI bus address, such as `0000:65:00.0`. CUDA and NVML number GPUs differently, and CUDA counts only
+            visible ones; both know this address.
     """
 
     def __init__(self, library: Any, bus_id: str) -> None:
@@ -50,24 +50,24 @@ class Gpu:
 
     @property
     def temperature_c(self) -> int | None:
-        """Of the chip."""
+        """Temperature of the chip."""
         return self._ask(
             lambda: int(self._library.nvmlDeviceGetTemperature(self._handle, self._library.NVML_TEMPERATURE_GPU))
         )
 
     @property
     def power_w(self) -> float | None:
-        """Of the whole card."""
+        """Power of the whole card."""
         return self._ask(lambda: float(self._library.nvmlDeviceGetPowerUsage(self._handle)) / 1000)
 
     @property
     def energy_j(self) -> float | None:
-        """Since the driver was loaded, of the whole card (Volta and newer)."""
+        """Energy of the whole card since the driver was loaded (Volta and newer)."""
         return self._ask(lambda: float(self._library.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000)
 
     @property
     def slowed_by(self) -> list[str] | None:
-        """What slows it down at this moment."""
+        """What throttles it at this moment."""
         bits = self._ask(lambda: int(self._library.nvmlDeviceGetCurrentClocksEventReasons(self._handle)))
         if bits is None:  # its name before driver 535
             bits = self._ask(lambda: int(self._library.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)))
@@ -75,13 +75,13 @@ class Gpu:
 
     @property
     def hot_ms(self) -> int | None:
-        """How long heat has held it below its clocks, since the driver was loaded, ms."""
+        """How long temperature has limited its clocks since the driver was loaded, ms."""
         ask, heat = self._library.nvmlDeviceGetViolationStatus, self._library.NVML_PERF_POLICY_THERMAL
         return self._ask(lambda: int(ask(self._handle, heat).violationTime) // 1_000_000)
 
 
 def open_gpu(bus_id: str) -> Gpu | None:
-    """The GPU at a place on the PCI bus; none without pynvml, a driver or that GPU."""
+    """The GPU at a PCI bus address; None without pynvml, a driver or that GPU."""
     try:
         library = import_module("pynvml")
     except ImportError:

@@ -1,4 +1,4 @@
-"""An engine at work: memory for its largest batch, a stream of its own, times from CUDA events.
+"""A loaded engine: memory for its largest batch, its own stream, times from CUDA events.
 
 Source: NVIDIA TensorRT documentation, "Performing Inference".
 """
@@ -20,7 +20,7 @@ def open_engine(trt: Any, plan: bytes) -> Any:
     """Deserialise an engine on the current GPU.
 
     Raises:
-        ForeignEngine: it is for another GPU, or of another release, and says so.
+        ForeignEngine: it is for another GPU, or from another release, and says so.
         ArtifactFailed: the runtime refuses it.
     """
     if compiles_at_load(trt):
@@ -38,7 +38,7 @@ def _tensors(trt: Any, engine: Any) -> tuple[str, str]:
     """Names of input and output.
 
     Raises:
-        ArtifactFailed: it is not one uint8 tensor in and one float32 tensor out.
+        ArtifactFailed: it does not have exactly one uint8 input and one float32 output.
     """
     found = {}
     for place in range(engine.num_io_tensors):
@@ -46,20 +46,20 @@ def _tensors(trt: Any, engine: Any) -> tuple[str, str]:
         found[engine.get_tensor_mode(name), engine.get_tensor_dtype(name)] = name
     wanted = ((trt.TensorIOMode.INPUT, trt.DataType.UINT8), (trt.TensorIOMode.OUTPUT, trt.DataType.FLOAT))
     if engine.num_io_tensors != len(wanted) or set(found) != set(wanted):
-        raise ArtifactFailed("this engine does not take uint8 images and give float32 embeddings, and nothing else")
+        raise ArtifactFailed("an engine must have one uint8 input (images) and one float32 output (embeddings)")
     return found[wanted[0]], found[wanted[1]]
 
 
 class EngineSession:
-    """See `Session`. Takes any number of images; more than the largest batch go in one part after another.
+    """See `Session`. Accepts any number of images; more than the largest batch are processed in several parts.
 
     Args:
         trt: the package `tensorrt` or `tensorrt_rtx`.
         engine: a deserialised engine.
-        kernels: file that keeps what TensorRT-RTX compiles for this GPU.
+        kernels: file that caches what TensorRT-RTX compiles for this GPU.
 
     Raises:
-        ArtifactFailed: the engine is none of ours, or there is not enough memory for it.
+        ArtifactFailed: the engine is not one of ours, or there is not enough memory for it.
     """
 
     def __init__(self, trt: Any, engine: Any, gpu: Gpu, kernels: Path | None = None) -> None:
@@ -98,7 +98,7 @@ class EngineSession:
         return embeddings
 
     def close(self) -> None:
-        """Give the GPU's memory back. It also happens when nobody refers to the session any more."""
+        """Free the GPU's memory. Also happens when the session is garbage-collected."""
         self._holdings.close()
 
     def _make_context(self, trt: Any, engine: Any, kernels: Path | None) -> Any:
@@ -114,7 +114,7 @@ class EngineSession:
         return context
 
     def _set_count(self, count: int) -> None:
-        """Images of the next run."""
+        """Set the number of images of the next run."""
         if count != self._count:
             self._log.clear()
             if not self._context.set_input_shape(self._input, (count, *self._image)):
@@ -122,7 +122,7 @@ class EngineSession:
             self._count = count
 
     def _run(self, images: np.ndarray, embeddings: np.ndarray) -> float:
-        """Embed what one batch takes; milliseconds that the engine took for it."""
+        """Embed one batch; return the engine's time in milliseconds."""
         count, cuda = len(images), self._cuda
         self._set_count(count)
         self._images[:count] = images

@@ -1,9 +1,10 @@
-"""A connection as OpenSSH would make it: its configuration, keys, agent and known hosts, without its program."""
+"""A connection with OpenSSH's configuration, keys, agent and known hosts, but without its program."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import re
 import socket
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import asyncssh
 
-from targets.errors import DeviceError, one_line
+from targets.errors import DeviceError, first_line
 from targets.ssh.address import Address
 
-CONNECT_SECONDS = 30  # with a key that has to be touched
-ALIVE_SECONDS = 15  # between questions whether the device is still there; three without an answer are a cut
+logger = logging.getLogger("zoo.ssh")
+
+CONNECT_SECONDS = 30  # long enough to touch a hardware key
+ALIVE_SECONDS = 15  # between keep-alive requests; three without an answer mean a lost connection
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 CUT = (
     asyncssh.DisconnectError,
@@ -29,11 +32,11 @@ CUT = (
 
 
 class Lost(Exception):
-    """The connection was cut, or could not be made; says why."""
+    """The connection was lost or could not be made; the message says why."""
 
 
 class _Doorkeeper(asyncssh.SSHClient):
-    """Remembers a host key that was refused, to say more about it."""
+    """Records a host key that was refused, for the error message."""
 
     refused: asyncssh.SSHKey | None = None
 
@@ -43,7 +46,7 @@ class _Doorkeeper(asyncssh.SSHClient):
 
 
 def _known_hosts(named: object) -> list[str] | bytes:
-    """Files of known hosts that are there; empty bytes know nobody. Never None, with which asyncssh trusts anybody."""
+    """Existing files of known hosts; empty bytes mean none. Never None, with which asyncssh trusts any host."""
     paths = [Path(str(one)).expanduser() for one in named] if isinstance(named, list) else []
     home = Path("~/.ssh").expanduser()
     paths = paths or [home / "known_hosts", home / "known_hosts2", SYSTEM_KNOWN_HOSTS]
@@ -54,24 +57,24 @@ def _host_key_error(address: Address, name: str, known: list[str] | bytes, key: 
     shown = f"{key.get_algorithm()} {key.get_fingerprint()}"
     if asyncssh.match_known_hosts(known, name, "", None)[0]:
         return DeviceError(
-            f"{address} shows another host key than the one you know ({shown}): it was installed anew, or someone "
-            f"stands between.\nOnly if you know why: ssh-keygen -R '{name}', then {address.command('ssh')}"
+            f"the host key of {address} has changed ({shown}): the device was reinstalled, or someone "
+            f"intercepts the connection.\nOnly if you know why: ssh-keygen -R '{name}', then {address.command('ssh')}"
         )
     return DeviceError(
-        f"the host key of {address} isn't known ({shown}).\n"
-        f"Run once, and compare the fingerprint with the device's: {address.command('ssh')}"
+        f"the host key of {address} is unknown ({shown}).\n"
+        f"Run once and compare the fingerprint with the device's: {address.command('ssh')}"
     )
 
 
 def reason(error: Exception, port: int | None = None) -> str:
-    """Why a connection was lost or not made, in few words."""
+    """Why a connection was lost or not made, in a few words."""
     if not isinstance(error, OSError):
         return getattr(error, "reason", "") or str(error)
-    # A name with several addresses fails with all their errors in one text.
+    # If a host name has several addresses, the error is one text with the errors of all.
     numbers = [error.errno] if error.errno else [int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))]
     if port and errno.ECONNREFUSED in numbers:
         return f"connection refused at port {port} (is its ssh server running?)"
-    return ", ".join(dict.fromkeys(map(os.strerror, numbers))) or str(error) or "it was cut"
+    return ", ".join(dict.fromkeys(map(os.strerror, numbers))) or str(error) or "connection lost"
 
 
 async def _connect(address: Address) -> asyncssh.SSHClientConnection:
@@ -86,7 +89,7 @@ async def _connect(address: Address) -> asyncssh.SSHClientConnection:
         known = _known_hosts(found.known_hosts)
         where, port = str(found.host), int(found.port)
         name = found.host_key_alias or where
-        name = name if port == 22 else f"[{name}]:{port}"  # as files of known hosts write it
+        name = name if port == 22 else f"[{name}]:{port}"  # as in files of known hosts
         named |= {
             "client_factory": lambda: client,
             "known_hosts": known,
@@ -96,10 +99,10 @@ async def _connect(address: Address) -> asyncssh.SSHClientConnection:
         try:
             connection = await asyncssh.connect(**named)
         except (asyncssh.ConnectionLost, asyncssh.KeyExchangeFailed):
-            # A server without a key of the kinds that are known of it hangs up: see which key it has.
+            # A server without a host key of the known types hangs up: find out which key it has.
             connection = await asyncssh.connect(**named, server_host_key_algs="default")
     except asyncssh.HostKeyNotVerifiable as error:
-        if client.refused is None:  # revoked, or a host on the way
+        if client.refused is None:  # revoked, or the key of a jump host
             raise DeviceError(f"{address}: {error.reason}. Check it with: {address.command('ssh')}") from None
         raise _host_key_error(address, name, known, client.refused) from None
     except asyncssh.KeyExchangeFailed as error:
@@ -107,16 +110,16 @@ async def _connect(address: Address) -> asyncssh.SSHClientConnection:
     except asyncssh.PermissionDenied:
         raise DeviceError(
             f"permission denied: {address} accepts none of your keys for {found.username}. "
-            f"{address.command('ssh-copy-id')} sends one; for a key with a passphrase, ssh-add first."
+            f"{address.command('ssh-copy-id')} installs one; for a key with a passphrase, run ssh-add first."
         ) from None
     except socket.gaierror:
-        raise Lost(f"no machine is called {where} (a letter wrong, another network?)") from None
-    except (TimeoutError, asyncio.TimeoutError):  # two until Python 3.11
-        raise Lost("no answer (is it on, and in this network?)") from None
+        raise Lost(f"unknown host {where} (misspelt, or in another network?)") from None
+    except (TimeoutError, asyncio.TimeoutError):  # two classes until Python 3.11
+        raise Lost("no answer (is it switched on, and in this network?)") from None
     except CUT as error:
         raise Lost(reason(error, port)) from None
-    except ValueError as error:  # what asyncssh raises for settings and keys that it can't read
-        raise DeviceError(f"your ssh configuration for {address}: {one_line(error)}. Check ~/.ssh/config.") from None
+    except ValueError as error:  # asyncssh raises it for invalid settings and keys
+        raise DeviceError(f"your ssh configuration for {address}: {first_line(error)}. Check ~/.ssh/config.") from None
     except OSError as error:
         if error.filename:
             raise DeviceError(f"your ssh configuration for {address}: {error.filename}: {error.strerror}.") from None
@@ -126,13 +129,15 @@ async def _connect(address: Address) -> asyncssh.SSHClientConnection:
 
 @asynccontextmanager
 async def connected(address: Address) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """A connection.
+    """Open a connection.
 
     Raises:
-        DeviceError: what trying again would not change: keys, host keys, configuration.
-        Lost: what it might.
+        DeviceError: a retry would not help: keys, host keys, configuration.
+        Lost: a retry may help.
     """
+    logger.debug("connecting to %s", address)
     connection = await _connect(address)
+    logger.debug("connected to %s (%s)", address, connection.get_extra_info("server_version"))
     try:
         yield connection
     except CUT as error:

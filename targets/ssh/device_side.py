@@ -1,14 +1,14 @@
-"""The device's side of a run. It is sent there as text: standard library only, and nothing of this project.
+"""The device's side of a run. Its source is sent there: standard library only, and nothing of this project.
 
-One process for each connection reads a request a line from its input and answers with a line. While it lives it has the
-device's turn, a lock that the kernel frees with it. The program itself runs apart from it, in a session of its own
-that no connection can take along, and holds a second lock: who wants the device needs both.
+One process per connection reads one request per line from its input and answers with one line. While it lives it holds
+the device's turn, a lock that the kernel releases with it. The program itself runs in a session of its own, which no
+connection can terminate, and holds a second lock; whoever wants the device needs both.
 
-    CACHE/ssh/turn, running    the locks, each with words about who has it
-    CACHE/ssh/KEY/bundle       what was sent; `bundle.part` until its sha256 was right
-    CACHE/ssh/KEY/log          what the program says
-    CACHE/ssh/KEY/pid, exit    its process, and how it ended
-    CACHE/ssh/KEY/result       what it measured
+    CACHE/ssh/turn, running    the locks, each with a description of its holder
+    CACHE/ssh/KEY/bundle       the bundle; `bundle.part` until its sha256 is verified
+    CACHE/ssh/KEY/log          output of the program
+    CACHE/ssh/KEY/pid, exit    its process, and its exit status
+    CACHE/ssh/KEY/result       its result
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-PATIENCE = 60  # seconds without a request, after which the other side is taken for lost
-KEPT = 7 * 86400  # seconds that the folder of an interrupted run stays
+PATIENCE = 60  # seconds without a request after which the host counts as lost
+KEPT = 7 * 86400  # seconds that the folder of an interrupted run is kept
 LOG_CHUNK = 2**16
-GRACE = 8.0  # seconds that the program gets to end by itself
+GRACE = 8.0  # seconds that the program has to terminate
 
 
 def cache_folder() -> Path:
-    """The same as `targets.machine.device.cache_folder`."""
+    """Equal to `targets.machine.device.cache_folder`."""
     if named := os.environ.get("ZOO_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoo"
@@ -59,13 +59,13 @@ def _describe(lock: IO[str], words: dict[str, Any]) -> None:
 def _holder(path: Path) -> dict[str, Any]:
     try:
         words: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:  # it is about to be written
+    except ValueError:  # it is just being written
         return {}
     return words
 
 
 class Errand:
-    """What the other side may ask for; each method answers with what JSON can hold."""
+    """Requests of the host; each method returns what JSON can represent."""
 
     def __init__(self, key: str, about: str) -> None:
         self.key, self.about = key, about
@@ -75,7 +75,7 @@ class Errand:
         self.turn: IO[str] | None = None
 
     def hello(self) -> dict[str, Any]:
-        """Whether Python has what the program needs."""
+        """Whether Python has the packages that the program needs."""
         return {"numpy": importlib.util.find_spec("numpy") is not None}
 
     def has(self, distribution: str) -> bool:
@@ -87,10 +87,10 @@ class Errand:
         return True
 
     def alive(self) -> None:
-        """Nothing: being asked is enough."""
+        """Do nothing: the request itself shows that the host is alive."""
 
     def enter(self) -> dict[str, Any]:
-        """Take the device's turn; `busy` says who has it, if it isn't to be had now."""
+        """Take the device's turn; `busy` names the holder if it is taken."""
         self.root.mkdir(parents=True, exist_ok=True)
         turn, running = self.root / "turn", self.root / "running"
         if self.turn is None:
@@ -109,7 +109,7 @@ class Errand:
         return {"busy": None, **self.state()}
 
     def state(self) -> dict[str, Any]:
-        """How far the run is: bytes that are here, whether they were checked, whether the program was started."""
+        """Progress of the run: bytes received, whether they are verified, whether the program was started."""
         whole, part = self.folder / "bundle", self.folder / "bundle.part"
         here = whole if whole.exists() else part
         return {
@@ -121,11 +121,11 @@ class Errand:
         }
 
     def free(self) -> int:
-        """Bytes that may still be written here."""
+        """Bytes of free space here."""
         return shutil.disk_usage(self.folder).free
 
     def verify(self, sha256: str) -> bool:
-        """Whether what was sent arrived; if not it is removed."""
+        """Verify what was sent; remove it if it is damaged."""
         part = self.folder / "bundle.part"
         if _digest(part) != sha256:
             part.unlink()
@@ -145,7 +145,7 @@ class Errand:
         """Start the program, unless it was started before.
 
         Args:
-            quiet: how long it may wait for a quiet machine, as `ZOO_QUIET_SECONDS` says on the host.
+            quiet: how long it may wait for an idle machine: the host's `ZOO_QUIET_SECONDS`.
         """
         log = self.folder / "log"
         lock = None if log.exists() else _lock(self.root / "running")
@@ -158,7 +158,7 @@ class Errand:
         lock.close()
 
     def _supervise(self, lock: IO[str], out: IO[bytes], more: dict[str, str]) -> None:
-        """In a child: run the program and note how it ended. The lock is free when both are gone."""
+        """In a child process: run the program and record its exit. The lock is released when both are gone."""
         code = 1
         try:
             os.setsid()
@@ -177,7 +177,7 @@ class Errand:
             )
             (self.folder / "pid").write_text(str(program.pid), encoding="utf-8")
             code = program.wait()
-        except BaseException as error:  # noqa: BLE001 - there is no one above
+        except BaseException as error:  # noqa: BLE001 - there is no caller
             os.write(1, f"Error: the program did not start: {error}\n".encode())
         try:
             fresh = self.folder / "exit.new"
@@ -187,8 +187,8 @@ class Errand:
             os._exit(0)
 
     def follow(self, offset: int) -> dict[str, Any]:
-        """What the program said after `offset` bytes, in whole lines while it runs; and how it ended."""
-        running = self.is_running()  # first: what is read after it is all there is, once it is false
+        """Output of the program after `offset` bytes, in whole lines while it runs; and its exit status."""
+        running = self.is_running()  # first: once it is false, the output read afterwards is complete
         end = self.folder / "exit"
         code = int(end.read_text(encoding="utf-8")) if end.exists() else None
         running = running and code is None
@@ -214,7 +214,7 @@ class Errand:
         return {"size": result.stat().st_size, "sha256": _digest(result)} if result.exists() else None
 
     def stop(self) -> None:
-        """End the program if it runs, and forget that it was started; what was sent stays."""
+        """Stop the program if it runs, and forget that it was started; the bundle stays."""
         pid = self._pid()
         for sign in (signal.SIGINT, signal.SIGKILL):
             waited = time.monotonic() + GRACE
@@ -227,7 +227,7 @@ class Errand:
             (self.folder / name).unlink(missing_ok=True)
 
     def clean(self) -> None:
-        """Leave nothing of this run."""
+        """Remove all files of this run."""
         self._forget_scratch()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -236,7 +236,7 @@ class Errand:
         return int(pid.read_text(encoding="utf-8")) if pid.exists() else None
 
     def _forget_scratch(self) -> None:
-        """What a killed program could not remove itself (see `targets.bundles.program.compile_bundle`)."""
+        """Remove what a killed program could not (see `targets.bundles.program.compile_bundle`)."""
         if pid := self._pid():
             for scratch in self.cache.glob(f"bundle-{pid}-*"):
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -251,7 +251,7 @@ def _digest(path: Path) -> str:
 
 
 def serve(key: str, about: str, mark: str) -> None:
-    """Answer until the other side is gone; an answer begins with `mark`."""
+    """Answer until the host is gone; an answer begins with `mark`."""
     errand = Errand(key, about)
     while True:
         signal.alarm(PATIENCE)

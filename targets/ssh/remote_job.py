@@ -1,9 +1,10 @@
-"""One run on a device, from the first connection to the last, however many there are."""
+"""One run on a device, over any number of connections."""
 
 from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 import os
 import socket
 from contextlib import suppress
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from targets.bundles.archive import digest, read_list
+from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
 from targets.errors import DeviceError
+from targets.files import sha256
 from targets.measuring.quiet import VARIABLE
 from targets.ssh.address import Address
 from targets.ssh.connect import Lost, connected
@@ -24,40 +26,42 @@ from targets.ssh.transfer import Carrier
 if TYPE_CHECKING:
     from targets.ssh import Progress
 
-WAITS = (1, 2, 4, 8, 15, 30)  # seconds before a lost connection is made again; a board starts within the last
-BUSY_SECONDS = 2  # between questions whether the device is free
-FOLLOW_SECONDS = 2.0  # between questions what the program says; the first come sooner
+logger = logging.getLogger("zoo.ssh")
+
+WAITS = (1, 2, 4, 8, 15, 30)  # seconds before a reconnection; a board boots within the last
+BUSY_SECONDS = 2  # between checks whether the device is free
+FOLLOW_SECONDS = 2.0  # between reads of the program's output; the first ones come sooner
 STOP_SECONDS = 20
 
 
 def needed_bytes(about: dict[str, Any], packed: int) -> int:
-    """What a bundle takes on a device: packed and unpacked; and three times the graphs, for artifacts, what a runtime
-    keeps, and the result."""
+    """Bytes that a bundle needs on a device: packed and unpacked, and three times the graphs for artifacts, caches and
+    the result."""
     sizes: dict[str, int] = {name: entry["size_bytes"] for name, entry in about["files"].items()}
     return packed + sum(sizes.values()) + 3 * sum(size for name, size in sizes.items() if name.startswith("graphs/"))
 
 
 def unreached(address: Address, lost: Lost) -> DeviceError:
-    """What a first connection that fails ends in."""
+    """The error of a first connection that fails."""
     return DeviceError(f"{address} can't be reached: {lost}.")
 
 
 class Errand:
-    """A bundle and its result, and how far the run is; outlives connections."""
+    """A bundle, its result, and the progress of the run; outlives connections."""
 
     def __init__(self, address: Address, python: str, bundle: Path, result: Path, progress: Progress) -> None:
         self.about = read_list(bundle, BUNDLE_LIST)
         self.address, self.python, self.bundle, self.result, self.progress = address, python, bundle, result, progress
-        self.sha256 = digest(bundle)
-        self.moved = 0  # bytes of anything: a connection that brought some on was worth making
+        self.sha256 = sha256(bundle)
+        self.moved = 0  # bytes transferred so far: shows whether a connection made progress
         self.offset = 0  # of the program's log
-        self.last = "it said nothing"  # the line of its log that was told last
+        self.last = "it printed nothing"  # last line of its log that was printed
         self.error: list[str] = []
         self.fetched = False
         self.reached = False
 
     async def run(self) -> None:
-        """All of it, over as many connections as it takes; see `targets.ssh.run_on_device`."""
+        """The whole run, over as many connections as necessary; see `targets.ssh.run_on_device`."""
         failures = 0
         while True:
             before = self.moved
@@ -69,15 +73,16 @@ class Errand:
                 if not self.reached:
                     raise unreached(self.address, lost) from None
                 failures = 0 if self.moved > before else failures + 1
+                logger.info("lost %s (%s), attempt %d of %d", self.address, lost, failures, len(WAITS))
                 if failures == len(WAITS) and self.fetched:
-                    self.progress.say(f"{self.address} was lost before it was tidied: a run there after a week does it")
+                    self.progress.say(f"{self.address} was lost before the clean-up; a run there after a week does it")
                     return
                 if failures == len(WAITS):
                     raise DeviceError(
                         f"the connection to {self.address} is lost: {lost}.\n"
-                        "What runs there goes on; the same command takes it up where it is."
+                        "The run continues there; run the same command again to rejoin it."
                     ) from None
-                self.progress.say(f"lost the connection to {self.address} ({lost}); again in {WAITS[failures]} s")
+                self.progress.say(f"lost the connection to {self.address} ({lost}); retrying in {WAITS[failures]} s")
                 await asyncio.sleep(WAITS[failures])
 
     async def _visit(self, connection: asyncssh.SSHClientConnection) -> None:
@@ -92,7 +97,7 @@ class Errand:
                 with suppress(DeviceError, Lost):
                     await attendant.ask("clean")
                 raise
-            except (asyncio.CancelledError, KeyboardInterrupt):  # Python 3.10 raises the second where it stands
+            except (asyncio.CancelledError, KeyboardInterrupt):  # Python 3.10 raises the second one here
                 await self._stop(attendant)
                 raise
             await attendant.ask("clean")
@@ -112,14 +117,14 @@ class Errand:
         ask = carrier.attendant.ask
         if not state["started"]:
             await self._send(carrier, state)
-            await ask("start", os.environ.get(VARIABLE))  # who waits here, waits there as long
+            await ask("start", os.environ.get(VARIABLE))  # the same wait applies there
             self.progress.say(f"running on {self.address}")
         elif not self.offset:
-            self.progress.say(f"taking up the run that was begun on {self.address}")
+            self.progress.say(f"resuming the run on {self.address}")
         self._judge(await self._follow(carrier.attendant))
         outcome = await ask("outcome")
         if outcome is None:
-            raise DeviceError(f"{self.address}: the program ended well, but wrote no result. Build the bundle again.")
+            raise DeviceError(f"{self.address}: the program succeeded, but wrote no result. Build the bundle again.")
         self.progress.say(f"fetching {outcome['size'] / 1e6:.1f} MB from {self.address}")
         await carrier.fetch(f"{state['folder']}/result", outcome["size"], outcome["sha256"], self.result)
         self.fetched = True
@@ -129,8 +134,8 @@ class Errand:
         needed = needed_bytes(self.about, size) - sent
         if needed > state["free"]:
             raise DeviceError(
-                f"{self.address}: {state['folder']} has {state['free'] / 1e6:,.0f} MB free, and {needed / 1e6:,.0f} MB "
-                "are needed. Free some, or let ZOO_CACHE there name a folder on a larger disk."
+                f"{self.address}: {state['folder']} has {state['free'] / 1e6:,.0f} MB free, but {needed / 1e6:,.0f} MB "
+                "are needed. Free some, or set ZOO_CACHE there to a folder on a larger disk."
             )
         if state["whole"]:
             return
@@ -141,7 +146,7 @@ class Errand:
         self.moved += size
 
     async def _follow(self, attendant: Attendant) -> int | None:
-        """Tell what the program says until it ends; its exit code, or None if nobody knows."""
+        """Print the program's output until it ends; return its exit code, or None if it is unknown."""
         wait = 0.05
         while True:
             seen = await attendant.ask("follow", self.offset)
@@ -158,7 +163,7 @@ class Errand:
                 return code
 
     def _hear(self, line: str) -> None:
-        """Tell a line, unless it belongs to an error that will be raised."""
+        """Print a line, unless it belongs to an error that will be raised."""
         if self.error or line.startswith("Error: "):
             self.error.append(line)
         else:
@@ -168,15 +173,15 @@ class Errand:
     def _judge(self, code: int | None) -> None:
         if code is None:
             why = (
-                "the program ended without a word: the device was restarted, or ran out of memory or disk. "
-                "The same command begins anew."
+                "the program ended without a message: the device was restarted, or ran out of memory or disk. "
+                "Run the same command again to start anew."
             )
         elif code < 0:
-            why = f"the program was killed (signal {-code}), perhaps for lack of memory: dmesg there tells."
+            why = f"the program was killed (signal {-code}), perhaps for lack of memory; see dmesg there."
         elif code:
             why = "\n".join(self.error).removeprefix("Error: ") or f"the program failed: {self.last}"
         else:
-            for line in self.error:  # none, after all
+            for line in self.error:  # not errors, since it succeeded
                 self.progress.say(line)
             return
         raise DeviceError(f"{self.address}: {why}")
@@ -185,9 +190,9 @@ class Errand:
         try:
             await asyncio.wait_for(attendant.ask("stop"), STOP_SECONDS)
         except (DeviceError, Lost, asyncio.TimeoutError):
-            self.progress.say(f"{self.address} could not be told to stop; the same command takes the run up")
+            self.progress.say(f"{self.address} could not be stopped; run the same command again to rejoin the run")
         else:
-            self.progress.say(f"stopped on {self.address}; what was sent stays there for a week, for the same command")
+            self.progress.say(f"stopped on {self.address}; the bundle stays there for a week, for the same command")
 
 
 def run(address: Address, python: str, bundle: Path, result: Path, progress: Progress) -> None:

@@ -1,7 +1,8 @@
-"""Files to and from a device over SFTP: from where they were left, and checked when they are there."""
+"""Transfers files to and from a device over SFTP: resumed, and verified on arrival."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -10,23 +11,25 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from targets.bundles.archive import digest
 from targets.errors import DeviceError
+from targets.files import sha256 as file_digest
 from targets.ssh.address import Address
 from targets.ssh.supervisor import Attendant
 
 if TYPE_CHECKING:
     from targets.ssh import Progress
 
+logger = logging.getLogger("zoo.ssh")
+
 MIB = 2**20
-CHUNK = 2 * MIB  # in flight at once; SFTP cuts it into blocks that wait for no answer between them
-TRIES = 2  # what was left of a file may be of another
-MODE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT  # what is there stays
+CHUNK = 2 * MIB  # per request; SFTP splits it into blocks without waiting between them
+TRIES = 2  # a partial file may belong to another one
+MODE = asyncssh.FXF_WRITE | asyncssh.FXF_CREAT  # existing content stays
 
 
 @dataclass(frozen=True)
 class Carrier:
-    """Carries files over one connection; `moved` is told the bytes of each step."""
+    """Transfers files over one connection; `moved` is called with the bytes of each step."""
 
     address: Address
     connection: asyncssh.SSHClientConnection
@@ -35,7 +38,7 @@ class Carrier:
     moved: Callable[[int], None]
 
     async def send(self, file: Path, sha256: str, part: str, done: int) -> None:
-        """A file of ours to `part` there, which has `done` bytes already.
+        """Send a local file to `part` on the device, which has `done` bytes already.
 
         Raises:
             DeviceError: it can't be written.
@@ -43,6 +46,7 @@ class Carrier:
         for _ in range(TRIES):
             with file.open("rb") as source, self._bar("sending", file.stat().st_size, done) as step:
                 source.seek(done)
+                logger.debug("%s: sending %s to %s from byte %d", self.address, file, part, done)
                 async with self._sftp() as sftp, sftp.open(part, MODE, encoding=None) as there:
                     while block := source.read(CHUNK):
                         await there.write(block, done)
@@ -54,7 +58,7 @@ class Carrier:
         raise self._damaged()
 
     async def fetch(self, there: str, size: int, sha256: str, file: Path) -> None:
-        """A file there to `file`, which appears in one rename.
+        """Fetch a file of the device to `file`, in one rename.
 
         Raises:
             DeviceError: it can't be read.
@@ -63,12 +67,13 @@ class Carrier:
         for _ in range(TRIES):
             done = part.stat().st_size if part.exists() else 0
             with part.open("ab") as out, self._bar("fetching", size, done) as step:
+                logger.debug("%s: fetching %s from byte %d", self.address, there, done)
                 async with self._sftp() as sftp, sftp.open(there, "rb", encoding=None) as source:
                     while done < size and (block := await source.read(min(CHUNK, size - done), done)):
-                        out.write(block)  # type: ignore[arg-type]  # bytes, as there is no encoding
+                        out.write(block)  # type: ignore[arg-type]  # bytes, since there is no encoding
                         done += len(block)
                         step(len(block))
-            if digest(part) == sha256:
+            if file_digest(part) == sha256:
                 part.replace(file)
                 return
             part.unlink()
@@ -92,9 +97,9 @@ class Carrier:
         try:
             sftp = await self.connection.start_sftp_client()
         except (asyncssh.ChannelOpenError, asyncssh.SFTPError) as error:
-            await self.attendant.ask("alive")  # no answer: it is the connection
+            await self.attendant.ask("alive")  # no answer: the connection is lost
             raise DeviceError(
-                f"{self.address} offers no SFTP ({error.reason}). Its sshd_config needs a line `Subsystem sftp …`."
+                f"{self.address} has no SFTP ({error.reason}). Its sshd_config needs a line `Subsystem sftp …`."
             ) from None
         try:
             async with sftp:
@@ -103,11 +108,10 @@ class Carrier:
             free = await self.attendant.ask("free")
             raise DeviceError(
                 f"{self.address} can't write or read a file ({error.reason}): {free / 1e6:,.0f} MB are free there. "
-                "Free some space or quota, or let ZOO_CACHE there name another folder."
+                "Free some space or quota, or set ZOO_CACHE there to another folder."
             ) from None
 
     def _damaged(self) -> DeviceError:
         return DeviceError(
-            f"{self.address}: a file did not arrive as it was sent, twice (sha256). "
-            "Check the device's disk: dmesg there tells errors."
+            f"{self.address}: a file arrived damaged twice (sha256). Check the device's disk: see dmesg there."
         )

@@ -1,4 +1,4 @@
-"""The figure of a study: what is averaged over what, and that it is drawn."""
+"""The plot of a study: averages, and the drawing."""
 
 import json
 import subprocess
@@ -39,5 +39,5 @@ def test_a_figure_is_drawn_and_other_files_are_refused(tmp_path):
     assert "prune" in text
     refused = subprocess.run([*command, str(tmp_path / "other.json")], capture_output=True, text=True, check=False)
     assert refused.returncode == 1
-    assert "other.json holds no runs of a study" in refused.stderr
+    assert "other.json is not the JSON of a study" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -1,4 +1,4 @@
-"""The list of what needs a GPU: complete, in order, and within its nine minutes."""
+"""The list of GPU jobs: complete, in order, and within nine minutes."""
 
 import json
 import subprocess
@@ -31,25 +31,25 @@ def test_all_jobs_are_there_in_order_and_fit_nine_minutes(miniature, tmp_path):
         assert any("{out}" in argument for argument in job.arguments)
 
 
-def test_every_test_of_a_gpu_is_among_them():
+def test_every_gpu_test_is_included():
     assert gpu_tests() == ["tests/pipeline/test_gpu.py", "tests/targets/test_tensorrt.py"]
 
 
 def test_jobs_are_chosen_by_name_and_stay_in_order(tmp_path):
     jobs = make_jobs(True, tmp_path, [])
     assert [job.name for job in choose(jobs, ["nccl", "tests"])] == ["tests", "nccl"]
-    with pytest.raises(SystemExit, match="no job ncll. There are tests, steps"):
+    with pytest.raises(SystemExit, match="unknown job ncll. Known: tests, steps"):
         choose(jobs, ["ncll"])
 
 
-def test_the_study_takes_omniglot_where_it_is_and_what_is_drawn_elsewhere(tmp_path):
+def test_the_study_uses_omniglot_if_available_and_drawn_vehicles_otherwise(tmp_path):
     def study():
         return next(list(job.arguments) for job in make_jobs(False, tmp_path, ["--seeds", "7"]) if job.name == "study")
 
     assert study()[-8:-2] == ["--dataset", "toycars", "--set", "input.height=64", "--set", "input.width=64"]
     (tmp_path / "omniglot").mkdir()
     assert "toycars" not in study()
-    assert read_options(study()[2:]).seeds == 7  # what is asked for comes last and wins
+    assert read_options(study()[2:]).seeds == 7  # explicit options come last and take precedence
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_counts_of_tests_are_read():
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--json", "no/gpu.json"], "there is no folder"),
-        (["--json", "gpu.json", "--miniature", "--jobs", "all"], "Error: no job all."),
+        (["--json", "no/gpu.json"], "does not exist"),
+        (["--json", "gpu.json", "--miniature", "--jobs", "all"], "Error: unknown job all."),
         (["--json", "gpu.json"], "Error: torch sees no CUDA device here."),
     ],
 )
-def test_bad_input_is_told_in_a_line(arguments, why, tmp_path, monkeypatch, capsys):
+def test_bad_input_is_reported_in_one_line(arguments, why, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["gpu.py", *arguments])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -117,7 +117,7 @@ def test_ctrl_c_ends_in_a_line_and_keeps_what_was_done(tmp_path, monkeypatch, ca
     assert job["status"] == "done"
 
 
-def test_what_is_not_installed_is_named_with_the_remedy(monkeypatch, tmp_path):
+def test_missing_packages_are_named_with_the_remedy(monkeypatch, tmp_path):
     wheels = tmp_path / "wheels.txt"
     wheels.write_text("# some\npytest==1.0\nno-such-library==2.0\n")
     monkeypatch.setattr("bench.gpu.WHEELS", wheels)

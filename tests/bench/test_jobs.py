@@ -1,4 +1,4 @@
-"""Jobs under one deadline: none of them can take the others' time, or lose what they have written."""
+"""Jobs with a common deadline: none can take the others' time, or lose its figures."""
 
 import sys
 from time import sleep
@@ -21,7 +21,7 @@ def run(*jobs, minutes=1.0):
     return outcomes
 
 
-def test_a_job_that_fails_is_named_and_the_rest_goes_on():
+def test_a_job_that_fails_is_reported_and_the_others_continue():
     failing, fine = run(job("failing", f"{WRITES} sys.exit('it broke')"), job("fine", WRITES))
     assert (failing.status, failing.figures) == ("failed", {"there": 1})
     assert "it broke" in failing.said
@@ -33,7 +33,7 @@ def test_a_job_that_writes_nothing_or_half_has_no_figures():
     assert silent.figures is half.figures is None
 
 
-def test_a_job_that_hangs_is_ended_with_what_it_started_and_keeps_what_it_wrote(tmp_path):
+def test_a_hanging_job_is_killed_with_its_children_and_keeps_its_figures(tmp_path):
     alive = tmp_path / "alive"
     child = f"import time\nwhile True: open({str(alive)!r}, 'w').write('x'); time.sleep(0.05)"
     code = f"{WRITES} import subprocess, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
@@ -47,11 +47,11 @@ def test_a_job_that_hangs_is_ended_with_what_it_started_and_keeps_what_it_wrote(
 
 def test_a_job_that_would_not_fit_is_skipped_and_says_why():
     long, short = run(job("long", WRITES, seconds=120), job("short", WRITES))
-    assert (long.status, long.said) == ("skipped", "takes about 120 s, and 54 s were left")
+    assert (long.status, long.said) == ("skipped", "takes about 120 s, but 54 s were left")
     assert short.status == "done"
 
 
-def test_no_path_of_a_moment_is_left_in_what_is_kept():
+def test_temporary_paths_are_removed_from_outcomes():
     code = "import json, sys; print(sys.argv[1]); json.dump({'at': sys.argv[1]}, open(sys.argv[1], 'w'))"
     (outcome,) = run(job("telling", code))
     assert (outcome.figures, outcome.said) == ({"at": "{out}"}, "{out}\n")

@@ -1,4 +1,4 @@
-"""Trainings beside each other: they end in what they end in alone, and share a teacher."""
+"""Concurrent trainings: equal to those run alone, with a shared teacher."""
 
 import dataclasses
 import json
@@ -15,11 +15,11 @@ RUN = Run("a", "", 0, 50.0, 51.0, 60.0, 0.5, 0.5, 10.0, None)
 
 
 def figures(runs):
-    """What does not depend on how fast it was."""
+    """Figures that do not depend on speed."""
     return [dataclasses.replace(run, seconds=0, waiting=None) for run in sorted(runs, key=lambda run: run.at)]
 
 
-def test_all_recipes_at_all_values_come_with_the_first_seed_then_with_the_next(workshop, monkeypatch):
+def test_all_recipes_and_values_run_with_one_seed_before_the_next(workshop, monkeypatch):
     monkeypatch.setenv("ZOO_CATALOGUE", str(workshop.catalogue))
     options = read_options(
         ["--recipes", "tiny", "--seeds", "2", "--vary", "distill.epochs=4,5", "--set", "teacher.epochs=3"]
@@ -42,7 +42,7 @@ def test_small_networks_learn_from_the_teacher_of_the_others(workshop, monkeypat
     assert small.recipe.teacher_network == pruned.recipe.teacher_network == pruned.recipe.network
 
 
-def test_a_study_holds_out_what_a_build_does(workshop, monkeypatch):
+def test_a_study_holds_out_the_same_identities_as_a_build(workshop, monkeypatch):
     monkeypatch.setenv("ZOO_CATALOGUE", str(workshop.catalogue))
     monkeypatch.setenv("ZOO_HOME", str(workshop.home))
     (trial,) = make_trials(read_options([*TINY, "--seeds", "1", "--data-root", str(workshop.root / "data")]))
@@ -52,11 +52,11 @@ def test_a_study_holds_out_what_a_build_does(workshop, monkeypatch):
     assert (index.train.identity_count, index.gate.identity_count) == (8, 2)
 
 
-def test_a_study_in_which_nothing_ended_says_so():
-    assert "nothing ended" in table([])
+def test_a_study_without_finished_runs_says_so():
+    assert "no run has finished" in table([])
 
 
-def test_the_table_keeps_what_is_varied_apart():
+def test_the_table_separates_varied_values():
     worse = dataclasses.replace(RUN, recipe="b", map=40.0)
     other = dataclasses.replace(RUN, recipe="b", map=45.0, seed=1)
     assert table([RUN, worse, other]).splitlines()[2:4] == [
@@ -75,7 +75,7 @@ def test_the_table_keeps_what_is_varied_apart():
 
 
 @pytest.mark.slow
-def test_trainings_in_parallel_end_in_what_they_end_in_alone(workshop, tmp_path, monkeypatch):
+def test_parallel_trainings_equal_those_run_alone(workshop, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_CATALOGUE", str(workshop.catalogue))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     data = ["--data-root", str(workshop.root / "data")]
@@ -91,7 +91,7 @@ def test_trainings_in_parallel_end_in_what_they_end_in_alone(workshop, tmp_path,
 
 
 @pytest.mark.slow
-def test_a_training_that_fails_is_told_and_the_others_go_on(workshop, tmp_path, monkeypatch):
+def test_a_training_that_fails_is_reported_and_the_others_continue(workshop, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_CATALOGUE", str(workshop.catalogue))
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
     data = ["--data-root", str(workshop.root / "data")]
@@ -104,7 +104,7 @@ def test_a_training_that_fails_is_told_and_the_others_go_on(workshop, tmp_path, 
     assert isinstance(results[fine], Run)
 
 
-def test_ways_are_compared_at_the_milliseconds_of_the_first():
+def test_recipes_are_compared_at_the_milliseconds_of_the_first():
     times = [Timed("ours", "x=1", 1.0), Timed("ours", "x=2", 4.0), Timed("a", "x=1", 2.0), Timed("a", "x=2", 8.0)]
     accuracy = {("ours", "x=1"): 40.0, ("ours", "x=2"): 50.0, ("a", "x=1"): 40.0, ("a", "x=2"): 44.0}
     found = at_equal_time(accuracy, times, "ours")

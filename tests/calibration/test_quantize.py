@@ -1,4 +1,4 @@
-"""Graphs of small numbers: what is in them, and that they still embed alike."""
+"""Quantised graphs: their structure, and that their embeddings stay near."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def quantizer(request, graph, tmp_path):
     return Quantizer(graph, random_images(24), request.param, tmp_path)
 
 
-def test_half_keeps_input_output_and_what_surrounds_the_network(graph, tmp_path):
+def test_fp16_keeps_input_output_and_the_outer_operations(graph, tmp_path):
     write_half(graph, tmp_path / "half.onnx")
     model = onnx.load(tmp_path / "half.onnx")
     types = {value.name: value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
@@ -49,7 +49,7 @@ def test_half_keeps_input_output_and_what_surrounds_the_network(graph, tmp_path)
     assert (embed(graph, images) * found).sum(1).min() > 0.9999
 
 
-def test_squares_beyond_what_half_holds_are_no_trouble(graph, tmp_path):
+def test_squares_that_overflow_fp16_are_computed_in_fp32(graph, tmp_path):
     """Embeddings of length 600 before they are normalised: the sum of squares is over 65 504."""
     model = onnx.load(graph)
     (head,) = [node for node in model.graph.node if node.op_type == "Gemm"]
@@ -85,7 +85,7 @@ def test_every_layer_is_between_q_and_dq(quantizer, tmp_path):
 
 
 def test_quantised_embeddings_are_near(quantizer, graph, tmp_path):
-    """Near as random weights allow: trained ones are nearer."""
+    """As near as random weights allow; trained ones are nearer."""
     quantizer.write(tmp_path / "int8.onnx")
     images = random_images(16, seed=5)
     assert (embed(graph, images) * embed(tmp_path / "int8.onnx", images)).sum(1).mean() > 0.9
@@ -111,7 +111,7 @@ def test_float_for_the_most_sensitive_layers_helps_more_than_for_the_least(graph
 
 
 class Recording:
-    """Stands for a quantizer; each graph costs what `cost` says of the number of layers in float."""
+    """A fake quantizer; `cost` maps the number of float layers to the loss of a graph."""
 
     layers = tuple(f"layer{n}" for n in range(12))
 
@@ -140,9 +140,9 @@ def test_as_few_layers_as_needed_fall_back(needed, tries):
     assert outcome.holds
     assert outcome.excluded == quantizer.layers[:needed]
     assert outcome.before == 0
-    assert quantizer.written[-1] == outcome.excluded  # what lies on disk is what is told
+    assert quantizer.written[-1] == outcome.excluded  # the file is that of the outcome
     assert len(quantizer.written) <= tries
-    assert ranked == ([0] if needed else [])  # the sensitivity of layers is measured only where it is needed
+    assert ranked == ([0] if needed else [])  # sensitivities are measured only if needed
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from calibration.samples import CANDIDATES, candidates, coverage, k_centre
 
 @pytest.fixture(scope="module")
 def crowd():
-    """Unit embeddings: one crowded place, and nine lonely ones."""
+    """Unit embeddings: one cluster, and nine isolated points."""
     random = np.random.default_rng(0)
     centres = np.eye(10, 16)
     rows = np.concatenate([centres[0] + 0.1 * random.normal(size=(300, 16)), centres[1:]])
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_lonely_places_are_chosen(crowd):
+def test_isolated_points_are_selected(crowd):
     chosen = k_centre(crowd, 10)
     assert set(range(300, 309)) <= set(chosen)
     assert len(set(chosen)) == 10
@@ -34,7 +34,7 @@ def test_no_worse_than_twice_the_best(crowd):
     assert coverage(few, k_centre(few, 2)).largest <= 2 * best + 1e-6
 
 
-def test_all_are_taken_where_there_are_no_more(crowd):
+def test_all_are_taken_if_there_are_too_few(crowd):
     assert sorted(k_centre(crowd[:5], 9)) == [0, 1, 2, 3, 4]
     same = np.tile(crowd[:1], (4, 1))
     assert sorted(k_centre(same, 3)) == sorted(set(k_centre(same, 3)))

@@ -1,4 +1,4 @@
-"""Every file of a data set is used, or told with the reason why it is not."""
+"""Every file of a data set is used, or reported with the reason."""
 
 import os
 
@@ -53,11 +53,11 @@ def test_suffixes_are_those_that_pillow_knows_for_the_formats_that_are_decoded()
         (".ipynb_checkpoints", "hidden"),
     ],
 )
-def test_what_a_name_says(name, kind):
+def test_the_kind_of_a_file_follows_from_its_name(name, kind):
     assert kind_of(name) == kind
 
 
-def test_a_clean_set_has_a_line_for_each_split(veri, tmp_path):
+def test_a_clean_set_has_one_line_per_split(veri, tmp_path):
     assert account_lines(find(tmp_path).accounts) == [
         "train: 32 images, 8 identities, 2 cameras",
         "query: 8 images, 4 identities, 2 cameras",
@@ -65,7 +65,7 @@ def test_a_clean_set_has_a_line_for_each_split(veri, tmp_path):
     ]
 
 
-def test_what_is_not_used_is_told_with_the_reason_and_an_example(veri, tmp_path):
+def test_unused_files_are_reported_with_a_reason_and_an_example(veri, tmp_path):
     train = veri / "image_train"
     content = (veri / TRAIN).read_bytes()
     for name in (
@@ -87,8 +87,9 @@ def test_what_is_not_used_is_told_with_the_reason_and_an_example(veri, tmp_path)
     (line, *_) = account_lines(index.accounts)
     assert line == (
         "train: 32 images, 8 identities, 2 cameras; not used: 2 images do not match the pattern "
-        "(image_train/-1_x.jpg), 2 pictures are of a kind that is not read (image_train/0001_c000_1_0.heic), 5 files "
-        "or folders are hidden (image_train/._0000_c000_00000000_0.jpg), 1 file is no image (image_train/labels.xml)"
+        "(image_train/-1_x.jpg), 2 pictures have an unsupported format (image_train/0001_c000_1_0.heic), 5 files "
+        "or folders are hidden (image_train/._0000_c000_00000000_0.jpg), 1 file is not an image "
+        "(image_train/labels.xml)"
     )
 
 
@@ -110,9 +111,9 @@ def test_linked_folders_are_followed_and_loops_are_not(veri, tmp_path):
     assert not_used(index) == {"loop": (1, "image_train/a/back/")}
 
 
-def test_a_link_that_leads_nowhere_is_an_error(veri, tmp_path):
+def test_a_broken_link_is_an_error(veri, tmp_path):
     (veri / "image_train" / "more").symlink_to(tmp_path / "unmounted")
-    with pytest.raises(DataError, match=r"can't read .*image_train/more: the link leads nowhere"):
+    with pytest.raises(DataError, match=r"can't read .*image_train/more: the link is broken"):
         find(tmp_path)
 
 
@@ -131,20 +132,22 @@ def test_a_folder_that_can_not_be_read_is_an_error(veri, tmp_path, monkeypatch):
         find(tmp_path)
 
 
-def test_dropped_and_kept_images_are_told(veri, tmp_path):
+def test_dropped_and_kept_images_are_reported(veri, tmp_path):
     for path in sorted((veri / "image_train").glob("0003_*"))[1:]:
         path.unlink()
     index = find(tmp_path, singletons="drop", gallery={"folder": "image_test", "keep": "one"}, unanswerable="skip")
     assert not_used(index) == {"singleton": (1, "image_train/0003_c000_00000300_0.jpg")}
     assert not_used(index, "gallery")["keep"][0] == 4
     assert index.accounts["query"].unanswerable == 4
-    assert "; 4 have no right answer and do not count" in account_lines(index.accounts)[1]
+    assert "; 4 have no correct answer and do not count" in account_lines(index.accounts)[1]
 
 
-def test_where_no_image_is_read_the_reason_is_told(veri, tmp_path):
+def test_a_set_without_readable_images_is_explained(veri, tmp_path):
     for path in (veri / "image_train").iterdir():
         path.rename(path.with_suffix(".heic"))
-    with pytest.raises(DataError, match=r"no images below .*There are 32 such as image_train/0000.*\.heic: convert"):
+    with pytest.raises(
+        DataError, match=r"no images below .*32 have unsupported formats, such as image_train/0000.*\.heic"
+    ):
         find(tmp_path)
 
 
@@ -156,7 +159,7 @@ def test_where_no_image_is_read_the_reason_is_told(veri, tmp_path):
             r"(?P<identity>[A-Z]{2})_c(?P<camera>\d+)",
             r"identity would be '0000' there, which '[A-Z]{2}' does not match",
         ),
-        (r"(?P<identity>\d+)_x(?P<camera>\d+)", f"The first one there is {TRAIN}."),
+        (r"(?P<identity>\d+)_x(?P<camera>\d+)", f"The first image is {TRAIN}."),
     ],
 )
 def test_a_pattern_that_matches_nothing_is_explained(veri, tmp_path, pattern, told):
@@ -176,14 +179,14 @@ def test_lettered_cameras_under_a_pattern_of_digits(veri, tmp_path):
 def test_one_camera_only(veri, tmp_path):
     for path in [*veri.rglob("*_c001_*.jpg")]:
         path.unlink()
-    with pytest.raises(DataError, match=r"all test images are of one camera \('000'\).*`cameras: false`"):
+    with pytest.raises(DataError, match=r"all test images are from one camera \('000'\).*`cameras: false`"):
         find(tmp_path)
     assert len(find(tmp_path, cameras=False).query) == 4
 
 
 def test_a_camera_for_each_identity(veri, tmp_path):
     pattern = r"(?P<identity>(?P<camera>\d+))_c"
-    with pytest.raises(DataError, match=r"no right answer: .*no other camera \(8 of 8 queries\).*`cameras: false`"):
+    with pytest.raises(DataError, match=r"no correct answer: .*no other camera \(8 of 8 queries\).*`cameras: false`"):
         find(tmp_path, pattern=pattern)
 
 
@@ -194,11 +197,11 @@ def test_an_empty_file_is_called_empty(veri, tmp_path):
 
 
 def test_names_in_two_unicode_forms_are_one_identity(veri, tmp_path):
-    """macOS takes letters apart: é may be one sign or two."""
+    """macOS decomposes letters: é may be one character or two."""
     for folder, name in (("image_query", "caf\u00e9"), ("image_test", "cafe\u0301"), ("image_train", "th\u00e9")):
         for path in [*(veri / folder).iterdir()]:
             path.rename(path.with_name(f"{name}{path.name}"))
     index = find(tmp_path, pattern="(?P<identity>caf\u00e9\\d+|th\u00e9\\d+)_c(?P<camera>\\d+)")
     assert set(index.query.identities.tolist()) == set(index.gallery.identities.tolist())
-    with pytest.raises(DataError, match="both trained on and queried"):
+    with pytest.raises(DataError, match="in both training and test"):
         find(tmp_path, train={"folder": "image_test"}, pattern="(?P<identity>cafe\u0301\\d+)_c(?P<camera>\\d+)")

@@ -1,4 +1,4 @@
-"""How two sets of embeddings agree, against literal arithmetic; and that a device counts as the host does."""
+"""Agreement of two sets of embeddings, against literal arithmetic; device and host compute the same."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from pipeline.data.samples import Index
 from pipeline.retrieval.accuracy import retrieval_accuracy
 from pipeline.retrieval.agreement import NEIGHBOURS, agreement, answer, identity_interval
 from pipeline.retrieval.rerank import ReRanking
-from pipeline.stages.measure import Embedded, accuracy_row
+from pipeline.stages.measure import score
 from pipeline.stages.reference import GALLERY, QUERY
 from targets.bundles.retrieval import Labelled, quick_accuracy
 from tests.pipeline.test_retrieval import samples
@@ -23,7 +23,7 @@ def unit(rows):
 
 @pytest.fixture(scope="module")
 def labels():
-    """Query and gallery; identity 9 is in no gallery, so its queries do not count."""
+    """Query and gallery; identity 9 is not in the gallery, so its queries do not count."""
     random = np.random.default_rng(0)
     query = samples(random.integers(0, 10, QUERIES), random.integers(0, 3, QUERIES))
     return query, samples(random.integers(0, 9, IMAGES), random.integers(0, 3, IMAGES))
@@ -31,7 +31,7 @@ def labels():
 
 @pytest.fixture(scope="module")
 def exact(labels):
-    """Embeddings around a centre for each identity, apart enough to be right often and not always."""
+    """Embeddings around a centre per identity, which give mostly, but not always, correct answers."""
     random = np.random.default_rng(1)
     centres = random.normal(size=(10, WIDTH))
     return tuple(unit(centres[s.identities] + 0.8 * random.normal(size=(len(s), WIDTH))) for s in labels)
@@ -101,7 +101,7 @@ def test_embeddings_agree_with_themselves(exact, labels):
     assert found.map_drop_interval == (0, 0)
 
 
-def test_the_answer_says_what_retrieval_accuracy_says(exact, labels):
+def test_the_answer_equals_retrieval_accuracy(exact, labels):
     found = answer(*exact, *labels)
     assert found.accuracy == retrieval_accuracy(*exact, *labels)
     assert np.isnan(found.precisions).sum() == found.accuracy.skipped > 0
@@ -109,8 +109,8 @@ def test_the_answer_says_what_retrieval_accuracy_says(exact, labels):
     assert found.nearest.shape == (QUERIES, NEIGHBOURS)
 
 
-def test_embeddings_that_are_no_numbers_are_no_answers(exact, labels):
-    """As where fp16 can't hold a value: figures are still figures, and fail any gate."""
+def test_embeddings_that_are_not_finite_are_no_answers(exact, labels):
+    """As after overflow in fp16: the figures stay finite, and fail any gate."""
     query, gallery = (rows.copy() for rows in exact)
     query[::2], gallery[:5] = np.nan, np.inf
     reference = answer(*exact, *labels)
@@ -123,18 +123,18 @@ def test_embeddings_that_are_no_numbers_are_no_answers(exact, labels):
     assert nothing.map_drop_points > found.map_drop_points
 
 
-def test_what_is_no_number_comes_behind_what_is_unlike():
-    """A cosine of zero would come before all that are below it."""
+def test_embeddings_that_are_not_finite_rank_last():
+    """A cosine of zero would rank before all negative ones."""
     labels = samples([1], [0]), samples([1, 2, 3], [1, 1, 1])
     query, gallery = np.array([[1.0, 0]]), np.array([[np.nan, 0], [-1, 0.1], [-1, 0]])
     assert answer(query, gallery, *labels).precisions == pytest.approx([1 / 3])
     assert answer(query, np.abs(gallery[[1, 0, 2]]), *labels).precisions == pytest.approx([1 / 2])
     lost = answer(np.full((1, 2), np.inf), np.array([[1.0, 0], [0, 1], [0, 1]]), *labels)
-    assert lost.precisions == pytest.approx([1 / 3])  # it has found nothing, so its answer comes last
+    assert lost.precisions == pytest.approx([1 / 3])  # nothing was found, so its answer comes last
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_nothing_is_ranked_by_what_is_no_number(exact, labels, value):
+def test_scores_that_are_not_finite_are_refused(exact, labels, value):
     for place in (0, 1):
         rows = [part.copy() for part in exact]
         rows[place][3, 2] = value
@@ -142,17 +142,17 @@ def test_nothing_is_ranked_by_what_is_no_number(exact, labels, value):
             retrieval_accuracy(*rows, *labels)
 
 
-def test_nor_are_they_after_re_ranking(exact, labels, tmp_path):
+def test_scores_that_are_not_finite_are_refused_in_re_ranking(exact, labels, tmp_path):
     for name, rows in zip((QUERY, GALLERY), exact, strict=True):
         np.save(tmp_path / name, rows)
     data = Index(labels[0], *labels, "fingerprint")  # type: ignore[call-arg]
     broken = tuple(part * np.nan for part in exact)
-    shown = [Embedded("student", "fp16", query, gallery, None) for query, gallery in (exact, broken)]
-    rows = [accuracy_row(one, data, tmp_path, ReRanking(k1=6, k2=3)) for one in shown]
-    assert 0 <= rows[1]["reranked"]["map"] < rows[0]["reranked"]["map"] <= 100
+    found = [answer(*parts, *labels) for parts in (exact, broken)]
+    right, wrong = (score(one, data, ReRanking(k1=6, k2=3))[1].map for one in found)
+    assert 0 <= wrong < right <= 100
 
 
-def test_a_gallery_smaller_than_ten_is_shared_whole():
+def test_a_gallery_smaller_than_ten_is_shared_completely():
     query, gallery = unit(np.eye(3) + 0.1), unit(np.eye(4, 3) + 0.1)
     labels = samples([0, 1, 2], [0] * 3), samples([0, 1, 2, 0], [1] * 4)
     assert agreement(answer(query, gallery, *labels), answer(-query, gallery, *labels)).shared_neighbours == 100
@@ -167,7 +167,7 @@ def test_one_identity_has_no_interval():
 
 
 def test_the_interval_covers_the_drop_of_all_identities_nineteen_times_in_twenty():
-    """Queries of an identity lose alike: the drop over all identities is the truth, few of them are drawn."""
+    """Queries of an identity are correlated: the drop over all of them is the true value; samples are drawn."""
     random = np.random.default_rng(5)
     covered, as_if_apart = [], []
     for _ in range(100):
@@ -182,7 +182,7 @@ def test_the_interval_covers_the_drop_of_all_identities_nineteen_times_in_twenty
     assert np.mean(as_if_apart) < 0.75, "queries of an identity taken as independent claim too much"
 
 
-def test_the_interval_is_the_same_each_time_and_needs_no_order():
+def test_the_interval_is_deterministic_and_independent_of_order():
     random = np.random.default_rng(2)
     identities, drops = random.integers(0, 9, 50), random.normal(size=50)
     order = random.permutation(50)
@@ -195,7 +195,7 @@ def test_the_interval_is_the_same_each_time_and_needs_no_order():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_device_counts_as_the_host_does(seed):
+def test_device_and_host_compute_the_same_accuracy(seed):
     """Random labels; embeddings of which many are equal in score, exactly, and one query that does not count."""
     random = np.random.default_rng(seed)
     corners = np.array(list(itertools.product([-0.5, 0.5], repeat=4)), np.float32)  # of length 1, exact products
@@ -211,7 +211,7 @@ def test_a_device_counts_as_the_host_does(seed):
     assert device == pytest.approx((host.map, host.cmc1), abs=1e-6)
 
 
-def test_a_device_counts_as_the_host_does_without_ties(exact, labels):
+def test_device_and_host_compute_the_same_accuracy_without_ties(exact, labels):
     own = np.split(np.arange(QUERIES + IMAGES), [QUERIES])  # no image is a copy of another
     parts = [Labelled(rows, s.identities, s.cameras, o) for rows, s, o in zip(exact, labels, own, strict=True)]
     host = retrieval_accuracy(*exact, *labels)

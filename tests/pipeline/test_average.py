@@ -1,4 +1,4 @@
-"""The average of weights: what it is, that it is what is kept, and that no dead row lives in it."""
+"""The average of weights: its recurrence, that it is what is saved, and that dead rows are dead in it."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from pipeline.training.average import Average
 from tests.pipeline.test_training import AVERAGED, SETTINGS, batches, make_task, train  # noqa: F401 - a fixture
 
 
-def test_the_average_is_what_the_recurrence_says():
+def test_the_average_follows_its_recurrence():
     task = make_task()
     average = Average(task, 0.8)
     classifier = task.network.classifier.weight
@@ -30,7 +30,7 @@ def test_the_average_is_what_the_recurrence_says():
     assert torch.allclose(found.embedder.head[0].running_mean, expected[1], atol=1e-5)
 
 
-def test_what_is_trained_does_not_see_the_average_which_is_kept(batches, tmp_path):  # noqa: F811
+def test_the_average_is_saved_and_does_not_affect_training(batches, tmp_path):  # noqa: F811
     plain = train(make_task(), batches, tmp_path / "plain")
     averaged = SETTINGS.model_copy(update={"ema": 0.9})
     kept = train(make_task(averaged), batches, tmp_path / "averaged", averaged)
@@ -66,7 +66,7 @@ BUDGETS = {
 @pytest.mark.parametrize(
     "name", ["coupled", "no budget", *(pytest.param(name, marks=pytest.mark.slow) for name in ("by norm", "aligned"))]
 )
-def test_no_dead_row_lives_in_the_average_at_any_step(name, batches, tmp_path, monkeypatch):  # noqa: F811
+def test_dead_rows_are_dead_in_the_average_at_every_step(name, batches, tmp_path, monkeypatch):  # noqa: F811
     settings = BUDGETS[name]
     task = make_task(settings)
     update, seen = Average.update, []

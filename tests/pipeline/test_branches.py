@@ -1,4 +1,4 @@
-"""Branches that training needs are one convolution on the device, also where channels have gone."""
+"""Training branches are fused to one convolution on the device, also after removal of channels."""
 
 import pytest
 import torch

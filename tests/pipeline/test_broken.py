@@ -1,4 +1,4 @@
-"""A precision that can't be had: what is kept of it, and when a build still fails."""
+"""A precision that a target does not support: what is recorded, and when a build still fails."""
 
 import json
 
@@ -11,6 +11,7 @@ from pipeline.engine.step import Variant
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
 from pipeline.stages.compile import compile_graph
+from pipeline.stages.measurement import BrokenVariant
 from pipeline.stages.unsupported import BROKEN, breakable, check_left, parted
 from targets.contract import runtime_version
 from targets.errors import ArtifactFailed, in_a_line
@@ -46,7 +47,7 @@ def failing(error):
 
 
 @pytest.mark.parametrize(("kind", "runtime"), [(NotQuantisable, None), (ArtifactFailed, ORT)])
-def test_of_a_precision_that_can_not_be_had_the_reason_is_kept_and_nothing_else(work, told, tmp_path, kind, runtime):
+def test_only_the_reason_of_a_broken_precision_is_kept(work, told, tmp_path, kind, runtime):
     error = kind(f"no kernel in\n  {tmp_path}/graph/model.onnx, tried in {work.scratch}/judged")
     breakable(failing(error), HERE, work, graph=tmp_path / "graph")
     assert [path.name for path in work.out.iterdir()] == [BROKEN]
@@ -56,25 +57,25 @@ def test_of_a_precision_that_can_not_be_had_the_reason_is_kept_and_nothing_else(
 
 
 @pytest.mark.parametrize("error", [TooFewImages("few"), CheckFailed("wrong"), ValueError("a fault")])
-def test_nothing_else_that_goes_wrong_is_taken_for_a_broken_precision(work, tmp_path, error):
+def test_other_errors_are_not_taken_for_a_broken_precision(work, tmp_path, error):
     with pytest.raises(type(error), match=str(error)):
         breakable(failing(error), HERE, work, graph=tmp_path / "graph")
     assert not (work.out / BROKEN).exists()
 
 
-def test_a_graph_that_is_broken_is_not_compiled_and_its_reason_goes_on(work, tmp_path):
+def test_a_broken_graph_is_not_compiled_and_its_reason_is_passed_on(work, tmp_path):
     (tmp_path / "graph" / BROKEN).write_text(json.dumps({"reason": "no kernel", "runtime": ORT}))
     compile_graph(work, input=None, target=HERE, batches=(1,), tried=True, graph=tmp_path / "graph")
     assert [path.name for path in work.out.iterdir()] == [BROKEN]
     _, broken = parted({Variant("student", "int8"): work.out, Variant("student", "fp32"): tmp_path})
-    assert broken == [{"network": "student", "precision": "int8", "reason": "no kernel", "runtime": ORT}]
+    assert broken == [BrokenVariant(network="student", precision="int8", reason="no kernel", runtime=ORT)]
 
 
 def cell(network, precision):
-    return {"network": network, "precision": precision, "reason": f"no {precision}", "runtime": None}
+    return BrokenVariant(network=network, precision=precision, reason=f"no {precision}", runtime=None)
 
 
-def test_something_has_to_be_left_to_ship():
+def test_a_build_without_any_working_precision_fails():
     broken = [cell("student", "int8"), cell("student", "fp16")]
     check_left(broken, ("fp32", "fp16", "int8"))
     check_left([cell("teacher", "int8")], ("int8",))

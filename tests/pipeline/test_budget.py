@@ -1,4 +1,4 @@
-"""A budget: what is left is predicted exactly, met closely, and asked for only where it can be."""
+"""A budget: its cost is predicted exactly, met closely, and refused if it can't be met."""
 
 import pytest
 import torch
@@ -56,7 +56,7 @@ def test_cost_is_predicted_to_the_last_parameter(architecture, which, what, alig
 
 
 def shrunk(network, compress, align=1, steps=120, proximal=True):
-    """Rows of random length under a budget's pressure alone; the budget and its compactors."""
+    """Rows of random length under a budget's penalty alone; the budget and its compactors."""
     sites = find_sites(network)
     budget = Budget(CostModel(network, sites, compress.what), compress, align)
     random = torch.Generator().manual_seed(0)
@@ -85,13 +85,13 @@ def test_a_budget_is_met_within_two_per_cent_and_then_left_alone(compress, proxi
     assert compress.asked * 0.98 <= course[-1] <= compress.asked
     assert sorted(course, reverse=True) == course
     met = next(step for step, share in enumerate(course) if share <= compress.asked)
-    assert 0.4 * len(course) <= met <= 0.7 * len(course)  # neither at once nor at the end: the rest heals
+    assert 0.4 * len(course) <= met <= 0.7 * len(course)  # neither at once nor at the end, so that the rest recovers
     assert budget.pressure == 0
     dead = torch.cat([compactor.row_norms() for compactor in compactors.values()]) < DEAD
     assert torch.equal(dead, ~budget.alive)
 
 
-def test_another_ranking_lets_long_rows_die():
+def test_another_ranking_removes_long_rows():
     network = alive_network("resnet26")
     budget, compactors, _ = shrunk(network, Compress(macs=0.9), steps=1)
     before = budget.norms(compactors)
@@ -117,8 +117,8 @@ def test_alignment_counts_and_fills_up_with_rows_that_may_live():
         assert int(rows.sum()) % 8 == 0
 
 
-def test_what_cannot_be_met_is_refused_with_what_can():
-    with pytest.raises(BudgetError, match=r"compress.macs 0.01 can't be met: .* 0\.\d+ .* are left.*sites: coupled"):
+def test_an_unreachable_budget_is_refused_with_the_reachable_one():
+    with pytest.raises(BudgetError, match=r"compress.macs 0.01 can't be met: .* 0\.\d+ .* remain.*sites: coupled"):
         shrunk(alive_network(), Compress(macs=0.01))
 
 

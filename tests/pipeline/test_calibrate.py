@@ -1,4 +1,4 @@
-"""Stage `calibrate`: on which images, what it costs, which layers go back to float; and what ships in the end."""
+"""Stage `calibrate`: its images, the loss of accuracy, float layers; and the choice of what ships."""
 
 import hashlib
 import json
@@ -22,12 +22,14 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.progress import Silent
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
-from pipeline.retrieval.agreement import agreement, answer
+from pipeline.retrieval.agreement import Agreement, agreement, answer
 from pipeline.stages.calibrate import HOST, Calibrate, halve_graph, quantize_graph
 from pipeline.stages.compile import compile_graph
-from pipeline.stages.measure import Candidate, choose, chosen
+from pipeline.stages.measure import Candidate, choose, choose_row
+from pipeline.stages.measurement import Row
 from pipeline.stages.reference import GALLERY, GATE, QUERY, read_reference
 from targets.measuring.conditions import Conditions
+from targets.measuring.latency import Latency
 from targets.settings import Precision
 from tests.graphs import unquantised
 
@@ -38,7 +40,7 @@ FEW = Calibrate(images=20, min_images=8, max_map_drop_points=2, max_float_layers
 
 
 def draw(root, identity, camera, colour, random):
-    """A vehicle that is a colour, under the light of a camera."""
+    """A vehicle drawn as a colour, in the light of a camera."""
     pixels = np.clip(colour + 2 * camera + random.normal(0, 8, (16, 16, 3)), 0, 255).astype(np.uint8)
     name = f"{identity:02d}_{camera}.png"
     Image.fromarray(pixels).save(root / name)
@@ -64,7 +66,7 @@ def network(loud):
     """Two convolutions and a linear layer: uint8 N×16×16×3 → N×8 of length 1.
 
     Args:
-        loud: by what the first channel of the first convolution is multiplied, and divided again in the second: the
+        loud: factor on the first channel of the first convolution, undone in the second: the
             result stays, but one step of int8 over the values in between is then more than all other channels hold.
     """
     random = np.random.default_rng(1)
@@ -118,7 +120,7 @@ def embed(path, samples):
 
 
 class Bench:
-    """Calls the stage on one network: `out` is what it wrote, `told` what it said."""
+    """Runs the stage on one network: `out` is its result, `told` its messages."""
 
     def __init__(self, root, data, loud):
         self.data, self.root, self.told, self.count = data, root, [], 0
@@ -143,7 +145,7 @@ class Bench:
         return SimpleNamespace(**json.loads((self.out / "calibration.json").read_text()))
 
     def cost(self):
-        """What the written graph costs, found out beside the stage."""
+        """The loss of the written graph, measured independently of the stage."""
         query, gallery = (embed(self.out / "model.onnx", some) for some in (self.data.query, self.data.gallery))
         reference = read_reference(self.root / "reference", self.data)
         return flat(agreement(reference, answer(query, gallery, self.data.query, self.data.gallery)).model_dump())
@@ -155,7 +157,7 @@ def flat(figures):
 
 
 def told(found):
-    """Those that the stage wrote down."""
+    """Figures recorded by the stage."""
     return flat(found.agreement).expected
 
 
@@ -167,7 +169,7 @@ def quiet(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loud(data, tmp_path_factory):
-    """The same network, written so that what its convolutions hand on quantises badly."""
+    """The same function, with activations that quantise badly."""
     return Bench(tmp_path_factory.mktemp("loud"), data, 300)
 
 
@@ -182,7 +184,7 @@ def test_both_networks_are_the_same_and_worth_measuring(quiet, loud):
 
 
 @pytest.mark.parametrize("how", ["k_centre", "random"])
-def test_images_are_of_training_identities_and_recorded(quiet, data, how, monkeypatch):
+def test_calibration_images_come_from_training_and_are_recorded(quiet, data, how, monkeypatch):
     fed = []
     ours = stage.Quantizer  # type: ignore[attr-defined]
 
@@ -198,7 +200,7 @@ def test_images_are_of_training_identities_and_recorded(quiet, data, how, monkey
     assert {int(path[:2]) for path in found.images} <= set(range(TRAIN))
     places = [data.train.paths.index(path) for path in found.images]
     images = pixels(data.train.subset(np.array(places)))
-    assert np.array_equal(fed[0], images)  # what was recorded is what ranges were observed on
+    assert np.array_equal(fed[0], images)  # the recorded images are those of the ranges
     assert found.images_sha256 == hashlib.sha256(images.tobytes()).hexdigest()
 
 
@@ -207,13 +209,13 @@ def test_chosen_images_cover_the_others_better_than_random_ones(quiet):
     assert found["k_centre"]["largest_distance"] < 0.7 * found["random"]["largest_distance"]
 
 
-def test_another_seed_changes_nothing_where_all_images_are_looked_at(quiet):
+def test_the_seed_does_not_matter_if_all_images_are_candidates(quiet):
     first, second = (quiet.run(FEW, seed=seed).images for seed in (0, 1))
     assert first == second
     assert quiet.run(FEW.model_copy(update={"choose": "random"}), seed=1).images != first
 
 
-def test_all_images_are_taken_where_there_are_no_more(quiet, data):
+def test_all_images_are_taken_if_there_are_too_few(quiet, data):
     found = quiet.run(FEW.model_copy(update={"images": 300}))
     assert sorted(found.images) == sorted(data.train.paths)
     assert found.coverage["largest_distance"] == pytest.approx(0, abs=1e-3)
@@ -221,7 +223,7 @@ def test_all_images_are_taken_where_there_are_no_more(quiet, data):
 
 def test_fewer_images_than_the_minimum_are_an_error(quiet, data):
     few = Index(data.train.subset(np.arange(7)), data.query, data.gallery, "other")
-    with pytest.raises(TooFewImages, match=r"has 7 training images, fewer than calibrate.min_images \(8\)"):
+    with pytest.raises(TooFewImages, match=r"7 training images, but int8 calibration needs calibrate.min_images \(8\)"):
         quiet.run(FEW, data=few)
 
 
@@ -249,15 +251,15 @@ def test_layers_that_quantise_badly_go_back_to_float_and_no_others(loud):
     assert [*found.sensitivities] == ["second", "first", "head"]
     assert [*found.sensitivities.values()] == sorted(found.sensitivities.values(), reverse=True)
     assert found.sensitivities["first"] > 100 * found.sensitivities["head"]
-    assert sorted(unquantised(loud.out / "model.onnx")) == ["first", "second"]  # what is told is what lies on disk
+    assert sorted(unquantised(loud.out / "model.onnx")) == ["first", "second"]  # the file matches the record
     assert told(found) == loud.cost()
     drop = found.before_fallback["map_drop_points"]
-    said = f"int8 costs {drop:.2f} mAP points, more than 2: the most sensitive layers go back to float"
+    said = f"int8 costs {drop:.2f} mAP points, more than 2: the most sensitive layers return to float"
     assert loud.told == [said]
 
 
 @pytest.mark.parametrize(("share", "layers"), [(0, []), (0.33, []), (0.34, ["second"])])
-def test_a_gate_that_does_not_hold_says_so_and_what_was_reached(loud, share, layers):
+def test_a_failed_gate_is_reported_with_the_loss(loud, share, layers):
     found = loud.run(FEW.model_copy(update={"max_float_layers": share}))
     assert not found.holds
     assert found.agreement["map_drop_points"] > 2
@@ -268,7 +270,7 @@ def test_a_gate_that_does_not_hold_says_so_and_what_was_reached(loud, share, lay
     assert told(found) == loud.cost()
 
 
-def test_half_is_judged_too(quiet):
+def test_fp16_is_judged_too(quiet):
     found = quiet.run(FEW, halve_graph)
     assert (found.precision, found.judge, found.holds) == ("fp16", "onnxruntime", True)
     assert found.agreement["min_cosine"] > 0.9999
@@ -277,7 +279,7 @@ def test_half_is_judged_too(quiet):
 
 
 @pytest.mark.parametrize(("value", "refused"), [(np.nan, False), (0.25, True), (8**-0.5, False)])
-def test_a_precision_that_gives_no_numbers_is_for_the_gate_to_turn_down(quiet, tmp_path, monkeypatch, value, refused):
+def test_embeddings_that_are_not_finite_are_refused_by_the_gate(quiet, tmp_path, monkeypatch, value, refused):
     """Others of the same target may pass; embeddings of a wrong length are a fault in any precision."""
 
     class Runtime:
@@ -292,7 +294,7 @@ def test_a_precision_that_gives_no_numbers_is_for_the_gate_to_turn_down(quiet, t
         compile_graph(work, input=SIZE, target=HOST, batches=(1,), tried=True, graph=quiet.root / "graph")
 
 
-# What is judged on
+# The splits of the gate
 
 
 @pytest.fixture
@@ -342,11 +344,11 @@ def test_what_ships_is_the_fastest_that_passes_of_those_that_may(precisions, lim
     assert choose([INT8, FP32, FP16], precisions, limit)[0] == ships
 
 
-def test_small_numbers_that_are_slower_do_not_ship():
+def test_a_slower_quantised_artifact_does_not_ship():
     slow = Candidate("int8", 0, 12)
     assert choose([FP32, FP16, slow], ALL, 1) == ("fp16", "speed")
     assert choose([FP32, slow], ALL, 1) == ("fp32", "speed")
-    assert choose([FP32, slow], ["int8"], 1) == ("int8", "only")  # who asks for it gets it
+    assert choose([FP32, slow], ["int8"], 1) == ("int8", "only")  # unless it is requested
 
 
 @pytest.mark.parametrize(("precision", "limit", "reached"), [("int8", 0.5, "int8 0.70"), ("fp16", 0.05, "fp16 0.10")])
@@ -359,12 +361,12 @@ def test_a_precision_that_fails_fails_the_build_and_says_what_was_reached(precis
     assert message.count("\n") < 2
 
 
-def test_where_nothing_passes_all_that_was_reached_is_told():
+def test_if_nothing_passes_all_losses_are_reported():
     with pytest.raises(CheckFailed, match="fp32 0.60, int8 0.70 points"):
         choose([Candidate("fp32", 0.6, 1), INT8], ALL, 0.5)
 
 
-def test_a_drop_that_is_no_number_does_not_pass():
+def test_a_drop_that_is_not_finite_does_not_pass():
     with pytest.raises(CheckFailed, match="int8 nan points"):
         choose([Candidate("int8", float("nan"), 1)], ALL, 100)
 
@@ -375,47 +377,56 @@ QUIET = Conditions(
 )  # fmt: skip
 
 
+def drop(points):
+    figures = dict.fromkeys(
+        ("min_cosine", "mean_cosine", "shared_neighbours", "largest_ap_drop_points", "queries_worse"), 0
+    )
+    return None if points is None else Agreement(**figures, map_drop_points=points, map_drop_interval=None)
+
+
 def row(network, precision, *p50, size_bytes=1, steady=True, test=0.0, gate=None):
-    return {
-        "network": network, "precision": precision, "agreement": {"map_drop_points": test},
-        "gate": None if gate is None else {"map_drop_points": gate}, "size_bytes": size_bytes,
-        "latency": [{"p50_ms": value, "steady": steady} for value in p50],
-    }  # fmt: skip
+    return Row(
+        network=network, precision=precision, accuracy=None, agreement=drop(test), gate=drop(gate),
+        size_bytes=size_bytes, ratios=[], latency=[replace(LATENCY, p50_ms=value, steady=steady) for value in p50],
+    )  # fmt: skip
+
+
+LATENCY = Latency(1, 9, 1.0, None, None, 1000.0, 9, True)
 
 
 def test_only_students_ship_and_batch_one_decides():
     rows = [row("teacher", "int8", 1, 1), row("student", "fp32", 3, 9), row("student", "int8", 4, 5)]
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "fp32", "chosen_by": "speed"}
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("fp32", "speed")
 
 
 @pytest.mark.parametrize(
     "changes", [{"other_work_cores": 1.0}, {"stolen_cores": 0.5}, {"held_back_s": 3.0}, {"throttled": "GPU too hot"}]
 )
-def test_nothing_ships_because_it_was_fastest_on_a_machine_that_was_not_quiet(monkeypatch, changes):
+def test_times_of_a_busy_machine_do_not_decide(monkeypatch, changes):
     monkeypatch.setattr("targets.measuring.conditions.BUSY_CORES", 0.1)
     monkeypatch.setattr("targets.measuring.conditions.HELD_BACK", 0.01)
     rows = [row("student", "fp32", 3, size_bytes=9), row("student", "int8", 4, size_bytes=2)]
-    assert chosen(rows, ALL, 0.5, QUIET)["chosen_by"] == "speed"
-    assert chosen(rows, ALL, 0.5, replace(QUIET, **changes)) == {"chosen": "int8", "chosen_by": "size"}
+    assert choose_row(rows, ALL, 0.5, QUIET)[1] == "speed"
+    assert choose_row(rows, ALL, 0.5, replace(QUIET, **changes)) == ("int8", "size")
 
 
-def test_nor_in_a_run_in_which_one_that_passes_never_became_steady():
+def test_times_do_not_decide_if_a_passing_one_is_unsteady():
     rows = [row("student", "fp32", 3, size_bytes=9), row("student", "fp16", 4, size_bytes=5, steady=False)]
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "fp16", "chosen_by": "size"}
-    # one that does not pass is no rival
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("fp16", "size")
+    # one that does not pass is not a candidate
     rows[1] = row("student", "fp16", 4, size_bytes=5, steady=False, test=2.0)
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "fp32", "chosen_by": "only"}
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("fp32", "only")
 
 
-def test_of_equal_size_the_smaller_numbers_ship():
+def test_at_equal_size_the_smaller_precision_ships():
     rows = [row("student", name, 3, steady=False) for name in ALL]
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "int8", "chosen_by": "size"}
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("int8", "size")
 
 
-def test_what_is_lost_on_the_gates_split_decides_and_not_the_test_set():
+def test_the_gates_split_decides_and_not_the_test_set():
     rows = [
         row("student", "fp32", 3, gate=0.0),
         row("student", "fp16", 2, test=0.0, gate=0.9),  # lucky on the test set
         row("student", "int8", 2.5, test=0.9, gate=0.1),  # unlucky there
     ]
-    assert chosen(rows, ALL, 0.5, QUIET) == {"chosen": "int8", "chosen_by": "speed"}
+    assert choose_row(rows, ALL, 0.5, QUIET) == ("int8", "speed")

@@ -1,4 +1,4 @@
-"""Compactors: identity at the start, and the gradient they are given."""
+"""Compactors: identity at the start, and their gradients."""
 
 import torch
 
@@ -31,7 +31,7 @@ def test_a_masked_row_keeps_only_the_penalty_and_others_have_both():
     assert torch.allclose(gradient[2], 1 + penalty[2])
 
 
-def test_a_row_of_zeros_makes_no_nan():
+def test_a_row_of_zeros_gives_no_nan():
     compactor = Compactor(2)
     with torch.no_grad():
         compactor.weight[0] = 0

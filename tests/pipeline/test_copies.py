@@ -1,4 +1,4 @@
-"""The same image twice: across train and test it is an error, and of a query it is no answer."""
+"""Equal images: an error across training and test; a copy of a query does not count as an answer."""
 
 import shutil
 
@@ -28,7 +28,7 @@ def test_an_image_that_is_trained_and_tested_on(veri, tmp_path, split):
     with pytest.raises(DataError) as caught:
         find(tmp_path)
     same = f"{split}/{first.name} is the same file as image_train/0000_c001_99999999_0.jpg"
-    assert f"is tested on images that it is trained on, 1 in all (first: {same}): figures" in str(caught.value)
+    assert f"uses images for both training and test, 1 in all (first: {same}): accuracy" in str(caught.value)
 
 
 def noise(root, name, random):
@@ -54,19 +54,19 @@ def test_copies_in_the_gallery_of_a_set_without_cameras(tmp_path):
     index = find(tmp_path, cameras=False, pattern=r"/(?P<identity>\d+)_", **splits)
     assert index.accounts["gallery"].copies == 40
     assert account_lines(index.accounts)[2] == (
-        "gallery: 120 images, 40 identities, no cameras; 40 are copies of a query and no answers to it"
+        "gallery: 120 images, 40 identities, no cameras; 40 are copies of a query and do not count"
     )
     found = retrieval_accuracy(pixels(index.query), pixels(index.gallery), index.query, index.gallery)
     assert found.cmc1 < 15
     assert found.queries == 40
 
 
-def test_a_copy_under_another_camera_is_no_answer_either(veri, tmp_path):
+def test_a_copy_from_another_camera_does_not_count(veri, tmp_path):
     before = find(tmp_path)
     (query,) = (veri / "image_query").glob("0009_c000_*")
     (other,) = (veri / "image_test").glob("0009_c001_*")
     other.write_bytes(query.read_bytes())
-    with pytest.raises(DataError, match=r"query image_query/0009_c000_\S+ has no right answer"):
+    with pytest.raises(DataError, match=r"query image_query/0009_c000_\S+ has no correct answer"):
         find(tmp_path)
     index = find(tmp_path, unanswerable="skip")
     assert (index.accounts["gallery"].copies, index.accounts["query"].unanswerable) == (1, 1)
@@ -74,6 +74,6 @@ def test_a_copy_under_another_camera_is_no_answer_either(veri, tmp_path):
 
 
 def test_one_image_as_query_and_in_the_gallery_is_no_copy(veri, tmp_path):
-    """The same path, as where each image queries all others."""
+    """The same path, if each image queries all others."""
     index = find(tmp_path, query={"folder": "image_test"})
     assert index.accounts["gallery"].copies == 0

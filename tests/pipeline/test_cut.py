@@ -1,4 +1,4 @@
-"""Removing channels at one moment or a few at a time: when, how many, and the same behind an interruption."""
+"""Removal of channels at once or gradually: when, how many, and the same result after an interruption."""
 
 import json
 
@@ -26,7 +26,7 @@ def settings(**changes):
 
 
 def run(chosen, source, folder):
-    """The small student, and what was told of its cuts."""
+    """The small student, and the messages on its cuts."""
     work = Work(folder / "out", folder / "scratch", Processes("cpu"), Silent())
     for some in (work.out, work.scratch):
         some.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def run(chosen, source, folder):
     return small, json.loads((work.out / "selection.json").read_text())["cuts"]
 
 
-def test_a_course_ends_at_the_budget_in_the_first_half():
+def test_a_schedule_reaches_the_budget_in_the_first_half():
     at_once, later = course(settings(), 0.3), course(settings(learn_epochs=1), 0.3)
     assert [(cut.epoch, cut.share) for cut in (*at_once, *later)] == [(0, 0.3), (1, 0.3)]
     gradual = settings(shrink="gradual").model_copy(update={"epochs": 100})
@@ -59,7 +59,7 @@ def test_a_course_ends_at_the_budget_in_the_first_half():
     [(settings(learn_epochs=1), [1]), (settings(shrink="gradual"), [0, 1])],
     ids=["behind a first phase", "gradually"],
 )
-def test_a_run_killed_behind_a_cut_ends_as_an_unbroken_one(chosen, epochs, batches, tmp_path, monkeypatch):  # noqa: F811
+def test_a_run_killed_after_a_cut_equals_an_uninterrupted_one(chosen, epochs, batches, tmp_path, monkeypatch):  # noqa: F811
     whole, told = run(chosen, batches, tmp_path / "whole")
     assert [cut["epoch"] for cut in told] == epochs
     dense = network_cost(alive_network(), SMALL).macs
@@ -83,6 +83,6 @@ def test_a_run_killed_behind_a_cut_ends_as_an_unbroken_one(chosen, epochs, batch
     chosen_again = []
     monkeypatch.setattr(pipeline.stages.cut, "select_channels", lambda *given: chosen_again.append(1) or choose(*given))
     resumed, _ = run(chosen, batches, tmp_path / "broken")
-    assert not chosen_again  # what was chosen before stands
+    assert not chosen_again  # the earlier choice is reused
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name

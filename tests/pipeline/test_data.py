@@ -61,7 +61,7 @@ def test_a_list_file_chooses_images(veri, tmp_path):
     assert [path.split("/")[1] for path in index.train.paths] == names
 
 
-def test_fingerprint_follows_content_not_place(veri, tmp_path):
+def test_the_fingerprint_depends_on_content_not_location(veri, tmp_path):
     first = find(tmp_path).fingerprint
     assert find(tmp_path).fingerprint == first
     moved = tmp_path / "elsewhere"
@@ -73,9 +73,9 @@ def test_fingerprint_follows_content_not_place(veri, tmp_path):
     assert open_dataset("veri", VERI, moved, tmp_path / "drawn").fingerprint != first
 
 
-def test_fingerprint_follows_content_of_equal_size_and_time(veri, tmp_path, monkeypatch):
+def test_the_fingerprint_detects_new_content_of_equal_size_and_time(veri, tmp_path, monkeypatch):
     """An image is exchanged, and its time set back: written into the same file, and as another file of its name."""
-    monkeypatch.setattr("pipeline.data.fingerprint.SETTLED_NS", -(10**12))  # as if files had lain there for long
+    monkeypatch.setattr("pipeline.data.fingerprint.SETTLED_NS", -(10**12))  # as if the files were old
     image, *_, other = sorted((veri / "image_train").iterdir())
     for ways in ("in place", "renamed"):
         size = 2000
@@ -93,20 +93,20 @@ def test_fingerprint_follows_content_of_equal_size_and_time(veri, tmp_path, monk
 
 def test_files_that_did_not_change_are_read_once(veri, tmp_path, monkeypatch):
     first = find(tmp_path).fingerprint
-    monkeypatch.setattr("pipeline.data.fingerprint.SETTLED_NS", -(10**12))  # as if they had lain there for long
+    monkeypatch.setattr("pipeline.data.fingerprint.SETTLED_NS", -(10**12))  # as if they were old
     assert find(tmp_path).fingerprint == first
     monkeypatch.setattr("pipeline.data.fingerprint.decode", None)
     assert find(tmp_path).fingerprint == first
 
 
-def test_what_changed_a_moment_ago_is_not_trusted_to_stay(veri, tmp_path):
+def test_a_file_that_has_just_changed_is_read_again(veri, tmp_path):
     find(tmp_path)
     (memory,) = (tmp_path / "drawn" / "fingerprints").iterdir()
     assert memory.read_text() == "{}"
 
 
-def test_fingerprint_follows_how_an_image_is_read(tmp_path):
-    """Pixels that reading changes are another data set; where it changes none, digests are as they always were."""
+def test_the_fingerprint_depends_on_how_an_image_is_read(tmp_path):
+    """Pixels changed by reading make another data set; otherwise digests are those of the files."""
     row = ("train", "a.png", "1", "2")
 
     def found():
@@ -124,7 +124,7 @@ def test_fingerprint_follows_how_an_image_is_read(tmp_path):
     assert found() == turned
 
 
-def test_missing_folder_names_the_ways_out(tmp_path):
+def test_a_missing_folder_is_reported_with_remedies(tmp_path):
     with pytest.raises(DataError, match=r"no folder .*veri.*--data-root.*ZOO_DATA"):
         find(tmp_path)
 
@@ -141,19 +141,19 @@ def test_an_identity_with_one_image(veri, tmp_path):
 def test_a_query_without_right_answers(veri, tmp_path):
     for path in (veri / "image_test").glob("0009_c001_*"):
         path.unlink()
-    with pytest.raises(DataError, match=r"query image_query/0009_c000_\S+ has no right answer.*unanswerable: skip"):
+    with pytest.raises(DataError, match=r"query image_query/0009_c000_\S+ has no correct answer.*unanswerable: skip"):
         find(tmp_path)
     assert len(find(tmp_path, VERI.model_copy(update={"unanswerable": "skip"})).query) == 8
 
 
 def test_identities_in_training_and_test_are_refused(veri, tmp_path):
-    with pytest.raises(DataError, match="both trained on and queried"):
+    with pytest.raises(DataError, match="in both training and test"):
         find(tmp_path, VERI.model_copy(update={"train": Split(folder="image_query")}))
 
 
 def test_a_list_that_names_a_missing_image(veri, tmp_path):
     (veri / "mine.txt").write_text("0000_c000_99999999_0.jpg\n0000_c001_99999999_0.jpg\n")
-    with pytest.raises(DataError, match=r"mine.txt names image_train/0000_c000_99999999_0.jpg, .* \(2 of 2 such\)"):
+    with pytest.raises(DataError, match=r"mine.txt lists image_train/0000_c000_99999999_0.jpg, .* \(2 of 2 such\)"):
         find(tmp_path, VERI.model_copy(update={"train": Split(folder="image_train", names="mine.txt")}))
 
 
@@ -171,14 +171,14 @@ def test_a_pattern_must_find_identity_and_camera():
         VERI.model_validate({**VERI.model_dump(), "pattern": "("})
 
 
-def test_a_set_that_knows_no_cameras_says_so(veri, tmp_path):
+def test_a_set_without_cameras(veri, tmp_path):
     plain = VERI.model_dump() | {"pattern": r"(?P<identity>\d+)_c", "cameras": False}
     index = find(tmp_path, Dataset.model_validate(plain))
     assert len({*index.query.cameras.tolist(), *index.gallery.cameras.tolist()}) == 16  # each image its own
 
 
 def test_a_line_is_for_a_list_and_finds_a_path():
-    with pytest.raises(ValidationError, match="they need names"):
+    with pytest.raises(ValidationError, match="need a list file: set names"):
         Split(folder="a", line="(?P<path>x)")
     with pytest.raises(ValidationError, match="named group"):
         Split(names="a.txt", line="x")
@@ -242,7 +242,7 @@ def test_batches_are_identities_times_images():
         for batch in sampler:
             counts = Counter(labels[[index for index, _ in batch]].tolist())
             assert list(counts.values()) == [4] * 4
-            for label in counts:  # no image twice as long as there are enough
+            for label in counts:  # no image twice if there are enough
                 chosen = [index for index, _ in batch if labels[index] == label]
                 if (labels == label).sum() >= 4:
                     assert len(set(chosen)) == 4
@@ -259,7 +259,7 @@ def test_draws_repeat_for_a_seed_and_differ_between_epochs():
 
 
 def test_too_few_identities_for_a_batch():
-    with pytest.raises(DataError, match=r"asks for 16 identities and the training split has 3"):
+    with pytest.raises(DataError, match=r"needs 16 identities, but the training split has 3"):
         IdentitySampler(np.repeat(np.arange(3), 4), Sampling(), seed=0)
 
 
@@ -276,11 +276,11 @@ def workers_change_nothing(root):
 
 
 def test_workers_change_nothing(veri, tmp_path):
-    """In a process of its own: torch's loaders leave a handler of child signals behind in theirs."""
+    """In a separate process, since torch's loaders leave a handler for child signals."""
     run_alone(workers_change_nothing, tmp_path)
 
 
-def test_what_workers_are_given_can_be_sent_to_them(veri, tmp_path):
+def test_the_arguments_of_workers_can_be_pickled(veri, tmp_path):
     batches = TrainingBatches(find(tmp_path).train, SMALL, Sampling(identities=4, images=2), 0, 0)
     next(batches.epoch(0))
     assert len(pickle.loads(pickle.dumps(batches.loader.dataset)).samples) == 32
@@ -294,7 +294,7 @@ def test_augmentation_does_something(veri, tmp_path):
     assert (one != two).float().mean() > 0.2
 
 
-def test_erasing_covers_as_much_as_asked_and_no_more(veri, tmp_path):
+def test_erasing_covers_at_most_the_given_area(veri, tmp_path):
     samples = find(tmp_path).train
     mean = torch.tensor([round(255 * value) for value in SMALL.normalisation[0]], dtype=torch.uint8).view(3, 1, 1)
     largest = {}
@@ -324,7 +324,7 @@ def test_toycars_are_drawn_the_same_each_time(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
         "one",
         "two",
-    ]  # nothing unfinished lies about
+    ]  # no unfinished folder remains
 
 
 def test_sizes_are_height_by_width(veri):

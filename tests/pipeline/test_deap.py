@@ -1,4 +1,4 @@
-"""Pruners on both sides of a k×k convolution: where they are, what the penalty does; absorbing them is exact."""
+"""Pruners on both sides of a k×k convolution: their places, the penalty, and exact absorption."""
 
 from typing import Any
 
@@ -78,7 +78,7 @@ def test_an_input_pruner_is_a_matrix_whose_columns_are_its_rows():
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_pruner_goes_into_the_convolution_behind_it(groups, stride):
+def test_a_pruner_merges_into_the_convolution_after_it(groups, stride):
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 6, 3, stride=stride, padding=1, groups=groups)
     pruner, x = InputPruner(4, groups), torch.randn(2, 4, 7, 7)
@@ -90,7 +90,7 @@ def test_a_pruner_goes_into_the_convolution_behind_it(groups, stride):
     assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_columns_before_and_rows_behind_the_3x3_convolution_of_a_bottleneck():
+def test_columns_before_and_rows_after_the_3x3_convolution_of_a_bottleneck():
     network = alive_network("resnet26", 2)
     before = embed(network, pictures())
     sites = find_sites(network, "all")
@@ -152,21 +152,21 @@ def make_task(settings, architecture="resnet26"):
     return AbsorbablePruning(student, teacher, settings)
 
 
-def test_the_papers_settings_are_the_defaults_and_what_is_not_read_makes_no_other_result():
+def test_the_papers_settings_are_the_defaults_and_unused_ones_do_not_matter():
     settings = Distill(method="deap")
     assert (settings.sites, settings.sparsity_weight, settings.learn) == ("all", 0.003, 0)
     assert settings.read() == Distill(method="deap", rggr={"by": "none", "bank": 7}).read()
-    with pytest.raises(ValidationError, match="method: deap lets the shortest rows and columns die"):
+    with pytest.raises(ValidationError, match="method: deap removes the shortest rows and columns"):
         Distill(method="deap", importance="taylor", compress=Compress(macs=0.5))
 
 
 def test_networks_and_sites_without_a_place_for_pruners_are_refused():
-    with pytest.raises(ValidationError, match="pruners at inner channels alone: set sites to all or spatial"):
+    with pytest.raises(ValidationError, match="prunes inner channels only: set sites to all or spatial"):
         Distill(method="deap", sites="coupled")
     bottlenecks, inverted = alive_network("resnet26"), alive_network("mobilenetv2_050", 2)
     check_places(bottlenecks, find_sites(bottlenecks, "all"))
     for network, which in ((bottlenecks, "spatial"), (inverted, "all")):
-        with pytest.raises(PipelineError, match="no k×k convolution alone reads"):
+        with pytest.raises(PipelineError, match="no k×k convolution is the only reader"):
             check_places(network, find_sites(network, which))  # type: ignore[arg-type]
 
 

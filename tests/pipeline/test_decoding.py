@@ -1,4 +1,4 @@
-"""What files of every kind show, by every path that reads images."""
+"""Pixels of files of every kind, on every path that reads images."""
 
 import re
 from io import BytesIO
@@ -29,14 +29,14 @@ def kinds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def samples(kinds):
-    """All of them as a split, each an identity."""
+    """All files as a split, each its own identity."""
     numbers = np.arange(len(kinds))
     root = kinds[0].path.parent
     return Samples(root, tuple(one.path.name for one in kinds), numbers, numbers, numbers)
 
 
 def check(kinds, found):
-    """Every image is what its file shows."""
+    """Check that every image has the displayed pixels of its file."""
     for one, pixels in zip(kinds, found, strict=True):
         off = np.abs(np.asarray(pixels).astype(int) - one.shown).max()
         assert off <= one.rounding, (one.path.name, off)
@@ -51,7 +51,7 @@ def by_evaluation(samples):
 
 
 def by_training(samples):
-    """Each image twice, since triplets want two; without augmentation."""
+    """Each image twice, since triplets need two; without augmentation."""
     doubled = samples.subset(np.repeat(np.arange(len(samples)), 2))
     plain = Sampling(identities=len(samples), images=2, flip=0, pad=0, erase=0)
     ((images, labels),) = TrainingBatches(doubled, SMALL, plain, 0).epoch(0)
@@ -60,7 +60,7 @@ def by_training(samples):
 
 
 def by_calibration(samples):
-    """What a session is given."""
+    """Inputs of a session."""
 
     class Looking:
         compute_ms = None
@@ -77,28 +77,28 @@ def by_bundle(samples, tmp_path):
 
 
 @pytest.mark.parametrize("path", [by_data_set, by_evaluation, by_training, by_calibration])
-def test_every_path_reads_what_files_of_every_kind_show(kinds, samples, path):
+def test_every_path_reads_the_displayed_pixels_of_every_kind(kinds, samples, path):
     check(kinds, path(samples))
 
 
-def test_bundles_carry_what_files_of_every_kind_show(kinds, samples, tmp_path):
+def test_bundles_hold_the_displayed_pixels_of_every_kind(kinds, samples, tmp_path):
     check(kinds, by_bundle(samples, tmp_path))
 
 
-def test_bytes_and_opened_pictures_are_read_as_files_are(kinds):
+def test_bytes_and_open_pictures_are_read_like_files(kinds):
     check(kinds, [decode(BytesIO(one.path.read_bytes()), "x").image for one in kinds])
     for one in kinds:
         with Image.open(one.path) as picture:
             check([one], [to_pixels(picture, SMALL)])
 
 
-def test_what_was_read_is_not_turned_again(kinds):
+def test_an_image_is_rotated_only_once(kinds):
     turned = [open_rgb(one.path).image for one in kinds]
     check(kinds, [to_rgb(image).image for image in turned])
     assert not any(to_rgb(image).changes for image in turned)
 
 
-def test_two_images_of_16_bits_that_differ_are_two_images(tmp_path):
+def test_different_images_of_16_bits_stay_different(tmp_path):
     """Both were white where 16 bits were clipped."""
     for name, value in (("a", 20000), ("b", 60000)):
         Image.fromarray(np.full((32, 32), value, np.uint16)).save(tmp_path / f"{name}.png")
@@ -108,11 +108,11 @@ def test_two_images_of_16_bits_that_differ_are_two_images(tmp_path):
 @pytest.mark.parametrize("name", ["float.tif", "integer.tif"])
 def test_numbers_without_a_range_are_refused(tmp_path, name):
     draw_refused(tmp_path)
-    with pytest.raises(DataError, match=rf"can't decode image .*{name}: its pixels are .* no stated range: save it"):
+    with pytest.raises(DataError, match=rf"can't decode image .*{name}: its pixels are .* no defined range: save it"):
         read_image(tmp_path / name, SMALL)
 
 
-def test_only_what_reading_changes_is_told(kinds):
+def test_only_changed_pixels_are_recorded(kinds):
     """It goes into fingerprints: those of data sets without such images stay as they were."""
     told = {one.path.name: open_rgb(one.path).changes for one in kinds}
     assert told["turned-wide.png"] == ("16 bits", "orientation 6")
@@ -140,8 +140,8 @@ def test_a_kind_is_more_than_its_name(kinds):
     assert {kind for kind, _ in modes} >= {"PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM"}
 
 
-def test_nothing_else_opens_images():
-    """Who opened them otherwise would see other pixels. `golden` and `run` open the picture that zoo has drawn."""
+def test_no_other_module_opens_images():
+    """Other readers would get other pixels. `golden` and `run` open the picture that zoo has drawn."""
     root = Path(decoding.__file__).parents[2]
     packages = ("zoo", "pipeline", "targets", "calibration")
     opening = {

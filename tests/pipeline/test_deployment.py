@@ -1,4 +1,4 @@
-"""What follows from a target and where its device is: steps, precisions, and what keys depend on."""
+"""The plan of a target by the location of its device: steps, precisions, and dependencies of keys."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def idle(tmp_path_factory):
 
 @pytest.fixture
 def untouched(idle):
-    """The same, for what has to be told before anything is trained."""
+    """The same, for errors that are reported before training."""
     yield idle
     assert not (idle.home / "store" / "teacher").exists()
     assert not list(idle.home.glob("store/unfinished/*"))
@@ -62,7 +62,7 @@ def names(model, target, result=None):
 
 
 class Limited:
-    """Another's runtime, without int8, which compiles ahead; its device is never there."""
+    """A third-party runtime without int8 that compiles ahead; its device is never present."""
 
     distribution, extra, activations, precisions, compiles_ahead = "numpy", "x", "symmetric", ("fp32", "fp16"), True
 
@@ -85,7 +85,7 @@ def limited(monkeypatch):
     monkeypatch.setattr(contract, "entry_points", lambda group: [*entry_points(group=group), point])
 
 
-def test_a_board_is_known_by_words_of_its_name():
+def test_a_board_is_recognised_by_words_of_its_name():
     name = this_device().name
     assert is_board(None)
     assert is_board(name.upper()[2:9])
@@ -100,11 +100,11 @@ def test_a_board_is_known_by_words_of_its_name():
         (replace(HERE, board=BOARD), "elsewhere"),
         (replace(HERE, host="ssh://there"), "ssh"),
         (replace(HERE, host="ssh://there", board=BOARD), "ssh"),
-        (TargetSettings("openvino", device="GPU"), "here"),  # and `check` then says that there is none
+        (TargetSettings("openvino", device="GPU"), "here"),  # `check` then reports that it is missing
         (TargetSettings("limited"), "elsewhere"),
     ],
 )
-def test_where_a_device_is(limited, target, place):
+def test_the_location_of_a_device(limited, target, place):
     assert place_of(target, make_target(target)) == place
 
 
@@ -141,7 +141,7 @@ def test_what_compiles_ahead_is_compiled_although_its_device_is_not_here(model, 
     ("wish", "asked", "student"),
     [
         ("auto", None, ["fp32", "fp16", "int8"]),
-        ("auto", ("int8",), ["fp32", "int8"]),  # fp32 is what all else is compared with
+        ("auto", ("int8",), ["fp32", "int8"]),  # fp32 is the reference of all others
         ("auto", ("int8", "fp16"), ["fp32", "fp16", "int8"]),
         ("int8", None, ["fp32", "int8"]),
         ("fp16", None, ["fp32", "fp16"]),
@@ -163,12 +163,12 @@ def test_a_precision_that_the_runtime_lacks_is_refused(model, limited, wish, ask
 
 def test_a_precision_that_the_target_leaves_out_is_refused(model):
     recipe, target = model[0].model_copy(update={"precision": "fp32"}), replace(HERE, precisions=("fp16", "int8"))
-    with pytest.raises(UnsupportedPrecision, match=r"fp32 is none of this target's precisions .*\(fp16, int8\)"):
+    with pytest.raises(UnsupportedPrecision, match=r"fp32 is not one of this target's precisions .*\(fp16, int8\)"):
         on((recipe, model[1]), target).variants  # noqa: B018 - raises
 
 
 @pytest.mark.parametrize("place", [{}, {"host": "ssh://there"}], ids=["here", "ssh"])
-def test_what_is_built_only_to_compare_with_does_not_ship(model, place):
+def test_a_precision_built_only_for_comparison_does_not_ship(model, place):
     target = replace(HERE, precisions=("fp16", "int8"), **place)
     last = [*on(model, target).steps()][-1]
     assert last.settings["precisions"] == ("fp16", "int8")
@@ -191,7 +191,7 @@ def more_targets(shop, **targets):
      ("int8", None, [])],
 )  # fmt: skip
 def test_a_build_goes_on_without_a_precision_that_breaks_while_another_may_ship(model, place, wish, asked, may_break):
-    """The student's fp32, and what is asked for, may not break; the dense network, of which nothing ships, may."""
+    """The student in fp32 and requested precisions may not break; the dense network, which never ships, may."""
     recipe = model[0].model_copy(update={"precision": wish})
     steps = [*on((recipe, model[1]), replace(HERE, precisions=asked, **place)).steps()]
     found = {str(step.id).split("/", 1)[1] for step in steps if getattr(step.run, "func", None) is breakable}
@@ -210,7 +210,7 @@ def test_whether_a_step_may_break_changes_no_key(model, tmp_path):
         assert auto[name] == asked[name]
 
 
-def test_an_unsupported_precision_is_told_in_a_line_before_anything_is_trained(untouched, limited):
+def test_an_unsupported_precision_is_reported_before_training(untouched, limited):
     shop = more_targets(untouched, mine={"runtime": "limited"})
     message = shop.refused("build", "tiny", "--target", "mine", "--precision", "int8")
     assert (
@@ -218,14 +218,14 @@ def test_an_unsupported_precision_is_told_in_a_line_before_anything_is_trained(u
     )
 
 
-def test_a_device_that_is_not_there_is_told_before_anything_is_trained(untouched):
+def test_a_missing_device_is_reported_before_training(untouched):
     shop = more_targets(untouched, mine={"runtime": "openvino", "device": "GPU"})
     message = shop.refused("build", "tiny", "--target", "mine")
     assert message.startswith("OpenVINO")
     assert "sees no device GPU here" in message
 
 
-def test_a_device_over_ssh_that_is_not_there_is_told_before_anything_is_trained(untouched):
+def test_an_unreachable_device_over_ssh_is_reported_before_training(untouched):
     message = untouched.refused("build", "tiny", "--target", "openvino-cpu", "--host", "ssh://127.0.0.1:9")
     assert message == "127.0.0.1 can't be reached: connection refused at port 9 (is its ssh server running?)."
 
@@ -240,13 +240,13 @@ def keys(model, tmp_path, target, result=None):
 @pytest.mark.parametrize(
     "words", [{"about": "new"}, {"python": "python3.12"}, {"precisions": ("fp32", "fp16", "int8")}]
 )
-def test_words_about_a_machine_change_no_key(model, tmp_path, place, words):
-    """What can be built, where the machine is and what it is called are no part of what was computed."""
+def test_descriptions_of_a_machine_are_not_in_keys(model, tmp_path, place, words):
+    """Available precisions, location and description of the machine do not affect results."""
     target = replace(HERE, **place)
     assert keys(model, tmp_path, target) == keys(model, tmp_path, replace(target, **words))
 
 
-def test_another_address_is_another_device_and_measured_anew(model, tmp_path):
+def test_another_address_is_another_device_and_is_measured_again(model, tmp_path):
     first, second = (keys(model, tmp_path, replace(HERE, host=host)) for host in ("ssh://one", "ssh://user@two:2222"))
     assert {name for name in first if first[name] != second[name]} == {"device/mine"}
 
@@ -254,7 +254,7 @@ def test_another_address_is_another_device_and_measured_anew(model, tmp_path):
 @pytest.mark.parametrize(
     "changed", [{"threads": 3}, {"runtime": "openvino"}, {"options": {"hint": "throughput"}}, {"device": "GPU"}]
 )
-def test_what_is_computed_with_changes_the_keys_of_what_it_computes(model, tmp_path, changed):
+def test_settings_of_a_runtime_change_the_keys_of_its_results(model, tmp_path, changed):
     target = TargetSettings("openvino")
     if "runtime" in changed:
         target = HERE
@@ -264,7 +264,7 @@ def test_what_is_computed_with_changes_the_keys_of_what_it_computes(model, tmp_p
     assert not {name for name in different if name.startswith(("export/", "reference/", "teacher", "compact"))}
 
 
-def test_targets_that_ask_for_the_same_graph_share_it(model, tmp_path):
+def test_targets_that_need_the_same_graph_share_it(model, tmp_path):
     elsewhere, other = keys(model, tmp_path, replace(HERE, board=BOARD)), keys(model, tmp_path, HERE)
     for name in ("calibrate/student/fp16", "calibrate/student/int8/mine"):
         assert elsewhere[name] == other[name]
@@ -279,8 +279,8 @@ def test_another_result_is_another_measurement_of_the_same_bundle(model, tmp_pat
 
 
 @pytest.mark.parametrize("place", [{"board": BOARD}, {"host": "ssh://there"}], ids=["elsewhere", "ssh"])
-def test_a_bundle_is_the_same_whatever_small_numbers_may_cost(model, tmp_path, place):
-    """Its device measures; what may ship is judged here."""
+def test_a_bundle_does_not_depend_on_the_limit_of_the_gate(model, tmp_path, place):
+    """The device measures; the gate is applied here."""
     recipe, data = model
     found = []
     for points in (0.5, 3.0):
@@ -309,21 +309,21 @@ def test_an_alias_of_ones_own_serves_recipes_too(untouched):
 
 
 @pytest.mark.parametrize(("to", "hint"), [("onnxruntime-cup", "'onnxruntime-cpu'"), ("jetson", "'jetson-orin-agx' or")])
-def test_an_alias_of_no_target_is_told_with_its_place(untouched, to, hint):
+def test_an_alias_of_an_unknown_target_is_reported_with_its_line(untouched, to, hint):
     shop = more_targets(untouched, mine=to)
     line = shop.catalogue.read_text().splitlines().index(f'  mine: "{to}"') + 1
     message = shop.refused("build", "tiny", "--target", "mine", "--plan")
-    assert f"more.yaml:{line}: targets.mine: is an alias of no target: {to!r}. Did you mean {hint}" in message
+    assert f"more.yaml:{line}: targets.mine: is an alias of the unknown target {to!r}. Did you mean {hint}" in message
     assert len(message.splitlines()) == 1
-    assert planned(shop)  # it stops nobody who does not name it
+    assert planned(shop)  # it does not matter unless it is used
 
 
 @pytest.mark.parametrize("targets", [[], ["openvino-cpu", "onnxruntime-cpu"]])
-def test_a_host_is_of_exactly_one_target(untouched, targets):
+def test_a_host_needs_exactly_one_target(untouched, targets):
     options = [word for target in targets for word in ("--target", target)]
     result = untouched.zoo("build", "tiny", "--host", "ssh://there", *options)
     assert result.exit_code == 2
-    assert "--host is where one target runs: name it with --target" in result.stderr
+    assert "--host is for one target: name it with --target" in result.stderr
 
 
 def test_a_host_makes_any_target_one_over_ssh(untouched):
@@ -332,22 +332,22 @@ def test_a_host_makes_any_target_one_over_ssh(untouched):
     assert not [step for step in steps if step.startswith(("compile/", "measure/"))]
 
 
-def test_a_host_that_is_no_address_is_told_before_anything_is_trained(untouched, monkeypatch):
+def test_an_invalid_host_is_reported_before_training(untouched, monkeypatch):
     monkeypatch.setattr("zoo.building.run.check_student", lambda *_: pytest.fail("it is about to train"))
     message = untouched.refused("build", "tiny", "--target", "openvino-cpu", "--host", "user@there")
-    assert "'user@there' is no device. Write ssh://USER@HOST:PORT" in message
+    assert "'user@there' is not a device address. Write ssh://USER@HOST:PORT" in message
 
 
-def test_too_few_images_to_calibrate_on_are_told_before_anything_is_trained(untouched):
+def test_too_few_calibration_images_are_reported_before_training(untouched):
     settings = ("--set", "calibrate.images=64", "--set", "calibrate.min_images=33")
     message = untouched.refused("build", "tiny", *settings)
     assert message == (
-        "the data set has 32 training images, fewer than calibrate.min_images (33) to calibrate int8 on. Add images, "
-        "lower it, or build with --precision fp16."
+        "the data set has 32 training images, but int8 calibration needs calibrate.min_images (33). Add images, "
+        "lower that setting, or build with --precision fp16."
     )
 
 
-def test_where_nothing_becomes_int8_few_images_are_enough(model, tmp_path):
+def test_without_int8_few_images_are_enough(model, tmp_path):
     recipe, data = model
     few = recipe.calibrate.model_copy(update={"min_images": 33})
     for precision, refused in (("fp16", False), ("auto", True)):
@@ -361,13 +361,13 @@ def test_where_nothing_becomes_int8_few_images_are_enough(model, tmp_path):
             check_calibration(plan, recipe, data)
 
 
-def test_fewer_images_than_the_minimum_are_not_asked_for(untouched):
+def test_images_below_the_minimum_are_refused(untouched):
     message = untouched.refused("build", "tiny", "--set", "calibrate.images=7")
     assert "images (7) is below min_images (8)" in message
     assert len(message.splitlines()) == 1
 
 
-def test_an_empty_folder_of_training_images_is_told_in_a_line(tmp_path):
+def test_an_empty_folder_of_training_images_is_reported_in_one_line(tmp_path):
     shop = make_workshop(tmp_path)
     folder = shop.root / "data" / "squares" / "image_train"
     for path in folder.iterdir():

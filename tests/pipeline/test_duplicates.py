@@ -1,4 +1,4 @@
-"""Images that are there twice: which pairs are found, and how they are counted."""
+"""Duplicate images: which pairs are found, and how they are counted."""
 
 import io
 import itertools
@@ -43,7 +43,7 @@ def test_equal_files_are_counted_by_pairs():
     assert (none.pairs, none.examples) == (0, ())
 
 
-def test_copies_look_the_same_and_other_pictures_do_not(tmp_path):
+def test_copies_are_near_duplicates_and_other_pictures_are_not(tmp_path):
     originals = [drawing(seed) for seed in range(12)]
     for number, image in enumerate(originals):
         image.save(tmp_path / f"{number}.png")
@@ -93,7 +93,7 @@ def test_near_pairs_are_those_of_a_comparison_one_by_one(block_bytes, monkeypatc
     assert (one.trained == other.trained, one.identity == other.identity, found.examples[0].bits) == worst
 
 
-def test_what_can_not_be_looked_at_is_told(tmp_path, monkeypatch):
+def test_unreadable_images_are_reported(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match="can't decode image a.png: the file is empty"):
         look_at(tmp_path, ["a.png"], Silent())

@@ -1,4 +1,4 @@
-"""Export: the graph that ships is the network, and its gates can close."""
+"""Export: the graph equals the network, and its checks detect differences."""
 
 import copy
 
@@ -57,7 +57,7 @@ def source(tmp_path):
 
 @pytest.fixture
 def stage(tmp_path, source):
-    """Everything that `export_network` is given."""
+    """Arguments of `export_network`."""
     draw_vehicles(tmp_path / "veri")
     data = open_dataset("veri", VERI, tmp_path, tmp_path / "drawn")
     out = tmp_path / "out"
@@ -82,7 +82,7 @@ def test_a_graph_with_other_weights_fails_the_build(stage, monkeypatch):
 
 
 def test_a_graph_of_the_uncompacted_network_fails_the_build(stage, source, monkeypatch):
-    """The same function with more channels, as if the export had taken the network from before pruning."""
+    """The same function with more channels, as if the unpruned network had been exported."""
     sites = find_sites(network := alive_network())
     insert_compactors(network, sites)
     for site in sites:
@@ -94,10 +94,10 @@ def test_a_graph_of_the_uncompacted_network_fails_the_build(stage, source, monke
     for site in sites:
         prune_site(network, site, torch.arange(5), torch.arange(site.channels) < 5)
     save_network(source, network, TINY, SMALL)
-    with pytest.raises(CheckFailed, match="export is not of the compacted network"):
+    with pytest.raises(CheckFailed, match="export is not that of the compacted network"):
         stage()
 
 
-def test_an_honest_graph_passes(stage, tmp_path):
+def test_a_correct_graph_passes(stage, tmp_path):
     stage()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.onnx", "export.json"}

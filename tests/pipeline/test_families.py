@@ -1,4 +1,4 @@
-"""Every timm family: sites that are pruned exactly, or a refusal in one line before anything is trained."""
+"""Every timm family: sites are pruned exactly, or refused in one line before training."""
 
 import pytest
 import timm
@@ -244,7 +244,7 @@ def test_a_family_is_pruned_exactly_or_refused_in_a_line(architecture, tmp_path)
         with torch.inference_mode():
             return torch.nn.functional.normalize(one.eval()(images))
 
-    embedder.double()  # exact but for rounding, which deep networks of random weights blow up
+    embedder.double()  # exact except for rounding, which deep networks with random weights amplify
     expected = embed(embedder)
     for site in sites:
         merge_site(embedder, site)

@@ -44,7 +44,7 @@ def test_without_held_out_identities_the_gate_is_on_the_test_set():
     assert found.judged == (DATA.query, DATA.gallery)
 
 
-def test_what_is_held_out_is_part_of_what_results_depend_on():
+def test_results_depend_on_the_held_out_identities():
     def key(index):
         return key_of(ingredients(Step(StepId("teacher"), lambda: None, 1, {}, data=index), {}))
 
@@ -71,11 +71,11 @@ def test_too_few_identities_are_an_error_that_says_how_many_can_be_held_out(coun
     said = str(caught.value)
     assert f"gate.identities ({count}) can't be held out" in said
     assert (f"Set it to {most}" if most else "Lower sampling.identities, or add identities") in said
-    assert "0 puts the gate on the test set, and the release says so." in said
+    assert "0 puts the gate on the test set, which the release records." in said
     assert "\n" not in said
 
 
-def test_one_identity_judges_nothing():
+def test_a_gate_needs_two_identities():
     with pytest.raises(ValidationError, match="hold out two or more, or 0"):
         Gate(identities=1)
 

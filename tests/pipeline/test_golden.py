@@ -1,6 +1,6 @@
-"""Each way to a small student, ten steps at a fixed seed: its losses are those that were recorded.
+"""Golden losses: ten steps of each method at a fixed seed equal the recorded ones.
 
-A refactoring must not change them. Who means to change them records them anew and raises the stage's VERSION:
+A refactoring must not change them. After an intended change, record them again and raise the stage's VERSION:
 
     python -m tests.pipeline.test_golden
 """
@@ -32,7 +32,7 @@ TEACHER = Teacher(pretrained=False, epochs=5, lr=0.02)
 WAYS = [name for name in load_catalogue().models if name.startswith("study-")]
 QUICK = ("study-prune", "study-cdd-rggr", "study-deap", "study-torch-pruning-taylor")
 SHORT = {"epochs": 5, "precision": "fp32", "score_steps": 2, "warmup_epochs": 1}
-EQUAL, ALIKE = 1e-4, 0.1  # on the kind of CPU and the torch that recorded, and on others: sums are rounded otherwise
+EQUAL, ALIKE = 1e-4, 0.1  # relative, on the CPU and torch of the recording, and on others
 
 
 def _work(folder):
@@ -59,7 +59,7 @@ def learn_teacher(root):
 
 
 def learn_student(name, data, known, root):
-    """Losses of ten steps of a way of the catalogue, a row an epoch."""
+    """Losses of ten steps of a recipe, one row per epoch."""
     settings = load_catalogue().recipe(name).distill
     changes = {
         "learn_epochs": settings.learn_epochs and 1,
@@ -80,7 +80,7 @@ def kind_of_machine():
 
 
 def record(root):
-    """All losses, with what they were computed by."""
+    """All losses, with CPU and versions."""
     data, known, rows = learn_teacher(root)
     found = {"teacher": rows, **{name: learn_student(name, data, known, root) for name in WAYS}}
     versions = {"teacher": teacher.VERSION, "distill": distill.VERSION}
@@ -116,7 +116,7 @@ def test_students_learn_as_recorded(name, known):
     assert_recorded(name, learn_student(name, data, folder, root))
 
 
-def test_who_records_anew_says_so():
+def test_recording_prints_a_reminder():
     golden = json.loads(GOLDEN.read_text())
     now = {"teacher": teacher.VERSION, "distill": distill.VERSION}
     assert golden["versions"] == now, "a VERSION was raised; record losses: python -m tests.pipeline.test_golden"

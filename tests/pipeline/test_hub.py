@@ -1,4 +1,4 @@
-"""Weights on the Hub by huggingface_hub itself: a filled cache, and a server on loopback that answers as the Hub."""
+"""Weights on the Hub with the real huggingface_hub: a filled cache, and a fake Hub on loopback."""
 
 import hashlib
 import json
@@ -69,7 +69,7 @@ def cache(tmp_path, monkeypatch):
 
 
 class Hub:
-    """What the repository holds, and what was asked for."""
+    """Contents of the repository, and the requests."""
 
     def __init__(self, contents):
         self.contents, self.refs, self.asked = contents, {"main": FIRST, "v1": FIRST}, []
@@ -77,7 +77,7 @@ class Hub:
 
 @pytest.fixture
 def hub(contents, cache, monkeypatch):
-    """A server that answers for `resolve` as the Hub does: the commit, and the sha256 of a large file as its tag."""
+    """A server that answers `resolve` like the Hub: with the commit, and the sha256 of a large file as its tag."""
     state = Hub(contents)
 
     class Handler(BaseHTTPRequestHandler):
@@ -149,7 +149,7 @@ def recipe(**teacher):
     )
 
 
-def test_the_cache_tells_commit_and_content_without_a_network(cache, contents):
+def test_the_cache_gives_commit_and_content_offline(cache, contents):
     path = cache.fill(FIRST, contents[FIRST])
     found = find_hub_file(REPOSITORY, None, Memory(None))
     assert found == HubFile(REPOSITORY, FIRST, digest(contents[FIRST]))
@@ -169,11 +169,11 @@ def test_a_pinned_revision_is_that_one_wherever_main_is(cache, contents):
 
 
 def test_neither_hub_nor_cache(cache):
-    with pytest.raises(WeightsError, match=rf"can't get pretrained weights {REPOSITORY} at main: .*\nWays out"):
+    with pytest.raises(WeightsError, match=rf"can't get pretrained weights {REPOSITORY} at main: .*\nUse"):
         find_hub_file(REPOSITORY, None, Memory(None))
 
 
-def test_the_hub_is_asked_and_nothing_is_fetched_for_a_plan(hub, cache, contents):
+def test_a_plan_asks_the_hub_and_downloads_nothing(hub, cache, contents):
     found = find_hub_file(REPOSITORY, None, Memory(None))
     assert found == HubFile(REPOSITORY, FIRST, digest(contents[FIRST]))
     assert {command for command, _ in hub.asked} == {"HEAD"}
@@ -184,17 +184,17 @@ def test_the_hub_is_asked_and_nothing_is_fetched_for_a_plan(hub, cache, contents
     assert len(hub.asked) == before
 
 
-def test_what_was_planned_is_fetched_though_main_moves_on(hub, contents):
+def test_the_planned_commit_is_downloaded_after_main_has_moved(hub, contents):
     planned = find_hub_file(REPOSITORY, None, Memory(None))
     hub.refs["main"] = SECOND
     assert planned.fetch().read_bytes() == contents[FIRST]
     assert find_hub_file(REPOSITORY, None, Memory(None)).revision == SECOND
 
 
-def test_content_that_is_not_the_hubs_is_refused(hub, cache, contents):
+def test_content_with_another_digest_is_refused(hub, cache, contents):
     found = find_hub_file(REPOSITORY, None, Memory(None))
     cache.fill(FIRST, contents[SECOND])
-    with pytest.raises(WeightsError, match="its sha256 is another than the Hub's. Remove it"):
+    with pytest.raises(WeightsError, match="its sha256 is not the Hub's. Remove it"):
         found.fetch()
 
 
@@ -204,7 +204,7 @@ def test_a_revision_that_is_not_there_is_refused(hub, cache, contents):
         find_hub_file(REPOSITORY, "v9", Memory(None))
 
 
-def test_without_the_hub_the_cache_tells_and_then_what_was_said_last(hub, cache, contents, tmp_path, monkeypatch):
+def test_without_the_hub_the_cache_and_then_the_last_answer_count(hub, cache, contents, tmp_path, monkeypatch):
     memory = Memory(tmp_path)
     found = find_hub_file(REPOSITORY, None, memory)
     with no_hub(monkeypatch):
@@ -245,8 +245,8 @@ def test_commit_and_content_are_in_the_key_and_a_pin_keeps_it(cache, contents, d
     assert f"the weights' revision on the Hub {FIRST[:12]} → {SECOND[:12]}" in told
 
 
-def test_recipes_without_the_hub_have_the_keys_that_they_had(data):
-    """What a key is made of has no trace of it: not in settings, not beside them."""
+def test_recipes_without_the_hub_keep_their_keys(data):
+    """Ingredients of a key do not mention it."""
     teacher, distill, *_ = training_steps(recipe(pretrained=False).settled(), data)
     for step in (teacher, distill):
         content = ingredients(step, {TEACHER: "x"})
@@ -285,7 +285,7 @@ def test_the_students_revision_is_its_own_or_that_of_the_same_weights(cache, con
         ({"teacher": {"revision": ""}}, "at least 1 character"),
     ],
 )
-def test_a_revision_that_nothing_reads_is_refused(changes, told):
+def test_an_unused_revision_is_refused(changes, told):
     content = {"dataset": "d", "targets": ["t"], "network": {"architecture": "resnet10t"}, **changes}
     with pytest.raises(ValidationError, match=told):
         Recipe.model_validate(content)

@@ -1,4 +1,4 @@
-"""What a network takes on a target is predicted from others, grows with widths, and can be a budget."""
+"""The latency model: prediction from other networks, monotonic in widths, and usable as a budget."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from tests.helpers import alive_network
 
 
 def machine(layers, kept):
-    """ms on a machine that pads to 8 channels, is slower in one kind of layer, and takes its time for every call."""
+    """ms on a machine that pads to 8 channels, is slower for one kind of layer, and has an overhead per call."""
     total = 0.2
     for layer in layers:
         if all(kept[name] for name in layer.serves):
@@ -44,7 +44,7 @@ def model(student):
     return LatencyModel(sites, layers, found, "p50_ms")
 
 
-def test_rates_are_never_negative_and_nothing_else_would_fit_better():
+def test_rates_are_non_negative_and_optimal():
     random = np.random.default_rng(0)
     matrix, goal = random.normal(size=(40, 9)), random.normal(size=40)
     x = non_negative_least_squares(matrix, goal)
@@ -69,7 +69,7 @@ def test_networks_that_were_never_measured_are_predicted(student, model):
     assert model.dense == pytest.approx(machine(layers, full_widths(sites)), rel=0.03)
 
 
-def test_a_network_that_something_disturbed_spoils_no_prediction(student):
+def test_an_outlier_does_not_spoil_the_prediction(student):
     _, sites, layers = student
     drawn = spread_widths(sites, 8, 30)
     times = [machine(layers, kept) * (1.6 if number == 15 else 1) for number, kept in enumerate(drawn)]
@@ -92,7 +92,7 @@ def test_a_prediction_grows_with_every_width(student, model):
     assert np.count_nonzero(steps) > 10  # it is a staircase of 8 channels a step
 
 
-def test_what_is_written_down_predicts_the_same(student, model):
+def test_a_saved_model_predicts_the_same(student, model):
     _, sites, layers = student
     from dataclasses import asdict
 
@@ -135,19 +135,19 @@ def refusal(student, model, asked, method="cdd"):
     return str(error.value)
 
 
-def test_what_cannot_be_reached_is_refused_with_what_can(student, model):
+def test_an_unreachable_budget_is_refused_with_the_reachable_one(student, model):
     least = f"{model.least() * model.dense:.3g} ms"
-    assert f"p50_ms 0.01 can't be met: with all channels gone that can go, a call takes {least} on board" in refusal(
+    assert f"p50_ms 0.01 can't be met: with every removable channel removed, a call takes {least} on board" in refusal(
         student, model, 0.01
     )
     one = model({name: site.chunks for name, site in model.sites.items()})
-    told = f"with as few channels as can stay, a call takes {one:.3g} ms"
+    told = f"with the fewest possible channels, a call takes {one:.3g} ms"
     assert told in refusal(student, model, 0.01, "prune")
 
 
-def test_a_budget_that_the_dense_network_meets_asks_for_nothing(student, model):
+def test_a_budget_that_the_dense_network_meets_is_refused(student, model):
     told = refusal(student, model, 2 * model.dense)
-    assert f"asks for nothing: with all its channels a call takes {model.dense:.3g} ms on board in fp32" in told
+    assert f"limits nothing: with all channels a call takes {model.dense:.3g} ms on board in fp32" in told
 
 
 def row(low, p50=None, mean=None, energy=None):
@@ -162,21 +162,21 @@ def test_work_beside_a_few_networks_does_not_make_them_slow():
     assert costs_of([row(8.0, mean=16.0)], "images_per_second", 8) == [2.0]  # ms of an image
 
 
-def test_energy_is_refused_where_nothing_meters_it():
+def test_energy_is_refused_without_a_meter():
     assert costs_of([row(1.0, energy=7.5)], "mj_per_image", 1) == [7.5]
-    with pytest.raises(BudgetError, match="meters no energy.*Ask for p50_ms instead"):
+    with pytest.raises(BudgetError, match="no energy meter.*Use p50_ms instead"):
         costs_of([row(1.0)], "mj_per_image", 1)
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({}, "give one of macs, params, p50_ms, images_per_second, mj_per_image, not none"),
+        ({}, "set one of macs, params, p50_ms, images_per_second, mj_per_image, not none"),
         ({"macs": 0.5, "p50_ms": 4, "target": "x"}, "not macs and p50_ms"),
-        ({"p50_ms": 4}, "p50_ms is measured on a target: name it, as {p50_ms: …, target: openvino-cpu}"),
-        ({"macs": 0.5, "target": "x"}, "macs is the same on all targets: leave target and precision out"),
+        ({"p50_ms": 4}, "p50_ms is measured on a target: set it, as in {p50_ms: …, target: openvino-cpu}"),
+        ({"macs": 0.5, "target": "x"}, "macs does not depend on a target: leave target and precision out"),
     ],
 )
-def test_a_budget_says_one_thing_and_where(given, told):
+def test_a_budget_has_one_figure_and_its_target(given, told):
     with pytest.raises(ValueError, match=told.replace("{", r"\{")):
         Compress(**given)

@@ -23,7 +23,7 @@ def names(veri):
 
 
 def found(veri, tmp_path, content, **split):
-    """Names of the training images that a list gives."""
+    """Names of the training images in a list."""
     (veri / "mine.txt").write_bytes(content if isinstance(content, bytes) else content.encode())
     index = find(tmp_path, train={"folder": "image_train", "names": "mine.txt", **split})
     return [path.rpartition("/")[2] for path in index.train.paths]
@@ -52,7 +52,7 @@ def test_a_line_with_quoted_parts(veri, tmp_path, names, quote):
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_columns_of_a_table(veri, tmp_path, names, delimiter):
-    """With a comma and a quote inside of a field, columns that nobody asked for, and lines of Windows."""
+    """With a comma and a quote inside a field, unused columns, and Windows line ends."""
     (veri / "image_train" / 'a, "b".jpg').write_bytes((veri / "image_train" / names[0]).read_bytes() + b"\0")
     rows = [["cam", "note", "file", "who"], ["1", "x", '"a, ""b"".jpg"', "0"]]
     rows += [["1", '"x, ;\ty"', f'"{name}"', str(n // 2)] for n, name in enumerate(names)]
@@ -69,13 +69,13 @@ def test_columns_that_are_not_there(veri, tmp_path, names):
         found(veri, tmp_path, "file,who\n,1\n", columns={"path": "file"})
     with pytest.raises(ValidationError, match="columns needs path"):
         Split(names="mine.txt", columns={"identity": "who"})
-    with pytest.raises(ValidationError, match="they need names"):
+    with pytest.raises(ValidationError, match="need a list file"):
         Split(columns={"path": "file"})
-    with pytest.raises(ValidationError, match="two ways to read a list"):
+    with pytest.raises(ValidationError, match="exclude each other"):
         Split(names="mine.txt", columns={"path": "file"}, line="(?P<path>x)")
 
 
-def test_lines_that_are_passed_over_are_told(veri, tmp_path, names):
+def test_skipped_lines_are_reported(veri, tmp_path, names):
     (veri / "mine.txt").write_text("\n".join(["8", "name split", *(f"{name} train" for name in names), ""]))
     line = r"(?P<path>\S+) train$"
     index = find(tmp_path, train={"folder": "image_train", "names": "mine.txt", "line": line})
@@ -102,18 +102,18 @@ def test_names_in_another_unicode_form_are_found(veri, tmp_path, names):
 
 
 def test_the_same_image_twice_is_an_error(veri, tmp_path, names):
-    with pytest.raises(DataError, match=rf"mine.txt names image_train/{names[1]} twice \(2 such lines\)"):
+    with pytest.raises(DataError, match=rf"mine.txt lists image_train/{names[1]} twice \(2 such lines\)"):
         found(veri, tmp_path, "\n".join([*names, names[1], f"./{names[1]}"]))
 
 
 def test_missing_images_and_lists_are_told_with_the_remedy(veri, tmp_path, names):
     with pytest.raises(
-        DataError, match=r"names image_train/none.jpg, which is not in .*veri \(1 of 9 such\). Add them"
+        DataError, match=r"lists image_train/none.jpg, which is not in .*veri \(1 of 9 such\). Add them"
     ):
         found(veri, tmp_path, "\n".join([*names, "none.jpg"]))
     with pytest.raises(DataError, match=r"\(8 of 8 such\). There is image_train/\S+\.jpg: set `suffix: \.jpg`"):
         found(veri, tmp_path, "\n".join(name[:-4] for name in names))
-    with pytest.raises(DataError, match=r"There is image_train/\S+: paths of a list are below the split's `folder`"):
+    with pytest.raises(DataError, match=r"There is image_train/\S+: paths in a list are relative to the split's"):
         found(veri, tmp_path, "\n".join(f"image_train/{name}" for name in names))
     with pytest.raises(DataError, match=r"can't read the list none.txt: No such file or directory. `names` is a file"):
         find(tmp_path, train={"folder": "image_train", "names": "none.txt"})

@@ -1,4 +1,4 @@
-"""Processes that read images: what is said when one ends or can't hand over, and how many there are."""
+"""Processes that read images: errors if one ends or can't hand over, and their number."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def kill_the_worker(root):
             pass
     except PipelineError as error:
         return f"{type(error).__name__} {error}"
-    except RuntimeError as error:  # out of torch's handler of signals
+    except RuntimeError as error:  # raised by torch's signal handler
         return f"LoadingFailed {explain_ended(error)}"
 
 
@@ -56,18 +56,18 @@ def read_no_image(root):
 
 
 def told_by(function, root):
-    """What a function returns in a process of its own: torch's loaders leave a handler of signals behind in theirs."""
+    """Result of a function in a separate process, since torch's loaders leave a signal handler."""
     draw_vehicles(root / "veri")
     return run_alone(function, root)
 
 
-def test_a_loading_process_that_ends_is_told_in_a_line(tmp_path):
+def test_a_loading_process_that_ends_is_reported_in_one_line(tmp_path):
     ended = told_by(kill_the_worker, tmp_path)
-    assert ended.startswith("LoadingFailed a process that reads images was ended"), ended
-    assert ended.endswith("The same command goes on from the last checkpoint.")
+    assert ended.startswith("LoadingFailed a process that reads images ended"), ended
+    assert ended.endswith("Run the command again to continue from the last checkpoint.")
 
 
-def test_so_is_an_image_that_a_loading_process_can_not_read(tmp_path):
+def test_an_unreadable_image_in_a_loading_process_is_reported(tmp_path):
     unreadable = told_by(read_no_image, tmp_path)
     assert unreadable.startswith("DataError"), unreadable
     assert "image_train" in unreadable
@@ -99,18 +99,18 @@ def test_small_shared_memory_ends_in_a_line_with_the_remedy(said):
         "DataLoader worker (pid 17) exited unexpectedly with exit code 1. Details are lost due to multiprocessing.",
     ],
 )
-def test_a_loading_process_that_ended_is_told_with_what_to_do(said):
-    with pytest.raises(LoadingFailed, match=r"a process that reads images was ended.*Free some, or lower"), explained():
+def test_a_killed_loading_process_is_reported_with_the_remedy(said):
+    with pytest.raises(LoadingFailed, match=r"a process that reads images ended.*Free some, or lower"), explained():
         raise RuntimeError(said)
 
 
 @pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(104, "Connection reset by peer")])
-def test_so_is_one_that_ended_while_it_handed_over_a_batch(error):
-    with pytest.raises(LoadingFailed, match=r"a process that reads images was ended.*Free some, or lower"), explained():
+def test_a_process_that_ends_while_handing_over_a_batch_is_reported(error):
+    with pytest.raises(LoadingFailed, match=r"a process that reads images ended.*Free some, or lower"), explained():
         raise error
 
 
-def test_so_is_one_whose_end_is_told_in_the_middle_of_a_step(tmp_path):
+def test_a_process_whose_end_is_signalled_during_a_step_is_reported(tmp_path):
     """By torch's handler of signals, wherever training is."""
 
     def run(_):
@@ -118,7 +118,7 @@ def test_so_is_one_whose_end_is_told_in_the_middle_of_a_step(tmp_path):
 
     step = Step(StepId("teacher"), run, 1, {})
     plan = make_plan([step], Store(tmp_path), {})
-    with pytest.raises(LoadingFailed, match="a process that reads images was ended by Killed"):
+    with pytest.raises(LoadingFailed, match="a process that reads images ended by Killed"):
         run_plan(plan, Store(tmp_path), Processes("cpu"), Silent())
 
 
@@ -135,7 +135,7 @@ def test_workers_are_as_many_as_cores_that_may_be_used(monkeypatch, tmp_path, co
 
 
 @pytest.mark.parametrize(("own", "usable", "here", "threads"), [(8, 3, 1, [3]), (8, 3, 2, [1]), (8, 8, 1, [])])
-def test_training_computes_in_no_more_threads_than_a_quota_pays_for(monkeypatch, own, usable, here, threads):
+def test_training_uses_no_more_threads_than_the_quota(monkeypatch, own, usable, here, threads):
     set_to = []
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("torch.set_num_threads", set_to.append)

@@ -47,7 +47,7 @@ def test_equal_features_have_a_finite_gradient():
     assert student["a"].grad.isfinite().all()
 
 
-def test_relative_features_have_no_unit():
+def test_relative_features_are_scale_free():
     random = torch.Generator().manual_seed(0)
     student, teacher = ({name: torch.randn(4, 6, generator=random) for name in "ab"} for _ in range(2))
     one = relative_feature_distillation(student, teacher)
@@ -104,7 +104,7 @@ def test_regression_is_half_the_squared_distance_of_unit_embeddings():
     assert embedding_regression(3 * teacher, teacher) < 1e-6
 
 
-def test_a_student_that_outgrows_its_teacher_goes_on_without_it():
+def test_a_student_better_than_its_teacher_ignores_it():
     settings = Distillation(compress=Compress(macs=0.5), balance="relative")
     labels = torch.arange(4)
     unsure, sure = (Scores(torch.zeros(4, 2), torch.zeros(4, 2), size * torch.eye(4)) for size in (1.0, 5.0))

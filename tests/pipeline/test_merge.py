@@ -1,4 +1,4 @@
-"""Merging and pruning are exact, and what is saved is an ordinary network."""
+"""Merging and pruning are exact, and the saved network is an ordinary one."""
 
 import numpy as np
 import onnxruntime
@@ -74,7 +74,7 @@ def embed(network, images):
 
 
 def check_pruned(network, sites, norms, architecture, folder, align=1):
-    """Merge, prune, save, load: embeddings stay what they were; the loaded network and theirs before."""
+    """Merge, prune, save, load: embeddings are unchanged; returns the loaded network and the original embeddings."""
     images = torch.from_numpy(random_images(8)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         before = embed(network, images)
@@ -101,12 +101,12 @@ def check_exported(network, before, folder):
 
 
 def is_alive(embeddings):
-    """Whether images are told apart; parity of constants would prove nothing."""
+    """Whether embeddings of images differ; parity of constants would prove nothing."""
     return embeddings.std(0).max() > 0.01
 
 
 @pytest.mark.parametrize(("architecture", "which"), PRUNED)
-def test_a_pruned_network_computes_what_the_student_did(architecture, which, tmp_path):
+def test_a_pruned_network_has_the_students_embeddings(architecture, which, tmp_path):
     _, before = check_pruned(*compacted(architecture, which), architecture, tmp_path)  # type: ignore[call-arg]
     assert is_alive(before)
 
@@ -196,7 +196,7 @@ def test_merging_one_linear_layer():
         ([0.1, 0.0, 0.0, 0.0], 1, 8, [0, 1, 2, 3]),  # never more than there are
     ],
 )
-def test_rows_that_stay(norms, chunks, align, kept):
+def test_rows_that_are_kept(norms, chunks, align, kept):
     assert kept_rows(torch.tensor(norms), 1e-5, chunks, align).tolist() == sorted(kept)
 
 
@@ -209,7 +209,7 @@ def test_a_site_without_a_branch_never_loses_all_its_rows():
     assert network(torch.from_numpy(random_images(2)).permute(0, 3, 1, 2)).isfinite().all()
 
 
-def test_macs_of_a_convolution_are_what_arithmetic_says():
+def test_macs_of_a_convolution():
     network = alive_network("resnet10t")
     conv = network.get_submodule("backbone.layer1.0.conv1")
     assert macs_by_module(network, SMALL)["backbone.layer1.0.conv1"] == conv.weight.numel() * 8 * 8

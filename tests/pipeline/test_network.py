@@ -1,4 +1,4 @@
-"""Where weights come from, and what is refused."""
+"""Sources of weights, and refusals."""
 
 import pytest
 import timm
@@ -32,7 +32,7 @@ def test_weights_from_a_local_file(weights):
 
 
 def test_weights_that_do_not_fit(weights, tmp_path):
-    with pytest.raises(WeightsError, match=r"do not fit resnet18: .*Missing key"):
+    with pytest.raises(WeightsError, match=r"do not match resnet18: .*Missing key"):
         build_backbone("resnet18", Input(), weights)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(weights.read_bytes()[:1000])

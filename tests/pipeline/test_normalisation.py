@@ -41,11 +41,11 @@ def said(recipe):
         ("mobilenetv3_large_100.ra_in1k", IMAGENET),
     ],
 )
-def test_pretrained_weights_say_what_they_were_trained_with(architecture, expected):
+def test_pretrained_weights_define_the_normalisation(architecture, expected):
     assert said(settled(architecture)) == expected
 
 
-def test_what_the_recipe_says_counts():
+def test_the_recipes_normalisation_takes_precedence():
     own = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
     vit = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     assert said(settled(vit, input=own)) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
@@ -62,7 +62,7 @@ def test_from_scratch_it_is_imagenets(tmp_path):
     assert said(settled(vit, **local)) == (HALF, HALF)
 
 
-def test_a_random_student_sees_what_its_pretrained_teacher_sees():
+def test_a_random_student_uses_its_pretrained_teachers_normalisation():
     random = {"init": "random", "importance": "position", "features_weight": 0, "compress": {"macs": 0.5}}
     teacher = {"architecture": "tf_efficientnet_lite4.in1k"}
     assert said(settled("tf_efficientnet_lite0.in1k", teacher=teacher, distill=random)) == (HALF, HALF)
@@ -71,18 +71,18 @@ def test_a_random_student_sees_what_its_pretrained_teacher_sees():
 
 def test_a_teacher_and_a_student_that_want_different_ones_are_refused():
     teacher = {"architecture": "tf_efficientnet_lite4.in1k"}
-    with pytest.raises(WeightsError, match=r"different normalisations \(efficientnet_lite0: mean .*Say input.mean"):
+    with pytest.raises(WeightsError, match=r"different normalisations \(efficientnet_lite0: mean .*Set input.mean"):
         settled("efficientnet_lite0", teacher=teacher)
     both = {"mean": list(HALF), "std": list(HALF)}
     assert said(settled("efficientnet_lite0", teacher=teacher, input=both)) == (HALF, HALF)
 
 
-def test_what_timm_does_not_know_is_left_to_what_refuses_it():
+def test_an_unknown_architecture_is_not_refused_here():
     assert said(settled("resnet51")) == IMAGENET
 
 
-def test_a_recipe_that_says_imagenets_is_the_one_that_says_nothing():
-    """So that no key moves by which of both is written."""
+def test_imagenets_normalisation_equals_the_default():
+    """So that keys do not depend on which of both is written."""
     explicit = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     plain, own = settled("resnet50"), settled("resnet50", input=explicit)
     assert plain.model_dump_json() == own.model_dump_json()
@@ -98,7 +98,7 @@ def test_every_step_is_given_it(tmp_path):
     assert {(one.mean, one.std) for one in seen} == {(HALF, HALF)}
 
 
-def test_it_travels_in_the_network_its_file_and_its_graph(tmp_path):
+def test_the_normalisation_is_in_the_network_its_file_and_its_graph(tmp_path):
     """What is exported is `deployed`: uint8 in, normalised inside."""
     size = Input(height=32, width=32, mean=HALF, std=(0.25, 0.5, 1))
     network = Network(architecture="resnet10t", embedding=16)

@@ -1,4 +1,4 @@
-"""Data sets as published: the shipped catalogue finds as many images as their authors and those who use them state.
+"""Data sets as published: the shipped catalogue finds the numbers of images that the authors state.
 
 Trees are as large as the real ones and their files are empty: only names count here.
 """

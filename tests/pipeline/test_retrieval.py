@@ -63,7 +63,7 @@ def test_equals_brute_force_whatever_the_block_size(block_bytes, monkeypatch):
     assert found.skipped > 0
 
 
-def test_a_copy_of_a_query_is_no_answer_to_it():
+def test_a_copy_of_a_query_does_not_count_as_its_answer():
     """Noise in which every query finds its own copy first, and nothing else by more than chance."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(60, 16))
@@ -152,7 +152,7 @@ def test_reranking_is_labelled_and_helps_where_neighbours_agree():
 def test_own_camera_counts_neither_right_nor_wrong():
     query, gallery = np.array([[1.0, 0.0]]), np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
     found = retrieval_accuracy(query, gallery, samples([7], [1]), samples([7, 3, 7], [1, 2, 2]))
-    # The exact copy is the query's own camera; a stranger stands first, the right answer second.
+    # The exact copy is from the query's own camera; a wrong image ranks first, the correct answer second.
     assert (found.map, found.cmc1, found.cmc5) == (50, 0, 100)
 
 
@@ -175,7 +175,7 @@ def figures(query, gallery, query_of, gallery_of):
         (samples([1], [0]), samples([], [])),
     ],
 )
-def test_without_a_query_that_counts_there_are_no_figures(query_of, gallery_of):
+def test_a_test_set_without_queries_that_count_is_refused(query_of, gallery_of):
     random = np.random.default_rng(0)
     query, gallery = (random.normal(size=(len(of), 4)).astype(np.float32) for of in (query_of, gallery_of))
     for figure in figures(query, gallery, query_of, gallery_of):

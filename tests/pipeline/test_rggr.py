@@ -1,4 +1,4 @@
-"""Retrieval-guided gradient resetting, against the method written down literally."""
+"""Retrieval-guided gradient resetting, against a literal implementation."""
 
 import itertools
 
@@ -14,7 +14,7 @@ CASES = list(itertools.product([1, 2, 3, 4, 5], [0.1, 0.3, 0.5, 0.7, 0.9], SHAPE
 
 
 @pytest.mark.parametrize(("neighbours", "share", "shape", "distance"), CASES)
-def test_masks_what_the_method_masks_while_the_bank_fills_and_wraps(neighbours, share, shape, distance):
+def test_masks_equal_the_literal_ones_while_the_bank_fills_and_wraps(neighbours, share, shape, distance):
     batch, channels = shape
     random = torch.Generator().manual_seed(batch * channels + neighbours)
     settings = Resetting(neighbours=neighbours, share=share, bank=2 * batch + 1, distance=distance)

@@ -51,7 +51,7 @@ def test_head_and_classifier_learn_faster_than_the_backbone():
     assert {names[parameter] for parameter in groups[0]["params"]} == set(names.values()) - fast
 
 
-def test_the_head_starts_as_asked():
+def test_the_head_is_initialised_as_set():
     torch.manual_seed(0)
     uniform, kaiming = (Classified(alive_network(), 500, init) for init in ("uniform", "kaiming"))
     linear = kaiming.embedder.head[2].weight.detach()
@@ -67,7 +67,7 @@ def test_a_shorter_run_keeps_the_proportions():
 
 @pytest.mark.parametrize("sparsity", ["subgradient", "proximal"])
 @pytest.mark.parametrize(("epochs", "batches"), [(3, 40), (30, 40), (12, 300)])
-def test_a_reach_takes_as_much_from_rows_in_any_schedule(sparsity, epochs, batches):
+def test_a_reach_shrinks_rows_equally_in_any_schedule(sparsity, epochs, batches):
     settings = Distill(epochs=epochs, lr=0.02, sparsity=sparsity, sparsity_reach=0.6).with_reach(batches)
     compactor = Compactor(4)
     optimizer = torch.optim.SGD(compactor.parameters(), lr=0.02, momentum=settings.momentum)
@@ -91,7 +91,7 @@ def test_the_papers_weight_has_the_reach_that_is_documented():
 
 
 def test_phases_that_do_not_fit_are_refused():
-    with pytest.raises(ValidationError, match="leaves nothing"):
+    with pytest.raises(ValidationError, match="leaves none"):
         Distill(epochs=3, learn_epochs=3)
     with pytest.raises(ValidationError, match="must follow each other"):
         Schedule(epochs=10, flat_until=20)

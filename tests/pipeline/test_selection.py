@@ -1,4 +1,4 @@
-"""Students that become small at one moment: which channels go, how many, and that nothing else changes."""
+"""One-shot pruning: which channels are removed, how many, and that nothing else changes."""
 
 import itertools
 
@@ -94,8 +94,8 @@ def test_a_budget_is_met_and_the_small_network_is_saved_and_loaded(architecture,
         pytest.param("regnety_002", "all", marks=pytest.mark.slow),
     ],
 )
-def test_what_is_removed_is_what_merging_and_pruning_removes(architecture, which):
-    """Two ways to the same small network: channels that are zero behind a compactor or gate, or cut beforehand."""
+def test_removal_equals_merging_and_pruning(architecture, which):
+    """Two ways to the same small network: channels zeroed by a compactor or gate, or removed beforehand."""
     one, other = alive_network(architecture, 2), alive_network(architecture, 2)
     sites = find_sites(one, which)
     random = torch.Generator().manual_seed(1)
@@ -128,7 +128,7 @@ def test_removal_agrees_with_torch_prunings_graph():
         assert torch.allclose(ours.eval()(images()), theirs.eval()(images()), atol=1e-5)
 
 
-def test_channels_that_repeat_others_are_made_up_for_exactly():
+def test_duplicate_channels_are_reconstructed_exactly():
     """Half of a site's channels are copies: without them, and with reconstruction, nothing is lost."""
     network = alive_network("resnet10t", 2)
     site = next(site for site in find_sites(network, "coupled") if not site.coupled and "layer2" in site.writer)
@@ -145,7 +145,7 @@ def test_channels_that_repeat_others_are_made_up_for_exactly():
         assert (network(images()) - before).abs().max() < 0.05 * before.abs().max()  # the ridge shrinks it a little
 
 
-def test_reconstruction_brings_a_cut_student_nearer_to_its_teacher():
+def test_reconstruction_brings_a_pruned_student_nearer_to_its_teacher():
     distances = {}
     for reconstruct in (False, True):
         student, teacher = pair()
@@ -202,7 +202,7 @@ def test_global_takes_the_smallest_wherever_they_are_and_isomorphic_the_same_fro
     sites = find_sites(network, "coupled")
     inner = next(number for number, site in enumerate(sites) if not site.coupled)
     with torch.no_grad():
-        network.get_submodule(sites[inner].norm).weight[: sites[inner].channels // 2] *= 1e-3  # they do next to nothing
+        network.get_submodule(sites[inner].norm).weight[: sites[inner].channels // 2] *= 1e-3  # almost no contribution
     scores, model = norm_scores(network, sites), CostModel(network, sites, "macs")
     shares = {}
     for allocation in ("global", "isomorphic"):
@@ -214,7 +214,7 @@ def test_global_takes_the_smallest_wherever_they_are_and_isomorphic_the_same_fro
         assert 0.3 < sum(gone) / len(gone) < 0.9
 
 
-def test_a_search_keeps_the_best_and_repeats_itself():
+def test_a_search_keeps_the_best_and_is_deterministic():
     network = alive_network("resnet10t", 2)
     sites = find_sites(network, "coupled")
     model, scores = CostModel(network, sites, "macs"), norm_scores(network, sites)
@@ -233,7 +233,7 @@ def test_a_search_keeps_the_best_and_repeats_itself():
     assert len(one[0][wanted]) == one[1][-1]
 
 
-def test_narrow_students_do_not_look_at_weights():
+def test_narrow_students_ignore_weights():
     sites = find_sites(alive_network("resnet26"), "coupled")
     assert all(values[0] == 1 and values.diff().max() < 0 for values in position_scores(sites).values())
 
@@ -252,28 +252,28 @@ def test_coupled_sites_reach_a_few_per_cent_of_the_cost(architecture):
         (
             "convnext_atto",
             [
-                "channels stay whole where layer_norm does not keep channels apart: in backbone.stem.1, those of "
+                "channels can't be removed where layer_norm does not keep channels apart: in backbone.stem.1, those of "
                 "backbone.stem.0, and in 3 more modules",
-                "channels stay whole where mul multiplies two maps: in backbone.stages.0.blocks.0, those of "
+                "channels can't be removed where mul multiplies two maps: in backbone.stages.0.blocks.0, those of "
                 "backbone.stages.0.blocks.0.mlp.fc2, and in 11 more modules",
             ],
         ),
         (
             "ghostnet_050",
             [
-                "channels stay whole where cat does not keep channels apart: in backbone.blocks.0.0.ghost2, those of "
-                "backbone.conv_stem, and in 31 more modules",
-                "channels stay whole where hardsigmoid does not keep channels apart: in backbone.blocks.3.0.se.gate, "
-                "those of backbone.blocks.3.0.se.conv_expand, and in 6 more modules",
+                "channels can't be removed where cat does not keep channels apart: in backbone.blocks.0.0.ghost2, "
+                "those of backbone.conv_stem, and in 31 more modules",
+                "channels can't be removed where hardsigmoid does not keep channels apart: in "
+                "backbone.blocks.3.0.se.gate, those of backbone.blocks.3.0.se.conv_expand, and in 6 more modules",
             ],
         ),
     ],
 )
-def test_what_can_not_be_gated_is_told_with_the_layer_that_is_in_the_way(architecture, lines):
+def test_channels_that_can_not_be_gated_are_reported_with_the_blocking_layer(architecture, lines):
     assert left_whole(alive_network(architecture, 2)) == lines
 
 
-def test_what_no_choice_of_channels_can_meet_is_refused():
+def test_an_unreachable_budget_is_refused():
     network = alive_network("resnet26")
     sites = find_sites(network)
     model = CostModel(network, sites, "macs")
@@ -286,7 +286,7 @@ def test_a_small_student_is_taught_by_the_channels_that_it_kept():
     sites, selection = selected(student, teacher, settings(0.6, reconstruct=False))
     apply_selection(student.embedder, sites, selection)
     task = FixedStudent(student, teacher, settings(0.6, features_weight=1), sites, selection.kept)
-    task.eval()  # as the teacher: what is left of the first site computes what it computed
+    task.eval()  # as the teacher: the kept channels of the first site are unchanged
     losses = task(images(), torch.arange(8) // 2)
     first = next(iter(task._kept))
     expected = task._taught.features[first][:, task._kept[first]]

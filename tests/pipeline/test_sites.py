@@ -108,11 +108,11 @@ def test_a_teacher_of_other_widths_is_refused():
         nn.Sequential(nn.Conv2d(3, 6, 3), nn.GroupNorm(2, 6), nn.ReLU()),
         nn.Sequential(
             nn.Conv2d(3, 5, 3), nn.Sigmoid(), nn.Conv2d(5, 6, 3), nn.GroupNorm(2, 6)
-        ),  # a channel of zeros would not stay one
+        ),  # a zero channel would not stay zero
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.GroupNorm(2, 6)),
     ],
 )
-def test_a_network_without_sites_is_refused_with_what_was_looked_for(backbone):
+def test_a_network_without_sites_is_refused_with_its_layers(backbone):
     network = Embedder(backbone, 6, 8, SMALL)
     with pytest.raises(
         PipelineError, match=r"no site .*\(sites: all\).*\(\d conv2d\).*depthwise.*another architecture"

@@ -1,11 +1,11 @@
-"""The store: whole results under their key, or nothing."""
+"""The store: complete results under their key, or nothing."""
 
 import errno
 import json
 
 import pytest
 
-from calibration.errors import first_line
+import calibration.errors
 from pipeline.data.images import read_image
 from pipeline.engine.plan import make_plan
 from pipeline.engine.processes import Processes
@@ -14,7 +14,7 @@ from pipeline.engine.run import run_plan
 from pipeline.engine.step import Step, StepId
 from pipeline.engine.store import Store, explain, read_record
 from pipeline.errors import DataError, StageFailed, StoreError
-from targets.errors import in_a_line, one_line
+from targets.errors import first_line, in_a_line
 from tests.helpers import SMALL
 from zoo.release.manifest import first_problem
 
@@ -50,7 +50,7 @@ def test_a_failed_stage_leaves_scratch_and_no_result(tmp_path):
 
 def test_two_builds_of_one_stage(tmp_path):
     store, other = Store(tmp_path), Store(tmp_path)
-    refused = pytest.raises(StoreError, match="another build is at work on export")
+    refused = pytest.raises(StoreError, match="another build is running export")
     with store.produce("export", "k", {}), refused, other.produce("export", "k", {}):
         pass
     assert store.has("export", "k")
@@ -71,7 +71,7 @@ def test_a_damaged_record(tmp_path):
         read_record(store.folder("compact", "k"))
 
 
-def test_a_result_that_another_build_made_meanwhile_is_taken(tmp_path):
+def test_a_result_of_another_build_is_reused(tmp_path):
     store = Store(tmp_path)
     with store.produce("compact", "k", {}) as (out, _):
         (out / "theirs").touch()
@@ -91,7 +91,7 @@ def test_a_result_that_lost_its_record_is_made_again(tmp_path):
 def test_a_full_disk_says_so(tmp_path):
     message = str(explain(OSError(errno.ENOSPC, "No space left on device"), tmp_path))
     assert "no space left" in message
-    assert "goes on from the last finished stage" in message
+    assert "to continue from the last finished stage" in message
 
 
 def test_records_are_json(tmp_path):
@@ -117,28 +117,28 @@ def produced(store, error):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_is_none_of_the_stores_goes_through(tmp_path, error):
+def test_errors_outside_the_store_are_re_raised(tmp_path, error):
     with pytest.raises(OSError) as caught:  # noqa: PT011 - it is this very one
         produced(Store(tmp_path), error)
     assert caught.value is error
 
 
-def test_a_file_that_a_stage_did_not_write_is_no_problem_of_the_store(tmp_path):
+def test_a_file_that_a_stage_did_not_write_is_not_a_store_error(tmp_path):
     store = Store(tmp_path)
     error = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "unfinished/compact-k/out/cost.json"))
     with pytest.raises(FileNotFoundError):
         produced(store, error)
 
 
-def test_a_result_that_lost_a_file_is_told_with_what_mends_it(tmp_path):
+def test_a_result_without_a_file_is_reported_with_the_remedy(tmp_path):
     error = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "teacher/abc/network.json"))
     with pytest.raises(StoreError) as caught:
         produced(Store(tmp_path), error)
     folder = tmp_path / "teacher/abc"
-    assert str(caught.value) == f"{folder}/network.json is missing. Remove {folder}: its stage then runs again."
+    assert str(caught.value) == f"{folder}/network.json is missing. Remove {folder} to run its stage again."
 
 
-def test_a_store_that_is_not_ones_own_is_told(tmp_path):
+def test_a_store_without_permission_is_reported(tmp_path):
     error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "unfinished/compact-k/out/cost.json"))
     with pytest.raises(StoreError, match="can't use .*cost.json: Permission denied. Check its owner and mode"):
         produced(Store(tmp_path), error)
@@ -148,7 +148,7 @@ def test_a_store_that_is_not_ones_own_is_told(tmp_path):
     ("file", "told"),
     [(None, "below {store} "), ("{store}/teacher/x", "below {store} "), ("/elsewhere/x", "/elsewhere/x ")],
 )
-def test_it_is_told_which_disk_is_full(tmp_path, file, told):
+def test_the_full_disk_is_named(tmp_path, file, told):
     error = OSError(errno.ENOSPC, "No space left on device", file and file.format(store=tmp_path))
     with pytest.raises(StoreError, match=f"^no space left while writing {told.format(store=tmp_path)}") as caught:
         produced(Store(tmp_path), error)
@@ -162,7 +162,7 @@ def test_it_is_told_which_disk_is_full(tmp_path, file, told):
         (OSError(errno.EMFILE, "Too many open files"), "mine: was stopped by the system: Too many open files. "),
     ],
 )
-def test_what_the_system_refuses_a_stage_is_told_in_a_line(tmp_path, error, told):
+def test_a_system_error_in_a_stage_is_reported_in_one_line(tmp_path, error, told):
     def fail(_work):
         raise error
 
@@ -178,12 +178,12 @@ NAMELESS = [EOFError(), MemoryError(), ValueError("\n"), RuntimeError(""), OSErr
 
 
 @pytest.mark.parametrize("error", NAMELESS, ids=lambda error: type(error).__name__)
-def test_an_error_without_words_is_told_by_its_name(error):
-    for told in (one_line(error), in_a_line(error), first_line(error), first_problem(error)):
+def test_an_error_without_text_is_reported_by_its_name(error):
+    for told in (first_line(error), in_a_line(error), calibration.errors.first_line(error), first_problem(error)):
         assert told == type(error).__name__
 
 
-def test_an_image_that_a_decoder_gives_up_without_a_word_is_told(tmp_path, monkeypatch):
+def test_a_decoder_error_without_text_is_reported(tmp_path, monkeypatch):
     def give_up(*_, **__):
         raise OSError
 

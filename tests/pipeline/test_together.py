@@ -1,4 +1,4 @@
-"""Several processes on parts of a batch learn what one learns on the whole."""
+"""Training by several processes on parts of a batch equals training by one on the whole batch."""
 
 import csv
 
@@ -68,7 +68,7 @@ def test_two_processes_meet_a_budget_as_one_does(runs):
     assert all(0.588 <= share <= 0.6 for share in left)
 
 
-def test_two_processes_end_in_the_losses_and_weights_of_one(runs):
+def test_two_processes_reach_the_losses_and_weights_of_one(runs):
     one, two, _ = states(runs, "weights")
     still, _, _ = states(runs, "masks")  # what both began with: it has hardly moved
     learnt = [key for key, value in one.items() if "resetting" not in key and value.is_floating_point()]
@@ -89,12 +89,12 @@ def test_parts_of_a_batch_make_up_the_batch():
     assert whole == [[draw for part in some for draw in part] for some in zip(*parts, strict=True)]
 
 
-def test_a_batch_that_cannot_be_parted_is_refused():
-    with pytest.raises(DataError, match=r"4 × 3 = 12 images can't be parted among 5 processes. Set sampling"):
+def test_a_batch_that_cannot_be_divided_is_refused():
+    with pytest.raises(DataError, match=r"4 × 3 = 12 images can't be divided among 5 processes. Set sampling"):
         IdentitySampler(np.arange(40) // 4, Sampling(identities=4, images=3), 1, 0, 5)
 
 
-def test_an_epoch_is_entered_anywhere():
+def test_an_epoch_can_start_at_any_batch():
     sampler = IdentitySampler(np.arange(40) // 4, Sampling(identities=2, images=2), 1)
     whole = [*sampler]
     sampler.start = 3

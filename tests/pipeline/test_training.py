@@ -1,4 +1,4 @@
-"""Training: goes on where it was, notices when it has diverged, and does what the phases say."""
+"""Training: resumes, detects divergence, and follows the phases."""
 
 import csv
 
@@ -63,7 +63,7 @@ AVERAGED = BUDGETED.model_copy(update={"ema": 0.9})
     [(SETTINGS, False), (BUDGETED, True), (AVERAGED, True), (BANKED, True)],
     ids=["paper, by epoch", "budget, by step", "average, by step", "bank, by step"],
 )
-def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, often, batches, tmp_path, monkeypatch):
+def test_a_resumed_run_equals_an_uninterrupted_one(settings, often, batches, tmp_path, monkeypatch):
     whole = train(make_task(settings), batches, tmp_path / "whole", settings)
     if often:
         monkeypatch.setattr("pipeline.training.loop.CHECKPOINT_SECONDS", 0.0)
@@ -90,7 +90,7 @@ def test_a_run_killed_and_resumed_ends_as_an_unbroken_one(settings, often, batch
     assert all(None not in row and all(row.values()) for row in rows[0])  # both phases fill the same columns
 
 
-def test_when_a_loading_process_ends_the_next_run_goes_on_and_ends_as_an_unbroken_one(batches, tmp_path, monkeypatch):
+def test_a_run_resumed_after_a_loading_process_ended_equals_an_uninterrupted_one(batches, tmp_path, monkeypatch):
     whole = train(make_task(), batches, tmp_path / "whole")
     loader, steps = batches.loader, iter(range(10**6))
 
@@ -102,7 +102,7 @@ def test_when_a_loading_process_ends_the_next_run_goes_on_and_ends_as_an_unbroke
                 yield batch
 
     monkeypatch.setattr(batches, "loader", Dying())
-    with pytest.raises(LoadingFailed, match=r"was ended by Killed.*goes on from the last checkpoint"):
+    with pytest.raises(LoadingFailed, match=r"ended by Killed.*to continue from the last checkpoint"):
         train(make_task(), batches, tmp_path / "parts")
     assert len((tmp_path / "parts" / "metrics.csv").read_text().splitlines()) == 3, "two epochs and the heading"
     parts = train(make_task(), batches, tmp_path / "parts")
@@ -126,19 +126,19 @@ def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before(batches, tmp
 def test_a_checkpoint_of_another_recipe_is_refused(batches, tmp_path):
     train(make_task(), batches, tmp_path / "run")
     other = SETTINGS.model_copy(update={"rggr": Resetting(bank=12)})
-    with pytest.raises(StoreError, match=r"epoch-00004-step-0000000.safetensors is of another recipe. Remove"):
+    with pytest.raises(StoreError, match=r"epoch-00004-step-0000000.safetensors belongs to another recipe. Remove"):
         train(make_task(other), batches, tmp_path / "run", other)
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(batches, tmp_path):
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(batches, tmp_path):
     settings = SETTINGS.model_copy(update={"lr": 1e6})
     task = make_task(settings)
-    with pytest.raises(TrainingDiverged, match=r"no longer a number in epoch \d, step \d.*lower `lr`"):
+    with pytest.raises(TrainingDiverged, match=r"not finite in epoch \d, step \d.*lower `lr`"):
         train(task, batches, tmp_path / "run", settings)
     assert not list((tmp_path / "run").glob("checkpoints/*"))  # it broke in the first epoch
 
 
-def test_a_last_step_that_ruins_the_weights_is_noticed_before_they_are_kept(batches, tmp_path):
+def test_a_last_step_that_ruins_the_weights_is_detected_before_saving(batches, tmp_path):
     task = make_task()
     after, steps = task.after_step, iter(range(1, 10**6))
 
@@ -148,13 +148,13 @@ def test_a_last_step_that_ruins_the_weights_is_noticed_before_they_are_kept(batc
             task.student.classifier.weight.data[0, 0] = torch.inf
 
     task.after_step = ruin
-    with pytest.raises(TrainingDiverged, match=r"weights are no longer numbers behind epoch 2 .*classifier.weight"):
+    with pytest.raises(TrainingDiverged, match=r"weights are not finite after epoch 2 .*classifier.weight"):
         train(task, batches, tmp_path / "run")
     (kept,) = (tmp_path / "run" / "checkpoints").iterdir()
     assert load_tensors(kept)[1]["epoch"] == 1
 
 
-def test_no_checkpoint_is_written_of_a_state_that_is_no_number(batches, tmp_path, monkeypatch):
+def test_no_checkpoint_is_written_of_a_state_that_is_not_finite(batches, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.training.loop.CHECKPOINT_SECONDS", 0.0)
     task = make_task()
     forward, steps = task.forward, iter(range(10**6))
@@ -224,7 +224,7 @@ def test_a_teacher_with_the_statistics_of_each_batch_depends_on_it_and_does_not_
     assert given["running"].embedding.mean(0).abs().max() > 1e-2
 
 
-def test_bf16_learns_what_fp32_does_and_keeps_weights_banks_and_losses_in_fp32(batches):
+def test_bf16_trains_like_fp32_and_keeps_weights_banks_and_losses_in_fp32(batches):
     seen = {}
     for precision in ("fp32", "bf16"):
         settings = SETTINGS.model_copy(update={"precision": precision})

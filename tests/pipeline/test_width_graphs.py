@@ -1,4 +1,4 @@
-"""Graphs of narrow networks are those that would be deployed, in each precision, and pack well."""
+"""Graphs of narrow networks equal deployed ones, in each precision, and compress well."""
 
 import zlib
 
@@ -20,7 +20,7 @@ TARGET = TargetSettings("onnxruntime", threads=1)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_a_graph_is_as_narrow_and_as_precise_as_asked(tmp_path, precision, monkeypatch):
+def test_a_graph_has_the_requested_widths_and_precision(tmp_path, precision, monkeypatch):
     monkeypatch.setattr("pipeline.stages.width_graphs.CALLS", 8)
     monkeypatch.setattr("pipeline.stages.width_graphs.MAX_SECONDS", 0.2)
     work = Work(tmp_path, tmp_path / "scratch", Processes("cpu"), Silent())

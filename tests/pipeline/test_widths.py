@@ -45,7 +45,7 @@ def test_widths_are_those_of_the_network_that_is_built(architecture, which):
             assert (layer.takes(kept), layer.gives(kept)) == found[name], name
 
 
-def test_narrow_copies_compute_something_and_leave_the_network_as_it_is():
+def test_narrow_copies_are_alive_and_do_not_change_the_network():
     network = enliven(build_network(Network(architecture="resnet10t", embedding=16), SMALL))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     sites = find_sites(network, "coupled")
@@ -89,7 +89,7 @@ def test_a_network_that_runs_with_fewer_channels_passes(architecture):
     try_narrow(network, find_sites(network, "coupled"))
 
 
-def test_a_network_that_reckons_with_its_first_widths_is_refused_in_a_line():
+def test_a_network_that_depends_on_its_original_widths_is_refused():
     network = alive_network("lambda_resnet26t", 2)
     with pytest.raises(PipelineError, match=r"does not run with fewer channels \(shape .*\).*another architecture"):
         try_narrow(network, find_sites(network, "coupled"))

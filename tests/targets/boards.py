@@ -1,4 +1,4 @@
-"""Machines in miniature: the files and commands by which a laptop, a Raspberry Pi 5 and a Jetson Orin Nano tell."""
+"""Fake machines: the files and commands of a laptop, a Raspberry Pi 5 and a Jetson Orin Nano."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,7 +81,7 @@ def laptop(root: Path) -> Path:
 
 
 def raspberry(root: Path, commands: Path, throttled: str = "0x0") -> Path:
-    """A Raspberry Pi 5: it throttles in its firmware, which only a command tells, and cools with a fan."""
+    """A Raspberry Pi 5: its firmware throttles, which only a command reports; it is cooled by a fan."""
     command(commands, "vcgencmd", f'[ "$1" = get_throttled ] && echo "throttled={throttled}"')
     thermal = "sys/class/thermal"
     return write(
@@ -133,7 +133,7 @@ def jetson(root: Path, commands: Path) -> Path:
 
 
 class Library:
-    """pynvml in miniature, of a GPU at work."""
+    """A fake pynvml of a busy GPU."""
 
     class NVMLError(Exception):
         pass

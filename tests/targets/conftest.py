@@ -1,4 +1,4 @@
-"""A machine of which a test says what commands and which NVML it has."""
+"""A machine whose commands and NVML a test defines."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What an engine is made of. Source: NVIDIA TensorRT documentation, "Engine Inspector"."""
+"""Layers of an engine. Source: NVIDIA TensorRT documentation, "Engine Inspector"."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from targets.tensorrt import TensorRt
 
-BOOKKEEPING = ("Constant", "Identity", "NoOp", "Reformat", "Shuffle")  # layers that move or keep, and compute nothing
+BOOKKEEPING = ("Constant", "Identity", "NoOp", "Reformat", "Shuffle")  # layers that move or keep data without computing
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A CUDA runtime whose GPU is the host: memory is real and its bounds are held, time and errors are played."""
+"""A fake CUDA runtime on the host: memory is real and bounds are checked, time and errors are simulated."""
 
 import ctypes
 import sys
@@ -14,7 +14,7 @@ class Error(IntEnum):
 
 
 class FakeCuda:
-    """What `targets.nvidia` calls of `cuda.bindings.runtime`.
+    """The functions of `cuda.bindings.runtime` that `targets.nvidia` calls.
 
     Attributes:
         live: blocks that are allocated, by address.
@@ -31,7 +31,7 @@ class FakeCuda:
         self.live, self.failing, self.clock, self.moments, self.handles = {}, set(), 0.0, {}, set()
 
     def install(self, monkeypatch):
-        """Be the CUDA of this process."""
+        """Install as the CUDA of this process."""
         monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", self)
         return self
 
@@ -77,7 +77,7 @@ class FakeCuda:
     cudaFreeHost = cudaFree
 
     def bytes_at(self, address, size):
-        """Memory that is allocated, and reaches that far."""
+        """Allocated memory, with a bounds check."""
         block = self.live[address]
         assert size <= len(block)
         return (ctypes.c_uint8 * size).from_buffer(block)

@@ -1,4 +1,4 @@
-"""What a refusal looks like."""
+"""The form of an error message."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from targets.errors import ArtifactFailed
 
 
 def refusal(call, *arguments, of=ArtifactFailed):
-    """The message of an error, of one or two lines that a terminal holds."""
+    """The message of an error, which must have one or two lines."""
     with pytest.raises(of) as caught:
         call(*arguments)
     message = str(caught.value)

@@ -97,7 +97,7 @@ class Wire:
         self.cut()
 
     def cut(self) -> None:
-        """Break every connection on both sides, at once and without a farewell."""
+        """Break every connection on both sides, abruptly."""
         for ends in self.pairs:
             for end in ends:
                 with suppress(OSError):
@@ -108,7 +108,7 @@ class Wire:
         self.pairs.clear()
 
     def hush(self) -> None:
-        """Carry nothing more on the connections that are, and say nothing about it."""
+        """Silently stop forwarding on existing connections."""
         self.silent.set()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -119,7 +119,7 @@ class Wire:
                 return
             try:
                 far = socket.create_connection(("127.0.0.1", self.to))
-            except OSError:  # the device is not up yet
+            except OSError:  # the device is not ready yet
                 near.close()
                 continue
             self.connections += 1
@@ -142,7 +142,7 @@ class Wire:
 
 
 class Device:
-    """A machine over ssh, with a home of its own; and the home of the one who calls it."""
+    """A machine over ssh with its own home, and the home of its client."""
 
     def __init__(self, folder: Path, server: Server) -> None:
         import asyncssh

@@ -1,4 +1,4 @@
-"""A bundle as a stranger would send one to `zoo compile`: it runs nothing of its own and names nothing outside."""
+"""An untrusted bundle for `zoo compile`: it runs no code of its own, and no file outside is used."""
 
 import io
 import sys
@@ -55,7 +55,7 @@ FILES = {
 
 @pytest.fixture
 def room(tmp_path, monkeypatch):
-    """Where the bundle and its result lie; beside it are the cache and a module that nobody should import."""
+    """Folder of the bundle and its result, beside the cache and a module that must not be imported."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "intruder.py").write_text("class Target:\n    def __init__(self, settings):\n        print('ran')\n")
@@ -70,7 +70,7 @@ def bundle(room, files=None, **about):
 
 
 def refused(room, files=None, of=BadBundle, **about):
-    """What is said of a bundle that gives no result, and leaves nothing anywhere."""
+    """The error for a refused bundle, which must leave no file."""
     path, said = bundle(room, files, **about), []
     before = sorted(one for one in room.parent.rglob("*") if "cache" not in one.parts)
     message = refusal(compile_bundle, path, room / "result", said.append, of=of)
@@ -80,7 +80,7 @@ def refused(room, files=None, of=BadBundle, **about):
     return message
 
 
-def test_one_that_is_right_is_compiled(room):
+def test_a_valid_bundle_is_compiled(room):
     compile_bundle(bundle(room), room / "result", lambda _: None)
     assert [row["precision"] for row in read_list(room / "result", RESULT_LIST)["rows"]] == ["fp32"]
 
@@ -94,7 +94,7 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("change", OUTSIDE, ids=str)
 def test_a_variant_that_leads_elsewhere_is_refused(room, change):
-    assert "is no bundle that this zoo understands" in refused(room, variants=[{**STUDENT, **change}])
+    assert "is not a bundle this version can read" in refused(room, variants=[{**STUDENT, **change}])
 
 
 def test_a_folder_outside_is_not_written_to(room):
@@ -107,7 +107,7 @@ def test_a_graph_that_lies_outside_does_not_get_into_the_result(room):
 
 
 @pytest.mark.parametrize("variants", [[], [STUDENT, STUDENT], ["student"], {}, 7, None], ids=str)
-def test_variants_that_are_none_are_refused(room, variants):
+def test_invalid_variants_are_refused(room, variants):
     refused(room, variants=variants)
 
 
@@ -120,19 +120,19 @@ ENTRIES = [
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
 def test_a_target_that_is_not_installed_as_the_runtime_is_not_imported(room, entry, capsys):
-    assert "is no bundle that this zoo understands" in refused(room, entry=entry)
+    assert "is not a bundle this version can read" in refused(room, entry=entry)
     assert "intruder" not in sys.modules
     assert not capsys.readouterr().out
 
 
-def test_a_runtime_that_is_not_installed_is_told(room):
+def test_a_runtime_that_is_not_installed_is_reported(room):
     message = refused(room, of=TargetError, entry="intruder:Target", settings={"runtime": "intruder"})
-    assert "no installed package offers the runtime 'intruder'" in message
+    assert "no installed package provides the runtime 'intruder'" in message
     assert "intruder" not in sys.modules
 
 
-def test_the_installed_package_of_another_is_taken(room, monkeypatch):
-    """Its entry point says so; what the bundle carries of it is not run."""
+def test_an_installed_third_party_package_is_used(room, monkeypatch):
+    """By its entry point; its code in the bundle is not run."""
     site = room.parent / "site"
     (site / "other-1.dist-info").mkdir(parents=True)
     (site / "other-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
@@ -166,17 +166,17 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("change", NONSENSE, ids=str)
-def test_a_list_that_no_build_writes_is_refused_in_a_line(room, change):
-    assert "x.zoo is no bundle that this zoo understands" in refused(room, **change)
+def test_a_list_that_no_build_writes_is_refused(room, change):
+    assert "x.zoo is not a bundle this version can read" in refused(room, **change)
 
 
 @pytest.mark.parametrize("change", SETTINGS, ids=str)
-def test_settings_that_no_catalogue_has_are_refused_in_a_line(room, change):
+def test_invalid_settings_are_refused(room, change):
     message = refused(room, settings={**ABOUT["settings"], **change})
-    assert "x.zoo is no bundle that this zoo understands" in message
+    assert "x.zoo is not a bundle this version can read" in message
 
 
-def test_all_settings_that_a_catalogue_has_are_taken(room):
+def test_all_valid_settings_are_accepted(room):
     more = {
         "board": "AMD\nEPYC",
         "about": "a board",
@@ -195,7 +195,7 @@ def archive_of_arrays():
 
 
 def far_too_large():
-    """Its head claims 8 TB of it."""
+    """Its header declares 8 TB."""
     return npy([0]).replace(b"(1,), }" + b" " * 12, b"(1000000000000,), }")
 
 
@@ -209,8 +209,8 @@ ARRAYS = {
 
 @pytest.mark.parametrize("name", ["test/query.npy", "test/query-labels.npy", "test/images.npy"])
 @pytest.mark.parametrize("what", ARRAYS)
-def test_an_array_that_is_none_of_a_test_set_is_refused_in_a_line(room, name, what):
-    assert "x.zoo is no bundle that this zoo understands" in refused(room, {name: ARRAYS[what]})
+def test_an_array_that_is_not_of_a_test_set_is_refused(room, name, what):
+    assert "x.zoo is not a bundle this version can read" in refused(room, {name: ARRAYS[what]})
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_images_of_another_shape_are_refused_in_a_line(room, images):
     assert "images of " in refused(room, {"test/images.npy": npy(images)})
 
 
-def test_what_the_runtime_says_of_images_of_another_size_is_told_in_a_line(room):
-    """The list and the images agree, and the graph is for others."""
+def test_the_runtimes_error_for_images_of_another_size_is_reported(room):
+    """List and images agree, but not with the graph."""
     images = npy(np.zeros((3, 3, SIZE + 1, SIZE), np.uint8))
     message = refused(room, {"test/images.npy": images}, of=ArtifactFailed, height=SIZE + 1)
     assert message.startswith("ONNX Runtime can't run on uint8 1×9×8×3: Error in execution: Got invalid dimensions")

@@ -1,4 +1,4 @@
-"""What a control group leaves to a process, in miniature: version 2, version 1, hybrid, containers."""
+"""Quotas of control groups, in fake file systems: version 2, version 1, hybrid, containers."""
 
 import pytest
 
@@ -33,7 +33,7 @@ AT2, AT1 = "sys/fs/cgroup/a.slice/b.scope", "sys/fs/cgroup/cpu,cpuacct/docker/f0
         ({"proc/self/cgroup": V2, f"{AT2}/cpu.max": "1000 0"}, None),
     ],
 )  # fmt: skip
-def test_a_quota_is_read_wherever_it_stands(tmp_path, files, quota):
+def test_a_quota_is_read_in_every_layout(tmp_path, files, quota):
     assert cpu_quota(write(tmp_path, files)) == quota
 
 
@@ -57,5 +57,5 @@ def test_threads_are_as_many_as_affinity_and_quota_allow(tmp_path, monkeypatch, 
         ({"proc/self/cgroup": V1, f"{AT1}/cpu.stat": "nr_periods 9\nthrottled_time 1500000000"}, 1.5),
     ],
 )  # fmt: skip
-def test_time_held_back_is_read_wherever_it_stands(tmp_path, files, seconds):
+def test_throttled_time_is_read_in_every_layout(tmp_path, files, seconds):
     assert throttled_seconds(write(tmp_path, files)) == seconds

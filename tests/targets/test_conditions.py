@@ -1,4 +1,4 @@
-"""Under what conditions a machine measured, on machines in miniature."""
+"""Conditions of a measurement, on fake machines."""
 
 import pytest
 from pydantic import TypeAdapter
@@ -12,7 +12,7 @@ from tests.targets.boards import BUS_ID, command, jetson, laptop, raspberry, sta
 CORES = [0, 1]
 
 
-def test_a_laptop_tells_clocks_heat_and_profile(tmp_path, commands):
+def test_a_laptop_reports_clocks_temperatures_and_profile(tmp_path, commands):
     root = laptop(tmp_path)
     record = Watch(root=root, cores=CORES).conditions()
     state = record.before
@@ -26,7 +26,7 @@ def test_a_laptop_tells_clocks_heat_and_profile(tmp_path, commands):
     assert (record.throttled, record.tells_throttling) == (None, True)
 
 
-def test_a_raspberry_pi_tells_by_its_firmware(tmp_path, commands):
+def test_a_raspberry_pi_reports_through_its_firmware(tmp_path, commands):
     record = Watch(root=raspberry(tmp_path, commands), cores=CORES).conditions()
     assert record.after.cpu_mean_mhz == 2400
     assert record.after.temperatures_c == {"cpu-thermal": 66.1}
@@ -35,7 +35,7 @@ def test_a_raspberry_pi_tells_by_its_firmware(tmp_path, commands):
     assert (record.throttled, record.tells_throttling) == (None, True)
 
 
-def test_a_jetson_tells_gpu_rails_and_mode(tmp_path, commands):
+def test_a_jetson_reports_gpu_rails_and_mode(tmp_path, commands):
     record = Watch(root=jetson(tmp_path, commands), cores=CORES).conditions()
     assert record.before.gpu_mhz == 1020
     assert record.before.temperatures_c == {"cpu-thermal": 52.968}
@@ -44,7 +44,7 @@ def test_a_jetson_tells_gpu_rails_and_mode(tmp_path, commands):
     assert (record.power_mode, record.throttled) == ("MAXN_SUPER", None)
 
 
-def test_tegrastats_is_asked_for_what_sysfs_does_not_say(tmp_path, commands):
+def test_tegrastats_supplies_what_sysfs_lacks(tmp_path, commands):
     line = "GR3D_FREQ 40%@[918] gpu@44.5C VDD_IN 6000mW/5000mW"
     command(commands, "tegrastats", f"while :; do echo '{line}'; /bin/sleep 0.05; done")
     state = read_state(tmp_path / "empty", CORES)
@@ -52,11 +52,11 @@ def test_tegrastats_is_asked_for_what_sysfs_does_not_say(tmp_path, commands):
     assert read_state(jetson(tmp_path, commands), CORES).gpu_mhz == 1020
 
 
-def test_an_nvidia_gpu_tells_by_nvml_only_if_it_computes(tmp_path, commands, nvml):
+def test_an_nvidia_gpu_is_recorded_only_if_it_computes(tmp_path, commands, nvml):
     state = Watch(gpu=BUS_ID, root=tmp_path, cores=CORES).conditions().after
     assert (state.gpu_mhz, state.gpu_memory_mhz, state.temperatures_c) == (2505, 9001, {"GPU": 71})
     assert state.power_w is None
-    assert state.slowed_by == [], "a power cap is how a GPU is meant to run"
+    assert state.slowed_by == [], "a power cap is normal for a GPU"
     assert Watch(root=tmp_path, cores=CORES).conditions().after.gpu_mhz is None
 
 
@@ -116,7 +116,7 @@ def test_a_hot_gpu_voids_the_run(tmp_path, commands, nvml):
     assert watch.conditions().throttled == "GPU too hot (software); GPU too hot (ms) (+3)"
 
 
-def test_other_work_and_stolen_time_are_told(tmp_path, commands, monkeypatch):
+def test_other_work_and_stolen_time_are_recorded(tmp_path, commands, monkeypatch):
     """In 2 seconds the two cores were busy for 3, one of them by us; the hypervisor withheld half a second."""
     times = iter([100.0, 102.0])
     monkeypatch.setattr(conditions, "perf_counter", lambda: next(times))
@@ -128,7 +128,7 @@ def test_other_work_and_stolen_time_are_told(tmp_path, commands, monkeypatch):
     assert (record.seconds, record.other_work_cores, record.stolen_cores) == (2, 1, 0.25)
 
 
-def test_a_machine_that_tells_nothing_says_so(tmp_path, commands):
+def test_a_machine_without_sensors(tmp_path, commands):
     record = Watch(gpu=BUS_ID, root=tmp_path, cores=CORES).conditions()
     state = record.after
     assert {value for name, value in vars(state).items()} == {None}
@@ -136,7 +136,7 @@ def test_a_machine_that_tells_nothing_says_so(tmp_path, commands):
     assert (record.throttled, record.tells_throttling) == (None, False)
 
 
-def test_this_machine_is_described_whatever_it_tells():
+def test_this_machine_is_described():
     watch = Watch(gpu=BUS_ID)
     watch.look()
     record = watch.conditions()
@@ -146,7 +146,7 @@ def test_this_machine_is_described_whatever_it_tells():
 
 
 @pytest.mark.parametrize("content", ["", "not a number", "\x00"])
-def test_damaged_files_count_as_silence(tmp_path, commands, content):
+def test_damaged_files_are_ignored(tmp_path, commands, content):
     root = jetson(tmp_path, commands)
     for path in root.rglob("*"):
         if path.is_file() and path.parent != commands and path.name not in ("type", "name"):

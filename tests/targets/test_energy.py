@@ -1,4 +1,4 @@
-"""Energy of an image, on machines in miniature."""
+"""Energy per image, on fake machines."""
 
 import sys
 from time import perf_counter, sleep
@@ -16,7 +16,7 @@ RANGE_UJ = 262_143_328_850
 
 
 class Fake:
-    """A session that takes half a second of a clock of its own, and does something in each call."""
+    """A session that takes half a second of its own clock, with an action in each call."""
 
     compute_ms: float | None = None
 
@@ -75,7 +75,7 @@ def test_two_sockets_add_up(tmp_path, commands):
     assert meter.joules == pytest.approx(3)
 
 
-def test_rapl_that_only_root_may_read_is_no_meter(tmp_path, commands):
+def test_rapl_that_is_not_readable_is_no_meter(tmp_path, commands):
     """As the kernel refuses it: opening fails. A folder in its place fails for root, too."""
     root = laptop(tmp_path)
     counter = root / "sys/class/powercap/intel-rapl:0/energy_uj"
@@ -119,12 +119,12 @@ def test_too_few_samples_give_no_energy(commands, tmp_path):
     assert meter.joules is None
 
 
-def test_a_tegrastats_that_says_nothing_is_no_meter(commands, tmp_path, monkeypatch):
+def test_a_silent_tegrastats_is_no_meter(commands, tmp_path, monkeypatch):
     command(commands, "tegrastats", "exit 1")
     assert find_meter(root=tmp_path) is None
 
 
-def test_energy_is_that_of_an_image(tmp_path, commands, monkeypatch):
+def test_energy_is_per_image(tmp_path, commands, monkeypatch):
     """6 J in each call of 4 images; calls for 2 seconds, and one before them that is not metered."""
     root = laptop(tmp_path)
     package(root, 0)
@@ -157,7 +157,7 @@ def test_a_machine_without_a_meter_has_none(tmp_path, commands, monkeypatch):
 
 
 class Burning:
-    """What a call does: a joule more on the meter, and something else from the second one on, as the first warms up."""
+    """Action of a call: a joule more on the meter, and from the second call on another action."""
 
     def __init__(self, root, other=lambda: None):
         self.root, self.other, self.calls = root, other, 0
@@ -171,7 +171,7 @@ class Burning:
 
 @pytest.fixture
 def metered(tmp_path, commands, monkeypatch):
-    """Energy of an image on a laptop on which something happens during the block."""
+    """Energy per image on a laptop with an event during the block."""
     monkeypatch.setattr(conditions, "BUSY_CORES", 0.1)
 
     def metered(other):
@@ -182,7 +182,7 @@ def metered(tmp_path, commands, monkeypatch):
     return metered
 
 
-def test_a_quiet_block_has_its_energy(metered):
+def test_an_undisturbed_block_has_energy(metered):
     assert metered(lambda _: None).mj_per_image == pytest.approx(250)
 
 
@@ -191,7 +191,7 @@ def test_throttling_during_the_energy_block_voids_it(metered):
     assert metered(lambda root: write(root, {count: 99})) is None
 
 
-def test_what_slows_a_machine_for_a_moment_of_the_energy_block_voids_it(metered):
+def test_a_short_slowdown_during_the_energy_block_voids_it(metered):
     cooling, states = "sys/class/thermal/cooling_device0/cur_state", iter([3, 0, 0, 0, 0])
     assert metered(lambda root: write(root, {cooling: next(states)})) is None
 

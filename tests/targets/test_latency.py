@@ -1,4 +1,4 @@
-"""How time is measured."""
+"""Measurement of latency."""
 
 from itertools import islice, pairwise
 
@@ -13,7 +13,7 @@ IMAGES = np.zeros((4, 2, 2, 3), np.uint8)
 
 
 class Clock:
-    """Time that passes only where a test says so: real machines are too noisy for exact figures."""
+    """A clock that advances only when a test says so: real machines are too noisy for exact figures."""
 
     def __init__(self):
         self.now = 0.0
@@ -36,7 +36,7 @@ def clock(monkeypatch):
 
 
 class Fake:
-    """A session that takes a known time; the first calls take longer, less and less."""
+    """A session of known time; the first calls take longer, decreasingly."""
 
     clock = Clock()
     compute_ms: float | None = None
@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_session():
     assert slow.steady
 
 
-def test_what_the_runtime_says_that_it_computed_is_given_beside_the_whole_call():
+def test_the_runtimes_own_time_is_reported_besides_the_whole_call():
     class Telling(Fake):
         def embed(self, images):
             self.compute_ms = 1000 * self.seconds - 1
@@ -103,7 +103,7 @@ def test_sessions_follow_each_other_equally_often():
 
 
 def test_the_first_call_of_a_turn_is_not_counted():
-    """Caches hold what the session before needed: that call takes longer."""
+    """Caches hold data of the previous session, so this call takes longer."""
 
     class Evicted(Fake):
         last = None
@@ -118,7 +118,7 @@ def test_the_first_call_of_a_turn_is_not_counted():
 
 
 def test_drift_of_the_machine_does_not_bias_the_ratio(clock):
-    """A machine that gets slower by half over the run: each session for itself looks slower, the ratio stays."""
+    """A machine that slows down by half over the run: each session looks slower, the ratio is unchanged."""
 
     class Drifting(Fake):
         def embed(self, images):
@@ -133,7 +133,7 @@ def test_drift_of_the_machine_does_not_bias_the_ratio(clock):
     assert (found.baseline, found.batch) == ("dense", 4)
 
 
-def test_a_run_whose_end_is_not_like_its_beginning_is_not_steady(clock):
+def test_a_run_whose_end_differs_from_its_beginning_is_not_steady(clock):
     class Throttled(Fake):
         def embed(self, images):
             self.clock.now += self.seconds * (1.2 if clock.now > 1.2 else 1)
@@ -159,7 +159,7 @@ def test_few_calls_still_make_turns_enough_for_an_interval():
     assert measure_latency({"a": Fake(0.001), "b": Fake(0.001)}, IMAGES, 50, 20).ratio("a", "b").turns == 8
 
 
-def test_between_rounds_someone_may_look():
+def test_a_callback_runs_between_rounds():
     looks = []
     timing = measure_latency({"a": Fake(0.001), "b": Fake(0.001)}, IMAGES, 459, 30, lambda: looks.append(1))
     assert len(looks) == len(timing.times["a"].turns) == 17
@@ -174,7 +174,7 @@ def test_warming_up_outlasts_the_cold_calls():
 
 
 def test_warming_up_outlasts_a_governor_even_if_calls_are_short(clock):
-    """A clock that rises for a tenth of a second: thousands of calls of a microsecond, each as long as the last."""
+    """A clock that rises for a tenth of a second: thousands of calls of a microsecond, all equally long."""
 
     class Rising(Fake):
         def embed(self, images):
@@ -190,7 +190,7 @@ def test_slow_sessions_get_warm_in_few_calls():
     assert warm.calls == 9
 
 
-def test_what_never_settles_is_marked():
+def test_a_session_that_never_settles_is_not_steady():
     class Rising(Fake):
         def embed(self, images):
             self.seconds *= 1.03
@@ -200,7 +200,7 @@ def test_what_never_settles_is_marked():
 
 
 def test_percentiles_are_point_estimates_as_likely_too_low_as_too_high():
-    """And no bounds: of many runs of 459 calls, half of the estimates lie below the true percentile."""
+    """They are not bounds: over many runs of 459 calls, half of the estimates are below the true percentile."""
     random = np.random.default_rng(0)
     warm = turns.WarmUp(1, steady=True, p50_ms=1.0)
     found = [

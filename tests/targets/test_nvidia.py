@@ -1,4 +1,4 @@
-"""What TensorRT and TensorRT-RTX share: whether an engine fits, which GPU this is, progress, what is kept."""
+"""Shared parts of TensorRT and TensorRT-RTX: fit of an engine, identity of a GPU, progress, caches."""
 
 import dataclasses
 from pathlib import Path
@@ -28,13 +28,13 @@ def test_an_engine_of_this_gpu_and_release_fits():
 @pytest.mark.parametrize(
     ("here", "why"),
     [
-        ({"version": "10.7.0"}, "built by tensorrt 10.3.0, here is tensorrt 10.7.0"),
-        ({"version": "10.3.1"}, "built by tensorrt 10.3.0, here is tensorrt 10.3.1"),
-        ({"runtime": "tensorrt_rtx"}, "built by tensorrt 10.3.0, here is tensorrt_rtx 10.3.0"),
-        ({"sm": 86, "gpu": "RTX 3090"}, "is for SM 87 (built on Orin), the GPU here is RTX 3090 with SM 86"),
+        ({"version": "10.7.0"}, "built by tensorrt 10.3.0, but this is tensorrt 10.7.0"),
+        ({"version": "10.3.1"}, "built by tensorrt 10.3.0, but this is tensorrt 10.3.1"),
+        ({"runtime": "tensorrt_rtx"}, "built by tensorrt 10.3.0, but this is tensorrt_rtx 10.3.0"),
+        ({"sm": 86, "gpu": "RTX 3090"}, "is for SM 87 (built on Orin), but this GPU is RTX 3090 with SM 86"),
     ],
 )
-def test_a_foreign_engine_is_refused_with_what_to_do(here, why):
+def test_a_foreign_engine_is_refused_with_the_remedy(here, why):
     message = refusal(check_fit, RECORD, dataclasses.replace(BUILT, **here), of=ForeignEngine)
     assert why in message
     assert message.endswith("\nCompile it here: python3 BUNDLE (or zoo compile BUNDLE)")
@@ -63,10 +63,10 @@ def test_shares_of_phases_inside_phases():
     assert shares.step("second", 0) == 1
 
 
-def test_what_saves_time_may_get_lost(tmp_path):
+def test_a_lost_cache_is_not_an_error(tmp_path):
     path = tmp_path / "below" / "kept"
     assert read_cache(path) == b""
     write_cache(path, b"kernels")
     assert read_cache(path) == b"kernels"
     assert [file.name for file in path.parent.iterdir()] == ["kept"]
-    write_cache(Path("/proc/nowhere/kept"), b"kernels")  # nothing can be written there, nobody minds
+    write_cache(Path("/proc/nowhere/kept"), b"kernels")  # not writable, which is not an error

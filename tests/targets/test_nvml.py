@@ -1,4 +1,4 @@
-"""Which GPU is asked: the one that computes, by its place on the PCI bus."""
+"""NVML reads the GPU that computes, by its PCI bus address."""
 
 import ctypes
 
@@ -12,7 +12,7 @@ from tests.targets.boards import BUS_ID
 
 
 class Driver:
-    """libcuda in miniature: CUDA counts only the GPUs that it is let see, in an order of its own."""
+    """A fake libcuda: CUDA counts only visible GPUs, in its own order."""
 
     def __init__(self, *bus_ids, failing=()):
         self.bus_ids, self.failing = bus_ids, failing
@@ -48,7 +48,7 @@ def driver(monkeypatch):
     return install
 
 
-def test_a_gpu_is_named_by_its_place_on_the_bus(driver):
+def test_a_gpu_is_identified_by_its_bus_address(driver):
     driver(Driver("0000:b1:00.0", BUS_ID))
     assert [cuda.pci_bus_id(index) for index in range(3)] == ["0000:b1:00.0", BUS_ID, None]
 
@@ -78,7 +78,7 @@ def test_every_target_says_on_which_gpu_it_computes(driver, runtime, device, exp
     assert make_target(TargetSettings(names[runtime], device)).gpu_bus_id == expected
 
 
-def test_nvml_is_asked_for_that_gpu_whatever_cuda_lets_be_seen(nvml, monkeypatch):
+def test_nvml_reads_that_gpu_whatever_is_visible_to_cuda(nvml, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     found = open_gpu(BUS_ID)
     assert found is not None

@@ -1,4 +1,4 @@
-"""Packed images come back as they were, and deflate makes less of them."""
+"""Packed images are restored exactly, and compress better."""
 
 import zlib
 
@@ -16,10 +16,10 @@ def test_nothing_is_lost(shape):
     assert packed.dtype == np.uint8
     assert packed.shape == (shape[0], 3, *shape[1:3])
     assert np.array_equal(unpack(packed), before)
-    assert np.array_equal(images, before)  # what was given is not touched
+    assert np.array_equal(images, before)  # the input is not modified
 
 
-def test_smooth_images_become_small():
+def test_smooth_images_compress_well():
     y, x = np.mgrid[:64, :64]
     noise = np.random.default_rng(0).integers(0, 4, (64, 64))
     grey = (128 + 60 * np.sin(x / 9) * np.cos(y / 7) + noise).astype(np.uint8)

@@ -1,17 +1,17 @@
-"""A machine that does other work makes no claims: it is waited for, measured again, and told. In miniature."""
+"""Times on a busy machine are unreliable: runs wait for it, are repeated, and reported. On fake machines."""
 
 import pytest
 
 from targets.errors import BadOption
 from targets.measuring import conditions, quiet
 from targets.measuring.conditions import Watch
-from targets.measuring.quiet import Patience, judge, others_busy, quiet_seconds, when_quiet
+from targets.measuring.quiet import Patience, assess, others_busy, quiet_seconds, when_quiet
 from tests.targets.boards import laptop, stat, write
 
 
 @pytest.fixture(autouse=True)
 def limits(monkeypatch):
-    """As they are: other tests must not care for the machine that they run on."""
+    """The real limits, which other tests disable to be independent of their machine."""
     monkeypatch.setattr(conditions, "BUSY_CORES", 0.1)
     monkeypatch.setattr(conditions, "HELD_BACK", 0.01)
     monkeypatch.delenv("ZOO_QUIET_SECONDS")
@@ -47,10 +47,10 @@ def run(tmp_path, commands, monkeypatch):
         ({"busy": 2000}, "other processes kept 2 of 2 cores busy"),
         ({"stolen": 300}, "the hypervisor withheld 0.3 of 2 cores"),
         ({"held_back": 50_000}, None),
-        ({"held_back": 2_500_000}, "the CPU quota of the control group held it back for 2.5 s"),
+        ({"held_back": 2_500_000}, "the CPU quota of the control group throttled it for 2.5 s"),
         (
             {"busy": 400, "held_back": 1_000_000},
-            "other processes kept 0.4 of 2 cores busy; the CPU quota of the control group held it back for 1 s",
+            "other processes kept 0.4 of 2 cores busy; the CPU quota of the control group throttled it for 1 s",
         ),
     ],
 )
@@ -58,16 +58,16 @@ def test_a_run_is_disturbed_by_other_work_a_hypervisor_or_a_quota(run, what, why
     assert run(**what).disturbed == why
 
 
-def test_one_busy_core_disturbs_however_many_there_are():
+def test_one_busy_core_disturbs_any_number_of_cores():
     assert all(conditions.most_busy(cores) < 1 for cores in (1, 2, 16, 64))
 
 
-def test_of_a_machine_that_tells_nothing_nothing_is_held_against_it(tmp_path, commands):
+def test_a_machine_without_sensors_is_not_disturbed(tmp_path, commands):
     record = Watch(root=write(tmp_path, {"proc/stat": "nonsense"}), cores=[0, 1]).conditions()
     assert (record.other_work_cores, record.held_back_s, record.disturbed) == (None, None, None)
 
 
-def test_other_work_is_looked_at_before_it_is_measured(tmp_path, monkeypatch):
+def test_other_work_is_checked_before_measuring(tmp_path, monkeypatch):
     now = iter([0.0, 2.0])
     monkeypatch.setattr(quiet, "perf_counter", lambda: next(now))
     monkeypatch.setattr(quiet, "process_time", lambda: 0.0)
@@ -83,7 +83,7 @@ def test_other_work_is_looked_at_before_it_is_measured(tmp_path, monkeypatch):
 
 
 class Machine:
-    """Others keep so many cores busy, one look after the other; a look takes a second."""
+    """Numbers of busy cores in consecutive checks of one second."""
 
     def __init__(self, *loads):
         self.loads, self.time = list(loads), 0.0
@@ -96,50 +96,50 @@ class Machine:
         return Patience(seconds, self.busy, lambda: self.time)
 
 
-def test_a_quiet_machine_is_not_waited_for():
+def test_an_idle_machine_is_measured_at_once():
     said, machine = [], Machine(0.02)
     assert machine.patience(60).wait(said.append)
     assert (machine.time, said) == (1, [])
 
 
-def test_a_machine_that_does_not_tell_is_not_waited_for():
+def test_a_machine_without_sensors_is_measured_at_once():
     said, machine = [], Machine(None)
     assert machine.patience(60).wait(said.append)
     assert said == []
 
 
-def test_quiet_is_waited_for_and_told_once():
+def test_the_wait_for_an_idle_machine_is_reported_once():
     said, machine = [], Machine(1.0, 1.0, 2.0, 0.0)
     assert machine.patience(60).wait(said.append)
     assert machine.time == 4
     assert len(said) == 1
-    assert "waiting for a quiet machine, at most 60 s (ZOO_QUIET_SECONDS): other processes keep 1.0 of" in said[0]
+    assert "waiting for an idle machine, at most 60 s (ZOO_QUIET_SECONDS): other processes keep 1.0 of" in said[0]
 
 
-def test_waiting_has_a_limit_and_says_so():
+def test_the_wait_has_a_limit_that_is_reported():
     said, machine = [], Machine(1.5)
     assert not machine.patience(7).wait(said.append)
     assert machine.time == 7
-    assert said[-1] == "the machine did not become quiet; it is measured as it is"
+    assert said[-1] == "the machine did not become idle; measuring anyway"
 
 
-def test_without_patience_nothing_is_looked_at():
+def test_without_a_wait_nothing_is_checked():
     machine = Machine(1.5)
     assert not machine.patience(0).wait(lambda line: pytest.fail(line))
     assert machine.time == 0
 
 
 @pytest.mark.parametrize(("said", "seconds"), [(None, 120), ("", 120), ("0", 0), ("12.5", 12.5)])
-def test_the_limit_is_the_users(monkeypatch, said, seconds):
+def test_the_user_sets_the_limit(monkeypatch, said, seconds):
     if said is not None:
         monkeypatch.setenv("ZOO_QUIET_SECONDS", said)
     assert quiet_seconds() == seconds
 
 
 @pytest.mark.parametrize("said", ["soon", "-1", "nan", "inf"])
-def test_a_limit_that_is_none_is_refused(monkeypatch, said):
+def test_an_invalid_limit_is_refused(monkeypatch, said):
     monkeypatch.setenv("ZOO_QUIET_SECONDS", said)
-    with pytest.raises(BadOption, match="ZOO_QUIET_SECONDS is a number of seconds"):
+    with pytest.raises(BadOption, match="ZOO_QUIET_SECONDS must be a number of seconds"):
         quiet_seconds()
 
 
@@ -149,12 +149,12 @@ def runs_of(run, *given):
 
     def next_run():
         made.append(given[len(made)])
-        return len(made), judge(run(**made[-1][0]), made[-1][1])
+        return len(made), assess(run(**made[-1][0]), made[-1][1])
 
     return next_run, made
 
 
-def test_a_run_that_was_disturbed_is_made_again_until_one_counts(run):
+def test_a_disturbed_run_is_repeated_until_one_counts(run):
     said = []
     following, made = runs_of(run, ({"busy": 900}, 0), ({}, 2), ({}, 0))
     number, verdict = when_quiet(following, lambda found: found[1], said.append, Machine(0.0).patience(60))
@@ -165,7 +165,7 @@ def test_a_run_that_was_disturbed_is_made_again_until_one_counts(run):
     ]
 
 
-def test_of_runs_that_all_were_disturbed_the_least_disturbed_is_kept_not_the_fastest(run):
+def test_of_disturbed_runs_the_least_disturbed_is_kept_not_the_fastest(run):
     following, made = runs_of(run, ({"busy": 900}, 0), ({}, 3), ({"busy": 400}, 0))
     number, verdict = when_quiet(following, lambda found: found[1], lambda _: None, Machine(0.0).patience(60))
     assert (number, verdict.why, len(made)) == (2, "3 of its times never became steady", 3)
@@ -178,9 +178,9 @@ def test_a_machine_that_stays_busy_is_measured_once(run):
     assert len(made) == 1
 
 
-def test_a_run_that_was_throttled_is_made_again(run):
-    hot = judge(run())
+def test_a_throttled_run_is_repeated(run):
+    hot = assess(run())
     assert hot.why is None
-    throttled = judge(run().__class__(**{**run().__dict__, "throttled": "GPU too hot"}))
+    throttled = assess(run().__class__(**{**run().__dict__, "throttled": "GPU too hot"}))
     assert throttled.why == "throttled by GPU too hot"
     assert throttled.faults > hot.faults

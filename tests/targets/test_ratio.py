@@ -1,4 +1,4 @@
-"""How much faster one session is than another, and how sure that is."""
+"""The ratio of two sessions, and its interval."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_fewer_than_six_pairs_give_no_interval():
 
 @pytest.mark.parametrize("pairs", [8, 17])
 @pytest.mark.parametrize("noise", ["even", "spikes"])
-def test_the_interval_covers_the_truth_in_95_of_100_runs(pairs, noise):
+def test_the_interval_covers_the_true_value_in_95_of_100_runs(pairs, noise):
     """Medians of turns on a machine that drifts: with even noise, and with a tenth of the turns disturbed by 30 %."""
     random = np.random.default_rng(7)
     covered, runs = 0, 1000

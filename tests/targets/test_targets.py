@@ -1,4 +1,4 @@
-"""Targets: one contract, one door; the real runtimes agree with torch."""
+"""Targets: one interface, one entry point; the real runtimes agree with torch."""
 
 import errno
 from importlib.metadata import EntryPoint
@@ -44,12 +44,12 @@ def test_an_unknown_runtime_gets_a_suggestion():
 def test_a_device_that_is_not_there():
     with pytest.raises(Unusable, match="sees no device GPU here"):
         make_target(TargetSettings(runtime="openvino", device="GPU")).check()
-    with pytest.raises(Unusable, match="on CPU, CUDA, TensorRT only"):
+    with pytest.raises(Unusable, match="supports CPU, CUDA, TensorRT here"):
         make_target(TargetSettings(runtime="onnxruntime", device="TPU")).check()
 
 
 class FakeTarget:
-    """What a third party would write."""
+    """A target as a third party would write it."""
 
     distribution = "no-such-runtime"
     extra = "fake"
@@ -58,7 +58,7 @@ class FakeTarget:
         self.settings = settings
 
 
-def test_others_come_in_by_the_same_door(monkeypatch):
+def test_third_party_targets_use_the_same_entry_point(monkeypatch):
     point = EntryPoint("fake", f"{__name__}:FakeTarget", contract.GROUP)
     monkeypatch.setattr(contract, "entry_points", lambda group: [point] if group == contract.GROUP else [])
     target = make_target(TargetSettings(runtime="fake", device="board"))
@@ -68,7 +68,7 @@ def test_others_come_in_by_the_same_door(monkeypatch):
         contract.runtime_version(target)
 
 
-def test_other_neighbours_are_noticed():
+def test_different_neighbours_are_detected():
     rows = np.eye(4, dtype=np.float32)[:, :3] + 0.1
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     other = rows.copy()
@@ -77,7 +77,7 @@ def test_other_neighbours_are_noticed():
     assert not same_neighbours(rows, other)
 
 
-def test_half_is_computed_in_half_or_in_float_but_in_no_coarser_precision(exported, tmp_path):
+def test_fp16_is_computed_in_fp16_or_fp32_but_never_coarser(exported, tmp_path):
     import openvino
 
     write_half(exported[0], tmp_path / "half.onnx")
@@ -89,8 +89,8 @@ def test_half_is_computed_in_half_or_in_float_but_in_no_coarser_precision(export
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["refused", "full"])
-def test_what_openvino_can_not_write_is_no_full_disk_unless_it_is(exported, tmp_path, monkeypatch, full):
-    """It does not tell what the system said."""
+def test_openvinos_write_error_is_a_full_disk_only_if_the_disk_is_full(exported, tmp_path, monkeypatch, full):
+    """OpenVINO does not report the system's error."""
     openvino = pytest.importorskip("openvino")
 
     class Full:
@@ -109,12 +109,12 @@ def test_what_openvino_can_not_write_is_no_full_disk_unless_it_is(exported, tmp_
     if full:
         assert caught.value.errno == errno.ENOSPC  # type: ignore[attr-defined]
     else:
-        assert str(caught.value) == "OpenVINO can't write model.onnx in its own form: no such operation: Foo"
+        assert str(caught.value) == "OpenVINO can't convert model.onnx: no such operation: Foo"
 
 
 @pytest.mark.parametrize("device", ["CUDA", "TensorRT"])
-def test_a_provider_that_does_not_start_is_unusable_and_never_the_cpu_in_its_name(monkeypatch, tmp_path, device):
-    """ONNX Runtime lists what it was built with, and goes over to the CPU where that does not start."""
+def test_a_provider_that_does_not_start_is_unusable_and_not_replaced_by_the_cpu(monkeypatch, tmp_path, device):
+    """ONNX Runtime lists the providers of its build, and falls back to the CPU if one does not start."""
     provider = PROVIDERS[device]
     real = onnxruntime.InferenceSession
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [provider, "CPUExecutionProvider"])
@@ -131,7 +131,7 @@ def test_a_provider_that_does_not_start_is_unusable_and_never_the_cpu_in_its_nam
             asked()
 
 
-def test_a_provider_that_starts_is_what_is_said(tmp_path):
+def test_a_provider_that_starts_is_reported(tmp_path):
     target = OnnxRuntime(TargetSettings("onnxruntime"))
     assert target.check().endswith("on CPU")
     (tmp_path / ARTIFACT).write_bytes(b"no graph")

@@ -1,4 +1,4 @@
-"""What tegrastats prints, in lines of real boards."""
+"""Parsing of tegrastats, with lines from real boards."""
 
 import pytest
 
@@ -50,7 +50,7 @@ NANO = (
     ],
     ids=["orin-nano", "orin-nano-peak", "agx-orin", "thor", "xavier-nx", "agx-xavier", "nano"],
 )
-def test_every_family_of_boards_is_understood(line, rails, watts, gpu_mhz, cpu_c):
+def test_every_family_of_boards_is_parsed(line, rails, watts, gpu_mhz, cpu_c):
     sample = parse(line)
     assert input_power(sample.power_w) == (rails, pytest.approx(watts))
     assert sample.gpu_mhz == gpu_mhz
@@ -62,7 +62,7 @@ def test_a_clock_without_a_load_is_read():
     assert parse("EMC_FREQ 2%@1866 GR3D_FREQ @[1000,1100,1000] APE 150").gpu_mhz == 1100
 
 
-def test_a_sensor_that_sleeps_is_left_out():
+def test_a_sensor_that_is_off_is_left_out():
     assert parse("gpu@-256C cpu@41.5C").temperatures_c == {"cpu": 41.5}
 
 
@@ -70,5 +70,5 @@ def test_rails_of_an_unknown_board_are_not_taken_for_its_input():
     assert input_power(parse("VDD_GPU 2000mW/2000mW VDD_CPU 1000mW/1000mW").power_w) is None
 
 
-def test_what_is_no_line_of_tegrastats_says_nothing():
+def test_other_lines_give_an_empty_sample():
     assert parse("tegrastats: permission denied").power_w == {}

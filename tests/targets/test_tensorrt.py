@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT-RTX without a GPU: engines built ahead of time, and what is refused before it is loaded."""
+"""TensorRT and TensorRT-RTX without a GPU: engines built ahead of time, and refusals before loading."""
 
 import dataclasses
 import json
@@ -46,7 +46,7 @@ def graphs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(graphs, tmp_path_factory):
-    """An engine for SM 86 and 89; not to be changed."""
+    """An engine for SM 86 and 89; read-only."""
     folder = tmp_path_factory.mktemp("engine")
     rtx(86, 89).compile(graphs["int8"], folder, JOB)
     return folder
@@ -54,14 +54,14 @@ def engine(graphs, tmp_path_factory):
 
 @pytest.fixture
 def copied(engine, tmp_path):
-    """A copy of that engine, to do with as one likes."""
+    """A copy of that engine that a test may change."""
     for file in engine.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     return tmp_path
 
 
 @pytest.mark.parametrize("capability", [86, 89, 120])
-def test_engines_are_built_for_gpus_that_are_not_here(capability, graphs, tmp_path):
+def test_engines_are_built_for_absent_gpus(capability, graphs, tmp_path):
     target, sizes = rtx(capability), {}
     assert target.compiles_ahead
     assert target.check_compiler().endswith(f"for SM {capability}")
@@ -83,7 +83,7 @@ def test_one_engine_serves_ampere_and_later_if_no_capabilities_are_named(graphs,
     assert rtx().check_form(tmp_path).capabilities == (80, 86, 89, 120, 121)
 
 
-def test_the_side_file_says_all_that_can_be_known(engine):
+def test_the_side_file_records_everything_known(engine):
     import tensorrt_rtx
 
     record = json.loads((engine / "engine.json").read_text())
@@ -102,7 +102,7 @@ def test_fp32_is_not_tf32_unless_asked_for(graphs, tmp_path):
     assert read_engine(tmp_path)[0].flags == ("STRONGLY_TYPED", "TF32")
 
 
-def test_every_layer_of_an_int8_graph_stands_between_q_and_dq(graphs, tmp_path):
+def test_every_layer_of_an_int8_graph_is_between_q_and_dq(graphs, tmp_path):
     layers = [node.name for node in onnx.load(graphs["fp32"]).graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
     assert unquantised(graphs["int8"]) == []
     assert unquantised(graphs["fp32"]) == unquantised(graphs["fp16"]) == layers
@@ -111,7 +111,7 @@ def test_every_layer_of_an_int8_graph_stands_between_q_and_dq(graphs, tmp_path):
     assert unquantised(tmp_path / "mixed.onnx") == [layers[0], layers[-1]]
 
 
-def test_building_tells_how_far_it_is(graphs, tmp_path):
+def test_building_reports_progress(graphs, tmp_path):
     told = []
     rtx(86).compile(graphs["fp16"], tmp_path, dataclasses.replace(JOB, tell=lambda _, share: told.append(share)))
     assert len(told) > 20
@@ -164,7 +164,7 @@ def test_a_graph_that_is_refused(graphs, tmp_path):
 
 def test_an_unknown_capability():
     message = refusal(lambda: rtx(86, 87), of=BadOption)
-    assert message.endswith("does not build for SM 87, only for 75, 80, 86, 89, 120, 121.")
+    assert message.endswith("can't build for SM 87, only for 75, 80, 86, 89, 120, 121.")
     with pytest.raises(BadOption, match="has no option 'capabilities'"):
         TensorRt(TargetSettings(runtime="tensorrt", options={"capabilities": [86]}))
     known = {int(name[2:]) for name in __import__("tensorrt_rtx").ComputeCapability.__members__ if name[:2] == "SM"}
@@ -183,9 +183,9 @@ def test_a_damaged_engine_is_refused_before_it_is_loaded(place, copied):
     assert "is damaged: " in refusal(rtx(86).load, copied)
 
 
-def test_a_well_kept_file_that_is_no_engine(copied):
+def test_an_undamaged_file_that_is_not_an_engine(copied):
     write_engine(copied, b"nonsense" * 99, Place("tensorrt_rtx", "1.7.1"), (86,), (), (1, 1, 4))
-    assert "is no engine of TensorRT-RTX" in refusal(rtx(86).check_form, copied)
+    assert "is not an engine of TensorRT-RTX" in refusal(rtx(86).check_form, copied)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"built": 1}', '{"built": {"runtime": "tensorrt_rtx"}}'])
@@ -202,15 +202,15 @@ def test_half_of_an_engine(name, copied):
 
 def test_a_foreign_engine_is_refused_before_it_is_loaded(copied, monkeypatch):
     FakeCuda(sm=120).install(monkeypatch)
-    assert "is for SM 86, 89, the GPU here is Fake with SM 120" in refusal(rtx(86).load, copied, of=ForeignEngine)
+    assert "is for SM 86, 89, but this GPU is Fake with SM 120" in refusal(rtx(86).load, copied, of=ForeignEngine)
     FakeCuda(sm=89).install(monkeypatch)
-    assert "can't load this engine" in refusal(rtx(86).load, copied)  # it would fit, but there is no real GPU
+    assert "can't load this engine" in refusal(rtx(86).load, copied)  # it fits, but there is no real GPU
     side_file = copied / "engine.json"
     side_file.write_text(side_file.read_text().replace('"version": "1.', '"version": "0.'))
     assert "built by tensorrt_rtx 0." in refusal(rtx(86).load, copied, of=ForeignEngine)
 
 
-def test_what_is_missing_is_named(monkeypatch):
+def test_missing_packages_are_named(monkeypatch):
     with pytest.raises(Unusable, match="runs on GPU .*, not on CPU. Set `device: GPU`"):
         rtx(device="CPU").check()
     FakeCuda().install(monkeypatch)
@@ -236,12 +236,12 @@ def test_a_jetson_has_tensorrt_from_its_system(monkeypatch, tmp_path):
 
 
 class Stand(TensorRt):
-    """TensorRT played by TensorRT-RTX, which has all that it is asked for."""
+    """TensorRT simulated by TensorRT-RTX, which has all functions in use."""
 
     package, distribution = "tensorrt_rtx", "tensorrt_rtx_cu13"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorRT-RTX is to lose its timing cache
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorRT-RTX deprecates its timing cache
 def test_a_device_builds_for_itself(graphs, tmp_path, monkeypatch):
     FakeCuda(sm=87, driver=12060, runtime=12090).install(monkeypatch)
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -265,7 +265,7 @@ def test_a_device_builds_for_itself(graphs, tmp_path, monkeypatch):
         ({"count": 0}, "sees no GPU here"),
         (
             {"driver": 12060, "runtime": 13050},
-            "of CUDA 13.5, the driver of CUDA 12.6. Run: pip install 'cuda-bindings>",
+            "for CUDA 13.5, the driver for CUDA 12.6. Run: pip install 'cuda-bindings>",
         ),
     ],
 )
@@ -279,12 +279,12 @@ def test_a_machine_without_a_usable_gpu(machine, why, monkeypatch, graphs, tmp_p
     assert why in refusal(here.compile, graphs["fp16"], tmp_path, JOB, of=Unusable)
 
 
-def test_a_gpu_that_tensorrt_rtx_does_not_know_is_refused_before_anything_is_compiled(monkeypatch, graphs, tmp_path):
+def test_a_gpu_that_tensorrt_rtx_does_not_support_is_refused_before_compiling(monkeypatch, graphs, tmp_path):
     FakeCuda(sm=90).install(monkeypatch)
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
     here = TensorRtRtx(TargetSettings(runtime="tensorrt-rtx", device="GPU", options={"capabilities": []}))
     for attempt in (here.check, here.check_compiler, lambda: here.compile(graphs["fp16"], tmp_path / "new", JOB)):
-        assert "does not run on Fake (SM 90): it knows SM 75, 80, 86, 89" in refusal(attempt, of=Unusable)
+        assert "does not support Fake (SM 90), only SM 75, 80, 86, 89" in refusal(attempt, of=Unusable)
     assert not (tmp_path / "new").exists()
     rtx().compile(graphs["fp16"], tmp_path, JOB)  # for others, it can
 
@@ -316,7 +316,7 @@ def test_a_gpu_embeds_as_torch_does(runtime, precision, graphs, tmp_path):
         assert found.dtype == np.float32
         assert found.shape == (count, 16)
         cosine = (found * expected[:count]).sum(1).mean()
-        assert cosine > {"fp32": 0.9999, "fp16": 0.999, "int8": 0.9}[precision]  # random weights do not like int8
+        assert cosine > {"fp32": 0.9999, "fp16": 0.999, "int8": 0.9}[precision]  # random weights quantise badly
         assert session.compute_ms > 0
     session.close()
     assert list((tmp_path / "cache").iterdir())

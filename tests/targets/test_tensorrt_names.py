@@ -1,4 +1,4 @@
-"""Every name of NVIDIA's that the module uses exists: in TensorRT-RTX, in TensorRT 11's runtime, in JetPack 6's 10.3.
+"""Every NVIDIA name in use exists: in TensorRT-RTX, in TensorRT 11's runtime, in JetPack 6's 10.3.
 
 The packages of the full TensorRT can't be imported without its libraries of gigabytes. TensorRT-RTX stands for the
 builder of 11, whose API it shares; `tensorrt_lean` is the runtime of 11; of 10.3 the names are looked up in its binary.

@@ -1,4 +1,4 @@
-"""A session of TensorRT on a GPU that is played by the host: parts, memory, times, errors; and an engine's layers."""
+"""A TensorRT session on a GPU simulated by the host: parts, memory, times, errors; and an engine's layers."""
 
 import ctypes
 import gc
@@ -24,7 +24,7 @@ class Logger:
 
 
 def expected(images):
-    """What the engine below computes: an image's first pixels, as seen from its last."""
+    """The output of the engine below: an image's first pixels relative to its last."""
     flat = images.reshape(len(images), -1).astype(np.float32)
     return flat[:, :DIMENSIONS] - flat[:, -1:]
 
@@ -115,7 +115,7 @@ def test_any_number_of_images_goes_through_in_parts(trt, engine, images):
     assert np.array_equal(session.embed(images[::-2]), expected(images[::-2]))
 
 
-def test_memory_is_taken_once_and_given_back(trt, cuda, engine, images):
+def test_memory_is_allocated_once_and_freed(trt, cuda, engine, images):
     session = EngineSession(trt, engine, find_gpu())
     taken = {*cuda.live}
     assert sorted(len(block) for block in cuda.live.values()) == [60, 60, 216, 216]
@@ -149,13 +149,13 @@ def test_a_gpu_without_enough_memory(function, trt, cuda, engine):
         EngineSession(trt, engine, find_gpu())
 
 
-def test_an_engine_that_fails_or_is_none_of_ours(trt, cuda, engine, images):
+def test_an_engine_that_fails_or_is_not_ours(trt, cuda, engine, images):
     session = EngineSession(trt, engine, find_gpu())
     cuda.failing.add("execute")
-    with pytest.raises(ArtifactFailed, match="the engine failed on 2 images: it does not say why"):
+    with pytest.raises(ArtifactFailed, match="the engine failed on 2 images: no reason given"):
         session.embed(images[:2])
     engine.output_type = trt.DataType.HALF
-    with pytest.raises(ArtifactFailed, match="does not take uint8 images and give float32 embeddings"):
+    with pytest.raises(ArtifactFailed, match="must have one uint8 input"):
         EngineSession(trt, engine, find_gpu())
 
 

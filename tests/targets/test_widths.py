@@ -1,4 +1,4 @@
-"""Networks of several widths are timed against each other, and a bundle of them is checked as a stranger's."""
+"""Networks of several widths are timed in turn, and a bundle of them is treated as untrusted."""
 
 import time
 from dataclasses import asdict
@@ -18,7 +18,7 @@ SETTINGS = TargetSettings("onnxruntime")
 
 
 class Sleeper:
-    """A runtime whose artifacts say how long a call takes, ms."""
+    """A runtime whose artifacts define the time of a call, ms."""
 
     gpu_bus_id = None
 
@@ -107,6 +107,6 @@ def test_a_bundle_is_read_as_it_was_written(tmp_path):
         {"entry": "os:system"},
     ],
 )
-def test_what_no_build_writes_is_refused(tmp_path, other):
-    with pytest.raises(BadBundle, match="is no bundle that this zoo understands"):
+def test_a_bundle_that_no_build_writes_is_refused(tmp_path, other):
+    with pytest.raises(BadBundle, match="is not a bundle this version can read"):
         open_widths(written(tmp_path / "a.zoo", **other), tmp_path / "a")

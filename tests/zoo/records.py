@@ -7,9 +7,10 @@ from pathlib import Path
 
 from targets.measuring.latency import TIMER
 from zoo.home import Home
+from zoo.release.layout import MANIFEST, MEASUREMENTS
 from zoo.release.local import Release
-from zoo.release.manifest import MANIFEST, Manifest
-from zoo.release.measurements import MEASUREMENTS, Broken, Estimated, Measured, Pending, write_measurements
+from zoo.release.manifest import Manifest
+from zoo.release.measurements import Broken, Estimated, Measured, Pending, write_measurements
 
 ACCURACY = {
     "map": 80.0, "cmc1": 95.0, "cmc5": 97.0, "cmc10": 98.0, "minp": 50.0, "queries": 100, "skipped": 0, "gallery": 500,
@@ -73,7 +74,7 @@ def measurement(
 
 
 def dense(p50_ms=15.0, **changes):
-    """The teacher beside it."""
+    """A record of the teacher."""
     return measurement(p50_ms, **{"network": "teacher", "precision": "fp32", "ships": False, "ratios": []} | changes)
 
 
@@ -170,7 +171,7 @@ def release(name="big", version="1.0.0", records=None, **changes):
 
 
 def keep(home: Path, *releases: Release) -> None:
-    """Write releases where a home has those that were built."""
+    """Write releases to a home as if they were built there."""
     for one in releases:
         folder = Home(home).releases / one.manifest.name / one.manifest.version
         folder.mkdir(parents=True)

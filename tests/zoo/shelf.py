@@ -1,4 +1,4 @@
-"""A release made by hand, with a real graph: for tests of what goes with it."""
+"""A hand-made release with a real graph, for tests of its documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.images import Input
-from pipeline.files import sha256
+from targets.files import sha256
 from tests.zoo.records import measurement
 from zoo.release.manifest import Artifact, Manifest
 
@@ -22,7 +22,7 @@ def write_graph(path: Path, noise: float = 0.0, size: Input = SIZE, dimension: i
     """A graph as the stage `export` makes them: uint8 N×H×W×3 → float32 N×D of length 1.
 
     Args:
-        noise: by how much its weights are off, as those of small numbers are.
+        noise: error of its weights, as after quantisation.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper

@@ -1,4 +1,4 @@
-"""The catalogue: every shipped recipe is right, and what is wrong is said with its place."""
+"""The catalogue: every shipped recipe is valid, and errors have their line."""
 
 import json
 
@@ -23,7 +23,7 @@ def catalogue(tmp_path, monkeypatch):
 
 
 def wrong(catalogue, text):
-    """What is said of a catalogue that is wrong as a whole, or of its faulty entries."""
+    """The errors of a catalogue, or of its faulty entries."""
     try:
         found = catalogue(text)
     except CatalogueError as error:
@@ -45,7 +45,7 @@ def test_shipped_recipes():
         assert (recipe.teacher.epochs, recipe.distill.epochs) == (120, 120)
 
 
-def test_a_recipe_of_ones_own_is_a_few_lines(catalogue):
+def test_a_users_recipe_has_a_few_lines(catalogue):
     found = catalogue(
         """
 datasets:
@@ -72,7 +72,7 @@ models:
     assert "_a" not in found.models
 
 
-def test_what_is_said_of_a_base_alone_is_not_inherited(catalogue):
+def test_description_and_license_of_a_base_are_not_inherited(catalogue):
     """Another model on other data is not "two hundred drawn vehicles", nor under their license."""
     found = catalogue(
         """
@@ -104,7 +104,7 @@ models:
 """
 
 
-def test_a_faulty_entry_is_told_where_it_is_used_and_stops_nothing_else(catalogue):
+def test_a_faulty_entry_is_reported_when_used_and_does_not_affect_others(catalogue):
     found = catalogue(FAULTY)
     assert found.recipe("good").seed == 3
     assert found.recipe("resnet10t-toycars").dataset == "toycars"
@@ -122,16 +122,16 @@ def test_a_faulty_entry_is_told_where_it_is_used_and_stops_nothing_else(catalogu
         with pytest.raises(CatalogueError) as error:
             found.recipe(name)
         assert told in str(error.value)
-    assert found.recipe("on-bad-target").targets == ("bad-target",)  # another may be asked for
+    assert found.recipe("on-bad-target").targets == ("bad-target",)  # another one may be requested
     for name, told in {
         "bad-target": "zoo.yaml:5: targets.bad-target.devise",
-        "lost": "is an alias of no target",
+        "lost": "is an alias of the unknown target",
     }.items():
         with pytest.raises(CatalogueError, match=told):
             found.target(name)
 
 
-def test_a_faulty_model_is_named_by_list_and_stops_no_other_build(workshop):
+def test_a_faulty_model_is_listed_and_does_not_affect_other_builds(workshop):
     with workshop.catalogue.open("a") as file:
         file.write("  broken: {base: tiny, sed: 1}\n")
     told = "models.broken.sed: unknown key. Did you mean 'seed'?"
@@ -155,7 +155,7 @@ def test_doctor_names_a_faulty_target_beside_the_others(workshop):
     assert "openvino-cpu" in told
 
 
-def test_a_faulty_default_is_told_when_it_is_built(catalogue):
+def test_a_faulty_default_is_reported_when_it_is_built(catalogue):
     found = catalogue("default: m\nmodels:\n  m: {base: resnet18-hcmc, sed: 1}\n")
     with pytest.raises(CatalogueError, match="models.m.sed"):
         found.recipe(found.default)
@@ -194,17 +194,17 @@ CASES = {
     ),
     "a name that would leave its folder": (
         "models:\n  ../m: {base: resnet18-hcmc}\n",
-        "zoo.yaml:2: models.../m: a name is letters, digits",
+        "zoo.yaml:2: models.../m: a name consists of letters, digits",
     ),
     "a base that is no name": ("models:\n  m: {base: [a]}\n", "zoo.yaml:2: models.m.base: no model \"['a']\"."),
     "an unknown base": (
         "models:\n  m:\n    base: resnet18-hmc\n",
         "zoo.yaml:3: models.m.base: no model 'resnet18-hmc'. Did you mean 'resnet18-hcmc'?",
     ),
-    "a circle": ("models:\n  a: {base: b}\n  b: {base: a}\n", "zoo.yaml:3: models.b.base: a → b → a goes in a circle."),
+    "a circle": ("models:\n  a: {base: b}\n  b: {base: a}\n", "zoo.yaml:3: models.b.base: a → b → a is circular."),
     "a missing key": ("targets:\n  t: {device: CPU}\n", "zoo.yaml:2: targets.t.runtime: is missing."),
     "an unknown section": ("model: {}\n", "zoo.yaml:1: model: unknown key. Did you mean 'models'?"),
-    "a key twice": ("models:\n  a: {}\n  a: {}\n", "zoo.yaml:3: the key models.a stands here twice."),
+    "a key twice": ("models:\n  a: {}\n  a: {}\n", "zoo.yaml:3: the key models.a is repeated."),
     "no YAML": ("models:\n  a: [\n", "zoo.yaml:3: not YAML: expected the node content, but found '<stream end>'."),
     "a tag": ("models: !env X\n", "zoo.yaml:1: not plain YAML: could not determine a constructor"),
     "a date that is none": ("default: 2026-13-45\n", "zoo.yaml: not plain YAML: month must be in"),
@@ -213,12 +213,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_wrong_is_said_with_its_place(case, catalogue):
+def test_errors_have_their_line(case, catalogue):
     text, expected = CASES[case]
     assert wrong(catalogue, text).startswith(expected)
 
 
-def test_every_problem_is_said_at_once(catalogue):
+def test_all_problems_are_reported_at_once(catalogue):
     text = "models:\n  m:\n    base: resnet18-hcmc\n    sed: 1\n    teacher: {lr: fast}\n"
     lines = wrong(catalogue, text).splitlines()
     assert [line.split(": ")[1] for line in lines] == ["models.m.teacher.lr", "models.m.sed"]

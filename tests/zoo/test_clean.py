@@ -1,4 +1,4 @@
-"""`zoo clean`: nothing that a release or an unfinished build needs goes; all else does, and its size is told."""
+"""`zoo clean` keeps what a release or an unfinished build needs, removes the rest, and prints its size."""
 
 import json
 import os
@@ -52,24 +52,24 @@ def gone(store, kept=(), broken_off=False):
     return found
 
 
-def test_what_a_record_was_made_from_stays_and_the_rest_goes(store):
+def test_inputs_of_a_record_are_kept_and_the_rest_is_removed(store):
     kept, other = made(store, *chain(1)), made(store, *chain(2), size=5000)
     found = gone(store, [("record", kept[-1].key)])
     assert {*found.results} == results(other)
-    assert 15_000 <= found.size_bytes < 20_000  # with what was written of each stage
+    assert 15_000 <= found.size_bytes < 20_000  # including each stage's record
     assert all(store.has(*one) for one in results(kept))
     assert not any(store.has(*one) for one in results(other))
     assert list(store.unfinished_folder.iterdir()) == []
     assert gone(store, [("record", kept[-1].key)]).results == {}
 
 
-def test_bytes_that_others_share_are_not_counted(store):
+def test_shared_bytes_are_not_counted(store):
     (plan,) = made(store, chain(1)[0], size=1_000_000)
     os.link(store.folder("teacher", plan.key) / "weights", store.root.parent / "elsewhere")
     assert gone(store).size_bytes < 10_000
 
 
-def test_a_build_that_was_broken_off_keeps_what_it_made(store):
+def test_results_of_an_interrupted_build_are_kept(store):
     plan = make_plan(chain(1), store, {})
     with pytest.raises(KeyboardInterrupt), claimed(store, plan):  # noqa: PT012
         made(store, chain(1)[0])
@@ -84,7 +84,7 @@ def test_a_build_that_was_broken_off_keeps_what_it_made(store):
     assert sorted(path.name for path in store.root.rglob("*") if path.is_file()) == ["clean.lock"]
 
 
-def test_a_build_at_work_keeps_what_it_needs_whatever_is_asked_for(store):
+def test_results_of_a_running_build_are_always_kept(store):
     made(store, *chain(1)[:2])
     plan = make_plan(chain(1), store, {})
     with claimed(store, plan):
@@ -92,7 +92,7 @@ def test_a_build_at_work_keeps_what_it_needs_whatever_is_asked_for(store):
     assert {*gone(store).results} == results(plan[:2])
 
 
-def test_the_same_build_in_another_process_keeps_what_both_need_until_it_ends(store):
+def test_the_same_build_in_another_process_protects_results_until_it_ends(store):
     plan = make_plan(chain(1), store, {})
     with claimed(store, plan):
         with claimed(store, plan):
@@ -102,14 +102,14 @@ def test_the_same_build_in_another_process_keeps_what_both_need_until_it_ends(st
     assert not [path for path in (store.root / "builds").iterdir() if path.stem != "clean"]
 
 
-def test_a_build_of_which_all_stands_writes_nothing(store):
+def test_a_build_without_missing_results_writes_nothing(store):
     made(store, *chain(1))
     before = sorted(store.root.rglob("*"))
     with claimed(store, make_plan(chain(1), store, {})):
         assert sorted(store.root.rglob("*")) == before
 
 
-def test_a_result_that_went_before_the_build_began_is_told(store):
+def test_a_result_removed_before_the_build_is_reported(store):
     made(store, *chain(1)[:2])
     plan = make_plan(chain(1), store, {})
     gone(store)
@@ -117,7 +117,7 @@ def test_a_result_that_went_before_the_build_began_is_told(store):
         pytest.fail("it begins")
 
 
-def test_where_it_can_not_be_told_what_a_result_needs_nothing_goes(store):
+def test_nothing_is_removed_if_the_inputs_of_a_result_are_unknown(store):
     kept, _ = made(store, *chain(1)), made(store, *chain(2))
     (store.folder("distill", kept[1].key) / "stage.json").write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
@@ -142,7 +142,7 @@ def test_the_command(built):
     assert built.zoo("clean").stdout == f"removed 0 results, 0.0 MB, from {built.home}/store\n"
     assert built.zoo("verify", "tiny").exit_code == 0
     plan = json.loads(built.zoo("build", "--plan", "--json").stdout)
-    assert not [step for step in plan["steps"] if step["runs"]]  # a release keeps all that it was made from
+    assert not [step for step in plan["steps"] if step["runs"]]  # a release keeps all of its inputs
 
     shutil.rmtree(built.home / "releases")
     assert len(document("clean", built.zoo("clean", "--json").stdout)["results"]) == len(plan["steps"])

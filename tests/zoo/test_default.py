@@ -1,4 +1,4 @@
-"""What the default model promises. Builds it in the checkout, as `make demo` does, unless that was done already."""
+"""Promises of the default model. Builds it in the checkout, like `make demo`, unless that was done already."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One direction of imports, and a base that needs neither torch nor a runtime."""
+"""One direction of imports, and a base install without torch and runtimes."""
 
 import ast
 import os
@@ -33,7 +33,7 @@ def test_imports_go_one_way(room):
             assert tops <= ALLOWED[room], f"{path} imports {tops - ALLOWED[room]}"
 
 
-def test_what_travels_in_a_bundle_needs_numpy_and_nothing_else():
+def test_code_in_a_bundle_needs_only_numpy():
     """At import; runtimes are imported when they are used, and ssh stays at home."""
     paths = [path for path in (TOP / "targets").rglob("*.py") if "ssh" not in path.parts]
     assert paths
@@ -65,7 +65,7 @@ def test_help_and_lists_load_no_framework(arguments, tmp_path):
     assert imported_by(tmp_path, *arguments) == []
 
 
-def test_all_modules_of_the_face_import_without_frameworks():
+def test_all_modules_of_the_base_import_without_frameworks():
     modules = [
         ".".join(path.relative_to(TOP).with_suffix("").parts)
         for room in ("zoo", "targets")

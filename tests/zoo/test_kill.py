@@ -1,4 +1,4 @@
-"""kill -9, or Ctrl-C, at any moment: the next build ends well and the store holds no half result."""
+"""kill -9, or Ctrl-C, at any moment: the next build succeeds and the store holds no partial result."""
 
 import json
 import os
@@ -59,14 +59,14 @@ def results(shop):
 
 
 def forget(shop, stage):
-    """Remove the results of a stage and of those behind it."""
+    """Remove the results of a stage and of later ones."""
     later = [*STAGES[STAGES.index(stage) : -1], "compile", "measure", "record"] if stage != "record" else ["record"]
     for folder in (*(shop.home / "store" / name for name in later), shop.home / "releases"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def seconds_left(shop, finished, stage):
-    """How long what the shop lacks of a stage took where it was finished."""
+    """Time that the missing steps of a stage took in the finished workshop."""
     records = (finished.home / "store" / stage).glob("*/stage.json")
     lacking = [path for path in records if not (shop.home / "store" / stage / path.parent.name).exists()]
     return max(0.02, sum(json.loads(path.read_text())["seconds"] for path in lacking))
@@ -106,11 +106,11 @@ def test_kill_at_random_moments(stage, built, finished):
         kills += inside
         left = results(built)
         assert left.keys() <= expected.keys()
-        for folder in {name.rsplit("/", 1)[0] for name in left}:  # what is there is whole
+        for folder in {name.rsplit("/", 1)[0] for name in left}:  # existing results are complete
             assert {n for n in left if n.startswith(folder)} == {n for n in expected if n.startswith(folder)}
         if kills == KILLS:
             break
-        if not inside:  # the stage got through: begin again
+        if not inside:  # the stage finished: start again
             forget(built, stage)
     assert kills == KILLS
 
@@ -137,14 +137,14 @@ def test_ctrl_c_says_how_to_resume(workshop):
     log = (workshop.root / "log").read_text()
     last = log.strip().splitlines()[-1]
     assert last.startswith("Error: interrupted in teacher.")
-    assert "the same command goes on from there, training from its last checkpoint" in last
+    assert "run the command again to continue, training from its last checkpoint" in last
     assert "Traceback" not in log
     plan = workshop.zoo("build", "--plan", *endless).output.splitlines()
-    assert plan[0].endswith("runs: did not finish, goes on from its last checkpoint")
+    assert plan[0].endswith("runs: did not finish, continues from its last checkpoint")
 
 
 def test_a_full_disk(built):
-    """Writes beyond a limit fail as on a full disk; with room again, the same build ends well."""
+    """Writes beyond a limit fail as on a full disk; with free space again, the same build succeeds."""
     forget(built, "export")
     child = start(built, limit_bytes=2**20)
     child.join()

@@ -1,4 +1,4 @@
-"""A whole build whose target is another machine: a real sshd, and an environment there that has no torch."""
+"""A complete build for another machine: a real sshd, and an environment there without torch."""
 
 import json
 import os

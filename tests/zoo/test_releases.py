@@ -1,4 +1,4 @@
-"""Releases on this machine: one that is damaged, and which version is meant."""
+"""Releases on this machine: damaged ones, and the choice of a version."""
 
 import json
 import re
@@ -49,7 +49,7 @@ DAMAGES = pytest.mark.parametrize("damage", [damage_manifest, damage_measurement
 
 
 @DAMAGES
-def test_what_is_damaged_leaves_the_others_to_be_listed_and_searched(home, damage):
+def test_damaged_releases_do_not_affect_list_and_search(home, damage):
     path = damage(home.pulled / "big/1.0.0")
     listed = run("list")
     assert "tiny@1.10.0" in listed.stdout
@@ -69,14 +69,14 @@ def test_what_is_damaged_leaves_the_others_to_be_listed_and_searched(home, damag
     assert "big" not in told["not_built"]
 
 
-def test_whole_releases_are_told_as_such(home):
+def test_undamaged_releases_are_not_reported(home):
     assert document("list", run("list", "--json").stdout)["damaged"] == {}
     assert run("list").stderr == ""
 
 
 @DAMAGES
 @pytest.mark.parametrize("command", ["show", "compare", "verify"])
-def test_what_was_pulled_is_mended_by_pulling_it(home, damage, command):
+def test_a_damaged_pulled_release_is_fixed_by_pulling_it(home, damage, command):
     path = damage(home.pulled / "big/1.0.0")
     error = run(command, "big", code=1).stderr
     assert error.startswith(f"Error: the {damage.__name__.removeprefix('damage_')} {path} is ")
@@ -87,7 +87,7 @@ def test_what_was_pulled_is_mended_by_pulling_it(home, damage, command):
 
 
 @DAMAGES
-def test_what_was_built_is_mended_as_the_message_says(built, damage):
+def test_a_damaged_built_release_is_fixed_as_the_message_says(built, damage):
     folder = (built.home / "releases/tiny/1.0.0").resolve()
     damage(folder)
     error = built.refused("show", "tiny")
@@ -95,7 +95,7 @@ def test_what_was_built_is_mended_as_the_message_says(built, damage):
     assert said, error
     assert Path(said[1]) == folder
     assert folder.parent == built.home / "store/record"
-    assert built.refused("build", "tiny") == error  # that alone does not help
+    assert built.refused("build", "tiny") == error  # rebuilding alone does not help
     shutil.rmtree(said[1])
     assert built.zoo("list").stderr == ""
     built.build("tiny")
@@ -103,32 +103,32 @@ def test_what_was_built_is_mended_as_the_message_says(built, damage):
     assert built.zoo("show", "tiny").exit_code == 0
 
 
-def test_a_measurement_that_was_made_here_is_made_again(home):
+def test_a_damaged_measurement_of_this_machine_is_repeated(home):
     added = home.measurements / "tiny/2.0.0"
     added.mkdir(parents=True)
     (added / "a.json").write_text("[]")
-    with pytest.raises(ManifestError, match=r"Remove it, and measure again: zoo bench tiny@2\.0\.0$"):
+    with pytest.raises(ManifestError, match=r"Remove it and measure again: zoo bench tiny@2\.0\.0$"):
         find_release(home, "tiny")
 
 
-def test_a_newer_schema_is_no_damage_to_mend_by_building(home):
+def test_a_newer_schema_is_not_reported_as_damage(home):
     manifest = home.releases / "tiny/2.0.0/manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 99}))
     with pytest.raises(ManifestError, match=r"Upgrade: pip install -U edge-model-zoo\.$"):
         find_release(home, "tiny")
 
 
-def test_where_all_is_damaged_there_is_nothing_to_search(home):
+def test_if_all_releases_are_damaged_search_reports_it(home):
     for folder in home.releases.glob("tiny/*"):
         damage_manifest(folder)
     shutil.rmtree(home.pulled)
     error = run("search", "map > 1", code=1).stderr.splitlines()
     assert len(error) == 5
-    assert error[-1].startswith("Error: there is no other release in ")
+    assert error[-1].startswith("Error: no other release in ")
     assert run("list").stderr.splitlines() == error[:-1]
 
 
-def test_what_lies_around_is_no_version_and_harms_nothing(home):
+def test_other_files_are_ignored(home):
     keep(home.root, release("tiny", "0.1.0"))
     (home.releases / "tiny/0.1.0").rename(home.releases / "tiny/²")
     assert recorded(home)["tiny"] == ["²", "1.0.0", "1.2.0", "1.10.0", "2.0.0"]
@@ -152,7 +152,7 @@ def test_commands_take_ranges(home):
     assert "tiny@1.10.0 → tiny@2.0.0" in run("diff", "tiny@^1", "tiny@^2").stdout
 
 
-def test_measurements_of_the_version_that_a_range_means_are_read(home):
+def test_measurements_of_the_selected_version_are_read(home):
     keep(home.root / "more", release("tiny", "1.10.0", [measurement(7.0, target="onnxruntime-cpu")]))
     shutil.copytree(home.root / "more/releases/tiny/1.10.0/measurements", home.measurements / "tiny/1.10.0")
     assert {one.target for one in find_release(home, "tiny@^1").measured} == {"openvino-cpu", "onnxruntime-cpu"}
@@ -161,20 +161,20 @@ def test_measurements_of_the_version_that_a_range_means_are_read(home):
 @pytest.mark.parametrize(
     ("wanted", "told"),
     [
-        ("tiny@^3", r"^no version \^3 of tiny in .* There: 1.0.0, 1.2.0, 1.10.0, 2.0.0\.$"),
-        ("tiny@newest", r"^'newest' is no version\. Write tiny@1\.2\.0, or a range: tiny@\^1\.2\.$"),
-        ("tiny@" + "^1" * 500, r"^'(\^1){30}…' is no version\."),
-        ("tiny@^" + "9" * 5000, r"^'\^9{59}…' is no version\."),
+        ("tiny@^3", r"^no version \^3 of tiny in .* Available: 1.0.0, 1.2.0, 1.10.0, 2.0.0\.$"),
+        ("tiny@newest", r"^'newest' is not a version\. Write tiny@1\.2\.0, or a range: tiny@\^1\.2\.$"),
+        ("tiny@" + "^1" * 500, r"^'(\^1){30}…' is not a version\."),
+        ("tiny@^" + "9" * 5000, r"^'\^9{59}…' is not a version\."),
     ],
 )
-def test_a_version_that_is_not_here_is_told(home, wanted, told):
+def test_a_missing_version_is_reported(home, wanted, told):
     with pytest.raises(ManifestError, match=told):
         find_release(home, wanted)
 
 
 @pytest.mark.parametrize(("name", "kind"), [(3, "int"), (None, "NoneType")])
-def test_a_name_is_a_text(home, name, kind):
-    with pytest.raises(ManifestError, match=f"^a release is NAME or NAME@VERSION, a text, or a folder, not {kind}.$"):
+def test_a_name_must_be_text(home, name, kind):
+    with pytest.raises(ManifestError, match=f"^a release must be NAME, NAME@VERSION or a folder, not {kind}.$"):
         zoo.load(name)
 
 

@@ -1,6 +1,7 @@
-"""What is recorded of a target that waits for its device, from results made by hand."""
+"""Records of a pending target, from hand-made results."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -46,18 +47,18 @@ def recorded(folders, variants, broken=()):
     return [(one.kind, getattr(one, "network", None), getattr(one, "precision", None)) for one in records], records
 
 
-def test_of_the_student_every_precision_that_was_judged_is_estimated(folders):
+def test_every_judged_precision_of_the_student_is_estimated(folders):
     kinds, records = recorded(folders, VARIANTS)
     assert kinds == [("pending", None, None), ("estimated", "student", "fp16"), ("estimated", "student", "int8")]
     assert [one.map for one in records[1:]] == [pytest.approx(80.0 - 0.2)] * 2
 
 
-def test_what_the_target_was_not_asked_for_is_not_estimated(folders):
+def test_precisions_that_were_not_requested_are_not_estimated(folders):
     kinds, _ = recorded(folders, [one for one in VARIANTS if one[1] != "fp16"])
     assert kinds == [("pending", None, None), ("estimated", "student", "int8")]
 
 
-def test_what_was_refused_ahead_of_the_device_is_broken_and_not_estimated(folders):
+def test_a_precision_refused_ahead_of_time_is_broken_and_not_estimated(folders):
     runtime = {"name": "rtx", "version": "1.0", "device": "GPU", "options": {}}
     told = {"reason": "no kernel", "runtime": runtime}
     (folders[StepId("compile", "student", "int8", "rtx")] / "broken.json").write_text(json.dumps(told))
@@ -70,4 +71,4 @@ def test_what_was_refused_ahead_of_the_device_is_broken_and_not_estimated(folder
     assert [(one.reason, one.found_at) for one in records if one.kind == "broken"] == [
         ("nothing to quantise", FOUND_AT), ("no kernel", FOUND_AT),
     ]  # fmt: skip
-    assert records[-1].runtime.model_dump() == runtime
+    assert asdict(records[-1].runtime) == runtime

@@ -1,4 +1,4 @@
-"""A build from pretrained weights: what the release says of them, and when they count as others."""
+"""A build from pretrained weights: their record in the release, and when they count as changed."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ FIRST, SECOND = "a1" * 20, "b2" * 20  # no YAML takes them for numbers
 
 @pytest.fixture
 def publish(workshop, monkeypatch):
-    """Put weights into the Hugging Face cache, where nothing else is to be had, as the newest of `main`."""
+    """Put weights into the offline Hugging Face cache as the latest commit of `main`."""
     cache = workshop.root / "cache"
     folder = cache / f"models--{REPOSITORY.replace('/', '--')}"
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -40,7 +40,7 @@ def publish(workshop, monkeypatch):
     return put
 
 
-def test_the_manifest_says_commit_and_content(tmp_path):
+def test_the_manifest_records_commit_and_content(tmp_path):
     record = {
         "version": 5, "inputs": {}, "files": {"weights": "a" * 64}, "libraries": {}, "finished_at": "", "seconds": 1.0,
         "hub": {"weights": {"repository": REPOSITORY, "revision": FIRST}},
@@ -50,13 +50,13 @@ def test_the_manifest_says_commit_and_content(tmp_path):
     assert (stage.files["weights"], stage.hub["weights"].revision) == ("a" * 64, FIRST)
     write_text(tmp_path / "stage.json", json.dumps({**record, "hub": {}} | {"files": {}}))
     assert StageRecord.model_validate(_stage(TEACHER, tmp_path)).hub == {}
-    del record["hub"]  # of a result that was made before
+    del record["hub"]  # as in a result of an earlier version
     write_text(tmp_path / "stage.json", json.dumps(record))
     assert StageRecord.model_validate(_stage(TEACHER, tmp_path)).hub == {}
 
 
 def test_a_plan_says_that_main_moved_and_a_pin_holds(workshop, publish):
-    """Without building: the keys tell."""
+    """Without building: keys show it."""
 
     def planned(*words):
         result = workshop.zoo(
@@ -76,7 +76,7 @@ def test_a_plan_says_that_main_moved_and_a_pin_holds(workshop, publish):
 
 
 @pytest.mark.slow
-def test_a_release_says_which_weights_it_started_from_and_how_they_are_normalised(workshop, publish):
+def test_a_release_records_its_initial_weights_and_normalisation(workshop, publish):
     digest = publish(FIRST, 0)
     words = [f"network.architecture={ARCHITECTURE}", "teacher.pretrained=true", "targets=[onnxruntime-cpu]"]
     sets = [word for one in (*words, "precision=fp32") for word in ("--set", one)]

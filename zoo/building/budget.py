@@ -1,4 +1,4 @@
-"""What was predicted of a student on the target of its budget, beside what was measured there."""
+"""The figure of a budget: predicted for a student, and measured on the budget's target."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from zoo.release.measurements import Measured, Measurement
 
 @dataclass(frozen=True)
 class Predicted:
-    """What networks of several widths, measured on the budget's target, predict. Figures are in the budget's unit."""
+    """Prediction from networks of several widths, measured on the budget's target. Figures are in the budget's unit."""
 
     dense: float  # with all channels
-    reachable: float  # with as few channels as can stay
-    error: float  # mean relative error of what was not fitted to
+    reachable: float  # with the fewest possible channels
+    error: float  # mean relative error on networks not used for the fit
     error_near: float | None  # the same near the budget
-    widths: Mapping[str, int]  # channels by site that meet the budget if every site gives the same share
+    widths: Mapping[str, int]  # channels by site that meet the budget at an equal share for all sites
     full: Mapping[str, int]  # channels by site of the dense network
 
 
 @dataclass(frozen=True)
 class PlannedBudget:
-    """A budget that counts a figure of a target, and what is known of it before training."""
+    """A budget that limits a figure of a target, and what is known of it before training."""
 
     what: Counted
     asked: float
     target: str
     precision: Precision
-    predicted: Predicted | None  # none until widths are measured there
+    predicted: Predicted | None  # None until widths are measured there
 
 
 def _figure(what: str, cost: float) -> float:
-    """A cost as the figure that was asked for."""
+    """Converts a cost to the figure of the budget."""
     return round(1000 / cost if what == "images_per_second" else cost, 4)
 
 
@@ -62,7 +62,7 @@ def _measured(content: Mapping[str, Any], records: Iterable[Measurement]) -> flo
 
 
 def planned_budget(plan: Sequence[Planned], store: Store, compress: Compress | None) -> PlannedBudget | None:
-    """What a plan knows of a budget that counts a figure of a target; none if there is no such budget."""
+    """The budget of a plan that limits a figure of a target; None if there is no such budget."""
     if compress is None or not compress.measured:
         return None
     (step,) = (planned for planned in plan if planned.step.id == LATENCY_BUDGET)
@@ -84,40 +84,40 @@ def _predicted(content: Mapping[str, Any]) -> Predicted:
 
 
 def budget_lines(budget: PlannedBudget | None) -> list[str]:
-    """The same in words."""
+    """A planned budget in words."""
     if budget is None:
         return []
     asked = f"budget: {budget.what} {budget.asked:g} on {budget.target} in {budget.precision}"
     found = budget.predicted
     if found is None:
         return [
-            f"{asked}: {NETWORKS + 2} networks of several widths are measured there before anything is trained; "
-            "a plan then tells what they predict"
+            f"{asked}: {NETWORKS + 2} networks of several widths are measured there before training; "
+            "a plan shows the prediction afterwards"
         ]
     near = found.error_near
     lines = [
-        f"{asked}; predicted: dense {found.dense:.4g}, at the least {found.reachable:.4g}; "
-        f"{100 * found.error:.1f} % off where it was not fitted to"
+        f"{asked}; predicted: dense {found.dense:.4g}, at least {found.reachable:.4g}; "
+        f"mean error {100 * found.error:.1f} % on other networks"
         + ("" if near is None else f", {100 * near:.1f} % near the budget")
     ]
     if found.widths:
         widths = ", ".join(f"{name} {kept}/{found.full[name]}" for name, kept in found.widths.items())
-        lines.append(f"widths that are predicted to meet it if every site gives the same share: {widths}")
+        lines.append(f"predicted widths that meet it at an equal share for all sites: {widths}")
     return lines
 
 
 def _error_near(content: Mapping[str, Any]) -> float | None:
-    """Mean relative error near the budget of what was not fitted to."""
+    """Mean relative error near the budget, on networks that were not used for the fit."""
     near = content["near"]
     return round(fmean(abs(one["measured"] / one["predicted"] - 1) for one in near), 4) if near else None
 
 
 def budget_record(folders: Mapping[StepId, Path], records: Iterable[Measurement]) -> BudgetRecord | None:
-    """The record of a budget that counts a figure of a target; none if there is no such budget.
+    """The record of a budget that limits a figure of a target; None if there is no such budget.
 
     Args:
         folders: results of steps.
-        records: of this build.
+        records: measurements of this build.
     """
     if LATENCY_BUDGET not in folders:
         return None

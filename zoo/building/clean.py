@@ -1,4 +1,4 @@
-"""`zoo clean`: what of the store neither a release nor an unfinished build needs."""
+"""`zoo clean`: results in the store that neither a release nor an unfinished build needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.home import Home
 
 
 def _released(home: Home, store: Store) -> Iterator[Result]:
-    """Records that releases lead to."""
+    """Records that releases link to."""
     for link in home.releases.glob("*/*"):
         folder = link.resolve()
         if folder.parent == (store.root / "record").resolve():
@@ -18,17 +18,16 @@ def _released(home: Home, store: Store) -> Iterator[Result]:
 
 
 def clean(home: Home, dry: bool, broken_off: bool) -> Unneeded:
-    """Remove what is not needed; what that is.
+    """Remove unneeded results and return them.
 
-    A release needs all that it was made from: with another target or setting, a build goes on from there.
+    A release needs every result it was made from, so that a build with another target or setting can reuse them.
 
     Args:
-        dry: only tell.
-        broken_off: remove also what builds need that were broken off.
+        dry: only list them.
+        broken_off: also remove the results of interrupted builds.
 
     Raises:
-        StoreError: the store can't be read or written; or it can't be told what a result was made from, and nothing was
-            removed.
+        StoreError: the store can't be read or written, or the inputs of a result are unknown; then nothing was removed.
     """
     store = Store(home.store)
     with cleaning(store):

@@ -1,6 +1,6 @@
 """`zoo build --gpus N`: the same command in N processes, by torch's own launcher.
 
-https://docs.pytorch.org/docs/stable/elastic/run.html; several machines run `torchrun … -m zoo build` themselves.
+https://docs.pytorch.org/docs/stable/elastic/run.html; for several machines, run `torchrun … -m zoo build` on each.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from pathlib import Path
 
 from pipeline.errors import Interrupted, LaunchError, ProcessLost
 
-RUN = "zoo-"  # how the name of a run begins, by which a process knows that it was launched here
+logger = logging.getLogger(__name__)
+RUN = "zoo-"  # prefix of the run's name, by which a process knows that `launch` started it
 
 
 def check_gpus(count: int) -> None:
-    """See whether there are so many GPUs.
+    """Check the number of GPUs.
 
     Raises:
-        LaunchError: there are fewer.
+        LaunchError: this machine has fewer.
     """
     import torch
 
@@ -32,23 +33,24 @@ def check_gpus(count: int) -> None:
 
 
 def launched_here() -> bool:
-    """Whether `launch` started this process, and will say in its place what became of the build."""
+    """Whether `launch` started this process and reports the outcome of the build in its place."""
     return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(RUN)
 
 
 def launch(arguments: Sequence[str], count: int) -> int:
-    """Run `zoo ARGUMENTS` in `count` processes on this machine; the exit code.
+    """Run `zoo ARGUMENTS` in `count` processes on this machine; return the exit code.
 
-    The first process speaks; of the others only an error is heard, if the first did not meet it.
+    The first process prints; another one prints an error only if the first has none.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in ("torch.distributed.elastic", *logging.root.manager.loggerDict):  # each has a level of its own
+    for name in ("torch.distributed.elastic", *logging.root.manager.loggerDict):  # each logger has its own level
         if name.startswith("torch.distributed.elastic"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # it would tell what was told already
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the error is printed already
     with tempfile.TemporaryDirectory(prefix=RUN) as logs:
+        logger.debug("%d processes, whose output is kept in %s", count, logs)
         silent = dict.fromkeys(range(1, count), Std.ALL)
         config = LaunchConfig(
             min_nodes=1,
@@ -66,21 +68,21 @@ def launch(arguments: Sequence[str], count: int) -> int:
         except ChildFailedError as failed:
             main = failed.failures.get(0)
             if main and main.exitcode > 0 and main.exitcode != ProcessLost.exit_code:
-                return main.exitcode  # it ended by itself and has said why
+                return main.exitcode  # it ended by itself and has printed why
             said = _last_words(Path(logs))
             rank, failure = failed.get_first_failure()
             raise LaunchError(
                 said
-                or f"process {rank} ended with {failure.exitcode} and without a word; if that is -9, the machine ran "
-                "out of memory. The same command goes on from the last checkpoint."
+                or f"process {rank} ended with exit code {failure.exitcode} and no message; -9 means that memory ran "
+                "out. Run the command again to continue from the last checkpoint."
             ) from None
         except SignalException:
-            return Interrupted.exit_code  # the first process has said where
+            return Interrupted.exit_code  # the first process has printed where
     return 0
 
 
 def _last_words(logs: Path) -> str:
-    """The error that a silent process would have shown; empty if none did."""
+    """The error that a silent process would have printed; empty if there is none."""
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(logs.rglob("stderr.log"))]
     words = [text.rpartition("Error: ")[2].strip() for text in texts if "\nError: " in f"\n{text}"]
     told = [word for word in words if word != str(ProcessLost())]

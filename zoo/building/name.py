@@ -1,4 +1,4 @@
-"""Whether the name of a build is free: one name stands for one content, whether it was built or pulled."""
+"""Checks that a build's name is free: one name stands for one content, whether built or pulled."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from pipeline.recipe import Recipe
 from zoo.errors import ManifestError
 from zoo.home import Home
-from zoo.release.manifest import MANIFEST, Manifest, read_manifest
+from zoo.release.layout import MANIFEST
+from zoo.release.manifest import Manifest, read_manifest
 
 
 def _pulled(home: Home, name: str, version: str) -> tuple[Path, Manifest | None]:
-    """The folder of a release that was pulled, and its manifest if it is there and can be read."""
+    """The folder of a pulled release, and its manifest if it is there and can be read."""
     folder = home.pulled / name / version
     try:
         return folder, read_manifest(folder / MANIFEST)
@@ -22,16 +23,16 @@ def _pulled(home: Home, name: str, version: str) -> tuple[Path, Manifest | None]
 
 def _taken(label: str, folder: Path, why: str) -> ManifestError:
     return ManifestError(
-        f"{label} was pulled from a registry, and {why}: one name would stand for two releases. Raise `version` of the "
-        f"model in zoo.yaml, or remove {folder}; what is built already stands."
+        f"{label} was pulled from a registry, but {why}: two releases can't share a name. Raise `version` of the "
+        f"model in zoo.yaml, or remove {folder}; finished stages are kept."
     )
 
 
 def check_name(home: Home, name: str, recipe: Recipe, targets: Iterable[str]) -> None:
-    """Find out before hours of training that a build can't come to the release of its name that was pulled.
+    """Check, before hours of training, that a build can lead to the pulled release of the same name.
 
     Args:
-        targets: what is built for.
+        targets: targets of the build.
 
     Raises:
         ManifestError: it can't.
@@ -43,14 +44,14 @@ def check_name(home: Home, name: str, recipe: Recipe, targets: Iterable[str]) ->
         raise _taken(pulled.label, folder, "this build has another recipe")
     there = {artifact.target for artifact in pulled.artifacts}
     if new := [target for target in targets if target not in there]:
-        raise _taken(pulled.label, folder, f"has nothing for {', '.join(new)}")
+        raise _taken(pulled.label, folder, f"it has nothing for {', '.join(new)}")
 
 
 def check_content(home: Home, name: str, version: str, recorded: Path) -> None:
     """Refuse a finished build that has the name of another release.
 
     Args:
-        recorded: its manifest, in the store.
+        recorded: path of its manifest in the store.
 
     Raises:
         ManifestError: a release of this name and version was pulled, and has other content.
@@ -60,4 +61,4 @@ def check_content(home: Home, name: str, version: str, recorded: Path) -> None:
         return
     built = read_manifest(recorded)
     if pulled.content_sha256 != built.content_sha256:
-        raise _taken(built.label, folder, "this build came to other content")
+        raise _taken(built.label, folder, "this build has other content")

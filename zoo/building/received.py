@@ -1,37 +1,42 @@
-"""Results that were brought from devices by hand; a build takes them where it would have asked a device over ssh."""
+"""Results that were copied from devices; a build uses them in place of a device over ssh."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from pipeline.engine.store import explain
 from targets.bundles.archive import read_archive
-from targets.bundles.bundle import NAME, RELEASE, RESULT_LIST
+from targets.bundles.bundle import RESULT_LIST
 from targets.bundles.widths import is_widths
 from targets.errors import BadBundle
+from targets.names import NAME, RELEASE
 from zoo.home import Home
 from zoo.release.local import find_release
 
+logger = logging.getLogger(__name__)
+
 
 def received(home: Home, release: str, target: str, widths: bool = False) -> Path:
-    """Where the result of a release on a target lies, or would; with `widths`, of networks of several widths."""
+    """Path for the result of a release on a target; with `widths`, for the result of networks of several widths."""
     kind = "-widths" if widths else ""
     return home.root / "received" / f"{release.replace('@', '-')}-{target}{kind}.result"
 
 
 def receive(home: Home, path: Path) -> tuple[str, str, bool]:
-    """Check a result byte by byte and keep it; the release (name@version) and the target that it is of, and whether it
-    is of widths (`targets.bundles.widths`), which is taken in before there is a release.
+    """Verify a result byte by byte and keep it. Returns its release (name@version), its target, and whether it is of
+    networks of several widths (`targets.bundles.widths`), which are measured before there is a release.
 
     Raises:
-        BadBundle: it is damaged, or no result.
-        ManifestError: the release that it is of was not built here.
+        BadBundle: it is damaged, or not a result.
+        ManifestError: its release was not built here.
         StoreError: it can't be kept.
     """
     try:
         with TemporaryDirectory() as scratch:
+            logger.debug("reading %s in %s", path, scratch)
             about = read_archive(path, RESULT_LIST, Path(scratch, "result"))
     except OSError as error:
         raise explain(error, Path(gettempdir())) from None
@@ -39,16 +44,16 @@ def receive(home: Home, path: Path) -> tuple[str, str, bool]:
         release, target = about["release"], about["target"]
         named = RELEASE.fullmatch(release) and NAME.fullmatch(target)
     except (KeyError, TypeError):
-        raise BadBundle(f"{path} does not say of which release and target it is. Run the bundle again.") from None
+        raise BadBundle(f"{path} does not name its release and target. Run the bundle again.") from None
     if not named:
         raise BadBundle(
-            f"{path} is of release {release!r:.120} on target {target!r:.120}: one is no name of its kind. Refused."
+            f"{path} names release {release!r:.120} and target {target!r:.120}: one is not a valid name. Refused."
         )
     widths = is_widths(about)
     if not widths:
         find_release(home, release)
     elif not (asked := home.bundles / f"{release.replace('@', '-')}-{target}-widths.zoo").exists():
-        raise BadBundle(f"{path} is a result of {asked.name}, which was not made here. Refused.")
+        raise BadBundle(f"{path} is a result of {asked.name}, which was not built here. Refused.")
     place = received(home, release, target, widths)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The last stage: one folder with everything of a release, and the name that leads to it."""
+"""The last stage: one folder with all files of a release, and the name that links to it."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from pipeline.data.samples import Index
 from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, Step, StepId
 from pipeline.engine.store import Store, explain, read_record
 from pipeline.engine.work import Work, read_json
-from pipeline.files import place_file, sha256
+from pipeline.files import place_file
 from pipeline.networks.serialization import DESCRIPTION, WEIGHTS
 from pipeline.planning.training import NETWORKS
 from pipeline.recipe import Recipe
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.distill import SELECTION
-from pipeline.stages.export import GRAPH
+from pipeline.stages.export import GRAPH as EXPORTED
 from pipeline.stages.measure import files_below
+from targets.files import sha256
 from targets.settings import PRECISIONS, Precision
 from zoo import __version__
 from zoo.building.budget import budget_record
 from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
-from zoo.release.manifest import MANIFEST, Manifest, Provenance
-from zoo.release.measurements import MEASUREMENTS, Measurement, read_measurements, write_measurements
+from zoo.release.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
+from zoo.release.manifest import Manifest, Provenance
+from zoo.release.measurements import Measurement, read_measurements, write_measurements
 
 VERSION = 6
-LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # that documents are made with
-LICENSE = "Apache-2.0"  # of this project: of the code that made the release and that runs it
+LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # used to write the documents
+LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
 
 
 def _artifact(
@@ -56,13 +58,13 @@ def _artifact(
 
 
 def _portable(override: str) -> str:
-    """An override without the folders of this machine: of weights the name of the file is enough."""
+    """An override without paths of this machine: of a weights file only the name is kept."""
     key, _, value = override.partition("=")
     return f"{key}={Path(value).name}" if key in ("teacher.weights", "distill.weights") else override
 
 
 def _git() -> str | None:
-    """The commit that the catalogue's folder is at, if it is in a repository."""
+    """The commit of the catalogue's folder, if it is in a repository."""
     folder = (user_catalogue() or Path.cwd() / "zoo.yaml").absolute().parent
     try:
         command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
@@ -78,7 +80,7 @@ def _cut(cut: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cuts(path: Path) -> list[dict[str, Any]]:
-    """When channels were removed by importance, as stage `distill` tells."""
+    """Steps at which channels were removed by importance, from the output of stage `distill`."""
     return [_cut(cut) for cut in read_json(path)["cuts"]] if path.exists() else []
 
 
@@ -93,7 +95,7 @@ def _stage(step: StepId, folder: Path) -> dict[str, Any]:
 
 
 def _shipped(target: str, chosen: Precision | None, folders: Mapping[StepId, Path]) -> Iterator[tuple[str, str, Path]]:
-    """Artifacts of a target: precision, path in the release, file. Of what waits for its device, all precisions."""
+    """Artifacts of a target: precision, path in the release, file. All precisions for a pending target."""
     device = folders.get(StepId("device", target=target))
     if device and chosen:
         root = device / ARTIFACTS / f"student-{chosen}"
@@ -109,7 +111,7 @@ def _shipped(target: str, chosen: Precision | None, folders: Mapping[StepId, Pat
 def _calibrations(folders: Mapping[StepId, Path]) -> Iterator[dict[str, Any]]:
     for step, folder in folders.items():
         found = folder / CALIBRATION
-        if step.stage == "calibrate" and found.exists():  # else it is broken
+        if step.stage == "calibrate" and found.exists():  # otherwise it is broken
             yield {"network": step.network, "target": step.target, **read_json(found)}
 
 
@@ -125,11 +127,11 @@ def record_release(
     git: str | None,
     results: Mapping[StepId, Path],
 ) -> None:
-    """Write `manifest.json` and, beside it, every file that it names.
+    """Write `manifest.json` and all files that it names.
 
     Args:
         targets: runtimes by target.
-        overrides: what was laid on the catalogue's recipe, for the command that repeats the build.
+        overrides: changes to the catalogue's recipe, for the command that repeats the build.
         git: commit of the catalogue's folder, if it is in a repository.
         results: folders of all earlier steps.
     """
@@ -137,9 +139,9 @@ def record_release(
     artifacts = []
     known: list[Measurement] = []
     for source, path in (
-        (student / WEIGHTS, f"network/{WEIGHTS}"),
-        (student / DESCRIPTION, f"network/{DESCRIPTION}"),
-        (results[StepId("export", "student")] / GRAPH, f"graph/{GRAPH}"),
+        (student / WEIGHTS, f"{NETWORK}/{WEIGHTS}"),
+        (student / DESCRIPTION, f"{NETWORK}/{DESCRIPTION}"),
+        (results[StepId("export", "student")] / EXPORTED, GRAPH),
     ):
         place_file(source, out / path)
         artifacts.append(_artifact(out, path))
@@ -218,11 +220,11 @@ def record_step(
     targets: Mapping[str, str],
     overrides: tuple[str, ...],
 ) -> Step:
-    """The step that records what `steps` made."""
+    """The step that records the results of `steps`."""
     return Step(
         RECORD,
-        # Asked before anything is trained: no process is started beside loading ones and their signal handlers. The
-        # commit is told in the record and is no part of its key.
+        # git runs before training, so that no process is forked beside data loaders and their signal handlers. The
+        # commit is in the record, but not in its key.
         partial(record_release, git=_git()),
         VERSION,
         {
@@ -239,7 +241,7 @@ def record_step(
 
 
 def publish(store: Store, key: str, releases: Path, name: str, version: str) -> Path:
-    """Let the release's name lead to a recorded result, in one rename; the manifest's path.
+    """Link the release's name to a recorded result, in one rename, and return the manifest's path.
 
     Raises:
         StoreError: the folder of releases can't be written.

@@ -1,4 +1,4 @@
-"""What the stages of a build found out about one target, as records."""
+"""Results of a build's stages for one target, as records."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from pipeline.engine.step import COMPACT, StepId, Variant
 from pipeline.engine.store import read_record
 from pipeline.engine.work import read_json
-from pipeline.files import sha256
 from pipeline.planning.deployment import graph_of
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.calibrate import CALIBRATION
-from pipeline.stages.unsupported import BROKEN, Cell
+from pipeline.stages.measurement import BrokenVariant, Run
+from pipeline.stages.unsupported import read_refusal
 from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
+from targets.files import sha256
 from targets.settings import Precision
 from zoo.release.measurements import Broken, Estimated, Measurement, Pending, measured_rows
 
@@ -24,7 +25,7 @@ Folders = Mapping[StepId, Path]  # results of steps
 def target_records(
     target: str, release: str, data: str, folders: Folders
 ) -> tuple[Precision | None, list[Measurement]]:
-    """Which precision ships, and what was measured here or on the device; or what is known while that is waited for.
+    """Records of one target: measured here or on its device, or what is known while the device has not run yet.
 
     Args:
         release: name@version.
@@ -32,39 +33,41 @@ def target_records(
     """
     for stage in ("measure", "device"):
         if folder := folders.get(StepId(stage, target=target)):
-            run = read_json(folder / "measurement.json")
-            at = run.get("measured_at") or read_record(folder)["finished_at"]
-            broken = _broken(target, release, at, run["broken"])
-            return run["chosen"], [*measured_rows(target, release, data, at, run), *broken]
+            run = Run.read(folder)
+            at = run.measured_at or read_record(folder)["finished_at"]
+            broken = _broken(target, release, at, run.broken)
+            return run.chosen, [*measured_rows(target, release, data, at, run), *broken]
     return None, [*_waiting(target, release, data, folders)]
 
 
-def _broken(target: str, release: str, found_at: str, cells: Iterable[Cell]) -> Iterator[Broken]:
-    for cell in cells:
-        yield Broken.model_validate({"target": target, "release": release, "found_at": found_at, **cell})
+def _broken(target: str, release: str, found_at: str, variants: Iterable[BrokenVariant]) -> Iterator[Broken]:
+    for one in variants:
+        yield Broken(target=target, release=release, found_at=found_at, **dict(one))
 
 
 def _waiting(target: str, release: str, data: str, folders: Folders) -> Iterator[Measurement]:
-    """The bundle, and of what is in it what is broken already, or else what accuracy is expected."""
+    """The bundle, and for each artifact in it the error if it is broken, otherwise the estimated accuracy."""
     folder = folders[StepId("bundle", target=target)]
     archive, found_at = bundle_file(folder), read_record(folder)["finished_at"]
     yield Pending(target=target, release=release, bundle=archive.name, bundle_sha256=sha256(archive))
     listed = read_list(archive, BUNDLE_LIST)
-    yield from _broken(target, release, found_at, listed["broken"])
+    yield from _broken(target, release, found_at, map(BrokenVariant.model_validate, listed["broken"]))
     for variant in (Variant(one["network"], one["precision"]) for one in listed["variants"]):
-        cell = variant._asdict()
         ahead = folders.get(StepId("compile", *variant, target))
         judged = folders[graph_of(variant, target)] / CALIBRATION
-        if ahead and (ahead / BROKEN).exists():
-            yield from _broken(target, release, found_at, [{**cell, **read_json(ahead / BROKEN)}])
+        refusal = read_refusal(ahead) if ahead else None
+        if refusal:
+            yield from _broken(target, release, found_at, [BrokenVariant.of(variant, refusal)])
         elif variant.network == "student" and judged.exists():
             found, in_torch = read_json(judged), read_json(folders[COMPACT] / "accuracy.json")
             expected = {
                 "map": in_torch["map"] - found["agreement"]["map_drop_points"],
                 "agreement": found["agreement"],
                 "method": (
-                    "what the graph that goes to the device lost on the gate's split, run by "
-                    f"{found['judge']} where it was built"
+                    "loss of the device's graph on the gate's split, measured with "
+                    f"{found['judge']} on the build machine"
                 ),
             }
-            yield Estimated.model_validate({"target": target, "release": release, "data": data, **cell, **expected})
+            yield Estimated.model_validate(
+                {"target": target, "release": release, "data": data, **variant._asdict(), **expected}
+            )

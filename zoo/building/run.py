@@ -1,4 +1,4 @@
-"""What `zoo build` does: catalogue → plan → results → release."""
+"""`zoo build`: catalogue → plan → results → release."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from zoo.building.record import publish, record_step
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
+from zoo.release.layout import MANIFEST
 from zoo.release.local import find_release
-from zoo.release.manifest import MANIFEST
 
 
 @dataclass(frozen=True)
 class Latency:
-    """What a budget that counts a target's figures follows from."""
+    """Inputs of a budget that limits a figure of a target."""
 
     name: str
     target: TargetSettings
@@ -63,7 +63,7 @@ class Build:
 
     @property
     def memory(self) -> Path:
-        """What the latest build was made from."""
+        """File with the inputs of the latest build."""
         return self.home.builds / f"{self.name}.json"
 
 
@@ -71,7 +71,7 @@ def _remembered(path: Path) -> LastBuild:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}  # it only serves to say what changed
+        return {}  # it only serves to report changes
     return content if isinstance(content, dict) else {}
 
 
@@ -82,7 +82,7 @@ def _unique(steps: Iterable[Step]) -> list[Step]:
 
 @dataclass(frozen=True)
 class _Deployment:
-    """What the steps of a target follow from."""
+    """Inputs of a target's steps."""
 
     name: str
     recipe: Recipe
@@ -93,7 +93,7 @@ class _Deployment:
     say: Callable[[str], None]
 
     def steps(self, target: str, settings: TargetSettings, measured: bool = False) -> list[Step]:
-        """Steps of a target. A result that was brought by hand counts if it is of this very bundle."""
+        """Steps of a target. A result that was copied from a device counts if it is of this exact bundle."""
         release = f"{self.name}@{self.recipe.version}"
         result = received(self.home, release, target)
         plan = TargetPlan(self.recipe, self.data, release, target, settings)
@@ -101,7 +101,7 @@ class _Deployment:
             steps = list(plan.steps(result, measured))
             if self._is_of(result, target, steps):
                 return steps
-            self.say(f"{result.name} is the result of another build of {release}, and does not count for this one")
+            self.say(f"{result.name} belongs to another build of {release} and is ignored")
         return list(plan.steps(None, measured))
 
     def plan(self, steps: Iterable[Step]) -> list[Planned]:
@@ -115,7 +115,7 @@ class _Deployment:
         return False
 
     def built_before(self, targets: Mapping[str, TargetSettings], last: LastBuild) -> Iterator[str]:
-        """Targets for which this very model was built already: they stay in the record."""
+        """Targets for which this exact model was built before: they stay in the record."""
         ends = {str(StepId(stage, target=name)): name for stage in ("measure", "device", "bundle") for name in targets}
         for name in dict.fromkeys(ends[step] for step in last if step in ends):
             try:
@@ -125,7 +125,7 @@ class _Deployment:
                 continue
 
     def again(self, target: str, settings: TargetSettings, last: LastBuild) -> list[Step]:
-        """Steps of a target as it was built before: with figures if its device has given some, wherever that was."""
+        """Steps of a target as it was built before, with measured figures if its device has run, wherever that was."""
         device = last.get(str(StepId("device", target=target)))
         host = device and device["settings"].get("host")
         return self.steps(target, replace(settings, host=host or settings.host), measured=device is not None)
@@ -140,8 +140,8 @@ def _latency(
     store: Store,
     progress: Progress,
 ) -> Latency | None:
-    """Steps ahead of training, if the recipe's budget needs some. A result that was brought by hand counts if it is of
-    this very bundle.
+    """Steps before training, if the recipe's budget needs some. A result that was copied from a device counts if it is
+    of this exact bundle.
     """
     compress = recipe.distill.compress
     if compress is None or compress.target is None:
@@ -157,18 +157,18 @@ def _latency(
             archive = bundle_file(store.folder("latency_bundle", bundled[0].key))
             if read_list(archive, BUNDLE_LIST)["key"] == read_list(result, RESULT_LIST).get("bundle"):
                 return Latency(name, target, steps)
-        progress.say(f"{result.name} is the result of another bundle of {release}, and does not count for this one")
+        progress.say(f"{result.name} belongs to another bundle of {release} and is ignored")
     return Latency(name, target, list(latency_steps(recipe, release, name, target)))
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be built.
+    """What to build.
 
     Attributes:
-        targets: names of targets; none means those of the recipe.
-        host: where these run, instead of what the catalogue says.
-        overrides: `key.path=value`, laid on the recipe.
+        targets: names of targets; empty: those of the recipe.
+        host: where they run, in place of the catalogue's host.
+        overrides: `key.path=value`, applied to the recipe.
     """
 
     name: str
@@ -184,7 +184,7 @@ def prepare(
     data_root: Path,
     progress: Progress,
 ) -> Build:
-    """Settle what is to be built and what of it stands.
+    """Determine the steps of a build, and which results exist already.
 
     Raises:
         CatalogueError, DataError, WeightsError, StoreError, UnknownRuntime, MissingLibrary: see there.
@@ -220,7 +220,7 @@ def prepare(
 
 
 def place_bundles(build: Build) -> None:
-    """Bundles under names that one can copy from."""
+    """Copy bundles to names that one can use."""
     for planned in build.plan:
         stage = planned.step.stage
         if stage in ("bundle", "latency_bundle") and build.store.has(stage, planned.key):
@@ -240,16 +240,16 @@ def _check_agreement(build: Build, processes: Processes) -> None:
     keys = [planned.key for planned in build.plan if planned.step.trains and not planned.hit]
     if not processes.agree(json.dumps(keys)):
         raise LaunchError(
-            "the processes would not train the same: they see other data, settings or library versions. Give all "
+            "the processes would train differently: their data, settings or library versions differ. Give all "
             "machines the same command, data set, ZOO_HOME and environment."
         )
 
 
 def check_recipe(build: Build) -> list[str]:
-    """Find out what a recipe asks for in vain, without a look at any device; also for a plan.
+    """Check that a recipe can be built, without contacting any device; also for a plan.
 
     Returns:
-        What is to be said before it begins.
+        Lines to print before the build begins.
 
     Raises:
         PipelineError: too few identities or images, an unknown network, a budget that can't be met, and the like.
@@ -260,7 +260,7 @@ def check_recipe(build: Build) -> list[str]:
 
 
 def help_run(build: Build, processes: Processes, progress: Progress) -> None:
-    """What processes other than the main one do of `run`: train with it.
+    """The part of `run` in processes other than the main one: training.
 
     Raises:
         PipelineError: see `run`.
@@ -270,10 +270,10 @@ def help_run(build: Build, processes: Processes, progress: Progress) -> None:
 
 
 def run(build: Build, processes: Processes, progress: Progress) -> Path:
-    """Run a prepared build; the path of its manifest.
+    """Run a prepared build and return the path of its manifest.
 
     Raises:
-        PipelineError, TargetError: a stage failed; what earlier stages made stands.
+        PipelineError, TargetError: a stage failed; results of earlier stages are kept.
         ManifestError: see `check_content`.
     """
     if build.latency:
@@ -295,9 +295,9 @@ def _run(build: Build, processes: Processes, progress: Progress) -> Path:
     release = f"{build.name}@{build.recipe.version}"
     recorded = build.store.folder("record", build.plan[-1].key) / MANIFEST
     check_content(build.home, build.name, build.recipe.version, recorded)
-    with suppress(ManifestError):  # there is none yet, or it is damaged and this build mends it
+    with suppress(ManifestError):  # there is none yet, or it is damaged and this build replaces it
         if find_release(build.home, release).manifest.recipe != build.recipe.model_dump(mode="json"):
-            progress.say(f"{release} was built from another recipe before; the name leads to this build from now on")
+            progress.say(f"{release} was built from another recipe before; from now on the name means this build")
     path = publish(build.store, build.plan[-1].key, build.home.releases, build.name, build.recipe.version)
     _place_bundles(build)
     memory = json.dumps({str(planned.step.id): planned.ingredients for planned in build.plan})

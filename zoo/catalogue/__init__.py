@@ -1,7 +1,7 @@
-"""zoo.yaml: data sets, targets and models, read as a whole or refused as a whole.
+"""zoo.yaml: data sets, targets and models.
 
-The user's catalogue lies on top of the shipped one, name by name; a model says with `base:` which other model it
-starts from, so that a recipe is a few lines. Models whose names begin with an underscore are only there to start from.
+The user's catalogue extends the shipped one, name by name; with `base:` a model starts from another one, so that a
+recipe is a few lines. Models whose names begin with an underscore serve only as bases.
 """
 
 from zoo.catalogue.load import Catalogue, load_catalogue, read_catalogue

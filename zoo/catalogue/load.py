@@ -1,4 +1,4 @@
-"""Reading, layering, inheriting, validating."""
+"""Reads, layers, inherits and validates catalogues."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from zoo.home import shipped_catalogue, user_catalogue
 
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")
-OWN = ("description", "license")  # of a model: one that is built on it may be of other data
+OWN = ("description", "license")  # not inherited: a derived model may use other data
 Model = TypeVar("Model")
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Everything that can be built, and with what.
+    """Everything that can be built, and for what.
 
     Attributes:
-        aliases: further names of targets.
-        sources: of models, bases already merged in: what overrides are laid on.
-        faulty: what is wrong, line by line, with what can't be used, by `models.NAME`, `datasets.NAME` or
-            `targets.NAME`. It is in none of the others, and is told where it is asked for.
+        aliases: other names of targets.
+        sources: models with their bases merged in; overrides are applied to them.
+        faulty: errors by `models.NAME`, `datasets.NAME` or `targets.NAME`, line by line. A faulty entry is in no other
+            attribute, and is reported when it is used.
     """
 
     default: str
@@ -48,7 +48,7 @@ class Catalogue:
     faulty: dict[str, list[str]]
 
     def recipe(self, name: str, overrides: Sequence[str] = ()) -> Recipe:
-        """A model's recipe, with `key.path=value` overrides, and with its normalisation said (`Recipe.settled`).
+        """A model's recipe, with `key.path=value` overrides, and with explicit normalisation (`Recipe.settled`).
 
         Raises:
             CatalogueError: unknown or faulty model, or an override that does not fit.
@@ -78,12 +78,12 @@ class Catalogue:
             raise CatalogueError("\n".join(self.faulty[at]))
 
     def _named(self, section: str) -> set[str]:
-        """Names that are there, faulty or not."""
+        """Names that exist, faulty or not."""
         sound = {*self.datasets} if section == "datasets" else {*self.targets, *self.aliases}
         return {*sound, *(at.partition(".")[2] for at in self.faulty if at.startswith(f"{section}."))}
 
     def target(self, name: str) -> str:
-        """The own name of a target, which may be called by an alias.
+        """The own name of a target, given its name or an alias.
 
         Raises:
             CatalogueError: unknown or faulty target.
@@ -124,7 +124,7 @@ def _unknown_names(
 
 
 def _with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Source:
-    """A model on top of its base, that one's base, and so on: all but what is said of that one alone."""
+    """A model on top of its base, the base's base, and so on, without the keys that are not inherited."""
     own = models.at(name)
     if not isinstance(own.data, dict) or "base" not in own.data:
         return own
@@ -132,7 +132,7 @@ def _with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Sourc
     if base not in models.data:
         raise CatalogueError(f"{where}: no model {base!r}. {did_you_mean(base, models.data)}")
     if base in (name, *chain):
-        raise CatalogueError(f"{where}: {' → '.join((*chain, name, base))} goes in a circle.")
+        raise CatalogueError(f"{where}: {' → '.join((*chain, name, base))} is circular.")
     plain = Source({k: v for k, v in own.data.items() if k != "base"}, own.origins)
     below = _with_bases(base, models, (*chain, name))
     inherited = {k: v for k, v in below.data.items() if k not in OWN} if isinstance(below.data, dict) else below.data
@@ -140,10 +140,10 @@ def _with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Sourc
 
 
 def _shown(path: Path) -> str:
-    """A path as short as it can be said from here."""
+    """The shortest form of a path from the current folder."""
     try:
         relative = os.path.relpath(path)
-    except OSError:  # where we are was removed
+    except OSError:  # the current folder was removed
         return str(path)
     return str(path) if relative.startswith("..") else relative
 
@@ -158,7 +158,7 @@ def _layered(own: Path | None) -> Source:
         if not isinstance(layer.data, dict):
             raise CatalogueError(f"{layer.origin(())}: a catalogue is a mapping with {', '.join(SECTIONS)}.")
     data, origins = dict(source.data), dict(source.origins)
-    for section, content in over.data.items():  # names replace names whole; `base:` is the way to change a part
+    for section, content in over.data.items():  # an entry replaces its namesake; use `base:` to change a part
         names = list(content) if section in SECTIONS and isinstance(content, dict) else None
         replaced = [(section, name) for name in names] if names is not None else [(section,)]
         origins = {p: o for p, o in origins.items() if not any(p[: len(r)] == r for r in replaced)}
@@ -168,18 +168,18 @@ def _layered(own: Path | None) -> Source:
 
 
 def load_catalogue() -> Catalogue:
-    """The shipped catalogue with the user's on top (`zoo.home.user_catalogue`).
+    """The shipped catalogue, extended by the user's (`zoo.home.user_catalogue`).
 
-    One faulty entry does not keep the others from being used.
+    A faulty entry does not prevent the use of others.
 
     Raises:
-        CatalogueError: it can't be read as a whole; with every problem found, one line each.
+        CatalogueError: it can't be read at all; with every problem found, one line each.
     """
     return read_catalogue(user_catalogue())
 
 
 def read_catalogue(own: Path | None) -> Catalogue:
-    """The shipped catalogue with another on top, if there is one.
+    """The shipped catalogue, extended by another, if there is one.
 
     Raises:
         CatalogueError: with every problem found, one line each.
@@ -222,7 +222,7 @@ def _note(faulty: dict[str, list[str]], at: str, lines: Collection[str]) -> None
 
 
 def _wrong_target(name: str, targets: Collection[str]) -> str:
-    """See `wrong_target`; of two targets that can't be told apart, the first named goes on."""
+    """See `wrong_target`; of two targets that can't be distinguished, the first one is kept."""
     return wrong_target(name, [*takewhile(lambda other: other != name, targets)])
 
 
@@ -241,7 +241,7 @@ def _sound(
     wrong: Callable[[str], str],
     faulty: dict[str, list[str]],
 ) -> dict[str, Model]:
-    """What is right of a section; the others are added to what is faulty."""
+    """Valid entries of a section; the errors of others are added to `faulty`."""
     found: dict[str, Model] = {}
     for name, part in entries.items():
         at, lines = f"{section}.{name}", list[str]()
@@ -255,7 +255,7 @@ def _sound(
 
 
 def _models(models: Source, faulty: dict[str, list[str]]) -> dict[str, Source]:
-    """Models with their bases merged in; one whose base is not to be had is faulty."""
+    """Models with their bases merged in; one without its base is faulty."""
     found = {}
     for name in models.data:
         if name.startswith("_"):
@@ -274,7 +274,7 @@ def _aliases(source: Source, faulty: dict[str, list[str]]) -> dict[str, str]:
         at, place = f"targets.{name}", source.origin(("targets", name))
         if to not in targets or to in aliases:
             hint = did_you_mean(to, {*targets} - {*aliases})
-            _note(faulty, at, [f"{place}: {at}: is an alias of no target: {to!r}. {hint}"])
+            _note(faulty, at, [f"{place}: {at}: is an alias of the unknown target {to!r}. {hint}"])
         if why := wrong_name(name):
             _note(faulty, at, [f"{place}: {at}: {why}"])
     return {name: to for name, to in aliases.items() if f"targets.{name}" not in faulty}

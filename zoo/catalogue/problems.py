@@ -1,4 +1,4 @@
-"""From what pydantic found wrong to lines that say where, what, and what would be right."""
+"""Turns pydantic's errors into lines that say where, what, and what would be right."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEAR, TOLD, COMPARED = 4, 40, 2000  # words
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence that names the known words that begin so, or the nearest one, or all of them when none is near."""
+    """A sentence with the known words that begin so, the nearest one, or all of them if none is near."""
     words = sorted(known)
     near = [other for other in words if word and other.startswith(word)][:NEAR]
     near = near or difflib.get_close_matches(word, words[:COMPARED], 1)
@@ -27,7 +27,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _keys(model: Any) -> dict[str, Any]:
-    """Keys of a model or dataclass, and what they hold."""
+    """Keys of a model or dataclass, and their types."""
     if dataclasses.is_dataclass(model):
         return get_type_hints(model)
     is_model = isinstance(model, type) and issubclass(model, BaseModel)

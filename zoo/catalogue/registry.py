@@ -1,4 +1,4 @@
-"""What zoo.yaml says of registries."""
+"""The settings of registries in zoo.yaml."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pipeline.settings import Settings
 
 
 class RegistrySettings(Settings):
-    """Where releases come from, and whose. Paths are relative to the zoo.yaml that names them."""
+    """Where releases come from, and who signs them. Paths are relative to the zoo.yaml that names them."""
 
     url: str | None = None
     mirrors: tuple[str, ...] = ()
-    keys: tuple[Path, ...] = Field((), description="public keys (PEM) that are trusted")
-    require_signature: bool = Field(False, description="refuse releases that none of the keys signed")
+    keys: tuple[Path, ...] = Field((), description="trusted public keys (PEM)")
+    require_signature: bool = Field(False, description="refuse releases without a signature by one of the keys")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import yaml
 
 from zoo.errors import CatalogueError
+
+logger = logging.getLogger(__name__)
 
 KeyPath = tuple[str | int, ...]
 
@@ -32,7 +35,7 @@ class Source:
     origins: dict[KeyPath, Origin]
 
     def origin(self, path: KeyPath) -> Origin:
-        """Origin of a key path, or of the nearest one above it that was written down."""
+        """Origin of a key path, or of its nearest parent that was written explicitly."""
         while path and path not in self.origins:
             path = path[:-1]
         return self.origins[path]
@@ -50,9 +53,10 @@ def read_source(path: Path, shown: str) -> Source:
     """Read a YAML file.
 
     Raises:
-        CatalogueError: it can't be read, is not YAML, or says a key twice.
+        CatalogueError: it can't be read, is not YAML, or repeats a key.
     """
     try:
+        logger.debug("reading %s", path)
         text = path.read_text(encoding="utf-8")
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -72,7 +76,7 @@ def read_source(path: Path, shown: str) -> Source:
                 key = str(loader.construct_object(key_node, deep=True))
                 origin = Origin(shown, key_node.start_mark.line + 1)
                 if key in result:
-                    raise CatalogueError(f"{origin}: the key {'.'.join(map(str, (*at, key)))} stands here twice.")
+                    raise CatalogueError(f"{origin}: the key {'.'.join(map(str, (*at, key)))} is repeated.")
                 origins[(*at, key)] = origin
                 result[key] = walk(value_node, (*at, key))
             return result
@@ -84,7 +88,7 @@ def read_source(path: Path, shown: str) -> Source:
 
     try:
         return Source(walk(node, ()), origins)
-    except (yaml.YAMLError, ValueError) as error:  # a tag or a date that is none
+    except (yaml.YAMLError, ValueError) as error:  # an invalid tag or date
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise CatalogueError(f"{shown}{line}: not plain YAML: {getattr(error, 'problem', error)}.") from None
@@ -107,7 +111,7 @@ def merge(base: Source, over: Source) -> Source:
 
 
 def override(source: Source, assignment: str) -> Source:
-    """`a.b=value` on top of a source; the value is read as YAML.
+    """Apply `a.b=value` to a source; the value is parsed as YAML.
 
     Raises:
         CatalogueError: there is no `=`, or the value is not YAML.

@@ -1,6 +1,6 @@
-"""The command line: parse, call, print. What a user can mend ends in a line or two on standard error.
+"""The command line: parse, call, print. An error that the user can fix ends in a line or two on standard error.
 
-What the exit codes say is in `zoo.cli.exit_codes`.
+`zoo.cli.exit_codes` lists the exit codes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from zoo.cli.data import data
 from zoo.cli.device import compile_, receive
 from zoo.cli.doctor import doctor
 from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND
+from zoo.cli.migrate import migrate
 from zoo.cli.options import begin_events
 from zoo.cli.registry import gc, publish, pull, verify, yank
 from zoo.cli.releases import list_releases, show
 from zoo.cli.script import script
 from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
+from zoo.cli.verbose import verbose
 from zoo.errors import ZooError
 from zoo.sanitize import printable, without_secrets
 
@@ -38,7 +40,7 @@ RESUMED = ("build", "publish", "pull")
 
 
 def _told(message: str, exit_code: int) -> int:
-    """Tell a script that follows events why they end, if no launcher knows it better; the exit code."""
+    """Report the end to a script that follows events, unless a launcher does; return the exit code."""
     told = script()
     if told and not (exit_code == LOST and launched_here()):
         told.error(message, exit_code)
@@ -46,25 +48,25 @@ def _told(message: str, exit_code: int) -> int:
 
 
 class _Commands(click.Group):
-    """Turns errors that a user can mend into a message and an exit code."""
+    """Turns errors that a user can fix into a message and an exit code."""
 
     def list_commands(self, _: click.Context) -> list[str]:
-        """In the order in which they are used."""
+        """In the order of use."""
         return [*self.commands]
 
     def main(self, *arguments: Any, **more: Any) -> Any:
-        """Run, whatever standard output and error are."""
+        """Run, whatever the state of standard output and error."""
         prepare()
         with ending_unread():
             return super().main(*arguments, **more)
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
-        """Read the command line, or print help."""
+        """Parse the command line, or print help."""
         with ending_unread():
             return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command, and tell what a user can mend."""
+        """Run a command, and report errors that the user can fix."""
         with ending_unread():
             return self._invoke(ctx)
 
@@ -80,14 +82,14 @@ class _Commands(click.Group):
             click.echo(f"{prefix} {message}", err=True)
             sys.exit(_told(message, error.exit_code if isinstance(error, PipelineError) else MEND))
         except KeyboardInterrupt:
-            kept = "What was finished is kept; the same command goes on from there."
+            kept = "Finished work is kept; run the command again to continue."
             message = "Interrupted. " + kept if ctx.invoked_subcommand in RESUMED else "Interrupted."
             click.echo(message, err=True)
             sys.exit(_told(message, INTERRUPTED))
         except (click.exceptions.Exit, click.Abort):
             raise
         except click.ClickException as error:
-            if events and not script():  # options were not read that far
+            if events and not script():  # the options were not all parsed
                 begin_events(ctx)
             _told(error.format_message(), error.exit_code)
             raise
@@ -97,29 +99,30 @@ class _Commands(click.Group):
             refused = refuses(sys.__stdout__)
             if error.errno != errno.ENOSPC and not refused:
                 raise
-            silence(sys.__stdout__)  # it would fail again at the end
-            why = f"can't write to standard output: {refused}. Let it lead elsewhere."
+            silence(sys.__stdout__)  # it would fail again at exit
+            why = f"can't write to standard output: {refused}. Redirect it elsewhere."
             if error.errno == errno.ENOSPC:
-                why = "no space left where this writes. Free some, and run the same command again."
+                why = "no space left on the disk. Free some space and run the command again."
             click.echo(f"Error: {why}", err=True)
             sys.exit(MEND)
         except Exception as error:
-            _told(f"{type(error).__name__}: {error}", MEND)  # ours to mend: the traceback follows
+            _told(f"{type(error).__name__}: {error}", MEND)  # a bug of ours: the traceback follows
             raise
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="zoo")
+@verbose
 def main() -> None:
-    """Build compressed image-retrieval models and see what they are worth on a device.
+    """Build compressed image-retrieval models and measure them on devices.
 
-    Models, data sets and targets stand in zoo.yaml: the nearest one from this folder upwards, or ZOO_CATALOGUE, on top
-    of the shipped one. Everything zoo makes lies in .zoo beside it, or in ZOO_HOME.
+    Models, data sets and targets are defined in zoo.yaml: the nearest one from this folder upwards, or ZOO_CATALOGUE,
+    on top of the shipped one. zoo writes to .zoo beside it, or to ZOO_HOME.
     """
 
 
 for command in (
     build, data, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish,
-    pull, verify, yank, gc, clean,
+    pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
-    main.add_command(command)
+    main.add_command(verbose(command))

@@ -1,4 +1,4 @@
-"""`zoo bench`, and what `zoo verify --measure` does with the same figures."""
+"""`zoo bench`, and the measuring part of `zoo verify --measure`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from zoo.release.measurements import Measured
     from zoo.use.runnable import Runnable
 
-    Plan: TypeAlias = dict[str, list[Runnable]]  # what is measured, by target
+    Plan: TypeAlias = dict[str, list[Runnable]]  # artifacts to measure, by target
     Where: TypeAlias = tuple[Catalogue, Home, Path]  # the last is the folder that holds data sets
 
 
 def measured(found: Release, plan: Plan, where: Where, progress: Progress) -> Iterator[list[Measured]]:
-    """Figures of a release on this machine, target by target."""
+    """Measure a release on this machine, target by target."""
     from zoo.measure.measuring import find_data, measure_release, read_protocol
 
     protocol = read_protocol(found.manifest, find_data(found.manifest, *where, progress))
@@ -33,17 +33,17 @@ def measured(found: Release, plan: Plan, where: Where, progress: Progress) -> It
         yield measure_release(found, target, artifacts, protocol, progress)
 
 
-@click.command(short_help="Measure a release on this machine, and add the figures to it.")
+@click.command(short_help="Measure a release on this machine and add the figures to it.")
 @click.argument("name", shell_complete=release)
-@TARGETS("Measure as this target; repeatable. Left out: all that something was compiled for and that are usable here.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of one inference on a CPU; left out: the target's.")
+@TARGETS("Measure for this target; repeatable. Default: all usable ones that have artifacts.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one inference. Default: the target's.")
 @DATA_ROOT
 @scripted
 def bench(name: str, targets: tuple[str, ...], threads: int | None, data_root: Path, as_json: bool) -> None:
-    """Measure release NAME or NAME@VERSION on this machine, and add the figures to it.
+    """Measure release NAME or NAME@VERSION on this machine and add the figures to it.
 
-    By the protocol of its recipe: of each target, what was compiled for it and the graph in fp32 are timed in turn, in
-    one run. Accuracy is measured where the data set is at hand. zoo publish publishes what was added.
+    Follows the protocol of its recipe: for each target, its compiled artifacts and the fp32 graph are timed in turn in
+    one run. Accuracy is measured if the data set is available. zoo publish publishes the added figures.
     """
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import console
@@ -59,7 +59,7 @@ def bench(name: str, targets: tuple[str, ...], threads: int | None, data_root: P
     manifest, added = found.manifest, list[Any]()
     plan = measurable(found, targets, catalogue, threads)
     folder = home.measurements / manifest.name / manifest.version
-    write_measurements(folder, ())  # before the work: whether they can be kept
+    write_measurements(folder, ())  # before the work: check that they can be written
     for records in measured(found, plan, (catalogue, home, data_root), reporter()):
         write_measurements(folder, records)
         added += records
@@ -71,19 +71,17 @@ def bench(name: str, targets: tuple[str, ...], threads: int | None, data_root: P
 
 
 def measured_again(found: Release, targets: Sequence[str], where: Where, progress: Progress) -> list[Repeated]:
-    """Figures that came with a release beside those that are measured now, in as many threads as then. Nothing is added
-    to it.
-    """
+    """Measure the published figures again, with the same number of threads, without adding them to the release."""
     from zoo.measure.measurable import measurable, most_threads
     from zoo.measure.repeat import published_threads, repeated
     from zoo.release.local import read_release
     from zoo.use.golden import read_golden
 
-    found = read_release(found.path)  # without what this machine added
+    found = read_release(found.path)  # without measurements that this machine added
     golden, rows, catalogue = read_golden(found.path.parent), list[Any](), where[0]
     plan: Plan = {}
     for target in measurable(found, targets, catalogue):
-        threads = published_threads(found, target)  # perhaps of a larger machine with this processor
+        threads = published_threads(found, target)  # perhaps from a larger machine with this processor
         plan |= measurable(found, [target], catalogue, threads and min(threads, most_threads()))
     for records in measured(found, plan, where, progress):
         for record in records:
@@ -92,7 +90,7 @@ def measured_again(found: Release, targets: Sequence[str], where: Where, progres
 
 
 def print_repeated(rows: Sequence[Repeated]) -> None:
-    """Each figure beside the published one, and what is within tolerance."""
+    """Print each figure with the published one and its tolerance."""
     from zoo.cli.output import console
     from zoo.tables import table
     from zoo.tables.columns import COLUMNS, NOTHING, number

@@ -22,16 +22,16 @@ from zoo.cli.options import DATA_ROOT, TARGETS, scripted
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "fp16", "int8"]),
-    help="Of what ships; auto keeps the fastest on the target that passes the gate on accuracy.",
+    help="Precision that ships; auto keeps the fastest on the target that passes the accuracy gate.",
 )
 @click.option(
-    "--host", metavar="ssh://USER@HOST:PORT", help="Compile and measure on that machine; needs exactly one --target."
+    "--host", metavar="ssh://USER@HOST:PORT", help="Compile and measure on this machine; needs exactly one --target."
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to train.")
 @click.option(
     "--gpus", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs of this machine, one process each."
 )
-@click.option("--plan", "plan_only", is_flag=True, help="Show what would run and why, and stop.")
+@click.option("--plan", "plan_only", is_flag=True, help="Show which steps would run and why, then stop.")
 @scripted
 def build(
     name: str | None,
@@ -47,15 +47,15 @@ def build(
 ) -> None:
     """Build model NAME: teacher, student, graph, artifacts, figures, manifest.
 
-    Without NAME, the catalogue's default. What stands from earlier builds is not made again; an interrupted build goes
-    on where it was.
+    Without NAME, builds the catalogue's default. Results of earlier builds are reused; an interrupted build continues
+    where it stopped.
     """
     from zoo.building.launch import check_gpus, launch
 
     if host and len(targets) != 1:
-        raise click.UsageError("--host is where one target runs: name it with --target.")
+        raise click.UsageError("--host is for one target: name it with --target.")
     if gpus and device == "cpu":
-        raise click.UsageError("--gpus trains on GPUs and --device cpu on none: leave one of them out.")
+        raise click.UsageError("--gpus and --device cpu exclude each other: leave one of them out.")
     if gpus and not launched() and not plan_only:
         check_gpus(gpus)
         if gpus > 1:

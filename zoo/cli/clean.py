@@ -7,14 +7,14 @@ import click
 from zoo.cli.options import JSON
 
 
-@click.command(short_help="Remove stage results that nothing needs any more.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--unfinished", is_flag=True, help="Also what builds left that were broken off; they begin anew then.")
+@click.command(short_help="Remove results of stages that nothing needs any more.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@click.option("--unfinished", is_flag=True, help="Also remove results of interrupted builds; these then start anew.")
 @JSON
 def clean(dry_run: bool, unfinished: bool, as_json: bool) -> None:
     """Remove results of stages, in .zoo/store, that no release and no unfinished build needs.
 
-    A release needs all that it was made from. To have the room of one, too, remove its folder in .zoo/releases first.
+    A release needs all results it was made from. To free these, too, first remove its folder in .zoo/releases.
     """
     from collections import Counter
 

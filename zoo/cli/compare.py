@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from zoo.tables.diff import Change, Difference
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-MAP_POINTS = 0.5  # what the gate on a precision allows by default, too (calibrate.max_map_drop_points)
-LATENCY_PERCENT = 5.0  # as far as windows of a steady run may lie apart (`targets.measuring.latency`)
+MAP_POINTS = 0.5  # also the default of the gate on a precision (calibrate.max_map_drop_points)
+LATENCY_PERCENT = 5.0  # how far windows of a steady run may differ (`targets.measuring.latency`)
 
 
 def _printing(command: Command) -> Command:
-    """The options that are alike in `compare` and `search`."""
+    """Options shared by `compare` and `search`."""
     shape = click.option(
         "--format",
         "shape",
@@ -64,19 +64,19 @@ def _aliases(device: str | None) -> dict[str, str]:
     return load_catalogue().aliases
 
 
-@click.command(short_help="Compare releases, a table for each device.")
+@click.command(short_help="Compare releases, one table per device.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=release)
 @_printing
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw mAP against p50 into this .png or .svg, too; a panel per table.",
+    help="Also plot mAP against p50 to this .png or .svg, one panel per table.",
 )
 def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | None, plot: Path | None) -> None:
     """Compare releases NAME... (or NAME@VERSION) on the devices they were measured on.
 
-    A table holds what compares: one device, one data set, one protocol. If there are several, a line says in what they
-    differ. What waits for its device is never in a table, and a time of a throttled machine is void.
+    A table holds comparable figures: one device, one data set, one protocol. If there are several, a line says how they
+    differ. Pending targets are never in a table, and times of a throttled machine are void.
     """
     from zoo.home import Home
     from zoo.release.local import find_release
@@ -98,7 +98,7 @@ def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | Non
 
 
 class _Search(click.Command):
-    """Its help ends in the columns, which are looked up for it."""
+    """Appends the columns to the help, imported only then."""
 
     def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         from zoo.tables.comparison import KEYS
@@ -110,15 +110,15 @@ class _Search(click.Command):
 @click.command(cls=_Search, short_help="Find releases: 'map > 80 and p50_ms < 5'.")
 @click.argument("expression")
 @_printing
-@click.option("--sort", metavar="COLUMN", help="Order rows of a table by this column, the best first.")
-@click.option("--all-precisions", is_flag=True, help="Also what was measured and does not ship, and the dense network.")
+@click.option("--sort", metavar="COLUMN", help="Sort the rows of a table by this column, best first.")
+@click.option("--all-precisions", is_flag=True, help="Include precisions that do not ship, and the dense network.")
 def search(
     expression: str, shape: str, as_json: bool, device: str | None, sort: str | None, all_precisions: bool
 ) -> None:
-    """Find what matches EXPRESSION among all releases here: 'map > 80 and p50_ms < 5'.
+    """Find releases on this machine that match EXPRESSION: 'map > 80 and p50_ms < 5'.
 
-    Columns are compared by < <= > >= == != with numbers, texts in quotes or each other; and, or, not and parentheses
-    join them; ships and steady stand alone. What is missing or void matches nothing.
+    Compare columns by < <= > >= == != with numbers, quoted texts or each other; combine with and, or, not and
+    parentheses; ships and steady stand alone. A missing or void value matches nothing.
     """
     from zoo.errors import CompareError
     from zoo.home import Home
@@ -136,7 +136,7 @@ def search(
         click.echo(f"damaged: {label}: {why}", err=True)
     if not here.releases:
         raise CompareError(
-            f"there is no {'other ' * bool(here.damaged)}release in {home.root} to search. Build one: zoo build; or "
+            f"no {'other ' * bool(here.damaged)}release in {home.root} to search. Build one: zoo build; or "
             "get it: zoo pull NAME"
         )
     matches = found(compared(here.releases, device, _aliases(device)), question, sort, all_precisions)
@@ -148,11 +148,11 @@ def search(
 
 def _tolerance(_: click.Context, __: click.Parameter, value: float) -> float:
     if not (math.isfinite(value) and value >= 0):
-        raise click.BadParameter("a number from 0 on.")
+        raise click.BadParameter("must be 0 or more.")
     return value
 
 
-@click.command(short_help="Say what got worse and better from one release to another.")
+@click.command(short_help="Show regressions and improvements from one release to another.")
 @click.argument("before", shell_complete=version)
 @click.argument("after", shell_complete=version)
 @click.option(
@@ -173,10 +173,10 @@ def _tolerance(_: click.Context, __: click.Parameter, value: float) -> float:
 )
 @JSON
 def diff(before: str, after: str, map_points: float, latency_percent: float, as_json: bool) -> None:
-    """Say what got worse and better from release BEFORE to AFTER, each NAME@VERSION. For CI.
+    """Show regressions and improvements from release BEFORE to AFTER, each NAME@VERSION. For CI.
 
-    Times of two releases come from two runs. Beyond tolerance they count only if both runs were steady and the change
-    stands beside the dense network, too; else they are unsure.
+    The times of two releases come from two runs. Beyond tolerance they count only if both runs were steady and the
+    ratio to the dense network changed as well; otherwise they are unsure.
 
     Exits with 4 if there are regressions.
     """

@@ -1,4 +1,4 @@
-"""What the shell offers behind `zoo`: names that are here. It reads names only, and never fails.
+"""Shell completion for `zoo`: names on this machine. It reads names only, and never fails.
 
 https://click.palletsprojects.com/en/stable/shell-completion/
 """
@@ -16,21 +16,21 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 from zoo.home import Home, shipped_catalogue, user_catalogue
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
-RUNTIMES = ("onnxruntime", "openvino")  # what runs a graph as it is
+RUNTIMES = ("onnxruntime", "openvino")  # runtimes that run the graph directly
 
 
 def _offering(words: Callable[[], Iterable[str]]) -> Complete:
     def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
         try:
             return [word for word in sorted({*words()}) if word.startswith(incomplete)]
-        except Exception:  # noqa: BLE001 - a key was pressed: whatever is wrong is told when the command runs
+        except Exception:  # noqa: BLE001 - any error is reported when the command runs
             return []
 
     return complete
 
 
 def _section(name: str) -> Iterator[str]:
-    """Names in a section of the catalogue, which is not validated for it."""
+    """Names in a section of the catalogue, which is not validated for this."""
     import yaml
 
     for path in (shipped_catalogue(), user_catalogue()):
@@ -53,12 +53,12 @@ def _labels() -> Iterator[str]:
 
 
 def release(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """NAME of a release that is here; NAME@VERSION as soon as there is an `@`."""
+    """NAME of a release on this machine; NAME@VERSION once there is an `@`."""
     return _offering(_labels if "@" in incomplete else _names)(context, parameter, incomplete)
 
 
 def anywhere(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """NAME of a release or of a model of the catalogue."""
+    """NAME of a release, or of a model of the catalogue."""
     return sorted({*release(context, parameter, incomplete), *model(context, parameter, incomplete)})
 
 
@@ -71,7 +71,7 @@ target_or_runtime = _offering(lambda: [*_section("targets"), *RUNTIMES])
 
 @add_completion_class
 class _Bash(BashComplete):
-    """bash parts words before and behind `@`: NAME@VERSION is joined here, and only @VERSION is answered."""
+    """bash splits words at `@`: NAME@VERSION is joined here, and only @VERSION is completed."""
 
     name = "bash"
     _before = 0

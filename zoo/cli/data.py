@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def overview_json(overview: Overview, sheet: Path | None) -> DataOverview:
-    """An overview for scripts."""
+    """An overview, for scripts."""
     from zoo.cli.output import splits_json
 
     return {
@@ -41,24 +41,24 @@ def overview_json(overview: Overview, sheet: Path | None) -> DataOverview:
     }
 
 
-@click.command(short_help="Look through a data set: counts, duplicates, what a build refuses.")
+@click.command(short_help="Inspect a data set: counts, duplicates, problems.")
 @click.argument("name", shell_complete=dataset)
 @DATA_ROOT
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw images of some identities into this .png or .jpg, a row each.",
+    help="Draw images of some identities to this .png or .jpg, one row each.",
 )
 @click.option(
-    "--identities", type=click.IntRange(1, 40), default=8, show_default=True, help="How many the sheet shows."
+    "--identities", type=click.IntRange(1, 40), default=8, show_default=True, help="Number of identities on the sheet."
 )
 @scripted
 def data(name: str, data_root: Path, sheet: Path | None, identities: int, as_json: bool) -> None:
-    """Look through data set NAME, or the one of model NAME, before anything is trained on it.
+    """Inspect data set NAME, or the one of model NAME, before training.
 
-    Tells what of each split is used and what is not, images of each identity and camera, sizes, files that are there
-    twice, pictures that look the same, and what zoo build would refuse. On a sheet one sees at a glance whether the
-    pattern puts the right images together.
+    Shows used and unused files of each split, images per identity and camera, image sizes, duplicate files, near
+    duplicates, and what zoo build would refuse. The sheet shows at a glance whether the pattern groups images
+    correctly.
     """
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import console
@@ -78,7 +78,7 @@ def data(name: str, data_root: Path, sheet: Path | None, identities: int, as_jso
     if sheet:
         check_sheet(sheet, (overview.found.root / path for path in overview.found.paths))
         rows = some_identities(overview.found, identities)
-        title = f"{overview.name}: {len(rows)} identities, from the one of most images to the one of fewest"
+        title = f"{overview.name}: {len(rows)} identities, from the most images to the fewest"
         write_sheet(sheet, draw_identities(rows, title))
     if as_json:
         print_json(overview_json(overview, sheet))

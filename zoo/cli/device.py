@@ -1,4 +1,4 @@
-"""`zoo compile` and `zoo receive`: builds that are finished on another machine."""
+"""`zoo compile` and `zoo receive`: builds that are completed on another machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLD = ("release", "target", "measured_at", "device", "runtime", "threads", "con
 
 
 def result_json(bundle: Path, result: Path) -> Compiled:
-    """What came of a bundle, for scripts."""
+    """The result of a bundle, for scripts."""
     from targets.bundles.archive import read_list
     from targets.bundles.bundle import RESULT_LIST
     from targets.bundles.widths import is_widths
@@ -30,12 +30,12 @@ def result_json(bundle: Path, result: Path) -> Compiled:
 
 @click.command("compile", short_help="Compile and measure a bundle on this machine.")
 @click.argument("bundle", type=FILE)
-@click.option("--out", "-o", type=FILE, help="Where the result goes; left out: beside you, named as the bundle.")
+@click.option("--out", "-o", type=FILE, help="File for the result. Default: named like the bundle, in this folder.")
 @scripted
 def compile_(bundle: Path, out: Path | None, as_json: bool) -> None:
-    """Compile and measure BUNDLE on this machine, and write a result to take back.
+    """Compile and measure BUNDLE on this machine, and write a result to copy back.
 
-    A machine without zoo does the same with `python3 BUNDLE`: it needs Python 3.10, numpy and the runtime.
+    A machine without zoo does the same with `python3 BUNDLE`; it needs Python 3.10, numpy and the runtime.
     """
     from targets.bundles.program import compile_bundle, default_result
     from zoo.cli.script import print_json, reporter
@@ -48,14 +48,14 @@ def compile_(bundle: Path, out: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result_json(bundle, result))
         return
-    click.echo(f"result: {result}\nTake it to where the model was built: zoo receive {result.name}")
+    click.echo(f"result: {result}\nCopy it to the build machine and run: zoo receive {result.name}")
 
 
-@click.command(short_help="Take in what a device made of a bundle.")
+@click.command(short_help="Receive the result of a bundle from a device.")
 @click.argument("result", type=FILE)
 @JSON
 def receive(result: Path, as_json: bool) -> None:
-    """Take in RESULT, which a device made of a bundle; the build then records it."""
+    """Receive RESULT, which a device made from a bundle; the build then records it."""
     from zoo.building.received import receive as take_in
     from zoo.cli.script import print_json
     from zoo.home import Home
@@ -68,6 +68,6 @@ def receive(result: Path, as_json: bool) -> None:
     if as_json:
         print_json({"release": release, "target": target, "command": command})
     elif widths:
-        click.echo(f"received: widths of {release} on {target}. Run the build that asked for them again: {command}")
+        click.echo(f"received: widths of {release} on {target}. Run the build again: {command}")
     else:
         click.echo(f"received: {release} on {target}. Record it: {command}")

@@ -7,10 +7,10 @@ import click
 from zoo.cli.options import JSON
 
 
-@click.command(short_help="Say which targets are usable here, and what mends the others.")
+@click.command(short_help="Show which targets are usable here, and how to fix the others.")
 @JSON
 def doctor(as_json: bool) -> None:
-    """Say which targets are usable on this machine, and for each that is not: why, and what mends it."""
+    """Show which targets are usable on this machine and, for each of the others, why not and how to fix it."""
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import console
     from zoo.cli.script import print_json
@@ -29,4 +29,4 @@ def doctor(as_json: bool) -> None:
         out.print(str(row["what"]), markup=False)
         if not row["usable"]:
             out.print(f"          {row['mend']}", markup=False)
-    out.print(f"everything zoo makes lies in {home.root}", markup=False)
+    out.print(f"zoo writes to {home.root}", markup=False)

@@ -1,4 +1,4 @@
-"""`--events`: what happens, as newline-delimited JSON. `zoo.cli.shapes.events` has the form of each line."""
+"""`--events`: progress as newline-delimited JSON. `zoo.cli.shapes.events` defines the form of each line."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class _EventBar:
             self.tell()
 
     def tell(self) -> None:
-        """The latest step, if it was not told."""
+        """Write the latest step, unless it was written already."""
         if not self._told:
             self._told_at, self._told = monotonic(), True
             self._events.tell("advanced", **self.about, figures=self._figures)
 
 
 class Events:
-    """Reports to a script (see `pipeline.engine.progress.Progress`), and ends in a result or an error."""
+    """Reports to a script (see `pipeline.engine.progress.Progress`), ending in a result or an error."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._turn = out, Lock()
 
     def tell(self, event: str, **about: Any) -> None:
-        """One line, at once. When nobody reads any more, the command goes on unheard."""
+        """Write one line and flush. Without a reader, the command continues silently."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         with self._turn:
             try:
@@ -57,16 +57,16 @@ class Events:
                 silence(self._out)
 
     def say(self, text: str, /) -> None:
-        """One line of words."""
+        """Write a line of text."""
         self.tell("said", text=without_secrets(text.strip()))
 
     def figures(self, title: str, figures: Mapping[str, float], /) -> None:
-        """Figures that stay."""
+        """Write final figures."""
         self.tell("figures", title=title, figures=figures)
 
     @contextmanager
     def bar(self, name: str, total: int, done: int = 0, /) -> Iterator[Bar]:
-        """Something that advances: its begin, a few of its steps and always the last one, its end."""
+        """A task with progress: its begin, some of its steps and always the last one, and its end."""
         bar = _EventBar(self, name, total, done)
         self.tell("began", **bar.about)
         try:
@@ -76,9 +76,9 @@ class Events:
             self.tell("ended", **bar.about)
 
     def result(self, content: Any) -> None:
-        """The last line of what went well: what `--json` prints."""
+        """The last line after success: what `--json` prints."""
         self.tell("result", result=content)
 
     def error(self, message: str, exit_code: int) -> None:
-        """The last line of what did not."""
+        """The last line after a failure."""
         self.tell("error", message=without_secrets(message), exit_code=exit_code)

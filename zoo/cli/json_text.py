@@ -1,4 +1,4 @@
-"""Values as JSON has them."""
+"""Values as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def finite(value: Any) -> Any:
-    """A value without what JSON has no number for: NaN and the infinities become null."""
+    """A value with null for what JSON can't represent: NaN and the infinities."""
     if isinstance(value, Mapping):
         return {key: finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -18,5 +18,5 @@ def finite(value: Any) -> Any:
 
 
 def as_text(value: Any, indent: int | None = None) -> str:
-    """JSON, in ASCII."""
+    """Serialise to JSON, in ASCII."""
     return json.dumps(finite(value), indent=indent, allow_nan=False)

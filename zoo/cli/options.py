@@ -1,4 +1,4 @@
-"""Options that are alike in several commands."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def begin_events(context: click.Context) -> None:
-    """Speak in events, unless another process of the build does."""
+    """Write events, unless another process of the build does."""
     if not launched() or os.environ.get("RANK", "0") == "0":
         begin(context, Events)
 
@@ -32,7 +32,7 @@ def _json(context: click.Context, _: click.Parameter, wanted: bool) -> bool:
     if context.resilient_parsing:
         return wanted
     if wanted and KEY in context.meta:
-        raise click.UsageError("--events ends in what --json prints: leave out --json.")
+        raise click.UsageError("--events ends in the output of --json: leave out --json.")
     if wanted:
         begin(context, Document)
     if KEY in context.meta:
@@ -41,18 +41,18 @@ def _json(context: click.Context, _: click.Parameter, wanted: bool) -> bool:
 
 
 JSON = click.option("--json", "as_json", is_flag=True, callback=_json, help="Print the result as JSON.")
-"""`as_json`: whether a script reads, which `print_json` speaks to."""
+"""`as_json`: whether the output is for a script, see `print_json`."""
 
 
 def scripted(command: Command) -> Command:
-    """`--json` and `--events`, of a command that takes long; `reporter()` is where it reports to."""
+    """`--json` and `--events`, for a command that takes long; `reporter()` is its progress."""
     events = click.option(
         "--events",
         is_flag=True,
-        is_eager=True,  # so that what is wrong with other options is an event, too
+        is_eager=True,  # so that errors of other options are events, too
         expose_value=False,
         callback=_events,
-        help="Print what happens as JSON, a line each; the last one holds the result.",
+        help="Print progress as JSON lines; the last one holds the result.",
     )
     return JSON(events(command))
 

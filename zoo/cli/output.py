@@ -1,4 +1,4 @@
-"""What several commands print."""
+"""Output shared by several commands."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from zoo.cli.shapes.commands import Plan, PlannedStep, ReleaseAndFigures
     from zoo.cli.shapes.data import SplitFigures
 
-PIPE = 10_000  # cells: what is piped is neither folded nor cut, and in no parts
+PIPE = 10_000  # cells: piped output is not wrapped, cut or split
 
 
 def console() -> Console:
     """Standard output."""
-    seen = sys.stdout.isatty()  # whatever FORCE_COLOR says
+    seen = sys.stdout.isatty()  # regardless of FORCE_COLOR
     return Screen(highlight=False, emoji=False, force_terminal=seen, width=None if seen else PIPE)
 
 
 def splits_json(accounts: Mapping[SplitName, SplitAccount]) -> dict[SplitName, SplitFigures]:
-    """What a data set is made of, for scripts."""
+    """Overview of a data set's splits, for scripts."""
     return {name: cast("SplitFigures", asdict(account)) for name, account in accounts.items()}
 
 
 def plan_json(plan: Sequence[Planned], dataset: str, data: Index, budget: PlannedBudget | None) -> Plan:
-    """A plan for scripts."""
+    """A plan, for scripts."""
     steps: list[PlannedStep] = [
         {"step": str(p.step.id), "key": p.key, "runs": not p.hit, "reason": p.reason or None} for p in plan
     ]
@@ -52,25 +52,25 @@ def plan_json(plan: Sequence[Planned], dataset: str, data: Index, budget: Planne
 
 
 def print_plan(plan: Sequence[Planned], err: bool = False) -> None:
-    """One line per step: whether it stands or runs, and why.
+    """Print one line per step: whether its result is reused or it runs, and why.
 
     Args:
-        err: to standard error.
+        err: print to standard error.
     """
     width = max(len(str(planned.step.id)) for planned in plan)
     for planned in plan:
-        state = "stands" if planned.hit else f"runs: {planned.reason}"
+        state = "reused" if planned.hit else f"runs: {planned.reason}"
         click.echo(f"{planned.step.id!s:{width}}  {planned.key[:12]}  {state}", err=err)
 
 
 def _near(path: Path) -> str:
-    """A path as short as it can be said from here."""
+    """The shortest form of a path from the current folder."""
     shown = os.path.relpath(path)
     return str(path) if shown.startswith("..") else shown
 
 
 def print_release(release: Release, bundles: Path) -> None:
-    """The table of a release, what compaction bought, and where the manifest lies."""
+    """Print the table of a release, the effect of compaction, and the path of the manifest."""
     out = console()
     out.print(one_line(f"{release.manifest.label}: {release.manifest.description}"), markup=False)
     if release.public:
@@ -78,23 +78,23 @@ def print_release(release: Release, bundles: Path) -> None:
     for line in gains(release):
         out.print(one_line(line), markup=False)
     click.echo(f"manifest: {_near(release.path)}")
-    for waiting in reversed(release.pending):  # the last line is of the target that was asked for first
+    for waiting in reversed(release.pending):  # so that the first requested target comes last
         bundle = one_line(_near(bundles / waiting.bundle))
-        click.echo(f"{one_line(waiting.target)} waits for its device. Copy {bundle} there, and run:")
+        click.echo(f"{one_line(waiting.target)} is pending. Copy {bundle} to the device and run:")
         click.echo(f"python3 {one_line(waiting.bundle)}")
 
 
 def release_json(release: Release) -> ReleaseAndFigures:
-    """A release for scripts."""
+    """A release, for scripts."""
     records = [record.model_dump(mode="json") for record in release.measurements]
     return {"manifest": release.manifest.model_dump(mode="json"), "measurements": records}
 
 
 def training_device(wanted: str) -> str:
-    """`auto` is CUDA where there is some.
+    """Resolve `auto` to CUDA if available, otherwise to the CPU.
 
     Raises:
-        click.UsageError: CUDA is asked for and not there.
+        click.UsageError: CUDA is requested and not available.
     """
     if wanted == "cpu":
         return wanted

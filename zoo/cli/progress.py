@@ -1,4 +1,4 @@
-"""How a build looks while it runs: bars in a terminal, lines elsewhere."""
+"""Progress of a build: bars in a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class ConsoleProgress:
         self._live: Progress | None = None
 
     def say(self, text: str, /) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
         self.console.print(without_secrets(printable(text)), markup=False, highlight=False, soft_wrap=True)
 
     def figures(self, title: str, figures: Mapping[str, float], /) -> None:
-        """A line of figures that stays."""
+        """Print a line of figures that stays."""
         self.say(f"  {title}  {_told(figures)}")
 
     @contextmanager
     def bar(self, name: str, total: int, done: int = 0, /) -> Iterator[Bar]:
-        """A bar, below those that are open already; nothing where there is no terminal, whatever colours it takes."""
+        """A bar below the open ones; nothing outside a terminal, even if colours are forced."""
         if not (self.console.is_terminal and self.console.file.isatty()):
             with Silent().bar(name, total, done) as silent:
                 yield silent

@@ -22,11 +22,11 @@ REGISTRY = click.option(
     "--registry",
     "url",
     metavar="URL",
-    help="Folder, https://…, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME; left out: ZOO_REGISTRY, or zoo.yaml's.",
+    help="Folder, https://…, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME. Default: ZOO_REGISTRY, or zoo.yaml's.",
 )
 
 
-@click.command(short_help="Publish a release in a registry.")
+@click.command(short_help="Publish a release to a registry.")
 @click.argument("name", shell_complete=release)
 @REGISTRY
 @click.option(
@@ -38,9 +38,9 @@ REGISTRY = click.option(
 )
 @scripted
 def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) -> None:
-    """Publish release NAME or NAME@VERSION, which was built here.
+    """Publish release NAME or NAME@VERSION that was built here.
 
-    What is published never changes: of a release that is there already, only new measurements and signatures are added.
+    Published artifacts never change: if the release is there already, only new measurements and signatures are added.
     """
     from dataclasses import asdict
 
@@ -59,7 +59,8 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
     unknown = [part for part, license in release.manifest.licenses if license == "not stated"]
     if unknown:
         click.echo(
-            f"license not stated: {', '.join(unknown)}. Say it in zoo.yaml: nobody may use what has none.", err=True
+            f"license not stated: {', '.join(unknown)}. Set it in zoo.yaml: without one, it may not be used.",
+            err=True,
         )
     signed = ", signed" if done.signed else ""
     if as_json:
@@ -69,14 +70,14 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
     elif done.measurements or done.signed:
         click.echo(f"{label} is in {place.url}; added: {done.measurements} measurements{signed}")
     else:
-        click.echo(f"{label} is in {place.url} already, with all that is known of it here")
+        click.echo(f"{label} is in {place.url} already, with all measurements")
 
 
 def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None:
-    """What it takes to build what is not prebuilt, on standard error.
+    """Print what it takes to build an artifact that is not prebuilt, to standard error.
 
     Raises:
-        RegistryError: it can't be built here, and why.
+        RegistryError: it can't be built here; the message says why.
     """
     from pipeline.engine.progress import Silent
     from pipeline.errors import PipelineError
@@ -97,20 +98,20 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
 
 @click.command(short_help="Pull a release from a registry.")
 @click.argument("name", shell_complete=anywhere)
-@TARGETS("Its artifacts; repeatable.")
-@click.option("--all", "everything", is_flag=True, help="Artifacts of all targets, and the network for training.")
+@TARGETS("Pull artifacts for this target; repeatable.")
+@click.option("--all", "everything", is_flag=True, help="Pull artifacts of all targets, and the network for training.")
 @click.option(
-    "--require-signature", is_flag=True, help="Refuse what no trusted key signed (registry.keys in zoo.yaml)."
+    "--require-signature", is_flag=True, help="Refuse releases without a trusted signature (registry.keys in zoo.yaml)."
 )
 @REGISTRY
 @scripted
 def pull(
     name: str, targets: tuple[str, ...], everything: bool, require_signature: bool, url: str | None, as_json: bool
 ) -> None:
-    """Pull release NAME, NAME@1.2.0 or NAME@^1.2: what suits this machine best, or what is named.
+    """Pull release NAME, NAME@1.2.0 or NAME@^1.2: the best artifact for this machine, or the named targets.
 
-    Every byte is checked before it becomes visible; what was cut goes on where it was. Without a network, what was
-    pulled before is used.
+    Every byte is verified before it becomes visible; interrupted downloads resume. Without a network, releases that
+    were pulled before are used.
     """
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import print_release, release_json
@@ -122,7 +123,7 @@ def pull(
     from zoo.registry.pull import pull as fetch
 
     if targets and everything:
-        raise click.UsageError("--all is all targets: leave out --target.")
+        raise click.UsageError("--all includes all targets: leave out --target.")
     catalogue, home = load_catalogue(), Home.find()
     registry = open_registry(catalogue.registry, home, url, require_signature)
     choose = chooser(None if everything else targets, catalogue.target)
@@ -137,13 +138,11 @@ def pull(
         print_release(release, home.bundles)
 
 
-@click.command(short_help="Check a release: its bytes, its signature, its figures.")
+@click.command(short_help="Verify a release: its bytes, signature and figures.")
 @click.argument("name", shell_complete=release)
-@click.option("--require-signature", is_flag=True, help="Fail where no trusted key signed (registry.keys in zoo.yaml).")
-@click.option(
-    "--measure", is_flag=True, help="Measure again here, too, and compare each figure with the published one."
-)
-@TARGETS("What to measure; repeatable. Left out: all that was compiled and is usable here.")
+@click.option("--require-signature", is_flag=True, help="Fail without a trusted signature (registry.keys in zoo.yaml).")
+@click.option("--measure", is_flag=True, help="Also measure here, and compare each figure with the published one.")
+@TARGETS("Target to measure; repeatable. Default: all usable ones that have artifacts.")
 @DATA_ROOT
 @REGISTRY
 @scripted
@@ -156,9 +155,9 @@ def verify(
     url: str | None,
     as_json: bool,
 ) -> None:
-    """Check every byte of release NAME or NAME@VERSION that is here, and its signature in the registry.
+    """Verify every byte of release NAME or NAME@VERSION on this machine, and its signature in the registry.
 
-    Exits with 4 if there is damage, or if a figure lies outside of its tolerance.
+    Exits with 4 if a file is damaged, or a figure is outside its tolerance.
     """
     from dataclasses import asdict
 
@@ -173,7 +172,7 @@ def verify(
     from zoo.sanitize import printable
 
     if targets and not measure:
-        raise click.UsageError("--target is what --measure measures.")
+        raise click.UsageError("--target needs --measure.")
     home, catalogue = Home.find(), load_catalogue()
     release = find_release(home, name)
     found = list(damage(release))
@@ -205,7 +204,7 @@ def verify(
         for line in found:
             click.echo(f"damaged: {printable(line)}")
         if unchecked:
-            click.echo(f"whether it is what was published, and signed, was not checked: {unchecked}", err=True)
+            click.echo(f"not compared with the registry, signature not verified: {unchecked}", err=True)
         checked = len(release.manifest.files) - len(absent)
         verdict = f"{release.manifest.label}: {checked} files checked, {len(found)} damaged"
         verdict += f"; not pulled: {len(absent)}" * bool(absent)
@@ -218,14 +217,14 @@ def verify(
         sys.exit(FOUND)
 
 
-@click.command(short_help="Hide a release of a registry from resolution.")
+@click.command(short_help="Hide a release of a registry from version resolution.")
 @click.argument("name", shell_complete=version)
-@click.option("--reason", metavar="TEXT", help="Why; everybody who asks for this version is told.")
-@click.option("--undo", is_flag=True, help="Show it again.")
+@click.option("--reason", metavar="TEXT", help="Reason, shown to everyone who requests this version.")
+@click.option("--undo", is_flag=True, help="Restore the release.")
 @REGISTRY
 @JSON
 def yank(name: str, reason: str | None, undo: bool, url: str | None, as_json: bool) -> None:
-    """Hide release NAME@VERSION from resolution. It stays there, for those who name this very version."""
+    """Hide release NAME@VERSION from version resolution. It stays available by its exact version."""
     from zoo.catalogue import load_catalogue
     from zoo.cli.script import print_json
     from zoo.registry.opening import registry_url
@@ -242,13 +241,13 @@ def yank(name: str, reason: str | None, undo: bool, url: str | None, as_json: bo
     if as_json:
         print_json({"release": name, "registry": place.url, "yanked": reason})
     elif undo:
-        click.echo(f"{name} {'is shown again' if changed else 'was not yanked'} in {place.url}")
+        click.echo(f"{name} {'is restored' if changed else 'was not yanked'} in {place.url}")
     else:
         click.echo(f"{name} {'is' if changed else 'was'} yanked in {place.url}")
 
 
 @click.command(short_help="Remove files that no release of a registry refers to.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @REGISTRY
 @JSON
 def gc(dry_run: bool, url: str | None, as_json: bool) -> None:

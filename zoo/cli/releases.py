@@ -8,10 +8,10 @@ from zoo.cli.completion import release as here
 from zoo.cli.options import JSON
 
 
-@click.command("list", short_help="List what is built, and what could be.")
+@click.command("list", short_help="List built models, and those that could be built.")
 @JSON
 def list_releases(as_json: bool) -> None:
-    """List models: what is built, what the catalogue could build, and what is faulty in it."""
+    """List models: those that are built, those that the catalogue could build, and its errors."""
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import console
     from zoo.cli.script import print_json
@@ -24,7 +24,8 @@ def list_releases(as_json: bool) -> None:
     rows = release_rows(here.releases)
     waiting = {name: recipe.description for name, recipe in catalogue.models.items() if name not in known}
     if as_json:
-        print_json({"built": rows, "not_built": waiting, "damaged": here.damaged, "faulty": catalogue.faulty})
+        told = {"damaged": here.damaged, "older": here.older, "faulty": catalogue.faulty}
+        print_json({"built": rows, "not_built": waiting, **told})
         return
     out = console()
     if rows:
@@ -35,11 +36,15 @@ def list_releases(as_json: bool) -> None:
         out.print(f"not built: {name}: {description}" if description else f"not built: {name}", markup=False)
     for label, why in here.damaged.items():
         click.echo(f"damaged: {label}: {why}", err=True)
+    if here.older:
+        first, *others = here.older
+        more = f" and {len(others)} more" if others else ""
+        click.echo(f"older schema, which every command reads: {first}{more}. See zoo migrate --help", err=True)
     for line in dict.fromkeys(line for lines in catalogue.faulty.values() for line in lines):
         click.echo(f"faulty: {line}", err=True)
 
 
-@click.command(short_help="Show all that is known of a release.")
+@click.command(short_help="Show a release in detail.")
 @click.argument("name", shell_complete=here)
 @JSON
 def show(name: str, as_json: bool) -> None:
@@ -61,7 +66,7 @@ def show(name: str, as_json: bool) -> None:
     data = manifest.data
     gate = f"{data.gate_images} of {data.gate_identities} others" if data.gate_identities else "the test set"
     out.print(
-        f"data {one_line(data.name)}: {data.train_images} images of {data.train_identities} identities to train on, "
+        f"data {one_line(data.name)}: {data.train_images} training images of {data.train_identities} identities, "
         f"{gate} for the gate, "
         f"{data.query_images} queries against {data.gallery_images} images (fingerprint {data.fingerprint[:12]})",
         markup=False,
@@ -75,7 +80,7 @@ def show(name: str, as_json: bool) -> None:
     if sites := site_rows(manifest):
         out.print(table(sites, sites[0]))
     if calibrations := calibration_rows(manifest):
-        told = "against the network in torch; int8 observed on training images"
+        told = "compared with the network in torch; int8 ranges observed on training images"
         out.print(table(calibrations, calibrations[0], told))
     artifacts = [{**a.model_dump(), "sha256": a.sha256[:12], "target": a.target or ""} for a in manifest.artifacts]
     out.print(table(artifacts, ("path", "target", "precision", "size_bytes", "sha256")))

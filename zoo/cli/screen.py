@@ -1,4 +1,4 @@
-"""The terminal, as rich writes to it."""
+"""The terminal, as used by rich."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.cli.streams import silence
 
 
 class Screen(Console):
-    """A console that ends the command as any other output does when nobody reads any more."""
+    """A console that ends the command like any other output when its reader is gone."""
 
     def on_broken_pipe(self) -> NoReturn:
         """See rich."""

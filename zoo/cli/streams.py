@@ -1,4 +1,4 @@
-"""Standard output and error as they may be: of another encoding than UTF-8, closed, full, or with nobody who reads."""
+"""Standard output and error, which may have another encoding than UTF-8, be closed or full, or have no reader."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _nowhere() -> TextIO:
 
 
 def prepare() -> None:
-    """Let nothing that is printed fail for its letters, or for a stream that is closed."""
-    for number in (0, 1, 2):  # in this order: the system gives the lowest number that is free
+    """Keep output from failing on characters it can't encode, or on a closed stream."""
+    for number in (0, 1, 2):  # in this order: the system assigns the lowest free number
         try:
             os.fstat(number)
         except OSError:
@@ -31,17 +31,17 @@ def prepare() -> None:
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
-            stream.reconfigure(errors="replace")  # what it has no letter for, a name that is no text
+            stream.reconfigure(errors="replace")  # characters it can't encode, and names that are not text
 
 
 def silence(stream: TextIO | None) -> None:
-    """Let what a stream still holds go nowhere: Python would try again at the end, and complain."""
+    """Discard the rest of a stream's buffer: Python would try to write it again at exit, and complain."""
     if stream:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_unread(stream: TextIO | None) -> bool:
-    """Whether a stream is a pipe that nobody reads any more. Where the system can't tell, it is."""
+    """Whether a stream is a pipe without a reader. True where the system can't tell."""
     if stream is None or not hasattr(select, "poll"):
         return stream is not None
     poll = select.poll()
@@ -51,7 +51,7 @@ def _is_unread(stream: TextIO | None) -> bool:
 
 @contextmanager
 def ending_unread() -> Iterator[None]:
-    """End with `UNHEARD`, and without a word, where nobody reads what is printed any more."""
+    """Exit with `UNHEARD` and no message if the output has no reader any more."""
     try:
         yield
     except BrokenPipeError as error:
@@ -64,7 +64,7 @@ def ending_unread() -> Iterator[None]:
 
 
 def refuses(stream: TextIO | None) -> str:
-    """Why a stream takes nothing at all; empty if it does."""
+    """Why a stream can't be written at all; empty if it can."""
     try:
         if stream:
             os.write(stream.fileno(), b"")

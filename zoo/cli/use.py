@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from targets.contract import EMBED_BATCH
 from zoo.cli.completion import release, target_or_runtime
 from zoo.cli.options import scripted
 
@@ -17,25 +18,25 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
-TOLD = 5  # images that are named in a line
+TOLD = 5  # images that are named in a message
 MODEL = click.option(
     "--model",
     "-m",
     metavar="NAME",
     shell_complete=release,
-    help="Release NAME or NAME@VERSION; left out: the only one, or the default.",
+    help="Release NAME or NAME@VERSION. Default: the only one, or the catalogue's default.",
 )
 TARGET = click.option(
     "--target",
     "-t",
     metavar="TARGET",
     shell_complete=target_or_runtime,
-    help="What to run: a target of the release; or openvino or onnxruntime, for its fp32 graph. Left out: the fastest.",
+    help="Target of the release to run; or openvino or onnxruntime, for its fp32 graph. Default: the fastest.",
 )
 
 
 def gallery_json(gallery: Gallery, runtime: str) -> Embedded:
-    """A gallery for scripts."""
+    """A gallery, for scripts."""
     return {
         "model": gallery.model,
         "target": gallery.target,
@@ -49,7 +50,7 @@ def gallery_json(gallery: Gallery, runtime: str) -> Embedded:
 
 
 def answer_json(query: Path, answer: Answer, sheet: Path) -> Answered:
-    """An answer for scripts."""
+    """An answer, for scripts."""
     return {
         "query": str(query),
         "gallery": gallery_json(answer.gallery, answer.embedder.runtime),
@@ -64,36 +65,40 @@ def answer_json(query: Path, answer: Answer, sheet: Path) -> Answered:
 
 
 def _stale(answer: Answer, where: Path) -> str:
-    """What the gallery's images are not any more, in a line; empty if all is as it was."""
+    """Images of the gallery that changed, in a line; empty if none did."""
     folder = answer.gallery.folder
     if not answer.checked:
-        return f"{folder} is not here: whether images changed since they were embedded can't be told"
+        return f"{folder} is not here: images that changed since embedding can't be detected"
     if not answer.stale:
         return ""
     few = ", ".join(f"{one.path} ({one.why})" for one in answer.stale[:TOLD])
     more = f", and {len(answer.stale) - TOLD} more" if len(answer.stale) > TOLD else ""
-    return f"no answers, since they are not what was embedded: {few}{more}. Embed again: zoo embed {folder} -o {where}"
+    return f"left out, changed since embedding: {few}{more}. Embed again: zoo embed {folder} -o {where}"
 
 
 def _skipped(gallery: Gallery) -> str:
     return f", {len(gallery.skipped)} skipped" if gallery.skipped else ""
 
 
-@click.command(short_help="Embed all images of a folder into one file.")
+@click.command(short_help="Embed all images of a folder to one file.")
 @click.argument("folder", type=PATH)
 @click.option("--out", "-o", type=FILE, required=True, help="File to write, .npz.")
 @MODEL
 @TARGET
 @click.option(
-    "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Images that are computed at once."
+    "--batch",
+    type=click.IntRange(min=1),
+    default=EMBED_BATCH,
+    show_default=True,
+    help="Images per call.",
 )
 @scripted
 def embed(folder: Path, out: Path, model: str | None, target: str | None, batch: int, as_json: bool) -> None:
-    """Embed all images below FOLDER, and keep paths and embeddings in one file.
+    """Embed all images below FOLDER, and write paths and embeddings to one file.
 
-    The file is numpy's, without pickle: `paths` (below FOLDER) and `embeddings` (float32, N×D, rows of length 1), with
-    size, time and sha256 of each image and what made them. `zoo query` takes it as a gallery. Images that can't be read
-    are skipped, a line each.
+    The file is a numpy archive without pickle: `paths` (below FOLDER) and `embeddings` (float32, N×D, rows of length
+    1), with size, time and sha256 of each image, and the model. `zoo query` takes it as a gallery. Images that can't be
+    read are skipped with a line each.
     """
     from zoo.cli.script import print_json, reporter
     from zoo.home import Home
@@ -102,7 +107,7 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
     from zoo.use.gallery import embed_folder, find_images, write_gallery
 
     check_writable(out)
-    find_images(folder)  # a folder that can't be read is told before a model is loaded
+    find_images(folder)  # an unreadable folder is reported before a model is loaded
     embedder = load(model or default_release(Home.find()), target)
     gallery = embed_folder(embedder, folder, batch, reporter())
     write_gallery(out, gallery)
@@ -111,21 +116,19 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
         return
     rows, columns = gallery.embeddings.shape
     click.echo(
-        f"embedded: {rows} images{_skipped(gallery)}, {columns} numbers each, by {gallery.model} ({gallery.target}, "
+        f"embedded: {rows} images{_skipped(gallery)}, {columns} dimensions, by {gallery.model} ({gallery.target}, "
         f"{gallery.precision})\ngallery: {out}"
     )
 
 
-@click.command(short_help="Find and draw the images that are nearest to one.")
+@click.command(short_help="Find and draw the images nearest to a query.")
 @click.argument("image", type=FILE)
-@click.option(
-    "--gallery", "-g", "where", type=PATH, required=True, help="Folder of images, or what zoo embed made of one."
-)
+@click.option("--gallery", "-g", "where", type=PATH, required=True, help="Folder of images, or a file of zoo embed.")
 @MODEL
 @TARGET
-@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many images.")
-@click.option("--sheet", type=FILE, help="Picture to draw, .png or .jpg; left out: IMAGE's name with .sheet.png, here.")
-@click.option("--open", "opens", is_flag=True, help="Open the picture.")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Number of images.")
+@click.option("--sheet", type=FILE, help="Sheet to draw, .png or .jpg. Default: IMAGE's name with .sheet.png, here.")
+@click.option("--open", "opens", is_flag=True, help="Open the contact sheet.")
 @scripted
 def query(
     image: Path,
@@ -137,10 +140,10 @@ def query(
     opens: bool,
     as_json: bool,
 ) -> None:
-    """Find the images of a gallery that are nearest to IMAGE: prints them, and draws them on one picture.
+    """Find the images of a gallery that are nearest to IMAGE; print them and draw them on a contact sheet.
 
-    Of a gallery that is a file, the model that embedded it is used, on the same target. Images that changed or are gone
-    since then are named, and are no answers.
+    A gallery file is searched with the model and target that embedded it. Images that changed or are gone since then
+    are listed and left out.
     """
     from zoo.cli.output import console
     from zoo.cli.script import print_json, reporter
@@ -169,4 +172,4 @@ def query(
         console().print(table(rows, ("rank", "similarity", "path")))
         click.echo(f"cosine {how}; {len(gallery.paths)} images{_skipped(gallery)} below {where_from}\nsheet: {sheet}")
     if opens and click.launch(str(sheet)):
-        click.echo("No program here opens it.", err=True)
+        click.echo("No program on this machine opens it.", err=True)

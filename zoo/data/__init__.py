@@ -1,1 +1,1 @@
-"""A data set to look at before anything is trained on it: figures, duplicates, and a picture of some identities."""
+"""Inspection of a data set before training: figures, duplicates, and a contact sheet of some identities."""

@@ -1,4 +1,4 @@
-"""A contact sheet of some identities, a row each: whether images that the pattern puts together belong together."""
+"""A contact sheet of some identities, one row each, to check that the pattern groups images correctly."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pipeline.data.dataset import FoundImages
 from zoo.sanitize import one_line
 from zoo.use.sheet import EDGE, FAINT, HEAD, INK, PAPER, Pen, place_image
 
-SHOWN, LEAST = 8, 4  # images of an identity; and places in a row, so that words have room
+SHOWN, LEAST = 8, 4  # most images per identity; fewest columns of a row, so that its text fits
 SIDE, GAP, LABEL = 200, 14, 52  # pixels
 
 
 @dataclass(frozen=True)
 class IdentityRow:
-    """An identity: its name, in which splits it is, and some of its images."""
+    """An identity: its name, its splits, and some of its images."""
 
     name: str
     about: str
@@ -26,14 +26,14 @@ class IdentityRow:
 
 
 def _spread(count: int, wanted: int) -> list[int]:
-    """Places of `wanted` among `count`, evenly, with the first and the last; all if there are fewer."""
+    """Indices of `wanted` out of `count`, evenly spaced, with the first and the last; all if there are fewer."""
     if count <= wanted or wanted < 2:
         return list(range(min(count, wanted)))
     return [place * (count - 1) // (wanted - 1) for place in range(wanted)]
 
 
 def some_identities(found: FoundImages, count: int) -> list[IdentityRow]:
-    """Identities from the one of most images to the one of fewest, evenly; at most 8 images of each, evenly by path."""
+    """Identities from the most images to the fewest, evenly spaced; at most 8 images of each, evenly spaced by path."""
     paths: dict[str, dict[str, None]] = {}
     splits: dict[str, dict[str, int]] = {}
     for split, rows in found.rows.items():
@@ -53,7 +53,7 @@ def some_identities(found: FoundImages, count: int) -> list[IdentityRow]:
 
 
 def draw_identities(rows: Sequence[IdentityRow], title: str) -> Image.Image:
-    """A row for each identity: its name, the splits that it is in, and its images, whole."""
+    """One row per identity: its name, its splits, and its images, uncropped."""
     columns = max(LEAST, *(len(row.files) for row in rows))
     width = 2 * EDGE + columns * (SIDE + GAP) - GAP
     step = LABEL + SIDE + 2 * GAP

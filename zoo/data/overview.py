@@ -1,4 +1,4 @@
-"""What `zoo data` tells: what a data set is made of, and what a build would refuse."""
+"""The overview of `zoo data`: contents of a data set, and why a build would refuse it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zoo.home import Home
 
 @dataclass(frozen=True)
 class Range:
-    """Of a figure over all images."""
+    """Range of a figure over all images."""
 
     least: int
     median: float
@@ -33,14 +33,14 @@ class Range:
 
 @dataclass(frozen=True)
 class Overview:
-    """A data set.
+    """The overview of a data set.
 
     Attributes:
-        images_per_identity: by split: how many identities have so many images.
-        images_per_camera: by split; empty if the data set knows no cameras.
-        alone: by split, images that are alone of their identity.
-        sizes: how many different sizes of images there are.
-        refused: what a build would refuse the data set for, in words.
+        images_per_identity: by split: number of identities by their number of images.
+        images_per_camera: by split; empty if the data set has no cameras.
+        alone: by split, images that are the only one of their identity.
+        sizes: number of different image sizes.
+        refused: why a build would refuse the data set, in words.
     """
 
     name: str
@@ -59,10 +59,10 @@ class Overview:
 
 
 def named_dataset(catalogue: Catalogue, name: str) -> str:
-    """The name of a data set, which may be called by a model that is built on it.
+    """The name of a data set, given its name or that of a model built on it.
 
     Raises:
-        CatalogueError: there is neither.
+        CatalogueError: neither exists.
     """
     if name in catalogue.datasets:
         return name
@@ -90,11 +90,11 @@ def _counted(rows: Sequence[Row]) -> dict[int, int]:
 
 
 def look(catalogue: Catalogue, home: Home, name: str, data_root: Path, progress: Progress) -> Overview:
-    """Look through a data set.
+    """Inspect a data set.
 
     Raises:
         DataError: a folder or list is missing or can't be read, a split is empty, or an image can't be decoded.
-        MissingLibrary: what compares images is not installed.
+        MissingLibrary: the library that compares images is not installed.
     """
     dataset = catalogue.datasets[name]
     found = find_dataset(name, dataset, data_root, home.data, progress.say)

@@ -1,4 +1,4 @@
-"""An overview of a data set in words and small tables."""
+"""The overview of a data set, in words and small tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Cells = dict[str, object]
 
 
 def _buckets(most: int) -> Iterator[tuple[int, int]]:
-    """1, 2, 3–4, 5–8 …: from, to."""
+    """Ranges 1, 2, 3–4, 5–8 …, as first and last."""
     low, high = 1, 1
     while low <= most:
         yield low, high
@@ -21,7 +21,7 @@ def _buckets(most: int) -> Iterator[tuple[int, int]]:
 
 
 def identity_rows(overview: Overview) -> list[Cells]:
-    """How many identities have so many images, a column for each split; in ranges where there are many numbers."""
+    """Number of identities by their number of images, one column per split; as ranges if there are many values."""
     by_split = overview.images_per_identity
     numbers = sorted({number for counted in by_split.values() for number in counted})
     ranges: Sequence[tuple[int, int]] = [(number, number) for number in numbers]
@@ -42,7 +42,7 @@ def _between(counted: Mapping[int, int], low: int, high: int) -> int:
 
 
 def camera_rows(overview: Overview) -> list[Cells]:
-    """Images of each camera, a column for each split; the first ones where there are many."""
+    """Images per camera, one column per split; only the first cameras if there are many."""
     by_split = overview.images_per_camera
     cameras = sorted({camera for counted in by_split.values() for camera in counted})
     rows: list[Cells] = [
@@ -73,19 +73,19 @@ def _span(name: str, found: Range) -> str:
 
 
 def lines(overview: Overview) -> Iterator[str]:
-    """What stands above the tables."""
+    """Lines above the tables."""
     yield f"{overview.name}: {overview.found.root} (license: {overview.dataset.license})"
     yield from account_lines(overview.accounts)
 
 
 def more_lines(overview: Overview) -> Iterator[str]:
-    """What stands below them."""
+    """Lines below the tables."""
     sizes = f"{overview.sizes} different size{'s' * (overview.sizes > 1)}"
     yield f"pixels: {_span('width', overview.width)}, {_span('height', overview.height)}, {sizes}"
     alone = {split: paths for split, paths in overview.alone.items() if paths}
     told = [f"{len(paths)} in {split} ({paths[0]})" for split, paths in alone.items()]
-    yield f"identities of one image: {', '.join(told) or 'none'}"
-    yield from _pairs("same files", overview.exact, exact=True)
+    yield f"identities with one image: {', '.join(told) or 'none'}"
+    yield from _pairs("identical files", overview.exact, exact=True)
     yield from _pairs(
         f"near duplicates (at most {NEAR_BITS} of {HASH_BITS} bits of a hash)", overview.near, exact=False
     )

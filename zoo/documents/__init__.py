@@ -1,4 +1,4 @@
-"""What goes with the artifacts of a release: model card, licenses, golden input, runner, SBOM."""
+"""Documents of a release: model card, licenses, golden input, runner, SBOM."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.data.images import Input
-from pipeline.files import sha256
+from targets.files import sha256
 from zoo.release.manifest import File, Manifest
 from zoo.release.measurements import Measurement
 
 
 def write_documents(folder: Path, manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> list[File]:
-    """Write them beside the artifacts; what the manifest lists of them.
+    """Write them beside the artifacts; return their entries for the manifest.
 
     Args:
         folder: of the release, with all artifacts in it.
         manifest: of the release, without documents.
-        size: of the images that the graph takes.
+        size: input size of the graph.
 
     Raises:
         ArtifactFailed: ONNX Runtime refuses a graph of the release.
     """
-    # Here, for who reads records has neither huggingface_hub nor tables to load, and run.py is no part of a program.
+    # Imported here: a reader of records needs neither huggingface_hub nor tables, and run.py is not part of a program.
     from zoo.documents.card import write_card
     from zoo.documents.golden import write_golden
     from zoo.documents.licenses import write_licenses

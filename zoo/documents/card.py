@@ -1,8 +1,7 @@
-"""README.md: the model card. What a release is, how to use it, how good it is and where that ends.
+"""README.md: the model card. What a release is, how to use it, how good it is, and its limits.
 
-Everything in it comes from the manifest and the measurements that were known when the release was recorded; later
-measurements are for `zoo compare`. Tables of devices are those of `zoo.tables`, each with its protocol, and below them
-what was not measured.
+Everything comes from the manifest and the measurements of its build; for later measurements see `zoo compare`. Tables
+of devices are those of `zoo.tables`, each with its protocol, followed by what was not measured.
 """
 
 from __future__ import annotations
@@ -13,20 +12,16 @@ from pathlib import Path
 from pipeline.data.images import Input
 from pipeline.files import write_text
 from pipeline.networks.cost import Cost
-from zoo.documents.golden import EMBEDDING, PICTURE
 from zoo.documents.hub import front_matter
-from zoo.documents.licenses import LICENSES
 from zoo.documents.limits import limits
-from zoo.documents.markdown import bullets, escaped, table
-from zoo.documents.runner import RUNNER
+from zoo.markdown import bullets, escaped, table
+from zoo.release.layout import CARD, GOLDEN_EMBEDDING, GOLDEN_INPUT, LICENSES, MANIFEST, RUNNER
 from zoo.release.local import Release
-from zoo.release.manifest import MANIFEST, Manifest
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
 from zoo.tables.comparison import compare
 from zoo.tables.formats import markdown
 from zoo.tables.rows import saved, site_rows
-
-CARD = "README.md"
 
 
 def _millions(value: int) -> str:
@@ -37,8 +32,8 @@ def _about(manifest: Manifest) -> str:
     shares, accuracy = saved(manifest), manifest.accuracy
     return (
         f"# {manifest.label}\n\n{escaped(manifest.description)}\n\n"
-        f"An image-retrieval network, trained on {escaped(manifest.data.name)}: it turns an image into an embedding, "
-        "and images of one identity are to have a high cosine. It is a student that was compacted: "
+        f"An image-retrieval network, trained on {escaped(manifest.data.name)}: it maps an image to an embedding, "
+        "and images of one identity have a high cosine. It is a compacted student: "
         f"{shares['macs']:.1f} % of its MACs and {shares['parameters']:.1f} % of its parameters were removed; "
         f"mAP {accuracy.teacher.map:.2f} % (teacher) → {accuracy.student.map:.2f} % (this network, in torch)."
     )
@@ -57,21 +52,21 @@ embeddings = model.embed(["a.jpg", "b.jpg"])  # float32 N×D, rows of length 1
 ```
 
 ```sh
-zoo query a.jpg --gallery FOLDER --model {manifest.label}  # the nearest images of a folder
+zoo query a.jpg --gallery FOLDER --model {manifest.label}  # the nearest images in a folder
 ```
 
 Without zoo, with numpy, Pillow, and onnxruntime or openvino, in this folder:
 
 ```sh
-python {RUNNER} a.jpg b.jpg  # a line of JSON for each image, by the graph in fp32; --artifact FILE: by that
-python {RUNNER}              # checks the graph, and what ships and runs here, against {EMBEDDING}
+python {RUNNER} a.jpg b.jpg  # one line of JSON per image, by the fp32 graph, or by --artifact FILE
+python {RUNNER}              # checks the graph, and each shipped artifact that runs here, against {GOLDEN_EMBEDDING}
 ```
 
-The graph takes uint8 RGB images, N×{size.height}×{size.width}×3: turned as their EXIF says, transparency on white,
-resized bilinearly with antialiasing. Scale, mean and deviation are inside it, and what it gives has length 1: compare
-embeddings by their dot product.
-[{PICTURE}]({PICTURE}) is drawn, not photographed; any artifact has to come as near to its embedding as `min_cosine` in
-[{EMBEDDING}]({EMBEDDING}) says for its precision."""
+The graph takes uint8 RGB images, N×{size.height}×{size.width}×3: rotated by EXIF, transparency on white, resized
+bilinearly with antialiasing. Scaling, mean and deviation are inside it, and its output has length 1: compare embeddings
+by their dot product.
+[{GOLDEN_INPUT}]({GOLDEN_INPUT}) is drawn, not photographed; the cosine of any artifact to its embedding must be
+at least `min_cosine` in [{GOLDEN_EMBEDDING}]({GOLDEN_EMBEDDING}) for its precision."""
 
 
 def _artifacts(manifest: Manifest) -> str:
@@ -79,7 +74,7 @@ def _artifacts(manifest: Manifest) -> str:
         [artifact.path, artifact.precision, artifact.target or "any", f"{artifact.size_bytes / 1e6:.2f}"]
         for artifact in manifest.artifacts
     ]
-    return f"## Artifacts\n\n{table(['file', 'precision', 'target', 'MB'], rows, text=3)}"
+    return f"## Artifacts\n\n{table(['file', 'precision', 'target', 'MB'], rows, words=3)}"
 
 
 def _gate(manifest: Manifest) -> str:
@@ -95,7 +90,7 @@ def _data(manifest: Manifest) -> str:
         [
             f"data set {escaped(data.name)}, fingerprint `{data.fingerprint}`",
             f"training: {data.train_images} images of {data.train_identities} identities",
-            f"gate, on which precision and float layers were chosen: {_gate(manifest)}",
+            f"gate, which chose precision and float layers: {_gate(manifest)}",
             f"test, on other identities: {data.query_images} queries against {data.gallery_images} gallery images",
             f"protocol: {escaped(manifest.accuracy.student.protocol)}",
         ]
@@ -130,7 +125,7 @@ def _compression(manifest: Manifest) -> str:
     before, after = sum(site.width_before for site in sites), sum(site.width_after for site in sites)
     parts = [
         f"## Compression\n\n{table(['network', 'parameters M', 'MACs M'], rows)}",
-        f"Of {len(sites)} compacted sites, {emptied} lost all channels and {narrower} some: {before} → {after} in all.",
+        f"Of {len(sites)} compacted sites, {emptied} lost all channels, {narrower} some: {before} → {after} in total.",
     ]
     if sites:
         cells = [[str(value) for value in row.values()] for row in site_rows(manifest)]
@@ -164,11 +159,11 @@ def _calibration(manifest: Manifest) -> str:
         if one.float_layers
     ]
     said = (
-        "`images` are training images that ranges were observed on; mAP lost is in points, against the network in "
-        f"torch on the gate's split ({_gate(manifest)}), where the graph was judged; the gate is on that loss."
+        "`images` are training images on which ranges were observed; mAP lost is in points, against the network in "
+        f"torch on the gate's split ({_gate(manifest)}); the gate limits that loss."
     )
     return "\n\n".join(
-        ["## Calibration", table(headings, rows, text=len(who)), said, *[bullets(layers)] * bool(layers)]
+        ["## Calibration", table(headings, rows, words=len(who)), said, *[bullets(layers)] * bool(layers)]
     )
 
 
@@ -189,7 +184,7 @@ def _provenance(manifest: Manifest) -> str:
         f"command: `{made.command}`",
         f"catalogue's commit: {made.git or 'not in a repository'}",
         f"seed: {made.seed}",
-        f"made: {manifest.created_at}, in {made.seconds:g} s of all stages",
+        f"created: {manifest.created_at}, {made.seconds:g} s for all stages",
         f"recipe: `{manifest.recipe_digest}` (sha256), in full in {MANIFEST}",
         f"zoo {made.zoo}, Python {made.python}",
         "libraries: " + ", ".join(f"{name} {version}" for name, version in sorted(made.libraries.items())),
@@ -221,6 +216,6 @@ def card_text(manifest: Manifest, measurements: Sequence[Measurement], size: Inp
 
 
 def write_card(folder: Path, manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> str:
-    """Write it; its path in the release."""
+    """Write it, and return its path in the release."""
     write_text(folder / CARD, card_text(manifest, measurements, size))
     return CARD

@@ -1,13 +1,13 @@
-"""The golden input and its embedding: whether a release computes on a device what it computed where it was made.
+"""The golden input and its embedding, to check that an artifact produces the same embedding on a device as at build.
 
-The picture is drawn from a seed: no data set's license sticks to it. How near another artifact of the release has to
-come depends on its precision alone: `min_cosine` in golden/embedding.json.
+The picture is drawn from a seed, so no data set's license applies to it. How near another artifact of the release has
+to come depends on its precision only: `min_cosine` in golden/embedding.json.
 
-- fp32: 0.999. Runtimes differ in the order of additions; the stage `export` asks for 0.9999 on real images.
-- fp16 and int8: 1 − 2 (1 − c), at most 0.999, where c is the smallest cosine known of what ships in that precision:
-  on this picture for artifacts that are ONNX, which run here; on the whole test set for every artifact, as it was
-  measured on its device, or, where that is pending, when its graph was calibrated. Engines of a device can't be run
-  here. Twice the worst distance leaves room for kernels that round otherwise; a broken artifact is far below.
+- fp32: 0.999. Runtimes differ in the order of additions; the stage `export` requires 0.9999 on real images.
+- fp16 and int8: 1 − 2 (1 − c), at most 0.999, where c is the smallest cosine known for what ships in that precision:
+  on this picture for ONNX artifacts, which run here; on the whole test set for every artifact, as measured on its
+  device or, while that is pending, when its graph was calibrated. Engines of a device can't run here. Twice the worst
+  distance allows for kernels that round differently; a broken artifact is far below.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ from PIL import Image
 
 from pipeline.data.images import Input
 from pipeline.files import write_text
-from pipeline.stages.export import GRAPH
 from targets.onnxruntime import ARTIFACT, OnnxRuntime
 from targets.settings import PRECISIONS, Precision, TargetSettings
+from zoo.release.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT, GRAPH
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
 
-PICTURE, EMBEDDING = "golden/input.png", "golden/embedding.json"
 SEED = 776
-OCTAVES = (2, 4, 8, 16, 32)  # cells across; the finer, the fainter, as in photographs
+OCTAVES = (2, 4, 8, 16, 32)  # cells across; finer ones are fainter, as in photographs
 EXACT = 0.999
 
 
@@ -57,14 +56,14 @@ def embed(folder: Path, picture: np.ndarray) -> np.ndarray:
 
 
 def least(known: Sequence[float]) -> float:
-    """The smallest cosine that is right, from those that are known; see the module. None, and NaN, count as 0."""
+    """The smallest correct cosine, from the known ones; see the module. None and NaN count as 0."""
     worst = float(np.min(known)) if known else 0.0
     allowed = floor(1e4 * (1 - 2 * (1 - worst))) / 1e4 if isfinite(worst) else 0.0
     return max(0.0, min(EXACT, allowed))
 
 
 def _known(precision: Precision, manifest: Manifest, measurements: Sequence[Measurement]) -> Iterator[float]:
-    """Smallest cosines on the test set, of what ships in a precision."""
+    """Smallest cosines on the test set of what ships in a precision."""
     waiting = {artifact.target for artifact in manifest.artifacts if artifact.precision == precision}
     for record in measurements:
         if isinstance(record, Measured) and record.agreement and record.ships and record.precision == precision:
@@ -77,7 +76,7 @@ def _known(precision: Precision, manifest: Manifest, measurements: Sequence[Meas
 
 
 def write_golden(folder: Path, manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> tuple[str, str]:
-    """Draw the picture, embed it with the float32 graph, and write both; their paths in the release.
+    """Draw the picture, embed it with the fp32 graph, and write both; return their paths in the release.
 
     Raises:
         ArtifactFailed: ONNX Runtime refuses a graph.
@@ -85,10 +84,9 @@ def write_golden(folder: Path, manifest: Manifest, measurements: Sequence[Measur
     import onnxruntime
 
     picture = draw(size)
-    (folder / PICTURE).parent.mkdir(exist_ok=True)
-    Image.fromarray(picture).save(folder / PICTURE)
-    graph = f"graph/{GRAPH}"
-    embedding = embed((folder / graph).parent, picture)
+    (folder / GOLDEN_INPUT).parent.mkdir(exist_ok=True)
+    Image.fromarray(picture).save(folder / GOLDEN_INPUT)
+    embedding = embed((folder / GRAPH).parent, picture)
     min_cosine = {"fp32": EXACT}
     for precision in (one for one in PRECISIONS if one != "fp32"):
         artifacts = [artifact for artifact in manifest.artifacts if artifact.precision == precision]
@@ -100,12 +98,12 @@ def write_golden(folder: Path, manifest: Manifest, measurements: Sequence[Measur
         if artifacts:
             min_cosine[precision] = least([*here, *_known(precision, manifest, measurements)])
     content = {
-        "graph": graph,
+        "graph": GRAPH,
         "runtime": "onnxruntime",
         "version": onnxruntime.__version__,
         "dimension": len(embedding),
         "min_cosine": min_cosine,
         "embedding": [float(value) for value in embedding],
     }
-    write_text(folder / EMBEDDING, json.dumps(content) + "\n")
-    return PICTURE, EMBEDDING
+    write_text(folder / GOLDEN_EMBEDDING, json.dumps(content) + "\n")
+    return GOLDEN_INPUT, GOLDEN_EMBEDDING

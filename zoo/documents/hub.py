@@ -1,8 +1,8 @@
-"""The YAML head of README.md: what the Hugging Face Hub reads of a release that is pushed to it.
+"""The YAML head of README.md, which the Hugging Face Hub reads.
 
-Source: https://huggingface.co/docs/hub/model-cards, and hub-docs/modelcard.md for `model-index`. A license is named
-by the Hub's own identifier where it has one, which is the SPDX identifier in small letters; else it is `other`, with
-a name and a link to LICENSES.md. The license is the weights': they are what one downloads.
+Source: https://huggingface.co/docs/hub/model-cards, and hub-docs/modelcard.md for `model-index`. The license is that of
+the weights, which are what one downloads. It is given by the Hub's identifier if there is one (the SPDX identifier in
+lower case), otherwise as `other`, with a name and a link to LICENSES.md.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.retrieval.accuracy import Accuracy
-from zoo.documents.licenses import LICENSES, stated
+from zoo.documents.licenses import stated
+from zoo.release.layout import LICENSES
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
 
 TASK = "image-feature-extraction"
 LIBRARY = "edge-model-zoo"
 METRICS = {"map": "mAP", "cmc1": "R1"}  # in per cent
-# Of https://huggingface.co/docs/hub/repositories-licenses, those that are SPDX identifiers in small letters
+# Of https://huggingface.co/docs/hub/repositories-licenses, those that are SPDX identifiers in lower case
 HUB_LICENSES = {
     "afl-3.0", "apache-2.0", "artistic-2.0", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "bsl-1.0",
     "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
@@ -42,7 +43,7 @@ def hub_license(license: str) -> dict[str, Any]:
 
 
 def front_matter(manifest: Manifest, measurements: Sequence[Measurement]) -> str:
-    """The head, with the lines of dashes around it. Figures are the student's: in torch, and as it ships on targets."""
+    """The head, with its separator lines. Figures are the student's: in torch, and as shipped on targets."""
     from huggingface_hub import EvalResult, ModelCardData
 
     data = manifest.data
@@ -62,7 +63,7 @@ def front_matter(manifest: Manifest, measurements: Sequence[Measurement]) -> str
             for metric, name in METRICS.items()
         ]
 
-    # One figure per target: the latest. `read_measurements` gives them in the order of time.
+    # One figure per target: the latest. `read_measurements` returns them in the order of time.
     latest = {f"{one.precision} on {one.target}": one.accuracy for one in shipped if one.accuracy}
     figures = {"torch": manifest.accuracy.student, **latest}
     head = ModelCardData(

@@ -1,4 +1,4 @@
-"""LICENSES.md: who may do what with the code, the weights and the data of a release."""
+"""LICENSES.md: licenses of the code, the weights and the data of a release."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 from pathlib import Path
 
 from pipeline.files import write_text
-from zoo.documents.markdown import escaped
+from zoo.markdown import escaped
+from zoo.release.layout import LICENSES
 from zoo.release.manifest import Manifest
 
-LICENSES = "LICENSES.md"
 UNKNOWN = (
-    "**Not stated.** What has no license nobody may copy, change or pass on, save what law allows anyway. Ask its "
+    "**Not stated.** Without a license nobody may copy, change or distribute it, except as the law permits. Ask its "
     "authors."
 )
 
 
 def stated(license: str) -> str | None:
-    """A license without blanks around it; none if it is not stated."""
+    """A license without surrounding spaces; None if it is not stated."""
     text = license.strip()
     return None if text in ("", "not stated") else text
 
 
 def spdx_ids(license: str) -> list[str]:
-    """Identifiers of the SPDX license list in a license: its own, those of an expression, or none in mere words."""
+    """Identifiers of the SPDX license list in a license: a single one, those of an expression, or none in free text."""
     from cyclonedx.spdx import fixup_id, is_expression
 
     if single := fixup_id(license):
@@ -54,13 +54,13 @@ def licenses_text(manifest: Manifest) -> str:
             _section(
                 "Data",
                 given.data,
-                f"The data set {name}, which the network was trained on. None of its images is in this release.",
+                f"The data set {name}, on which the network was trained. This release contains none of its images.",
             ),
         )
     )
 
 
 def write_licenses(folder: Path, manifest: Manifest) -> str:
-    """Write it; its path in the release."""
+    """Write it, and return its path in the release."""
     write_text(folder / LICENSES, licenses_text(manifest))
     return LICENSES

@@ -1,9 +1,9 @@
 """Embed images with this release, without zoo. Needs numpy, Pillow, and onnxruntime or openvino.
 
-python run.py a.jpg b.jpg                 a line of JSON for each image: {"image": …, "embedding": […]}
-python run.py --artifact FILE a.jpg       the same by an artifact that ships, instead of the graph in fp32
-python run.py                             how near the graph, and each artifact that ships and runs here, comes to
-                                          the golden embedding; exit code 1 if one is not near enough, or none runs
+python run.py a.jpg b.jpg                 one line of JSON per image: {"image": …, "embedding": […]}
+python run.py --artifact FILE a.jpg       the same with a shipped artifact in place of the fp32 graph
+python run.py                             compares the graph, and each shipped artifact that runs here, with the golden
+                                          embedding; exit code 1 if one is too far off, or none runs
 """
 
 import json
@@ -19,11 +19,11 @@ from pipeline.data.decoding import UNREADABLE, open_rgb
 
 HERE = Path(__file__).resolve().parent
 GRAPH, PICTURE, GOLDEN = "graph/model.onnx", HERE / "golden/input.png", HERE / "golden/embedding.json"
-MAIN = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}  # of an artifact's files the one that is loaded
+MAIN = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}  # the file of an artifact that is loaded
 
 
 def load(path: str, runtimes: tuple[str, ...]) -> Any:
-    """An artifact as a function: uint8 N×H×W×3 RGB → [float32 N×D, rows of length 1]; ImportError without a runtime."""
+    """Load an artifact as a function: uint8 N×H×W×3 RGB → [float32 N×D, rows of length 1]. May raise ImportError."""
     if "onnxruntime" in runtimes:
         try:
             from onnxruntime import InferenceSession
@@ -43,7 +43,7 @@ def load(path: str, runtimes: tuple[str, ...]) -> Any:
 
 
 def embed(run: Any, name: str, size: tuple[int, int]) -> np.ndarray:
-    """The embedding of an image file, D float32."""
+    """Embedding of an image file, D float32."""
     try:
         picture = open_rgb(Path(name)).image.resize(size, Image.Resampling.BILINEAR)
     except UNREADABLE as error:
@@ -52,7 +52,7 @@ def embed(run: Any, name: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def check(size: tuple[int, int]) -> int:
-    """Print how near each artifact comes; the exit code."""
+    """Print the cosine of each artifact to the golden embedding; return the exit code."""
     try:
         golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
         listed = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))["artifacts"]
@@ -63,25 +63,25 @@ def check(size: tuple[int, int]) -> int:
         path, runtime, name = one["path"], one["runtime"], f"{one['path']} ({one['precision']})"
         suffix = Path(path).suffix
         if path != GRAPH and (runtime is None or suffix in (".bin", ".json")):
-            continue  # weights for training, or what lies beside a model
+            continue  # weights for training, or an auxiliary file of a model
         runtimes = MAIN.get(suffix, ()) if path == GRAPH else tuple({runtime} & {*MAIN.get(suffix, ())})
         try:
             if not (HERE / path).is_file():
-                print(f"{name}: not checked, it is not here")
+                print(f"{name}: not checked, the file is not here")
                 continue
             if not runtimes:
                 raise ImportError
             found = embed(load(path, runtimes), str(PICTURE), size)
         except ImportError:
-            print(f"{name}: not checked, it needs {runtime or ' or '.join(runtimes)}, which is not here")
+            print(f"{name}: not checked, it needs {runtime or ' or '.join(runtimes)}, which is not installed")
             continue
-        except Exception as error:  # noqa: BLE001 - runtimes have no common base of errors
+        except Exception as error:  # noqa: BLE001 - runtimes have no common base class of errors
             print(f"{name}: does not run: {' '.join(str(error).split())[:200]}")
             right.append(False)
             continue
         fits = found.shape == (len(golden["embedding"]),)
         cosine, least = float(found @ golden["embedding"]) if fits else 0.0, golden["min_cosine"][one["precision"]]
-        print(f"{name}: cosine to the golden embedding {cosine:.6f}; at least {least} is right")
+        print(f"{name}: cosine to the golden embedding {cosine:.6f}; at least {least} expected")
         right.append(cosine >= least)
     return 0 if right and all(right) else 1
 
@@ -89,13 +89,13 @@ def check(size: tuple[int, int]) -> int:
 if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("image", nargs="*")
-    parser.add_argument("--artifact", default=GRAPH, metavar="FILE", help="in this folder, as openvino-cpu/model.xml")
+    parser.add_argument("--artifact", default=GRAPH, metavar="FILE", help="such as openvino-cpu/model.xml")
     given = parser.parse_args()
     size = Image.open(PICTURE, formats=["PNG"]).size
     if not given.image:
         sys.exit(check(size))
     if Path(given.artifact).suffix not in MAIN or not (HERE / given.artifact).is_file():
-        sys.exit(f"{given.artifact} is no artifact here that onnxruntime or openvino runs")
+        sys.exit(f"{given.artifact} is not an artifact of this release that onnxruntime or openvino can run")
     runner = load(given.artifact, MAIN[Path(given.artifact).suffix])
     for image in given.image:
         print(json.dumps({"image": image, "embedding": embed(runner, image, size).tolist()}))

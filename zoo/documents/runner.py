@@ -1,4 +1,4 @@
-"""run.py: embeds images without zoo. A source file of this package, with the one that reads images put into it."""
+"""run.py: embeds images without zoo. A source file of this package with its image reader inlined."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from importlib.resources import files
 from pathlib import Path
 
 from pipeline.files import write_bytes
+from zoo.release.layout import RUNNER
 
-RUNNER = "run.py"
 IMPORT = "from pipeline.data.decoding import UNREADABLE, open_rgb\n"
 
 
 def runner_source() -> str:
-    """run.py as a release has it: what it imports of zoo stands in it."""
+    """Source of run.py in a release, with zoo's image reader inlined."""
     runner = files("zoo.documents").joinpath(RUNNER).read_text(encoding="utf-8")
     decoding = files("pipeline.data").joinpath("decoding.py").read_text(encoding="utf-8")
     before, found, behind = runner.partition(IMPORT)
-    assert found, f"{RUNNER} imports nothing of zoo but its way to read images"
+    assert found, f"{RUNNER} must import only zoo's image reader"
     return before + decoding.replace("from __future__ import annotations\n\n", "", 1) + behind
 
 
 def write_runner(folder: Path) -> str:
-    """Write it; its path in the release. It reads what `zoo.documents.golden` writes."""
+    """Write it, and return its path in the release. It reads the files of `zoo.documents.golden`."""
     write_bytes(folder / RUNNER, runner_source().encode())
     return RUNNER

@@ -1,11 +1,10 @@
-"""sbom.cdx.json: what a release is made of, in CycloneDX 1.6.
+"""sbom.cdx.json: the software bill of materials of a release, in CycloneDX 1.6.
 
-The subject is the model. Its components are its artifacts by their digests, the data set that it was trained on, and
-the libraries that made it; a compiled artifact depends on the runtime it was compiled by. All of it comes from the
-manifest: equal manifests give equal bytes, serial number (UUIDv5) and time included.
+The subject is the model. Its components are its artifacts with their digests, the data set that it was trained on, and
+the libraries that built it; a compiled artifact depends on the runtime that compiled it. Everything comes from the
+manifest: equal manifests give equal bytes, including serial number (UUIDv5) and time.
 
-Source: https://cyclonedx.org/docs/1.6/json/. Of the format's model card, which the library can't write, README.md
-stands in place.
+Source: https://cyclonedx.org/docs/1.6/json/. The library can't write the format's model card; README.md replaces it.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pipeline.files import write_text
 from zoo.documents.licenses import stated
+from zoo.release.layout import SBOM
 from zoo.release.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from cyclonedx.model.component import Component
     from cyclonedx.model.license import License
 
-SBOM = "sbom.cdx.json"
 TOOL = "edge-model-zoo"
 
 
@@ -104,7 +103,7 @@ def bill(manifest: Manifest) -> Bom:
 
 
 def write_sbom(folder: Path, manifest: Manifest) -> str:
-    """Write it; its path in the release."""
+    """Write it, and return its path in the release."""
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 

@@ -1,4 +1,4 @@
-"""What of a release can be measured on this machine."""
+"""Artifacts of a release that can be measured on this machine."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from zoo.errors import NothingRuns, ZooError
 from zoo.release.local import Release, rebuilding
 from zoo.use.runnable import Runnable, graph_on, runnables
 
-THREADS = 4  # for each core, at most
+THREADS = 4  # per core, at most
 
 
 def most_threads() -> int:
-    """Of an inference. More than cores only wait for each other; some more are let through, to see that."""
+    """The limit on threads of an inference. More threads than cores only wait; a few more are allowed, to show that."""
     return THREADS * this_device().cores
 
 
 def _candidates(release: Release, target: str, settings: TargetSettings | None, threads: int | None) -> list[Runnable]:
-    """What is measured of a release for a target: its graph in fp32, and what was compiled for it."""
+    """Artifacts of a release to measure for a target: its fp32 graph, and those compiled for it."""
     found = [one for one in runnables(release, threads) if one.target == target and not one.is_graph]
     under = next((one.settings for one in found if one.settings), settings)
     graph = under and graph_on(release, target, replace(under, threads=threads or under.threads))
@@ -31,14 +31,14 @@ def _candidates(release: Release, target: str, settings: TargetSettings | None, 
 
 
 class _NotHere(Unusable):
-    """A file is missing of what this machine could run."""
+    """A file is missing that this machine could run."""
 
 
 def _check_here(release: Release, target: str, known: TargetSettings | None, found: Sequence[Runnable]) -> None:
     if known and not is_board(known.board):
         raise Unusable(
-            f"{target} is a {known.board}, and this machine calls itself {this_device().name}",
-            "Measure there, or name a target that is here: zoo doctor lists them.",
+            f"{target} is a {known.board}, but this machine is a {this_device().name}",
+            "Measure there, or use a target of this machine: zoo doctor lists them.",
         )
     for one in found:
         if one.settings:
@@ -53,34 +53,33 @@ def _check_threads(threads: int | None) -> None:
     if threads and threads > most_threads():
         cores = this_device().cores
         raise ZooError(
-            f"{threads} threads are too many for the {cores} cores of this machine. Ask for {most_threads()} or fewer."
+            f"{threads} threads are too many for the {cores} cores of this machine. Use {most_threads()} or fewer."
         )
 
 
 def _nothing(release: Release, failed: Mapping[str, TargetError]) -> NothingRuns:
-    """Why nothing can be measured, and what to do: get what would run; else take the graph."""
+    """Why nothing can be measured, and what to do: get an artifact that would run, or use the graph."""
     whys = [f"{target}: {error.why if isinstance(error, Unusable) else error}" for target, error in failed.items()]
     mends = [error.mend for error in failed.values() if isinstance(error, _NotHere)]
-    mends.append("To measure its graph in fp32, name a target of zoo doctor: --target onnxruntime-cpu")
+    mends.append("To measure its fp32 graph, use a target of zoo doctor: --target onnxruntime-cpu")
     return NothingRuns(
-        f"nothing that {release.manifest.label} was compiled for runs here: {'; '.join(whys) or 'there is nothing'}. "
-        f"{mends[0]}"
+        f"no artifact of {release.manifest.label} runs here: {'; '.join(whys) or 'it has none'}. {mends[0]}"
     )
 
 
 def measurable(
     release: Release, targets: Sequence[str], catalogue: Catalogue, threads: int | None = None
 ) -> dict[str, list[Runnable]]:
-    """What there is to measure here, by target.
+    """Artifacts that can be measured here, by target.
 
     Args:
-        targets: names or aliases; empty: all that something was compiled for and that are usable here.
+        targets: names or aliases; empty: all usable ones that have artifacts.
 
     Raises:
         CatalogueError: a name is unknown.
-        TargetError: a target that was named is not usable here.
-        NothingRuns: none was named, and none is usable.
-        ZooError: so many threads tell nothing on this machine.
+        TargetError: a requested target is not usable here.
+        NothingRuns: none was requested, and none is usable.
+        ZooError: there are too many threads for this machine.
     """
     _check_threads(threads)
     built = dict.fromkeys(one.target for one in release.manifest.artifacts if one.target)

@@ -1,13 +1,13 @@
-"""Whether the figures of a release can be had again: each beside what was published, with the tolerance that it has.
+"""Whether a release's figures can be reproduced: each with its published value and its tolerance.
 
     cosine              at least the golden input's `min_cosine` for the precision
-    map                 0.1 points in fp32; in fp16 and int8 as much as the recipe's gate, calibrate.max_map_drop_points
-    cmc1                the same points, or two queries, whichever is more
+    map                 0.1 points in fp32; in fp16 and int8 the recipe's gate, calibrate.max_map_drop_points
+    cmc1                the same, or two queries if that is more
     p50, images/s, mJ   10 %: two steady runs, each of which may drift by 5 % (`targets.measuring.turns.STEADY`)
-    p90, p99            25 % and 50 %: tails depend on what else a machine does
+    p90, p99            25 % and 50 %: tails depend on other work of the machine
 
-A time compares only with one of the same machine, in the same way (`zoo.tables.protocol`), if both runs were steady and
-neither was throttled or disturbed; else it is told and not judged. Accuracy compares with that of any machine.
+A time compares only with one of the same machine and protocol (`zoo.tables.protocol`), if both runs were steady and
+neither was throttled or disturbed; otherwise it is shown and not judged. Accuracy compares across machines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TIMES: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class Repeated:
-    """A figure, published and found here."""
+    """A figure, as published and as measured here."""
 
     target: str
     precision: str
@@ -41,16 +41,16 @@ class Repeated:
     published: float | None
     here: float | None
     low: float | None
-    """ends of what is within tolerance"""
+    """limits of the tolerance"""
     high: float | None
     verdict: Verdict
     why: str
-    """what keeps it from being judged; else nothing"""
+    """why it is not judged; empty if it is"""
 
 
 def published_for(release: Release, fresh: Measured) -> Measured | None:
-    """The published record of the same target, network and precision: of this very device, or else of any; the newest
-    whose times count, or else the newest.
+    """The published record of the same target, network and precision: of this device, otherwise of any; the newest
+    whose times count, otherwise the newest.
     """
 
     def what(one: Measured) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def published_for(release: Release, fresh: Measured) -> Measured | None:
 
 
 def published_threads(release: Release, target: str) -> int | None:
-    """In how many threads a target was measured on this device, most recently."""
+    """The number of threads of a target's latest measurement on this device."""
     here = [one for one in release.on(target) if one.device.name == this_device().name]
     return max(here, key=lambda one: one.measured_at).threads if here else None
 
@@ -86,11 +86,11 @@ class _Pair:
         return Repeated(self.here.target, self.here.precision, figure, was, now, low, high, verdict, why)
 
     def no_accuracy(self) -> str:
-        """Why accuracy does not compare; nothing if it does."""
+        """Why accuracy does not compare; empty if it does."""
         return "the data set is not here" if self.after["map"] is None else self._other(ACCURACY)
 
     def no_time(self, figure: str) -> str:
-        """Why a time does not compare; nothing if it does."""
+        """Why a time does not compare; empty if it does."""
         if void := self.after["void"] or self.before["void"]:
             return f"void, throttled by {void}"
         many = figure == "images_per_second"
@@ -98,21 +98,21 @@ class _Pair:
         if other := self._other([*keys, *["meter"] * (figure == "mj_per_image")]):
             return other
         records = (("published", self.published), ("here", self.here))
-        if told := [f"{name}: {why}" for name, record in records if (why := record.conditions.disturbed)]:
+        if told := [f"{name}: {why}" for name, record in records if (why := record.disturbed)]:
             return f"unsteady, {'; '.join(told)}"
         restless = [name for name, record in records if not record.latency[-1 if many else 0].steady]
         return f"never became steady: {' and '.join(restless)}" if restless else ""
 
     def _other(self, keys: Sequence[str]) -> str:
         found = differing(self.before, self.after, keys)
-        return f"not one protocol: {'; '.join(found)}" if found else ""
+        return f"different protocols: {'; '.join(found)}" if found else ""
 
 
 def repeated(release: Release, here: Measured, min_cosine: float) -> Iterator[Repeated]:
-    """Every figure of a record that was made here, beside the published one.
+    """Every figure of a record measured here, with the published one.
 
     Args:
-        min_cosine: the smallest to the golden embedding that is right.
+        min_cosine: smallest correct cosine to the golden embedding.
     """
     cosine = here.golden_cosine or 0.0
     right: Verdict = "within" if cosine >= min_cosine else "outside"

@@ -1,12 +1,12 @@
-"""Where releases are published and pulled from.
+"""Publishing and pulling releases.
 
-    places      folder, HTTP, S3, Hugging Face Hub: read, write whole, change one file without losing a change
-    index       which releases there are; the one file that changes
+    places      folder, HTTP, S3, Hugging Face Hub: read, write whole files, change one file without losing a change
+    index       list of releases; the only file that changes
     signing     signatures over manifests, by OpenSSF model-signing
-    publish     from a release here to a registry; yank, measurements, garbage
-    cache       blobs and indexes that were seen, on this machine
-    pull        from a registry to a release here
+    publish     from a release on this machine to a registry; yank, measurements, garbage
+    cache       blobs and indexes from registries, on this machine
+    pull        from a registry to a release on this machine
 
-A registry is `index.json` and `blobs/aa/sha256`. Everything but the index is named by its content, so it can be shared
-between releases, taken from any mirror, and checked by anybody.
+A registry is `index.json` and `blobs/aa/sha256`. All files but the index are named by their content, so releases can
+share them, any mirror can serve them, and anybody can verify them.
 """

@@ -1,9 +1,9 @@
-"""What came from registries, on this machine: blobs that were checked, and each index as it was last seen.
+"""Files from registries on this machine: verified blobs, and each index as last seen.
 
-blobs/aa/SHA256          whole and checked
-parts/SHA256             on its way; the next pull goes on from there
-indexes/SHA256-OF-URL    for work without a network, and to notice a registry that was turned back
-releases/DIGEST/…        releases as they are used: files under their names
+blobs/aa/SHA256          complete and verified
+parts/SHA256             incomplete; the next pull resumes it
+indexes/SHA256-OF-URL    for work offline, and to detect a registry that was rolled back
+releases/DIGEST/…        releases as they are used: files under their own names
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.files import sha256, write_bytes
+from pipeline.files import write_bytes
+from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.index import Blob, Index, outgrown, parse_index
 
 
 class Cache:
-    """A folder of its own below `Home.cache`."""
+    """A subfolder of `Home.cache`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, blob: Blob) -> Path:
-        """Where content lies, or would."""
+        """Path of complete content."""
         return self.root / blob.path
 
     def part(self, blob: Blob) -> Path:
-        """Where it grows."""
+        """Path of incomplete content."""
         return self.root / "parts" / blob.sha256
 
     def lock(self, blob: Blob) -> FileLock:
-        """One process at a time fetches it; the system lets go when that dies."""
+        """Only one process fetches it at a time; the system releases the lock if that dies."""
         return self._lock(blob.sha256)
 
     def release_lock(self, label: str) -> FileLock:
-        """One process at a time pulls a release."""
+        """Only one process pulls a release at a time."""
         return self._lock(label)
 
     def _lock(self, name: str) -> FileLock:
@@ -46,18 +47,18 @@ class Cache:
         return FileLock(lock)
 
     def is_intact(self, blob: Blob) -> bool:
-        """Whether it is here and still what it was, byte by byte."""
+        """Whether it is here and undamaged, byte by byte."""
         path = self.path(blob)
         there = path.is_file() and path.stat().st_size == blob.size_bytes
         return there and sha256(path) == blob.sha256
 
     def take_in(self, blob: Blob, content: bytes) -> None:
-        """Keep content that was checked."""
+        """Store verified content."""
         self.path(blob).parent.mkdir(parents=True, exist_ok=True)
         write_bytes(self.path(blob), content)
 
     def last_index(self, url: str) -> Index | None:
-        """The index of a registry as it was last seen; none if it never was.
+        """The last index seen of a registry; None if there is none.
 
         Raises:
             RegistryError: it is damaged.
@@ -68,13 +69,13 @@ class Cache:
         except FileNotFoundError:
             return None
         except RegistryError:
-            raise RegistryError(f"what was seen of {url} before, {path}, is damaged. Remove it.") from None
+            raise RegistryError(f"the index {path}, last seen of {url}, is damaged. Remove it.") from None
 
     def see_index(self, url: str, index: Index) -> None:
         """Remember an index.
 
         Raises:
-            RegistryError: it can't follow on what was seen before.
+            RegistryError: it can't be a successor of the last one seen.
         """
         path = self._index(url)
         try:
@@ -83,15 +84,15 @@ class Cache:
                 before = self.last_index(url)
                 if before is not None and (why := outgrown(before, index)):
                     raise RegistryError(
-                        f"the index of {url} {why}. Someone may have put an old or a forged one there: nothing was "
-                        f"taken. If its keeper says that it was set up anew, remove {path}"
+                        f"the index of {url} {why}. Someone may have restored an old or forged one: nothing was "
+                        f"pulled. If its owner confirms that it was set up anew, remove {path}"
                     )
                 if before != index:
                     write_bytes(path, index.to_bytes())
         except OSError as error:
             raise RegistryError(
-                f"can't keep the index of {url} in {path.parent}: {error.strerror or error}. Let ZOO_HOME name a "
-                "folder that can be written."
+                f"can't write the index of {url} to {path.parent}: {error.strerror or error}. Set ZOO_HOME to a "
+                "writable folder."
             ) from None
 
     def _index(self, url: str) -> Path:

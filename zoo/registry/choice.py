@@ -1,4 +1,4 @@
-"""Which targets' artifacts are worth pulling to this machine."""
+"""Selects the targets whose artifacts are worth pulling to this machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from targets.contract import make_target
 from targets.errors import TargetError
 from zoo.errors import NothingPrebuilt
 from zoo.registry.pull import Choose
+from zoo.release.layout import MANIFEST
 from zoo.release.local import Release
-from zoo.release.manifest import MANIFEST, Manifest
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measurement
 from zoo.use.runnable import Runnable, runnables
 
@@ -23,17 +24,17 @@ def _runs_here(one: Runnable) -> bool:
 
 
 def best_target(manifest: Manifest, records: list[Measurement]) -> str | None:
-    """The target that `zoo.load` would take here, were all of them pulled; none if only the graph runs, or nothing."""
+    """The target that `zoo.load` would take here if all were pulled; None if only the graph runs, or nothing."""
     release = Release(Path(MANIFEST), manifest, [*records])
     return next((one.target for one in runnables(release) if not one.is_graph and _runs_here(one)), None)
 
 
 def chooser(targets: Sequence[str] | None, own_name: Callable[[str], str] = str) -> Choose:
-    """What `pull` asks.
+    """The argument `choose` of `pull`.
 
     Args:
-        targets: those that are wanted; empty: the best one for this machine; none: everything.
-        own_name: of a target that the release does not have under the name that was given; may raise.
+        targets: requested targets; empty: the best one for this machine; None: all.
+        own_name: the own name of a target that the release does not have under the given name; may raise.
     """
 
     def choose(manifest: Manifest, records: list[Measurement]) -> Sequence[str] | None:
@@ -43,7 +44,7 @@ def chooser(targets: Sequence[str] | None, own_name: Callable[[str], str] = str)
         wanted = [target if target in there else own_name(target) for target in targets]
         if missing := [target for target in wanted if target not in there]:
             raise NothingPrebuilt(
-                f"{manifest.label} has nothing prebuilt for {', '.join(missing)}; there is: "
+                f"{manifest.label} has nothing prebuilt for {', '.join(missing)}; available: "
                 f"{', '.join(there) or 'nothing'}.",
                 manifest.name,
                 missing[0],

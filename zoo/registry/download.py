@@ -1,7 +1,8 @@
-"""Fetching content: in parts, from where it was left, from any mirror; checked before it gets its name."""
+"""Downloads content: in parts, resumed, from any mirror; verified before it gets its name."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
-from pipeline.files import sha256
+from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.cache import Cache
 from zoo.registry.index import Blob
@@ -17,8 +18,9 @@ from zoo.registry.places import GivenUp, Place
 from zoo.registry.places.patience import retrying
 from zoo.sanitize import one_line
 
+logger = logging.getLogger(__name__)
 CHUNK = 4 * 2**20
-FINAL = (FileNotFoundError, PermissionError, GivenUp)  # what trying again would not change
+FINAL = (FileNotFoundError, PermissionError, GivenUp)  # a retry would not help
 
 
 def _fetch_part(place: Place, path: str, start: int, end: int) -> bytes:
@@ -32,7 +34,7 @@ def _fetch_part(place: Place, path: str, start: int, end: int) -> bytes:
 
 
 class _CannotWrite(RegistryError):
-    """It is this machine that fails, and no mirror would help."""
+    """This machine fails, so no mirror would help."""
 
 
 @contextmanager
@@ -41,12 +43,12 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _CannotWrite(
-            f"can't write {path}: {error.strerror or error}. Free some space, or let ZOO_HOME name another folder."
+            f"can't write {path}: {error.strerror or error}. Free some space, or set ZOO_HOME to another folder."
         ) from None
 
 
 def _fill(place: Place, blob: Blob, part: Path, moved: Callable[[int], None]) -> None:
-    """Add to `part` until it has all bytes."""
+    """Append to `part` until it is complete."""
     done = part.stat().st_size
     while done < blob.size_bytes:
         content = _fetch_part(place, blob.path, done, min(done + CHUNK, blob.size_bytes))
@@ -65,18 +67,19 @@ def _keep(part: Path, path: Path) -> None:
 
 
 def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[int], None]) -> None:
-    """Bring content into the cache, unless it is there.
+    """Download content to the cache, unless it is there.
 
     Args:
-        places: the registry and its mirrors, in the order in which they are tried.
-        moved: is told bytes as they come; those that were there already, too.
+        places: the registry and its mirrors, in the order of use.
+        moved: is called with the number of bytes as they arrive, including those of an earlier attempt.
 
     Raises:
-        RegistryError: none of them gives it as it should be, or the cache can't be written. What came stays, and the
-            next call goes on from there.
+        RegistryError: no place gives it correctly, or the cache can't be written. Received bytes are kept, and the next
+            call resumes.
     """
     with cache.lock(blob):
         if cache.is_intact(blob):
+            logger.debug("%s: %d bytes, in the cache", blob.sha256, blob.size_bytes)
             moved(blob.size_bytes)
             return
         part, why, cut = cache.part(blob), [], False
@@ -87,13 +90,15 @@ def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[in
                 part.write_bytes(b"")
         moved(part.stat().st_size)
         for place in places:
+            there = part.stat().st_size
+            logger.debug("%s: %d bytes from %s, %d are here", blob.sha256, blob.size_bytes, place.url, there)
             try:
                 _fill(place, blob, part, moved)
             except _CannotWrite:
                 raise
             except FileNotFoundError:
                 why.append(f"{place.url}: not there")
-            except Exception as error:  # noqa: BLE001 - every kind of place has errors of its own
+            except Exception as error:  # noqa: BLE001 - every kind of place has its own errors
                 cut = cut or not isinstance(error, GivenUp)
                 told = getattr(error, "strerror", None) or str(error) or type(error).__name__
                 why.append(f"{place.url}: {one_line(told)}")
@@ -102,8 +107,8 @@ def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[in
                     _keep(part, cache.path(blob))
                     return
                 part.write_bytes(b"")
-                why.append(f"{place.url}: gives other content (sha256)")
-        mend = "Run the same command again: it goes on from what came."
+                why.append(f"{place.url}: wrong content (sha256)")
+        mend = "Run the command again to resume."
         if not cut:
-            mend = "Tell who keeps the registry, or name a mirror (registry.mirrors in zoo.yaml)."
+            mend = "Tell the registry's owner, or use a mirror (registry.mirrors in zoo.yaml)."
         raise RegistryError(f"can't get {blob.sha256[:12]}… ({blob.size_bytes / 1e6:.1f} MB): {'; '.join(why)}. {mend}")

@@ -1,4 +1,4 @@
-"""Which registry is in force: the one that a command names, or `ZOO_REGISTRY`, or zoo.yaml's."""
+"""Selects the registry: the command's option, `ZOO_REGISTRY`, or zoo.yaml."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ def _beside_catalogue(path: Path) -> Path:
 
 
 def registry_url(settings: RegistrySettings, url: str | None) -> str:
-    """The registry in force: as the command says, or the environment, or zoo.yaml.
+    """URL of the registry: from the command, the environment, or zoo.yaml.
 
     Raises:
-        NoRegistry: none of them names one.
+        NoRegistry: none is configured.
     """
     found = url or os.environ.get(URL) or settings.url
     if not found:
         raise NoRegistry(
-            f"no registry is named. Set {URL}, or `registry: {{url: …}}` in zoo.yaml: a folder, https://…, "
+            f"no registry is configured. Set {URL}, or `registry: {{url: …}}` in zoo.yaml: a folder, https://…, "
             "s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME."
         )
     return found
 
 
 def open_registry(settings: RegistrySettings, home: Home, url: str | None, require_signature: bool) -> Registry:
-    """The registry in force, for reading.
+    """Open the registry for reading.
 
     Args:
-        url: what the command says.
-        require_signature: what the command says; the settings may say so, too.
+        url: the command's option.
+        require_signature: the command's option; the settings may require one, too.
 
     Raises:
-        RegistryError: none is named, or no such place is known.
+        RegistryError: none is configured, or the kind of place is unknown.
     """
     named = registry_url(settings, url)
     mirrors = settings.mirrors if named == settings.url else ()

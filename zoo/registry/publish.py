@@ -1,8 +1,9 @@
-"""From a release on this machine to a registry; and what is done to one later: yank, collect garbage."""
+"""Publishes a release to a registry; yanks releases and collects garbage."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,26 +12,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.engine.progress import Progress
-from pipeline.files import sha256
+from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.index import INDEX, LIMIT, MOST_MEASUREMENTS, Blob, Index, Listed, Signature, parse_index
 from zoo.registry.places import GARBAGE, UNFINISHED, Place, unreached
 from zoo.registry.signing import key_id, sign
-from zoo.release.local import Release
-from zoo.release.manifest import Manifest, parse_manifest
+from zoo.release.local import Release, rebuilding
+from zoo.release.manifest import Manifest, Parsed, parse
 from zoo.release.measurements import to_bytes
 
+logger = logging.getLogger(__name__)
 MANIFEST_LIMIT = 16 * 2**20  # bytes; more than any manifest needs
-SHOWN = 8  # differences that are told
+SHOWN = 8  # differences that are listed
 
 
 def blob_of(content: bytes) -> Blob:
-    """Content that is small enough to be in memory."""
+    """A blob of content in memory."""
     return Blob(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
 def find_index(place: Place) -> Index | None:
-    """The index of a registry; none where there is none yet.
+    """The index of a registry; None if there is none yet.
 
     Raises:
         RegistryError: it can't be read, or is damaged.
@@ -40,35 +42,45 @@ def find_index(place: Place) -> Index | None:
 
 
 def read_index(place: Place) -> Index:
-    """The index of a registry that is there.
+    """The index of an existing registry.
 
     Raises:
         RegistryError: there is none, or it can't be read.
     """
     index = find_index(place)
     if index is None:
-        raise RegistryError(f"{place.url} is no registry: it has no {INDEX}. Check the address.")
+        raise RegistryError(f"{place.url} is not a registry: it has no {INDEX}. Check the address.")
     return index
 
 
-def read_listed(place: Place, label: str, listed: Listed) -> tuple[bytes, Manifest]:
-    """The manifest of a listed release.
+def read_parsed(place: Place, label: str, listed: Listed) -> tuple[bytes, Parsed]:
+    """The manifest of a listed release, as bytes and parsed.
 
     Raises:
-        RegistryError: it is not there, or not what the index says.
-        ManifestError: it is none.
+        RegistryError: it is missing, or differs from the index.
+        ManifestError: it is not a manifest.
     """
     content = place.read(listed.manifest.path, MANIFEST_LIMIT)
     if content is None or blob_of(content) != listed.manifest:
         raise RegistryError(
-            f"the manifest of {label} in {place.url} is missing or damaged (sha256). Tell who keeps it."
+            f"the manifest of {label} in {place.url} is missing or damaged (sha256). Report it to the registry's owner."
         )
-    return content, parse_manifest(content, f"of {label}", f"Tell who keeps {place.url}.")
+    return content, parse(content, f"of {label}", f"Report it to the owner of {place.url}.")
+
+
+def read_listed(place: Place, label: str, listed: Listed) -> tuple[bytes, Manifest]:
+    """`read_parsed`, without the records that an older manifest contains.
+
+    Raises:
+        RegistryError, ManifestError: see `read_parsed`.
+    """
+    content, parsed = read_parsed(place, label, listed)
+    return content, parsed.manifest
 
 
 @dataclass(frozen=True)
 class Published:
-    """What became of publishing: whether the release is new there, and how many measurements are."""
+    """The outcome of publishing: whether the release is new there, and how many measurements are."""
 
     new: bool
     measurements: int
@@ -76,21 +88,21 @@ class Published:
 
 
 def differences(published: Manifest, ours: Manifest) -> Iterator[str]:
-    """What makes two builds of one version different, in lines."""
+    """Differences between two builds of one version, as lines."""
     before = {artifact.path: artifact.sha256 for artifact in published.artifacts}
     after = {artifact.path: artifact.sha256 for artifact in ours.artifacts}
     for path in sorted(before.keys() | after.keys()):
         if before.get(path) != after.get(path):
-            yield f"{path}: " + ("new" if path not in before else "gone" if path not in after else "other content")
+            yield f"{path}: " + ("new" if path not in before else "missing" if path not in after else "other content")
     if published.data.fingerprint != ours.data.fingerprint:
-        yield "data: another content of the data set"
+        yield "data: the data set has other content"
     yield from _changed(published.recipe, ours.recipe, "recipe")
     libraries = published.provenance.libraries, ours.provenance.libraries
     yield from _changed(*libraries, "libraries")
 
 
 def told_differences(published: Manifest, ours: Manifest, between: str = "; ") -> str:
-    """The first of `differences`."""
+    """The first lines of `differences`."""
     lines = list(differences(published, ours))
     return between.join(lines[:SHOWN] + [f"… and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN))
 
@@ -104,18 +116,18 @@ def _changed(before: object, after: object, at: str) -> Iterator[str]:
 
 
 def _check_files(release: Release) -> dict[str, Path]:
-    """Files by blob path, each checked against the manifest."""
+    """Files by blob path, each verified against the manifest."""
     found = {}
     for file in release.manifest.files:
         path = release.path.parent / file.path
         if not path.exists():
             raise RegistryError(
-                f"{file.path} of {release.manifest.label} is not here: it was pulled in part. First: zoo pull "
+                f"{file.path} of {release.manifest.label} is not here, since only part was pulled. First run: zoo pull "
                 f"{release.manifest.label} --all"
             )
         if path.stat().st_size != file.size_bytes or sha256(path) != file.sha256:
             raise RegistryError(
-                f"{file.path} of {release.manifest.label} is not what the manifest says (sha256). Build it again: "
+                f"{file.path} of {release.manifest.label} does not match the manifest (sha256). Build it again: "
                 f"{release.manifest.provenance.command}"
             )
         found[Blob(sha256=file.sha256, size_bytes=file.size_bytes).path] = path
@@ -123,29 +135,43 @@ def _check_files(release: Release) -> dict[str, Path]:
 
 
 def _refuse_other_content(place: Place, label: str, listed: Listed, ours: Manifest) -> None:
-    """An artifact never changes once it is published.
+    """Check that the published content is ours, since an artifact never changes once published.
 
     Raises:
-        RegistryError: the content of the two is not the same, and what differs.
+        RegistryError: the contents differ; the message says how.
     """
     if listed.content_sha256 == ours.content_sha256:
         return
     _, published = read_listed(place, label, listed)
     told = told_differences(published, ours, "\n  ")
     raise RegistryError(
-        f"{label} is published in {place.url} with other content, and never changes. Raise `version` of the model in "
-        f"zoo.yaml and build it again. What differs:\n  {told}"
+        f"{label} is published in {place.url} with other content, which can't change. Raise `version` of the model in "
+        f"zoo.yaml and build it again. Differences:\n  {told}"
     )
 
 
+def _refuse_old(release: Release) -> None:
+    """Publish only the current schema, since a published manifest never changes. A pulled release is copied as it is.
+
+    Raises:
+        RegistryError: the release was built here and has an older schema.
+    """
+    if release.is_old and rebuilding(release.path):
+        raise RegistryError(
+            f"{release.manifest.label} has schema {release.schema}, and a published manifest never changes. Migrate it "
+            f"first: zoo migrate {release.manifest.label}"
+        )
+
+
 def publish(release: Release, place: Place, key: Path | None, progress: Progress) -> Published:
-    """Publish a release, or add what is new about one that is published: measurements and signatures.
+    """Publish a release; if it is published already, add new measurements and signatures.
 
     Args:
         key: private key to sign with.
 
     Raises:
-        RegistryError: the registry can't be written; or it has this version with other content.
+        RegistryError: the registry can't be written, or has this version with other content; or the release was built
+            here and its manifest has an older schema.
     """
     manifest = release.manifest
     listed = (find_index(place) or Index()).find(manifest.name, manifest.version)
@@ -153,6 +179,7 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
         _refuse_other_content(place, manifest.label, listed, manifest)
         content, files = read_listed(place, manifest.label, listed)[0], dict[str, Path]()
     else:
+        _refuse_old(release)
         content, files = release.path.read_bytes(), _check_files(release)
     records = [to_bytes(record) for record in release.public]
     small = {**{blob_of(record): record for record in records}, blob_of(content): content}
@@ -182,8 +209,8 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
         merged, outcome = _merge(there, ours)
         if len(merged.measurements) > MOST_MEASUREMENTS:
             raise RegistryError(
-                f"{manifest.label} has {len(there.measurements)} measurements in {place.url}, and {MOST_MEASUREMENTS} "
-                "are the most. Publish them with its next version."
+                f"{manifest.label} has {len(there.measurements)} measurements in {place.url}; the limit is "
+                f"{MOST_MEASUREMENTS}. Publish further ones with its next version."
             )
         return None if merged == there else index.with_release(manifest.name, manifest.version, merged).to_bytes()
 
@@ -191,6 +218,7 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
     if files:
         progress.say(f"publishing {manifest.label} to {place.url}: {len(files)} files, {total / 1e6:.1f} MB")
     with TemporaryDirectory() as scratch:
+        logger.debug("%s: %d files to %s, small ones by way of %s", manifest.label, len(files), place.url, scratch)
         for blob, text in small.items():
             Path(scratch, blob.sha256).write_bytes(text)
             files[blob.path] = Path(scratch, blob.sha256)
@@ -199,8 +227,8 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
 
 
 def _merge(there: Listed, ours: Listed) -> tuple[Listed, Published]:
-    """With what is new of ours."""
-    same = there.manifest == ours.manifest  # else another publisher was faster: a signature of ours is over another one
+    """The published entry with our additions."""
+    same = there.manifest == ours.manifest  # otherwise our signature is over another manifest
     known = {signature.key for signature in there.signatures}
     signatures = [one for one in ours.signatures if same and one.key not in known]
     measurements = [one for one in ours.measurements if one not in there.measurements]
@@ -214,10 +242,10 @@ def _merge(there: Listed, ours: Listed) -> tuple[Listed, Published]:
 
 
 def yank(place: Place, name: str, version: str, reason: str | None) -> bool:
-    """Hide a release from resolution, with a reason; without one, show it again. It stays where it is.
+    """Hide a release from resolution, with a reason; without one, restore it. Its files stay.
 
     Returns:
-        whether that changed anything.
+        whether anything changed.
 
     Raises:
         RegistryError: there is no such release.
@@ -231,25 +259,25 @@ def yank(place: Place, name: str, version: str, reason: str | None) -> bool:
         listed = index.find(name, version)
         if listed is None:
             there = ", ".join(index.releases.get(name, {})) or "none"
-            raise RegistryError(f"no release {name}@{version} in {place.url}. Versions there: {there}.")
+            raise RegistryError(f"no release {name}@{version} in {place.url}. Available versions: {there}.")
         changed = listed.yanked != reason
         if not changed:
             return None
         return index.with_release(name, version, listed.model_copy(update={"yanked": reason})).to_bytes()
 
-    read_index(place)  # a folder that is no registry is not to become one
+    read_index(place)  # a folder that is not a registry must not become one
     place.publish({}, INDEX, LIMIT, edit)
     return changed
 
 
 def collect_garbage(place: Place, dry: bool) -> tuple[int, int]:
-    """Remove what no release refers to and is older than a day; how many files and bytes that was.
+    """Remove unreferenced files that are older than a day; return their number and size in bytes.
 
     Args:
         dry: count only.
 
     Raises:
-        RegistryError: a manifest can't be read: then nothing is known to be garbage, and nothing is removed.
+        RegistryError: a manifest can't be read, so nothing is certain to be garbage, and nothing is removed.
     """
     used: set[str] = set()
     for name, versions in read_index(place).releases.items():

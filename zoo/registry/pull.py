@@ -1,8 +1,9 @@
-"""From a registry to a release on this machine: found, checked, fetched, and then visible in one rename."""
+"""Pulls a release from a registry: resolved, verified, downloaded, and then made visible in one rename."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,8 @@ from threading import Lock
 from filelock import Timeout
 
 from pipeline.engine.progress import Progress
-from pipeline.files import place_file, sha256, write_bytes
+from pipeline.files import place_file, write_bytes
+from targets.files import sha256
 from zoo.errors import ManifestError, NoRegistry, RegistryError
 from zoo.home import Home
 from zoo.registry.cache import Cache
@@ -26,14 +28,16 @@ from zoo.registry.publish import MANIFEST_LIMIT, read_index, told_differences
 from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
 from zoo.registry.signing import check_signatures
 from zoo.registry.versions import resolve
+from zoo.release.layout import GRAPH, MANIFEST, MEASUREMENTS
 from zoo.release.local import Release, read_release
-from zoo.release.manifest import MANIFEST, Artifact, Manifest, parse_manifest, read_manifest
+from zoo.release.manifest import Artifact, Manifest, Parsed, parse, read_manifest
 from zoo.release.measurements import LIMIT as RECORD_LIMIT
-from zoo.release.measurements import MEASUREMENTS, Measurement, Pending, file_name, from_bytes, to_bytes
-from zoo.sanitize import one_line
+from zoo.release.measurements import Measurement, Pending, file_name, from_bytes, merged, to_bytes
+from zoo.sanitize import one_line, without_secrets
 
+logger = logging.getLogger(__name__)
 PARALLEL = 4
-LARGEST = 4 * 2**30  # bytes of one release; models for edge devices are far from it
+LARGEST = 4 * 2**30  # bytes of one release; models for edge devices are far smaller
 RECORDS_LIMIT = 64 * 2**20  # bytes of all its measurements
 MIB = 2**20
 Choose = Callable[[Manifest, list[Measurement]], Sequence[str] | None]
@@ -41,12 +45,12 @@ Choose = Callable[[Manifest, list[Measurement]], Sequence[str] | None]
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry as a reader uses it.
+    """A registry, for reading.
 
     Attributes:
         places: the registry itself, then its mirrors.
-        keys: public keys that are trusted.
-        require_signature: whether a release without a signature by one of them is refused.
+        keys: trusted public keys.
+        require_signature: whether to refuse a release without a signature by one of them.
     """
 
     places: Sequence[Place]
@@ -56,51 +60,53 @@ class Registry:
 
     @property
     def url(self) -> str:
-        """Of the registry itself."""
+        """URL of the registry itself."""
         return self.places[0].url
 
     def index(self, say: Callable[[str], None]) -> Index:
-        """The newest index that can be had: the registry's, a mirror's, or the last one seen.
+        """The newest available index: the registry's, a mirror's, or the last one seen.
 
         Raises:
-            NoRegistry: none can be had.
-            RegistryError: it does not follow on what was seen before.
+            NoRegistry: there is none.
+            RegistryError: it can't be a successor of the last one seen.
         """
         seen, why = self.cache.last_index(self.url), ""
         for place in self.places:
             try:
                 index = read_index(place)
             except RegistryError as error:
+                logger.info("no index from %s: %s", place.url, without_secrets(str(error)))
                 why = why or str(error)
                 continue
             if place is not self.places[0] and seen and outgrown(seen, index):
-                continue  # a mirror may lag behind; what was seen is newer
-            self.cache.see_index(place.url, index)  # of a mirror under its own name: it can't speak for the registry
+                continue  # the mirror lags behind the index seen before
+            logger.debug("index of %s: revision %d, %d names", place.url, index.revision, len(index.releases))
+            self.cache.see_index(place.url, index)  # a mirror's index is stored under its own URL
             return index
         last = seen or next(filter(None, (self.cache.last_index(place.url) for place in self.places[1:])), None)
         if last is None:
             raise NoRegistry(why)
-        say(f"{why} Going by what was seen of it before.")
+        say(f"{why} Using the index that was seen before.")
         return last
 
     def small(self, blob: Blob, limit: int, what: str) -> bytes:
-        """Content that is small, through the cache.
+        """Content of a small file, through the cache.
 
         Raises:
-            RegistryError: it is not to be had, or larger than such content ever is.
+            RegistryError: it is not available, or larger than such a file may be.
         """
         if blob.size_bytes > limit:
-            raise RegistryError(f"{what} claims {blob.size_bytes / 1e6:,.0f} MB, which no such file has. Refused.")
+            raise RegistryError(f"{what} claims {blob.size_bytes / 1e6:,.0f} MB, more than its limit. Refused.")
         if not self.cache.is_intact(blob):
             fetch(blob, self.places, self.cache, lambda _count: None)
         return self.cache.path(blob).read_bytes()
 
-    def manifest(self, name: str, version: str, listed: Listed) -> tuple[bytes, Manifest]:
-        """The manifest of a release, its signature checked.
+    def manifest(self, name: str, version: str, listed: Listed) -> tuple[bytes, Parsed]:
+        """The manifest of a release, with its signature verified: its bytes, which are what is signed, and its content.
 
         Raises:
-            RegistryError: it is another release's, claims too much, or its signature does not hold.
-            ManifestError: it is none.
+            RegistryError: it belongs to another release, claims too much, or its signature is invalid.
+            ManifestError: it is not a manifest.
         """
         label = f"{name}@{version}"
         content = self.small(listed.manifest, MANIFEST_LIMIT, f"the manifest of {label}")
@@ -109,49 +115,50 @@ class Registry:
         ]
         if self.keys or self.require_signature:
             check_signatures(label, content, signatures, self.keys, self.require_signature)
-        manifest = parse_manifest(content, f"of {label}", f"Tell who keeps {self.url}.")
+        parsed = parse(content, f"of {label}", f"Report it to the owner of {self.url}.")
+        manifest = parsed.manifest
         if manifest.label != label or manifest.content_sha256 != listed.content_sha256:
             raise RegistryError(
-                f"under {label} of {self.url} lies {manifest.label} with other content. Someone may have swapped it: "
-                "nothing was taken."
+                f"{self.url} has {manifest.label} with other content under {label}. Someone may have swapped it: "
+                "nothing was pulled."
             )
         if (claimed := sum(file.size_bytes for file in manifest.files)) > LARGEST:
             raise RegistryError(f"{label} claims {claimed / 1e9:,.0f} GB, more than a release may have. Refused.")
-        return content, manifest
+        return content, parsed
 
 
 def wanted_files(manifest: Manifest, targets: Sequence[str] | None) -> list[tuple[str, Blob]]:
-    """Paths and content of what is pulled.
+    """Paths and content of the files to pull.
 
     Args:
-        targets: those whose artifacts come, beside the graph and the documents; none: everything.
+        targets: those whose artifacts are pulled, with the graph and the documents; None: everything.
     """
     return [
         (file.path, Blob(sha256=file.sha256, size_bytes=file.size_bytes))
         for file in manifest.files
         if targets is None
         or not isinstance(file, Artifact)
-        or (file.target in targets if file.target else file.path.startswith("graph/"))
+        or (file.target in targets if file.target else file.path == GRAPH)
     ]
 
 
 def pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: Progress) -> Release:
-    """Pull a release; what is here already is not fetched again.
+    """Pull a release; files that are here already are not downloaded again.
 
     Args:
         wanted: NAME, NAME@VERSION, NAME@^RANGE.
-        choose: targets whose artifacts are wanted, see `wanted_files`; may raise.
+        choose: selects the targets whose artifacts are pulled, see `wanted_files`; may raise.
 
     Raises:
         RegistryError: see `resolve`, `Registry`, `fetch`.
-        ManifestError: manifest or a measurement is damaged.
+        ManifestError: the manifest or a measurement is damaged.
     """
     try:
         return _pull(registry, home, wanted, choose, progress)
     except OSError as error:
         raise RegistryError(
-            f"can't write below {home.root}: {error.strerror or error}. Free some space, or let ZOO_HOME name a folder "
-            "that can be written."
+            f"can't write below {home.root}: {error.strerror or error}. Free some space, or set ZOO_HOME to a "
+            "writable folder."
         ) from None
 
 
@@ -160,10 +167,12 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
     label = f"{name}@{version}"
     if listed.yanked:
         progress.say(f"{label} is yanked: {one_line(listed.yanked)}")
-    content, manifest = registry.manifest(name, version, listed)
+    content, parsed = registry.manifest(name, version, listed)
+    manifest = parsed.manifest
     _refuse_shadowed(home, manifest, registry.url)
     records = _records(registry, listed.measurements, label)
-    files = wanted_files(manifest, choose(manifest, records))
+    known = merged(parsed.measurements, records, f"the manifest of {label}", f"Tell who keeps {registry.url}.")
+    files = wanted_files(manifest, choose(manifest, known))
     with _one_at_a_time(registry.cache, label, progress):
         have = pulled_files(home, label).items()
         files += [(path, blob) for path, blob in have if (path, blob) not in files and _of(manifest, path, blob)]
@@ -174,32 +183,32 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
 
 
 def _refuse_shadowed(home: Home, manifest: Manifest, url: str) -> None:
-    """One name stands for one content.
+    """Check that no other release of the same name and version was built here.
 
     Raises:
-        RegistryError: a release of this name and version was built here, and is another one.
+        RegistryError: there is one with other content.
     """
     path = home.releases / manifest.name / manifest.version / MANIFEST
     try:
         built = read_manifest(path) if path.exists() else manifest
-    except ManifestError:  # whoever asks for it is told
+    except ManifestError:  # reported when it is asked for
         return
     if built.content_sha256 != manifest.content_sha256:
         raise RegistryError(
-            f"{manifest.label} was built here, and {url} has another one of this name: nothing was taken. Remove "
-            f"{path.parent} to have the published one; or raise `version` of the model in zoo.yaml and build it again. "
-            f"What differs: {told_differences(manifest, built)}"
+            f"{manifest.label} was built here with other content than in {url}: nothing was pulled. Remove "
+            f"{path.parent} to get the published one, or raise `version` of the model in zoo.yaml and build it again. "
+            f"Differences: {told_differences(manifest, built)}"
         )
 
 
 @contextmanager
 def _one_at_a_time(cache: Cache, label: str, progress: Progress) -> Iterator[None]:
-    """Pulls of one release at the same time: what one has brought serves the next."""
+    """Serialises pulls of one release, so that the next one reuses the files of the first."""
     lock = cache.release_lock(label)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        progress.say(f"another pull of {label} is at work here; waiting for it")
+        progress.say(f"waiting for another pull of {label} on this machine")
         lock.acquire()
     try:
         yield
@@ -212,7 +221,7 @@ def _of(manifest: Manifest, path: str, blob: Blob) -> bool:
 
 
 def pulled_files(home: Home, label: str) -> dict[str, Blob]:
-    """What was pulled of a release before, by path; nothing if its manifest is damaged since."""
+    """Files of a release that were pulled before, by path; none if its manifest is damaged."""
     name, _, version = label.partition("@")
     folder = home.pulled / name / version
     if not (folder / MANIFEST).is_file():
@@ -231,30 +240,30 @@ def pulled_files(home: Home, label: str) -> dict[str, Blob]:
 def _records(registry: Registry, blobs: Sequence[Blob], label: str) -> list[Measurement]:
     unique = list(dict.fromkeys(blobs))
     if (claimed := sum(blob.size_bytes for blob in unique)) > RECORDS_LIMIT:
-        raise RegistryError(f"the measurements of {label} claim {claimed / 1e6:,.0f} MB, more than any have. Refused.")
+        raise RegistryError(f"the measurements of {label} claim {claimed / 1e6:,.0f} MB, more than the limit. Refused.")
     return [_record(registry, blob, label) for blob in unique]
 
 
 def _record(registry: Registry, blob: Blob, label: str) -> Measurement:
     record = from_bytes(registry.small(blob, RECORD_LIMIT, f"a measurement of {label}"), f"of {label}")
     if isinstance(record, Pending) or record.release != label:
-        raise RegistryError(f"a measurement that {registry.url} lists for {label} is of {record.release}. Refused.")
+        raise RegistryError(f"a measurement of {label} in {registry.url} belongs to {record.release}. Refused.")
     return record
 
 
 def _fetch_all(registry: Registry, blobs: Sequence[Blob], label: str, progress: Progress) -> None:
-    """Fetch in parallel.
+    """Download in parallel.
 
     Raises:
-        RegistryError: one can't be had, or there is no room for them.
+        RegistryError: one is not available, or the disk is full.
     """
     missing = [blob for blob in dict.fromkeys(blobs) if not registry.cache.is_intact(blob)]
     registry.cache.root.mkdir(parents=True, exist_ok=True)
     needed, free = sum(blob.size_bytes for blob in missing), shutil.disk_usage(registry.cache.root).free
     if needed > free:
         raise RegistryError(
-            f"{label} needs {needed / 1e6:,.0f} MB, and {registry.cache.root} has {free / 1e6:,.0f} MB free. Free some "
-            "space, pull one target only, or let ZOO_HOME name another folder."
+            f"{label} needs {needed / 1e6:,.0f} MB, but {registry.cache.root} has {free / 1e6:,.0f} MB free. Free some "
+            "space, pull one target only, or set ZOO_HOME to another folder."
         )
     if not missing:
         return
@@ -280,7 +289,7 @@ def _fetch_all(registry: Registry, blobs: Sequence[Blob], label: str, progress: 
 
 
 def _assemble(cache: Cache, content: bytes, records: Sequence[Measurement], files: Sequence[tuple[str, Blob]]) -> Path:
-    """A folder with files under their names; it has its own name once it is whole."""
+    """Link files under their names in a folder, which gets its own name once complete."""
     listed = repr((hashlib.sha256(content).hexdigest(), sorted(map(file_name, records)), sorted(files, key=str)))
     folder = cache.root / "releases" / hashlib.sha256(listed.encode()).hexdigest()[:32]
     if folder.is_dir():
@@ -305,7 +314,7 @@ def _assemble(cache: Cache, content: bytes, records: Sequence[Measurement], file
 def _mend(
     folder: Path, content: bytes, records: Sequence[Measurement], cache: Cache, files: Sequence[tuple[str, Blob]]
 ) -> None:
-    """Whatever was damaged in a folder since it was assembled."""
+    """Replace files of a folder that were damaged since it was assembled."""
     for path, blob in files:
         if not (folder / path).is_file() or sha256(folder / path) != blob.sha256:
             place_file(cache.path(blob), folder / path)
@@ -316,7 +325,7 @@ def _mend(
 
 
 def _show(folder: Path, link: Path) -> None:
-    """Let a release's name lead to a folder, in one rename."""
+    """Link a release's name to a folder, in one rename."""
     link.parent.mkdir(parents=True, exist_ok=True)
     target = os.path.relpath(folder, link.parent)
     if link.is_symlink() and str(link.readlink()) == target:

@@ -1,21 +1,21 @@
-"""Whether a release that is here is what was published, or built: every byte, and the signature."""
+"""Whether a release on this machine is what was published or built: every byte, and the signature."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.files import sha256
+from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.publish import blob_of
 from zoo.registry.pull import Registry
 from zoo.registry.signing import LIMIT, check_signatures
+from zoo.release.layout import RESERVED
 from zoo.release.local import Release
-from zoo.release.manifest import RESERVED
 
 
 def damage(release: Release) -> Iterator[str]:
-    """What is not as the manifest says, in lines. Files that were not pulled are no damage; files of nobody are."""
+    """Lines that say what differs from the manifest. Files that were not pulled are not damage; unlisted files are."""
     folder = release.path.parent
     listed = {file.path: file for file in release.manifest.files}
     for path, file in listed.items():
@@ -23,7 +23,7 @@ def damage(release: Release) -> Iterator[str]:
         if not place.exists():
             continue
         if not place.is_file():
-            yield f"{path}: no file"
+            yield f"{path}: missing"
         elif place.stat().st_size != file.size_bytes:
             yield f"{path}: {place.stat().st_size} bytes, not {file.size_bytes}"
         elif sha256(place) != file.sha256:
@@ -31,11 +31,11 @@ def damage(release: Release) -> Iterator[str]:
     for found in sorted(folder.rglob("*")):
         name = found.relative_to(folder).as_posix()
         if found.is_file() and name not in listed and Path(name).parts[0] not in RESERVED:
-            yield f"{name}: no file of this release"
+            yield f"{name}: not a file of this release"
 
 
 def rebuild(release: Release) -> str:
-    """What mends a release that was built here. Its files are those of the stages, under a second name."""
+    """How to repair a release that was built here. Its files are hard links to those of the stages."""
     store = release.path.parent.resolve().parents[1]
     return (
         f"Remove record, compile, export and compact in {store}, and build it again: "
@@ -44,25 +44,25 @@ def rebuild(release: Release) -> str:
 
 
 def missing(release: Release) -> list[str]:
-    """Files of the release that are not here: pulled for one target, it lacks those of others."""
+    """Files of the release that are not here, such as artifacts of targets that were not pulled."""
     return [file.path for file in release.manifest.files if not (release.path.parent / file.path).exists()]
 
 
 def signed_by(registry: Registry, release: Release) -> list[str]:
-    """Names of trusted keys whose signature over the manifest that is here holds.
+    """Names of trusted keys with a valid signature over the manifest on this machine.
 
     Raises:
-        RegistryError: the registry has this version with another manifest; or a signature does not hold, or is missing
-            and required.
+        RegistryError: the registry has this version with another manifest, or a signature is invalid, or missing and
+            required.
     """
     manifest = release.manifest
     listed = registry.index(lambda _line: None).find(manifest.name, manifest.version)
     content = release.path.read_bytes()
     if listed is None:
-        raise RegistryError(f"{manifest.label} is not in {registry.url}: nothing to compare it with.")
+        raise RegistryError(f"{manifest.label} is not in {registry.url}, so it can't be compared.")
     if blob_of(content) != listed.manifest:
         raise RegistryError(
-            f"the manifest of {manifest.label} here is not the one in {registry.url}. It was built or changed here; "
+            f"the manifest of {manifest.label} differs from that in {registry.url}. It was built or changed here; "
             f"for the published one: zoo pull {manifest.label} into another ZOO_HOME."
         )
     signatures = [

@@ -1,4 +1,4 @@
-"""Which release is meant: NAME, NAME@1.2.0, NAME@^1.2."""
+"""Resolves a release: NAME, NAME@1.2.0, NAME@^1.2."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from zoo.release.versions import newest
 
 
 def resolve(index: Index, wanted: str, url: str) -> tuple[str, str, Listed]:
-    """Name, version and entry: the newest that fits. A yanked one only if it is named exactly.
+    """Name, version and entry of the newest match. A yanked one matches only its exact version.
 
     Raises:
-        RegistryError: there is none.
+        RegistryError: no release matches.
     """
     name, _, spec = wanted.partition("@")
     versions = index.releases.get(name)
@@ -29,5 +29,5 @@ def resolve(index: Index, wanted: str, url: str) -> tuple[str, str, Listed]:
         shown = [
             f"{version} (yanked: {listed.yanked})" if listed.yanked else version for version, listed in versions.items()
         ]
-        raise RegistryError(f"no version {spec or 'at all'} of {name} in {url}. There: {', '.join(shown)}.")
+        raise RegistryError(f"no version {spec or 'at all'} of {name} in {url}. Available: {', '.join(shown)}.")
     return name, best, versions[best]

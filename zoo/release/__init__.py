@@ -1,1 +1,1 @@
-"""A release: its manifest, what was measured of it, which ones this home has, which version is meant."""
+"""A release: its manifest, its measurements, which releases this home has, and how a version is chosen."""

@@ -1,8 +1,8 @@
-"""Releases on this machine: those that were built here, and those that were pulled."""
+"""Releases on this machine: built here, or pulled."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,23 +10,32 @@ from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, ManifestError
 from zoo.home import Home
-from zoo.release.manifest import MANIFEST, Manifest, read_manifest
-from zoo.release.measurements import MEASUREMENTS, Broken, Estimated, Measured, Measurement, Pending, read_measurements
+from zoo.release.layout import MANIFEST, MEASUREMENTS
+from zoo.release.manifest import Manifest, read_parsed
+from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending, merged, read_measurements
+from zoo.release.migrate import SCHEMA
 from zoo.release.versions import newest, order
 from zoo.sanitize import one_line
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release with the measurements that are known of it here.
+    """A release with its measurements on this machine.
 
     Attributes:
-        path: of its manifest, beside which its files lie.
+        path: of its manifest; the release's files lie beside it.
+        schema: of the manifest's file; an older one is converted when it is read.
     """
 
     path: Path
     manifest: Manifest
     measurements: list[Measurement]
+    schema: int = SCHEMA
+
+    @property
+    def is_old(self) -> bool:
+        """Whether its manifest has an older schema."""
+        return self.schema < SCHEMA
 
     @property
     def measured(self) -> list[Measured]:
@@ -35,28 +44,28 @@ class Release:
 
     @property
     def estimated(self) -> list[Estimated]:
-        """Accuracy that is expected where it was not measured yet."""
+        """Estimated accuracy, where it was not measured yet."""
         known = {(one.target, one.network, one.precision) for one in self.measured if one.accuracy}
         estimates = [one for one in self.measurements if isinstance(one, Estimated)]
         return [one for one in estimates if (one.target, one.network, one.precision) not in known]
 
     @property
     def pending(self) -> list[Pending]:
-        """Targets that wait for their device."""
+        """Targets whose device has not run yet."""
         return [one for one in self.measurements if isinstance(one, Pending)]
 
     @property
     def broken(self) -> list[Broken]:
-        """Precisions that can't be had on a target."""
+        """Precisions that a target does not support."""
         return [one for one in self.measurements if isinstance(one, Broken)]
 
     @property
     def public(self) -> list[Measurement]:
-        """What is published: all but what waits for a device, whose bundle stays here."""
+        """What is published: all records but pending ones, whose bundle stays here."""
         return [one for one in self.measurements if not isinstance(one, Pending)]
 
     def on(self, target: str) -> list[Measured]:
-        """Figures on one target."""
+        """Measured figures on one target."""
         return [one for one in self.measured if one.target == target]
 
 
@@ -66,17 +75,22 @@ class Here:
 
     Attributes:
         releases: those that can be read, by name, oldest first.
-        damaged: why others can't, in a line, by name@version.
+        damaged: why others can't be read, in a line, by name@version.
     """
 
     releases: list[Release]
     damaged: dict[str, str]
 
+    @property
+    def older(self) -> dict[str, int]:
+        """Schemas of manifests that are older than the current one, by name@version."""
+        return {one.manifest.label: one.schema for one in self.releases if one.is_old}
+
 
 def rebuilding(path: Path) -> str:
-    """What records a release anew that was built here; empty if it was not.
+    """How to record again a release that was built here; empty if it was pulled.
 
-    The store holds a record for whole as long as its folder is there: only without it is it made again.
+    The store treats a record as complete as long as its folder exists, so the folder has to be removed first.
 
     Args:
         path: of its manifest.
@@ -88,36 +102,45 @@ def rebuilding(path: Path) -> str:
 
 
 def read_release(path: Path, added: Path | None = None) -> Release:
-    """The release whose manifest lies at `path`.
+    """Read the release whose manifest is at `path`.
 
     Args:
         added: folder of measurements that were made later.
 
     Raises:
-        ManifestError: manifest or a measurement can't be read; says what mends it.
+        ManifestError: the manifest or a measurement can't be read; the message says how to fix it.
     """
     label, own = f"{path.parent.parent.name}@{path.parent.name}", path.parent / MEASUREMENTS
     mend = rebuilding(path) or f"Get it again: zoo pull {label}"
-    mends = {own: mend} | ({added: f"Remove it, and measure again: zoo bench {label}"} if added else {})
-    return Release(path, read_manifest(path, mend), read_measurements(*mends, mends=mends))
+    mends = {own: mend} | ({added: f"Remove it and measure again: zoo bench {label}"} if added else {})
+    return _read(path, mend, mends)
+
+
+def _read(path: Path, mend: str, mends: Mapping[Path, str]) -> Release:
+    """Read a release.
+
+    Args:
+        mends: what to do about damaged measurements, by folder.
+    """
+    found = read_parsed(path, mend)
+    records = merged(found.measurements, read_measurements(*mends, mends=mends), str(path), mend)
+    return Release(path, found.manifest, records, found.schema)
 
 
 def read_folder(folder: Path) -> Release:
-    """The release in a folder, wherever that is.
+    """Read the release in any folder.
 
     Raises:
         ManifestError: there is none, or it can't be read.
     """
     if not (folder / MANIFEST).exists():
-        raise ManifestError(f"{folder} is no release: it has no {MANIFEST}. Name the folder that holds one.")
-    mend = rebuilding(folder / MANIFEST) or "Copy the release again from where it came."
-    measurements = folder / MEASUREMENTS
-    manifest = read_manifest(folder / MANIFEST, mend)
-    return Release(folder / MANIFEST, manifest, read_measurements(measurements, mends={measurements: mend}))
+        raise ManifestError(f"{folder} is not a release: it has no {MANIFEST}. Name the folder that holds one.")
+    mend = rebuilding(folder / MANIFEST) or "Copy the release again from its source."
+    return _read(folder / MANIFEST, mend, {folder / MEASUREMENTS: mend})
 
 
 def _paths(home: Home) -> dict[str, dict[str, list[Path]]]:
-    """Manifests by name and version, oldest first: of what was built here, then of what was pulled."""
+    """Manifests by name and version, oldest first; those built here come before those that were pulled."""
     found: dict[str, dict[str, list[Path]]] = {}
     for root in (home.releases, home.pulled):
         for path in root.glob(f"*/*/{MANIFEST}"):
@@ -127,28 +150,28 @@ def _paths(home: Home) -> dict[str, dict[str, list[Path]]]:
 
 
 def _read_one(paths: Sequence[Path], added: Path) -> Release:
-    """The release that one or two manifests are of.
+    """The release of one or two manifests.
 
     Raises:
-        ManifestError: one can't be read; or what was built here and what was pulled have other content.
+        ManifestError: one can't be read, or the built and the pulled one differ in content.
     """
     first, *others = (read_release(path, added) for path in paths)
     for other in others:
         if other.manifest.content_sha256 != first.manifest.content_sha256:
             raise ManifestError(
-                f"{first.manifest.label} is here twice, with other content: built in {first.path.parent}, pulled in "
-                f"{other.path.parent}. Remove one of them. zoo.load(FOLDER) takes either."
+                f"{first.manifest.label} is here twice with different content: built in {first.path.parent}, pulled in "
+                f"{other.path.parent}. Remove one of them. zoo.load(FOLDER) accepts either."
             )
     return first
 
 
 def recorded(home: Home) -> dict[str, list[str]]:
-    """Versions of every release that is here by name, oldest first."""
+    """Versions of every release on this machine by name, oldest first."""
     return {name: [*versions] for name, versions in _paths(home).items()}
 
 
 def read_all(home: Home) -> Here:
-    """All releases that are here. What is damaged does not keep the others from being read."""
+    """Read all releases on this machine. Damaged ones do not prevent the others from being read."""
     here = Here([], {})
     for name, versions in _paths(home).items():
         for version, paths in versions.items():
@@ -160,19 +183,19 @@ def read_all(home: Home) -> Here:
 
 
 def _ways(name: str, here: Iterable[str]) -> str:
-    """To a release that is not here."""
+    """How to get a release that is not here."""
     try:
         models = load_catalogue().models
     except CatalogueError as error:
         why = one_line(str(error).splitlines()[0])
-        return f"A registry may have it: zoo pull {name}. What could be built can't be told: {why}"
+        return f"A registry may have it: zoo pull {name}. The catalogue can't be read: {why}"
     if name in models:
         return f"Build it: zoo build {name}; or get it: zoo pull {name}"
     return f"{did_you_mean(name, {*here, *models})} A registry may have it: zoo pull {name}"
 
 
 def find_release(home: Home, wanted: str) -> Release:
-    """A release by `name` (its newest version), `name@version`, or `name@range`: the newest that fits.
+    """Find a release by `name` (its newest version), `name@version`, or `name@range` (the newest in the range).
 
     Raises:
         ManifestError: there is none, or it can't be read.
@@ -183,12 +206,12 @@ def find_release(home: Home, wanted: str) -> Release:
         raise ManifestError(f"no release {name!r} in {home.root}. {_ways(name, recorded(home))}")
     best = _version(name, version, known)
     if best is None:
-        raise ManifestError(f"no version {version} of {name} in {home.root}. There: {', '.join(known)}.")
+        raise ManifestError(f"no version {version} of {name} in {home.root}. Available: {', '.join(known)}.")
     return _read_one(known[best], home.measurements / name / best)
 
 
 def _version(name: str, wanted: str, known: Collection[str]) -> str | None:
-    """That very version; else the newest in the range; nothing is wanted: the newest of all, whatever it is called."""
+    """That exact version; else the newest in the range; without `wanted` the newest of all."""
     if wanted in known or not wanted:
         return wanted or max(known, key=order)
     try:

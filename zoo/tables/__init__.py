@@ -1,15 +1,15 @@
-"""Tables from releases: rows of plain values, which of them are comparable, and how they look.
+"""Tables from releases: rows of plain values, which of them are comparable, and how they are shown.
 
-    rows        what there is to say of a release
-    columns     how a value is said, and which way it is better
-    protocol    which rows may stand under each other
-    comparison  all that was asked for
-    search      rows that answer a question
-    diff        what changed from one release to another
-    formats     how it is printed
-    pareto      how it is drawn, in `panels`
+    rows        all values of a release
+    columns     how a value is formatted, and which end is better
+    protocol    which rows are comparable
+    comparison  releases on the devices that were asked for
+    search      rows that match an expression
+    diff        changes from one release to another
+    formats     terminal, Markdown, CSV and JSON
+    pareto      plots, drawn by `panels`
 
-What was not measured is in no table of figures.
+Tables of figures hold measured values only.
 """
 
 from zoo.tables.columns import Row

@@ -1,4 +1,4 @@
-"""How a value is said, what kind it is, and which way it is better."""
+"""Columns: how a value is formatted, its type, and which end is better."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Row = dict[str, Any]
 Kind = Literal["number", "text", "yes or no"]
 
 NOTHING = "–"
-VOID = "void"  # stands where the machine was throttled: the reason is in the row
+VOID = "void"  # shown where the machine was throttled; the row holds the reason
 
 
 def number(digits: int, scale: float = 1.0) -> Callable[[Any], str]:
-    """Says a number in so many digits after the point; a missing one is a dash."""
+    """Formats a number with so many decimals; a missing one is a dash."""
     return lambda value: NOTHING if value is None else f"{value * scale:,.{digits}f}".replace(",", " ")
 
 
@@ -23,11 +23,11 @@ class Column:
     """A key of a row.
 
     Attributes:
-        heading: with the unit.
-        better: the end that is best; none where no end is.
-        within: a key that has to be the same in all rows for one to be best.
-        timed: counts only if the machine was not throttled.
-        optional: not shown in a table where no row has it.
+        heading: with its unit.
+        better: the end that is best; None if neither is.
+        within: a key that all rows must share for one of them to be best.
+        timed: the value counts only if the machine was not throttled.
+        optional: hidden in a table where no row has it.
     """
 
     heading: str
@@ -43,8 +43,8 @@ def _time(heading: str, digits: int = 2, better: Literal["high", "low"] = "low",
     return Column(heading, number(digits), better=better, timed=True, optional=optional)
 
 
-# All measurements in this order. A ratio is to the dense network of its own release in its own runtime: a high one may
-# tell of a slow baseline, so none is best.
+# All measurements, in this order. A ratio is to the dense network of the same release and runtime: a high one may come
+# from a slow baseline, so none is best.
 MEASURED: Mapping[str, Column] = {
     "target": Column("target", kind="text"),
     "network": Column("network", kind="text"),
@@ -63,7 +63,7 @@ MEASURED: Mapping[str, Column] = {
     "mj_per_image": Column("mJ/image", number(2), better="low", within="meter", timed=True, optional=True),
     "ratio_to_dense": Column("× dense", number(2), timed=True, optional=True),
 }
-# What else a row of a measurement holds.
+# Further values of a measurement's row.
 BESIDE: Mapping[str, Column] = {
     "model": Column("model", kind="text"),
     "name": Column("name", kind="text"),
@@ -109,7 +109,7 @@ COLUMNS: Mapping[str, Column] = {
 
 
 def shown(row: Row, key: str) -> str:
-    """What stands in a cell."""
+    """The text of a cell."""
     column = COLUMNS.get(key, Column(key))
     if column.timed and row.get("void"):
         return VOID

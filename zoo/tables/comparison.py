@@ -1,4 +1,4 @@
-"""All that is known of some releases, on the devices that were asked for."""
+"""All records of some releases, on the devices that were asked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEYS = ("model", *MEASURED, *(key for key in BESIDE if key != "model"))  # of a 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is printed: tables of figures; and apart from them what is expected, waits for its device, or is broken."""
+    """What is printed: tables of measured figures, and separately what is estimated, pending or broken."""
 
     groups: list[Group]
     estimated: list[Row] = field(default_factory=list)
@@ -28,26 +28,26 @@ class Comparison:
 
     @property
     def apart(self) -> str | None:
-        """Why there is more than one table."""
+        """Why there are several tables."""
         return apart(self.groups)
 
     @property
     def rows(self) -> list[Row]:
-        """Of all tables."""
+        """Rows of all tables."""
         return [row for group in self.groups for row in group.rows]
 
 
 def compare(
     releases: Sequence[Release], device: str | None = None, aliases: Mapping[str, str] | None = None
 ) -> Comparison:
-    """Everything that is known of some releases.
+    """All records of some releases.
 
     Args:
-        device: words of the device's or the target's name, or an alias of the target.
-        aliases: further names of targets.
+        device: words of the device's or target's name, or an alias of the target.
+        aliases: other names of targets.
 
     Raises:
-        CompareError: nothing is known on that device.
+        CompareError: no record is of that device.
     """
     rows = measurement_rows(releases)
     beside = [estimated_rows(releases), pending_rows(releases), broken_rows(releases)]
@@ -57,13 +57,13 @@ def compare(
 
 
 def on_device(kinds: Sequence[Sequence[Row]], device: str, aliases: Mapping[str, str]) -> list[list[Row]]:
-    """Rows whose device or target begins a word with each of the words of `device`.
+    """Rows whose device or target has, for each word of `device`, a word that begins with it.
 
     Args:
-        kinds: what was measured first, then what was not.
+        kinds: measured rows first, then those that were not measured.
 
     Raises:
-        CompareError: there is none.
+        CompareError: no row matches.
     """
     wanted = _words(device)
 
@@ -77,7 +77,7 @@ def on_device(kinds: Sequence[Sequence[Row]], device: str, aliases: Mapping[str,
         measured, *others = kinds
         said = dict.fromkeys(f"{row['target']} ({row['kind']})" for rows in others for row in rows)
         there = "; ".join([*names_of(measured), *said])
-        raise CompareError(f"nothing was measured on {device!r}. There is: {there or 'nothing yet'}.")
+        raise CompareError(f"nothing was measured on {device!r}. Measured: {there or 'nothing yet'}.")
     return kept
 
 
@@ -86,20 +86,20 @@ def _words(text: str) -> list[str]:
 
 
 def check_column(name: str) -> str:
-    """The name of a column of measurements.
+    """Return the name of a column of measurements.
 
     Raises:
-        CompareError: there is none of that name.
+        CompareError: there is no such column.
     """
     if name not in KEYS:
         near = did_you_mean(name[:100], KEYS)
-        hint = f"{near} " if near.startswith("Did") else ""  # else it names all of them
-        raise CompareError(f"no column {name[:100]!r}. {hint}The columns are in zoo search --help.")
+        hint = f"{near} " if near.startswith("Did") else ""  # otherwise it lists all of them
+        raise CompareError(f"no column {name[:100]!r}. {hint}See zoo search --help for the columns.")
     return name
 
 
 def by_column(rows: Iterable[Row], name: str) -> list[Row]:
-    """Rows from best to worst of a column, or from the smallest where no end is best; those without a value are last.
+    """Rows from best to worst by a column, or ascending if neither end is best; rows without a value come last.
 
     Raises:
         CompareError: there is no such column.

@@ -1,16 +1,16 @@
-"""What changed from one release to another: accuracy and times of the student, regressions first.
+"""Changes from one release to another: accuracy and times of the student, regressions first.
 
-Rows meet by target, device and precision; of several records the newest counts: for accuracy the newest that has
-one, for times the newest that is not void. Accuracy changed if mAP moved by more than a tolerance in points. A time
-changed if it moved by more than a tolerance in per cent *and* the machine can't be what changed: two releases are timed
-in runs of their own, not in turn, so a clock, a neighbour or a driver moves a figure although the model is the same.
-What counts against that:
+Rows are matched by target, device and precision. Of several records the newest counts: for accuracy the newest that
+has one, for times the newest that is not void. Accuracy has changed if mAP moved by more than a tolerance in points.
+A time has changed if it moved by more than a tolerance in per cent *and* the machine is ruled out as the cause: two
+releases are timed in separate runs, not in turn, so the clock, other load or a driver can move a figure of an
+unchanged model. A change is unsure if
 
-- a run that never became steady, or that other work disturbed, says nothing;
-- where both runs timed a dense network of equal size beside the student, the two ratios to it have intervals in which
-  the machine has cancelled: unless they are apart and in the same direction, nothing is sure.
+- one of the runs never became steady, or was disturbed by other work;
+- both runs timed a dense network of equal size, and the intervals of the two ratios to it, in which the machine
+  cancels, overlap or point the other way.
 
-What is beyond tolerance without that is *unsure*, as is what was not measured under one protocol.
+Changes beyond tolerance are then listed as *unsure*, as are figures that were not measured under one protocol.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Change:
     """mAP in points; else in per cent of `before`"""
     bucket: Bucket
     why: str
-    """what makes it unsure; else nothing"""
+    """what makes it unsure; empty if nothing does"""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """All changes, and what only one of two releases was measured in: `precision on target, device`."""
+    """All changes, and the `precision on target, device` that only one of two releases was measured in."""
 
     before: str
     after: str
@@ -64,12 +64,12 @@ class Difference:
     only_after: list[str] = field(default_factory=list)
 
     def of(self, bucket: Bucket) -> list[Change]:
-        """Changes of one kind, the largest first."""
+        """Changes of one kind, largest first."""
         found = [change for change in self.changes if change.bucket == bucket]
         return sorted(found, key=lambda one: -abs(one.change or 0.0))
 
     def as_json(self) -> dict[str, Any]:
-        """Releases and tolerances, a list of changes by bucket, and `only_before` and `only_after`."""
+        """Releases and tolerances, a list of changes per bucket, and `only_before` and `only_after`."""
         plain = asdict(self)
         del plain["changes"]
         listed = {bucket: [asdict(change) for change in self.of(bucket)] for bucket in BUCKETS}
@@ -82,14 +82,14 @@ def _without_bucket(change: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A row with what it does not hold: the ratio at each end of the batches, and what the dense network costs."""
+    """A row with values outside it: the ratios at the smallest and largest batch, and the cost of the dense network."""
 
     row: Row
     record: Measured
     dense: tuple[int, int]
 
     def ratio(self, figure: str) -> tuple[float, float] | None:
-        """The interval of the ratio to the dense network at the batch size of a figure."""
+        """Interval of the ratio to the dense network, at the batch size of a figure."""
         latency = self.record.latency[0 if figure == "p50_ms" else -1]
         found = [one for one in self.record.ratios if one.batch == latency.batch]
         if not found or found[0].low is None or found[0].high is None:
@@ -115,15 +115,15 @@ def diff(before: Release, after: Release, map_points: float, latency_percent: fl
     """Compare two releases.
 
     Args:
-        map_points: how far mAP may move unnoticed, in points of per cent.
-        latency_percent: how far p50 and images/s may move unnoticed, in per cent.
+        map_points: tolerance for mAP, in percentage points.
+        latency_percent: tolerance for p50 and images/s, in per cent.
 
     Raises:
-        CompareError: it is twice the same release, or nothing was measured of both in the same place.
+        CompareError: both are the same release, or they were not measured in a common place.
     """
     first, second = before.manifest.label, after.manifest.label
     if first == second:
-        raise CompareError(f"both are {first}: there is nothing to compare. Name two versions: NAME@VERSION.")
+        raise CompareError(f"both names mean {first}. Name two versions: NAME@VERSION.")
     old, new = _seen(before), _seen(after)
     both = [key for key in old if key in new]
     if not both:
@@ -132,8 +132,8 @@ def diff(before: Release, after: Release, map_points: float, latency_percent: fl
             for label, seen in ((first, old), (second, new))
         ]
         raise CompareError(
-            f"no student of both was measured on one target, device and precision: {', '.join(there)}. "
-            "Build both for one target."
+            f"the two releases have no target, device and precision in common: {', '.join(there)}. "
+            "Build both for the same target."
         )
     changes = []
     for key in both:
@@ -173,7 +173,7 @@ def _worse(figure: Figure, moved: float) -> bool:
 
 def _accuracy(old: Row, new: Row, points: float) -> Change:
     if None in (old["map"], new["map"]):
-        return _change(old, new, "map", None, points, "accuracy was not measured of both")
+        return _change(old, new, "map", None, points, "accuracy was not measured for both")
     return _change(old, new, "map", new["map"] - old["map"], points, _other_protocol(old, new, ACCURACY))
 
 
@@ -191,13 +191,13 @@ def _time(old: _Seen, new: _Seen, figure: Figure, percent: float) -> Change:
 
 def _other_protocol(old: Row, new: Row, keys: Sequence[str]) -> str:
     found = differing(old, new, keys)
-    return f"not one protocol: {'; '.join(found)}" if found else ""
+    return f"different protocols: {'; '.join(found)}" if found else ""
 
 
 def _doubt(old: _Seen, new: _Seen, figure: Figure, slower: bool) -> str:
-    """Why a time that moved need not be the model's; nothing if it has to be."""
+    """Why a time may have moved without the model; empty if the model is the cause."""
     sides = (("before", old), ("after", new))
-    if told := [f"{name}: {why}" for name, one in sides if (why := one.record.conditions.disturbed)]:
+    if told := [f"{name}: {why}" for name, one in sides if (why := one.record.disturbed)]:
         return f"unsteady, {'; '.join(told)}"
     if restless := [name for name, one in sides if not one.steady(figure)]:
         return f"never became steady: {' and '.join(restless)}"
@@ -207,4 +207,4 @@ def _doubt(old: _Seen, new: _Seen, figure: Figure, slower: bool) -> str:
     lost, won = now[1] < was[0], now[0] > was[1]
     if lost if slower else won:
         return ""
-    return f"beside the dense network {was[0]:.2f} … {was[1]:.2f}× before and {now[0]:.2f} … {now[1]:.2f}× after"
+    return f"ratio to the dense network {was[0]:.2f} … {was[1]:.2f}× before and {now[0]:.2f} … {now[1]:.2f}× after"

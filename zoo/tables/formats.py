@@ -1,7 +1,7 @@
 """Tables for a terminal, as Markdown, CSV and JSON.
 
-In a terminal and in Markdown each table has only columns that some row has, rounded, with the best in bold. CSV and
-JSON hold every row and key in full precision under fixed names (`zoo.tables.comparison.KEYS`).
+In a terminal and in Markdown each table shows only columns that have values, rounded, with the best in bold. CSV and
+JSON hold every row and key in full precision, under fixed names (`zoo.tables.comparison.KEYS`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 from rich.console import Group as Together
 from rich.console import RenderableType
 
+from zoo.markdown import escaped
+from zoo.markdown import table as markdown_table
 from zoo.release.local import Release
 from zoo.sanitize import one_line
 from zoo.tables.columns import COLUMNS, Column, Row, shown
@@ -39,11 +41,11 @@ def table(
 ) -> Parts:
     """A table for a terminal; numbers are right-aligned, a missing one is a dash.
 
-    Headings wrap, and texts that are too wide; where columns find no room beside each other, they are in parts.
+    Headings and long texts wrap; a table that is too wide is printed in parts.
 
     Args:
         caption: lines below it.
-        best: rows whose cell is bold, by column; the caption says what bold is where it is seen.
+        best: rows whose cell is bold, by column; the caption explains the bold type.
     """
     best = best or {}
     shown_columns = [
@@ -68,14 +70,14 @@ def _lines(group: Group) -> list[str]:
 
 
 def lines_beside(comparison: Comparison) -> list[str]:
-    """What was not measured, a line each: what is expected, waits for its device, or is broken."""
+    """What was not measured, one line each: estimated, pending or broken."""
 
     def cell(row: Row) -> str:
         return f"{row['model']} on {row['target']}, {row['network']} {row['precision']}"
 
     lines = [
         *(
-            f"{cell(row)}: estimated, not measured: mAP {row['map']:.2f} expected, {row['map_drop_points']:.2f} lost; "
+            f"{cell(row)}: estimated, not measured: mAP {row['map']:.2f}, {row['map_drop_points']:.2f} lost; "
             f"{row['method']}"
             for row in comparison.estimated
         ),
@@ -89,10 +91,10 @@ def lines_beside(comparison: Comparison) -> list[str]:
 
 
 def terminal(comparison: Comparison, models: int = 2) -> RenderableType:
-    """Tables for a terminal, each with its protocol; then why they are apart, and what was not measured.
+    """Tables for a terminal, each with its protocol; then why there are several, and what was not measured.
 
     Args:
-        models: how many there are: one needs no column.
+        models: how many models there are; a single one needs no column.
     """
     tables = [
         table(group.rows, _columns(group, models), *_lines(group), best=group.best) for group in comparison.groups
@@ -102,39 +104,39 @@ def terminal(comparison: Comparison, models: int = 2) -> RenderableType:
 
 
 def measurement_table(releases: Sequence[Release]) -> RenderableType:
-    """Teacher and student on each target; with a column for the model if there are several. Not what waits."""
+    """Teacher and student on each measured target, with a column for the model if there are several."""
     return terminal(replace(compare(releases), pending=[]), len(releases))
 
 
-def _escaped(text: str) -> str:
-    return one_line(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;"))
-
-
-def _markdown_table(group: Group) -> list[str]:
+def _markdown_table(group: Group) -> str:
     columns = _columns(group, 2)
-    sides = [":--" if _is_text(group.rows, key) else "--:" for key in columns]
-    lines = [[COLUMNS[key].heading for key in columns], sides]
-    for index, row in enumerate(group.rows):
-        cells = [(key, _escaped(_cell(row, key))) for key in columns]
-        lines.append([f"**{cell}**" if index in group.best.get(key, []) else cell for key, cell in cells])
-    return [f"| {' | '.join(line)} |" for line in lines]
+
+    def mark(row: int, column: int, cell: str) -> str:
+        return f"**{cell}**" if row in group.best.get(columns[column], []) else cell
+
+    return markdown_table(
+        [COLUMNS[key].heading for key in columns],
+        [[_cell(row, key) for key in columns] for row in group.rows],
+        [_is_text(group.rows, key) for key in columns],
+        mark,
+    )
 
 
 def markdown(comparison: Comparison) -> str:
-    """Tables with their protocols, in GitHub's Markdown."""
+    """Tables with their protocols, as GitHub Markdown."""
     parts = []
     for group in comparison.groups:
-        where, *rest = map(_escaped, [*_lines(group), *[BEST] * bool(group.best)])
-        parts += [f"**{where}**", "\n".join(_markdown_table(group)), "  \n".join(rest)]
+        where, *rest = map(escaped, [*_lines(group), *[BEST] * bool(group.best)])
+        parts += [f"**{where}**", _markdown_table(group), "  \n".join(rest)]
     said = [comparison.apart] if comparison.apart else []
-    parts += [_escaped(line) for line in [*said, *lines_beside(comparison)]]
+    parts += [escaped(line) for line in [*said, *lines_beside(comparison)]]
     return "\n\n".join(parts) + "\n"
 
 
 def comma_separated(comparison: Comparison) -> str:
-    """CSV with one header: every measured row in full precision; `table` is the number of its protocol.
+    """CSV with one header and every measured row in full precision; `table` is the number of its protocol.
 
-    A time of a throttled run is empty, and `void` says why. What was not measured has no row (`lines_beside`).
+    A time of a throttled run is empty, and `void` says why. What was not measured has no row (see `lines_beside`).
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, ["table", *KEYS], lineterminator="\n")
@@ -147,11 +149,11 @@ def comma_separated(comparison: Comparison) -> str:
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """`{tables: [{protocol, rows, best}], apart, estimated, pending, broken}`.
 
-    `protocol` is what is equal in all rows of a table; `rows` hold `KEYS`, missing and void values as null; `best` is,
-    by column, the indices of the best rows that ship; `apart` says why there is more than one table, or is null. The
-    others were not measured: accuracy that is expected (model, target, kind, network, precision, data, map, method,
-    map_drop_points), targets that wait for their device (model, target, kind, bundle, bundle_sha256), and precisions
-    that can't be had (model, target, kind, network, precision, reason, runtime, found_at).
+    `protocol` holds what is equal in all rows of a table; `rows` hold `KEYS`, with null for missing and void values;
+    `best` holds, by column, the indices of the best rows that ship; `apart` says why there are several tables, or null.
+    The others were not measured: estimated accuracy (model, target, kind, network, precision, data, map, method,
+    map_drop_points), pending targets (model, target, kind, bundle, bundle_sha256), and unsupported precisions (model,
+    target, kind, network, precision, reason, runtime, found_at).
     """
     return {
         "tables": [

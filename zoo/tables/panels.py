@@ -1,4 +1,4 @@
-"""How the plot of `zoo.tables.pareto` is drawn. Needs the extra `plot`."""
+"""Draws the panels of `zoo.tables.pareto`. Needs the extra `plot`."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from zoo.tables.columns import Row
 from zoo.tables.pareto import drawable
 from zoo.tables.protocol import Group
 
-SIZE = (8.0, 5.2)  # of a panel, inches
-WIDE = 10  # times the fastest: beyond, the axis is logarithmic
-# Okabe & Ito's colours, told apart by all eyes; without their yellow, which white swallows
+SIZE = (8.0, 5.2)  # of a panel, in inches
+WIDE = 10  # slowest / fastest above which the axis is logarithmic
+# Okabe & Ito's colour-blind-safe palette, without yellow, which is invisible on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKS = {"fp32": "o", "fp16": "s", "int8": "D"}
 INK, QUIET = "#333333", "#8a8a8a"
-STYLE: Any = {"svg.hashsalt": "zoo", "font.family": "DejaVu Sans", "font.size": 10}  # a font that matplotlib brings
-HEIGHTS = (6, -13, 18, -25, 30, -37, 42, -49, 54, -61)  # of a label from its point, in points: nearest first
+STYLE: Any = {"svg.hashsalt": "zoo", "font.family": "DejaVu Sans", "font.size": 10}  # a font that matplotlib ships
+HEIGHTS = (6, -13, 18, -25, 30, -37, 42, -49, 54, -61)  # of a label above its point, in points, nearest first
 SPOTS = [(dx, dy, side) for dy in HEIGHTS for dx, side in ((9, "left"), (-9, "right"))]
-FAR = 15  # points, from which on a line leads to the label
+FAR = 15  # points; farther labels get a leader line
 SMALL = "¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def drawn(groups: Sequence[tuple[Group, Sequence[Row]]], kind: str) -> bytes:
-    """A picture, panels one below the other.
+    """Picture with one panel below the other.
 
     Args:
-        groups: with the front of each; some row of each has a p50.
+        groups: each with its front; at least one row of each has a p50.
         kind: png or svg.
     """
     models = dict.fromkeys(row["model"] for group, _ in groups for row in group.rows)
@@ -51,7 +51,7 @@ def drawn(groups: Sequence[tuple[Group, Sequence[Row]]], kind: str) -> bytes:
         for panel in panels:
             panel.draw()
         canvas = FigureCanvasAgg(figure)
-        canvas.draw()  # type: ignore[no-untyped-call]  # panels have their places, and stay there
+        canvas.draw()  # type: ignore[no-untyped-call]  # fixes the panels' positions
         figure.set_layout_engine("none")
         renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
         for panel in panels:
@@ -73,7 +73,7 @@ class _Panel:
         self.with_version = len(set(names)) < len(names)
 
     def draw(self) -> None:
-        """Points, front, axes, and what a reader has to know."""
+        """Draw points, front, axes and notes."""
         axes, times = self.axes, [row["p50_ms"] for row in self.rows]
         if max(times) > WIDE * min(times):
             axes.set_xscale("log")
@@ -119,13 +119,13 @@ class _Panel:
             yield f"left out as unsteady ({'; '.join(dict.fromkeys(doubts))}): {len(doubts)}"
 
     def name(self, row: Row) -> str:
-        """Model if there are several, precision, and a small number for the target if there are several."""
+        """Label of a row: model and target (as an index) where there are several, and precision."""
         words = [row["model"] if self.with_version else row["model"].partition("@")[0]] * (len(self.colours) > 1)
         words += ["dense"] * (row["network"] == "teacher") + [row["precision"]]
         return " ".join(words) + (_small(self.targets.index(row["target"])) if len(self.targets) > 1 else "")
 
     def label(self, renderer: RendererBase) -> None:
-        """Names beside points, each where it covers no other name, no point and no line, as far as there is room."""
+        """Place names beside points, where they cover no other name, point or line, as far as there is room."""
         axes = self.axes
         points = [axes.transData.transform((row["p50_ms"], row["map"])) for row in self.rows]
         corners = [corner for a, b in pairwise(self.front) for corner in (a, (b[0], a[1]))] + self.front[-1:]

@@ -1,7 +1,7 @@
-"""mAP against latency: what is fast at which accuracy, a panel per protocol, as PNG or SVG.
+"""Plots of mAP against latency, one panel per protocol, as PNG or SVG.
 
-The front is of students, since they are what one can ship; the dense network is hollow, as what they are compared with.
-Equal figures give equal files.
+The Pareto front is over students, since only they ship; dense networks are drawn hollow, as the baseline. Equal
+figures give identical files.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ FORMATS = (".png", ".svg")
 
 
 def check_plot(path: Path) -> None:
-    """See that a plot can be written, before anything else is done.
+    """Check that a plot can be written, before any other work.
 
     Raises:
-        CompareError: the name ends in no format that is drawn, its folder is not there, or matplotlib is missing.
+        CompareError: the extension is not supported, the folder does not exist, or matplotlib is missing.
     """
     if path.suffix.lower() not in FORMATS:
-        raise CompareError(f"can't draw {path.name!r}: a plot ends in {' or '.join(FORMATS)}.")
+        raise CompareError(f"can't draw {path.name!r}: use a name that ends in {' or '.join(FORMATS)}.")
     if not path.parent.is_dir():
-        raise CompareError(f"can't write {path}: there is no folder {path.parent}.")
+        raise CompareError(f"can't write {path}: the folder {path.parent} does not exist.")
     if find_spec("matplotlib") is None:
-        raise CompareError(f"plots are drawn by matplotlib, which is not installed. Run: {install_command('plot')}")
+        raise CompareError(f"plots need matplotlib, which is not installed. Run: {install_command('plot')}")
 
 
 def drawable(row: Row) -> bool:
-    """Whether a row has both figures, and its time makes a claim."""
+    """Whether a row has both figures and a time that counts."""
     return row["doubt"] is None and None not in (row["p50_ms"], row["map"])
 
 
 def front(rows: Sequence[Row]) -> list[Row]:
-    """Students of which no other is as fast and more accurate, or as accurate and faster; from the fastest on."""
+    """Pareto-optimal students, fastest first: no other is as fast and more accurate, or as accurate and faster."""
     best: list[Row] = []
     students = [row for row in rows if row["network"] == "student" and drawable(row)]
     for row in sorted(students, key=lambda row: (row["p50_ms"], -row["map"])):
@@ -49,16 +49,16 @@ def front(rows: Sequence[Row]) -> list[Row]:
 
 
 def plot(groups: Sequence[Group], path: Path) -> None:
-    """Draw mAP on the device against p50 of one call at the smallest batch; void and unsteady figures are left out and
-    counted.
+    """Draw mAP on the device against p50 latency of one call at the smallest batch. Void and unsteady figures are left
+    out, and the plot says how many.
 
     Raises:
-        CompareError: see `check_plot`; no row has figures; or the file can't be written.
+        CompareError: see `check_plot`; no row has both figures; or the file can't be written.
     """
     check_plot(path)
     panels = [(group, front(group.rows)) for group in groups if any(map(drawable, group.rows))]
     if not panels:
-        raise CompareError("there is nothing to draw: no row has both mAP and a p50 that counts.")
+        raise CompareError("there is nothing to draw: no row has both mAP and a valid p50.")
     from zoo.tables.panels import drawn
 
     try:

@@ -1,4 +1,4 @@
-"""A table in a terminal: one that is wider than that comes in parts, so that no figure is lost, nor cut."""
+"""Tables for a terminal. One that is too wide is printed in parts, so that no figure is lost or cut."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rich.text import Text
 
 from zoo.sanitize import one_line
 
-# Columns that, where a table begins with them, name its rows.
+# Columns that name the rows if a table begins with them.
 NAMES = frozenset({"model", "target", "network", "precision", "ships", "site", "path", "stage", "figure", "rank"})
-GAP = 3  # between two columns; the edges of a table take one less
-FOLDED = 12  # cells: no column of text is narrower only because others need room
-BEST = "bold: best of what ships"
+GAP = 3  # cells between two columns; the edges of a table take one less
+FOLDED = 12  # cells: text columns are not made narrower than this for the sake of others
+BEST = "bold: the best row that ships"
 
 
 def _widest(texts: Iterable[str]) -> int:
@@ -40,34 +40,34 @@ class Shown:
 
     @property
     def full(self) -> int:
-        """The width in which nothing wraps."""
+        """Width at which nothing wraps, in cells."""
         return max(self.least, cell_len(self.heading))
 
     @property
     def least(self) -> int:
-        """The width in which only the heading wraps, at blanks."""
+        """Width at which only the heading wraps, at spaces."""
         return max(_widest(self.heading.split()), _widest(line for cell in self.cells for line in cell.split("\n")))
 
     @property
     def folded(self) -> int:
-        """The width in which a text may wrap, too, if others need the room."""
+        """Width at which text wraps, too, if other columns need the room."""
         return max(_widest(self.heading.split()), min(self.least, FOLDED)) if self.text else self.least
 
 
-_Part = list[tuple[Shown, int]]  # columns beside each other, with their widths
+_Part = list[tuple[Shown, int]]  # adjacent columns with their widths
 
 
 def _taken(widths: Iterable[int]) -> int:
-    """Cells of a line that columns of these widths take, and those that are missing for one more."""
+    """Cells that columns of these widths take in a line, with the gap before the next one."""
     return sum(width + GAP for width in widths)
 
 
 def _names(columns: Sequence[Shown], room: int) -> _Part:
-    """The columns that each part repeats: they leave room for any other, and are folded rather than take most of it."""
+    """The columns that each part repeats: they leave room for any other, and wrap rather than take most of it."""
     names = list(takewhile(lambda one: one.names, columns)) or list(columns[:1])
 
     def rest() -> int:
-        """What the widest other takes."""
+        """Cells that the widest other column takes."""
         return max((_taken([one.folded]) for one in columns[len(names) :]), default=0)
 
     while names and _taken(one.folded for one in names) + rest() > room:
@@ -81,7 +81,7 @@ def _names(columns: Sequence[Shown], room: int) -> _Part:
 
 
 def _widened(part: _Part, room: int) -> _Part:
-    """The room that is left goes to what wraps, from the left."""
+    """Gives the remaining room to columns that wrap, from the left."""
     spare = room - _taken(width for _, width in part)
     result = []
     for one, width in part:
@@ -92,7 +92,7 @@ def _widened(part: _Part, room: int) -> _Part:
 
 
 def _parts(columns: Sequence[Shown], width: int) -> list[_Part]:
-    """Columns in parts that fit a width, in order: one part if they can."""
+    """Splits columns into parts that fit a width, in order; one part if possible."""
     room = width + 1  # see GAP
     whole = [(one, one.least) for one in columns]
     if _taken(least for _, least in whole) <= room:
@@ -124,7 +124,7 @@ def _drawn(part: _Part) -> Table:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text that wrap at blanks and end in none."""
+    """Lines of text that wrap at spaces, without an ellipsis."""
 
     lines: Sequence[str]
     style: str = ""
@@ -138,9 +138,9 @@ class Lines:
 
 @dataclass(frozen=True)
 class Parts:
-    """A table that is as wide as where it is printed: if it has to be, in parts below each other.
+    """A table as wide as the terminal, in parts below each other if it is wider.
 
-    Each part repeats the columns that name the row, so no figure is lost, nor cut.
+    Each part repeats the columns that name the row, so that no figure is lost or cut.
     """
 
     columns: Sequence[Shown]
@@ -149,7 +149,7 @@ class Parts:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for number, part in enumerate(_parts(self.columns, options.max_width)):
             lines = console.render_lines(_drawn(part), options, pad=False)
-            for line in lines[min(number, 1) :]:  # the first is empty, as is the last
+            for line in lines[min(number, 1) :]:  # the first line is empty, like the last
                 yield from line
                 yield Segment.line()
         bold = console.color_system is not None and any(one.bold for one in self.columns)

@@ -1,4 +1,4 @@
-"""Which figures may stand under each other, and which of them is best."""
+"""Which figures are comparable, and which of them is best."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ LATENCY = ("device", "architecture", "cores", "unit", "power_mode", "threads", "
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of one protocol.
+    """Rows of one measurement protocol.
 
-    Two things have to be equal for rows to compare, and a table holds only rows that are equal in both:
+    Rows of a table are equal in two things:
 
     - for accuracy (mAP in float and on the device, R1): the data set by its fingerprint, the protocol in words (camera
-      rule, re-ranking) and the number of queries that count and of gallery images. A row without accuracy, measured
-      where the data set was not at hand, stands with any. On which device it was measured,
-      with which runtime, in which batches, does not matter: the embeddings are the same to rounding, and that rounding
-      is what the column shows.
-    - for times and energy (p50, p90, p99, images/s, mJ/image): the machine by name, architecture and usable cores, what
-      computes there (CPU or GPU), its power mode, threads, batch sizes, and what is inside the timer. Target, runtime
-      and its version may differ: which of them is faster is what one wants to know. Energy asks for the same meter,
-      too; where rows of a table have several, none is best.
+      rule, re-ranking), and the numbers of queries that count and of gallery images. A row without accuracy, measured
+      without the data set, fits any of them. Device, runtime and batch size do not matter: embeddings are equal up to
+      rounding, and the column shows that rounding.
+    - for times and energy (p50, p90, p99, images/s, mJ/image): the machine by name, architecture and usable cores, the
+      processor (CPU or GPU), power mode, threads, batch sizes, and what the timer includes. Target, runtime and its
+      version may differ, since they are what one compares. Energy also needs the same meter; if the rows of a table
+      have several, none is best.
 
-    Parameters, MACs and megabytes compare always. The ratio to the dense network is to that of the row's own release,
-    runtime and run, whatever else stands in the table; so it is shown and never ranked.
+    Parameters, MACs and megabytes always compare. The ratio is to the dense network of the same release, runtime and
+    run, not to other rows of the table, so it is shown and never ranked.
     """
 
     rows: list[Row]
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What is equal in all rows that have it."""
+        """Fields that are equal in all rows that have them."""
         return {key: self.first[key] for key in (*ACCURACY, *LATENCY)}
 
     @property
     def first(self) -> Row:
-        """A row that has all of the protocol, if one has."""
+        """The first row that has the complete protocol, if any."""
         return next((row for row in self.rows if row["protocol"]), self.rows[0])
 
     @property
     def where(self) -> str:
-        """The device and how it computed, in words."""
+        """The device and its settings, in words."""
         p = self.protocol
         mode = f", power mode {p['power_mode']}" if p["power_mode"] else ""
         return (
@@ -66,7 +65,7 @@ class Group:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know of single rows, a line each."""
+        """Notes on single rows, one per line."""
         runs = len({row["run"] for row in self.rows})
         doubts: dict[str, list[Row]] = {}
         for row in self.rows:
@@ -77,11 +76,11 @@ class Group:
         for row in self.rows:
             void.setdefault(row["void"], []).append(row)
         lines = [f"void, throttled by {why}: {self._names(rows)}" for why, rows in void.items() if why]
-        lines += [f"unsteady, no claims on times ({why}): {self._names(rows)}" for why, rows in doubts.items()]
+        lines += [f"unsteady, times not compared ({why}): {self._names(rows)}" for why, rows in doubts.items()]
         blind = [row for row in self.rows if self.first["protocol"] and not row["protocol"]]
-        lines += [f"accuracy not measured, only time: {self._names(blind)}"] * bool(blind)
-        lines += [f"mJ/image by {'; and, which does not compare, by '.join(meters)}"] * bool(meters)
-        lines += [f"{runs} runs: only what one run timed was timed in turn"] * (runs > 1)
+        lines += [f"only times measured, no accuracy: {self._names(blind)}"] * bool(blind)
+        lines += [f"mJ/image by {'; not comparable with '.join(meters)}"] * bool(meters)
+        lines += [f"{runs} runs: only figures of one run were timed in turn"] * (runs > 1)
         absent = [COLUMNS[key].heading for key in self._absent]
         return lines + [f"no figures: {', '.join(absent)}"] * bool(absent)
 
@@ -101,16 +100,16 @@ class Group:
 
     @property
     def columns(self) -> list[str]:
-        """Those that some row has a figure for."""
+        """Columns in which some row has a figure."""
         absent = self._absent
         return [key for key in MEASURED if key not in absent]
 
     @property
     def best(self) -> dict[str, list[int]]:
-        """Rows that are best in a column, of those that ship. Figures that read the same are equally good.
+        """Indices of the best rows that ship, by column. Figures that print the same are equally good.
 
-        A column in which fewer than two rows that ship have a figure has no best; nor has one of times, if one of these
-        rows is in doubt: which is best is not known then.
+        A column has no best if fewer than two rows that ship have a figure; a column of times has none if one of these
+        rows is in doubt.
         """
         found = {}
         for key, column in MEASURED.items():
@@ -126,7 +125,7 @@ class Group:
 
 
 def grouped(rows: Iterable[Row]) -> list[Group]:
-    """Rows by protocol, in the order in which they come; one without accuracy beside the first that has its times'."""
+    """Rows by protocol, in order of appearance; a row without accuracy joins the first group of its timing."""
     listed = list(rows)
     homes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for row in listed:
@@ -145,7 +144,7 @@ def _key(row: Row, names: Iterable[str]) -> tuple[Any, ...]:
 
 
 def differing(first: Row, second: Row, keys: Iterable[str] = (*ACCURACY, *LATENCY)) -> list[str]:
-    """In what two rows are not comparable, such as `threads: 2, 4`."""
+    """Fields in which two rows are not comparable, such as `threads: 2, 4`."""
     return [
         f"{COLUMNS[key].heading}: {_said(first, key)}, {_said(second, key)}"
         for key in keys
@@ -154,7 +153,7 @@ def differing(first: Row, second: Row, keys: Iterable[str] = (*ACCURACY, *LATENC
 
 
 def apart(groups: Sequence[Group]) -> str | None:
-    """One line that says why there is more than one table: the fields that differ, and between which values."""
+    """One line that says why there are several tables: the fields that differ, with their values."""
     if len(groups) < 2:
         return None
     firsts = [group.protocol | {"dataset": group.first["dataset"]} for group in groups]
@@ -163,7 +162,7 @@ def apart(groups: Sequence[Group]) -> str | None:
         for key in (*ACCURACY, *LATENCY)
         if len(values := dict.fromkeys(_said(row, key) for row in firsts)) > 1
     ]
-    return f"{len(groups)} tables, since only figures of one protocol compare; they differ in {'; '.join(fields)}"
+    return f"{len(groups)} tables, since figures compare within one protocol only; they differ in {'; '.join(fields)}"
 
 
 def _said(row: Row, key: str) -> str:
@@ -173,7 +172,7 @@ def _said(row: Row, key: str) -> str:
 
 
 def name_of(row: Row) -> str:
-    """Which of a release's rows it is."""
+    """The name of a row within its release."""
     return f"{row['network']} {row['precision']} on {row['target']}"
 
 
@@ -182,7 +181,7 @@ def _counted(n: int, what: str) -> str:
 
 
 def names_of(rows: Sequence[Row]) -> Iterator[str]:
-    """Devices with the targets that were measured on them, a phrase each."""
+    """Devices with the targets that were measured on them, one phrase each."""
     devices: dict[str, dict[str, None]] = {}
     for row in rows:
         devices.setdefault(row["device"], {})[row["target"]] = None

@@ -1,16 +1,17 @@
-"""Rows of plain values from releases: what there is to say of them, in full precision."""
+"""Rows of plain values from releases, in full precision."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from targets.contract import Runtime
 from zoo.release.local import Release
 from zoo.release.manifest import BudgetRecord, Manifest
-from zoo.release.measurements import Measured, Pending, Runtime
+from zoo.release.measurements import Measured, Pending
 from zoo.tables.columns import COLUMNS, Row, number
 
-UNITS = {"CUDA": "GPU"}  # what runtimes call by several names
+UNITS = {"CUDA": "GPU"}  # devices that runtimes call by different names
 
 
 def _runtime(runtime: Runtime) -> str:
@@ -19,7 +20,7 @@ def _runtime(runtime: Runtime) -> str:
 
 
 def _doubt_of_ratio(release: Release, record: Measured) -> bool:
-    """Whether a ratio makes no claim: times of one of the two, or of the run, do not count."""
+    """Whether a ratio is unreliable: times of one of the two networks, or of the whole run, do not count."""
     if not record.ratios:
         return False
     network, _, precision = record.ratios[0].baseline.replace("-", "/").partition("/")
@@ -39,7 +40,7 @@ def _row(release: Release, record: Measured) -> Row:
     map_float = in_torch.map if same_data and same_protocol else None
     alone, largest = record.latency[0], record.latency[-1]
     ratio = record.ratios[0] if record.ratios and not _doubt_of_ratio(release, record) else None
-    void = record.conditions.throttled  # the machine was slowed down: times are not its own
+    void = record.throttled  # the machine was throttled: its times are not valid
     row: Row = {
         "model": manifest.label,
         "name": manifest.name,
@@ -75,7 +76,7 @@ def _row(release: Release, record: Measured) -> Row:
         "architecture": record.device.architecture,
         "cores": record.device.cores,
         "unit": UNITS.get(record.runtime.device, record.runtime.device),
-        "power_mode": record.conditions.power_mode,
+        "power_mode": record.conditions and record.conditions.power_mode,
         "threads": record.threads,
         "runtime": _runtime(record.runtime),
         "timer": alone.timer,
@@ -91,17 +92,17 @@ def _row(release: Release, record: Measured) -> Row:
 
 
 def measurement_rows(releases: Iterable[Release]) -> list[Row]:
-    """One row per record of figures: network, precision, target, run. The dense teacher is above the pruned student.
+    """One row per measured record: network, precision, target, run. The dense teacher comes before the pruned student.
 
-    Times of a throttled run are none, and `void` says why. Those of one that was disturbed or never became steady are
-    told and make no claims, and `doubt` says why: no ratio, and never the best. What was not measured is not here:
-    `estimated_rows`, `pending_rows`, `broken_rows`.
+    Times of a throttled run are None, and `void` says why. Times of a disturbed or unsteady run are shown, but have no
+    ratio and are never best; `doubt` says why. What was not measured is in `estimated_rows`, `pending_rows` and
+    `broken_rows`.
     """
     return [_row(release, record) for release in releases for record in release.measured]
 
 
 def estimated_rows(releases: Iterable[Release]) -> list[Row]:
-    """One row per precision whose accuracy is expected on a target, as nothing was measured there yet."""
+    """One row per precision whose accuracy on a target is estimated, since nothing was measured there yet."""
     fields = {"target", "kind", "network", "precision", "data", "map", "method"}
     return [
         {
@@ -115,7 +116,7 @@ def estimated_rows(releases: Iterable[Release]) -> list[Row]:
 
 
 def broken_rows(releases: Iterable[Release]) -> list[Row]:
-    """One row per precision that can't be had on a target."""
+    """One row per precision that a target does not support."""
     fields = {"target", "kind", "network", "precision", "reason", "runtime", "found_at"}
     return [
         {"model": release.manifest.label, **one.model_dump(include=fields)}
@@ -125,7 +126,7 @@ def broken_rows(releases: Iterable[Release]) -> list[Row]:
 
 
 def pending_rows(releases: Iterable[Release]) -> list[Row]:
-    """One row per target that waits for its device."""
+    """One row per target whose device has not run yet."""
     return [
         {"model": release.manifest.label, **one.model_dump(include={"target", "kind", "bundle", "bundle_sha256"})}
         for release in releases
@@ -175,7 +176,7 @@ def site_rows(manifest: Manifest) -> list[Row]:
 
 
 def calibration_rows(manifest: Manifest) -> list[Row]:
-    """One row per graph in small numbers: what it costs where it was judged, and which layers are float in it."""
+    """One row per quantised graph: its cost in the reference runtime, and its layers that stay in float."""
     return [
         {
             "network": one.network,
@@ -194,13 +195,13 @@ def calibration_rows(manifest: Manifest) -> list[Row]:
 
 
 def saved(manifest: Manifest) -> dict[str, float]:
-    """Shares of parameters and MACs that compaction removed, %."""
+    """Shares of parameters and MACs that compaction removed, in %."""
     before, after = manifest.compression.before, manifest.compression.after
     return {key: 100 * (1 - getattr(after, key) / getattr(before, key)) for key in ("parameters", "macs")}
 
 
 def _shipped(release: Release) -> list[tuple[Measured, Row]]:
-    """Of each target what ships, with its row: of the latest run that has a ratio, else of the latest."""
+    """The shipped record of each target with its row: of the latest run that has a ratio, else of the latest run."""
     latest: dict[str, tuple[Measured, Row]] = {}
 
     def place(record: Measured, row: Row) -> tuple[bool, str]:
@@ -214,7 +215,7 @@ def _shipped(release: Release) -> list[tuple[Measured, Row]]:
 
 
 def _budget_line(budget: BudgetRecord, release: Release) -> str:
-    """Predicted beside measured, in a line."""
+    """Predicted and measured figure, in a line."""
     unit = {"p50_ms": "ms", "images_per_second": "images/s", "mj_per_image": "mJ/image"}[budget.what]
     told = "not measured yet"
     if budget.measured is not None:
@@ -238,16 +239,16 @@ def _budget_line(budget: BudgetRecord, release: Release) -> str:
 
 
 def _unsaid(shipped: Measured, row: Row) -> str:
-    """Why nothing is said of speed, and how to measure again; nothing if it is said."""
-    by = ", the smallest that passes the gate, as times make no claims" if shipped.ships_by == "size" else ""
+    """Why no speed is claimed and how to measure again; empty if it is claimed."""
+    by = ", the smallest that passes the gate, since no time is reliable" if shipped.ships_by == "size" else ""
     if row["void"] or (row["ratio_to_dense"] is not None) or not (shipped.ratios or row["doubt"]):
         return by
-    why = row["doubt"] or "the dense network beside it never became steady"
-    return f"{by}; unsteady ({why}): on a quiet machine, zoo bench {shipped.release}"
+    why = row["doubt"] or "the dense network never became steady"
+    return f"{by}; unsteady ({why}): on an idle machine, zoo bench {shipped.release}"
 
 
 def gains(release: Release) -> list[str]:
-    """What compaction bought, a line per target; and one after re-ranking."""
+    """The effect of compaction, one line per target, and another line with re-ranking."""
     manifest = release.manifest
     shares = saved(manifest)
     accuracy = manifest.accuracy

@@ -1,16 +1,16 @@
-"""A small language for questions on rows: `map > 80 and p50_ms < 5`. Nothing of it is ever evaluated as Python.
+"""A small query language for rows: `map > 80 and p50_ms < 5`. Queries are never evaluated as Python.
 
     or, and, not, ( )            as in Python
-    < <= > >= == !=              a column with a number, a text in quotes (== and != only), or another column
-    ships                        a column that is yes or no stands alone
+    < <= > >= == !=              a column with a number, a quoted text (== and != only), or another column
+    ships                        a yes-or-no column on its own
 
-The grammar is read by Lark's LALR(1) parser: no calls, no attributes, no arithmetic, so there is nothing to escape
+Lark's LALR(1) parser reads the grammar: there are no calls, attributes or arithmetic, so there is nothing to escape
 from and nothing that takes long. Libraries that evaluate were tried on hostile input (November 2026): rule-engine 5.1
-ran on and on with `name =~ '(a+)+$'` and ended deep nesting in RecursionError; simpleeval 1.0.8 lets SyntaxError,
-RecursionError and TypeError of Python itself through; both fail on a value that is missing.
+did not return from `name =~ '(a+)+$'` and raised RecursionError on deep nesting; simpleeval 1.0.8 lets Python's own
+SyntaxError, RecursionError and TypeError through; both fail on a missing value.
 
-A missing or void value is neither above nor below anything: what depends on it is unknown, as NULL in SQL, also under
-`not`; and a row whose answer is unknown does not match.
+A missing or void value is neither above nor below anything: a comparison with it is unknown, as with NULL in SQL,
+also under `not`, and a row whose answer is unknown does not match.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from zoo.tables.columns import COLUMNS, Kind, Row
 from zoo.tables.comparison import Comparison, by_column, check_column
 from zoo.tables.protocol import grouped
 
-LONGEST = 1000  # characters; so that what it is made into is nested at most this deep
-SHOWN = 60  # characters of what was asked, in an error
+LONGEST = 1000  # characters; which also limits the depth of nesting
+SHOWN = 60  # characters of the query that an error quotes
 EXAMPLE = "map > 80 and p50_ms < 5"
-BARE = re.compile(r"""([a-z_]\w*)\s*(==|!=)\s*([^\s'"()<>=!]+)""", re.IGNORECASE)  # a column, and what may be a text
+BARE = re.compile(r"""([a-z_]\w*)\s*(==|!=)\s*([^\s'"()<>=!]+)""", re.IGNORECASE)  # a column and a text without quotes
 GRAMMAR = r"""
     ?either: both | either "or"i both       -> either
     ?both: one | both "and"i one            -> both
@@ -55,7 +55,7 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
 
-Answer = bool | None  # none: unknown
+Answer = bool | None  # None: unknown
 Question = Callable[[Row], Answer]
 
 
@@ -68,7 +68,7 @@ class _Value:
 
 @v_args(inline=True)
 class _Questions(Transformer[Token, Question]):
-    """From what was read to a function of a row; kinds are checked before any row is there."""
+    """Turns a parse tree into a function of a row; types are checked before any row is read."""
 
     def column(self, name: Token) -> _Value:
         key = check_column(str(name)[:SHOWN])
@@ -85,16 +85,14 @@ class _Questions(Transformer[Token, Question]):
     def flag(self, name: Token) -> Question:
         column = self.column(name)
         if column.kind != "yes or no":
-            raise CompareError(f"{column.said} is a {column.kind} and no yes or no: compare it with something.")
+            raise CompareError(f"{column.said} is a {column.kind}, not a yes or no. Compare it with a value.")
         return column.of
 
     def compared(self, left: _Value, sign: Token, right: _Value) -> Question:
         if left.kind != right.kind:
-            raise CompareError(
-                f"{left.said} is a {left.kind} and {right.said} a {right.kind}: {sign} can't compare them."
-            )
+            raise CompareError(f"{sign} can't compare {left.said}, a {left.kind}, with {right.said}, a {right.kind}.")
         if left.kind != "number" and sign not in ("==", "!="):
-            raise CompareError(f"{left.said} is a {left.kind}: it can be == or !=, not {sign}.")
+            raise CompareError(f"{left.said} is a {left.kind}: use == or !=, not {sign}.")
         holds = OPERATORS[sign]
 
         def question(row: Row) -> Answer:
@@ -126,7 +124,7 @@ class _Questions(Transformer[Token, Question]):
 
 
 def _quotes(expression: str) -> str:
-    """What to write where a text stands without its quotes; empty where none does."""
+    """How to write a text that lacks its quotes; empty if none does."""
     for column, sign, word in BARE.findall(expression):
         if column in COLUMNS and COLUMNS[column].kind == "text" and word not in COLUMNS:
             return f"A text needs quotes: {column} {sign} '{word[:SHOWN]}'"
@@ -139,13 +137,13 @@ def _parser() -> Lark:
 
 
 def read_question(expression: str) -> Question:
-    """A function that tells whether a row matches: yes, no, or unknown (none).
+    """Compile a query to a function of a row, which returns yes, no, or None for unknown.
 
     Raises:
-        CompareError: it can't be read, names a column that is none, or compares what does not compare.
+        CompareError: the query can't be parsed, names an unknown column, or compares different types.
     """
     if len(expression) > LONGEST:
-        raise CompareError(f"a search of {len(expression)} characters: it has at most {LONGEST}. Say less at once.")
+        raise CompareError(f"the query has {len(expression)} characters; the limit is {LONGEST}. Shorten it.")
     try:
         return _parser().parse(expression)  # type: ignore[return-value]
     except VisitError as error:
@@ -161,27 +159,27 @@ def read_question(expression: str) -> Question:
         at = error.pos_in_stream or 0
         where = "at its end" if ended else f"at character {at + 1}, {expression[at : at + 20]!r}"
         if quotes := _quotes(expression):
-            raise CompareError(f"the search can't be read {where}. {quotes}") from None
+            raise CompareError(f"the query can't be parsed {where}. {quotes}") from None
         raise CompareError(
-            f"the search can't be read {where}. It compares columns, such as: {EXAMPLE}. There are < <= > >= == != "
-            "and or not ( ), and nothing to calculate or call."
+            f"the query can't be parsed {where}. Compare columns, as in: {EXAMPLE}. Operators: < <= > >= == != "
+            "and or not ( ). There is no arithmetic and there are no calls."
         ) from None
 
 
 @dataclass(frozen=True)
 class Matches:
-    """What matches, and a line on how much was looked at."""
+    """Matching rows, and a line that says how many rows were searched."""
 
     comparison: Comparison
     told: str
 
 
 def found(comparison: Comparison, question: Question, sort: str | None, all_precisions: bool) -> Matches:
-    """Rows that match, in tables of one protocol each.
+    """Matching rows, in one table per protocol.
 
     Args:
-        sort: a column; left out: by release.
-        all_precisions: also rows that do not ship.
+        sort: a column; by default, rows are sorted by release.
+        all_precisions: include rows that do not ship.
 
     Raises:
         CompareError: there is no such column.
@@ -191,7 +189,7 @@ def found(comparison: Comparison, question: Question, sort: str | None, all_prec
     kept = [row for row, answer in answered if answer]
     unknown = sum(answer is None for _, answer in answered)
     told = f"{len(kept)} of {len(rows)} match"
-    told += f"; {unknown} can't be judged: a value is missing or void" if unknown else ""
+    told += f"; {unknown} unknown: a value is missing or void" if unknown else ""
     beside = Counter(row["kind"] for row in (*comparison.estimated, *comparison.pending, *comparison.broken))
     told += f"; not measured: {', '.join(f'{n} {kind}' for kind, n in beside.items())}" if beside else ""
     return Matches(Comparison(grouped(by_column(kept, sort) if sort else kept)), told)

@@ -1,13 +1,13 @@
-"""A release, used on this machine.
+"""Use of a release on this machine.
 
-    runnable  which of its artifacts could run here, the best first
-    starting  from one of them to a session: files checked, compiled if it is the graph, golden input embedded
-    golden    whether it computes here what it did where it was made
+    runnable  which artifacts could run here, best first
+    starting  from an artifact to a session: files verified, graph compiled, golden input embedded
+    golden    whether an artifact reproduces the golden embedding here
     embedder  `zoo.load(name).embed(images)`
     gallery   embeddings of a folder, kept and searched
-    unchanged whether its images are still those that were embedded
-    query     the images that are nearest to one
-    sheet     how they are drawn, to be looked at
+    unchanged whether its images are unchanged since they were embedded
+    query     the images nearest to a query
+    sheet     contact sheets of query results
 
 Nothing here imports torch.
 """

@@ -1,4 +1,4 @@
-"""`zoo.load(name).embed(images)`: a release's embeddings on whatever runtime is here. Imports no torch."""
+"""`zoo.load(name).embed(images)`: embeddings of a release on an available runtime. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 from pipeline.data.decoding import UNREADABLE
 from pipeline.data.images import Input, read_image, to_pixels
 from pipeline.errors import DataError
-from targets.contract import Job, Session
-from targets.errors import TargetError
-from targets.errors import one_line as first_line
+from targets.contract import EMBED_BATCH, Job, Session
+from targets.errors import TargetError, first_line
 from zoo.catalogue import Catalogue, load_catalogue
 from zoo.errors import ImageError, ManifestError, NothingRuns, ZooError
 from zoo.home import Home
@@ -26,24 +25,23 @@ from zoo.release.manifest import Manifest
 from zoo.use.runnable import Runnable, known_targets
 from zoo.use.sessions import start_best
 
-PROBED = 8  # images at once that every artifact takes
 Picture: TypeAlias = "np.ndarray | Image.Image | str | os.PathLike[str]"
 
 
 def _pixels_of_array(array: np.ndarray, size: Input) -> np.ndarray:
     shape = "×".join(map(str, array.shape)) or "one number"
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise ImageError(f"an array of an image is H×W×3, RGB; this one is {shape}")
+        raise ImageError(f"an image array must be H×W×3, RGB; this one is {shape}")
     if array.dtype != np.uint8:
-        raise ImageError(f"an array of an image is uint8, 0 … 255; this one is {array.dtype}")
+        raise ImageError(f"an image array must be uint8, 0 … 255; this one is {array.dtype}")
     return to_pixels(Image.fromarray(np.ascontiguousarray(array)), size)
 
 
 def read_picture(picture: Picture, size: Input) -> np.ndarray:
-    """uint8 H×W×3 RGB, read and resized as evaluation does.
+    """Read a picture and resize it as evaluation does: uint8 H×W×3 RGB.
 
     Raises:
-        ImageError: it is of another kind or form, or can't be decoded.
+        ImageError: it has an unsupported type or form, or can't be decoded.
     """
     match picture:
         case np.ndarray():
@@ -58,15 +56,15 @@ def read_picture(picture: Picture, size: Input) -> np.ndarray:
                 return read_image(Path(picture), size)
             except DataError as error:
                 raise ImageError(str(error)) from None
-    raise ImageError(f"give uint8 arrays, PIL images or paths, not {type(picture).__name__}")
+    raise ImageError(f"pass uint8 arrays, PIL images or paths, not {type(picture).__name__}")
 
 
 def _each(images: Picture | Iterable[Picture]) -> Iterable[Any]:
-    """What was given, one by one. An array of four axes is a batch."""
+    """The given images, one by one. An array of four axes is a batch."""
     if isinstance(images, np.ndarray) and images.dtype.kind not in "OU":
         if images.ndim not in (3, 4):
             shape = "×".join(map(str, images.shape))
-            raise ImageError(f"an array of images is H×W×3 or N×H×W×3, RGB, uint8; this one is {shape}.")
+            raise ImageError(f"image arrays must be H×W×3 or N×H×W×3, RGB, uint8; this one is {shape}.")
         return images if images.ndim == 4 else [images]
     if isinstance(images, Image.Image | str | os.PathLike) or not isinstance(images, Iterable):
         return [images]
@@ -74,17 +72,17 @@ def _each(images: Picture | Iterable[Picture]) -> Iterable[Any]:
 
 
 class Embedder:
-    """A release, loaded. Several threads may embed with it: they read images at once and compute in turn.
+    """A loaded release. Several threads may use it: they read images concurrently and compute in turn.
 
     Attributes:
         release: name@version.
-        target: the release's target whose artifact runs, or the runtime that its fp32 graph was compiled in;
-            `load(release, target)` gives the same again.
+        target: the release's target whose artifact runs, or the runtime of its fp32 graph; `load(release, target)`
+            returns the same again.
         precision: fp32, fp16 or int8.
-        runtime: its name.
+        runtime: name of the runtime.
         artifact_sha256: digest of the artifact, see `Runnable.sha256`.
         input_size: height and width in pixels to which images are resized.
-        dimension: D, numbers of an embedding.
+        dimension: D, components of an embedding.
     """
 
     def __init__(self, manifest: Manifest, size: Input, runnable: Runnable, session: Session, limit: int) -> None:
@@ -100,28 +98,27 @@ class Embedder:
         return f"<Embedder {self.release} as {self.target}, {self.precision}>"
 
     def read(self, picture: Picture) -> np.ndarray:
-        """What the network sees of an image: uint8 H×W×3 RGB.
+        """The network's input from an image: uint8 H×W×3 RGB.
 
         Raises:
             ImageError: see `read_picture`.
         """
         return read_picture(picture, self._size)
 
-    def embed(self, images: Picture | Iterable[Picture], batch: int = 8) -> np.ndarray:
-        """Embeddings float32 N×D, rows of length 1: the dot product of two is their cosine similarity.
+    def embed(self, images: Picture | Iterable[Picture], batch: int = EMBED_BATCH) -> np.ndarray:
+        """Embed images: float32 N×D, rows of length 1; the dot product of two rows is their cosine similarity.
 
         Args:
-            images: uint8 RGB arrays N×H×W×3 or H×W×3 of any size, PIL images of any mode, paths, or an iterable of
-                such, mixed as you like. All are read as in evaluation (`pipeline.data.decoding`): turned as their EXIF
-                says, transparency on white, and resized.
-            batch: images that are held and computed at once, at most as many as the artifact was compiled for. Does
-                not change embeddings by more than rounding.
+            images: uint8 RGB arrays N×H×W×3 or H×W×3 of any size, PIL images of any mode, paths, or any iterable of
+                these. All are read as in evaluation (`pipeline.data.decoding`): rotated by EXIF, transparency on white,
+                and resized.
+            batch: images per call, at most the artifact's compiled limit. Changes embeddings by rounding only.
 
         Raises:
-            ImageError: says which image (from 0), and what is wrong with it.
+            ImageError: says which image (from 0) is wrong, and why.
         """
         if batch < 1:
-            raise ImageError(f"batch is at least 1, not {batch}.")
+            raise ImageError(f"batch must be at least 1, not {batch}.")
         rows, waiting = [np.empty((0, self.dimension), np.float32)], []
         for place, picture in enumerate(_each(images)):
             try:
@@ -142,31 +139,31 @@ class Embedder:
         bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
         if len(bad):
             raise ImageError(
-                f"image {first + bad[0]}: its embedding by {self.target} in {self.precision} is not of numbers. Use "
+                f"image {first + bad[0]}: its embedding by {self.target} in {self.precision} is not finite. Use "
                 "another target."
             )
-        unit: np.ndarray = rows / lengths  # fp16 leaves them off by a thousandth
+        unit: np.ndarray = rows / lengths  # fp16 leaves them wrong by a thousandth
         return unit
 
 
 def _read_settings(manifest: Manifest) -> tuple[Input, int]:
-    """What the network sees, and the largest batch that all artifacts take."""
+    """The network's input size, and the largest batch that all artifacts accept."""
     try:
         size = Input.model_validate(manifest.recipe["input"])
         batches = TypeAdapter(list[PositiveInt]).validate_python(manifest.recipe["measure"]["batches"])
     except (KeyError, TypeError, ValidationError):
         raise ManifestError(
-            f"the manifest of {manifest.label} does not say input or measure.batches. Build it again."
+            f"the manifest of {manifest.label} lacks input or measure.batches. Build it again."
         ) from None
-    return size, max(PROBED, *batches)
+    return size, max(EMBED_BATCH, *batches)
 
 
 def _found(name: str | os.PathLike[str], home: Home | None) -> tuple[Release, Catalogue | None]:
-    """A release, by its name in a home or by its folder; and what is known of targets there, none: what is here."""
+    """A release by its name in a home or by its folder, and the catalogue to use (None: the user's)."""
     if isinstance(name, os.PathLike) or (isinstance(name, str) and (set(name) & {"/", os.sep} or name in (".", ".."))):
         return read_folder(Path(name).expanduser().absolute()), known_targets(home.catalogue if home else None)
     if not isinstance(name, str):
-        raise ManifestError(f"a release is NAME or NAME@VERSION, a text, or a folder, not {type(name).__name__}.")
+        raise ManifestError(f"a release must be NAME, NAME@VERSION or a folder, not {type(name).__name__}.")
     if home:
         return find_release(home, name), known_targets(home.catalogue)
     return find_release(Home.find(), name), None
@@ -178,45 +175,44 @@ def load(
     threads: int | None = None,
     home: str | os.PathLike[str] | None = None,
 ) -> Embedder:
-    """A release, ready to embed images.
+    """Load a release to embed images.
 
-    With a folder or `home` it is the same wherever the process works. No catalogue is needed; one that can't be read
-    does no harm.
+    With a folder or `home` the result does not depend on the current folder. No catalogue is needed; an unreadable one
+    is ignored.
 
     Args:
-        name: `name` (its newest version), `name@version`, or `name@^1.2`: the newest that fits; or the folder of a
+        name: `name` (its newest version), `name@version`, or `name@^1.2` (the newest in the range); or the folder of a
             release: a path, or a text with a slash.
-        target: the release's target whose artifact is to run; or `openvino` or `onnxruntime`, to compile its fp32 graph
-            here. Left out: what was measured fastest on this machine, or else on any, of what is usable here; or else
-            the graph.
-        threads: on a CPU; left out: one per core.
-        home: the folder in which names are looked up; left out: `ZOO_HOME`, or `.zoo` beside the nearest zoo.yaml, or
-            `~/.zoo`.
+        target: the release's target whose artifact to run; or `openvino` or `onnxruntime`, to compile its fp32 graph
+            here. By default the usable one that was measured fastest on this machine, otherwise on any; otherwise the
+            graph.
+        threads: CPU threads; by default one per core.
+        home: the folder of releases; by default `ZOO_HOME`, or `.zoo` beside the nearest zoo.yaml, or `~/.zoo`.
 
     Raises:
-        ManifestError: there is no such release, or a file of it is damaged or can't be read.
-        NothingRuns: nothing of it runs here; says what to install.
-        ZooError: the root of both, where `threads` is no number of threads.
+        ManifestError: there is no such release, or one of its files is damaged or can't be read.
+        NothingRuns: no artifact runs here; the message says what to install.
+        ZooError: the root of both; `threads` is not valid.
     """
     if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ZooError(f"threads is a whole number, at least 1, not {threads!r}.")
+        raise ZooError(f"threads must be an integer of at least 1, not {threads!r}.")
     release, catalogue = _found(name, None if home is None else Home.at(home))
     size, limit = _read_settings(release.manifest)
     job = Job(size.height, size.width, (1, limit))
     try:
         runnable, session = start_best(release, job, target, threads, catalogue)
         return Embedder(release.manifest, size, runnable, session, limit)
-    except TargetError as error:  # of one without a golden input
+    except TargetError as error:  # a release without a golden input
         raise NothingRuns(f"{release.manifest.label} does not run here: {error}") from None
     except OSError as error:
         raise NothingRuns(f"{release.manifest.label} can't be started here: {error.strerror or error}.") from None
 
 
 def default_release(home: Home) -> str:
-    """The release that is meant where none is named: the only one here, or the catalogue's default.
+    """The release to use if none is named: the only one here, or the catalogue's default.
 
     Raises:
-        ManifestError: there is none, or several without the default.
+        ManifestError: there is none, or there are several and none is the default.
     """
     names = list(recorded(home))
     if len(names) == 1:

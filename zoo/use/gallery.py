@@ -1,17 +1,17 @@
-"""Embeddings of a folder of images: made, kept in one .npz, and searched.
+"""Embeddings of a folder of images: computed, stored in one .npz, and searched.
 
-The file is numpy's, without pickle:
+The file is a numpy archive without pickle:
 
     paths           N, text: images below the folder, with /, sorted
     embeddings      N×D, float32, rows of length 1
-    sizes           N, int64: bytes of the files that were embedded
-    mtimes_ns       N, int64: when their content changed, as the file system told, ns since 1970
-    sha256          N, text: of their content
+    sizes           N, int64: sizes of the embedded files, bytes
+    mtimes_ns       N, int64: their modification times, ns since 1970
+    sha256          N, text: digests of their content
     model           text: name@version
-    target          text: what ran, as `zoo.load(model, target)` takes it
+    target          text: target or runtime, as `zoo.load(model, target)` takes it
     precision       text
-    artifact_sha256 text: of what ran
-    folder          text: where the images were. Helps to find them again; what the gallery is does not depend on it
+    artifact_sha256 text: digest of the artifact
+    folder          text: folder of the images, to find them again; not part of the gallery's identity
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from pipeline.data.suffixes import CONVERT, SUFFIXES
 from pipeline.data.walk import walk
 from pipeline.engine.progress import Progress
 from pipeline.errors import DataError
-from targets.errors import one_line as first_line
+from targets.errors import first_line
 from zoo.errors import GalleryError, ImageError
 from zoo.output_file import write_file
 from zoo.use.embedder import Embedder
 from zoo.use.unchanged import File
 
-SHEET = ".sheet"  # `car.sheet.png` is what `zoo query car.jpg` draws, and no image of a gallery
+SHEET = ".sheet"  # `zoo query car.jpg` draws `car.sheet.png`, which is not an image of a gallery
 FILES = ("sizes", "mtimes_ns", "sha256")
 TEXTS = ("model", "target", "precision", "artifact_sha256", "folder")
 
@@ -53,7 +53,7 @@ class Skipped:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """See the module for what the parts are. `skipped` is known only where it was just made."""
+    """See the module for the fields. `skipped` is known only for a gallery that was just computed."""
 
     paths: tuple[str, ...]
     files: tuple[File, ...]
@@ -66,13 +66,13 @@ class Gallery:
     skipped: tuple[Skipped, ...] = field(default=())
 
     def check_fits(self, embedder: Embedder, name: str) -> None:
-        """Refuse to compare with embeddings of something else.
+        """Refuse to compare with embeddings of another model.
 
         Args:
             name: of the gallery, for the message.
 
         Raises:
-            GalleryError: another model made it, or the same in another form.
+            GalleryError: the gallery comes from another model, or from another form of the same.
         """
         if self.model != embedder.release:
             raise GalleryError(
@@ -83,10 +83,10 @@ class Gallery:
             how, ours = (f"{one.target} in {one.precision}" for one in (self, embedder))
             again = f"Use --target {self.target}, or embed" if self.target != embedder.target else "Embed"
             same = f"another build of {self.model}" if how == ours else f"{self.model} as {how}, not as {ours}"
-            raise GalleryError(f"{name} was embedded by {same}: similarities would be off. {again} its folder again.")
+            raise GalleryError(f"{name} was embedded by {same}: similarities would be wrong. {again} its folder again.")
 
     def nearest(self, embedding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places of all images and their cosine similarities.
+        """Indices of all images and their cosine similarities.
 
         Args:
             embedding: D, of length 1.
@@ -101,17 +101,17 @@ class Gallery:
 
 @dataclass(frozen=True)
 class FoundImages:
-    """Paths below a folder, with /, sorted: images, and pictures of a kind that is not read."""
+    """Sorted paths below a folder, with /: images, and pictures in formats that are not supported."""
 
     images: list[str]
     unread: list[str]
 
 
 def find_images(folder: Path) -> FoundImages:
-    """Images below a folder. Hidden files and folders do not count, links are followed.
+    """Find images below a folder. Hidden files and folders are ignored, links are followed.
 
     Raises:
-        GalleryError: it is no folder, or something in it can't be read.
+        GalleryError: it is not a folder, or something in it can't be read.
     """
     if folder.is_file():
         raise GalleryError(f"{folder} is a file. Name the folder that holds the images.")
@@ -132,7 +132,7 @@ def find_images(folder: Path) -> FoundImages:
 
 
 def _read(embedder: Embedder, path: Path) -> tuple[np.ndarray, File]:
-    """What the network sees of a file, and what file it was: of the very bytes that were decoded.
+    """The network's input from a file, and the file's state, of the same bytes that were decoded.
 
     Raises:
         ImageError: it can't be read.
@@ -149,18 +149,18 @@ def _read(embedder: Embedder, path: Path) -> tuple[np.ndarray, File]:
 
 
 def embed_folder(embedder: Embedder, folder: Path, batch: int, progress: Progress) -> Gallery:
-    """Embed all images below a folder. One that can't be read is skipped, and told.
+    """Embed all images below a folder. One that can't be read is skipped with a message.
 
     Raises:
-        GalleryError: no image is there, or none can be read.
+        GalleryError: there is no image, or none can be read.
     """
     found = find_images(folder)
     paths = found.images
     if not paths:
-        unread = f" {found.unread[0]} is of a kind that is not read: {CONVERT}." if found.unread else ""
+        unread = f" {found.unread[0]} has an unsupported format: {CONVERT}." if found.unread else ""
         raise GalleryError(f"no images below {folder} ({' '.join(SUFFIXES)}).{unread} Name a folder that holds some.")
     kept: dict[str, File] = {}
-    skipped = [Skipped(path, f"{PurePosixPath(path).suffix} is not read: {CONVERT}") for path in found.unread]
+    skipped = [Skipped(path, f"{PurePosixPath(path).suffix} is not supported: {CONVERT}") for path in found.unread]
     for one in skipped:
         progress.say(f"skipped: {folder / one.path}: {one.why}")
     with progress.bar("embedding", len(paths)) as bar:
@@ -187,7 +187,7 @@ def embed_folder(embedder: Embedder, folder: Path, batch: int, progress: Progres
 
 
 def write_gallery(path: Path, gallery: Gallery) -> None:
-    """Keep a gallery; equal galleries are equal bytes.
+    """Write a gallery; equal galleries give equal bytes.
 
     Raises:
         OutputError: it can't be written.
@@ -216,36 +216,36 @@ def _valid(arrays: dict[str, np.ndarray]) -> None:
         arrays[name].shape != paths.shape or arrays[name].dtype.kind != kind
         for name, kind in zip(FILES, "iiU", strict=True)
     ):
-        raise ValueError("sizes, times and sha256 are not those of its images")
+        raise ValueError("sizes, times and sha256 do not match its images")
     if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
-        raise ValueError("embeddings are not of length 1")
+        raise ValueError("embeddings do not have length 1")
     for path in map(PurePosixPath, paths.tolist()):
         if path.is_absolute() or ".." in path.parts:
             raise ValueError(f"{path} leads out of the folder")
 
 
 def read_gallery(path: Path) -> Gallery:
-    """What `write_gallery` wrote.
+    """Read a file of `write_gallery`.
 
     Raises:
-        GalleryError: it can't be read, or is no gallery.
+        GalleryError: it can't be read, or is not a gallery.
     """
     try:
         with path.open("rb") as content:
             if not zipfile.is_zipfile(content):
                 raise ValueError("it is not an archive of arrays")
             if any(info.compress_type != zipfile.ZIP_STORED for info in zipfile.ZipFile(content).infolist()):
-                raise ValueError("it is packed, as zoo embed writes none")  # and may be a bomb
+                raise ValueError("it is compressed, which zoo embed never does")  # may be a decompression bomb
         with np.load(path, allow_pickle=False) as file:
             if "paths" in file and not {*FILES} <= {*file}:
-                raise ValueError("it does not tell sizes, times and sha256 of its images: an older zoo wrote it")
+                raise ValueError("it lacks sizes, times and sha256 of its images: an older version wrote it")
             arrays = {name: file[name] for name in ("paths", "embeddings", *FILES, *TEXTS)}
         _valid(arrays)
     except OSError as error:
         raise GalleryError(f"can't read the gallery {path}: {error.strerror or error}.") from None
-    except Exception as error:  # noqa: BLE001 - numpy's reader fails in many ways on what is no array
+    except Exception as error:  # noqa: BLE001 - numpy's reader raises many errors on invalid files
         told = first_line(error)
-        raise GalleryError(f"{path} is no gallery: {told}. Make one: zoo embed FOLDER -o gallery.npz") from None
+        raise GalleryError(f"{path} is not a gallery: {told}. Make one: zoo embed FOLDER -o gallery.npz") from None
     model, target, precision, artifact, folder = (str(arrays[name]) for name in TEXTS)
     paths = tuple(arrays["paths"].tolist())
     files = tuple(map(File, *(arrays[name].tolist() for name in FILES)))

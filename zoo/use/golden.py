@@ -1,6 +1,6 @@
-"""Whether an artifact computes here what it computed where it was made: by the release's golden input.
+"""Checks, with the release's golden input, that an artifact produces the same embedding here as at its build.
 
-`zoo.documents.golden` makes that input, and says how near an artifact of each precision has to come.
+`zoo.documents.golden` writes that input, and the tolerance for each precision.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pipeline.data.decoding import UNREADABLE
 from targets.contract import Session
 from targets.errors import ArtifactFailed
 from targets.settings import Precision
-from zoo.documents.golden import EMBEDDING, PICTURE
 from zoo.errors import ManifestError
+from zoo.release.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT
 from zoo.release.manifest import first_problem
-from zoo.sanitize import read_json
+from zoo.sanitize import parse_json
 
-LARGEST = 2**24  # pixels; no network sees more
-LIMIT = 2**22  # bytes; no embedding is longer
+LARGEST = 2**24  # pixels; more than any network's input
+LIMIT = 2**22  # bytes; more than any embedding
 
 
 class _Written(BaseModel):
@@ -35,53 +35,53 @@ class _Written(BaseModel):
 
 @dataclass(frozen=True)
 class Golden:
-    """A picture (uint8 H×W×3 RGB), its embedding (D float32), and the smallest cosine to it that is right."""
+    """A picture (uint8 H×W×3 RGB), its embedding (D float32), and the smallest correct cosine to it per precision."""
 
     picture: np.ndarray
     embedding: np.ndarray
     min_cosine: dict[Precision, float]
 
     def cosine(self, session: Session) -> float:
-        """How near a session comes; 0 if what it gives is not of numbers, or no embedding of this network."""
+        """Cosine between a session's embedding and the golden one; 0 if it is not finite or has another shape."""
         row = session.embed(self.picture[None])[0].astype(np.float64)
         if row.shape != self.embedding.shape or not (length := float(np.linalg.norm(row))) > 0:
             return 0.0
         return float(row @ self.embedding) / length if np.isfinite(length) else 0.0
 
     def check(self, session: Session, precision: Precision, what: str) -> None:
-        """See that a session is right.
+        """Check a session.
 
         Args:
-            what: what runs, for the error.
+            what: name of the artifact, for the error.
 
         Raises:
-            ArtifactFailed: it gives another embedding.
+            ArtifactFailed: it produces a different embedding.
         """
         found, least = self.cosine(session), self.min_cosine.get(precision, 0.0)
         if not found >= least:
             raise ArtifactFailed(
-                f"{what} in {precision} computes something else here: cosine {found:.4f} to the golden embedding, and "
-                f"at least {least:g} is right. Use another target, or another version of the runtime."
+                f"{what} in {precision} produces a different embedding on this machine: cosine {found:.4f}, "
+                f"at least {least:g} expected. Use another target, or another version of the runtime."
             )
 
 
 def read_golden(folder: Path) -> Golden | None:
-    """Of the release in a folder; none where it was not pulled.
+    """The golden input of a release in a folder; None if it was not pulled.
 
     Raises:
         ManifestError: it is damaged.
     """
     try:
-        with Image.open(folder / PICTURE, formats=["PNG"]) as image:
+        with Image.open(folder / GOLDEN_INPUT, formats=["PNG"]) as image:
             if image.width * image.height > LARGEST:
                 raise ValueError(f"a picture of {image.width}×{image.height} pixels")
             picture = np.asarray(image.convert("RGB"))
-        with (folder / EMBEDDING).open("rb") as file:
-            written = _Written.model_validate(read_json(file.read(LIMIT)))
+        with (folder / GOLDEN_EMBEDDING).open("rb") as file:
+            written = _Written.model_validate(parse_json(file.read(LIMIT)))
     except FileNotFoundError:
         return None
     except (*UNREADABLE, ValidationError) as error:
         raise ManifestError(
-            f"the golden input in {folder} is damaged: {first_problem(error)}. zoo verify says what else is."
+            f"the golden input in {folder} is damaged: {first_problem(error)}. Check the release: zoo verify NAME."
         ) from None
     return Golden(picture, np.array(written.embedding, np.float64), written.min_cosine)

@@ -1,4 +1,4 @@
-"""Which images of a gallery are nearest to one image."""
+"""Finds the images of a gallery that are nearest to a query."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.engine.progress import Progress
+from targets.contract import EMBED_BATCH
 from zoo.errors import GalleryError
 from zoo.home import Home
 from zoo.use.embedder import Embedder, default_release, load
@@ -14,16 +15,14 @@ from zoo.use.gallery import Gallery, embed_folder, read_gallery
 from zoo.use.sheet import Neighbour
 from zoo.use.unchanged import Stale, Unchanged
 
-BATCH = 8
-
 
 @dataclass(frozen=True)
 class Answer:
-    """The nearest images, nearest first, and what found them.
+    """The nearest images, nearest first, and the model that found them.
 
     Attributes:
-        stale: images that changed or are gone since they were embedded, which are no answers.
-        checked: false if the gallery's folder is not here: whether images changed can't be told then.
+        stale: images that changed or are gone since they were embedded; they are left out.
+        checked: False if the gallery's folder is not here, so that changes can't be detected.
     """
 
     embedder: Embedder
@@ -34,7 +33,7 @@ class Answer:
 
 
 def _load_for(gallery: Gallery, model: str | None, target: str | None) -> Embedder:
-    """What the gallery was embedded with, as far as nobody wants another."""
+    """Load the model that embedded the gallery, unless another is requested."""
     own = gallery.model.partition("@")[0]
     if target is None and (model is None or model.partition("@")[0] == own):
         target = gallery.target
@@ -44,24 +43,24 @@ def _load_for(gallery: Gallery, model: str | None, target: str | None) -> Embedd
 def find_nearest(
     image: Path, where: Path, count: int, model: str | None, target: str | None, progress: Progress
 ) -> Answer:
-    """The `count` images of a gallery that are nearest to an image, and are still what was embedded.
+    """The `count` images of a gallery that are nearest to a query and unchanged since they were embedded.
 
     Args:
-        where: a folder, which is embedded now; or what `zoo embed` made of one.
-        model, target: left out: what the gallery was embedded with; for a folder the default release, and the best.
+        where: a folder, which is embedded now, or a file of `zoo embed`.
+        model, target: by default those that embedded the gallery; for a folder the default release and its best target.
 
     Raises:
-        ZooError: the image or the gallery can't be read; the model is not here, or another than the gallery's; none of
-            the gallery's images is still what was embedded.
+        ZooError: the query or the gallery can't be read; the model is not here, or is not the gallery's; or all images
+            of the gallery changed.
     """
     if not where.exists():
-        raise GalleryError(f"there is no gallery {where}. Name a folder of images, or what zoo embed made of one.")
+        raise GalleryError(f"the gallery {where} does not exist. Name a folder of images, or a file of zoo embed.")
     kept = None if where.is_dir() else read_gallery(where)
     embedder = _load_for(kept, model, target) if kept else load(model or default_release(Home.find()), target)
     if kept:
         kept.check_fits(embedder, str(where))
-    pixels = embedder.read(image)  # before the gallery: that may take long
-    gallery = kept or embed_folder(embedder, where, BATCH, progress)
+    pixels = embedder.read(image)  # before the gallery, which may take long
+    gallery = kept or embed_folder(embedder, where, EMBED_BATCH, progress)
     places, similarities = gallery.nearest(embedder.embed(pixels)[0])
     checked = kept is None or gallery.folder.is_dir()
     unchanged = Unchanged(gallery.folder, gallery.paths, gallery.files, progress) if kept and checked else None

@@ -1,4 +1,4 @@
-"""Which artifacts of a release could run on this machine, the best first. `zoo.use.sessions` runs them."""
+"""Artifacts of a release that could run on this machine, best first. `zoo.use.sessions` runs them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from targets.contract import Runtime
 from targets.machine.device import this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
 from zoo.catalogue import Catalogue, read_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, NothingRuns
 from zoo.home import user_catalogue
+from zoo.release.layout import GRAPH
 from zoo.release.local import Release
 from zoo.release.manifest import Artifact
-from zoo.release.measurements import Measured, Runtime
+from zoo.release.measurements import Measured
 
-GRAPH = "graph/model.onnx"  # the student in fp32, what targets are compiled from
-# Runtimes that take the graph as it is, in seconds, by the name they are asked for; the second stands in for the first.
+# Runtimes that run the graph directly, by the name they are asked for; the second one replaces the first if needed.
 GRAPH_RUNTIMES = {
     "openvino": (TargetSettings("openvino"),),
     "onnxruntime": (TargetSettings("onnxruntime"), TargetSettings("onnxruntime", "CUDA")),
@@ -29,13 +30,13 @@ GRAPH_RUNTIMES = {
 
 @dataclass(frozen=True)
 class Runnable:
-    """An artifact with the settings that it runs under.
+    """An artifact with the settings it runs under.
 
     Attributes:
-        target: what to ask for to get it again: a target of the release, or a runtime that takes the graph.
-        files: of the artifact; of the graph the one file.
-        settings: none where neither a measurement nor the catalogue says on which device it runs.
-        rank: the smallest is the best to have here.
+        target: name that selects it again: a target of the release, or a runtime for the graph.
+        files: of the artifact; a single one for the graph.
+        settings: None if neither a measurement nor the catalogue tells its device.
+        rank: the smallest is the best here.
     """
 
     target: str
@@ -46,12 +47,12 @@ class Runnable:
 
     @property
     def is_graph(self) -> bool:
-        """Whether it still has to be compiled."""
+        """Whether it is the graph, which has to be compiled."""
         return self.files[0].target is None
 
     @property
     def sha256(self) -> str:
-        """Digest of what runs: of its file, or of the paths and digests of several."""
+        """Digest of the artifact: of its file, or of the paths and digests of several."""
         if len(self.files) == 1:
             return self.files[0].sha256
         listed = {file.path: file.sha256 for file in self.files}
@@ -59,21 +60,21 @@ class Runnable:
 
     @property
     def folder(self) -> str:
-        """Where its files lie in the release: below the target, or where several precisions are kept below each."""
+        """Folder of its files in the release: the target's, or its subfolder if several precisions are kept."""
         inner = f"{self.target}/{self.precision}"
         return inner if all(file.path.startswith(f"{inner}/") for file in self.files) else self.target
 
 
 def _rank(records: list[Measured]) -> tuple[float, ...]:
-    """Measured on this device, then on any; by time per image, first where it makes a claim. A throttled run's times
-    are not its own: it is last.
+    """Sort key: measured on this device before others, then by time per image, reliable times first. A throttled run
+    comes last.
     """
     here = this_device().name
     times = [
         (
             float(one.device.name != here),
             float(not one.counts),
-            math.inf if one.conditions.throttled else one.latency[0].p50_ms / one.latency[0].batch,
+            math.inf if one.throttled else one.latency[0].p50_ms / one.latency[0].batch,
         )
         for one in records
     ]
@@ -81,7 +82,7 @@ def _rank(records: list[Measured]) -> tuple[float, ...]:
 
 
 def known_targets(own: Path | None) -> Catalogue:
-    """The catalogue in a file on top of the shipped one; the shipped one alone where it can't be read."""
+    """The catalogue in a file on top of the shipped one; the shipped one alone if that can't be read."""
     try:
         return read_catalogue(own)
     except CatalogueError:
@@ -89,7 +90,7 @@ def known_targets(own: Path | None) -> Catalogue:
 
 
 def _settings(target: str, runtime: str, ran: Runtime | None, catalogue: Catalogue) -> TargetSettings | None:
-    """What a target runs under: as it was measured, or else as the catalogue says."""
+    """Settings of a target: as measured, otherwise from the catalogue."""
     found = catalogue.targets.get(target)
     known = found.computing if found and found.runtime == runtime else None
     return replace(known or TargetSettings(runtime), device=ran.device, options=ran.options) if ran else known
@@ -110,12 +111,12 @@ def _compiled(release: Release, threads: int | None, catalogue: Catalogue) -> It
 
 
 def runnables(release: Release, threads: int | None = None, catalogue: Catalogue | None = None) -> list[Runnable]:
-    """What could run somewhere, the best for this machine first.
+    """Artifacts that could run somewhere, the best for this machine first.
 
-    Artifacts by their time on this device, then by that on any other; then the graph; then what was never measured.
+    Ordered by time on this device, then by time on others; then the graph; then artifacts that were never measured.
 
     Args:
-        catalogue: what it says of targets counts where measurements say nothing; left out: the user's.
+        catalogue: its targets apply where there are no measurements; by default the user's.
     """
     found = list(_compiled(release, threads, catalogue or known_targets(user_catalogue())))
     taken = {one.target for one in found}
@@ -132,10 +133,10 @@ def runnables(release: Release, threads: int | None = None, catalogue: Catalogue
 def of_target(
     release: Release, target: str, threads: int | None = None, catalogue: Catalogue | None = None
 ) -> list[Runnable]:
-    """What could run of one target, by its name, its alias, or the name of a runtime that takes the graph.
+    """Artifacts of one target, by its name, its alias, or the name of a runtime for the graph.
 
     Raises:
-        NothingRuns: the release has nothing of it.
+        NothingRuns: the release has none.
     """
     catalogue = catalogue or known_targets(user_catalogue())
     found = runnables(release, threads, catalogue)
@@ -150,6 +151,6 @@ def of_target(
 
 
 def graph_on(release: Release, target: str, settings: TargetSettings) -> Runnable | None:
-    """The fp32 graph as something to compile for a target; none where the release is not here in full."""
+    """The fp32 graph, to be compiled for a target; None if the release is not complete here."""
     graph = next((file for file in release.manifest.artifacts if file.path == GRAPH), None)
     return Runnable(target, "fp32", (graph,), settings, (2.0,)) if graph else None

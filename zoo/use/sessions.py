@@ -1,21 +1,24 @@
-"""From something that could run to a session that does: files checked, graph compiled, golden input embedded."""
+"""From an artifact to a running session: files verified, graph compiled, golden input embedded."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.files import sha256
 from targets.contract import Job, Session, make_target
 from targets.errors import TargetError, Unusable
+from targets.files import sha256
 from targets.machine.device import cache_folder
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError, NothingRuns
 from zoo.release.local import Release
 from zoo.use.golden import read_golden
 from zoo.use.runnable import Runnable, of_target, runnables
+
+logger = logging.getLogger(__name__)
 
 
 def _checked_root(release: Release, one: Runnable) -> Path:
@@ -33,13 +36,13 @@ def _checked_root(release: Release, one: Runnable) -> Path:
             raise ManifestError(f"can't read {path}: {error.strerror}. Check its owner and mode.") from None
         if not intact:
             raise ManifestError(
-                f"{path} is damaged: its sha256 is not the manifest's. zoo verify {release.manifest.label} tells more"
+                f"{path} is damaged: its sha256 differs from the manifest. See zoo verify {release.manifest.label}"
             )
     return root
 
 
 def _cache() -> Path | None:
-    """What runtimes keep to start faster; none where nothing can be written."""
+    """Folder for the runtimes' own caches; None if it can't be written."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,15 +53,15 @@ def _cache() -> Path | None:
 
 @contextmanager
 def compiled(release: Release, one: Runnable, job: Job) -> Iterator[Path]:
-    """A folder with its artifact, compiled first if it is the graph.
+    """A folder with the artifact, compiled first if it is the graph.
 
     Raises:
         ManifestError: a file of it is damaged.
-        TargetError: it can't be used here; `Unusable` says what to do.
+        TargetError: it can't be used here; `Unusable` says how to fix that.
     """
     if one.settings is None:
         raise Unusable(
-            f"nothing says on which device {one.target} runs: it was never measured and is not in the catalogue",
+            f"the device of {one.target} is unknown: it was never measured and is not in the catalogue",
             "Add it to `targets:` in zoo.yaml.",
         )
     runner = make_target(one.settings)
@@ -68,15 +71,16 @@ def compiled(release: Release, one: Runnable, job: Job) -> Iterator[Path]:
         yield root / one.folder
         return
     with TemporaryDirectory(prefix="zoo-") as scratch:
+        logger.debug("compiling %s for %s in %s", one.files[0].path, one.target, scratch)
         runner.compile(root / one.files[0].path, Path(scratch), job)
         yield Path(scratch)
 
 
 def load_from(folder: Path, release: Release, one: Runnable) -> Session:
-    """Load what `compiled` gives, and see that it computes here what it did where it was made.
+    """Load the output of `compiled`, and check that it reproduces the golden embedding.
 
     Raises:
-        ArtifactFailed: it does not load, or computes something else.
+        ArtifactFailed: it does not load, or produces a different embedding.
     """
     assert one.settings is not None
     session = make_target(one.settings).load(folder, None if one.is_graph else _cache())
@@ -86,7 +90,7 @@ def load_from(folder: Path, release: Release, one: Runnable) -> Session:
 
 
 def start(release: Release, one: Runnable, job: Job) -> Session:
-    """Load it.
+    """Compile if necessary, and load.
 
     Raises:
         ManifestError, TargetError: see `compiled` and `load_from`.
@@ -102,21 +106,25 @@ def start_best(
     threads: int | None = None,
     catalogue: Catalogue | None = None,
 ) -> tuple[Runnable, Session]:
-    """The best that can be used here, or the best of one target.
+    """The best artifact that can be used here, or the best of one target.
 
     Args:
         catalogue: see `runnables`.
 
     Raises:
-        NothingRuns: none can; says why and what to install.
+        NothingRuns: none can; the message says why and what to install.
         ManifestError: a file is damaged.
     """
     found = of_target(release, target, threads, catalogue) if target else runnables(release, threads, catalogue)
     failed: list[tuple[Runnable, TargetError]] = []
     for one in found:
+        logger.debug("%s: trying %s in %s with %s", release.manifest.label, one.target, one.precision, one.settings)
         try:
-            return one, start(release, one, job)
+            session = start(release, one, job)
+            logger.info("%s: runs as %s in %s", release.manifest.label, one.target, one.precision)
+            return one, session
         except TargetError as error:
+            logger.info("%s: not as %s in %s: %s", release.manifest.label, one.target, one.precision, error)
             failed.append((one, error))
     label = release.manifest.label
     if target and failed:
@@ -125,6 +133,6 @@ def start_best(
     mends = [
         error.mend
         for one, error in failed
-        if isinstance(error, Unusable) and one.settings and one.settings.device == "CPU"  # which every machine has
+        if isinstance(error, Unusable) and one.settings and one.settings.device == "CPU"  # every machine has one
     ]
-    raise NothingRuns(f"nothing here runs {label}: {'; '.join(dict.fromkeys(whys))}. {''.join(mends[:1])}".strip())
+    raise NothingRuns(f"no runtime here runs {label}: {'; '.join(dict.fromkeys(whys))}. {''.join(mends[:1])}".strip())

@@ -1,4 +1,4 @@
-"""A contact sheet: an image, and those that are nearest to it, to be looked at."""
+"""A contact sheet: a query image and its nearest neighbours."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from zoo.output_file import check_writable, write_file
 from zoo.sanitize import one_line
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-MOST = 60  # images on a sheet; more can't be looked at
+MOST = 60  # images on a sheet; more would be too many to view
 
-# Everything in pixels. The query is as large as two rows of tiles; beside a single row, as high as that.
+# In pixels. The query is two rows of tiles high; for a single row of tiles, as high as that row.
 EDGE, GAP, TILE, COLUMNS = 56, 28, 300, 5
 CAPTION = 84
 HEAD = 84
@@ -29,7 +29,7 @@ FONTS = (
     "msyh.ttc",
     "NotoSansCJK-Regular.ttc",
     "DejaVuSans.ttf",
-)  # of systems, for names not in ASCII
+)  # system fonts, for names not in ASCII
 
 PAPER, CARD, RULE = "#f6f5f2", "#ffffff", "#dcd9d2"
 INK, FAINT, ACCENT, TRACK = "#1d1d1f", "#77757a", "#c2410c", "#e7e4dd"
@@ -37,7 +37,7 @@ INK, FAINT, ACCENT, TRACK = "#1d1d1f", "#77757a", "#c2410c", "#e7e4dd"
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One of the nearest images: its file, its path as it is shown, and the cosine similarity to the query."""
+    """One of the nearest images: its file, its displayed path, and its cosine similarity to the query."""
 
     file: Path
     name: str
@@ -45,25 +45,25 @@ class Neighbour:
 
 
 def check_sheet(path: Path, inputs: Iterable[Path]) -> None:
-    """Find out before the work that a sheet can't be drawn under this name.
+    """Check, before the work, that a sheet can be drawn under this name.
 
     Args:
         inputs: files that it must not replace.
 
     Raises:
-        SheetError: it is neither PNG nor JPEG, or would replace what it is drawn from.
+        SheetError: it is neither PNG nor JPEG, or would replace one of its inputs.
         OutputError: it can't be written.
     """
     if path.suffix.lower() not in FORMATS:
-        raise SheetError(f"a sheet is {', '.join(FORMATS)}, not {path.name!r}. Name it, say, {path.stem}.png.")
+        raise SheetError(f"a sheet ends in {', '.join(FORMATS)}, not {path.name!r}. Name it {path.stem}.png.")
     if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
-        raise SheetError(f"the sheet {path} would replace what it is drawn from. Give it another name.")
+        raise SheetError(f"the sheet {path} would replace one of its inputs. Give it another name.")
     check_writable(path)
 
 
 @cache
 def _font(size: int, plain: bool) -> FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font for plain ASCII, which is all that it is sure to have; else the system's with most letters."""
+    """Pillow's own font for plain ASCII, which it covers; otherwise the system font with the widest coverage."""
     for name in () if plain else FONTS:
         try:
             return ImageFont.truetype(name, size)
@@ -79,11 +79,11 @@ class Pen:
         self.draw = ImageDraw.Draw(sheet)
 
     def width(self, text: str, size: int) -> float:
-        """Pixels that a text takes."""
+        """Width of a text in pixels."""
         return self.draw.textlength(text, _font(size, text.isascii()))
 
     def shortened(self, text: str, size: int, room: float) -> str:
-        """As much of a text as there is room for; its end, by which file names differ, is kept longest."""
+        """A text shortened to fit; more of its end is kept, where file names differ."""
         if self.width(text, size) <= room:
             return text
         for kept in range(len(text) - 1, 0, -1):
@@ -94,19 +94,19 @@ class Pen:
         return ""
 
     def write(self, at: tuple[float, float], text: str, size: int, colour: str, anchor: str = "ls") -> None:
-        """`at` is on the baseline: its left (ls) or right (rs) end."""
+        """Write a text; `at` is the left (ls) or right (rs) end of its baseline."""
         self.draw.text(at, text, colour, _font(size, text.isascii()), anchor=anchor)
 
 
 def place_image(sheet: Image.Image, pen: Pen, file: Path, corner: tuple[int, int], box: tuple[int, int]) -> None:
-    """An image on its card, whole and centred; one that can't be read says so."""
+    """Draw an image on its card, uncropped and centred, or a note if it can't be read."""
     (left, top), (width, height) = corner, box
     pen.draw.rounded_rectangle((left, top, left + width - 1, top + height - 1), 10, CARD, RULE, 2)
     room = (width - 20, height - 20)
     try:
         image = decode(file, file).image
     except DataError:
-        pen.write((left + width / 2, top + height / 2), "not to be read", 22, FAINT, "ms")
+        pen.write((left + width / 2, top + height / 2), "unreadable", 22, FAINT, "ms")
         return
     scale = min(room[0] / image.width, room[1] / image.height)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -133,11 +133,11 @@ def _neighbour(sheet: Image.Image, pen: Pen, one: Neighbour, rank: int, corner: 
 def draw_sheet(query: Path, nearest: Sequence[Neighbour], title: str) -> Image.Image:
     """The query on the left; its neighbours in rows: image, rank, similarity (also as a bar from 0 to 1), file name.
 
-    Images are shown whole, upright and on white, as the network sees them.
+    Images are shown uncropped, upright and on white, as the network sees them.
 
     Args:
         nearest: nearest first; the first 60 are drawn.
-        title: stands above the neighbours.
+        title: shown above the neighbours.
     """
     drawn = nearest[:MOST]
     columns = min(COLUMNS if len(drawn) <= 15 else 8, max(1, len(drawn)))
@@ -165,7 +165,7 @@ def draw_sheet(query: Path, nearest: Sequence[Neighbour], title: str) -> Image.I
 
 
 def write_sheet(path: Path, sheet: Image.Image) -> None:
-    """Keep a sheet as its suffix says, in one rename.
+    """Write a sheet in the format of its suffix, in one rename.
 
     Raises:
         OutputError: it can't be written.

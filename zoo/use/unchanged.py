@@ -1,7 +1,7 @@
-"""Whether the images of a gallery are still those that were embedded.
+"""Whether the images of a gallery are unchanged since they were embedded.
 
-A file counts as unchanged while its size and time of change are as they were; where only the time differs, its content
-decides. What is about to be an answer is read in any case: content may change and the time be set back.
+A file counts as unchanged while its size and modification time are the same; if only the time differs, its content
+decides. Results are always checked by content, since a file may change and have its time reset.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.engine.progress import Progress
-from pipeline.files import sha256
+from targets.files import sha256
 
 CHANGED, GONE = "changed", "gone"
 
 
 @dataclass(frozen=True)
 class File:
-    """What an image's file was when it was embedded."""
+    """State of an image's file when it was embedded."""
 
     size_bytes: int
     mtime_ns: int
@@ -29,7 +29,7 @@ class File:
 
 @dataclass(frozen=True)
 class Stale:
-    """An image that is not what was embedded any more."""
+    """An image that changed since it was embedded."""
 
     path: str
     why: str
@@ -46,7 +46,7 @@ def _content(path: Path, was: File) -> str:
 
 
 def _state(path: Path, was: File) -> str | None:
-    """Why it is stale, by its size and time; none if its content has to tell."""
+    """Why it is stale, by size and time; None if the content has to decide."""
     try:
         stat = os.stat(path)  # noqa: PTH116 - a gallery may have fifty thousand images
     except (FileNotFoundError, NotADirectoryError):
@@ -59,7 +59,7 @@ def _state(path: Path, was: File) -> str | None:
 
 
 class Unchanged:
-    """Checks the images of a gallery below `folder`; what it finds is in `stale`, by place.
+    """Checks the images of a gallery below `folder`; stale ones are in `stale`, by index.
 
     Args:
         paths, files: of the gallery.
@@ -86,7 +86,7 @@ class Unchanged:
             self.stale[place] = Stale(self._paths[place], why)
 
     def among(self, places: Iterator[int]) -> Iterator[int]:
-        """Those of some places whose images are still what was embedded, by their content."""
+        """Those of some indices whose images are unchanged, by content."""
         for place in places:
             if place not in self.stale:
                 self._note(place, self._read(place))

@@ -1,4 +1,4 @@
-"""A room for an archive, and a good one."""
+"""A folder for an archive, and a valid archive."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.targets.archive.strangers import FILES, LIST
 
 @pytest.fixture
 def room(tmp_path):
-    """A folder in which nothing but `archive` may be found after a refusal."""
+    """A folder that must hold nothing but `archive` after a refusal."""
     (tmp_path / "room").mkdir()
     return tmp_path / "room"
 

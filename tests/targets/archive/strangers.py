@@ -1,4 +1,4 @@
-"""Archives that a stranger sent, made with `zipfile` alone: nothing of `targets.bundles.archive` guards them."""
+"""Untrusted archives, written with `zipfile` alone, without the checks of `targets.bundles.archive`."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def entry(content):
 
 
 def craft(path, members, listed=None, text=None, packing=zipfile.ZIP_DEFLATED):
-    """Write what a stranger could: (name or ZipInfo, content) pairs, and a list that need not be of them."""
+    """Write any archive: (name or ZipInfo, content) pairs, and a list that need not match them."""
 
     def info(name, mode=REGULAR):
         made = zipfile.ZipInfo("x")
@@ -35,7 +35,7 @@ def craft(path, members, listed=None, text=None, packing=zipfile.ZIP_DEFLATED):
     listed = {one.filename: entry(content) for one, content in members} if listed is None else listed
     text = json.dumps({"schema_version": 1, "files": listed}) if text is None else text
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
-        warnings.simplefilter("ignore")  # zipfile warns of names that stand twice
+        warnings.simplefilter("ignore")  # zipfile warns about repeated names
         for one, content in [(info(LIST), text), *members]:
             archive.writestr(one, content)
     return path
@@ -46,7 +46,7 @@ def unpacked(folder):
 
 
 def refused(path):
-    """What is said of an archive that is not unpacked; neither it nor anything it holds may be found then."""
+    """The error for an archive that is refused, after which no file of it may exist."""
     folder = path.with_name("folder")
     before = sorted(path.parent.rglob("*"))
     message = refusal(read_archive, path, LIST, folder, of=BadBundle)

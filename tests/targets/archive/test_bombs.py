@@ -1,4 +1,4 @@
-"""64 MiB of zeros, packed into 64 KiB, take neither memory nor disk; nor does what claims to be as large as it is."""
+"""Decompression bombs take neither memory nor disk, whether or not they declare their size."""
 
 import shutil
 import tracemalloc
@@ -33,7 +33,7 @@ def test_a_bomb_takes_no_more_memory_than_it_claims(room, zeros, claimed):
         tracemalloc.stop()
 
 
-def test_a_bomb_is_noticed_before_it_is_on_the_disk(room, zeros, monkeypatch):
+def test_a_bomb_is_detected_before_it_is_on_the_disk(room, zeros, monkeypatch):
     path = craft(room / "archive", [("a", zeros)], {"a": {**entry(b""), "size_bytes": 10}})
     sizes = []
     remove = shutil.rmtree
@@ -49,7 +49,7 @@ def test_a_bomb_is_noticed_before_it_is_on_the_disk(room, zeros, monkeypatch):
 
 @pytest.fixture
 def untouched(monkeypatch):
-    """Nothing is unpacked, not even to be removed again."""
+    """Check that nothing is unpacked, not even temporarily."""
 
     def opened(archive, name, *_, **__):
         assert name == LIST, f"{name} was unpacked"
@@ -59,13 +59,13 @@ def untouched(monkeypatch):
     return lambda: monkeypatch.setattr(zipfile.ZipFile, "open", opened)
 
 
-def test_a_bomb_that_tells_its_size_is_refused_before_it_is_unpacked(room, untouched):
+def test_a_bomb_that_declares_its_size_is_refused_before_it_is_unpacked(room, untouched):
     path = craft(room / "archive", [("a", bytes(BOMB_BYTES + 10**6))])
     untouched()
-    assert "packs 101 MB into 0.10 MB, as no archive of this zoo does" in refused(path)
+    assert "compresses 101 MB into 0.10 MB, which is not plausible" in refused(path)
 
 
-def test_files_that_share_what_is_packed_are_a_bomb_together(room, untouched, monkeypatch):
+def test_files_that_share_compressed_data_are_a_bomb_together(room, untouched, monkeypatch):
     """Each of the directory's names leads to the same bytes."""
     monkeypatch.setattr("targets.bundles.archive.BOMB_BYTES", 10**6)
     path = craft(room / "archive", [(f"{n:02}", bytes(900_000)) for n in range(40)])
@@ -78,7 +78,7 @@ def test_files_that_share_what_is_packed_are_a_bomb_together(room, untouched, mo
     assert at == end
     path.write_bytes(_shared(content, begin, at, first.header_offset))
     untouched()
-    assert "packs 36 MB into 0.0" in refused(path)
+    assert "compresses 36 MB into 0.0" in refused(path)
 
 
 def _shared(content, begin, directory, offset):
@@ -96,7 +96,7 @@ def test_more_than_an_archive_may_hold_is_refused_before_it_is_unpacked(room, un
     listed = {name: {**entry(b""), "size_bytes": MOST_BYTES // 2 + 1} for name in ("a", "b")}
     path = craft(room / "archive", [("a", b"1"), ("b", b"2")], listed)
     untouched()
-    assert "unpacks to more than 16 GiB" in refused(path)
+    assert "unpacks to more than the limit of 16 GiB" in refused(path)
 
 
 def test_more_than_an_archive_may_hold_is_not_packed(room, monkeypatch):
@@ -119,7 +119,7 @@ def test_more_than_the_disk_has_left_is_refused_before_it_is_unpacked(room, unto
     with monkeypatch.context() as patch:
         patch.setattr("targets.bundles.archive.shutil.disk_usage", usage)
         untouched()
-        assert f"unpacks to 3 MB, and {room} has 2 MB left. Free some space." in refused(path)
+        assert f"unpacks to 3 MB, but {room} has 2 MB left. Free some space." in refused(path)
         monkeypatch.undo()
     assert seen == [room]
     read_archive(path, LIST, room / "folder")

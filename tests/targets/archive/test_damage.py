@@ -1,4 +1,4 @@
-"""Damage is refused and leaves nothing, or does not matter."""
+"""Damage is refused without a trace, or has no effect."""
 
 import random
 import shutil
@@ -12,14 +12,14 @@ from targets.errors import BadBundle
 from tests.targets.archive.strangers import FILES, LIST, craft, places, refused, unpacked
 
 
-def test_every_place_that_is_cut_off_is_noticed(room, good):
+def test_truncation_at_any_byte_is_detected(room, good):
     for size in [*range(0, len(good), 61), len(good) - 1]:
         (room / "archive").write_bytes(good[:size])
         refused(room / "archive")
 
 
 def outcome(room, content):
-    """`refused`, or `equal`: there is no third."""
+    """`refused` or `equal`; nothing else may happen."""
     (room / "archive").write_bytes(content)
     try:
         read_archive(room / "archive", LIST, room / "folder")
@@ -61,7 +61,7 @@ def test_damage_of_many_kinds_is_refused_or_does_not_matter(room, good):
 
 @pytest.mark.parametrize("place", range(4))
 @pytest.mark.parametrize("packing", [1, 9, 12, 14, 93, 99])
-def test_other_ways_of_packing_are_refused(room, good, packing, place):
+def test_other_compression_methods_are_refused(room, good, packing, place):
     """Those that `zipfile` unpacks too: bzip2 (12) and LZMA (14) raise errors of their own on damaged content."""
     changed = bytearray(good)
     at = places(good, b"PK\1\2")[place]
@@ -70,7 +70,7 @@ def test_other_ways_of_packing_are_refused(room, good, packing, place):
     refused(room / "archive")
 
 
-def test_a_damaged_file_that_is_packed_otherwise_is_refused(room):
+def test_a_damaged_file_with_another_compression_is_refused(room):
     path = craft(room / "archive", [("a", b"1" * 999)], packing=zipfile.ZIP_LZMA)
     content = bytearray(path.read_bytes())
     for at in places(content, b"\x5d\0\0\x80\0"):  # properties of LZMA, before each file's content
@@ -80,7 +80,7 @@ def test_a_damaged_file_that_is_packed_otherwise_is_refused(room):
 
 
 @pytest.mark.parametrize("offset", [0xFFFFFFFE, 2**40, 2**63, 2**64 - 1, -1])
-def test_a_file_that_lies_where_the_archive_is_not_is_refused(room, good, offset):
+def test_an_offset_outside_the_archive_is_refused(room, good, offset):
     """By its offset in the directory: beyond 32 bits as ZIP64, below 0 by a directory that claims to be late."""
     content = bytearray(good)
     last = places(content, b"PK\1\2")[-1]
@@ -106,7 +106,7 @@ def test_a_file_that_lies_where_the_archive_is_not_is_refused(room, good, offset
     refused(room / "archive")
 
 
-def test_a_name_that_is_no_text_is_refused(room, good):
+def test_a_name_that_is_not_text_is_refused(room, good):
     content = bytearray(good)
     at = places(content, b"PK\3\4")[-1]
     content[at + 7] |= 0x08  # says UTF-8

@@ -1,4 +1,4 @@
-"""An archive whose list is none, or not of its files, is refused."""
+"""An archive with an invalid list, or one that does not match its files, is refused."""
 
 import json
 
@@ -12,9 +12,9 @@ from tests.targets.refusal import refusal
 
 def test_list_and_archive_name_the_same_files(room):
     more = craft(room / "archive", [("a", b"1"), ("b", b"2")], listed={"a": entry(b"1")})
-    assert "'b' stands in its list or in the archive, but not in both" in refused(more)
+    assert "'b' is in its list or in the archive, but not in both" in refused(more)
     less = craft(room / "archive", [("a", b"1")], listed={"a": entry(b"1"), "c": entry(b"2")})
-    assert "'c' stands in its list" in refused(less)
+    assert "'c' is in its list" in refused(less)
 
 
 @pytest.mark.parametrize("claimed", [0, 9, 11, 10**10, -1, -2])
@@ -25,23 +25,23 @@ def test_a_size_that_is_not_the_files_is_refused(room, claimed):
 
 def test_other_content_than_listed_is_refused(room):
     listed = {"a": entry(b"0123456789")}
-    assert "a is not what its list says (sha256)" in refused(craft(room / "archive", [("a", b"012345678 ")], listed))
+    assert "a differs from its list (sha256)" in refused(craft(room / "archive", [("a", b"012345678 ")], listed))
 
 
 @pytest.mark.parametrize(
     ("what", "content"),
     [("empty", b""), ("text", b"no archive\n" * 50), ("only an end", b"PK\5\6" + bytes(18)), ("gzip", b"\x1f\x8b\x08")],
 )
-def test_what_is_no_archive_is_refused(room, what, content):
+def test_a_file_that_is_not_an_archive_is_refused(room, what, content):
     (room / "archive").write_bytes(content)
     message = refused(room / "archive")
-    assert "is damaged, or no such archive" in message
-    assert "Make or copy it again" in message
+    assert "is damaged, or not an archive" in message
+    assert "Build or copy it again" in message
 
 
 def test_an_archive_of_another_kind_is_refused(room):
     write_archive(room / "archive", "result.json", {}, FILES)
-    assert "no such archive" in refused(room / "archive")
+    assert "not an archive" in refused(room / "archive")
 
 
 def test_a_path_that_cannot_be_read_is_told_with_the_reason(room):
@@ -53,7 +53,7 @@ def test_a_path_that_cannot_be_read_is_told_with_the_reason(room):
 @pytest.mark.parametrize("files", [{"a": entry(b"1")}, {}, ["a"], {"a": {"digest": "x"}}])
 def test_a_newer_schema_is_told_whatever_its_list_looks_like(room, files):
     text = json.dumps({"schema_version": 2, "files": files})
-    assert "has schema 2; this zoo reads 1" in refused(craft(room / "archive", [("a", b"1")], text=text))
+    assert "has schema 2; this version reads 1" in refused(craft(room / "archive", [("a", b"1")], text=text))
 
 
 @pytest.mark.parametrize(
@@ -66,5 +66,5 @@ def test_a_newer_schema_is_told_whatever_its_list_looks_like(room, files):
      '{"schema_version": {}, "files": {}}', b"\xff\xfe"],
     ids=lambda text: repr(text)[:60],
 )  # fmt: skip
-def test_a_list_that_is_none_is_refused(room, text):
+def test_an_invalid_list_is_refused(room, text):
     refused(craft(room / "archive", [("a", b"1")], text=text))

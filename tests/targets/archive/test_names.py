@@ -1,4 +1,4 @@
-"""Members that lead elsewhere, are no plain files, or stand in one another's way are refused."""
+"""Members that lead elsewhere, are not plain files, or conflict with each other are refused."""
 
 import json
 import stat
@@ -11,7 +11,7 @@ from tests.targets.archive.strangers import LIST, craft, entry, refused
 
 
 def special(kind, name="a"):
-    """A member that is no plain file."""
+    """A member that is not a plain file."""
     info = zipfile.ZipInfo(name)
     info.external_attr = (kind | 0o777) << 16
     return info
@@ -31,15 +31,15 @@ def test_names_that_lead_elsewhere_are_refused(room, name):
     ["a.", "a./b", "...", "a ", "a /b", " a", "b/ a", "-", "-rf", "b/--help", "~", "~root", "CON", "con.txt",
      "b/Aux.x.y", "nul", "PRN .txt", "com0", "COM9.log", "lpt3", "com¹", "x" * 201, "ü" * 101, "a\x1b[2J", "a\u202eb"],
 )  # fmt: skip
-def test_names_that_some_system_or_program_takes_for_something_else_are_refused(room, name):
+def test_names_that_are_special_on_some_system_are_refused(room, name):
     assert not safe_name(name)
     message = refused(craft(room / "archive", [("fine", b"1"), (name, b"2")]))
-    assert "no name that every system takes" in message
+    assert "not a valid name on every system" in message
     assert "\x1b" not in message
 
 
 @pytest.mark.parametrize("name", ["a\ud800", "a\0", "a\0b", ""])
-def test_what_no_disk_stores_is_no_name(name):
+def test_names_that_no_disk_can_store_are_invalid(name):
     """Half of a surrogate pair among them, which JSON can say."""
     assert not safe_name(name)
 
@@ -47,11 +47,11 @@ def test_what_no_disk_stores_is_no_name(name):
 @pytest.mark.parametrize("kind", ["LNK", "DIR", "CHR", "BLK", "IFO", "SOCK"])
 def test_links_folders_and_devices_are_refused(room, kind):
     member = special(getattr(stat, f"S_IF{kind}"))
-    assert "which is a link or a folder, no file" in refused(craft(room / "archive", [(member, b"/etc/passwd")]))
+    assert "which is a link or a folder, not a file" in refused(craft(room / "archive", [(member, b"/etc/passwd")]))
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a/b", "A/b"), ("ß", "SS"), ("a", LIST.upper())])
-def test_names_that_stand_twice_or_clash_where_case_does_not_count_are_refused(room, names):
+def test_names_that_are_equal_or_differ_in_case_only_are_refused(room, names):
     assert "a name twice" in refused(craft(room / "archive", [(name, b"1") for name in names]))
 
 
@@ -66,5 +66,5 @@ def test_a_name_that_is_file_and_folder_at_once_is_refused(room, names):
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "a" * 3000, "/".join("a" * 3000)], ids=["wide", "wider", "deep"])
-def test_names_that_no_disk_takes_are_refused(room, name):
+def test_names_that_the_disk_does_not_allow_are_refused(room, name):
     refused(craft(room / "archive", [(name, b"1")]))

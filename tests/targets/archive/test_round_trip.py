@@ -1,4 +1,4 @@
-"""What is right comes out byte for byte."""
+"""Valid archives are unpacked byte for byte."""
 
 import os
 import zipfile
@@ -9,7 +9,7 @@ from targets.bundles.archive import read_archive, read_list, safe_name, write_ar
 from tests.targets.archive.strangers import FILES, LIST, craft, entry, refused, unpacked
 
 
-def test_what_was_packed_comes_out_byte_for_byte(room):
+def test_packed_files_are_unpacked_byte_for_byte(room):
     (room / "source").write_bytes(large := os.urandom(3 * 2**20 + 1))
     write_archive(room / "archive", LIST, {"release": "tiny@1.0.0"}, {**FILES, "big.bin": room / "source"})
     about = read_archive(room / "archive", LIST, room / "folder")
@@ -69,7 +69,7 @@ def test_a_folder_that_was_there_is_replaced_by_a_good_archive_and_kept_before_a
 @pytest.mark.parametrize(
     "name", ["a", "a/b", "a.b/.c", ".model", "a-", "ü/ß", "a b", "confirm.py", "com10", "x" * 200, "ü" * 100]
 )
-def test_names_that_stay_inside_are_taken(room, name):
+def test_names_inside_the_folder_are_accepted(room, name):
     assert safe_name(name)
     read_archive(craft(room / "archive", [(name, b"1")]), LIST, room / "folder")
     assert unpacked(room / "folder") == {name: b"1"}

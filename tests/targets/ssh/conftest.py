@@ -1,4 +1,4 @@
-"""OpenSSH's server on loopback, and no waiting."""
+"""OpenSSH's server on loopback, and short waits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.targets.sshd import Device, running_device
 
 @pytest.fixture
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
-    """A device that knows our key, and whose key we know."""
+    """A device with known keys on both sides."""
     with running_device(tmp_path / "device") as device:
         monkeypatch.setenv("HOME", str(device.here))
         monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
@@ -21,7 +21,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait less than a person's network needs."""
+    """Shorten the waits for a real network."""
     pytest.importorskip("asyncssh")
     monkeypatch.setattr("targets.ssh.remote_job.WAITS", (0.1, 0.1, 0.2))
     monkeypatch.setattr("targets.ssh.remote_job.BUSY_SECONDS", 0.1)

@@ -1,4 +1,4 @@
-"""A bundle that needs no runtime, and what one hears of its run."""
+"""A bundle that needs no runtime, and the messages of its run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def make_bundle(path: Path, end: str = "", *, seconds: float = 0.0, mib: float =
 
 @dataclass
 class Heard:
-    """What a run tells; `when` is called with each line, and with each step of a bar as its name."""
+    """Messages of a run; `when` is called with each line, and with the bar's name at each step."""
 
     when: Callable[[str], None] = lambda _: None
     lines: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Heard:
 
 
 def once(word: str, action: Callable[[], None]) -> Callable[[str], None]:
-    """Act on the first line that holds a word."""
+    """Act on the first line that contains a word."""
     left = [action]
     return lambda line: left.pop()() if left and word in line else None
 

@@ -1,4 +1,4 @@
-"""Who may connect: addresses, keys, host keys, and what is said where it fails."""
+"""Connections: addresses, keys, host keys, and error messages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_key_that_the_device_does_not_know(device: Device, tmp_path: Path) -> No
     device.write_private(device.here / ".ssh/id_ed25519", asyncssh.generate_private_key("ssh-ed25519"))
     error = refused(device, make_bundle(tmp_path / "tiny"), tmp_path / "result")
     assert error.startswith(f"permission denied: {device.user}@127.0.0.1 accepts none of your keys")
-    assert f"ssh-copy-id -p {device.wire.port} {device.user}@127.0.0.1 sends one" in error
+    assert f"ssh-copy-id -p {device.wire.port} {device.user}@127.0.0.1 installs one" in error
 
 
 @pytest.mark.parametrize("trusting", ["", "StrictHostKeyChecking no\n", "UserKnownHostsFile none\n"])
@@ -60,8 +60,8 @@ def test_host_key_that_we_do_not_know(device: Device, tmp_path: Path, trusting: 
     (device.here / ".ssh/config").write_text(trusting)
     error = refused(device, make_bundle(tmp_path / "tiny"), tmp_path / "result")
     assert error == (
-        f"the host key of {device.user}@127.0.0.1 isn't known (ssh-ed25519 {device.host_key.get_fingerprint()}).\n"
-        "Run once, and compare the fingerprint with the device's: "
+        f"the host key of {device.user}@127.0.0.1 is unknown (ssh-ed25519 {device.host_key.get_fingerprint()}).\n"
+        "Run once and compare the fingerprint with the device's: "
         f"ssh -p {device.wire.port} {device.user}@127.0.0.1"
     )
 
@@ -77,7 +77,7 @@ def test_known_hosts_may_be_hashed(device: Device, tmp_path: Path) -> None:
     (tmp_path / "result").unlink()
     device.know(asyncssh.generate_private_key("ssh-ed25519"))
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", known], check=True, capture_output=True)
-    assert "shows another host key" in refused(device, tmp_path / "tiny", tmp_path / "result")
+    assert "has changed (" in refused(device, tmp_path / "tiny", tmp_path / "result")
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
@@ -86,7 +86,7 @@ def test_host_key_that_changed(device: Device, tmp_path: Path, kind: str) -> Non
 
     device.know(asyncssh.generate_private_key(kind))
     error = refused(device, make_bundle(tmp_path / "tiny"), tmp_path / "result")
-    assert "shows another host key" in error
+    assert "has changed (" in error
     assert f"ssh-keygen -R '[127.0.0.1]:{device.wire.port}'" in error
 
 
@@ -98,10 +98,10 @@ def test_device_that_does_not_answer(device: Device, tmp_path: Path, monkeypatch
         f"127.0.0.1 can't be reached: connection refused at port {port} (is its ssh server running?)."
     )
     error = refused(device, bundle, result, host="ssh://board.invalid")
-    assert error.startswith("board.invalid can't be reached: no machine is called board.invalid (")
+    assert error.startswith("board.invalid can't be reached: unknown host board.invalid (")
     monkeypatch.setattr("targets.ssh.connect.CONNECT_SECONDS", 0.5)
-    device.wire.to = device.wire.port  # itself: it takes connections, and says nothing
-    assert "can't be reached: no answer (is it on" in refused(device, bundle, result)
+    device.wire.to = device.wire.port  # itself: it accepts connections, and never answers
+    assert "can't be reached: no answer (is it switched on" in refused(device, bundle, result)
 
 
 def test_reasons_of_several_addresses() -> None:
@@ -126,7 +126,7 @@ def test_reasons_of_several_addresses() -> None:
     ],
 )
 def test_address_that_is_none(text: str) -> None:
-    with pytest.raises(DeviceError, match=f"{text!r} is no device. Write ssh://USER@HOST:PORT"):
+    with pytest.raises(DeviceError, match=f"{text!r} is not a device address. Write ssh://USER@HOST:PORT"):
         read_address(text)
 
 
@@ -134,7 +134,7 @@ def test_address() -> None:
     assert read_address("ssh://Pi.4@my-board.local:2222").command("ssh") == "ssh -p 2222 Pi.4@my-board.local"
     assert read_address("ssh://[fe80::1]:22").host == "fe80::1"
     assert read_address("ssh://board/").command("ssh") == "ssh board"
-    with pytest.raises(DeviceError, match="'ssh://me:…@board' is no device.*use a key") as caught:
+    with pytest.raises(DeviceError, match="'ssh://me:…@board' is not a device address.*use a key") as caught:
         read_address("ssh://me:secret@board")
     assert "secret" not in str(caught.value)
 

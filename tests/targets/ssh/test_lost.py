@@ -1,4 +1,4 @@
-"""A connection that is lost, and several who want the device at once."""
+"""Lost connections, and concurrent runs on one device."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.targets.sshd import Device
     ],
 )
 def test_connection_cut(device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, how: str) -> None:
-    """It is made again, goes on from there, and the program runs once."""
+    """The run reconnects and resumes, and the program runs once."""
     if how == "hush":
         monkeypatch.setattr("targets.ssh.connect.ALIVE_SECONDS", 0.3)
     heard = Heard(once(where, getattr(device.wire, how)))
@@ -47,19 +47,19 @@ def test_connection_cut(device: Device, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_device_that_stays_away(device: Device, tmp_path: Path) -> None:
-    """The run gives up and says how it goes on; the same command takes it up."""
+    """The run gives up and says how to continue; the same command resumes it."""
     bundle, result = make_bundle(tmp_path / "tiny", seconds=0.2), tmp_path / "result"
     heard = Heard(once("first step", device.wire.close))
     with pytest.raises(DeviceError) as caught:
         run_on_device(device.address, sys.executable, bundle, result, heard)
     assert str(caught.value) == (
         f"the connection to {device.user}@127.0.0.1 is lost: connection refused at port {device.wire.port} "
-        "(is its ssh server running?).\nWhat runs there goes on; the same command takes it up where it is."
+        "(is its ssh server running?).\nThe run continues there; run the same command again to rejoin it."
     )
     device.wire.open()
     heard = Heard()
     run_on_device(device.address, sys.executable, bundle, result, heard)
-    assert heard.lines[0].startswith("taking up the run that was begun on")
+    assert heard.lines[0].startswith("resuming the run on")
     assert [line for line in heard.lines if "step" in line] == ["first step", "second step"]
     assert (len(runs(device)), device.left) == (2, [])
 
@@ -104,8 +104,8 @@ def test_a_run_that_was_left_alone_is_not_disturbed(device: Device, tmp_path: Pa
     assert (len(runs(device)), device.left) == (4, [])
 
 
-def test_the_turn_is_given_back_when_nobody_asks(tmp_path: Path) -> None:
-    """A connection that died without a word to the device must not keep it."""
+def test_the_turn_is_released_without_requests(tmp_path: Path) -> None:
+    """A connection that died silently must not keep the device."""
     source = Path(device_side.__file__).read_text().replace("PATIENCE = 60", "PATIENCE = 1")
     code = f"{source}\nserve('0' * 64, 'a test', 'answer:')"
     call = [sys.executable, "-c", code]

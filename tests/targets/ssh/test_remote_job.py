@@ -1,4 +1,4 @@
-"""A bundle goes to a device over ssh, runs there, and its result comes back."""
+"""A bundle is sent to a device over ssh, runs there, and its result is fetched."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from targets.errors import DeviceError
+from targets.files import sha256
 from targets.machine.device import cache_folder
 from targets.ssh import device_side, run_on_device
 from tests.targets.ssh.errand import Heard, make_bundle, refused, runs
@@ -30,7 +31,7 @@ def test_there_and_back(device: Device, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["device", "result", "tiny"]
 
 
-def test_login_script_that_talks_and_a_path_with_blanks(device: Device, tmp_path: Path) -> None:
+def test_a_login_script_that_prints_and_a_path_with_spaces(device: Device, tmp_path: Path) -> None:
     (device.home / ".bashrc").write_text("printf 'welcome, '; echo 'whoever you are' >&2\n")
     (device.home / "json.py").write_text("a module of the user's own")
     tools = device.home / "my tools"
@@ -40,14 +41,14 @@ def test_login_script_that_talks_and_a_path_with_blanks(device: Device, tmp_path
     run_on_device(device.address, "~/my tools/python", make_bundle(tmp_path / "tiny"), tmp_path / "result", Heard())
 
 
-def test_python_that_will_not_do(device: Device, tmp_path: Path) -> None:
+def test_an_unsuitable_python(device: Device, tmp_path: Path) -> None:
     bundle, result = make_bundle(tmp_path / "tiny"), tmp_path / "result"
-    assert "has no '/no/python3' where a command finds it" in refused(device, bundle, result, python="/no/python3")
+    assert "has no '/no/python3' on its PATH" in refused(device, bundle, result, python="/no/python3")
     old = tmp_path / "python3.8"  # this Python, as far as it knows 3.8
     lie = "import sys; sys.version_info = (3, 8, 1); "
     old.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{lie}$2"\n')
     old.chmod(0o755)
-    assert "won't do: it is Python 3.8, and 3.10 is needed" in refused(device, bundle, result, python=str(old))
+    assert "is too old: it is Python 3.8, but 3.10 is required" in refused(device, bundle, result, python=str(old))
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     bare = str(tmp_path / "bare/bin/python")
     error = refused(device, bundle, result, python=bare)
@@ -65,8 +66,8 @@ def test_python_that_will_not_do(device: Device, tmp_path: Path) -> None:
         ),
         ("sys.exit('it broke')", ": the program failed: it broke"),
         ("(cache / f'bundle-{os.getpid()}-x').mkdir()\nos.kill(os.getpid(), 9)", ": the program was killed (signal 9)"),
-        ("os.kill(os.getppid(), 9)\nos.kill(os.getpid(), 9)", ": the program ended without a word"),
-        ("sys.exit()", ": the program ended well, but wrote no result"),
+        ("os.kill(os.getppid(), 9)\nos.kill(os.getpid(), 9)", ": the program ended without a message"),
+        ("sys.exit()", ": the program succeeded, but wrote no result"),
     ],
 )
 def test_program_that_fails(device: Device, tmp_path: Path, end: str, told: str) -> None:
@@ -79,7 +80,7 @@ def test_program_that_fails(device: Device, tmp_path: Path, end: str, told: str)
     assert (device.left, len(runs(device))) == ([], 1)
 
 
-def test_old_runs_go(device: Device, tmp_path: Path) -> None:
+def test_old_runs_are_removed(device: Device, tmp_path: Path) -> None:
     for name, days in (("old", 8), ("young", 6)):
         (device.cache / "ssh" / name).mkdir(parents=True)
         os.utime(device.cache / "ssh" / name, (time.time() - days * 86400,) * 2)
@@ -131,7 +132,7 @@ def test_interrupted(device: Device, tmp_path: Path, handler: str) -> None:
 
 
 @pytest.mark.parametrize("named", [{}, {"XDG_CACHE_HOME": "/x"}, {"ZOO_CACHE": "/y", "XDG_CACHE_HOME": "/x"}])
-def test_cache_is_the_program_s(monkeypatch: pytest.MonkeyPatch, named: dict[str, str]) -> None:
+def test_the_program_uses_the_same_cache(monkeypatch: pytest.MonkeyPatch, named: dict[str, str]) -> None:
     for name in ("XDG_CACHE_HOME", "ZOO_CACHE"):
         monkeypatch.delenv(name, raising=False)
     for name, folder in named.items():
@@ -139,8 +140,14 @@ def test_cache_is_the_program_s(monkeypatch: pytest.MonkeyPatch, named: dict[str
     assert device_side.cache_folder() == cache_folder()
 
 
+def test_the_device_side_has_the_same_digests(tmp_path):
+    """It is sent as one file, so it can't import `targets.files`."""
+    (tmp_path / "file").write_bytes(b"zoo" * 2**20)
+    assert device_side._digest(tmp_path / "file") == sha256(tmp_path / "file")
+
+
 @pytest.mark.parametrize("patience", [None, "7"])
-def test_who_waits_for_a_quiet_machine_here_waits_there_as_long(
+def test_the_wait_for_an_idle_machine_is_passed_on(
     device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: str | None
 ) -> None:
     monkeypatch.delenv("ZOO_QUIET_SECONDS", raising=False)

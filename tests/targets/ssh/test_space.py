@@ -1,4 +1,4 @@
-"""A device without space, or with something else where a file goes."""
+"""A device without space, or with another file in the place of one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_disk_too_small(device: Device, tmp_path: Path) -> None:
     rewrite_sizes(bundle, 10**15)
     error = refused(device, bundle, tmp_path / "result")
     assert f"{device.cache / 'ssh'}" in error
-    assert "MB free, and 4,000,000,000 MB are needed. Free some, or let ZOO_CACHE there name a folder" in error
+    assert "MB free, but 4,000,000,000 MB are needed. Free some, or set ZOO_CACHE there to a folder" in error
     assert device.left == []
 
 
@@ -58,7 +58,7 @@ def test_cache_that_can_not_be_made(device: Device, tmp_path: Path) -> None:
 
 
 def test_part_of_something_else(device: Device, tmp_path: Path) -> None:
-    """What lies where a file goes is not trusted, there or here."""
+    """Existing partial files are not trusted, on either side."""
 
     def spoil() -> None:
         for folder in (device.cache / "ssh").glob("*/"):

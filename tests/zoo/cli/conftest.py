@@ -1,4 +1,4 @@
-"""The finished workshop as the home in force, a registry to write, and a bundle to compile."""
+"""The finished workshop as the current home, a writable registry, and a bundle to compile."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pydantic import TypeAdapter
 
 from tests.conftest import Workshop
 from tests.zoo.elsewhere.conftest import bundle, quick, waiting
+from tests.zoo.registry.conftest import home, serve
 from zoo.cli.shapes.commands import COMMANDS
 from zoo.cli.shapes.events import EVENTS
 
-__all__ = ["bundle", "quick", "waiting"]
+__all__ = ["bundle", "home", "quick", "serve", "waiting"]
 SHAPES = {name: TypeAdapter(shape) for name, shape in COMMANDS.items()}
 LINES = {name: TypeAdapter(event) for name, event in EVENTS.items()}
 
@@ -25,14 +26,14 @@ def no_number(text: str) -> None:
 
 
 def document(name: str, text: str) -> Any:
-    """One document, of the shape that is promised for a command."""
+    """Check for one document of a command's documented shape."""
     content = json.loads(text, parse_constant=no_number)
     SHAPES[name].validate_json(text, strict=True)
     return content
 
 
 def stream(text: str) -> list[dict[str, Any]]:
-    """Events, each of the shape that is promised; the last one, and no other, is a result or an error."""
+    """Check for events of the documented shape; only the last one is a result or an error."""
     lines = [json.loads(line, parse_constant=no_number) for line in text.splitlines()]
     for line in lines:
         LINES[line["event"]].validate_json(json.dumps(line), strict=True)
@@ -42,7 +43,7 @@ def stream(text: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def shop(finished: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    """A release to look at, from an empty folder."""
+    """A release to inspect, from an empty folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
@@ -52,7 +53,7 @@ def shop(finished: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def environment(shop: Workshop) -> Mapping[str, str]:
-    """For processes of their own."""
+    """Environment of child processes."""
     return {
         "ZOO_CATALOGUE": str(shop.catalogue),
         "ZOO_HOME": str(shop.home),
@@ -67,7 +68,7 @@ Words = Callable[..., list[str]]
 
 @pytest.fixture
 def words(shop: Workshop) -> Words:
-    """A command line in which IMAGES and IMAGE stand for some."""
+    """A command line with IMAGES and IMAGE replaced by paths."""
     folder = shop.root / "data" / "squares" / "image_query"
     stand = {"IMAGES": str(folder), "IMAGE": str(min(folder.glob("*.jpg")))}
     return lambda line: [stand.get(word, word) for word in line.split()]

@@ -1,4 +1,4 @@
-"""What the shell offers: names that are here, quickly, and never an error."""
+"""Shell completion: existing names, quickly, and never an error."""
 
 import os
 import pty
@@ -15,7 +15,7 @@ BIN = Path(sys.executable).parent
 
 
 def offered(environment, line, shell="bash", **more):
-    """What is offered for the last word of a line."""
+    """Completions of the last word of a line."""
     words = line.split(" ")
     asked = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1), "_ZOO_COMPLETE": f"{shell}_complete"}
     command = [sys.executable, "-m", "zoo"]
@@ -29,7 +29,7 @@ def offered(environment, line, shell="bash", **more):
     [
         ("zoo show t", ["tiny"]),
         ("zoo show tiny@", ["tiny@1.0.0"]),
-        ("zoo show tiny @ 1", ["@1.0.0"]),  # as bash parts it
+        ("zoo show tiny @ 1", ["@1.0.0"]),  # as bash splits it
         ("zoo diff tiny @ 1.0.0 t", ["tiny@1.0.0"]),
         ("zoo compare tiny t", ["tiny"]),
         ("zoo query a.jpg --model t", ["tiny"]),
@@ -45,14 +45,14 @@ def test_names_are_offered(environment, line, expected):
     assert offered(environment, line) == expected
 
 
-def test_nothing_is_offered_where_nothing_can_be_read(environment, tmp_path):
+def test_unreadable_catalogue_and_home_give_no_completions(environment, tmp_path):
     (tmp_path / "zoo.yaml").write_text("models: [")
     broken = {"ZOO_CATALOGUE": str(tmp_path / "zoo.yaml"), "ZOO_HOME": str(tmp_path / "none")}
     assert offered(environment, "zoo build t", **broken) == []
     assert offered(environment, "zoo show t", **broken) == []
 
 
-def test_no_key_waits_for_a_library(environment):
+def test_completion_imports_no_large_library(environment):
     code = (
         "import sys\nfrom zoo.cli import completion\n"
         "assert completion.target(None, None, 'jetson') and completion.anywhere(None, None, 't')\n"
@@ -64,7 +64,7 @@ def test_no_key_waits_for_a_library(environment):
 
 @pytest.mark.skipif(not which("bash"), reason="no bash")
 def test_bash_completes_what_is_typed(environment):
-    """A real one, in a terminal: it parts words at `@`."""
+    """A real bash in a terminal, which splits words at `@`."""
     process, terminal = pty.fork()
     if not process:
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"

@@ -1,4 +1,4 @@
-"""`--events`: each line is what is promised, and the last one says how it ended."""
+"""`--events`: each line has the documented form, and the last one is the result or an error."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ from zoo.cli.events import Events
 LONG = {"bench", "build", "compile", "data", "embed", "publish", "pull", "query", "verify"}
 
 
-def test_what_takes_long_has_events():
+def test_long_commands_have_events():
     assert {n for n, c in main.commands.items() if any("--events" in one.opts for one in c.params)} == LONG
 
 
@@ -52,7 +52,7 @@ def test_a_bundle_is_followed(shop, quick):
         ("embed none -o x.npz", 1, "can't read the folder none"),
         ("build none", 1, "no model 'none'"),
         ("compile none -o no/x", 1, "No such file or directory"),
-        ("build --host ssh://a", 2, "--host is where one target runs"),
+        ("build --host ssh://a", 2, "--host is for one target"),
         ("build --gpus none", 2, "'none' is not a valid integer"),
         ("embed IMAGES", 2, "Missing option '--out'"),
         ("pull tiny --nothing", 2, "--nothing"),
@@ -60,7 +60,7 @@ def test_a_bundle_is_followed(shop, quick):
         ("nothing", 2, "No such command"),
     ],
 )
-def test_what_is_wrong_is_the_last_line_and_on_standard_error(shop, words, line, code, told):
+def test_an_error_is_the_last_line_and_on_standard_error(shop, words, line, code, told):
     result = shop.zoo(*words(f"{line} --events"))
     assert result.exit_code == code
     last = stream(result.stdout)[-1]
@@ -69,11 +69,11 @@ def test_what_is_wrong_is_the_last_line_and_on_standard_error(shop, words, line,
     assert told in result.stderr
 
 
-def test_help_is_no_event(shop):
+def test_help_is_not_an_event(shop):
     assert shop.zoo("embed", "--events", "--help").stdout.startswith("Usage: ")
 
 
-def test_a_bug_is_told_before_its_traceback(shop, words, monkeypatch):
+def test_a_bug_is_reported_before_its_traceback(shop, words, monkeypatch):
     monkeypatch.setattr("zoo.use.gallery.find_images", lambda _folder: 1 / 0)
     result = CliRunner().invoke(main, words("embed IMAGES -o x.npz --events"))
     assert isinstance(result.exception, ZeroDivisionError)  # Python prints its traceback
@@ -82,11 +82,11 @@ def test_a_bug_is_told_before_its_traceback(shop, words, monkeypatch):
 
 
 def test_ctrl_c_is_the_last_line(shop, words, environment):
-    """While it waits for an image that comes slowly."""
+    """While it waits for an image that arrives slowly."""
     slow = "import time, zoo.use.embedder; zoo.use.embedder.Embedder.read = lambda *_: time.sleep(60)"
     command = [sys.executable, "-c", f"{slow}; from zoo.cli import main; main()", *words("embed IMAGES -o x --events")]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    began = process.stdout.readline()  # at once: nothing waits in a buffer
+    began = process.stdout.readline()  # at once: not buffered
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -98,7 +98,7 @@ def test_ctrl_c_is_the_last_line(shop, words, environment):
 @pytest.mark.parametrize(
     ("line", "kept"), [("pull tiny", True), ("publish tiny", True), ("build tiny", True), ("embed IMAGES -o x", False)]
 )
-def test_only_what_goes_on_says_so(shop, words, monkeypatch, line, kept):
+def test_only_resumable_commands_say_so(shop, words, monkeypatch, line, kept):
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -106,10 +106,10 @@ def test_only_what_goes_on_says_so(shop, words, monkeypatch, line, kept):
     result = shop.zoo(*words(line))
     assert result.exit_code == 130
     assert result.stderr.startswith("Interrupted.")
-    assert ("goes on from there" in result.stderr) == kept
+    assert ("to continue" in result.stderr) == kept
 
 
-def test_nobody_who_reads_is_no_reason_to_stop(shop, words, environment):
+def test_a_missing_reader_does_not_stop_the_command(shop, words, environment):
     command = [sys.executable, "-m", "zoo", *words("embed IMAGES -o x.npz --events")]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
@@ -117,7 +117,7 @@ def test_nobody_who_reads_is_no_reason_to_stop(shop, words, environment):
     assert Path("x.npz").exists()
 
 
-def test_a_bar_tells_five_steps_a_second_and_the_last_one(monkeypatch):
+def test_a_bar_writes_five_steps_a_second_and_the_last_one(monkeypatch):
     now = iter(at / 100 for at in range(1000))  # ten milliseconds a step
     monkeypatch.setattr("zoo.cli.events.monotonic", lambda: next(now))
     events = Events(out := StringIO())
@@ -130,14 +130,14 @@ def test_a_bar_tells_five_steps_a_second_and_the_last_one(monkeypatch):
     assert advanced[0]["figures"] == {"loss": None, "lr": 0.5}
 
 
-def test_what_is_broken_off_ends_too():
+def test_an_interrupted_bar_ends_too():
     events = Events(out := StringIO())
     with pytest.raises(ValueError, match="x"), events.bar("epochs", 3):
         raise ValueError("x")
     assert json.loads(out.getvalue().splitlines()[-1])["event"] == "ended"
 
 
-def test_of_several_processes_the_first_one_speaks(shop, monkeypatch):
+def test_of_several_processes_only_the_first_writes(shop, monkeypatch):
     for name, value in {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     result = shop.zoo("show", "none", "--events")

@@ -1,4 +1,4 @@
-"""`--json`: every command has it, prints what is promised, and nothing where it fails."""
+"""`--json`: every command has it, prints the documented shape, and nothing if it fails."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from zoo.cli.shapes.commands import COMMANDS
 from zoo.cli.shapes.tables import MeasurementRow
 from zoo.tables.comparison import KEYS
 
-# What follows on what is before; a command that is not here has a test of its own below.
+# Each command relies on those before it; other commands have their own tests below.
 LOOKING = (
     "build", "build --plan", "data squares", "list",
     "show tiny", "compare tiny", "search map>0", "doctor", "verify tiny",
     "embed IMAGES -o x.npz", "query IMAGE -g x.npz -m tiny --top 2", "publish tiny", "gc --dry-run", "gc",
-    "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo",
+    "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo", "migrate --all",
 )  # fmt: skip
 APART = ("compile", "receive", "pull", "diff", "bench", "clean")  # `bench`: tests/zoo/measure, `clean`: tests/zoo
 
@@ -32,11 +32,11 @@ def test_every_command_has_json_and_a_shape():
         assert option.help == "Print the result as JSON.", name
 
 
-def test_a_row_has_the_columns_that_are_searched():
+def test_rows_have_the_searchable_columns():
     assert list(MeasurementRow.__annotations__) == list(KEYS)
 
 
-def test_what_is_printed_has_the_shape_that_is_promised(shop, words):
+def test_output_has_the_documented_shape(shop, words):
     for line in LOOKING:
         result = shop.zoo(*words(line), "--json")
         assert result.exit_code == 0, result.output
@@ -44,7 +44,7 @@ def test_what_is_printed_has_the_shape_that_is_promised(shop, words):
         document(name, result.stdout)
 
 
-def test_what_is_compiled_is_received(shop, quick, waiting, tmp_path):
+def test_compile_and_receive(shop, quick, waiting, tmp_path):
     compiled = shop.zoo("compile", str(quick), "-o", "there.result", "--json")
     assert compiled.exit_code == 0, compiled.output
     about = document("compile", compiled.stdout)
@@ -62,7 +62,7 @@ def run(home: dict[str, str], *arguments: str) -> Any:
     return CliRunner().invoke(main, arguments, env=home, catch_exceptions=False)
 
 
-def test_what_is_pulled_and_damaged(shop, tmp_path):
+def test_pull_and_verify_a_damaged_release(shop, tmp_path):
     assert shop.zoo("publish", "tiny").exit_code == 0
     away = Workshop(tmp_path / "away")
     away.root.mkdir()
@@ -79,7 +79,7 @@ def test_what_is_pulled_and_damaged(shop, tmp_path):
     assert len(document("verify", found.stdout)["damage"]) == 1
 
 
-def test_differences_end_in_an_exit_code_of_their_own(tmp_path):
+def test_regressions_have_their_own_exit_code(tmp_path):
     home = {"ZOO_HOME": str(tmp_path)}
     keep(tmp_path, release(records=[dense(), measurement(throttled="heat")]), release(
         version="1.1.0", records=[measurement(map_=70), pending()]
@@ -104,13 +104,13 @@ def test_differences_end_in_an_exit_code_of_their_own(tmp_path):
         ("pull tiny --all -t jetson", 2),
     ],
 )
-def test_standard_output_is_empty_where_it_fails(shop, line, code):
+def test_standard_output_is_empty_after_a_failure(shop, line, code):
     result = shop.zoo(*line.split(), "--json")
     assert (result.exit_code, result.stdout) == (code, "")
     assert "Error: " in result.stderr
 
 
-def test_what_libraries_print_is_no_part_of_it(shop, monkeypatch):
+def test_output_of_libraries_is_excluded(shop, monkeypatch):
     from zoo import doctor
 
     monkeypatch.setattr(doctor, "this_device", lambda: print("hello") or this_device())
@@ -119,6 +119,6 @@ def test_what_libraries_print_is_no_part_of_it(shop, monkeypatch):
     assert "hello" in result.stderr
 
 
-def test_what_is_no_number_is_null():
+def test_numbers_that_are_not_finite_are_null():
     values = {"a": [float("nan"), (float("inf"), -1.5)], "b": {"c": float("-inf")}}
     assert as_text(values) == '{"a": [null, [null, -1.5]], "b": {"c": null}}'

@@ -1,4 +1,4 @@
-"""Standard output of another encoding, closed, full, or with nobody who reads: no traceback, and a known exit code."""
+"""Standard output in another encoding, closed, full, or without a reader: no traceback, and a known exit code."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def run(arguments, environment, shell="{}", **more):
     ],
     ids=["ascii", "C"],
 )
-def test_what_an_encoding_lacks_is_replaced(environment, locale):
+def test_characters_outside_the_encoding_are_replaced(environment, locale):
     shown = run(["show", "tiny"], environment, **locale)
     assert (shown.returncode, shown.stderr) == (0, b"")
     assert b"tiny@1.0.0: a network that learns little" in shown.stdout
@@ -43,8 +43,8 @@ def test_json_is_the_same_in_any_encoding(environment):
     document("list", texts[0].decode("ascii"))
 
 
-def test_names_that_are_no_text_are_told_too(environment, tmp_path):
-    """A file's name may be any bytes; Python holds those that are no UTF-8 as lone surrogates."""
+def test_names_that_are_not_text_are_printed(environment, tmp_path):
+    """A file's name may be any bytes; Python represents those that are not UTF-8 as lone surrogates."""
     folder = os.fsencode(tmp_path) + b"/caf\xe9"
     os.mkdir(folder)  # noqa: PTH102
     done = run(["embed", f"{tmp_path}/$'caf\\xe9'", "-o", "x.npz"], environment)
@@ -61,12 +61,12 @@ def test_names_that_are_no_text_are_told_too(environment, tmp_path):
         *(pytest.param(line, marks=pytest.mark.slow) for line in ("list --json", "show --help", "build --plan")),
     ],
 )  # fmt: skip
-def test_nobody_who_reads_is_exit_code_141_and_no_word(environment, line):
+def test_output_without_a_reader_ends_silently_with_141(environment, line):
     done = run(line.split(), environment, "{} | sleep 0; exit ${{PIPESTATUS[0]}}")
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_a_reader_that_leaves_early_has_what_it_read(environment):
+def test_a_reader_that_stops_early_has_complete_lines(environment):
     done = run(["show", "tiny", "--json"], environment, "{} | head -1; exit ${{PIPESTATUS[0]}}")
     assert (done.stdout, done.stderr) == (b"{\n", b"")
     assert done.returncode in (0, 141)  # 0 if all of it was written before the reader left
@@ -78,27 +78,27 @@ def test_a_reader_that_leaves_early_has_what_it_read(environment):
         ("show tiny", "{} >&-", 0), ("list --json", "{} >&- 2>&-", 0), ("show none", "{} <&- >&- 2>&-", 1),
     ],
 )  # fmt: skip
-def test_closed_streams_are_output_that_nobody_wants(environment, shell, line, code):
+def test_output_to_closed_streams_is_discarded(environment, shell, line, code):
     done = run(line.split(), environment, shell)
     assert done.returncode == code
     assert b"Traceback" not in done.stdout + done.stderr
 
 
-def test_nothing_of_the_output_gets_into_a_file_when_it_is_closed(words, environment):
-    """The system gives a number that is free to the next file that is opened."""
+def test_output_to_a_closed_stream_does_not_reach_a_file(words, environment):
+    """The system assigns a free number to the next file that is opened."""
     done = run(words("embed IMAGES -o x.npz --json"), environment, "{} >&- 2>&-")
     assert done.returncode == 0
     assert Path("x.npz").read_bytes()[:2] == b"PK"
 
 
-def test_output_that_can_only_be_read_is_told(environment):
+def test_a_read_only_output_is_reported(environment):
     done = run(["list"], environment, "{} 1</dev/null")
     assert done.returncode == 1
-    assert done.stderr == b"Error: can't write to standard output: Bad file descriptor. Let it lead elsewhere.\n"
+    assert done.stderr == b"Error: can't write to standard output: Bad file descriptor. Redirect it elsewhere.\n"
 
 
 def test_work_ends_with_its_reader_without_blaming_the_disk(tmp_path):
-    """Progress that nobody reads is no problem of the store."""
+    """Progress without a reader is not an error of the store."""
     reads, writes = os.pipe()
     os.close(reads)
     with os.fdopen(writes, "w") as pipe:

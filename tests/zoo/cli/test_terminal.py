@@ -1,4 +1,4 @@
-"""What a terminal shows and a pipe does not: bars and colours."""
+"""Differences between a terminal and a pipe: bars and colours."""
 
 import os
 import pty
@@ -16,7 +16,7 @@ COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|38;[0-9;]+)(?:;[0-9;]*
 
 
 def shown(arguments, environment, width=80):
-    """What a command writes to a terminal: both streams, as there is one screen."""
+    """Output of a command to a terminal: both streams, since there is one screen."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, width))
     screen = []
@@ -74,7 +74,7 @@ def test_no_color_is_honoured(words, environment, line):
     assert not COLOUR.search(shown(words(line), {**environment, "NO_COLOR": "1"}))
 
 
-def test_an_empty_no_color_says_nothing(environment):
+def test_an_empty_no_color_is_ignored(environment):
     assert COLOUR.search(shown(["show", "none"], {**environment, "NO_COLOR": ""}))
 
 
@@ -89,8 +89,8 @@ def test_no_figure_is_lost_in_a_narrow_terminal(environment, width):
     figures = re.compile(r"(?<!\S)[\d.]*\d(?!\S)")
     assert {*figures.findall("\n".join(lines))} <= {*figures.findall("\n".join(screen))}
     assert max(cell_len(line) for line in screen if not line.startswith("manifest: ")) <= width
-    assert "bold: best of what ships" in screen
-    assert "bold: best of what ships" not in lines
+    assert "bold: the best row that ships" in screen
+    assert "bold: the best row that ships" not in lines
 
 
 def test_a_pipe_has_whole_tables_and_lines_whatever_is_forced(environment):

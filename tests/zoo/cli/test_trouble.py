@@ -1,4 +1,4 @@
-"""What is wrong around a command is told in a line."""
+"""Problems in the environment of a command are reported in one line."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.conftest import Workshop
 
 
 def test_bytes_are_checked_without_a_registry(shop, tmp_path, words, monkeypatch):
-    """Of what was pulled; but not where signatures are required."""
+    """For pulled releases, unless signatures are required."""
     shop.zoo(*words("publish tiny"))
     away = Workshop(tmp_path / "away")
     away.root.mkdir()
@@ -21,7 +21,7 @@ def test_bytes_are_checked_without_a_registry(shop, tmp_path, words, monkeypatch
     found = away.zoo("verify", "tiny")
     assert found.exit_code == 0
     assert "0 damaged" in found.stdout
-    assert "was not checked: no registry is named" in found.stderr
+    assert "signature not verified: no registry is configured" in found.stderr
     assert away.zoo("verify", "tiny", "--require-signature").exit_code == 1
     file = away.home / "pulled/tiny/1.0.0/graph/model.onnx"
     with file.open("r+b") as content:
@@ -32,7 +32,7 @@ def test_bytes_are_checked_without_a_registry(shop, tmp_path, words, monkeypatch
     assert found.stdout.splitlines()[-1].endswith("1 damaged; not pulled: 4. Get it again: zoo pull tiny@1.0.0")
 
 
-def test_what_mends_a_release_that_was_built_is_told(built):
+def test_the_repair_of_a_built_release_is_explained(built):
     with (built.home / "releases/tiny/1.0.0/graph/model.onnx").open("r+b") as content:
         content.write(b"x")
     found = built.zoo("verify", "tiny")
@@ -43,17 +43,17 @@ def test_what_mends_a_release_that_was_built_is_told(built):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["show", "tiny"]])
-def test_a_full_disk_behind_a_redirection(environment, command):
+def test_output_redirected_to_a_full_disk(environment, command):
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
             [sys.executable, "-m", "zoo", *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
             env={**os.environ, **environment},
         )  # fmt: skip
     assert result.returncode == 1
-    assert result.stderr == "Error: no space left where this writes. Free some, and run the same command again.\n"
+    assert result.stderr == "Error: no space left on the disk. Free some space and run the command again.\n"
 
 
-def test_measurements_that_can_not_be_kept_are_told_before_the_work(built, monkeypatch):
+def test_measurements_that_can_not_be_written_are_reported_before_the_work(built, monkeypatch):
     monkeypatch.setattr("zoo.measure.measuring.measure_release", lambda *_: pytest.fail("it measures"))
     (built.home / "measurements").write_text("a file")
-    assert "can't keep measurements in" in built.refused("bench", "tiny", "-t", "onnxruntime-cpu")
+    assert "can't write measurements to" in built.refused("bench", "tiny", "-t", "onnxruntime-cpu")

@@ -1,4 +1,4 @@
-"""`zoo data`: a wrong pattern and wrong files are seen before anything is trained."""
+"""`zoo data`: wrong patterns and files are detected before training."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def test_a_set_in_words(workshop):
     assert re.search(r"^ 2 +0 +4 +4 *$", found, re.MULTILINE)
     assert re.search(r"^ 001 +20 +4 +4 *$", found, re.MULTILINE)
     assert "pixels: width 32 … 32 (median 32), height 32 … 32 (median 32), 1 different size\n" in found
-    assert "same files: none\n" in found
+    assert "identical files: none\n" in found
     assert "would refuse" not in found
 
 
@@ -59,8 +59,8 @@ def test_a_set_in_figures(workshop):
     assert (found["sizes"], found["refused"], found["sheet"]) == (1, [], None)
 
 
-def test_a_pattern_that_takes_three_of_four_digits_is_seen(workshop):
-    """Identities 0000 … 0009 become one, and 0010 … 0014 another, which is both trained and tested on."""
+def test_a_pattern_for_three_of_four_digits_is_detected(workshop):
+    """Identities 0000 … 0009 become one, and 0010 … 0014 another, which is in both training and test."""
     train = workshop.root / "data" / "squares" / "image_train"
     for path in train.glob("0009_*"):
         shutil.copy(path, train / path.name.replace("0009_", "0014_"))
@@ -68,11 +68,11 @@ def test_a_pattern_that_takes_three_of_four_digits_is_seen(workshop):
     found = figures(workshop)
     assert found["images_per_identity"]["train"] == {"40": 1, "4": 1}
     assert found["splits"]["query"]["identities"] == 1
-    assert any("both trained on and queried" in problem for problem in found["refused"])
+    assert any("in both training and test" in problem for problem in found["refused"])
     assert "zoo build would refuse it: 1 identities of data set" in data(workshop, "squares")
 
 
-def test_what_a_build_refuses_is_listed_and_not_an_error(workshop):
+def test_problems_for_a_build_are_listed_without_an_error(workshop):
     root = workshop.root / "data" / "squares"
     for path in sorted((root / "image_train").glob("0003_*"))[1:]:
         path.unlink()
@@ -81,7 +81,7 @@ def test_what_a_build_refuses_is_listed_and_not_an_error(workshop):
     query = min((root / "image_query").iterdir())
     shutil.copy(query, root / "image_train" / "0001_c000_77777777_0.jpg")
     found = figures(workshop)
-    told = ("one training image", "has no right answer", "tested on images that it is trained on, 1 in all")
+    told = ("one training image", "has no correct answer", "images for both training and test, 1 in all")
     assert len(found["refused"]) == 3
     assert all(any(words in problem for problem in found["refused"]) for words in told)
     assert found["alone"]["train"] == ["image_train/0003_c000_00000300_0.jpg"]
@@ -116,7 +116,7 @@ def test_the_sheet_shows_identities_from_most_to_fewest_images(workshop, monkeyp
     assert all(file.name.startswith(row.name) for row in rows for file in row.files)
 
 
-def test_images_of_an_identity_stand_in_its_row(workshop, monkeypatch, tmp_path):
+def test_images_of_an_identity_are_in_its_row(workshop, monkeypatch, tmp_path):
     colours = {"0000": (255, 0, 0), "0001": (0, 255, 0)}
     train = workshop.root / "data" / "squares" / "image_train"
     for identity, colour in colours.items():
@@ -129,17 +129,17 @@ def test_images_of_an_identity_stand_in_its_row(workshop, monkeypatch, tmp_path)
     places = [np.nonzero((pixels == colours[row.name]).all(2)) for row in rows]
     (first, columns), (second, _) = places
     assert first.max() < second.min()
-    assert np.ptp(columns) > 3 * 200  # four images beside each other
+    assert np.ptp(columns) > 3 * 200  # four adjacent images
 
 
-def test_a_sheet_is_written_where_it_is_asked_for(workshop, tmp_path):
+def test_a_sheet_is_written_to_the_given_file(workshop, tmp_path):
     sheet = tmp_path / "s.png"
     assert data(workshop, "squares", "--sheet", str(sheet), "--identities", "2").splitlines()[-1] == f"sheet: {sheet}"
     with Image.open(sheet) as image:
         assert image.format == "PNG"
     before = {path: path.read_bytes() for path in workshop.root.rglob("*.jpg")}
     own = min(before)
-    assert "would replace what it is drawn from" in workshop.refused("data", "squares", "--sheet", str(own))
+    assert "would replace one of its inputs" in workshop.refused("data", "squares", "--sheet", str(own))
     assert {path: path.read_bytes() for path in workshop.root.rglob("*.jpg")} == before
 
 
@@ -148,11 +148,11 @@ def test_a_sheet_is_written_where_it_is_asked_for(workshop, tmp_path):
     [
         ("data square", "no data set 'square' in the catalogue. Did you mean 'squares'?"),
         ("data squares --data-root /nowhere", "no folder /nowhere/squares for data set 'squares'"),
-        ("data squares --sheet s.gif", "a sheet is .png"),
-        ("data squares --sheet /nowhere/s.png", "there is no folder /nowhere"),
+        ("data squares --sheet s.gif", "a sheet ends in .png"),
+        ("data squares --sheet /nowhere/s.png", "the folder /nowhere does not exist"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(workshop, arguments, told):
+def test_errors_are_reported_in_one_line(workshop, arguments, told):
     message = workshop.refused(*arguments.split())
     assert told in message
     assert len(message.splitlines()) <= 2

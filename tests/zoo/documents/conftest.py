@@ -10,7 +10,8 @@ import pytest
 from tests.zoo.records import a_manifest
 from tests.zoo.shelf import SIZE, a_measurement, fill
 from zoo.documents import write_documents
-from zoo.release.manifest import MANIFEST, File, Manifest
+from zoo.release.layout import MANIFEST
+from zoo.release.manifest import File, Manifest
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Shelf:
 
 @pytest.fixture(scope="package")
 def shelf(tmp_path_factory) -> Shelf:
-    """Not to be changed."""
+    """Read-only."""
     folder = tmp_path_factory.mktemp("shelf")
     manifest = fill(folder, a_manifest(), noise=0.01)
     (folder / MANIFEST).write_text(manifest.model_dump_json())

@@ -1,4 +1,4 @@
-"""The model card: for the Hub, and for whoever reads it."""
+"""The model card: for the Hub, and for readers."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def card(*records, **changes):
 
 
 def head_of(text) -> Any:
-    """What the Hub reads, whatever it is."""
+    """The YAML head of the card."""
     return ModelCard(text).data
 
 
@@ -32,7 +32,7 @@ def test_the_hub_reads_its_head():
     assert head.tags == ["image-retrieval", "onnx"]
     openvino = {"name": "openvino", "version": "2026.1", "device": "CPU"}
     assert head_of(card(a_measurement(runtime=openvino))).tags == ["image-retrieval", "onnx", "openvino"]
-    assert head.datasets is None  # a name here is no name on the Hub
+    assert head.datasets is None  # names in the catalogue are not names on the Hub
 
 
 def test_the_hub_reads_map_and_r1_in_torch_and_of_what_ships():
@@ -61,12 +61,12 @@ def test_it_begins_with_what_was_removed_and_lists_artifacts_and_licenses():
         assert line in section(text, "Licenses")
 
 
-def test_the_hub_is_not_told_figures_of_other_data():
+def test_figures_of_other_data_are_not_in_the_head():
     names = [result.metric_name for result in head_of(card(a_measurement(data="b" * 64))).eval_results]
     assert names == ["mAP % (torch)", "R1 % (torch)"]
 
 
-def test_a_license_that_the_hub_does_not_know_is_other_with_a_name_and_a_link():
+def test_a_license_unknown_to_the_hub_is_other_with_a_name_and_a_link():
     assert hub_license("CC-BY-4.0") == {"license": "cc-by-4.0"}
     assert hub_license("not stated") == {"license": "unknown"}
     for license, name in (("Research only, by request", "research-only-by-request"), ("GPL-3.0-only", "gpl-3.0-only")):
@@ -81,7 +81,7 @@ def test_it_says_how_to_use_the_release_with_zoo_and_without():
     assert "N×24×32×3" in use
 
 
-def test_data_and_protocol_stand_with_the_accuracy():
+def test_data_and_protocol_are_shown_with_the_accuracy():
     text = card()
     data = section(text, "Data and protocol")
     manifest = a_manifest()
@@ -92,22 +92,22 @@ def test_data_and_protocol_stand_with_the_accuracy():
     assert "| student | 80.20 | 95.00 | 97.00 | 98.00 | 50.00 | 100 |" in section(text, "Accuracy in torch")
 
 
-def test_compression_is_told_in_all_and_by_site():
+def test_compression_is_shown_in_total_and_by_site():
     found = section(card(), "Compression")
     assert "| teacher | 4.000 | 40.000 |" in found
     assert "| student | 1.000 | 10.000 |" in found
-    assert "Of 2 compacted sites, 1 lost all channels and 1 some: 96 → 16 in all." in found
+    assert "Of 2 compacted sites, 1 lost all channels, 1 some: 96 → 16 in total." in found
     assert "| layer1.conv | 64 → 16 |" in found
 
 
-def test_calibration_is_told_with_its_gate_and_float_layers():
+def test_calibration_is_shown_with_its_gate_and_float_layers():
     found = section(card(), "Calibration")
     assert "| student | int8 | onnxruntime-cpu | onnxruntime | 2 | 0.20 | 0.99000 | holds | 1 of 20 |" in found
     assert "`conv_7`" in found
     assert "## Calibration" not in card(calibrations=[])
 
 
-def test_figures_of_devices_stand_with_device_runtime_threads_and_batch():
+def test_measurements_are_shown_with_device_runtime_threads_and_batch():
     found = section(card(dense(target="onnxruntime-cpu"), a_measurement(p50_ms=5.25)), "Measured on devices")
     assert "**AMD EPYC (x86_64, 2 cores), CPU, 2 threads**" in found
     assert "p50, p90 and p99 at batch 1" in found
@@ -122,7 +122,7 @@ def test_it_says_how_the_build_is_repeated():
         assert fact in found
 
 
-def test_words_of_a_user_break_no_table_and_no_markup():
+def test_user_text_breaks_neither_tables_nor_markup():
     data = a_manifest().data.model_dump() | {"name": "a|b"}
     text = card(description="one\ntwo <script>", data=data, licenses={"code": "a\\b", "weights": "MIT", "data": "MIT"})
     assert r"code: a\\b" in text
@@ -133,7 +133,7 @@ def test_words_of_a_user_break_no_table_and_no_markup():
 @pytest.mark.parametrize(
     ("records", "changes", "said"),
     [
-        ([a_measurement()], {}, "of 100 queries, R1 is uncertain by up to ±10 points"),
+        ([a_measurement()], {}, "with 100 queries, R1 is uncertain by up to ±10 points"),
         ([a_measurement()], {}, "Measured on these devices only: AMD EPYC (onnxruntime-cpu)."),
         ([a_measurement(steady=False)], {}, "never became steady: student int8 on onnxruntime-cpu"),
         ([a_measurement(throttled="heat")], {}, "Void, because the machine was throttled (heat): student int8"),
@@ -141,15 +141,15 @@ def test_words_of_a_user_break_no_table_and_no_markup():
         (
             [a_measurement(), estimated()],
             {},
-            "mAP of student int8 on jetson-orin-nano is estimated, not measured: 80.00 is expected, 0.20 points less "
+            "mAP of student int8 on jetson-orin-nano is estimated, not measured: 80.00 expected, 0.20 points less "
             "than in torch. Method: the graph, run elsewhere.",
         ),
         (
             [a_measurement(), broken()],
             {},
-            "There is no student fp16 on jetson-orin-nano. It is broken: it has no kernels for <fp16>",
+            "student fp16 on jetson-orin-nano is not available. It is broken: it has no kernels for <fp16>",
         ),
-        ([], {}, "Nothing is known of its speed"),
+        ([], {}, "Its speed is unknown"),
         (
             [a_measurement()],
             {"licenses": {"code": "MIT", "weights": "not stated", "data": ""}},
@@ -158,53 +158,53 @@ def test_words_of_a_user_break_no_table_and_no_markup():
         (
             [a_measurement()],
             {"calibrations": [a_calibration(holds=False)]},
-            "The int8 graph for onnxruntime-cpu does not hold the gate on accuracy: it loses 0.20 points of mAP.",
+            "The int8 graph for onnxruntime-cpu fails the accuracy gate: it loses 0.20 points of mAP.",
         ),
         (
             [a_measurement(conditions=CONDITIONS | {"other_work_cores": 1.2})],
             {},
-            "The machine was not quiet, and times make no claims: onnxruntime-cpu (other processes kept 1.2 of 2 cores "
+            "The machine was not idle, so times are unreliable: onnxruntime-cpu (other processes kept 1.2 of 2 cores "
             "busy).",
         ),
         (
             [a_measurement(conditions=CONDITIONS | {"tells_throttling": False})],
             {},
-            "Would not say whether it was throttled: AMD EPYC.",
+            "Does not report throttling: AMD EPYC.",
         ),
     ],
 )
-def test_limits_are_said(monkeypatch, records, changes, said):
+def test_limits_are_listed(monkeypatch, records, changes, said):
     monkeypatch.setattr("targets.measuring.conditions.BUSY_CORES", 0.1)
     found = limits(a_manifest(**changes), records)
     assert said in "\n".join(found)
     assert said.replace("<", "&lt;") in card_text(a_manifest(**changes), records, SIZE)
 
 
-def test_a_test_set_of_few_queries_is_said_with_those_that_do_not_count():
+def test_a_small_test_set_and_skipped_queries_are_listed():
     student = a_manifest().accuracy.student.model_dump() | {"queries": 2, "skipped": 3}
     accuracy = a_manifest().accuracy.model_dump() | {"student": student}
     _, small, skipped, *_ = limits(a_manifest(accuracy=accuracy), [a_measurement()])
-    assert small.startswith("The test set is small: of 2 queries, R1 is uncertain by up to ±50 points")
-    assert skipped == "3 queries have no right answer in the gallery and do not count."
+    assert small.startswith("The test set is small: with 2 queries, R1 is uncertain by up to ±50 points")
+    assert skipped == "3 queries have no correct answer in the gallery and do not count."
 
 
-def test_a_choice_that_was_made_on_the_test_set_is_told():
+def test_a_choice_on_the_test_set_is_listed():
     data = a_manifest().data.model_dump() | {"gate_identities": 0, "gate_images": 0}
     (line,) = (one for one in limits(a_manifest(data=data), [a_measurement()]) if "chosen" in one)
-    assert line.startswith("Precisions and float layers were chosen on the test set itself")
+    assert line.startswith("Precisions and float layers were chosen on the test set")
     card = card_text(a_manifest(data=data), [a_measurement()], SIZE)
-    assert "gate, on which precision and float layers were chosen: the test set itself" in card
+    assert "gate, which chose precision and float layers: the test set itself" in card
     held = "6 images of 2 other training identities, never trained on"
-    assert f"gate, on which precision and float layers were chosen: {held}" in card_text(a_manifest(), [], SIZE)
+    assert f"gate, which chose precision and float layers: {held}" in card_text(a_manifest(), [], SIZE)
     assert not [one for one in limits(a_manifest(), [a_measurement()]) if "chosen" in one]
 
 
-def test_limits_that_are_none_are_not_said():
+def test_limits_that_do_not_apply_are_not_listed():
     student = a_manifest().accuracy.student.model_dump() | {"queries": 2000}
     accuracy = a_manifest().accuracy.model_dump() | {"student": student}
     lines = limits(a_manifest(accuracy=accuracy), [a_measurement()])
-    assert len(lines) == 2  # that it is known on this data and these devices only
-    assert lines[0].startswith("Accuracy is known on cars alone")
+    assert len(lines) == 2  # known on this data and these devices only
+    assert lines[0].startswith("Accuracy is known for cars only")
     assert lines[1].startswith("Measured on these devices only")
     calibrations = [a_calibration(holds=False, target="elsewhere"), a_calibration(holds=False, network="teacher")]
     assert limits(a_manifest(accuracy=accuracy, calibrations=calibrations), [a_measurement()]) == lines

@@ -1,10 +1,11 @@
-"""What is written beside the artifacts, and what the manifest says of it."""
+"""Documents beside the artifacts, and their entries in the manifest."""
 
 import hashlib
 
 from tests.zoo.shelf import SIZE, a_measurement, fill, write_graph
 from zoo.documents import write_documents
-from zoo.release.manifest import MANIFEST, Manifest
+from zoo.release.layout import MANIFEST
+from zoo.release.manifest import Manifest
 
 
 def test_every_document_is_listed_with_its_size_and_digest(shelf):
@@ -29,8 +30,8 @@ def test_equal_releases_have_equal_documents(shelf, tmp_path):
     assert write_documents(tmp_path, shelf.manifest, [a_measurement()], SIZE) == shelf.documents
 
 
-def test_documents_of_before_are_replaced(shelf, tmp_path):
-    """As where a stage that was cut off begins again in its folder."""
+def test_existing_documents_are_replaced(shelf, tmp_path):
+    """As when an interrupted stage restarts in its folder."""
     fill(tmp_path, shelf.manifest, noise=0.01)
     write_graph(tmp_path / "graph/model.onnx", noise=0.5)
     first = write_documents(tmp_path, shelf.manifest, [], SIZE)

@@ -1,4 +1,4 @@
-"""The golden picture, its embedding, and how near others have to come."""
+"""The golden picture, its embedding, and the tolerance for artifacts."""
 
 import json
 
@@ -20,7 +20,7 @@ def golden(shelf):
 
 
 def bounds(folder, manifest, records, noise=0.0):
-    """`min_cosine` of a release whose other artifacts are no graphs that run here."""
+    """`min_cosine` of a release whose other artifacts do not run here."""
     fill(folder, manifest, noise)
     write_golden(folder, manifest, records, SIZE)
     return json.loads((folder / "golden/embedding.json").read_text())["min_cosine"]
@@ -57,7 +57,7 @@ def test_the_embedding_is_that_of_the_fp32_graph_in_onnx_runtime(shelf):
     assert content["embedding"] == pytest.approx(expected[0].tolist(), abs=1e-6)
 
 
-def test_a_bound_is_given_for_precisions_that_the_release_has(shelf, tmp_path):
+def test_each_precision_of_the_release_has_a_bound(shelf, tmp_path):
     assert set(golden(shelf)["min_cosine"]) == {"fp32", "int8"}
     assert bounds(tmp_path, a_manifest(artifacts=[an_artifact()]), []) == {"fp32": 0.999}
 
@@ -84,13 +84,13 @@ def test_the_bound_counts_the_worst_image_of_the_test_set_on_the_device(tmp_path
     assert bounds(tmp_path, manifest, [measured, other])["int8"] == pytest.approx(0.94, abs=1e-3)
 
 
-def test_a_calibration_for_all_targets_counts_where_one_is_awaited(tmp_path):
+def test_a_calibration_for_all_targets_counts_for_a_pending_one(tmp_path):
     calibration = a_calibration(target=None, agreement=AGREEMENT | {"min_cosine": 0.96})
     manifest = a_manifest(artifacts=WAITING, calibrations=[calibration])
     assert bounds(tmp_path, manifest, [pending("board")])["int8"] == pytest.approx(0.92, abs=1e-3)
 
 
-def test_where_the_device_is_awaited_the_bound_is_that_of_its_calibration(tmp_path):
+def test_the_bound_of_a_pending_device_is_that_of_its_calibration(tmp_path):
     calibrations = [
         a_calibration(target="board", agreement=AGREEMENT | {"min_cosine": 0.96}),
         a_calibration(target="elsewhere", agreement=AGREEMENT | {"min_cosine": 0.1}),

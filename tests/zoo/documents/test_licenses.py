@@ -27,7 +27,7 @@ def test_what_is_not_stated_is_a_warning(license):
     assert "**Not stated.**" not in found["Code"] + found["Data"]
 
 
-def test_words_stand_as_they_are_without_a_link():
+def test_free_text_is_unchanged_and_without_a_link():
     found = sections(data="research only | by <request>")["Data"]
     assert r"research only \| by &lt;request>" in found
     assert "spdx.org" not in found

@@ -1,4 +1,4 @@
-"""run.py in a process of its own, as on a machine without zoo."""
+"""run.py in a separate process, as on a machine without zoo."""
 
 import json
 import os
@@ -22,11 +22,19 @@ from tests.helpers import random_images
 from tests.kinds import draw_kinds
 from tests.zoo.records import an_artifact
 from tests.zoo.shelf import SIZE, write_graph
+from zoo.documents import run as runner
 from zoo.documents.runner import runner_source
+from zoo.release import layout
+
+
+def test_the_runner_reads_what_a_release_has():
+    """It goes out as one file, so it can't import `zoo.release.layout`."""
+    assert runner.GRAPH == layout.GRAPH
+    assert (runner.PICTURE, runner.GOLDEN) == (runner.HERE / layout.GOLDEN_INPUT, runner.HERE / layout.GOLDEN_EMBEDDING)
 
 
 def run(folder, *arguments, missing=()):
-    """Run it from elsewhere, without any of our packages on the path."""
+    """Run it from another folder, without any of our packages on the path."""
     code = (
         "import runpy, sys\n"
         f"for name in {('zoo', 'pipeline', 'targets', 'pydantic', *missing)!r}: sys.modules[name] = None\n"
@@ -43,39 +51,39 @@ SHIPS = "onnxruntime-cpu/model.onnx"
 
 @pytest.fixture
 def folder(shelf, tmp_path):
-    """A copy of the release, to be spoilt."""
+    """A copy of the release that a test may damage."""
     return shutil.copytree(shelf.folder, tmp_path / "release")
 
 
-def test_without_arguments_what_ships_is_checked_beside_the_graph(shelf):
+def test_without_arguments_the_graph_and_shipped_artifacts_are_checked(shelf):
     result = run(shelf.folder)
     assert result.returncode == 0, result.stderr
     graph, ships = result.stdout.splitlines()
-    assert graph == "graph/model.onnx (fp32): cosine to the golden embedding 1.000000; at least 0.999 is right"
+    assert graph == "graph/model.onnx (fp32): cosine to the golden embedding 1.000000; at least 0.999 expected"
     assert ships.startswith(f"{SHIPS} (int8): cosine to the golden embedding 0.99")
 
 
-def test_without_its_runtime_what_ships_is_told_as_not_checked(shelf):
+def test_without_its_runtime_an_artifact_is_reported_as_not_checked(shelf):
     result = run(shelf.folder, missing=["onnxruntime"])
     assert result.returncode == 0, result.stderr
     graph, ships = result.stdout.splitlines()
     assert graph.startswith("graph/model.onnx (fp32): cosine to the golden embedding 1.0000")
-    assert ships == f"{SHIPS} (int8): not checked, it needs onnxruntime, which is not here"
+    assert ships == f"{SHIPS} (int8): not checked, it needs onnxruntime, which is not installed"
     assert run(shelf.folder, missing=["onnxruntime", "openvino"]).returncode == 1, "nothing was checked"
 
 
 @pytest.mark.parametrize(("path", "precision"), [("graph/model.onnx", "fp32"), (SHIPS, "int8")])
-def test_what_computes_something_else_is_told_by_the_exit_code(folder, path, precision):
-    """A sound graph beside it is no excuse for an artifact that ships."""
+def test_a_different_embedding_gives_exit_code_1(folder, path, precision):
+    """Even if the graph is correct."""
     write_graph(folder / path, noise=0.5)
     result = run(folder)
     assert result.returncode == 1, result.stderr
     line = next(line for line in result.stdout.splitlines() if line.startswith(f"{path} ({precision})"))
-    assert line.endswith(" is right")
+    assert line.endswith(" expected")
     assert float(line.split("embedding ")[1].split(";")[0]) < 0.95
 
 
-def test_what_does_not_run_or_gives_no_embedding_of_this_network_is_wrong(folder):
+def test_an_artifact_that_fails_or_has_another_dimension_is_wrong(folder):
     (folder / SHIPS).write_bytes(b"no graph")
     result = run(folder)
     assert (result.returncode, len(result.stdout.splitlines())) == (1, 2)
@@ -84,7 +92,7 @@ def test_what_does_not_run_or_gives_no_embedding_of_this_network_is_wrong(folder
     assert f"{SHIPS} (int8): cosine to the golden embedding 0.000000" in run(folder).stdout
 
 
-def test_artifacts_of_other_runtimes_and_those_that_are_not_here_are_told(folder):
+def test_artifacts_of_other_runtimes_and_missing_ones_are_reported(folder):
     about = json.loads((folder / "manifest.json").read_text())
     about["artifacts"] += [
         an_artifact("network/network.safetensors"),
@@ -99,8 +107,8 @@ def test_artifacts_of_other_runtimes_and_those_that_are_not_here_are_told(folder
     result = run(folder)
     assert result.returncode == 0, result.stdout
     assert result.stdout.splitlines()[2:] == [
-        "jetson/model.engine (int8): not checked, it needs tensorrt, which is not here",
-        "openvino-cpu/model.xml (fp16): not checked, it is not here",
+        "jetson/model.engine (int8): not checked, it needs tensorrt, which is not installed",
+        "openvino-cpu/model.xml (fp16): not checked, the file is not here",
     ]
 
 
@@ -128,7 +136,7 @@ def test_an_artifact_of_openvino_is_computed_in_its_own_precision(folder, half):
     assert json.loads(line)["embedding"] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
-def test_images_are_embedded_by_what_ships_if_it_is_named(shelf):
+def test_images_are_embedded_by_the_named_artifact(shelf):
     picture = shelf.folder / "golden/input.png"
     result = run(shelf.folder, "--artifact", SHIPS, picture)
     expected = OnnxRuntime(TargetSettings("onnxruntime")).load((shelf.folder / SHIPS).parent)
@@ -137,7 +145,7 @@ def test_images_are_embedded_by_what_ships_if_it_is_named(shelf):
     for name in ("golden/input.png", "none.onnx"):
         result = run(shelf.folder, "--artifact", name, picture)
         assert result.returncode == 1
-        assert result.stderr == f"{name} is no artifact here that onnxruntime or openvino runs\n"
+        assert result.stderr == f"{name} is not an artifact of this release that onnxruntime or openvino can run\n"
 
 
 def test_images_of_any_size_and_mode_are_embedded_a_line_each(shelf, tmp_path):
@@ -154,7 +162,7 @@ def test_images_of_any_size_and_mode_are_embedded_a_line_each(shelf, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["none.jpg", "golden", "run.py"])
-def test_what_it_can_not_read_is_told_in_a_line(shelf, name):
+def test_unreadable_input_is_reported_in_one_line(shelf, name):
     result = run(shelf.folder, shelf.folder / name)
     assert result.returncode == 1
     assert result.stderr.startswith(f"can't read {shelf.folder / name}: ")
@@ -174,7 +182,7 @@ def test_it_reads_and_resizes_images_as_evaluation_does(shelf, tmp_path):
 
 
 def test_it_reads_files_of_every_kind_as_evaluation_does(tmp_path):
-    """Of its own copy of the code that reads: nothing of ours is imported."""
+    """By its own copy of the image reader, without importing ours."""
     known = {"__name__": "run", "__file__": str(tmp_path / "run.py")}
     exec(compile(runner_source(), "run.py", "exec"), known)
     kinds = draw_kinds(tmp_path)
@@ -185,7 +193,7 @@ def test_it_reads_files_of_every_kind_as_evaluation_does(tmp_path):
     assert type(found) is not type(expected)
 
 
-def test_a_turned_photo_has_the_embedding_of_the_upright_one(shelf, tmp_path):
+def test_a_rotated_photo_has_the_embedding_of_the_upright_one(shelf, tmp_path):
     pixels = random_images(1)[0]
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -198,7 +206,7 @@ def test_a_turned_photo_has_the_embedding_of_the_upright_one(shelf, tmp_path):
 
 
 def test_it_is_short_and_imports_nothing_of_ours(shelf):
-    """Short beside the code that reads images, which is a file of its own here."""
+    """Short, apart from the image reader, which is a separate file here."""
     source = (shelf.folder / "run.py").read_text()
     assert len(source.splitlines()) - len(Path(decoding.__file__).read_text().splitlines()) < 110
     ours = ("zoo", "pipeline", "targets", "calibration")

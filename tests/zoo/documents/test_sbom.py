@@ -36,7 +36,7 @@ def test_equal_manifests_give_equal_bytes_and_others_another_serial_number(tmp_p
     assert first == second
     other = json.loads(written(tmp_path / "c", a_manifest(version="1.0.1")))
     assert other["serialNumber"] != json.loads(first)["serialNumber"]
-    assert other["serialNumber"].split("-")[2].startswith("5")  # a UUID of content, not of chance
+    assert other["serialNumber"].split("-")[2].startswith("5")  # a UUID of the content, not a random one
 
 
 def test_the_subject_is_the_model(bill):
@@ -54,7 +54,7 @@ def test_artifacts_are_files_by_their_digests(bill):
         assert component["hashes"] == [{"alg": "SHA-256", "content": artifact.sha256}]
 
 
-def test_the_data_are_known_by_their_fingerprint_and_the_tool_by_its_license(bill):
+def test_data_have_their_fingerprint_and_the_tool_its_license(bill):
     fingerprint = {"name": "zoo:data:fingerprint", "value": a_manifest().data.fingerprint}
     assert named(bill)["cars"]["properties"] == [fingerprint]
     (tool,) = bill["metadata"]["tools"]["components"]
@@ -67,7 +67,7 @@ def test_libraries_have_versions_and_package_urls(bill):
     assert libraries == a_manifest().provenance.libraries
 
 
-def test_a_license_that_is_not_stated_is_not_made_up(tmp_path):
+def test_a_license_that_is_not_stated_is_not_invented(tmp_path):
     licenses = {"code": "MIT", "weights": "not stated", "data": "research only"}
     bill = json.loads(written(tmp_path, a_manifest(licenses=licenses)))
     assert "licenses" not in bill["metadata"]["component"]

@@ -1,6 +1,6 @@
-"""A device elsewhere, and what changes on the way to it and back.
+"""A device elsewhere, and changes to archives on the way to it and back.
 
-`board` is a target whose board this machine is. The build is told that it is not, and the program finds that it is.
+`board` is a target whose board is this machine, which the build is made to believe it is not.
 """
 
 import io
@@ -26,7 +26,7 @@ NAME = "tiny-1.0.0-board"
 
 @contextmanager
 def board_elsewhere():
-    """This machine is no board, as far as a build can tell."""
+    """Make a build believe that this machine is not the board."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.planning.deployment.is_board", lambda words: words is None)
         yield
@@ -52,7 +52,7 @@ def ships_on(shop, target="board"):
 
 
 def copied(shop, folder):
-    """A workshop to change; results of stages, which never change, are not copied but named again."""
+    """A copy of a workshop; results of stages, which never change, are hard links."""
 
     def place(source, target):
         never_changes = "/.zoo/store/" in source and "/cache/" not in source
@@ -63,7 +63,7 @@ def copied(shop, folder):
 
 
 class Desk:
-    """A place on the device: where one stands, a home, folders for what is temporary and for the cache."""
+    """Folders on the device: the current one, home, temporary files and cache."""
 
     def __init__(self, python, root):
         self.python, self.root = python, root
@@ -94,7 +94,7 @@ class Desk:
         return process.returncode, output, errors
 
     def refused(self, *words, limit=None):
-        """Run, expect a refusal in a line or two and nothing left behind; what was said."""
+        """Run, expect an error of one or two lines and no files left; return the error."""
         code, _, errors = self.run(*words, limit=limit)
         assert code == 1
         assert errors.startswith("Error: ")
@@ -103,7 +103,7 @@ class Desk:
         return errors.strip().removeprefix("Error: ")
 
     def left(self):
-        """All files there are, but those in the named cache, which is the runtime's."""
+        """All files except those in the named cache, which belongs to the runtime."""
         files = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
         return sorted(file.as_posix() for file in files if file.parts[0] != "cache")
 
@@ -114,7 +114,7 @@ def contents(path):
 
 
 def altered(source, path, list_name, files=None, **about):
-    """An archive whose list and content agree, but in which things are other than they were."""
+    """An altered archive whose list and content still agree."""
     there = contents(source)
     listed = json.loads(there.pop(list_name))
     del listed["files"]
@@ -128,6 +128,6 @@ def printed_figures(output):
 
 
 def changed(archive, name, change):
-    """An array of an archive, as it would be there after a change."""
+    """An array of an archive after a change, as bytes."""
     np.save(out := io.BytesIO(), change(np.load(io.BytesIO(contents(archive)[name]))))
     return out.getvalue()

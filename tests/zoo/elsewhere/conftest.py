@@ -1,6 +1,6 @@
-"""A bundle that waits, its run on a device, and its result.
+"""A pending bundle, its run on a device, and its result.
 
-The "device" is an interpreter of its own, in which numpy and ONNX Runtime are and nothing else.
+The "device" is a separate interpreter with only numpy and ONNX Runtime.
 """
 
 import json
@@ -24,7 +24,7 @@ from tests.zoo.elsewhere.boards import (
 
 @pytest.fixture(scope="session")
 def waiting(finished, tmp_path_factory):
-    """A workshop in which `tiny` waits for `board`, and what the build printed. Not to be changed."""
+    """A workshop in which `tiny` is pending on `board`, and the output of its build; read-only."""
     shop = copied(finished, tmp_path_factory.mktemp("waiting") / "shop")
     board = {"runtime": "onnxruntime", "board": this_device().name, "about": "a board"}
     targets = {"board": board, "engine": {**board, "runtime": "tensorrt", "device": "GPU"}}
@@ -35,7 +35,7 @@ def waiting(finished, tmp_path_factory):
 
 @pytest.fixture
 def shop(waiting, tmp_path):
-    """A copy of it, to do with as one likes."""
+    """A copy of it that a test may change."""
     return copied(waiting[0], tmp_path / "shop")
 
 
@@ -52,7 +52,7 @@ def bundle(waiting):
 
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory):
-    """An interpreter that has numpy and ONNX Runtime, and nothing else."""
+    """An interpreter with only numpy and ONNX Runtime."""
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, symlinks=True)
     (site,) = folder.glob("lib/python*/site-packages")
@@ -70,7 +70,7 @@ def desk(bare, tmp_path):
 
 @pytest.fixture(scope="session")
 def ran(bare, bundle, tmp_path_factory):
-    """The bundle, run on the device: what it printed, and what is there now."""
+    """The bundle, run on the device: its output, and its folders."""
     desk = Desk(bare, tmp_path_factory.mktemp("ran") / "desk")
     code, output, errors = desk.run(str(bundle))
     assert (code, errors) == (0, "")
@@ -84,7 +84,7 @@ def result(ran):
 
 @pytest.fixture(scope="session")
 def back(waiting, result, tmp_path_factory):
-    """A workshop that took in the result and recorded it; what both commands printed."""
+    """A workshop that received and recorded the result; output of both commands."""
     shop = copied(waiting[0], tmp_path_factory.mktemp("back") / "shop")
     taken = shop.zoo("receive", str(result))
     assert taken.exit_code == 0, taken.output
@@ -93,7 +93,7 @@ def back(waiting, result, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def quick(bundle, tmp_path_factory):
-    """A bundle with the student alone, that is measured for a moment only; not one that any build knows."""
+    """A bundle with only the student and a short measurement, which no build knows."""
     variants = [one for one in read_list(bundle, BUNDLE_LIST)["variants"] if one["network"] == "student"]
     path, less = tmp_path_factory.mktemp("quick") / "quick.zoo", {"graphs/teacher-fp32.onnx": None}
     return altered(bundle, path, BUNDLE_LIST, less, variants=variants, calls=8, max_seconds=0.2, batches=[1])

@@ -1,4 +1,4 @@
-"""What comes back turns the row that waited into figures."""
+"""A result turns a pending row into figures."""
 
 import io
 import json
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pipeline.files import sha256
 from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
 from targets.contract import make_target
+from targets.files import sha256
 from targets.machine.device import this_device
 from targets.settings import TargetSettings
 from tests.helpers import random_images
@@ -32,7 +32,7 @@ from zoo.tables import measurement_rows, measurement_table
 SCHEMA = Path(__file__).parents[3] / "docs" / "manifest.schema.json"
 
 
-def test_a_result_turns_the_row_that_waited_into_figures(back):
+def test_a_result_turns_the_pending_row_into_figures(back):
     shop, taken, built = back
     said = "received: tiny@1.0.0 on board. Record it: zoo build tiny --target board"
     assert taken.startswith(said)
@@ -51,7 +51,7 @@ def test_a_result_turns_the_row_that_waited_into_figures(back):
     assert "device/board" in {stage.name for stage in release.manifest.stages}
 
 
-def test_the_release_holds_what_the_device_compiled(back):
+def test_the_release_holds_the_devices_artifacts(back):
     shop, _, _ = back
     folder = (shop.home / "releases" / "tiny" / "1.0.0").resolve()
     (artifact,) = [one for one in release_of(shop).manifest.artifacts if one.target == "board"]
@@ -61,7 +61,7 @@ def test_the_release_holds_what_the_device_compiled(back):
     assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-5)
 
 
-def test_recorded_accuracy_is_what_the_device_printed(ran, back):
+def test_the_recorded_accuracy_is_the_devices(ran, back):
     rows = measured_on(back[0])
     figures = [(row.accuracy.map, row.accuracy.cmc1) for row in rows]
     assert printed_figures(ran[0]) == [pytest.approx(pair, abs=0.01) for pair in figures]
@@ -78,11 +78,11 @@ def test_the_same_runtime_elsewhere_agrees_as_it_does_here(back):
 
 @pytest.mark.parametrize("width", [80, 100, 130])
 def test_what_ships_is_marked_on_a_narrow_terminal_too(back, width):
-    """In every part of a table that finds no room."""
+    """In every part of a table that is too wide."""
     screen = io.StringIO()
     console = Console(width=width, file=screen)
     console.print(measurement_table([release_of(back[0])]))
-    parts, rest = divmod(screen.getvalue().count("✓"), 1 + 3)  # the heading, and one row for each target
+    parts, rest = divmod(screen.getvalue().count("✓"), 1 + 3)  # the heading, and one row per target
     assert parts >= 1
     assert rest == 0
 
@@ -105,8 +105,8 @@ def test_nothing_runs_again_once_it_is_recorded(back, tmp_path):
     assert "device/board" in {row["step"] for row in plan}
 
 
-def test_a_build_that_changed_waits_for_its_device_again(back, tmp_path):
-    """What was brought is of the bundle before; the new one is beside it, and its own result is taken in then."""
+def test_a_changed_build_is_pending_again(back, tmp_path):
+    """The received result belongs to the old bundle; the result of the new one is received afterwards."""
     shop = copied(back[0], tmp_path / "shop")
     path = shop.home / "bundles" / f"{NAME}.zoo"
     before = read_list(path, BUNDLE_LIST)["key"]
@@ -114,7 +114,7 @@ def test_a_build_that_changed_waits_for_its_device_again(back, tmp_path):
     assert printed.stdout.splitlines()[-1] == f"python3 {NAME}.zoo"
     assert read_list(path, BUNDLE_LIST)["key"] != before
     assert [one.target for one in release_of(shop).pending] == ["board"]
-    printed = build(shop)  # as it was: the result that was brought is of this one
+    printed = build(shop)  # unchanged: the received result belongs to this one
     assert printed.stdout.splitlines()[-1].startswith("manifest: ")
 
 

@@ -30,7 +30,7 @@ INT8 = {"network": "student", "precision": "int8"}
 
 @pytest.fixture(scope="module")
 def auto(waiting, tmp_path_factory):
-    """A workshop in which any precision may ship on the board that is waited for. Not to be changed."""
+    """A workshop in which any precision may ship on the pending board; read-only."""
     shop = copied(waiting[0], tmp_path_factory.mktemp("auto") / "shop")
     build(shop, *AUTO)
     return shop
@@ -38,7 +38,7 @@ def auto(waiting, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def refusing(auto, bare, tmp_path_factory):
-    """What a device printed whose runtime can't read the int8 graph, and its result."""
+    """Output and result of a device whose runtime can't read the int8 graph."""
     folder = tmp_path_factory.mktemp("refusing")
     bundle, desk = auto.home / "bundles" / f"{NAME}.zoo", Desk(bare, folder / "desk")
     unread = altered(bundle, folder / "unread.zoo", BUNDLE_LIST, {"graphs/student-int8.onnx": b"nonsense"})
@@ -52,14 +52,14 @@ def refusing(auto, bare, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def received(auto, refusing, tmp_path_factory):
-    """The workshop that took it in and recorded it."""
+    """The workshop that received and recorded it."""
     shop = copied(auto, tmp_path_factory.mktemp("received") / "shop")
     assert shop.zoo("receive", str(refusing[1])).exit_code == 0
     build(shop, *AUTO)
     return shop
 
 
-def test_the_device_goes_on_without_it_and_says_why(refusing):
+def test_the_device_continues_without_it_and_says_why(refusing):
     output, result = refusing
     about = read_list(result, RESULT_LIST)
     (refused,) = about["broken"]
@@ -75,14 +75,14 @@ def test_the_student_in_fp32_has_to_run_there(desk, quick, tmp_path):
     assert "ONNX Runtime can't load" in desk.refused(str(path))
 
 
-def test_what_is_left_of_it_is_recorded_with_the_reason(received, refusing):
+def test_the_rest_is_recorded_with_the_reason(received, refusing):
     release = release_of(received)
     (broken,) = release.broken
     (told,) = read_list(refusing[1], RESULT_LIST)["broken"]
     version = runtime_version(OnnxRuntime(TargetSettings("onnxruntime")))
     runtime = {"name": "onnxruntime", "version": version, "device": "CPU", "options": {}}
     assert broken.model_dump(include={"network", "precision", "reason", "runtime"}) == {**told, "runtime": runtime}
-    assert broken.found_at == measured_on(received)[0].measured_at == MEASURED_AT  # not when it came back
+    assert broken.found_at == measured_on(received)[0].measured_at == MEASURED_AT  # not the time of receipt
     assert [row.precision for row in measured_on(received)] == ["fp32", "fp32", "fp16"]
     assert sum(row.ships for row in measured_on(received)) == 1
     line = f"tiny@1.0.0 on board, student int8: broken: {told['reason']}"
@@ -99,7 +99,7 @@ def test_accuracy_is_estimated_until_the_device_gives_figures(auto, received):
         assert one.map == pytest.approx(in_torch - calibrated[one.precision].agreement.map_drop_points)
         assert one.agreement == calibrated[one.precision].agreement
         assert one.method == (
-            "what the graph that goes to the device lost on the gate's split, run by onnxruntime where it was built"
+            "loss of the device's graph on the gate's split, measured with onnxruntime on the build machine"
         )
     for command in (("show", "tiny"), ("compare", "tiny"), ("compare", "tiny", "--device", "board")):
         for precision in calibrated:
@@ -109,8 +109,8 @@ def test_accuracy_is_estimated_until_the_device_gives_figures(auto, received):
     assert not [one for one in release_of(received).measurements if one.kind in ("estimated", "pending")]
 
 
-def test_who_asked_for_int8_gets_the_reason(shop, refusing, result, tmp_path):
-    """The bundle of the build that asked for it holds the dense network and the student in fp32 besides."""
+def test_a_build_that_requested_int8_fails_with_the_reason(shop, refusing, result, tmp_path):
+    """The bundle of such a build also holds the dense network and the student in fp32."""
     about = read_list(result, RESULT_LIST)
     rows = [row for row in about["rows"] if row["precision"] != "int8"]
     told = read_list(refusing[1], RESULT_LIST)["broken"]
@@ -122,7 +122,7 @@ def test_who_asked_for_int8_gets_the_reason(shop, refusing, result, tmp_path):
     assert len(message.splitlines()) == 1
 
 
-def test_what_has_no_graph_is_not_in_the_bundle_but_in_its_list(waiting, tmp_path, monkeypatch):
+def test_a_variant_without_a_graph_is_only_in_the_bundles_list(waiting, tmp_path, monkeypatch):
     def refuse(*_):
         raise NotQuantisable("there is nothing to make fp16 of")
 

@@ -1,4 +1,4 @@
-"""What goes wrong on a device is told in a line and leaves nothing."""
+"""Errors on a device are reported in one line and leave no files."""
 
 import re
 import signal
@@ -15,16 +15,16 @@ from tests.targets.refusal import refusal
 from tests.zoo.elsewhere.boards import altered, board_elsewhere
 
 
-def test_another_machine_than_the_board_is_refused_in_a_line(desk, quick, tmp_path):
+def test_a_machine_that_is_not_the_board_is_refused(desk, quick, tmp_path):
     settings = {**read_list(quick, BUNDLE_LIST)["settings"], "board": "Jetson Orin Nano"}
     message = desk.refused(str(altered(quick, tmp_path / "jetson.zoo", BUNDLE_LIST, settings=settings)))
     assert message == (
-        f"this bundle is for a Jetson Orin Nano, and this machine calls itself {this_device().name}. Run it there; for "
-        "this machine build with another --target."
+        f"this bundle is for a Jetson Orin Nano, but this machine is a {this_device().name}. Run it there, or build "
+        "for this machine with another --target."
     )
 
 
-def test_a_runtime_that_is_missing_is_named_with_what_installs_it(desk, shop):
+def test_a_missing_runtime_is_named_with_its_install_command(desk, shop):
     """A bundle for TensorRT, of a build without it."""
     with board_elsewhere():
         shop.build("tiny", "--target", "engine", "--precision", "fp32", "--set", "measure.dense=[]")
@@ -44,27 +44,27 @@ def test_a_damaged_bundle_is_refused(desk, quick, tmp_path):
 
 @pytest.mark.parametrize("changed", [{"settings": ["x"]}, {"settings": {}}, {"variants": [{"a": 1}]}, {"entry": 7},
                                      {"entry": "nothing:here"}, {"batches": 3}])  # fmt: skip
-def test_a_list_that_makes_no_sense_is_refused(quick, tmp_path, monkeypatch, changed):
+def test_an_inconsistent_list_is_refused(quick, tmp_path, monkeypatch, changed):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     path = altered(quick, tmp_path / "other.zoo", BUNDLE_LIST, **changed)
     refusal(compile_bundle, path, tmp_path / "result", lambda _: None, of=BadBundle)
     assert not (tmp_path / "result").exists()
 
 
-def test_ctrl_c_while_measuring_is_told_in_a_line_and_leaves_nothing(desk, quick, tmp_path):
+def test_ctrl_c_while_measuring_is_reported_and_leaves_nothing(desk, quick, tmp_path):
     process = desk.start(str(altered(quick, tmp_path / "long.zoo", BUNDLE_LIST, calls=10**7, max_seconds=90)))
     while not process.stdout.readline().startswith("measuring"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert errors.strip() == "Interrupted; nothing was written. Run the same command again."
+    assert errors.strip() == "Interrupted; nothing was written. Run the command again."
     assert not desk.left()
     assert not [*(desk.root / "cache").iterdir()]
 
 
 @pytest.mark.parametrize("while_writing", ["bundle", "result"])
-def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(desk, quick, while_writing):
+def test_a_full_disk_is_reported_and_leaves_nothing(desk, quick, while_writing):
     """Full for files beyond a size: the largest in the bundle, or only the result with all of them."""
     largest = max(one["size_bytes"] for one in read_list(quick, BUNDLE_LIST)["files"].values())
     message = desk.refused(str(quick), limit=largest // 2 if while_writing == "bundle" else largest + 4096)
@@ -74,7 +74,7 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(desk, quick, while_wri
     assert not [*(desk.root / "cache").iterdir()]
 
 
-def test_a_result_that_cannot_be_written_is_told_before_anything_is_compiled(desk, quick):
+def test_an_unwritable_result_is_reported_before_compiling(desk, quick):
     code, output, errors = desk.run(str(quick), "nowhere/result")
     assert code == 1
     assert re.match("Error: No such file or directory: .*nowhere", errors)
@@ -82,7 +82,7 @@ def test_a_result_that_cannot_be_written_is_told_before_anything_is_compiled(des
 
 
 @pytest.mark.parametrize("words", [("--help",), ("one", "two")])
-def test_wrong_words_are_answered_with_what_is_right(desk, quick, words):
+def test_wrong_arguments_print_the_usage(desk, quick, words):
     _, output, errors = desk.run(str(quick), *words)
     assert "Traceback" not in errors
     assert "python3" in output + errors
@@ -90,15 +90,15 @@ def test_wrong_words_are_answered_with_what_is_right(desk, quick, words):
 
 
 @pytest.mark.parametrize("out", ["nowhere/result", "/proc/result"])
-def test_zoo_compile_tells_in_a_line_what_cannot_be_written(spare, quick, out, tmp_path, monkeypatch):
+def test_zoo_compile_reports_an_unwritable_result(spare, quick, out, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     assert "No such file or directory" in spare.refused("compile", str(quick), "--out", out)
 
 
-def test_zoo_compile_of_what_is_no_bundle(spare, result, tmp_path, monkeypatch):
+def test_zoo_compile_of_a_file_that_is_not_a_bundle(spare, result, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     (tmp_path / "text.zoo").write_text("no bundle")
-    for path, said in ((tmp_path / "none.zoo", "No such file"), (tmp_path / "text.zoo", "no such archive"),
-                       (result, "no such archive")):  # fmt: skip
+    for path, said in ((tmp_path / "none.zoo", "No such file"), (tmp_path / "text.zoo", "not an archive"),
+                       (result, "not an archive")):  # fmt: skip
         assert said in spare.refused("compile", str(path))

@@ -1,4 +1,4 @@
-"""A device over ssh, which is played by the result that is there already."""
+"""A device over ssh, simulated by an existing result."""
 
 import shutil
 
@@ -21,7 +21,7 @@ def over_ssh(result, monkeypatch):
 
 
 def test_over_ssh_the_figures_come_back_at_once_and_stay(shop, over_ssh):
-    """A later build for another target keeps the row, as it keeps those that were measured here."""
+    """A later build for another target keeps the row, like rows measured here."""
     printed = build(shop, "--host", "ssh://me@there:22")
     assert over_ssh == [("ssh://me@there:22", "python3", f"{NAME}.zoo")]
     assert printed.stdout.splitlines()[-1].startswith("manifest: ")
@@ -32,13 +32,13 @@ def test_over_ssh_the_figures_come_back_at_once_and_stay(shop, over_ssh):
     assert len(over_ssh) == 1
 
 
-def test_another_device_is_asked_anew(shop, over_ssh):
+def test_another_device_is_measured_again(shop, over_ssh):
     for host in ("ssh://one", "ssh://two", "ssh://two"):
         build(shop, "--host", host)
     assert [host for host, _, _ in over_ssh] == ["ssh://one", "ssh://two"]
 
 
-def test_a_device_that_can_be_asked_is_asked_whatever_was_brought(shop, over_ssh, foreign):
+def test_a_device_with_a_host_takes_precedence_over_a_received_result(shop, over_ssh, foreign):
     shop.zoo("receive", str(foreign))
     build(shop, "--host", "ssh://there")
     assert len(over_ssh) == 1

@@ -1,4 +1,4 @@
-"""What a device makes of a bundle."""
+"""A bundle on a device."""
 
 import io
 import os
@@ -21,7 +21,7 @@ from tests.zoo.elsewhere.boards import (
 
 
 def test_a_device_needs_neither_torch_nor_zoo(desk, bundle):
-    """Where the program ran, nobody could import what it must not; and `targets` only out of the bundle itself."""
+    """On the device, forbidden modules can't be imported, and `targets` only from the bundle."""
     names = ("torch", "pydantic", "click", "PIL", "rich", "yaml", "zoo", "pipeline", "calibration", "targets")
     code = f"from importlib.util import find_spec as f; print([n for n in {names} if f(n)], bool(f('onnxruntime')))"
     assert desk.run("-c", code) == (0, "[] True\n", "")
@@ -30,7 +30,7 @@ def test_a_device_needs_neither_torch_nor_zoo(desk, bundle):
 
 
 def test_a_runtime_does_not_report_to_its_maker(desk, bundle):
-    """From its import on ONNX Runtime keeps an id of the device and reports to Microsoft, if nobody says no before."""
+    """ONNX Runtime stores a device id and reports to Microsoft when imported, unless that is disabled before."""
     code = (
         f"import sys; sys.path[:0] = [{str(bundle)!r}]\n"
         "from targets.onnxruntime import OnnxRuntime\n"
@@ -39,17 +39,17 @@ def test_a_runtime_does_not_report_to_its_maker(desk, bundle):
     )
     assert desk.run("-c", code)[::2] == (0, "")
     assert not desk.left()
-    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"  # nor does a build, which has imported `targets` here
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"  # also in a build, which has imported `targets` here
 
 
-def test_it_tells_each_step_and_ends_with_what_to_do_next(ran):
+def test_it_reports_each_step_and_the_next_command(ran):
     output, _ = ran
     lines = output.splitlines()
     assert lines[0].startswith("tiny@1.0.0 for board: ONNX Runtime")
     assert lines[1:4] == ["compiling teacher fp32", "compiling student fp32", "compiling student int8"]
     assert lines[-2:] == [
         f"result: {NAME}.result",
-        f"Take it to where the model was built: zoo receive {NAME}.result",
+        f"Copy it to the build machine and run: zoo receive {NAME}.result",
     ]
     assert len(printed_figures(output)) == 3
 
@@ -61,7 +61,7 @@ def test_nothing_is_left_behind_but_the_result_and_the_cache(ran):
     assert not [*(desk.root / "cache").iterdir(), *(desk.root / "home").iterdir()]
 
 
-def test_a_result_holds_embeddings_of_every_variant_and_artifacts_of_what_may_ship(result, bundle):
+def test_a_result_holds_all_embeddings_and_the_artifacts_that_may_ship(result, bundle):
     variants = ("teacher-fp32", "student-fp32", "student-int8")
     embeddings = {f"embeddings/{name}-{split}.npy" for name in variants for split in ("query", "gallery")}
     embeddings |= {f"embeddings/{name}-gate.npy" for name in variants if name.startswith("student-")}
@@ -72,8 +72,8 @@ def test_a_result_holds_embeddings_of_every_variant_and_artifacts_of_what_may_sh
     assert about["device"]["name"] == this_device().name
 
 
-def test_a_device_counts_accuracy_as_the_host_does(desk, quick, tmp_path):
-    """With labels at random, of which much is wrong."""
+def test_device_and_host_compute_the_same_accuracy(desk, quick, tmp_path):
+    """With random labels, most of which are wrong."""
     random = np.random.default_rng(3)
     labels, files = {}, {}
     for split in ("query", "gallery"):

@@ -1,4 +1,4 @@
-"""What is no result, or not of this build, is not received."""
+"""Files that are not results of this build are not received."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from tests.zoo.elsewhere.boards import NAME, altered, build, release_of
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "bundle", "none", "text"])
-def test_what_is_no_whole_result_is_not_taken_in(spare, result, bundle, damage, tmp_path):
+def test_an_incomplete_result_is_not_received(spare, result, bundle, damage, tmp_path):
     path = tmp_path / "some.result"
     content = result.read_bytes()
     match damage:
@@ -27,7 +27,7 @@ def test_what_is_no_whole_result_is_not_taken_in(spare, result, bundle, damage, 
     assert not list(spare.home.glob("received/*"))
 
 
-def test_a_disk_that_is_full_while_a_result_is_taken_in_is_told_in_a_line(spare, result, monkeypatch):
+def test_a_full_disk_while_receiving_is_reported(spare, result, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -40,7 +40,7 @@ def test_a_disk_that_is_full_while_a_result_is_taken_in_is_told_in_a_line(spare,
 @pytest.mark.parametrize(
     "about", [{"release": "../../x"}, {"target": "a/b"}, {"release": 7}, {"release": None}, {"target": "x\0y"}]
 )
-def test_a_result_of_a_release_that_is_none_is_not_taken_in(spare, light, about, tmp_path):
+def test_a_result_of_an_unknown_release_is_not_received(spare, light, about, tmp_path):
     path = altered(light, tmp_path / "some.result", RESULT_LIST, **about)
     before = sorted(spare.root.rglob("*"))
     spare.refused("receive", str(path))
@@ -51,8 +51,8 @@ STRANGE = ["t\x1b]0;PWN\x07\x1b[2J[bold]x[]", {"a": 1}, ["x"], "x" * 300, "", "-
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_a_name_that_is_none_is_neither_printed_nor_a_files(spare, light, name, tmp_path):
-    """Of the target, beside a release that is there; of the release; and of its version."""
+def test_an_invalid_name_is_neither_printed_nor_used_for_a_file(spare, light, name, tmp_path):
+    """Of the target, with an existing release; of the release; and of its version."""
     versions = [f"tiny@{name}", "tiny@1.0", "tiny@1.0.0.0", "tiny@01.0.0", "tiny@1.0.0-a", "tiny"]
     for about in ({"target": name}, {"release": f"{name}@1.0.0"}, *({"release": version} for version in versions)):
         path = altered(light, tmp_path / "some.result", RESULT_LIST, **about)
@@ -63,10 +63,10 @@ def test_a_name_that_is_none_is_neither_printed_nor_a_files(spare, light, name, 
         assert not list(spare.home.glob("received/*"))
 
 
-def test_a_result_of_another_build_is_refused_with_the_way_out(shop, foreign):
-    """Another build's result lies there; the next bundle is where it is said to be, and other targets go on."""
+def test_a_result_of_another_build_is_refused_with_the_remedy(shop, foreign):
+    """Another build's result is there; the next bundle is at the printed path, and other targets are not affected."""
     shop.zoo("receive", str(foreign))
     printed = build(shop)
-    assert "tiny-1.0.0-board.result is the result of another build of tiny@1.0.0" in printed.stderr
+    assert "tiny-1.0.0-board.result belongs to another build of tiny@1.0.0" in printed.stderr
     assert printed.stdout.splitlines()[-1] == f"python3 {NAME}.zoo"
     assert [one.target for one in release_of(shop).pending] == ["board"]

@@ -1,4 +1,4 @@
-"""The stage that takes in a result: the gate chooses, and nonsense is refused."""
+"""The stage that receives a result: the gate chooses, and invalid results are refused."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ from zoo.home import Home
 
 @pytest.fixture(scope="module")
 def take_in(waiting):
-    """Calls the stage that takes in a result."""
+    """Runs the stage that receives a result."""
     shop, _ = waiting
     with pytest.MonkeyPatch.context() as patch, board_elsewhere():
         patch.setenv("ZOO_CATALOGUE", str(shop.catalogue))
@@ -44,13 +44,13 @@ def take_in(waiting):
     return call
 
 
-def test_a_result_is_taken_in_with_all_of_its_figures(take_in, light, tmp_path):
+def test_a_result_is_received_with_all_of_its_figures(take_in, light, tmp_path):
     take_in(light, tmp_path)
     rows = json.loads((tmp_path / "out" / "measurement.json").read_text())["rows"]
     assert [row["network"] for row in rows] == ["teacher", "student", "student"]
 
 
-def test_what_the_device_refused_is_taken_in_with_its_reason(take_in, light, tmp_path):
+def test_a_refused_variant_is_received_with_its_reason(take_in, light, tmp_path):
     rows = read_list(light, RESULT_LIST)["rows"][:-1]
     path = altered(light, tmp_path / "less.result", RESULT_LIST, rows=rows, broken=[INT8 | {"reason": "no kernel"}])
     for name in ("auto", "asked"):
@@ -63,11 +63,9 @@ def test_what_the_device_refused_is_taken_in_with_its_reason(take_in, light, tmp
         take_in(path, tmp_path / "asked", ("int8",))
 
 
-def test_a_result_of_another_bundle_is_not_taken_for_this_ones(take_in, foreign, tmp_path):
+def test_a_result_of_another_bundle_is_refused(take_in, foreign, tmp_path):
     message = refusal(take_in, foreign, tmp_path, of=BadBundle)
-    assert message.startswith(
-        "foreign.result is the result of another build of tiny@1.0.0. Take the bundle of this build"
-    )
+    assert message.startswith("foreign.result is the result of another build of tiny@1.0.0. Run the bundle of")
     assert f"({NAME}.zoo)" in message
 
 
@@ -75,8 +73,8 @@ WORSE = {"other images'": lambda rows: np.roll(rows, 2, axis=0), "no numbers": l
 
 
 @pytest.mark.parametrize("how", WORSE)
-def test_a_precision_that_the_gate_turns_down_does_not_ship_and_stays_in_the_table(take_in, light, how, tmp_path):
-    """int8 embeds the gate's split badly on the device, or not at all; on the test set nobody would see it."""
+def test_a_precision_that_the_gate_refuses_does_not_ship_and_stays_in_the_table(take_in, light, how, tmp_path):
+    """int8 is wrong on the device for the gate's split, or not finite, which the test set would not show."""
     name = "embeddings/student-int8-gate.npy"
     files = {name: changed(light, name, WORSE[how])}
     path = altered(light, tmp_path / "worse.result", RESULT_LIST, files)
@@ -128,8 +126,8 @@ NONSENSE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", NONSENSE)
-def test_a_result_that_says_nonsense_is_refused_in_a_line(take_in, light, what, tmp_path):
-    """Digests are right, and the bundle is: a device, or whoever plays one, may still say what it likes."""
+def test_an_inconsistent_result_is_refused_in_one_line(take_in, light, what, tmp_path):
+    """Digests and the bundle are valid, but the device is untrusted and may report anything."""
     files, about = NONSENSE[what]
     files = {name: changed(light, name, change) if callable(change) else change for name, change in files.items()}
     about = {

@@ -1,11 +1,11 @@
-"""What a build for a board elsewhere ends in."""
+"""The outcome of a build for a board elsewhere."""
 
 import json
 from pathlib import Path
 
-from pipeline.files import sha256
 from targets.bundles.archive import read_list
 from targets.bundles.bundle import BUNDLE_LIST
+from targets.files import sha256
 from tests.zoo.elsewhere.boards import (
     NAME,
     build,
@@ -14,17 +14,17 @@ from tests.zoo.elsewhere.boards import (
 )
 
 
-def test_a_build_for_a_board_elsewhere_ends_in_what_to_run_there(waiting):
+def test_a_build_for_a_board_elsewhere_prints_what_to_run_there(waiting):
     shop, printed = waiting
     path = shop.home / "bundles" / f"{NAME}.zoo"
     assert printed.exit_code == 0
     lines = printed.stdout.splitlines()
-    assert lines[-2:] == [f"board waits for its device. Copy {path} there, and run:", f"python3 {NAME}.zoo"]
+    assert lines[-2:] == [f"board is pending. Copy {path} to the device and run:", f"python3 {NAME}.zoo"]
     assert path.is_file()
     assert [path.name for path in path.parent.iterdir()] == [path.name]
 
 
-def test_the_manifest_names_the_bundle_that_waits_and_keeps_what_was_measured(waiting):
+def test_the_manifest_names_the_pending_bundle_and_keeps_measurements(waiting):
     shop, _ = waiting
     release = release_of(shop)
     assert [one.model_dump() for one in release.pending] == [
@@ -43,7 +43,7 @@ def test_the_manifest_names_the_bundle_that_waits_and_keeps_what_was_measured(wa
     assert "board" in {one.target for one in release.manifest.calibrations}
 
 
-def test_what_waits_is_told_by_other_commands_too(waiting):
+def test_other_commands_show_the_pending_target(waiting):
     shop, _ = waiting
     assert shop.zoo("show", "tiny").output.splitlines()[-1] == f"python3 {NAME}.zoo"
     assert "board" in shop.zoo("list").output
@@ -52,14 +52,14 @@ def test_what_waits_is_told_by_other_commands_too(waiting):
     assert shop.zoo("compare", "tiny").exit_code == 0
 
 
-def test_a_second_build_makes_nothing_and_leaves_nothing(shop):
+def test_a_second_build_runs_no_step_and_leaves_no_files(shop):
     again = build(shop)
     assert [line.partition(":")[0] for line in again.stderr.splitlines()] == ["train", "gate", "query", "gallery"]
     assert again.stdout.splitlines()[-1] == f"python3 {NAME}.zoo"
     assert [path.name for path in (shop.home / "bundles").iterdir()] == [f"{NAME}.zoo"]
 
 
-def test_a_bundle_holds_code_graphs_and_the_test_set_and_says_how_it_came_about(bundle):
+def test_a_bundle_holds_code_graphs_test_set_and_its_origin(bundle):
     names = set(contents(bundle))
     graphs = {"teacher-fp32", "student-fp32", "student-int8"}
     assert {f"graphs/{name}.onnx" for name in graphs} == {name for name in names if name.startswith("graphs/")}

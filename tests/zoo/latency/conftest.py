@@ -1,4 +1,4 @@
-"""Budgets in milliseconds of a tiny model: few networks, timed for moments, as nobody compares these times."""
+"""Budgets in milliseconds of a tiny model: few networks with short timings, since these times are not compared."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from zoo.home import Home
 
 
 class Told(Silent):
-    """Keeps what is said."""
+    """Records messages."""
 
     def __init__(self):
         self.lines = []
@@ -30,7 +30,7 @@ def budget(**compress):
 
 
 def before_training(shop, overrides, host=None, target="onnxruntime-cpu"):
-    """Run a build up to the teacher; what was said, and the plan, which then is as it was."""
+    """Run a build up to the teacher; return its messages and the plan."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CATALOGUE", str(shop.catalogue))
         told, home = Told(), Home(shop.home)
@@ -58,13 +58,13 @@ def quick(monkeypatch):
 
 @pytest.fixture(scope="session")
 def dense_ms():
-    """What a budget of `tabled` may be at most, found out there."""
+    """Largest budget of `tabled`, determined there."""
     return {}
 
 
 @pytest.fixture(scope="session")
 def tabled(finished, tmp_path_factory, dense_ms):
-    """A workshop in which `tiny` is built and the widths of its student are measured. Not to be changed."""
+    """A workshop in which `tiny` is built and the widths of its student are measured; read-only."""
     shop = copied(finished, tmp_path_factory.mktemp("tabled") / "shop")
     with pytest.MonkeyPatch.context() as patch:
         _quick(patch)
@@ -78,5 +78,5 @@ HUGE = budget(p50_ms=10_000, target="onnxruntime-cpu")
 
 @pytest.fixture
 def shop(tabled, tmp_path):
-    """A copy of it, to do with as one likes."""
+    """A copy of it that a test may change."""
     return copied(tabled, tmp_path / "shop")

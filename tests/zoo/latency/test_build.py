@@ -1,4 +1,4 @@
-"""A budget in milliseconds: measured and refused before training, told in a plan, kept beside what was measured."""
+"""A budget in milliseconds: measured and refused before training, shown in a plan, recorded with the measurement."""
 
 import json
 import re
@@ -26,29 +26,29 @@ def plan(shop, *words):
 
 @pytest.fixture
 def asked(shop, dense_ms):
-    """A budget that can be met: half of what the dense network takes."""
+    """A reachable budget: half of the dense network's time."""
     return budget(p50_ms=round(figure(dense_ms["told"], "a call takes") / 2, 4), target=ON)
 
 
 @pytest.mark.slow  # some tens of networks are exported and timed
-def test_what_asks_for_nothing_is_refused_before_anything_is_trained(tabled, dense_ms):
+def test_a_budget_without_effect_is_refused_before_training(tabled, dense_ms):
     told = dense_ms["told"]
-    assert "distill.compress.p50_ms 10000 asks for nothing: with all its channels a call takes" in told
+    assert "distill.compress.p50_ms 10000 limits nothing: with all channels a call takes" in told
     assert len(told.splitlines()) == 1
     lines = plan(tabled, "--set", HUGE)
     assert [line.split()[0] for line in lines[:2]] == [*STEPS]
-    assert "stands" in lines[0]  # the table was worth measuring
+    assert "reused" in lines[0]  # the table was worth measuring
 
 
 @pytest.mark.slow  # some tens of networks are exported and timed
-def test_what_cannot_be_met_is_refused_with_what_can(shop):
+def test_an_unreachable_budget_is_refused_with_the_reachable_one(shop):
     told = shop.refused("build", "tiny", "--target", ON, "--set", budget(p50_ms=0.001, target=ON))
-    assert "p50_ms 0.001 can't be met: with as few channels as can stay, a call takes" in told
+    assert "p50_ms 0.001 can't be met: with the fewest possible channels, a call takes" in told
     assert 0.001 < figure(told, "a call takes") < 100
 
 
 @pytest.mark.slow  # some tens of networks are exported and timed
-def test_the_plan_tells_what_is_predicted_once_widths_are_measured(shop, asked):
+def test_the_plan_shows_the_prediction_once_widths_are_measured(shop, asked):
     lines = plan(shop, "--set", asked)
     assert lines[-1].startswith("budget: p50_ms ")
     assert lines[-1].endswith("a plan then tells what they predict")
@@ -69,7 +69,7 @@ def test_the_plan_tells_what_is_predicted_once_widths_are_measured(shop, asked):
 
 
 @pytest.mark.slow  # some tens of networks are exported and timed
-def test_the_record_has_predicted_beside_measured(shop, asked):
+def test_the_record_has_predicted_and_measured_figures(shop, asked):
     shop.build("tiny", "--target", ON, "--set", asked)
     release = find_release(Home(shop.home), "tiny@1.0.0")
     record = release.manifest.budget
@@ -80,14 +80,14 @@ def test_the_record_has_predicted_beside_measured(shop, asked):
     assert (record.target, record.precision, record.batch) == (ON, "fp32", 1)
     assert any(line.startswith(f"budget {record.asked:g} ms on {ON} in fp32: predicted") for line in gains(release))
     again = shop.build("tiny", "--target", ON, "--set", asked)
-    assert "never built" not in again.stderr  # all of it stands
+    assert "never built" not in again.stderr  # all results are reused
 
 
 @pytest.mark.slow  # some tens of networks are exported and timed
-def test_another_version_or_machine_is_measured_anew_and_told(shop, asked, monkeypatch):
+def test_another_version_or_machine_is_measured_again_with_the_reason(shop, asked, monkeypatch):
     before_training(shop, [asked])
     lines = plan(shop, "--set", asked)
-    assert all("stands" in line for line in lines[:2])
+    assert all("reused" in line for line in lines[:2])
     versions = {"onnxruntime": "99.0"}
     from pipeline.engine import step
 
@@ -96,21 +96,21 @@ def test_another_version_or_machine_is_measured_anew_and_told(shop, asked, monke
     assert "runs: " in plan(shop, "--set", asked)[0]
 
 
-def test_a_target_that_is_unknown_or_cannot_compute_so_is_refused(workshop):
+def test_an_unknown_target_or_unsupported_precision_is_refused(workshop):
     told = workshop.refused("build", "tiny", "--set", budget(p50_ms=1, target="onnxruntime-gpu"))
     assert "distill.compress.target: no target 'onnxruntime-gpu'. Did you mean" in told
     told = workshop.refused("build", "tiny", "--set", budget(p50_ms=1, target="rtx", precision="int4"))
     assert "precision" in told
 
 
-def test_energy_without_a_meter_is_refused_before_networks_are_made(workshop, monkeypatch):
+def test_energy_without_a_meter_is_refused_before_exporting(workshop, monkeypatch):
     monkeypatch.setattr("pipeline.planning.latency.find_meter", lambda _: None)
     told = workshop.refused("build", "tiny", "--target", ON, "--set", budget(mj_per_image=1, target="openvino-cpu"))
-    assert "mj_per_image can't be counted on openvino-cpu: this machine meters no energy" in told
+    assert "mj_per_image can't be counted on openvino-cpu: this machine has no meter" in told
     assert not (workshop.home / "store" / "teacher").exists()
 
 
-def test_a_target_that_is_not_usable_is_refused_before_networks_are_made(workshop):
+def test_an_unusable_target_is_refused_before_exporting(workshop):
     told = workshop.refused("build", "tiny", "--target", ON, "--set", budget(p50_ms=1, target="openvino-npu"))
     assert "sees no device NPU here" in told
     assert not (workshop.home / "store" / "teacher").exists()

@@ -1,4 +1,4 @@
-"""Widths that are measured on another machine: over a real sshd, or by a bundle that is carried there."""
+"""Widths measured on another machine: over a real sshd, or by copying a bundle."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ ASKED = [budget(p50_ms=0.3, target="board")]
 
 @pytest.fixture
 def shop(workshop):
-    """A workshop with a target whose board this machine is, though the build can be told that it is not."""
+    """A workshop with a target whose board is this machine, which the build can be made to ignore."""
     board = {"runtime": "onnxruntime", "board": this_device().name, "python": sys.executable}
     text = workshop.catalogue.read_text()
     workshop.catalogue.write_text(f"{text}\ntargets:\n  board: {json.dumps(board)}\n")
@@ -38,7 +38,7 @@ def device(tmp_path, monkeypatch):
 
 @pytest.fixture
 def any_budget(monkeypatch):
-    """Whether a budget can be met is another test's."""
+    """Accept any budget; other tests cover that check."""
     monkeypatch.setattr("pipeline.stages.latency_budget.check_budget", lambda *_: None)
 
 
@@ -57,14 +57,14 @@ def test_over_ssh_widths_are_measured_there_and_so_are_those_near_the_budget(sho
     assert content["even"]
 
 
-def test_a_device_over_ssh_that_is_not_reached_is_refused_before_networks_are_made(shop):
+def test_an_unreachable_device_over_ssh_is_refused_before_exporting(shop):
     told = shop.refused("build", "tiny", "--target", "board", "--host", "ssh://me@127.0.0.1:9", "--set", *ASKED)
     assert "can't be reached" in told
     assert not [*shop.home.glob("store/latency_*/*")]
 
 
 @pytest.mark.slow  # some tens of networks are exported and timed
-def test_a_bundle_is_carried_there_and_its_result_taken_in(shop, any_budget, tmp_path):
+def test_a_bundle_is_copied_there_and_its_result_received(shop, any_budget, tmp_path):
     with board_elsewhere():
         told = shop.refused("build", "tiny", "--target", "board", "--set", *ASKED)
         name = "tiny-1.0.0-board-widths.zoo"
@@ -83,24 +83,24 @@ def test_a_bundle_is_carried_there_and_its_result_taken_in(shop, any_budget, tmp
         taken = shop.zoo("receive", str(result))
         assert (taken.exit_code, taken.output) == (
             0,
-            "received: widths of tiny@1.0.0 on board. Run the build that asked for them again: zoo build tiny\n",
+            "received: widths of tiny@1.0.0 on board. Run the build again: zoo build tiny\n",
         )
         _, build = before_training(shop, ASKED, target="board")
         content = predicted(build)
-        assert content["near"] == []  # that would be another errand
+        assert content["near"] == []  # that would need another trip
         assert content["dense"] > content["least"] > 0
         stray = altered(result, tmp_path / "stray.result", RESULT_LIST, bundle="0" * 64)
         assert shop.zoo("receive", str(stray)).exit_code == 0
         told = shop.refused("build", "tiny", "--target", "board", "--set", *ASKED)
         assert "which is not measured yet" in told
-        with pytest.raises(BadBundle, match="no bundle that this zoo understands"):
+        with pytest.raises(BadBundle, match="not a bundle this version can read"):
             open_widths(altered(bundle, tmp_path / "bad.zoo", BUNDLE_LIST, calls=0), tmp_path / "bad")
 
 
-def test_a_result_that_nobody_asked_for_is_refused(shop, tmp_path):
+def test_an_unrequested_result_is_refused(shop, tmp_path):
     from targets.bundles.archive import write_archive
 
     write_archive(
         path := tmp_path / "x.result", RESULT_LIST, {"kind": "widths", "release": "tiny@1.0.0", "target": "board"}, {}
     )
-    assert "tiny-1.0.0-board-widths.zoo, which was not made here" in shop.refused("receive", str(path))
+    assert "tiny-1.0.0-board-widths.zoo, which was not built here" in shop.refused("receive", str(path))

@@ -1,4 +1,4 @@
-"""A release that was measured again on this machine."""
+"""A release measured again on this machine."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ ONE = ("--target", "onnxruntime-cpu")
 
 @pytest.fixture
 def benched(built):
-    """A workshop in which a release was measured again, and what was printed."""
+    """A workshop in which a release was measured again, and the output."""
     result = built.zoo("bench", "tiny", *ONE, "--json")
     assert result.exit_code == 0, result.output
     return built, document("bench", result.stdout)["added"]
@@ -25,7 +25,7 @@ def rows_of(shop):
     return [row for one in json.loads(shop.zoo("compare", "tiny", "--json").stdout)["tables"] for row in one["rows"]]
 
 
-def test_what_was_measured_is_added_and_published(benched, tmp_path):
+def test_measurements_are_added_and_published(benched, tmp_path):
     shop, added = benched
     assert [(one["precision"], one["ships"]) for one in added] == [("fp32", False), ("int8", True)]
     assert len(rows_of(shop)) == 6 + 2
@@ -49,16 +49,16 @@ def test_a_table_and_what_to_do_next(built):
     assert result.stdout.endswith("added: 2 measurements of tiny@1.0.0. Publish them: zoo publish tiny@1.0.0\n")
 
 
-def test_a_name_that_is_none_and_a_board_that_is_elsewhere(built):
+def test_an_unknown_name_and_a_board_elsewhere(built):
     assert built.refused("bench", "tini").startswith("no release 'tini'")
     assert built.refused("bench", "tiny", "-t", "openvino-cp").startswith("no target 'openvino-cp' in the catalogue")
-    assert "this machine calls itself" in built.refused("bench", "tiny", "-t", "raspberrypi5")
+    assert "but this machine is a" in built.refused("bench", "tiny", "-t", "raspberrypi5")
     assert not (built.home / "measurements").exists()
 
 
-def test_figures_are_within_tolerance_until_they_were_never_true(built):
+def test_true_figures_are_within_tolerance_and_false_ones_are_not(built):
     result = built.zoo("verify", "tiny", "--measure", *ONE, "--json")
-    assert result.exit_code in (0, 4), result.output  # times may lie anywhere: this machine is busy
+    assert result.exit_code in (0, 4), result.output  # times may be anything: this machine is busy
     found = {(one["precision"], one["figure"]): one for one in document("verify", result.stdout)["figures"]}
     assert {precision for precision, _ in found} == {"fp32", "int8"}
     for precision in ("fp32", "int8"):
@@ -82,7 +82,7 @@ def figures_again(shop):
     return document("verify", result.stdout)["figures"]
 
 
-def test_what_this_machine_added_is_no_published_figure(benched):
+def test_measurements_added_here_are_not_published_figures(benched):
     shop, _ = benched
     for path in (shop.home / "measurements").rglob("*.json"):
         record = json.loads(path.read_text())
@@ -91,7 +91,7 @@ def test_what_this_machine_added_is_no_published_figure(benched):
     assert {one["verdict"] for one in figures_again(shop) if one["figure"] == "map"} == {"within"}
 
 
-def test_it_is_measured_in_as_many_threads_as_was_published(built):
+def test_it_is_measured_with_the_published_number_of_threads(built):
     for path in (built.home / "releases/tiny/1.0.0/measurements").glob("onnxruntime-cpu-*.json"):
         record = json.loads(path.read_text())
         path.unlink()
@@ -99,7 +99,7 @@ def test_it_is_measured_in_as_many_threads_as_was_published(built):
     assert not [one for one in figures_again(built) if "threads" in one["why"]]
 
 
-def test_the_last_line_counts_what_is_within_and_what_is_not(capsys):
+def test_the_last_line_counts_the_verdicts(capsys):
     figures = {
         "cosine": (None, 0.99, 0.98, None, "within", ""),
         "map": (80.0, 80.1, 79.5, 80.5, "within", ""),
@@ -114,7 +114,7 @@ def test_the_last_line_counts_what_is_within_and_what_is_not(capsys):
     assert cosine.split()[-4:] == ["0.9800", "…", "1", "within"]
 
 
-def test_what_is_damaged_is_not_measured(built):
+def test_a_damaged_release_is_not_measured(built):
     file = built.home / "releases/tiny/1.0.0/onnxruntime-cpu/model.onnx"
     content = file.read_bytes()
     file.unlink()
@@ -124,10 +124,10 @@ def test_what_is_damaged_is_not_measured(built):
     assert document("verify", result.stdout)["figures"] is None
 
 
-def test_a_target_is_for_measuring(built):
+def test_target_requires_measure(built):
     result = built.zoo("verify", "tiny", *ONE)
     assert result.exit_code == 2
-    assert "--target is what --measure measures" in result.stderr
+    assert "--target needs --measure" in result.stderr
 
 
 def test_figures_come_as_events(built):

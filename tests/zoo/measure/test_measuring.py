@@ -1,4 +1,4 @@
-"""A release's figures, measured where it is used."""
+"""Measurement of a release where it is used."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from zoo.release.measurements import from_bytes, to_bytes
 from zoo.use.golden import read_golden
 
 
-def test_what_ships_and_the_graph_are_measured_as_in_the_build(tiny, again):
+def test_artifact_and_graph_are_measured_as_in_the_build(tiny, again):
     found = again(tiny, ["openvino-cpu"])
     assert [(one.network, one.precision, one.ships) for one in found] == [
         ("student", "fp32", False), ("student", "int8", True),
@@ -31,7 +31,7 @@ def test_what_ships_and_the_graph_are_measured_as_in_the_build(tiny, again):
         assert (one.accuracy.protocol, one.data) == (before.accuracy.protocol, before.data)
         assert (one.device, one.threads, one.runtime) == (before.device, before.threads, before.runtime)
         assert [latency.batch for latency in one.latency] == [1, 2]
-        assert one.size_bytes == pytest.approx(before.size_bytes, rel=1e-3)  # OpenVINO writes node numbers out
+        assert one.size_bytes == pytest.approx(before.size_bytes, rel=1e-3)  # OpenVINO writes node numbers
         assert one.release == "tiny@1.0.0"
         assert one.ratios == []
         assert one.golden_cosine >= read_golden(tiny.path.parent).min_cosine[one.precision]
@@ -39,7 +39,7 @@ def test_what_ships_and_the_graph_are_measured_as_in_the_build(tiny, again):
     assert len({one.run for one in found}) == 1
 
 
-def test_without_the_data_set_there_are_times_alone(tiny, again, tmp_path):
+def test_without_the_data_set_there_are_only_times(tiny, again, tmp_path):
     found = again(tiny, ["onnxruntime-cpu"], tmp_path)
     assert found
     for one in found:
@@ -48,7 +48,7 @@ def test_without_the_data_set_there_are_times_alone(tiny, again, tmp_path):
         assert one.golden_cosine > 0.9
 
 
-def test_a_data_set_of_other_content_does_not_count(tiny, catalogue, finished, tmp_path):
+def test_a_data_set_with_other_content_is_not_used(tiny, catalogue, finished, tmp_path):
     copy = shutil.copytree(finished.root / "data", tmp_path / "data")
     asked = (tiny.manifest, catalogue, Home(tmp_path), copy, Silent())
     assert find_data(*asked).fingerprint == tiny.manifest.data.fingerprint
@@ -58,16 +58,16 @@ def test_a_data_set_of_other_content_does_not_count(tiny, catalogue, finished, t
     progress = Silent()
     progress.say = said.append
     assert find_data(*asked[:-1], progress) is None
-    assert said[-1].startswith("accuracy is not measured: squares here has another content")
+    assert said[-1].startswith("accuracy is not measured: squares here has other content")
 
 
-def test_a_target_that_was_never_built_takes_the_graph(tiny, catalogue, again):
+def test_a_target_that_was_never_built_uses_the_graph(tiny, catalogue, again):
     catalogue.targets["single"] = TargetSettings("onnxruntime", threads=1, options={})
     (found,) = again(tiny, ["single"])
     assert (found.target, found.precision, found.ships, found.threads) == ("single", "fp32", False, 1)
 
 
-def test_all_that_was_compiled_and_runs_here_is_measurable(tiny, catalogue):
+def test_all_artifacts_that_run_here_are_measurable(tiny, catalogue):
     assert list(measurable(tiny, (), catalogue)) == ["onnxruntime-cpu", "openvino-cpu"]
     plan = measurable(tiny, ["openvino-cpu"], catalogue, threads=1)
     assert {one.settings.threads for one in plan["openvino-cpu"]} == {1}
@@ -76,14 +76,14 @@ def test_all_that_was_compiled_and_runs_here_is_measurable(tiny, catalogue):
 def test_a_target_that_can_not_be_measured_here_is_refused(tiny, catalogue):
     with pytest.raises(CatalogueError, match="no target 'openvino-gp'"):
         measurable(tiny, ["openvino-gp"], catalogue)
-    with pytest.raises(Unusable, match=f"this machine calls itself {this_device().name}"):
+    with pytest.raises(Unusable, match=f"but this machine is a {this_device().name}"):
         measurable(tiny, ["raspberrypi5"], catalogue)
     bare = replace(tiny, manifest=tiny.manifest.model_copy(update={"artifacts": []}))
-    with pytest.raises(NothingRuns, match="there is nothing"):
+    with pytest.raises(NothingRuns, match="it has none"):
         measurable(bare, (), catalogue)
 
 
-def test_what_was_not_pulled_is_said(tiny, catalogue, tmp_path):
+def test_artifacts_that_were_not_pulled_are_named(tiny, catalogue, tmp_path):
     (tmp_path / "graph").mkdir()
     (tmp_path / "graph/model.onnx").write_bytes((tiny.path.parent / "graph/model.onnx").read_bytes())
     with pytest.raises(Unusable, match="is not here. Get it: zoo pull tiny@1.0.0 --target openvino-cpu"):
@@ -96,7 +96,7 @@ def test_what_was_not_pulled_is_said(tiny, catalogue, tmp_path):
         measurable(replace(tiny, path=tmp_path / "manifest.json"), ["single"], catalogue)
 
 
-def test_what_a_build_lost_is_recorded_anew(built):
+def test_a_lost_file_is_fixed_by_the_printed_commands(built):
     folder = (built.home / "releases/tiny/1.0.0").resolve()
     for name in ("onnxruntime-cpu/model.onnx", "openvino-cpu/model.xml"):
         (folder / name).unlink()
@@ -108,19 +108,19 @@ def test_what_a_build_lost_is_recorded_anew(built):
     assert (built.home / "releases/tiny/1.0.0/openvino-cpu/model.xml").is_file()
 
 
-def test_where_no_runtime_fits_another_target_is_named(tiny, catalogue, monkeypatch):
+def test_without_a_suitable_runtime_another_target_is_suggested(tiny, catalogue, monkeypatch):
     def check(_):
         raise Unusable("it is not installed", "pip install it")
 
     monkeypatch.setattr("targets.onnxruntime.OnnxRuntime.check", check)
     monkeypatch.setattr("targets.openvino.OpenVino.check", check)
     with pytest.raises(
-        NothingRuns, match=r"it is not installed.*name a target of zoo doctor: --target onnxruntime-cpu$"
+        NothingRuns, match=r"it is not installed.*use a target of zoo doctor: --target onnxruntime-cpu$"
     ):
         measurable(tiny, (), catalogue)
 
 
-def test_threads_that_only_wait_are_refused(tiny, catalogue):
+def test_too_many_threads_are_refused(tiny, catalogue):
     cores = this_device().cores
     assert list(measurable(tiny, (), catalogue, 4 * cores))
     with pytest.raises(ZooError, match=f"^{4 * cores + 1} threads are too many for the {cores} cores of this machine"):

@@ -1,4 +1,4 @@
-"""Which figures of a release count as had again, and which can't be judged."""
+"""Which figures of a release count as reproduced, and which can't be judged."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ RECIPE = {"calibrate": {"max_map_drop_points": 0.5}}
 
 
 def verdicts(published, here, min_cosine=0.99):
-    """By figure."""
+    """Verdicts by figure."""
     one = release(records=[published])
     one = replace(one, manifest=one.manifest.model_copy(update={"recipe": RECIPE}))
     return {row.figure: (row.verdict, row.why) for row in repeated(one, here, min_cosine)}
@@ -47,7 +47,7 @@ def test_a_median_may_move_by_a_tenth(p50_ms, verdict):
 @pytest.mark.parametrize(
     ("figure", "share"), [("p50_ms", 0.1), ("p90_ms", 0.25), ("p99_ms", 0.5), ("images_per_second", 0.1)]
 )
-def test_each_time_has_the_room_that_is_documented(figure, share):
+def test_each_time_has_its_documented_tolerance(figure, share):
     was = latency()[figure]
     for part, verdict in ((0.99, "within"), (1.01, "outside")):
         for sign in (1, -1):
@@ -58,8 +58,8 @@ def test_each_time_has_the_room_that_is_documented(figure, share):
 @pytest.mark.parametrize(
     ("cmc1", "verdict"), [(93.1, "within"), (96.9, "within"), (92.9, "outside"), (97.1, "outside")]
 )
-def test_two_queries_may_be_answered_otherwise(cmc1, verdict):
-    """Of a hundred: more than the half point of the gate."""
+def test_two_queries_may_have_other_answers(cmc1, verdict):
+    """Of a hundred, which is more than the gate's half point."""
     assert verdicts(measurement(), again(accuracy=ACCURACY | {"cmc1": cmc1}))["cmc1"][0] == verdict
 
 
@@ -70,19 +70,19 @@ def test_each_time_is_judged_at_its_own_batch():
     assert found["images_per_second"] == ("not judged", "never became steady: here")
     found = verdicts(published, again())
     assert found["p50_ms"] == ("within", "")
-    assert found["images_per_second"] == ("not judged", "not one protocol: batch of images/s: 8, 1")
+    assert found["images_per_second"] == ("not judged", "different protocols: batch of images/s: 8, 1")
 
 
 def test_energy_by_another_meter_is_not_judged():
     meters = [{"mj_per_image": 3.0, "source": source, "images": 9, "seconds": 2.0} for source in ("NVML", "RAPL")]
     found = verdicts(measurement(energy=meters[0]), again(energy=meters[1]))
-    assert found["mj_per_image"] == ("not judged", "not one protocol: meter: NVML, RAPL")
+    assert found["mj_per_image"] == ("not judged", "different protocols: meter: NVML, RAPL")
     assert verdicts(measurement(energy=meters[0]), again(energy=meters[0]))["mj_per_image"] == ("within", "")
 
 
 def test_a_time_of_another_machine_is_not_judged_and_accuracy_is():
     found = verdicts(measurement(device=ORIN), again(5.0, map_=79.0, device=DEVICE))
-    assert found["p50_ms"] == ("not judged", f"not one protocol: device: {ORIN['name']}, {DEVICE['name']}; "
+    assert found["p50_ms"] == ("not judged", f"different protocols: device: {ORIN['name']}, {DEVICE['name']}; "
                                "architecture: aarch64, x86_64; cores: 6, 2")  # fmt: skip
     assert found["map"][0] == "outside"
 
@@ -94,10 +94,10 @@ def test_a_time_of_another_machine_is_not_judged_and_accuracy_is():
         ({"steady": False}, {}, "never became steady: published"),
         ({"throttled": "heat"}, {}, "void, throttled by heat"),
         ({}, {"throttled": "heat"}, "void, throttled by heat"),
-        ({}, {"threads": 1}, "not one protocol: threads: 2, 1"),
+        ({}, {"threads": 1}, "different protocols: threads: 2, 1"),
     ],
 )
-def test_a_time_that_says_nothing_is_not_judged(published, here, why):
+def test_an_unreliable_time_is_not_judged(published, here, why):
     assert verdicts(measurement(**published), again(9.0, **here))["p50_ms"] == ("not judged", why)
 
 
@@ -107,11 +107,11 @@ def test_accuracy_without_the_data_set_is_not_judged():
     assert found["p50_ms"][0] == "within"
 
 
-def test_an_artifact_that_computes_something_else_is_outside():
+def test_an_artifact_with_a_different_embedding_is_outside():
     assert verdicts(measurement(), again(), min_cosine=0.9999)["cosine"] == ("outside", "")
 
 
-def test_a_record_of_this_device_goes_before_a_newer_one_of_another():
+def test_a_record_of_this_device_takes_precedence_over_a_newer_one_of_another():
     here = measurement(4.0)
     elsewhere = measurement(6.0, device=ORIN, measured_at="2026-11-02T00:00:00+00:00")
     newer = measurement(5.0, measured_at="2026-11-03T00:00:00+00:00")
@@ -121,11 +121,11 @@ def test_a_record_of_this_device_goes_before_a_newer_one_of_another():
     assert published_for(one, again()) == one.measured[1]
 
 
-def test_what_was_never_published_has_only_its_cosine():
+def test_without_published_figures_only_the_cosine_is_checked():
     assert set(verdicts(measurement(precision="fp32"), again())) == {"cosine"}
 
 
 @pytest.mark.parametrize("newer", [{"threads": 1}, {"throttled": "heat"}, {"steady": False}])
-def test_a_newer_record_that_does_not_compare_goes_behind(newer):
+def test_a_newer_record_that_does_not_compare_is_not_preferred(newer):
     one = release(records=[measurement(), measurement(measured_at="2026-11-03T00:00:00+00:00", **newer)])
     assert published_for(one, again()) == one.measured[0]

@@ -1,4 +1,4 @@
-"""A home, and registries of every kind that this machine can serve: a folder, HTTP, S3."""
+"""A home, and registries of every kind: a folder, HTTP, S3."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def serve():
-    """Serves a folder over HTTP; gives its URL."""
+    """Serve a folder over HTTP; return its URL."""
     servers = []
 
     def start(root: Path, handler: type = Quiet) -> str:
@@ -64,7 +64,7 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="module")
 def s3_server(tmp_path_factory):
-    """SeaweedFS on loopback, one at a time on this machine: some of its ports are fixed. So not for a whole session."""
+    """SeaweedFS on loopback, one at a time, since some of its ports are fixed; so not for a whole session."""
     import s3fs
 
     weed = Path(sys.executable).with_name("weed")
@@ -86,7 +86,7 @@ def s3_server(tmp_path_factory):
             _make_bucket(server)
             yield settings
         finally:
-            s3fs.S3FileSystem.clear_instance_cache()  # it would go on asking this server
+            s3fs.S3FileSystem.clear_instance_cache()  # it would continue to use this server
             server.kill()
             server.wait()
             shutil.rmtree(root, ignore_errors=True)

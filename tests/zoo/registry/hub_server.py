@@ -131,7 +131,7 @@ class HubServer(ThreadingHTTPServer):
         self.busy: list[int] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hung up is none of our errors."""
+        """Ignore clients that hang up."""
 
 
 ROUTES: list[tuple[re.Pattern[str], str]] = []
@@ -197,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(200, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
 
     def send_file(self, content: bytes, headers: dict[str, str]) -> None:
-        """All of it, or the range that was asked for."""
+        """Send all of it, or the requested range."""
         status, part = 200, content
         if asked := self.headers["Range"]:
             first, _, last = asked.removeprefix("bytes=").partition("-")

@@ -1,4 +1,4 @@
-"""A process that publishes: URL NAME FIRST COUNT. Releases NAME@1.FIRST.0 and so on, each of other content."""
+"""A process that publishes: URL NAME FIRST COUNT. Releases NAME@1.FIRST.0 and so on, with different content."""
 
 import sys
 from pathlib import Path

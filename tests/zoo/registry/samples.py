@@ -1,4 +1,4 @@
-"""Releases that were never trained: valid manifests over files with any content."""
+"""Untrained releases: valid manifests over files with any content."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tests.zoo.records import an_artifact, manifest_values, measurement
 from zoo.home import Home
+from zoo.release.layout import MANIFEST, MEASUREMENTS
 from zoo.release.local import Release, find_release
-from zoo.release.manifest import MANIFEST, Manifest
-from zoo.release.measurements import MEASUREMENTS, Measured, write_measurements
+from zoo.release.manifest import Manifest
+from zoo.release.measurements import Measured, write_measurements
 
 # of what `put_release` puts, before its name and its files are known
 measured = partial(measurement, target="onnxruntime-cpu", precision="fp32", release="tiny@1.0.0")
@@ -32,7 +33,7 @@ def values_over(files: dict[str, bytes], name: str = "tiny", version: str = "1.0
 
 
 def files_of(content: bytes = b"weights") -> dict[str, bytes]:
-    """Files of a small release; `content` makes it another one."""
+    """Files of a small release; other `content` makes another release."""
     return {
         "graph/model.onnx": b"graph of " + content,
         "network/network.safetensors": content * 3,

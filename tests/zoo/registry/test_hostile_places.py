@@ -1,4 +1,4 @@
-"""Who serves a registry may send anything, for any time: no more is read, or waited for, than was asked for."""
+"""Registry servers are untrusted: no more is read, or waited for, than was requested."""
 
 import gzip
 import os
@@ -23,7 +23,7 @@ from zoo.registry.places import GivenUp, check_redirects, open_place
 from zoo.registry.places.patience import ATTEMPTS
 
 PATTERN = os.urandom(2**16)
-PART = 5000  # bytes that are asked for
+PART = 5000  # bytes requested
 BLOB = Blob(sha256="0" * 64, size_bytes=PART)
 HUB_ANSWER = b'{"id": "team/nets", "sha": "%s"}' % (b"a" * 40)
 
@@ -33,7 +33,7 @@ def part_of_pattern(start, end):
 
 
 class Hostile:
-    """What is sent instead of files.
+    """Responses in place of files.
 
     Attributes:
         asked: paths, in order.
@@ -45,10 +45,10 @@ class Hostile:
         self.asked, self.sent_bytes, self.hung_up = [], 0, Event()
 
     def answer(self, request) -> None:
-        """Send what there is to send."""
+        """Send the response."""
 
     def forever(self, request, body, pause=0.0) -> None:
-        """Again and again, until the client has had enough."""
+        """Repeat until the client hangs up."""
         with suppress(OSError):
             while True:
                 request.wfile.write(body)
@@ -138,7 +138,7 @@ def hub(url_of, monkeypatch, tmp_path):
 
 @pytest.fixture
 def old_hub(hub, monkeypatch):
-    """As versions of huggingface_hub before 1.0 ask."""
+    """Requests as by huggingface_hub before 1.0."""
     requests = pytest.importorskip("requests")
 
     def start(hostile):
@@ -156,7 +156,7 @@ def place_of(request):
 
 
 def refused(place, cache, blob=BLOB):
-    """What is told, in a line, of a blob that can't be had."""
+    """The error for a blob that can't be downloaded, in one line."""
     with pytest.raises(RegistryError) as caught:
         fetch(blob, [place], cache, lambda _: None)
     assert str(caught.value).isprintable()
@@ -169,7 +169,7 @@ def cache(home):
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"206 Partial Content\r\nContent-Range: bytes 8000000-8004999/9000000"])
-def test_a_body_without_an_end_is_read_as_far_as_was_asked(place_of, status):
+def test_an_endless_body_is_read_only_as_far_as_requested(place_of, status):
     hostile, start = Endless(status), 8_000_000
     place, first = place_of(hostile), start if status.startswith(b"200") else 0
     tracemalloc.start()
@@ -185,24 +185,24 @@ def test_a_body_without_an_end_is_read_as_far_as_was_asked(place_of, status):
 
 def test_a_small_file_without_an_end_is_refused(place_of):
     hostile = Endless()
-    with pytest.raises(RegistryError, match="index.json of .* is longer than 1 MB"):
+    with pytest.raises(RegistryError, match="index.json of .* exceeds the limit of 1 MB"):
         place_of(hostile).read(INDEX, 1_000_000)
     assert hostile.hung_up.wait(5)
 
 
-def test_what_is_said_of_an_error_is_not_read_to_its_end(hub):
+def test_an_endless_error_body_is_not_read_completely(hub):
     hostile = Endless(b"500 Internal Server Error")
     with pytest.raises(OSError, match="500"):
         hub(hostile).fetch("blob", 0, PART)
     assert hostile.hung_up.wait(5)
 
 
-def test_nothing_that_is_packed_is_unpacked(place_of, cache):
+def test_compressed_responses_are_refused(place_of, cache):
     hostile = Says(b"206 Partial Content\r\nContent-Encoding: gzip", gzip.compress(b"x" * PART))
     place = place_of(hostile)
-    assert r"the server packs what it sends (gzip)" in refused(place, cache)
-    assert len(hostile.asked) == 1  # it would pack it again
-    with pytest.raises(RegistryError, match=r"can't be used: the server packs what it sends \(gzip\)"):
+    assert r"the server compresses its response (gzip)" in refused(place, cache)
+    assert len(hostile.asked) == 1  # a retry would be compressed again
+    with pytest.raises(RegistryError, match=r"can't be used: the server compresses its response \(gzip\)"):
         place.read(INDEX, PART)
 
 
@@ -215,35 +215,35 @@ def impatient(monkeypatch):
 
 
 @pytest.mark.timeout(30)
-def test_who_sends_a_byte_now_and_then_is_left(place_of, cache, impatient):
+def test_a_very_slow_server_is_given_up(place_of, cache, impatient):
     hostile = slow()
     place = place_of(hostile)
-    assert "what was asked for did not come within 0.5 s" in refused(place, cache)
+    assert "the transfer took longer than 0.5 s" in refused(place, cache)
     assert len(hostile.asked) == 1  # eight times the time would be a long time
-    with pytest.raises(RegistryError, match="can't be used: what was asked for did not come within"):
+    with pytest.raises(RegistryError, match="can't be used: the transfer took longer than"):
         place.read(INDEX, PART)
 
 
 @pytest.mark.timeout(30)
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes that have a name")
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
-def test_what_is_no_regular_file_is_not_read(folder, cache, make):
+def test_only_regular_files_are_read(folder, cache, make):
     for path in (folder.root / INDEX, folder.root / BLOB.path):
         path.parent.mkdir(parents=True, exist_ok=True)
         make(path)
-    with pytest.raises(RegistryError, match=r"can't be used: index.json is no regular file\."):
+    with pytest.raises(RegistryError, match=r"can't be used: index.json is not a regular file\."):
         folder.read(INDEX, 1_000_000)
-    assert f"{BLOB.sha256} is no regular file" in refused(folder, cache)
+    assert f"{BLOB.sha256} is not a regular file" in refused(folder, cache)
 
 
-def test_a_reason_is_told_without_what_a_terminal_obeys(web, cache, monkeypatch):
+def test_a_servers_reason_is_printed_without_control_characters(web, cache, monkeypatch):
     monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
     hostile = Says(b"500 \x1b]0;PWN\x07\x1b[2J" + b"so " * 1000)
     place = web(hostile)
     told = refused(place, cache)
     assert "HTTP 500 ?]0;PWN??[2Jso so" in told
     assert len(told) < 400
-    assert len(hostile.asked) == ATTEMPTS  # it may be better soon
+    assert len(hostile.asked) == ATTEMPTS  # a retry may help
     with pytest.raises(RegistryError, match="HTTP 500") as caught:
         place.read(INDEX, PART)
     assert str(caught.value).isprintable()
@@ -291,7 +291,7 @@ def tls(tmp_path):
 
 
 def unverified(url):
-    """A place that takes any certificate."""
+    """A place that accepts any certificate."""
 
     async def client(**settings):
         return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False), auto_decompress=False)
@@ -311,7 +311,7 @@ def test_a_redirect_that_leaves_https_is_refused(tls, url_of, cache):
 
 
 def test_redirects_to_other_hosts_are_followed(place_of, url_of):
-    """Those of S3 are followed by its libraries, if they are."""
+    """Redirects of S3 are handled by its libraries."""
     other = Says(b"206 Partial Content\r\nContent-Range: bytes 0-4999/5000", PATTERN[:PART])
     place = place_of(Says(b"302 Found\r\nLocation: " + url_of(other).encode() + b"/there"))
     if place.url.startswith("s3:"):
@@ -327,7 +327,7 @@ def test_a_redirect_with_a_body_without_an_end_is_followed(hub, url_of):
     assert hostile.hung_up.wait(5)
 
 
-def test_redirects_without_an_end_are_not_followed_for_ever(hub, web, cache, monkeypatch):
+def test_endless_redirects_are_not_followed_for_ever(hub, web, cache, monkeypatch):
     monkeypatch.setattr("zoo.registry.places.patience.ATTEMPTS", 1)
     for start in (hub, web):
         hostile = Says(b"302 Found\r\nLocation: /again")
@@ -377,7 +377,7 @@ def test_a_hub_that_redirects_from_https_is_refused(hub, monkeypatch, server):
         place.fetch("blob", 0, PART)
 
 
-def test_an_s3_server_that_cuts_its_index_is_told_in_a_line(s3):
+def test_an_s3_server_that_truncates_its_index_is_reported(s3):
     hostile = Says(b"200 OK")
     hostile.content = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"
     with pytest.raises(RegistryError, match=r"^the registry s3://bucket/folder can't be used: .+") as caught:

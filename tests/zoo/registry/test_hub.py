@@ -1,4 +1,4 @@
-"""A registry in a repository of the Hugging Face Hub: by the real library, against a stand-in of the Hub's API."""
+"""A registry in a repository of the Hugging Face Hub: the real library against a fake of the Hub's API."""
 
 import os
 import subprocess
@@ -64,7 +64,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def hub(server, monkeypatch):
-    """The server with one empty repository; who writes to it has a token."""
+    """The server with one empty repository; writing needs a token."""
     server.clear()
     server.repositories[NAME] = Repository()
     monkeypatch.setenv("HF_TOKEN", WRITER)
@@ -95,7 +95,7 @@ def check(release, files):
 
 
 def zoo(home, *arguments, **settings):
-    """Another process, which has nothing of this one but its environment."""
+    """Run in another process, which shares only the environment."""
     environment = {**os.environ, "ZOO_HOME": str(home), "ZOO_REGISTRY": URL, **settings}
     command = [sys.executable, "-m", "zoo", *arguments]
     return subprocess.run(command, env=environment, cwd=home.parent, capture_output=True, text=True, timeout=100)
@@ -106,7 +106,7 @@ def asked(hub, method, part):
 
 
 def test_published_by_one_process_pulled_and_verified_by_others(hub, tmp_path, monkeypatch):
-    """Large files go to LFS and the others into the commit, of which there is one; readers need no token."""
+    """Large files go to LFS, the others into the single commit; readers need no token."""
     files = {**files_of(), "openvino-cpu/weights.bin": BIG}
     put_release(Home(tmp_path / "here"), files=files)
 
@@ -123,7 +123,7 @@ def test_published_by_one_process_pulled_and_verified_by_others(hub, tmp_path, m
 
 
 @pytest.mark.parametrize("url", [URL, f"{URL}/zoo"])
-def test_what_is_there_is_not_uploaded_again(hub, home, url):
+def test_existing_files_are_not_uploaded_again(hub, home, url):
     files, place = {**files_of(), "openvino-cpu/weights.bin": BIG}, open_place(url)
     publish(put_release(home, files=files), place, None, Silent())
     before = hub.repositories[NAME].newest
@@ -136,7 +136,7 @@ def test_what_is_there_is_not_uploaded_again(hub, home, url):
 
 
 def test_a_release_of_many_files_is_one_commit(hub, place, tmp_path):
-    """The Hub tells of no more than a thousand paths at once."""
+    """The Hub returns at most a thousand paths per request."""
     blobs = {}
     for number in range(1100):
         (tmp_path / str(number)).write_text(str(number))
@@ -146,7 +146,7 @@ def test_a_release_of_many_files_is_one_commit(hub, place, tmp_path):
     assert len(hub.repositories[NAME].commits) == 3
 
 
-def test_two_processes_lose_none(place):
+def test_two_processes_lose_no_release(place):
     running = [publisher(URL, name, 0, COUNT) for name in ("one", "two")]
     for process in running:
         _, errors = process.communicate(timeout=100)
@@ -156,7 +156,7 @@ def test_two_processes_lose_none(place):
     assert index.revision == 2 * COUNT
 
 
-def test_who_lost_the_race_repeats_the_change_on_what_is_there_by_now(hub, home, place):
+def test_a_writer_that_lost_the_race_repeats_its_change_on_the_new_content(hub, home, place):
     other = put_release(home, "other", files=files_of(b"other"))
     hub.before_commit.append(lambda: publish(other, open_place(URL), None, Silent()))
     assert publish(put_release(home), place, None, Silent()).new
@@ -164,10 +164,10 @@ def test_who_lost_the_race_repeats_the_change_on_what_is_there_by_now(hub, home,
     assert check_whole(place).releases.keys() == {"tiny", "other"}
 
 
-def test_who_always_loses_the_race_is_told(hub, home, place, monkeypatch):
+def test_a_writer_that_always_loses_the_race_gets_an_error(hub, home, place, monkeypatch):
     monkeypatch.setattr("zoo.registry.places.hub.ATTEMPTS", 2)
     hub.before_commit += [lambda: hub.repositories[NAME].commit("another", {})] * 2
-    with pytest.raises(RegistryError, match=r"other writers of hf://\S+ came first 2 times. Run the same command"):
+    with pytest.raises(RegistryError, match=r"other writers of hf://\S+ were faster 2 times. Run the command"):
         publish(put_release(home), place, None, Silent())
     assert INDEX not in hub.repositories[NAME].newest.files
 
@@ -182,8 +182,8 @@ def test_a_yanked_release_is_hidden_and_shown_again(home, place):
     assert pulled(home).manifest.version == "1.1.0"
 
 
-def test_a_reader_sees_what_was_published_since(home, place, tmp_path):
-    """Also in folders that it looked into before."""
+def test_a_reader_sees_newly_published_releases(home, place, tmp_path):
+    """Also in folders that it has listed before."""
     reader, another = open_place(URL), Home(tmp_path / "another")
     for version in ("1.0.0", "1.1.0"):
         files = {f"graph/{number}.onnx": f"{version} {number}".encode() for number in range(20)}
@@ -204,7 +204,7 @@ def old_garbage(hub, home, place):
     return set(loose)
 
 
-def test_garbage_is_what_no_release_refers_to_and_is_old(hub, place, old_garbage, monkeypatch):
+def test_garbage_is_old_and_unreferenced(hub, place, old_garbage, monkeypatch):
     monkeypatch.setattr(hub_server, "EXPANDED_PAGE", 3)  # so that the list comes in parts
     young = f"blobs/22/{'2' * 64}"
     before = hub.repositories[NAME].commit("young", {young: File(b"rest", large=False)})
@@ -217,8 +217,8 @@ def test_garbage_is_what_no_release_refers_to_and_is_old(hub, place, old_garbage
 
 
 @pytest.mark.parametrize("moment", ["listing", "removing"])
-def test_nothing_is_removed_that_a_release_refers_to_by_now(hub, home, place, old_garbage, monkeypatch, moment):
-    """A publisher finds garbage, and so does not upload it again, while it is being collected."""
+def test_files_referenced_in_the_meantime_are_not_removed(hub, home, place, old_garbage, monkeypatch, moment):
+    """A publisher reuses a file, without uploading it, while it is being collected as garbage."""
     blob = f"blobs/{sha(b'rest')[:2]}/{sha(b'rest')}"
     hub.repositories[NAME].commit("loose", {blob: File(b"rest", large=False)}, at=datetime(2026, 1, 1))
     release = put_release(home, version="1.1.0", files={"graph/model.onnx": b"rest"})
@@ -232,14 +232,14 @@ def test_nothing_is_removed_that_a_release_refers_to_by_now(hub, home, place, ol
             after_listing.pop()()
 
     monkeypatch.setattr(place, "listing", listed)
-    with pytest.raises(RegistryError, match=r"came first.* Run the same command again"):
+    with pytest.raises(RegistryError, match=r"was faster.* Run the command again"):
         collect_garbage(place, dry=False)
     check_whole(place)
     assert collect_garbage(place, dry=False) == (2, 8)
     check_whole(place)
 
 
-def test_no_byte_comes_twice(hub, home, place, tmp_path):
+def test_no_byte_is_downloaded_twice(hub, home, place, tmp_path):
     files = {"graph/model.onnx": b"graph", "openvino-cpu/weights.bin": BIG}
     publish(put_release(home, files=files), place, None, Silent())
     hub.sent_bytes = 0
@@ -247,13 +247,13 @@ def test_no_byte_comes_twice(hub, home, place, tmp_path):
     assert hub.sent_bytes < len(BIG) + 100_000
 
 
-def test_a_pull_that_is_cut_goes_on_where_it_was(hub, home, place, tmp_path, monkeypatch):
+def test_an_interrupted_pull_resumes(hub, home, place, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.registry.places.patience.ATTEMPTS", 1)
     publish(put_release(home, files={"openvino-cpu/weights.bin": BIG}), place, None, Silent())
     first, second = f"bytes=0-{CHUNK - 1}", f"bytes={CHUNK}-{2 * CHUNK - 1}"
     last = f"bytes={2 * CHUNK}-{len(BIG) - 1}"
     another, hub.cut = Home(tmp_path / "another"), {second}
-    with pytest.raises(RegistryError, match="goes on from what came") as caught:
+    with pytest.raises(RegistryError, match="Run the command again to resume") as caught:
         pulled(another)
     assert "\n" not in str(caught.value)
     assert not another.pulled.exists()
@@ -262,7 +262,7 @@ def test_a_pull_that_is_cut_goes_on_where_it_was(hub, home, place, tmp_path, mon
 
 
 @pytest.mark.parametrize("url", ["hf://team/nets", "hf://datasets/team/nets/zoo/of/ours", "hf://team/nets/zoo"])
-def test_a_model_repository_or_a_folder_in_one_will_do(hub, home, tmp_path, url):
+def test_a_model_repository_or_a_folder_in_one_is_accepted(hub, home, tmp_path, url):
     repository = hub.repositories["models/team/nets"] = Repository()
     repository = hub.repositories[NAME] if "datasets" in url else repository
     before = {*repository.newest.files, "README.md"}
@@ -301,7 +301,7 @@ def test_a_private_repository_is_read_with_a_token_only(hub, home, place, tmp_pa
         ("hf_wrong", URL, "Invalid credentials in Authorization header. Set HF_TOKEN"),
     ],
 )
-def test_who_may_not_is_told_in_a_line(hub, shop, monkeypatch, token, url, told):
+def test_missing_permission_is_reported_in_one_line(hub, shop, monkeypatch, token, url, told):
     put_release(Home(shop.home))
     monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
     message = shop.refused("publish", "tiny", "--registry", url)
@@ -311,7 +311,7 @@ def test_who_may_not_is_told_in_a_line(hub, shop, monkeypatch, token, url, told)
 
 
 @pytest.mark.parametrize("command", [("yank", "tiny@1.0.0", "--reason", "bad"), ("gc",)])
-def test_readers_change_nothing(hub, shop, old_garbage, monkeypatch, command):
+def test_reading_changes_nothing(hub, shop, old_garbage, monkeypatch, command):
     before = hub.repositories[NAME].newest
     monkeypatch.setenv("HF_TOKEN", READER)
     message = shop.refused(*command)
@@ -320,7 +320,7 @@ def test_readers_change_nothing(hub, shop, old_garbage, monkeypatch, command):
     assert hub.repositories[NAME].newest is before
 
 
-def test_a_hub_that_is_not_there_is_told_in_a_line(tmp_path):
+def test_an_unreachable_hub_is_reported_in_one_line(tmp_path):
     put_release(Home(tmp_path / "here"))
     for command in (("publish", "tiny"), ("pull", "tiny"), ("gc",)):
         done = zoo(tmp_path / "here", *command, HF_ENDPOINT="http://127.0.0.1:9")
@@ -330,13 +330,13 @@ def test_a_hub_that_is_not_there_is_told_in_a_line(tmp_path):
 
 
 @pytest.mark.parametrize("trouble", [ConnectionAbortedError(), Refused(400, "")])
-def test_a_hub_that_breaks_off_is_told_and_the_same_command_again_publishes(hub, home, place, trouble):
+def test_publishing_succeeds_when_repeated_after_a_broken_connection(hub, home, place, trouble):
     def break_off():
         raise trouble
 
     release = put_release(home, files={"openvino-cpu/weights.bin": BIG})
     hub.before_commit.append(break_off)
-    with pytest.raises(RegistryError, match=r"^the registry \S+ can't be used: .+ Check its address") as caught:
+    with pytest.raises(RegistryError, match=r"^the registry \S+ can't be used: .+ Check address") as caught:
         publish(release, place, None, Silent())
     assert "\n" not in str(caught.value)
     assert publish(release, place, None, Silent()).new
@@ -345,7 +345,7 @@ def test_a_hub_that_breaks_off_is_told_and_the_same_command_again_publishes(hub,
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_hub_that_is_busy_is_asked_again(hub, home, tmp_path, monkeypatch, status):
+def test_a_busy_hub_is_retried(hub, home, tmp_path, monkeypatch, status):
     monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
     release, place = put_release(home), open_place(URL)
     hub.busy = [status] * 2
@@ -356,7 +356,7 @@ def test_a_hub_that_is_busy_is_asked_again(hub, home, tmp_path, monkeypatch, sta
     assert not hub.busy
 
 
-def test_a_hub_that_is_busy_for_long_is_told_as_such(hub, home, tmp_path, monkeypatch):
+def test_a_hub_that_stays_busy_is_reported(hub, home, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
     place = open_place(URL)
     hub.busy = [503] * 100

@@ -1,4 +1,4 @@
-"""A pull that is killed leaves a cache that is whole; the same command goes on from there."""
+"""A killed pull leaves a valid cache, and the same command resumes."""
 
 import os
 import random
@@ -20,7 +20,7 @@ from zoo.release.local import find_release
 
 
 class Slow(Quiet):
-    """Gives a file in pieces, with pauses."""
+    """Sends a file in pieces, with pauses."""
 
     def copyfile(self, source, outputfile) -> None:
         while piece := source.read(30_000):
@@ -40,7 +40,7 @@ def start(url, home):
     return child
 
 
-def test_pulls_that_are_killed_leave_no_half_release(home, folder, serve, tmp_path):
+def test_killed_pulls_leave_no_partial_release(home, folder, serve, tmp_path):
     """At random moments after the first byte; after some, the same command comes through."""
     files = {**files_of(), "openvino-cpu/weights.bin": os.urandom(2_000_000)}
     publish(put_release(home, files=files), folder, None, Silent())

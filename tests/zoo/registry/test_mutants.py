@@ -1,4 +1,4 @@
-"""Mutated manifests, each with an index that fits: none is accepted wrongly, none ends in a traceback."""
+"""Mutated manifests, each with a matching index: none is accepted wrongly, none ends in a traceback."""
 
 import copy
 import json
@@ -63,7 +63,7 @@ def mutants(draw):
                 case _ if isinstance(parent, dict):
                     parent[str(draw(NASTY))] = parent.pop(at[-1])
         except (KeyError, IndexError, TypeError):
-            continue  # an earlier mutation took it away
+            continue  # an earlier mutation removed it
     text = json.dumps(values).encode()
     return text[: draw(st.integers(0, len(text)))] if draw(st.integers(0, 19)) == 0 else text
 

@@ -1,4 +1,4 @@
-"""One name stands for one content: a release that was built and one that was pulled never hide each other."""
+"""One name stands for one content: built and pulled releases never hide each other."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -28,30 +28,32 @@ def both(home, tmp_path, content=b"other"):
     shutil.copytree(away.releases, home.pulled)
 
 
-def test_a_pull_of_other_content_than_was_built_is_refused_before_anything_comes(home, folder, ours):
+def test_a_pull_that_differs_from_a_built_release_is_refused_before_downloading(home, folder, ours):
     publish(put_release(home), folder, None, Silent())
     built = put_release(ours, files=files_of(b"other"))
     with pytest.raises(RegistryError) as caught:
         pulled(ours, folder.url)
     told = str(caught.value)
-    assert told.startswith(f"tiny@1.0.0 was built here, and {folder.url} has another one of this name")
-    assert f"Remove {built.path.parent} to have the published one" in told
+    assert told.startswith(f"tiny@1.0.0 was built here with other content than in {folder.url}")
+    assert f"Remove {built.path.parent} to get the published one" in told
     assert "graph/model.onnx: other content" in told
     assert len(told.splitlines()) == 1
     assert not ours.pulled.exists()
 
 
-def test_a_pull_of_what_was_built_is_taken(home, folder, ours):
+def test_a_pull_that_equals_a_built_release_succeeds(home, folder, ours):
     publish(put_release(home), folder, None, Silent())
     put_release(ours)
     check(pulled(ours, folder.url))
     assert find_release(ours, "tiny").path.is_relative_to(ours.releases)
 
 
-def test_two_of_one_name_are_refused_wherever_it_is_named(home, tmp_path):
+def test_two_releases_of_one_name_are_refused_everywhere(home, tmp_path):
     both(home, tmp_path)
     put_release(home, version="0.9.0")
-    told = f"tiny@1.0.0 is here twice, with other content: built in {home.releases}/tiny/1.0.0, pulled in {home.pulled}"
+    told = (
+        f"tiny@1.0.0 is here twice with different content: built in {home.releases}/tiny/1.0.0, pulled in {home.pulled}"
+    )
     for name in ("tiny", "tiny@1.0.0", "tiny@^1"):
         with pytest.raises(ManifestError) as caught:
             find_release(home, name)

@@ -1,4 +1,4 @@
-"""A server that is busy is asked again, for the index as for all else; one that refuses is not."""
+"""A busy server is retried, for the index and all files; one that refuses is not."""
 
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -18,7 +18,7 @@ from zoo.registry.publish import publish
 
 
 class Busy(Quiet):
-    """Answers the first requests for each path with a status."""
+    """Answers the first requests for each path with an error status."""
 
     status, times, asked, headers_of = 503, 2, {}, {}
 
@@ -60,19 +60,19 @@ def hasty(monkeypatch):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_index_manifest_and_files_are_asked_for_again(published, serve, tmp_path, hasty, status):
+def test_index_manifest_and_files_are_retried(published, serve, tmp_path, hasty, status):
     handler = busy(status, 2)
     assert pulled(Home(tmp_path / "away"), serve(published.root, handler)).manifest.name == "tiny"
     assert handler.asked[f"/{INDEX}"] == 3
     assert {*handler.asked.values()} == {3}  # blobs, too: each is one part
 
 
-def test_a_server_that_hangs_up_is_asked_again(published, serve, tmp_path, hasty):
+def test_a_server_that_hangs_up_is_retried(published, serve, tmp_path, hasty):
     handler = type("Handler", (HangsUp,), {"times": 2, "asked": {}})
     assert pulled(Home(tmp_path / "away"), serve(published.root, handler)).manifest.name == "tiny"
 
 
-def test_it_is_waited_for_as_long_as_the_server_says(published, serve, hasty, monkeypatch):
+def test_the_servers_retry_after_is_respected(published, serve, hasty, monkeypatch):
     pauses: list[float] = []
     monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
     place = open_place(serve(published.root, busy(429, 1, {"Retry-After": "1"})))
@@ -80,7 +80,7 @@ def test_it_is_waited_for_as_long_as_the_server_says(published, serve, hasty, mo
     assert pauses == [1]
 
 
-def test_one_that_stays_busy_is_told(published, serve, hasty):
+def test_a_server_that_stays_busy_is_reported(published, serve, hasty):
     handler = busy(503, 100)
     with pytest.raises(RegistryError, match="can't be used: HTTP 503 Service Unavailable"):
         open_place(serve(published.root, handler)).read(INDEX, 10_000)
@@ -88,7 +88,7 @@ def test_one_that_stays_busy_is_told(published, serve, hasty):
 
 
 @pytest.mark.parametrize(("status", "headers"), [(401, {}), (403, {}), (429, {"Retry-After": "3600"})])
-def test_one_that_refuses_is_asked_once(published, serve, tmp_path, status, headers):
+def test_a_server_that_refuses_is_not_retried(published, serve, tmp_path, status, headers):
     handler = busy(status, 100, headers)
     with pytest.raises(RegistryError, match=f"HTTP {status}"):
         pulled(Home(tmp_path / "away"), serve(published.root, handler))
@@ -103,20 +103,20 @@ def in_seconds(count):
     ("asked", "seconds"),
     [("7", 7), ("0", 0), ("-3", 0), ("soon", 0), (None, 0), ("", 0), ("Fri, 27 Nov 2015 04:21:51 GMT", 0)],
 )
-def test_how_long_a_server_asks_to_wait(asked, seconds):
+def test_retry_after_in_seconds_is_parsed(asked, seconds):
     error = refusal(503, "busy", {"Retry-After": asked} if asked is not None else {})
     assert isinstance(error, Later)
     assert error.seconds == seconds
 
 
-def test_a_server_may_name_a_date():
+def test_retry_after_as_a_date_is_parsed():
     error = refusal(503, "busy", {"Retry-After": in_seconds(40)})
     assert isinstance(error, Later)
     assert 20 < error.seconds <= 40
 
 
 @pytest.mark.parametrize("status", TEMPORARY)
-def test_which_answers_may_be_others_soon(status):
+def test_which_status_codes_are_retried(status):
     assert isinstance(refusal(status, "busy", {}), Later)
     assert isinstance(refusal(404, "gone", {}), GivenUp)
 
@@ -124,7 +124,7 @@ def test_which_answers_may_be_others_soon(status):
 @pytest.mark.parametrize(
     "asked", [str(LONGEST_ASKED + 1), in_seconds(40_000), "1e999", "nan"], ids=["seconds", "date", "1e999", "nan"]
 )
-def test_who_asks_for_too_long_is_given_up(asked):
+def test_a_long_retry_after_gives_up(asked):
     error = refusal(429, "busy", {"Retry-After": asked})
     assert isinstance(error, GivenUp)
-    assert str(error.strerror).startswith("busy; it asks to come again in ")
+    assert str(error.strerror).startswith("busy; it asks to retry in ")

@@ -1,4 +1,4 @@
-"""What is published is whole, never changes, and only grows; in a folder and in a bucket alike."""
+"""Published releases are complete and immutable, and a registry only grows; in a folder and in a bucket."""
 
 import os
 import time
@@ -15,7 +15,7 @@ from zoo.registry.places import open_place
 from zoo.registry.publish import Published, collect_garbage, differences, publish, read_index, read_listed, yank
 
 
-def test_every_file_of_a_release_is_there_under_its_digest(home, writable):
+def test_every_file_of_a_release_is_stored_under_its_digest(home, writable):
     release = put_release(home)
     assert publish(release, writable, None, Silent()) == Published(new=True, measurements=1, signed=False)
     listed = read_index(writable).find("tiny", "1.0.0")
@@ -34,7 +34,7 @@ def test_publishing_again_changes_nothing(home, writable):
     assert writable.read(INDEX, LIMIT) == before
 
 
-def test_other_content_needs_another_version_and_the_difference_is_told(home, tmp_path, writable):
+def test_other_content_needs_another_version_and_differences_are_listed(home, tmp_path, writable):
     publish(put_release(home), writable, None, Silent())
     before = writable.read(INDEX, LIMIT)
     other = put_release(Home(tmp_path / "other"), files=files_of(b"more"), recipe={"seed": 7})
@@ -50,7 +50,7 @@ def test_other_content_needs_another_version_and_the_difference_is_told(home, tm
     assert publish(newer, writable, None, Silent()).new
 
 
-def test_of_many_differences_the_first_are_told_and_how_many_more_there_are(home, tmp_path, folder):
+def test_of_many_differences_the_first_are_listed_with_the_number_of_others(home, tmp_path, folder):
     release = put_release(home)
     publish(release, folder, None, Silent())
     data = release.manifest.data.model_dump() | {"fingerprint": "1" * 64}
@@ -58,13 +58,13 @@ def test_of_many_differences_the_first_are_told_and_how_many_more_there_are(home
     other = put_release(Home(tmp_path / "other"), files=files, data=data)
     lines = [*differences(release.manifest, other.manifest)]
     assert len(lines) == 9 + 5 + 1
-    assert {"graph/0.onnx: new", "graph/model.onnx: gone", "data: another content of the data set"} < {*lines}
+    assert {"graph/0.onnx: new", "graph/model.onnx: missing", "data: the data set has other content"} < {*lines}
     with pytest.raises(RegistryError, match=r"\n  … and 7 more$"):
         publish(other, folder, None, Silent())
 
 
 def test_other_content_is_refused_though_another_publisher_was_faster(home, tmp_path, folder, monkeypatch):
-    """It comes between the first look at the index and the change of it."""
+    """It publishes between our first read of the index and our change."""
     faster, original = put_release(Home(tmp_path / "faster"), files=files_of(b"more")), type(folder).publish
 
     def second(self, *given):
@@ -73,13 +73,13 @@ def test_other_content_is_refused_though_another_publisher_was_faster(home, tmp_
         original(self, *given)
 
     monkeypatch.setattr(type(folder), "publish", second)
-    with pytest.raises(RegistryError, match="is published in .* with other content, and never changes"):
+    with pytest.raises(RegistryError, match="is published in .* with other content, which can't change"):
         publish(put_release(home), folder, None, Silent())
     assert read_index(folder).revision == 1
 
 
-def test_the_same_content_built_again_is_no_other_release(home, tmp_path, writable):
-    """Dates of a build differ; what it made does not. Its new measurements are added."""
+def test_the_same_content_built_again_is_the_same_release(home, tmp_path, writable):
+    """Dates of the builds differ, their artifacts do not. New measurements are added."""
     publish(put_release(home), writable, None, Silent())
     again = put_release(Home(tmp_path / "again"), records=(measured(3.0),), created_at="2026-02-02T00:00:00+00:00")
     assert publish(again, writable, None, Silent()) == Published(new=False, measurements=1, signed=False)
@@ -91,18 +91,18 @@ def test_the_same_content_built_again_is_no_other_release(home, tmp_path, writab
 def test_a_damaged_file_is_not_published(home, folder):
     release = put_release(home)
     (release.path.parent / "openvino-cpu/model.bin").write_bytes(b"x" * len(b"weights" * 50_000))
-    with pytest.raises(RegistryError, match=r"openvino-cpu/model.bin of tiny@1.0.0 is not what the manifest says"):
+    with pytest.raises(RegistryError, match=r"openvino-cpu/model.bin of tiny@1.0.0 does not match the manifest"):
         publish(release, folder, None, Silent())
     assert not folder.root.exists()
 
 
-def test_measurements_are_added_by_who_has_a_part_of_it(home, tmp_path, folder):
-    """A board pulls what it runs, measures it, and publishes that."""
+def test_a_partly_pulled_release_can_add_measurements(home, tmp_path, folder):
+    """A board pulls its artifacts, measures them, and publishes the figures."""
     publish(put_release(home), folder, None, Silent())
     part = put_release(Home(tmp_path / "part"), records=(measured(3.0),))
     (part.path.parent / "openvino-cpu/model.bin").unlink()
     assert publish(part, folder, None, Silent()) == Published(new=False, measurements=1, signed=False)
-    with pytest.raises(RegistryError, match="is not here: it was pulled in part. First: zoo pull tiny@1.0.0 --all"):
+    with pytest.raises(RegistryError, match="since only part was pulled. First run: zoo pull tiny@1.0.0 --all"):
         publish(part, open_place(str(tmp_path / "another")), None, Silent())
 
 
@@ -122,7 +122,7 @@ def test_blobs_are_shared_between_releases(home, folder):
     ],
     ids=["no credentials", "no such profile", "no server"],
 )
-def test_a_bucket_that_cannot_be_reached_is_told(home, tmp_path, monkeypatch, settings, told):
+def test_an_unreachable_bucket_is_reported(home, tmp_path, monkeypatch, settings, told):
     s3fs = pytest.importorskip("s3fs")
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -147,18 +147,18 @@ def test_a_bucket_that_cannot_be_reached_is_told(home, tmp_path, monkeypatch, se
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_a_bucket_has_a_name():
+def test_a_bucket_needs_a_name():
     with pytest.raises(RegistryError, match=r"s3:// names no bucket. Write s3://BUCKET/FOLDER"):
         open_place("s3://")
 
 
-def test_what_is_no_registry_does_not_become_one(tmp_path):
-    with pytest.raises(RegistryError, match="mistyped is no registry"):
+def test_a_folder_that_is_not_a_registry_does_not_become_one(tmp_path):
+    with pytest.raises(RegistryError, match="mistyped is not a registry"):
         yank(open_place(str(tmp_path / "mistyped")), "tiny", "1.0.0", "bad crops")
     assert not (tmp_path / "mistyped").exists()
 
 
-def test_garbage_that_cannot_be_removed_is_told(folder, home, monkeypatch):
+def test_garbage_that_cannot_be_removed_is_reported(folder, home, monkeypatch):
     publish(put_release(home), folder, None, Silent())
 
     def read_only(_paths):
@@ -169,11 +169,11 @@ def test_garbage_that_cannot_be_removed_is_told(folder, home, monkeypatch):
         collect_garbage(folder, dry=False)
 
 
-def test_a_release_has_no_end_of_measurements(folder, home, monkeypatch):
+def test_the_number_of_measurements_is_limited(folder, home, monkeypatch):
     publish(put_release(home), folder, None, Silent())
     monkeypatch.setattr("zoo.registry.publish.MOST_MEASUREMENTS", 1)
     more = put_release(home, records=(measured(9.0),))
-    with pytest.raises(RegistryError, match="has 1 measurements in .*, and 1 are the most. Publish them with its next"):
+    with pytest.raises(RegistryError, match="has 1 measurements in .*; the limit is 1. Publish further ones"):
         publish(more, folder, None, Silent())
 
 
@@ -185,11 +185,11 @@ def test_a_yanked_release_keeps_its_reason_and_its_files(home, writable):
     assert read_listed(writable, "tiny@1.0.0", listed)[1].name == "tiny"
     yank(writable, "tiny", "1.0.0", None)
     assert read_index(writable).find("tiny", "1.0.0").yanked is None
-    with pytest.raises(RegistryError, match=r"no release tiny@2.0.0 .* Versions there: 1.0.0"):
+    with pytest.raises(RegistryError, match=r"no release tiny@2.0.0 .* Available versions: 1.0.0"):
         yank(writable, "tiny", "2.0.0", "?")
 
 
-def test_garbage_is_what_no_release_refers_to_and_is_old(home, folder):
+def test_garbage_is_old_and_unreferenced(home, folder):
     publish(put_release(home), folder, None, Silent())
     kept = tree(folder.root)
     for name, age in (("0" * 64, 25 * 3600), ("1" * 64, 23 * 3600)):
@@ -205,8 +205,8 @@ def test_garbage_is_what_no_release_refers_to_and_is_old(home, folder):
 
 
 @pytest.mark.parametrize("moment", ["listing", "remove"])
-def test_what_is_published_while_garbage_is_collected_stays(home, folder, monkeypatch, moment):
-    """A publisher takes up what was garbage when it was listed."""
+def test_files_published_during_collection_are_kept(home, folder, monkeypatch, moment):
+    """A publisher reuses a file that was listed as garbage."""
     publish(put_release(home, "other"), folder, None, Silent())
     index = (folder.root / INDEX).read_bytes()
     release = put_release(home)
@@ -229,7 +229,7 @@ def test_what_is_published_while_garbage_is_collected_stays(home, folder, monkey
         assert (folder.root / Blob(sha256=blob.sha256, size_bytes=blob.size_bytes).path).is_file()
 
 
-def test_what_is_collected_while_it_is_published_is_written_again(home, folder, monkeypatch):
+def test_files_collected_during_publishing_are_written_again(home, folder, monkeypatch):
     """Between the copy of a file that was garbage and the lock."""
     original = type(folder)._lock
 
@@ -259,24 +259,24 @@ def test_nothing_is_garbage_where_there_is_no_index(home, folder):
     publish(put_release(home), folder, None, Silent())
     (folder.root / INDEX).unlink()
     before = tree(folder.root)
-    with pytest.raises(RegistryError, match="is no registry: it has no index.json"):
+    with pytest.raises(RegistryError, match="is not a registry: it has no index.json"):
         collect_garbage(folder, dry=False)
     assert tree(folder.root) == before
 
 
 def test_http_is_read_only(home, serve, tmp_path):
     place = open_place(serve(tmp_path))
-    with pytest.raises(RegistryError, match="can be read only"):
+    with pytest.raises(RegistryError, match="is read only"):
         publish(put_release(home), place, None, Silent())
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x", "gopher://x"])
-def test_places_that_nobody_knows_are_refused(url):
-    with pytest.raises(RegistryError, match="no registry can be at"):
+def test_unknown_kinds_of_places_are_refused(url):
+    with pytest.raises(RegistryError, match="is not supported for registries"):
         open_place(url)
 
 
-def test_a_registry_where_a_file_lies_is_told(home, tmp_path):
+def test_a_file_in_place_of_a_registry_is_reported(home, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(RegistryError, match="can't be used: Not a directory"):
         publish(put_release(home), open_place(str(tmp_path / "file")), None, Silent())

@@ -1,4 +1,4 @@
-"""What is pulled is whole and checked before it is visible: after cuts, from mirrors, without a network."""
+"""Pulled releases are complete and verified before they are visible: after interruptions, from mirrors, offline."""
 
 import hashlib
 import json
@@ -79,17 +79,17 @@ def test_versions_and_ranges(published, another, wanted, version):
     ("wanted", "told"),
     [
         ("tinny", "no release 'tinny' in .* Did you mean 'tiny'?"),
-        ("tiny@3", "no version 3 of tiny in .* There: 1.0.0, 1.1.0, 2.0.0"),
-        ("tiny@newest", "'newest' is no version. Write tiny@1.2.0, or a range"),
+        ("tiny@3", "no version 3 of tiny in .* Available: 1.0.0, 1.1.0, 2.0.0"),
+        ("tiny@newest", "'newest' is not a version. Write tiny@1.2.0, or a range"),
     ],
 )
-def test_what_is_not_there_is_told(published, another, wanted, told):
+def test_unknown_releases_are_reported(published, another, wanted, told):
     with pytest.raises(RegistryError, match=told):
         pulled(another, published.url, wanted)
     assert not another.pulled.exists()
 
 
-def test_a_yanked_version_is_taken_by_name_only(published, another):
+def test_a_yanked_version_needs_its_exact_name(published, another):
     yank(published, "tiny", "2.0.0", "bad crops")
     assert pulled(another, published.url).manifest.version == "1.1.0"
     told = []
@@ -105,13 +105,13 @@ def test_one_target_comes_with_the_graph_and_without_the_others(published, anoth
     }  # fmt: skip
     assert missing(release) == ["network/network.safetensors", "openvino-cpu/model.xml", "openvino-cpu/model.bin"]
     both = pulled(another, published.url, choose=chooser(["openvino-cpu"]))
-    assert missing(both) == ["network/network.safetensors"]  # what was pulled before stays
+    assert missing(both) == ["network/network.safetensors"]  # pulled files stay
 
 
-def test_a_target_without_artifacts_is_told_with_the_way_to_build_it(published, another):
+def test_a_target_without_artifacts_is_reported_with_the_build_command(published, another):
     with pytest.raises(RegistryError) as caught:
         pulled(another, published.url, choose=chooser(["jetson-orin-nano"]))
-    assert "nothing prebuilt for jetson-orin-nano; there is: onnxruntime-cpu, openvino-cpu" in str(caught.value)
+    assert "nothing prebuilt for jetson-orin-nano; available: onnxruntime-cpu, openvino-cpu" in str(caught.value)
     assert "zoo build tiny --target jetson-orin-nano" in str(caught.value)
 
 
@@ -126,33 +126,33 @@ def test_a_target_of_the_release_needs_no_catalogue_and_others_go_by_their_own_n
 
 
 class Packed(Quiet):
-    """Packs what it sends, asked or not."""
+    """Compresses every response."""
 
     def end_headers(self) -> None:
         self.send_header("Content-Encoding", "gzip")
         super().end_headers()
 
 
-def test_what_a_server_packs_is_not_unpacked(published, serve, another):
-    with pytest.raises(RegistryError, match=r"can't be used: the server packs what it sends \(gzip\)"):
+def test_compressed_responses_are_refused(published, serve, another):
+    with pytest.raises(RegistryError, match=r"can't be used: the server compresses its response \(gzip\)"):
         pulled(another, serve(published.root, Packed))
 
 
-def test_without_a_network_what_was_pulled_before_is_used(published, serve, another, tmp_path):
+def test_offline_pulled_releases_are_used(published, serve, another, tmp_path):
     url = serve(published.root)
     pulled(another, url)
     published.root.rename(tmp_path / "gone")
     check(pulled(another, url), files_of(b"2.0.0"))
-    with pytest.raises(RegistryError, match="not there. Tell who keeps the registry"):
+    with pytest.raises(RegistryError, match="not there. Tell the registry's owner"):
         pulled(another, url, "tiny@1.0.0")
 
 
-def test_a_registry_that_was_never_seen_and_is_not_there_is_told(another):
-    with pytest.raises(RegistryError, match=r"the registry http://127.0.0.1:9 can't be used: .*Check its address"):
+def test_an_unreachable_unknown_registry_is_reported(another):
+    with pytest.raises(RegistryError, match=r"the registry http://127.0.0.1:9 can't be used: .*Check address"):
         pulled(another, "http://127.0.0.1:9")
 
 
-def test_a_mirror_gives_what_the_registry_lacks(published, serve, another, tmp_path):
+def test_a_mirror_supplies_missing_files(published, serve, another, tmp_path):
     mirror = tmp_path / "mirror"
     (published.root / "blobs").rename(mirror)
     urls = serve(published.root), serve(tmp_path)  # the second has blobs under another folder's name
@@ -160,7 +160,7 @@ def test_a_mirror_gives_what_the_registry_lacks(published, serve, another, tmp_p
     check(pull(reader(another, *urls), another, "tiny", EVERYTHING, Silent()), files_of(b"2.0.0"))
 
 
-def test_a_mirror_that_lags_behind_does_not_turn_the_registry_back(published, serve, another, home, tmp_path):
+def test_an_outdated_mirror_does_not_roll_the_registry_back(published, serve, another, home, tmp_path):
     old = (published.root / "index.json").read_bytes()
     url = serve(published.root)
     publish(put_release(home, version="3.0.0"), published, None, Silent())
@@ -174,7 +174,7 @@ def test_a_mirror_that_lags_behind_does_not_turn_the_registry_back(published, se
 
 
 class Cutting(SimpleHTTPRequestHandler):
-    """Gives parts, as web servers do, and cuts every other connection somewhere in the middle."""
+    """Serves ranges, like web servers, and cuts every other connection at a random position."""
 
     dice, cuts = random.Random(0), 0
 
@@ -199,20 +199,20 @@ class Cutting(SimpleHTTPRequestHandler):
         self.wfile.write(part if whole else part[: self.dice.randrange(len(part) + 1)])
 
 
-def test_pulls_with_the_connection_cut_at_random_all_end_right(published, serve, tmp_path, monkeypatch):
+def test_pulls_over_unreliable_connections_succeed(published, serve, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.registry.download.CHUNK", 70_000)
     monkeypatch.setattr("zoo.registry.places.patience.FIRST_PAUSE", 0.001)
     monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.002)
     url = serve(published.root, Cutting)
     for number in range(12):
         home = Home(tmp_path / f"home{number}")
-        for _ in range(20):  # the same command again, as the error says
+        for _ in range(20):  # repeat the command, as the error says
             try:
                 release = pulled(home, url)
                 break
             except RegistryError:
                 assert not home.pulled.exists()  # no half release in sight
-                for path in tree(home.cache / "blobs"):  # what has a name is whole
+                for path in tree(home.cache / "blobs"):  # named files are complete
                     assert hashlib.sha256((home.cache / "blobs" / path).read_bytes()).hexdigest() == Path(path).name
         else:
             pytest.fail(f"pull {number}: 20 tries")
@@ -221,12 +221,12 @@ def test_pulls_with_the_connection_cut_at_random_all_end_right(published, serve,
     assert Cutting.cuts > 50
 
 
-def test_a_server_without_parts_serves_too(published, serve, another, monkeypatch):
+def test_a_server_without_ranges_works(published, serve, another, monkeypatch):
     monkeypatch.setattr("zoo.registry.download.CHUNK", 20_000)
     check(pulled(another, serve(published.root, Quiet)), files_of(b"2.0.0"))
 
 
-def test_a_pull_goes_on_where_it_was(published, another, monkeypatch):
+def test_a_pull_resumes(published, another, monkeypatch):
     asked, got = [], []
     place = open_place(published.url)
     original = type(place).fetch
@@ -244,7 +244,7 @@ def test_a_pull_goes_on_where_it_was(published, another, monkeypatch):
     with pytest.raises(RegistryError):
         pulled(another, published.url)
     check(pulled(another, published.url), files_of(b"2.0.0"))
-    assert len(got) == len({*got}) > 5  # nothing came twice
+    assert len(got) == len({*got}) > 5  # nothing was downloaded twice
 
 
 def test_mirrors_are_those_of_the_registry_that_names_them(another, monkeypatch):
@@ -254,13 +254,13 @@ def test_mirrors_are_those_of_the_registry_that_names_them(another, monkeypatch)
         assert [place.url for place in open_registry(settings, another, named, False).places] == urls
 
 
-def test_what_is_wrong_with_the_registry_is_told_and_not_with_its_mirror(another, tmp_path):
-    with pytest.raises(RegistryError, match=r"/ours is no registry: it has no index.json"):
+def test_the_registrys_error_is_reported_and_not_its_mirrors(another, tmp_path):
+    with pytest.raises(RegistryError, match=r"/ours is not a registry: it has no index.json"):
         pull(reader(another, tmp_path / "ours", tmp_path / "mirror"), another, "tiny", EVERYTHING, Silent())
 
 
-def test_a_mirror_mends_what_the_registry_damaged(published, another, tmp_path):
-    """Bad content is thrown away before the next one is asked."""
+def test_a_mirror_replaces_damaged_files(published, another, tmp_path):
+    """Damaged content is discarded before the next place is asked."""
     mirror = shutil.copytree(published.root, tmp_path / "mirror")
     for path in tree(published.root / "blobs"):
         file = published.root / "blobs" / path
@@ -270,7 +270,7 @@ def test_a_mirror_mends_what_the_registry_damaged(published, another, tmp_path):
     check(release, files_of(b"2.0.0"))
 
 
-def test_what_was_damaged_in_the_cache_is_fetched_again(published, another, tmp_path):
+def test_damaged_files_in_the_cache_are_downloaded_again(published, another, tmp_path):
     """Small files by their digests, others by their sizes."""
     home = Home(tmp_path / "damaged")
     pulled(another, published.url)
@@ -285,13 +285,13 @@ def test_what_was_damaged_in_the_cache_is_fetched_again(published, another, tmp_
 
 
 @pytest.mark.parametrize("damage", ["changed", "shorter", "gone", "with its manifest"])
-def test_what_was_damaged_since_it_was_pulled_is_mended_by_the_same_pull(published, another, damage):
+def test_damaged_files_of_a_release_are_fixed_by_pulling_again(published, another, damage):
     release = pulled(another, published.url)
     file = release.path.parent / "openvino-cpu/model.bin"
     content = file.read_bytes()
     if damage == "gone":
         file.unlink()
-    else:  # in place, and so in the cache, too: they are one file under two names
+    else:  # in place, and so in the cache, too, since they are hard links
         with file.open("r+b") as open_file:
             open_file.write(b"x")
             open_file.truncate(len(content) - (damage == "shorter"))
@@ -303,7 +303,7 @@ def test_what_was_damaged_since_it_was_pulled_is_mended_by_the_same_pull(publish
 
 
 def test_a_mirror_can_not_speak_for_the_registry(published, another, tmp_path):
-    """Whatever it says while the registry is away, the registry is believed afterwards."""
+    """Whatever it serves while the registry is down, the registry takes precedence afterwards."""
     mirror = shutil.copytree(published.root, tmp_path / "mirror")
     index = json.loads((mirror / "index.json").read_text())
     (mirror / "index.json").write_text(json.dumps({**index, "revision": 10**12}))
@@ -323,7 +323,7 @@ def test_a_measurement_that_was_added_comes_with_the_next_pull(home, folder, ano
 
 
 class Refusing(Quiet):
-    """Answers with a document that is no index."""
+    """Answers with a document that is not an index."""
 
     def do_GET(self) -> None:
         self.send_response(503)
@@ -332,30 +332,30 @@ class Refusing(Quiet):
         self.wfile.write(b"{}")
 
 
-def test_a_server_that_gives_no_files_is_told(serve, another, tmp_path, monkeypatch):
+def test_a_server_without_an_index_is_reported(serve, another, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
     with pytest.raises(RegistryError, match="can't be used: HTTP 503 Service Unavailable"):
         pulled(another, serve(tmp_path, Refusing))
 
 
 @pytest.mark.parametrize("kind", ["folder", "http"])
-def test_an_index_longer_than_any_is_refused(published, serve, kind):
+def test_an_index_above_the_size_limit_is_refused(published, serve, kind):
     place = open_place(serve(published.root)) if kind == "http" else published
-    with pytest.raises(RegistryError, match=r"index.json of \S+ is longer than"):
+    with pytest.raises(RegistryError, match=r"index.json of \S+ exceeds the limit of"):
         place.read("index.json", 10)
 
 
-def test_no_room_is_told_before_anything_comes(published, another, monkeypatch):
+def test_a_full_disk_is_reported_before_downloading(published, another, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     with pytest.raises(RegistryError, match="MB free. Free some"):
         pulled(another, published.url)
 
 
-def test_a_cache_that_cannot_be_written_is_told_at_once(published, another, monkeypatch):
+def test_an_unwritable_cache_is_reported(published, another, monkeypatch):
     another.root.mkdir()
     another.cache.write_text("a file")
     pauses: list[float] = []
     monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
-    with pytest.raises(RegistryError, match="can't write below .*let ZOO_HOME name a folder that can"):
+    with pytest.raises(RegistryError, match="can't write below .*set ZOO_HOME to a writable folder"):
         pulled(another, published.url)
     assert pauses == [], "nothing is tried again"

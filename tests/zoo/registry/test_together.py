@@ -1,4 +1,4 @@
-"""Two publishers at once lose nothing; one that is killed leaves a registry that is whole."""
+"""Concurrent publishers lose nothing; a killed one leaves a valid registry."""
 
 import os
 import random
@@ -21,7 +21,7 @@ def publisher(url, name, first, count):
 
 
 def check_whole(place):
-    """Every release of the index has a manifest, and every file that it names."""
+    """Check that every release in the index has its manifest and files."""
     index = read_index(place)
     for name, versions in index.releases.items():
         for version, listed in versions.items():
@@ -33,7 +33,7 @@ def check_whole(place):
     return index
 
 
-def test_two_processes_with_many_releases_each_lose_none(writable):
+def test_two_processes_with_many_releases_each_lose_no_release(writable):
     running = [publisher(writable.url, name, 0, COUNT) for name in ("one", "two")]
     for process in running:
         _, errors = process.communicate(timeout=250)
@@ -43,15 +43,15 @@ def test_two_processes_with_many_releases_each_lose_none(writable):
     assert index.revision == 2 * COUNT
 
 
-def test_two_processes_on_the_same_name_lose_none(tmp_path):
+def test_two_processes_on_the_same_name_lose_no_release(tmp_path):
     place = open_place(str(tmp_path / "registry"))
     running = [publisher(place.url, "same", first, 20) for first in (0, 20)]
     assert [process.wait(timeout=100) for process in running] == [0, 0]
     assert len(check_whole(place).releases["same"]) == 40
 
 
-def test_publishers_that_are_killed_leave_a_whole_registry(tmp_path):
-    """At random moments: what is listed is whole, what is not listed is garbage, and the next one goes on."""
+def test_killed_publishers_leave_a_valid_registry(tmp_path):
+    """At random moments: listed releases are complete, unlisted files are garbage, and the next publisher continues."""
     place, dice, seen = open_place(str(tmp_path / "registry")), random.Random(0), 0
     for round_ in range(8):
         process = publisher(place.url, "killed", 1000 * round_, 1000)

@@ -1,6 +1,6 @@
-"""The whole way of three releases of the shipped recipes: published, pulled to another home, verified, used, compared.
+"""Three releases of the shipped recipes end to end: published, pulled to another home, verified, used, compared.
 
-The recipes are trained for a moment on a few drawn images; what is published is otherwise all that a build gives.
+The recipes are trained briefly on a few drawn images; otherwise the published releases are complete.
 """
 
 import json
@@ -102,7 +102,7 @@ def test_published_pulled_verified_used_and_compared(maker, kind, request, tmp_p
     assert not [path for path in tree(away.home) if "store" in path.split("/")]
 
 
-def test_what_is_not_prebuilt_can_be_built_and_how_is_told(maker, tmp_path, monkeypatch):
+def test_a_missing_target_is_reported_with_its_build_plan(maker, tmp_path, monkeypatch):
     # ten drawn vehicles are too few for the gate of the recipe as it stands
     monkeypatch.setattr("zoo.building.run.hold_out", lambda data, *_: data)
     registry = ("--registry", str(tmp_path / "registry"))

@@ -1,4 +1,4 @@
-"""The three commands, from the line that is typed to what a script sees."""
+"""`zoo compare`, `zoo search` and `zoo diff`, for people and for scripts."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ def zoo(home):
 
 def test_compare_prints_each_format(zoo):
     names = ("big@1.0.0", "small")
-    assert "2 tables, since only figures of one protocol compare" in zoo("compare", *names).stdout
+    assert "2 tables, since figures compare within one protocol only" in zoo("compare", *names).stdout
     assert zoo("compare", *names, "--format", "markdown").stdout.count("**AMD EPYC (x86_64, 2 cores)") == 1
     rows = list(csv.DictReader(io.StringIO(zoo("compare", *names, "--format", "csv").stdout)))
     content = json.loads(zoo("compare", *names, "--format", "json").stdout)
@@ -45,13 +45,13 @@ def test_compare_prints_each_format(zoo):
     assert zoo("compare", *names, "--json").stdout == zoo("compare", *names, "--format", "json").stdout
 
 
-def test_a_release_that_is_named_twice_stands_once(zoo):
+def test_a_release_named_twice_is_shown_once(zoo):
     content = json.loads(zoo("compare", "small", "small@1.0.0", "--json").stdout)
     assert len(content["tables"][0]["rows"]) == 1
 
 
 @pytest.mark.parametrize("kind", ["estimated", "pending", "broken"])
-def test_what_was_not_measured_is_told_beside_csv_and_not_in_it(zoo, kind):
+def test_unmeasured_rows_are_reported_besides_the_csv(zoo, kind):
     result = zoo("compare", "big", "--format", "csv")
     assert kind in result.stderr
     assert kind not in result.stdout
@@ -95,7 +95,7 @@ def test_search_over_all_releases(zoo):
         ("diff", "big@1.0.0", "big@7.0.0"),
     ],
 )
-def test_what_is_wrong_ends_in_two_lines_at_most(zoo, arguments):
+def test_errors_have_at_most_two_lines(zoo, arguments):
     result = zoo(*arguments, code=1)
     assert result.stderr.startswith("Error: ")
     assert len(result.stderr.strip().splitlines()) <= 2
@@ -109,15 +109,15 @@ def test_what_is_wrong_ends_in_two_lines_at_most(zoo, arguments):
         ("map > 1 and (target != openvino-cpu)", "A text needs quotes: target != 'openvino-cpu'"),
         ("precision == int8", "A text needs quotes: precision == 'int8'"),
         ("model == big@1.0.0", "A text needs quotes: model == 'big@1.0.0'"),
-        ("map == 80-", "and nothing to calculate or call."),
+        ("map == 80-", "There is no arithmetic and there are no calls."),
     ],
 )
-def test_a_text_without_quotes_is_told(zoo, expression, told):
+def test_a_text_without_quotes_is_explained(zoo, expression, told):
     assert zoo("search", expression, code=1).stderr.endswith(f" {told}\n")
 
 
 @pytest.mark.parametrize("expression", ["map > '{}'", "target == {}-", "map > {} 1", "{}", "ships == 1{}", "{}("])
-def test_what_is_long_is_not_repeated(zoo, expression):
+def test_long_input_is_not_repeated_in_errors(zoo, expression):
     error = zoo("search", expression.format("7" * 900), code=1).stderr
     assert "7" * 61 not in error
     error = zoo("search", expression.format("x" * 900), code=1).stderr
@@ -125,13 +125,13 @@ def test_what_is_long_is_not_repeated(zoo, expression):
     assert len(error) < 400
 
 
-def test_a_home_without_releases_is_told(tmp_path):
+def test_a_home_without_releases_is_reported(tmp_path):
     result = CliRunner().invoke(main, ("search", "map > 1"), env={"ZOO_HOME": str(tmp_path)})
     assert result.exit_code == 1
-    assert "there is no release" in result.stderr
+    assert "no release" in result.stderr
 
 
-def test_diff_says_regressions_first_and_by_its_exit_code(zoo):
+def test_diff_prints_regressions_first_and_exits_with_4(zoo):
     result = zoo("diff", "big@1.0.0", "big@1.1.0", code=4)
     assert result.stdout.index("regressions: 1") < result.stdout.index("improvements: none")
     assert "-10.00 points" in result.stdout
@@ -149,6 +149,6 @@ def test_diff_as_json_has_all_buckets(zoo):
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "much"])
-def test_a_tolerance_is_a_number_from_zero_on(zoo, value):
+def test_a_tolerance_must_not_be_negative(zoo, value):
     for option in ("--map-points", "--latency-percent"):
         zoo("diff", "big@1.0.0", "big@1.1.0", option, value, code=2)

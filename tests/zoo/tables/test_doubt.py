@@ -1,4 +1,4 @@
-"""Times of a busy or restless machine are told, and make no claims: no ratio, no best, no point on a plot."""
+"""Times of a busy or unsteady machine are shown, but unreliable: no ratio, no best, no point on a plot."""
 
 import pytest
 
@@ -17,7 +17,7 @@ ONNX = {"target": "onnxruntime-cpu", "runtime": {"name": "onnxruntime", "version
 
 @pytest.fixture(autouse=True)
 def limits(monkeypatch):
-    """As they are: other tests must not care for the machine that they run on."""
+    """The real limits, which other tests disable to be independent of their machine."""
     monkeypatch.setattr("targets.measuring.conditions.BUSY_CORES", 0.1)
     monkeypatch.setattr("targets.measuring.conditions.HELD_BACK", 0.01)
 
@@ -27,11 +27,11 @@ def limits(monkeypatch):
     [
         ({}, None),
         ({"conditions": BUSY}, WHY),
-        ({"conditions": CONDITIONS | {"held_back_s": 3.0}}, "the CPU quota of the control group held it back for 3 s"),
+        ({"conditions": CONDITIONS | {"held_back_s": 3.0}}, "the CPU quota of the control group throttled it for 3 s"),
         ({"latency": [latency(), latency(8, 30.0, steady=False)]}, "never became steady"),
     ],
 )
-def test_a_row_says_why_its_times_make_no_claims(changes, why):
+def test_a_row_says_why_its_times_are_unreliable(changes, why):
     (row,) = measurement_rows([release(records=[measurement(**changes)])])
     assert (row["doubt"], row["steady"]) == (why, why is None)
     assert row["p50_ms"] == 5.0, "what was measured is told"
@@ -46,29 +46,29 @@ def test_there_is_no_ratio_if_either_of_the_two_is_unsteady(doubtful):
     assert measurement_rows([release(records=[dense(), measurement()])])[1]["ratio_to_dense"] == pytest.approx(3)
 
 
-def test_a_dense_network_of_another_run_or_target_matters_to_no_ratio():
+def test_a_dense_network_of_another_run_or_target_does_not_affect_ratios():
     others = [dense(steady=False, run="two"), dense(steady=False, **ONNX)]
     row = measurement_rows([release(records=[dense(), measurement(), *others])])[1]
     assert row["ratio_to_dense"] == pytest.approx(3)
 
 
-def test_no_time_is_best_if_one_of_what_ships_is_in_doubt():
+def test_no_time_is_best_if_one_of_the_shipped_is_in_doubt():
     quiet = [measurement(), measurement(7.0, **ONNX)]
     (group,) = compare([release(records=quiet)]).groups
     assert group.best["p50_ms"] == [0]
     (group,) = compare([release(records=[quiet[0], measurement(7.0, steady=False, **ONNX)])]).groups
     assert not {"p50_ms", "p90_ms", "p99_ms", "images_per_second"} & {*group.best}
     assert group.best["size_bytes"] == [0, 1], "what is no time has its best"
-    # what does not ship is no rival
+    # rows that do not ship do not matter
     (group,) = compare(
         [release(records=[*quiet, measurement(1.0, steady=False, ships=False, precision="fp16")])]
     ).groups
     assert group.best["p50_ms"] == [0]
 
 
-def test_a_table_names_what_is_in_doubt_and_why():
+def test_a_table_names_rows_in_doubt_and_why():
     comparison = compare([release(records=[dense(), measurement(conditions=BUSY)])])
-    note = f"unsteady, no claims on times ({WHY}): student int8 on openvino-cpu"
+    note = f"unsteady, times not compared ({WHY}): student int8 on openvino-cpu"
     assert note in comparison.groups[0].notes
     assert note in markdown(comparison)
     assert as_json(comparison)["tables"][0]["rows"][1]["doubt"] == WHY
@@ -76,18 +76,16 @@ def test_a_table_names_what_is_in_doubt_and_why():
 
 def test_gains_withhold_the_ratio_and_say_how_to_measure_again():
     (_, told) = gains(release(records=[dense(conditions=BUSY), measurement(conditions=BUSY)]))
-    assert told == f"openvino-cpu ships int8: mAP 80.00; unsteady ({WHY}): on a quiet machine, zoo bench big@1.0.0"
+    assert told == f"openvino-cpu ships int8: mAP 80.00; unsteady ({WHY}): on an idle machine, zoo bench big@1.0.0"
     (_, told) = gains(release(records=[dense(steady=False), measurement()]))
-    assert told.endswith(
-        "; unsteady (the dense network beside it never became steady): on a quiet machine, zoo bench big@1.0.0"
-    )
+    assert told.endswith("; unsteady (the dense network never became steady): on an idle machine, zoo bench big@1.0.0")
     (_, told) = gains(release(records=[dense(), measurement()]))
     assert "3.00× (2.90 … 3.10) the dense teacher's speed" in told
 
 
-def test_what_ships_by_its_size_is_not_called_the_fastest():
+def test_an_artifact_that_ships_by_its_size_is_not_called_the_fastest():
     (_, told) = gains(release(records=[dense(), measurement(steady=False, ships_by="size")]))
-    assert "ships int8: mAP 80.00, the smallest that passes the gate, as times make no claims; unsteady" in told
+    assert "ships int8: mAP 80.00, the smallest that passes the gate, since no time is reliable; unsteady" in told
 
 
 def test_no_point_in_doubt_is_on_the_front_or_the_plot(tmp_path):
@@ -105,13 +103,13 @@ def test_a_difference_between_busy_runs_is_unsure():
     assert change.why == f"unsteady, after: {WHY}"
 
 
-def test_what_is_steady_can_be_searched_for():
+def test_steady_rows_can_be_searched():
     comparison = compare([release(records=[measurement(), measurement(conditions=BUSY, **ONNX)])])
     rows = found(comparison, read_question("steady"), None, False).comparison.rows
     assert [row["target"] for row in rows] == ["openvino-cpu"]
 
 
-def test_older_records_that_lack_what_was_added_since_are_read_and_judged():
+def test_older_records_without_newer_fields_are_read_and_judged():
     kept = measurement(conditions=BUSY).model_dump(mode="json")
     for name in ("gate", "ships_by"):
         del kept[name]
@@ -120,6 +118,6 @@ def test_older_records_that_lack_what_was_added_since_are_read_and_judged():
     assert (again.doubt, again.gate, again.ships_by) == (WHY, None, None)
 
 
-def test_a_record_tells_what_the_choice_went_by():
+def test_a_record_says_what_decided_the_choice():
     record = measurement(gate=AGREEMENT, ships_by="speed", ratios=[ratio(2, 3)])
     assert Measured.model_validate(record.model_dump(mode="json")) == record

@@ -23,7 +23,7 @@ def groups():
     return compare([release(records=RECORDS), release("small", records=[measurement(1, 70, device=ORIN)])]).groups
 
 
-def test_the_front_is_of_students_that_none_beats_in_both():
+def test_the_front_holds_pareto_optimal_students():
     assert [row["p50_ms"] for row in front(groups()[0].rows)] == [3, 8]
 
 
@@ -62,7 +62,7 @@ def test_labels_void_and_a_wide_axis_are_drawn(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("a.gif", "ends in .png or .svg"), ("a", "ends in .png or .svg"), ("no/a.png", "no folder")]
+    ("name", "told"), [("a.gif", "ends in .png or .svg"), ("a", "ends in .png or .svg"), ("no/a.png", "does not exist")]
 )
 def test_a_plot_that_can_not_be_written_is_refused_first(name, told, tmp_path):
     with pytest.raises(CompareError, match=told):
@@ -77,7 +77,7 @@ def test_without_matplotlib_the_command_that_installs_it_is_named(tmp_path, monk
         check_plot(tmp_path / "a.png")
 
 
-def test_nothing_but_void_is_nothing_to_draw(tmp_path):
+def test_void_figures_alone_can_not_be_drawn(tmp_path):
     with pytest.raises(CompareError, match="nothing to draw"):
         plot(compare([release(records=RECORDS[-1:])]).groups, tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()

@@ -1,4 +1,4 @@
-"""`zoo search`: what is asked, what is answered, and what is refused in a line."""
+"""`zoo search`: queries, results, and errors in one line."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_questions(expression, answer):
         ("p90_ms < 5 and map < 80", False),
     ],
 )
-def test_what_is_missing_is_neither_above_nor_below(expression, answer):
+def test_a_missing_value_is_neither_above_nor_below(expression, answer):
     assert read_question(expression)(ROW) is answer
 
 
@@ -87,21 +87,21 @@ def test_hostile_and_wrong_questions_end_in_a_short_message(expression):
 @pytest.mark.parametrize(
     "expression", ["(" * 490 + "map>1" + ")" * 490, "not " * 248 + "map>1", "1<2 or " * 142 + "1<2"]
 )
-def test_the_deepest_that_is_allowed_is_answered(expression):
+def test_a_query_of_the_largest_depth_is_answered(expression):
     assert len(expression) <= LONGEST
     assert read_question(expression)(ROW) is True
 
 
-def test_an_unknown_name_is_answered_in_a_line():
+def test_an_unknown_name_is_reported_in_one_line():
     with pytest.raises(CompareError) as refused:
         read_question("p50 < 5")
     assert "Did you mean 'p50_ms'?" in str(refused.value)
-    assert str(refused.value).endswith("The columns are in zoo search --help.")
-    with pytest.raises(CompareError, match=r"^no column 'zebra'. The columns"):
+    assert str(refused.value).endswith("See zoo search --help for the columns.")
+    with pytest.raises(CompareError, match=r"^no column 'zebra'. See zoo search"):
         check_column("zebra")
 
 
-def test_only_what_ships_is_found_unless_all_is_asked_for():
+def test_only_shipped_rows_are_found_unless_all_are_requested():
     here = compare([release(records=[dense(), measurement(6, precision="fp32", ships=False), measurement(5)])])
     question = read_question("map > 1")
     assert [row["precision"] for row in found(here, question, None, False).comparison.rows] == ["int8"]
@@ -109,13 +109,12 @@ def test_only_what_ships_is_found_unless_all_is_asked_for():
     assert [row["p50_ms"] for row in everything.rows] == [5, 6, 15]
 
 
-def test_void_figures_match_nothing_and_are_told():
+def test_void_figures_match_nothing_and_are_counted():
     unmeasured = [pending(), estimated(), broken(), broken("raspberrypi5")]
     here = compare([release(records=[measurement(1, throttled="hot"), *unmeasured])])
     for expression in ("p50_ms < 5", "not p50_ms < 5"):
         matches = found(here, read_question(expression), None, False)
         assert not matches.comparison.rows
         assert matches.told == (
-            "0 of 1 match; 1 can't be judged: a value is missing or void; "
-            "not measured: 1 estimated, 1 pending, 2 broken"
+            "0 of 1 match; 1 unknown: a value is missing or void; not measured: 1 estimated, 1 pending, 2 broken"
         )

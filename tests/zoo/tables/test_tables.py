@@ -1,4 +1,4 @@
-"""What may stand under each other, what is best, and how it is printed."""
+"""Which figures are comparable, which are best, and how they are printed."""
 
 import csv
 import io
@@ -57,7 +57,7 @@ def cells(text, row, heading):
         ({"latency": [latency(timer="compute only")]}, "timer"),
     ],
 )
-def test_what_was_measured_otherwise_is_in_a_table_of_its_own_and_a_line_says_why(changes, field):
+def test_each_protocol_has_its_own_table_and_a_line_says_why(changes, field):
     both = compare([release(), release("small", records=[measurement(**changes)])])
     assert len(both.groups) == 2
     assert f"{field} (" in both.apart
@@ -75,7 +75,7 @@ def test_runtimes_versions_and_runs_share_a_table():
     both = compare([release(), release("small", records=[other])])
     assert len(both.groups) == 1
     assert both.apart is None
-    assert "2 runs: only what one run timed was timed in turn" in shown(both)
+    assert "2 runs: only figures of one run were timed in turn" in shown(both)
 
 
 def test_cuda_and_tensorrt_compute_on_one_gpu():
@@ -83,7 +83,7 @@ def test_cuda_and_tensorrt_compute_on_one_gpu():
     assert len(compare([release(records=units)]).groups) == 1
 
 
-def test_accuracy_in_float_stands_beside_that_on_the_device_if_it_is_of_one_protocol():
+def test_float_and_device_accuracy_share_a_row_if_their_protocols_match():
     (row,) = compare([release()]).rows
     assert (row["map_float"], row["map"]) == (80.2, 80.0)
     for changes in ({"protocol": "re-ranked"}, {"data": "c" * 64}, {"accuracy": ACCURACY | {"queries": 99}}):
@@ -91,24 +91,24 @@ def test_accuracy_in_float_stands_beside_that_on_the_device_if_it_is_of_one_prot
         assert row["map_float"] is None
 
 
-def test_accuracy_that_was_not_measured_stands_beside_that_which_was_and_says_so():
+def test_rows_without_accuracy_join_the_table_with_a_note():
     blind = measurement(accuracy=None, agreement=None, data=None, **ONNX)
     (group,) = compare([release(records=[blind, measurement()])]).groups
     assert (group.protocol["data"], group.protocol["queries"]) == ("a" * 64, 100)
-    assert "accuracy not measured, only time: student int8 on onnxruntime-cpu" in group.notes
+    assert "only times measured, no accuracy: student int8 on onnxruntime-cpu" in group.notes
 
 
 def test_a_run_that_never_became_steady_is_named_unless_it_is_void():
     restless = [measurement(steady=False), measurement(steady=False, throttled="heat", **ONNX)]
     (group,) = compare([release(records=restless)]).groups
-    assert "unsteady, no claims on times (never became steady): student int8 on openvino-cpu" in group.notes
+    assert "unsteady, times not compared (never became steady): student int8 on openvino-cpu" in group.notes
 
 
-def test_thousands_stand_apart():
+def test_thousands_are_separated():
     assert number(1)(1234567.89) == "1 234 567.9"
 
 
-def test_what_compaction_bought_is_told_with_the_ratio_and_after_reranking():
+def test_gains_are_shown_with_the_ratio_and_with_reranking():
     ranked = [ACCURACY | {"map": map_, "protocol": "re-ranked over k=20"} for map_ in (88.0, 84.0)]
     assert gains(release(records=[dense(reranked=ranked[0]), measurement(reranked=ranked[1])])) == [
         "compaction removed 75.0 % of MACs and 75.0 % of parameters; mAP 85.00 (teacher) → 80.20 (student)",
@@ -126,19 +126,19 @@ def test_high_map_and_low_times_are_best_and_ties_all():
     assert group.best["size_bytes"] == [0, 1]
 
 
-def test_what_reads_the_same_is_equally_good():
+def test_figures_that_print_the_same_are_equally_good():
     (group,) = compare([release(records=[measurement(4.001), measurement(4.004, **ONNX)])]).groups
     assert group.best["p50_ms"] == [0, 1]
 
 
-def test_what_does_not_ship_is_never_best_however_good():
+def test_rows_that_do_not_ship_are_never_best():
     records = [measurement(1, 99, ships=False), dense(1, map_=99), measurement(5), measurement(6, **ONNX)]
     (group,) = compare([release(records=records)]).groups
     assert group.best["p50_ms"] == [2]
     assert group.best["map"] == [2, 3]
 
 
-def test_nothing_is_best_of_one_nor_across_tables():
+def test_a_single_row_is_not_best_nor_is_one_across_tables():
     both = compare([release(), release("small", records=[measurement(1, 99, threads=1)])])
     assert [group.best for group in both.groups] == [{}, {}]
 
@@ -156,7 +156,7 @@ def test_energy_of_two_meters_has_no_best_and_says_so():
     records = [measurement(energy=energy("NVML")), measurement(energy=energy("RAPL", 2), **ONNX)]
     both = compare([release(records=records)])
     assert "mj_per_image" not in both.groups[0].best
-    assert "which does not compare" in shown(both)
+    assert "not comparable with" in shown(both)
     records = [measurement(energy=energy("RAPL")), measurement(energy=energy("RAPL", 2), **ONNX)]
     assert compare([release(records=records)]).groups[0].best["mj_per_image"] == [1]
 
@@ -177,7 +177,7 @@ def test_a_throttled_time_is_void_with_its_reason_and_in_no_format_a_number():
     assert "p50_ms" not in both.groups[0].best
 
 
-def test_what_waits_for_its_device_is_in_no_table():
+def test_pending_targets_are_in_no_table():
     both = compare([release(records=[measurement(), pending()])])
     assert [row["kind"] for row in both.rows] == ["measured"]
     content = as_json(both)
@@ -187,13 +187,13 @@ def test_what_waits_for_its_device_is_in_no_table():
 
 
 UNMEASURED = [
-    "big@1.0.0 on jetson-orin-nano, student int8: estimated, not measured: mAP 80.00 expected, 0.20 lost; the graph, "
+    "big@1.0.0 on jetson-orin-nano, student int8: estimated, not measured: mAP 80.00, 0.20 lost; the graph, "
     "run elsewhere",
     "big@1.0.0 on jetson-orin-nano, student fp16: broken: it has no kernels for <fp16>",
 ]
 
 
-def test_what_is_estimated_or_broken_is_a_line_in_words_and_in_no_table():
+def test_estimated_and_broken_rows_are_lines_and_in_no_table():
     both = compare([release(records=[measurement(map_=79), measurement(map_=78, **ONNX), estimated(), broken()])])
     assert [row["kind"] for row in both.rows] == ["measured"] * 2
     assert both.groups[0].best["map"] == [0]  # the estimate is higher
@@ -223,12 +223,12 @@ def test_json_keeps_estimates_and_broken_cells_under_keys_of_their_own():
     ("measured", "stays"),
     [({}, False), ({"accuracy": None}, True), ({"precision": "fp32"}, True), ({"target": "jetson-thor"}, True)],
 )
-def test_an_estimate_stays_until_accuracy_was_measured_in_its_place(measured, stays):
+def test_an_estimate_is_replaced_by_a_measurement(measured, stays):
     there = measurement(**{"device": ORIN, "target": "jetson-orin-nano"} | measured)
     assert bool(compare([release(records=[there, estimated()])]).estimated) == stays
 
 
-def test_a_list_of_releases_names_only_targets_with_figures_and_those_that_wait():
+def test_a_list_of_releases_names_measured_and_pending_targets_only():
     (row,) = release_rows([release(records=[measurement(), pending(), estimated(), broken("raspberrypi5")])])
     assert row["targets"] == ["openvino-cpu", "jetson-orin-nano (pending)"]
     assert (row["map"], row["parameters"], row["macs_saved"]) == (80.2, 1_000_000, 75)
@@ -242,7 +242,7 @@ def test_the_dense_network_has_its_own_cost_and_accuracy():
 
 
 @pytest.mark.parametrize(("holds", "said"), [(True, "holds"), (False, "does not hold")])
-def test_a_graph_in_small_numbers_stands_with_its_gate(holds, said):
+def test_a_quantised_graph_is_shown_with_its_gate(holds, said):
     (row,) = calibration_rows(a_manifest(calibrations=[a_calibration(holds=holds)]))
     assert (row["gate"], row["float layers"], row["map_drop_points"]) == (said, "conv_7", 0.2)
 
@@ -294,7 +294,7 @@ def test_one_model_needs_no_column():
         console.print(measurement_table(releases))
         return console.file.getvalue()  # type: ignore[attr-defined]
 
-    assert "big@1.0.0" not in text([release(records=[measurement(), pending()])])  # nor what waits: it is told apart
+    assert "big@1.0.0" not in text([release(records=[measurement(), pending()])])  # nor for pending targets
     assert "big@1.0.0" in text([release(), release("small")])
 
 
@@ -322,7 +322,7 @@ def test_a_device_is_found_by_words_of_its_name_its_target_or_an_alias(words, ta
 
 
 @pytest.mark.parametrize("words", ["tpu", "orin epyc", "", "--"])
-def test_a_device_that_is_not_there_is_answered_with_those_that_are(words):
+def test_an_unknown_device_is_reported_with_the_known_ones(words):
     with pytest.raises(CompareError) as refused:
         compare([release(records=BOTH)], words)
     assert "AMD EPYC (openvino-cpu); NVIDIA Jetson Orin Nano Developer Kit (jetson-orin-nano)" in str(refused.value)

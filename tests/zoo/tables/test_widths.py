@@ -1,4 +1,4 @@
-"""Tables as wide as a terminal: nothing is lost, and what strangers wrote stays text on its line."""
+"""Tables as wide as a terminal: nothing is lost, and untrusted text stays on its line."""
 
 import io
 
@@ -47,13 +47,13 @@ def test_a_table_that_is_too_wide_is_in_parts_that_name_their_rows(width):
     assert max(map(cell_len, lines)) <= width
 
 
-def test_columns_keep_their_order_and_each_stands_once():
+def test_columns_keep_their_order_and_appear_once():
     heads = [head for head, _ in parts(printed(terminal(compare([release(records=BOTH)]), 1)))]
     units = [word for head in heads for word in head if word in ("R1", "MB", "p50", "p90", "p99", "images/s", "dense")]
     assert units == ["R1", "MB", "p50", "p90", "p99", "images/s", "dense"]
 
 
-def test_what_fits_is_one_table():
+def test_a_table_that_fits_has_one_part():
     assert len(list(parts(printed(terminal(compare([release(records=BOTH)]), 1), 170)))) == 1
 
 
@@ -98,7 +98,7 @@ def test_bold_is_explained_only_where_it_is_seen():
     assert BEST not in "".join(printed(terminal(alone), color_system="standard")) + markdown(alone)
 
 
-def test_what_strangers_wrote_stays_on_its_line_and_steers_nothing():
+def test_untrusted_text_stays_on_its_line_without_control_characters():
     bad = "a\nb\x1b[2Jc"
     strange = measurement(device=DEVICE | {"name": bad}).model_copy(update={"target": "t\r\x1b[1mu"})
     both = compare([release(records=[strange, broken(reason=bad)])])
@@ -109,13 +109,13 @@ def test_what_strangers_wrote_stays_on_its_line_and_steers_nothing():
         assert "t ?[1mu" in text
 
 
-def test_items_of_a_list_stand_below_each_other():
+def test_items_of_a_list_are_on_separate_lines():
     lines = printed(table([{"model": "big", "targets": ["one\ntwo", "three"]}], ("model", "targets")))
     ((_, rows),) = parts(lines)
     assert [row.split() for row in rows] == [["big", "one", "two"], ["three"]]
 
 
-def test_a_gain_is_told_once_for_a_target_by_the_latest_run_that_has_a_ratio():
+def test_gains_are_listed_once_per_target_by_the_latest_run_with_a_ratio():
     later = {"measured_at": "2026-11-02T00:00:00+00:00", "run": "two"}
     timed = measurement(accuracy=None, agreement=None, data=None, ratios=[], **later)
     (_, told) = gains(release(records=[measurement(map_=79), timed]))
@@ -128,10 +128,10 @@ def test_a_gain_is_told_once_for_a_target_by_the_latest_run_that_has_a_ratio():
 
 def test_a_gain_of_a_run_that_never_became_steady_says_so():
     (_, told) = gains(release(records=[measurement(steady=False)]))
-    assert told.endswith("mAP 80.00; unsteady (never became steady): on a quiet machine, zoo bench big@1.0.0")
+    assert told.endswith("mAP 80.00; unsteady (never became steady): on an idle machine, zoo bench big@1.0.0")
 
 
-def test_show_leaves_out_what_is_not_known(tmp_path):
+def test_show_omits_unknown_values(tmp_path):
     manifest = a_manifest(description="one\ntwo\x1b[2J :car:")
     bare = manifest.model_copy(update={"compression": manifest.compression.model_copy(update={"sites": []})})
     keep(tmp_path, Release(tmp_path, bare, [measurement()]))

@@ -1,4 +1,4 @@
-"""The finished workshop as the home in force."""
+"""The finished workshop as the current home."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ def test_an_image_of_the_gallery_is_its_own_nearest(shop, folder, images):
     assert result.stderr == ""
 
 
-def test_a_file_answers_as_its_folder_does(shop, folder, images):
+def test_a_gallery_file_gives_the_results_of_its_folder(shop, folder, images):
     made = done(shop, "embed", folder, "-o", "x.npz", "--batch", 3)
-    assert made.stdout.startswith("embedded: 8 images, 16 numbers each, by tiny@1.0.0 (")
+    assert made.stdout.startswith("embedded: 8 images, 16 dimensions, by tiny@1.0.0 (")
     assert made.stdout.splitlines()[-1] == "gallery: x.npz"
     by_file, by_folder = (
         json.loads(done(shop, "query", images[1], "-g", where, "--json").stdout) for where in ("x.npz", folder)
@@ -66,7 +66,7 @@ def test_similarity_is_the_cosine_and_falls(shop, folder, images, model):
 
 
 @pytest.mark.parametrize("target", ["onnxruntime-cpu", "openvino-cpu"])
-def test_a_gallery_is_asked_by_what_embedded_it(shop, folder, images, target):
+def test_a_gallery_is_searched_by_the_artifact_that_embedded_it(shop, folder, images, target):
     """One of them is not the fastest."""
     done(shop, "embed", folder, "-o", "x.npz", "-t", target)
     for model in ((), ("-m", "tiny"), ("-m", "tiny@1.0.0")):
@@ -74,7 +74,7 @@ def test_a_gallery_is_asked_by_what_embedded_it(shop, folder, images, target):
         assert found["gallery"]["target"] == target
 
 
-def test_a_gallery_without_its_folder_is_still_asked_and_that_is_told(shop, folder, images):
+def test_a_gallery_without_its_folder_is_searched_with_a_warning(shop, folder, images):
     shutil.copytree(folder, "some")
     done(shop, "embed", "some", "-o", "x.npz")
     shutil.rmtree("some")
@@ -82,25 +82,25 @@ def test_a_gallery_without_its_folder_is_still_asked_and_that_is_told(shop, fold
     found = json.loads(result.stdout)
     assert found["nearest"][0]["path"] == images[0].name
     assert found["checked"] is False
-    assert result.stderr.startswith(f"{Path('some').absolute()} is not here: whether images changed")
+    assert result.stderr.startswith(f"{Path('some').absolute()} is not here: images that changed")
 
 
 def exchange(path, other):
-    """Another image under the old size and time of change, which nothing but its content tells."""
+    """Another image with the old size and modification time, so that only its content differs."""
     stat = path.stat()
     path.write_bytes(other.read_bytes()[: stat.st_size].ljust(stat.st_size, b"\0"))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
-def test_images_that_changed_or_are_gone_are_named_and_no_answers(shop, folder, images):
+def test_changed_and_removed_images_are_named_and_left_out(shop, folder, images):
     shutil.copytree(folder, "some")
     done(shop, "embed", "some", "-o", "x.npz")
     asked, longer, exchanged, gone, touched, *_ = (Path("some", path.name) for path in images)
     longer.write_bytes(longer.read_bytes() + b"\0")
     exchange(exchanged, images[7])
     gone.unlink()
-    os.utime(touched, ns=(1, 1))  # copied without its time: it is what it was
+    os.utime(touched, ns=(1, 1))  # a new time, but unchanged content
     result = done(shop, "query", asked, "-g", "x.npz", "--json")
     found = json.loads(result.stdout)
     assert [one["path"] for one in found["stale"]] == [longer.name, exchanged.name, gone.name]
@@ -114,7 +114,7 @@ def test_images_that_changed_or_are_gone_are_named_and_no_answers(shop, folder, 
     assert (json.loads(again.stdout)["stale"], again.stderr) == ([], "")
 
 
-def test_the_next_nearest_stands_in_for_a_stale_image(shop, folder, images):
+def test_a_stale_image_is_replaced_by_the_next_nearest(shop, folder, images):
     shutil.copytree(folder, "some")
     done(shop, "embed", "some", "-o", "x.npz")
     first, second, third = json.loads(done(shop, "query", images[0], "-g", "x.npz", "--top", 3, "--json").stdout)[
@@ -126,7 +126,7 @@ def test_the_next_nearest_stands_in_for_a_stale_image(shop, folder, images):
     assert found["stale"] == [{"path": first["path"], "why": "changed"}]
 
 
-def test_a_gallery_of_which_nothing_is_left_is_refused(shop, folder, images):
+def test_a_gallery_without_unchanged_images_is_refused(shop, folder, images):
     shutil.copytree(folder, "some")
     done(shop, "embed", "some", "-o", "x.npz")
     for path in Path("some").iterdir():
@@ -134,7 +134,7 @@ def test_a_gallery_of_which_nothing_is_left_is_refused(shop, folder, images):
     assert "all 8 images of x.npz changed or are gone" in shop.refused("query", str(images[0]), "-g", "x.npz")
 
 
-def test_unreadable_images_are_told_and_counted(shop, folder):
+def test_unreadable_images_are_reported_and_counted(shop, folder):
     shutil.copytree(folder, "some")
     Path("some/bad.jpg").write_text("no image")
     result = done(shop, "embed", "some", "-o", "x.npz")
@@ -147,14 +147,14 @@ def test_unreadable_images_are_told_and_counted(shop, folder):
         assert len(file["paths"]) == 8
 
 
-def test_pictures_of_other_kinds_are_told_and_counted(shop, folder, images):
+def test_unsupported_pictures_are_reported_and_counted(shop, folder, images):
     shutil.copytree(folder, "some")
     Path("some/bad.HEIC").write_text("x")
     Path("some/@eaDir").mkdir()
     shutil.copy(images[0], "some/@eaDir/thumb.jpg")
     result = done(shop, "embed", "some", "-o", "x.npz", "--json")
     assert result.stderr.splitlines() == [
-        "skipped: some/bad.HEIC: .HEIC is not read: convert such pictures to JPEG or PNG"
+        "skipped: some/bad.HEIC: .HEIC is not supported: convert such pictures to JPEG or PNG"
     ]
     found = json.loads(result.stdout)
     assert found["images"] == 8
@@ -166,29 +166,29 @@ def test_open_opens_the_sheet(shop, folder, images, monkeypatch):
     monkeypatch.setattr("click.launch", lambda path: opened.append(path) or 1)
     result = done(shop, "query", images[0], "-g", folder, "--sheet", "s.png", "--open")
     assert opened == ["s.png"]
-    assert result.stderr == "No program here opens it.\n"
+    assert result.stderr == "No program on this machine opens it.\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         ("query none.jpg -g FOLDER", "can't decode image none.jpg"),
-        ("query x.heic -g FOLDER", "can't decode image x.heic: such files are not read: convert"),
+        ("query x.heic -g FOLDER", "can't decode image x.heic: such files are not supported: convert"),
         ("query empty.jpg -g FOLDER", "can't decode image empty.jpg: the file is empty"),
-        ("query IMAGE -g none", "there is no gallery none. Name a folder of images"),
-        ("query IMAGE -g IMAGE", "is no gallery: it is not an archive of arrays. Make one: zoo embed"),
+        ("query IMAGE -g none", "the gallery none does not exist. Name a folder of images"),
+        ("query IMAGE -g IMAGE", "is not a gallery: it is not an archive of arrays. Make one: zoo embed"),
         ("query IMAGE -g empty", "no images below empty"),
-        ("query IMAGE -g FOLDER --sheet s.gif", "a sheet is .png"),
-        ("query IMAGE -g FOLDER --sheet no/s.png", "there is no folder"),
+        ("query IMAGE -g FOLDER --sheet s.gif", "a sheet ends in .png"),
+        ("query IMAGE -g FOLDER --sheet no/s.png", "does not exist"),
         ("query IMAGE -g FOLDER -m tinny", "Did you mean 'tiny'"),
         ("query IMAGE -g FOLDER -t tpu", "nothing compiled for 'tpu'"),
         ("query IMAGE -g x.npz -t openvino", "Use --target onnxruntime-cpu, or embed"),
         ("embed none -o y.npz", "can't read the folder none"),
         ("embed empty -o y.npz", "no images below empty"),
-        ("embed FOLDER -o no/y.npz", "there is no folder"),
+        ("embed FOLDER -o no/y.npz", "does not exist"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(shop, folder, images, arguments, told):
+def test_errors_are_reported_in_one_line(shop, folder, images, arguments, told):
     Path("empty").mkdir()
     Path("empty.jpg").touch()
     Path("x.heic").write_text("x")

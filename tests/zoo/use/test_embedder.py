@@ -1,4 +1,4 @@
-"""`zoo.load(name).embed(images)`: the same numbers as were measured, whatever the images come as."""
+"""`zoo.load(name).embed(images)`: equal to the measured embeddings, for every type of input."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ SIZE = Input(height=32, width=32)
 
 
 @pytest.mark.parametrize("target", ["onnxruntime-cpu", "openvino-cpu", "onnxruntime", "openvino"])
-def test_embeddings_are_those_that_were_measured(shop, images, target, tmp_path):
+def test_embeddings_equal_the_measured_ones(shop, images, target, tmp_path):
     root = shop.home / "releases" / "tiny" / "1.0.0"
     runtime = target.removesuffix("-cpu")
     folder = root / (target if target.endswith("-cpu") else "graph")
@@ -43,7 +43,7 @@ def test_embeddings_are_those_that_were_measured(shop, images, target, tmp_path)
     assert (found * expected).sum(1).min() > 0.9999
 
 
-def test_what_was_loaded_is_said(model):
+def test_the_embedder_describes_itself(model):
     assert (model.release, model.dimension, model.input_size) == ("tiny@1.0.0", 16, (32, 32))
     again = zoo.load(model.release, model.target)
     assert again.artifact_sha256 == model.artifact_sha256
@@ -82,7 +82,7 @@ def test_the_batch_does_not_matter(model):
 
 
 class Counting:
-    """A session that notes how many images come at once, and fails on the last one of some call."""
+    """A session that records batch sizes, and fails on the last image of some call."""
 
     def __init__(self, fails=0):
         self.batches, self.fails = [], fails
@@ -94,7 +94,7 @@ class Counting:
         return rows
 
 
-def test_no_more_images_come_at_once_than_the_artifact_takes(model, monkeypatch):
+def test_batches_do_not_exceed_the_artifacts_limit(model, monkeypatch):
     monkeypatch.setattr(model, "_limit", 4)
     monkeypatch.setattr(model, "_session", session := Counting())
     rows = model.embed(random_images(11), batch=1000)
@@ -103,13 +103,13 @@ def test_no_more_images_come_at_once_than_the_artifact_takes(model, monkeypatch)
     assert np.linalg.norm(rows, axis=1) == pytest.approx(np.ones(11), abs=1e-6)
 
 
-def test_an_embedding_that_is_not_of_numbers_is_refused_with_its_image(model, monkeypatch):
+def test_an_embedding_that_is_not_finite_is_refused_with_its_image(model, monkeypatch):
     monkeypatch.setattr(model, "_session", Counting(fails=2))
-    with pytest.raises(ImageError, match=f"image 4: its embedding by {model.target} in .* is not of numbers"):
+    with pytest.raises(ImageError, match=f"image 4: its embedding by {model.target} in .* is not finite"):
         model.embed(random_images(5), batch=3)
 
 
-def test_no_images_are_no_rows(model):
+def test_no_images_give_no_rows(model):
     for none in ([], np.zeros((0, 32, 32, 3), np.uint8), iter(())):
         assert model.embed(none).shape == (0, 16)
 
@@ -139,21 +139,21 @@ def test_errors_say_which_image_and_why(model, images, tmp_path):
     closed = Image.open(images[0])
     closed.close()
     for given, told in (
-        ([good, good / 255], "image 1: an array of an image is uint8, 0 … 255; this one is float64"),
-        ([good, good, good[..., 0]], "image 2: an array of an image is H×W×3, RGB; this one is 32×32"),
+        ([good, good / 255], "image 1: an image array must be uint8, 0 … 255; this one is float64"),
+        ([good, good, good[..., 0]], "image 2: an image array must be H×W×3, RGB; this one is 32×32"),
         (np.moveaxis(good, 2, 0)[None], "image 0: .*this one is 3×32×32"),
         (good[:, :0], "image 0: .*this one is 32×0×3"),
-        (good[..., 0], "an array of images is .*this one is 32×32"),
+        (good[..., 0], "image arrays must be .*this one is 32×32"),
         ([images[0], tmp_path / "none.jpg"], "image 1: can't decode image .*none.jpg"),
         ([cut], "image 0: can't decode image .*cut.jpg"),
         ([closed], "image 0: Pillow can't decode it"),
-        ([good, None], "image 1: give uint8 arrays, PIL images or paths, not NoneType"),
+        ([good, None], "image 1: pass uint8 arrays, PIL images or paths, not NoneType"),
         (3, "image 0: .*not int"),
         ([[good]], "image 0: .*not list"),
     ):
         with pytest.raises(ImageError, match=told):
             model.embed(given)
-    with pytest.raises(ImageError, match="batch is at least 1, not 0"):
+    with pytest.raises(ImageError, match="batch must be at least 1, not 0"):
         model.embed([good], batch=0)
 
 
@@ -170,7 +170,7 @@ assert zoo.load("tiny", "onnxruntime-cpu").embed({str(images[0])!r}).shape == (1
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
-def test_without_a_runtime_it_says_what_to_install(shop, monkeypatch):
+def test_without_a_runtime_the_error_says_what_to_install(shop, monkeypatch):
     from importlib.metadata import PackageNotFoundError
 
     def missing(name):
@@ -178,14 +178,14 @@ def test_without_a_runtime_it_says_what_to_install(shop, monkeypatch):
 
     monkeypatch.setattr("targets.contract.version", missing)
     with pytest.raises(
-        NothingRuns, match=r"nothing here runs tiny@1.0.0: .*openvino is not installed.*Run: pip install"
+        NothingRuns, match=r"no runtime here runs tiny@1.0.0: .*openvino is not installed.*Run: pip install"
     ):
         zoo.load("tiny")
     with pytest.raises(NothingRuns, match=r"does not run here as openvino-cpu: openvino is not installed. Run: pip"):
         zoo.load("tiny", "openvino-cpu")
 
 
-def test_a_runtime_that_is_missing_is_passed_over(shop, monkeypatch):
+def test_a_missing_runtime_is_skipped(shop, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert zoo.load("tiny").target == "openvino-cpu"
 
@@ -197,18 +197,18 @@ def test_a_wrong_name_is_refused(shop):
         zoo.load("resnet50-veri")
     with pytest.raises(NothingRuns, match="nothing compiled for 'openvno-cpu'. Did you mean 'openvino-cpu'"):
         zoo.load("tiny", "openvno-cpu")
-    with pytest.raises(ZooError, match="threads is a whole number, at least 1, not 0"):
+    with pytest.raises(ZooError, match="threads must be an integer of at least 1, not 0"):
         zoo.load("tiny", threads=0)
 
 
-def test_a_damaged_artifact_is_refused_and_a_missing_one_passed_over(built, shop, monkeypatch):
+def test_a_damaged_artifact_is_refused_and_a_missing_one_skipped(built, shop, monkeypatch):
     monkeypatch.setenv("ZOO_HOME", str(built.home))
     root = (built.home / "releases" / "tiny" / "1.0.0").resolve()
     file = root / "openvino-cpu" / "model.xml"
     content = file.read_bytes()
     file.unlink()
     file.write_bytes(content + b" ")
-    with pytest.raises(ManifestError, match="model.xml is damaged: its sha256 is not the manifest's"):
+    with pytest.raises(ManifestError, match="model.xml is damaged: its sha256 differs from the manifest"):
         zoo.load("tiny", "openvino-cpu")
     file.unlink()
     with pytest.raises(
@@ -220,7 +220,7 @@ def test_a_damaged_artifact_is_refused_and_a_missing_one_passed_over(built, shop
     assert (model.precision, model.target) == ("fp32", "openvino")
 
 
-def test_the_only_release_is_meant_or_the_default(built, monkeypatch):
+def test_the_only_release_or_the_default_is_used(built, monkeypatch):
     home = Home(built.home)
     monkeypatch.setenv("ZOO_CATALOGUE", str(built.catalogue))
     assert default_release(home) == "tiny"
@@ -236,11 +236,13 @@ def test_the_only_release_is_meant_or_the_default(built, monkeypatch):
         default_release(Home(built.root / "nowhere"))
 
 
-def test_an_artifact_that_computes_something_else_here_is_passed_over(shop, images, monkeypatch):
+def test_an_artifact_with_a_different_embedding_is_skipped(shop, images, monkeypatch):
     golden = read_golden(shop.home / "releases/tiny/1.0.0")
     monkeypatch.setattr("zoo.use.sessions.read_golden", lambda _folder: replace(golden, min_cosine={"int8": 1.1}))
     assert zoo.load("tiny").precision == "fp32"
-    with pytest.raises(NothingRuns, match="tiny@1.0.0 as openvino-cpu in int8 computes something else here: cosine"):
+    with pytest.raises(
+        NothingRuns, match="openvino-cpu in int8 produces a different embedding on this machine: cosine"
+    ):
         zoo.load("tiny", "openvino-cpu")
 
 
@@ -257,7 +259,7 @@ def _bomb(path):
     ],
     ids=["bomb", "none", "json"],
 )
-def test_a_golden_input_that_is_none_is_told(built, shop, monkeypatch, name, damage, told):
+def test_an_invalid_golden_input_is_reported(built, shop, monkeypatch, name, damage, told):
     monkeypatch.setenv("ZOO_HOME", str(built.home))
     file = built.home / "releases" / "tiny" / "1.0.0" / "golden" / name
     file.unlink()

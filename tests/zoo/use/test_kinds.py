@@ -1,4 +1,4 @@
-"""Files of every kind, embedded and asked for: what a viewer shows is what is compared."""
+"""Files of every kind, embedded and searched: the displayed pixels are compared."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def kinds(tmp_path_factory):
     return draw_kinds(tmp_path_factory.mktemp("kinds"))
 
 
-def test_the_network_sees_what_files_of_every_kind_show(model, kinds):
+def test_the_network_gets_the_displayed_pixels_of_every_kind(model, kinds):
     for one in kinds.values():
         with Image.open(one.path) as picture:
             for given in (one.path, str(one.path), picture):
@@ -23,13 +23,13 @@ def test_the_network_sees_what_files_of_every_kind_show(model, kinds):
                 assert off <= one.rounding, one.path.name
 
 
-def test_embeddings_are_those_of_the_pixels_that_files_show(model, kinds):
+def test_embeddings_are_those_of_the_displayed_pixels(model, kinds):
     exact = [one for one in kinds.values() if not one.rounding]
     shown = model.embed(np.stack([one.shown for one in exact]))
     np.testing.assert_array_equal(model.embed([one.path for one in exact]), shown)
 
 
-def test_a_folder_is_embedded_as_its_files_show(model, kinds):
+def test_a_folder_is_embedded_by_its_displayed_pixels(model, kinds):
     gallery = embed_folder(model, next(iter(kinds.values())).path.parent, 8, Silent())
     assert not gallery.skipped
     exact = [
@@ -41,7 +41,7 @@ def test_a_folder_is_embedded_as_its_files_show(model, kinds):
 
 
 def test_a_photo_finds_its_upright_self(model, tmp_path):
-    """24 photos by a phone that was held in all ways: each has the one with upright pixels as its nearest."""
+    """24 photos by a phone held in all orientations: the nearest of each is the one with upright pixels."""
     random = np.random.default_rng(0)
     (tmp_path / "upright").mkdir()
     for number in range(24):
@@ -56,7 +56,7 @@ def test_a_photo_finds_its_upright_self(model, tmp_path):
     assert [int(gallery.nearest(row)[0][0]) for row in photos] == list(range(24))
 
 
-def test_a_query_is_read_as_the_gallery_is(model, kinds):
+def test_query_and_gallery_are_read_in_the_same_way(model, kinds):
     folder = kinds["rgb.png"].path.parent
     for name in ("turned-6.jpg", "turned-5.webp", "alpha.png", "wide-big.tif", "clear-colour.gif"):
         answer = find_nearest(folder / name, folder, 90, "tiny", model.target, Silent())
@@ -65,7 +65,7 @@ def test_a_query_is_read_as_the_gallery_is(model, kinds):
         assert answer.nearest[0].similarity == pytest.approx(1, abs=1e-5)
 
 
-def test_what_has_no_stated_range_is_skipped_and_told(model, tmp_path):
+def test_images_without_a_defined_range_are_skipped_with_a_message(model, tmp_path):
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "good.png")
     draw_refused(tmp_path)
     gallery = embed_folder(model, tmp_path, 8, Silent())

@@ -1,4 +1,4 @@
-"""`zoo.load` by name or folder: whatever the working folder is, and whatever catalogue is there."""
+"""`zoo.load` by name or folder, for any current folder and catalogue."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from zoo.errors import ManifestError, NothingRuns, ZooError
 
 @pytest.fixture
 def away(finished, tmp_path, monkeypatch):
-    """A folder in which nothing points to the release."""
+    """A folder without any reference to the release."""
     for name in ("ZOO_HOME", "ZOO_CATALOGUE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
@@ -38,7 +38,7 @@ def expected(away, monkeypatch):
 
 @pytest.mark.parametrize("catalogue", [None, "nonsense: [", "targets: {onnxruntime-cpu: {runtime: openvino}}\n"])
 def test_a_home_or_a_folder_is_enough(away, expected, catalogue):
-    """A zoo.yaml here that is broken, or calls other things by the same names, changes nothing."""
+    """A local zoo.yaml that is broken, or defines the same names differently, has no effect."""
     if catalogue:
         Path("zoo.yaml").write_text(catalogue)
     folder = away.home / "releases/tiny/1.0.0"
@@ -48,7 +48,7 @@ def test_a_home_or_a_folder_is_enough(away, expected, catalogue):
         assert np.array_equal(model.embed(image()), expected)
 
 
-def test_a_relative_folder_is_below_the_working_folder(away, expected, monkeypatch):
+def test_a_relative_folder_is_relative_to_the_current_one(away, expected, monkeypatch):
     monkeypatch.chdir(away.home / "releases/tiny")
     for name in ("./1.0.0", Path("1.0.0")):
         assert np.array_equal(zoo.load(name, "onnxruntime-cpu").embed(image()), expected)
@@ -56,15 +56,15 @@ def test_a_relative_folder_is_below_the_working_folder(away, expected, monkeypat
         zoo.load("1.0.0")
 
 
-def test_a_copy_of_a_release_runs_where_it_lies(away, expected, tmp_path):
+def test_a_copy_of_a_release_runs_anywhere(away, expected, tmp_path):
     copy = shutil.copytree(away.home / "releases/tiny/1.0.0", tmp_path / "copy")
     assert np.array_equal(zoo.load(copy, "onnxruntime-cpu").embed(image()), expected)
     (copy / "manifest.json").write_text("{")
-    with pytest.raises(ManifestError, match=r"is damaged: .* Copy the release again from where it came\.$"):
+    with pytest.raises(ManifestError, match=r"is damaged: .* Copy the release again from its source\.$"):
         zoo.load(copy)
 
 
-def test_a_working_folder_that_was_removed_does_no_harm(away, tmp_path, monkeypatch):
+def test_a_removed_current_folder_does_not_matter(away, tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -74,17 +74,17 @@ def test_a_working_folder_that_was_removed_does_no_harm(away, tmp_path, monkeypa
         zoo.load("tiny")
 
 
-def test_errors_are_those_that_are_listed(away, tmp_path, monkeypatch):
+def test_errors_have_the_documented_types(away, tmp_path, monkeypatch):
     folder = away.home / "releases/tiny/1.0.0"
-    with pytest.raises(ManifestError, match=r"is no release: it has no manifest.json\. Name the folder that holds one"):
+    with pytest.raises(ManifestError, match=r"is not a release: it has no manifest.json\. Name the folder"):
         zoo.load(tmp_path)
     Path("zoo.yaml").write_text("nonsense: [")
-    with pytest.raises(ManifestError, match=r"no release 'none' .* What could be built can't be told: zoo.yaml:1"):
+    with pytest.raises(ManifestError, match=r"no release 'none' .* The catalogue can't be read: zoo.yaml:1"):
         zoo.load("none", home=away.home)
     with pytest.raises(NothingRuns, match="has nothing compiled for 'nothing'"):
         zoo.load(folder, "nothing")
     for threads in (0, 1.5, "2"):
-        with pytest.raises(ZooError, match="threads is a whole number, at least 1"):
+        with pytest.raises(ZooError, match="threads must be an integer of at least 1"):
             zoo.load(folder, threads=threads)  # type: ignore[arg-type]
     with pytest.raises(ManifestError, match="or a folder, not int"):
         zoo.load(3)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_errors_are_those_that_are_listed(away, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["pipeline", "calibration", "targets"])
 @pytest.mark.parametrize("kind", ["file", "package"])
-def test_a_file_of_the_users_that_hides_a_package_is_named(tmp_path, name, kind):
+def test_a_users_file_that_shadows_a_package_is_named(tmp_path, name, kind):
     """And is not run."""
     file = tmp_path / (f"{name}.py" if kind == "file" else f"{name}/__init__.py")
     file.parent.mkdir(exist_ok=True)
@@ -111,12 +111,12 @@ def test_a_file_of_the_users_that_hides_a_package_is_named(tmp_path, name, kind)
             [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         told = done.stderr.strip().splitlines()[-1]
-        assert f"zoo has a package of its own called {name}, and {file} is found instead. Rename that" in told
+        assert f"zoo needs its own package {name}, but Python finds {file} first. Rename that" in told
         assert done.returncode == 1
         assert not done.stdout
 
 
-def test_what_zoo_offers_is_listed_and_there():
+def test_the_public_api_is_listed_and_exists():
     assert zoo.__all__ == sorted(zoo.__all__)
     for name in zoo.__all__:
         assert getattr(zoo, name) is not None
@@ -125,7 +125,7 @@ def test_what_zoo_offers_is_listed_and_there():
         zoo.load("no-such-release", home="nowhere")
 
 
-def test_a_folder_without_python_files_hides_nothing(tmp_path):
+def test_a_folder_without_python_files_shadows_nothing(tmp_path):
     (tmp_path / "pipeline").mkdir()
     code = "import zoo, pipeline; print(pipeline.__file__)"
     environment = {**os.environ, "PYTHONPATH": str(Path(zoo.__file__).parents[1])}
@@ -134,14 +134,14 @@ def test_a_folder_without_python_files_hides_nothing(tmp_path):
 
 
 CLASHES = [
-    ("graph", "a release has a file or folder graph of its own"),
-    ("Network", "a release has a file or folder network of its own"),
-    ("measurements", "a release has a file or folder measurements of its own"),
-    ("manifest.json", "a release has a file or folder manifest.json of its own"),
-    ("README.md", "a release has a file or folder readme.md of its own"),
-    ("nul", "some systems have no file of this name"),
-    ("board.", "some systems have no file of this name"),
-    ("OpenVINO-CPU", "some systems can't tell it from 'openvino-cpu'"),
+    ("graph", "a release already has a file or folder graph"),
+    ("Network", "a release already has a file or folder network"),
+    ("measurements", "a release already has a file or folder measurements"),
+    ("manifest.json", "a release already has a file or folder manifest.json"),
+    ("README.md", "a release already has a file or folder readme.md"),
+    ("nul", "some systems do not allow files of this name"),
+    ("board.", "some systems do not allow files of this name"),
+    ("OpenVINO-CPU", "some systems can't distinguish it from 'openvino-cpu'"),
 ]
 
 
@@ -154,15 +154,15 @@ def test_targets_that_clash_with_a_releases_own_folders_are_refused(tmp_path, na
     assert message.startswith("zoo.yaml:2: ") or f"{shop.catalogue}:2: " in message
 
 
-def test_models_that_some_systems_could_not_keep_are_refused(tmp_path):
+def test_model_names_that_are_invalid_on_some_system_are_refused(tmp_path):
     shop = Workshop(tmp_path)
     shop.catalogue.write_text("models:\n  con: {base: resnet50-veri}\n")
-    assert "models.con: some systems have no file of this name" in shop.refused("build", "con")
+    assert "models.con: some systems do not allow files of this name" in shop.refused("build", "con")
 
 
 def test_all_own_names_of_a_release_are_known(finished):
-    from zoo.release.manifest import OWN_NAMES
+    from zoo.release.layout import KEPT, OWN_NAMES
 
     folder = finished.home / "releases/tiny/1.0.0"
     targets = {a["target"] for a in json.loads((folder / "manifest.json").read_text())["artifacts"]} - {None}
-    assert {path.name.casefold() for path in folder.iterdir()} - targets == {*OWN_NAMES}
+    assert {path.name.casefold() for path in folder.iterdir()} - targets == {*OWN_NAMES} - {*KEPT.values()}

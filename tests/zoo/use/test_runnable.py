@@ -1,4 +1,4 @@
-"""Which artifact is the best one here."""
+"""The choice of the best artifact for this machine."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ def release(shop):
 
 
 def with_times(release, here=None, elsewhere=None, throttled=()):
-    """The release with other p50 of what ships, by target; without one that is not named."""
+    """The release with other p50 of the shipped artifacts, by target; targets that are not named have none."""
     records = []
     for one in release.measured:
         if not one.ships:
@@ -44,7 +44,7 @@ def test_the_fastest_on_this_device_is_first(release):
     ]
 
 
-def test_what_was_measured_here_goes_before_what_was_faster_elsewhere(release):
+def test_artifacts_measured_here_precede_those_faster_elsewhere(release):
     known = with_times(release, {"openvino-cpu": 9.0}, {"onnxruntime-cpu": 1.0, "openvino-cpu": 2.0})
     assert best(known)[:2] == ["openvino-cpu", "onnxruntime-cpu"]
     assert best(with_times(release, None, {"openvino-cpu": 9.0, "onnxruntime-cpu": 1.0}))[0] == "onnxruntime-cpu"
@@ -55,19 +55,19 @@ def test_times_of_a_throttled_run_do_not_count(release):
     assert best(known)[0] == "onnxruntime-cpu"
 
 
-def test_the_graph_goes_before_what_was_never_measured(release):
+def test_the_graph_precedes_artifacts_that_were_never_measured(release):
     found = runnables(with_times(release, {"openvino-cpu": 1.0}))
     assert found[0].target == "openvino-cpu"
     assert found[1].is_graph
     assert found[1].precision == "fp32"
     assert found[-1].target == "onnxruntime-cpu"
-    assert found[-1].settings.device == "CPU"  # as the catalogue says
+    assert found[-1].settings.device == "CPU"  # as in the catalogue
 
 
-def test_an_artifact_runs_under_the_device_and_options_that_it_was_measured_with(release):
+def test_an_artifact_runs_with_the_device_and_options_of_its_measurement(release):
     """Though the catalogue says otherwise; and the digest of several files is not that of one of them."""
     records = [
-        one.model_copy(update={"runtime": one.runtime.model_copy(update={"device": "GPU", "options": {"hint": "x"}})})
+        one.model_copy(update={"runtime": replace(one.runtime, device="GPU", options={"hint": "x"})})
         for one in release.measured
     ]
     found = {one.target: one for one in runnables(replace(release, measurements=records))}

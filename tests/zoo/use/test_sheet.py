@@ -1,4 +1,4 @@
-"""The contact sheet: everything is on it, whole."""
+"""The contact sheet: everything is on it, uncropped."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def files(tmp_path):
 
 
 def extent(sheet, colour):
-    """Width and height of what is in one colour, and its left edge."""
+    """Width and height of an area of one colour, and its left edge."""
     rows, columns = np.nonzero((np.asarray(sheet) == colour).all(2))
     return np.ptp(columns) + 1, np.ptp(rows) + 1, columns.min()
 
@@ -63,12 +63,12 @@ def test_extreme_shapes_and_unreadable_files_and_strange_names_are_drawn(files, 
     assert sheet.height > EDGE + HEAD + TILE
 
 
-def test_letters_that_can_not_be_shown_are_marked():
+def test_characters_that_can_not_be_drawn_are_marked():
     assert one_line("a\n\x1b[31mb\udcffü") == "a ?[31mb?ü"
 
 
 @pytest.mark.parametrize(("name", "kind"), [("s.png", "PNG"), ("s.jpg", "JPEG"), ("S.JPEG", "JPEG")])
-def test_the_suffix_says_the_format(files, tmp_path, name, kind):
+def test_the_suffix_determines_the_format(files, tmp_path, name, kind):
     drawn = draw_sheet(files[0], [Neighbour(files[1], "green.png", 0.1)], "title")
     write_sheet(tmp_path / name, drawn)
     with Image.open(tmp_path / name) as image:
@@ -76,10 +76,10 @@ def test_the_suffix_says_the_format(files, tmp_path, name, kind):
 
 
 def test_other_formats_and_names_of_inputs_are_refused(files, tmp_path):
-    with pytest.raises(SheetError, match=r"a sheet is .png, .jpg, .jpeg, not 'a.gif'. Name it, say, a.png"):
+    with pytest.raises(SheetError, match=r"a sheet ends in .png, .jpg, .jpeg, not 'a.gif'. Name it a.png"):
         check_sheet(tmp_path / "a.gif", files)
-    with pytest.raises(SheetError, match="would replace what it is drawn from"):
+    with pytest.raises(SheetError, match="would replace one of its inputs"):
         check_sheet(files[0], files)
-    with pytest.raises(OutputError, match="there is no folder"):
+    with pytest.raises(OutputError, match="does not exist"):
         check_sheet(tmp_path / "no" / "a.png", files)
     check_sheet(tmp_path / "a.png", files)

@@ -1,8 +1,10 @@
 """The generated parts of the documentation.
 
-    pages   where they stand: the command line in README.md, the rest in docs/
-    shapes  what scripts read, as tables
-    fields  a JSON Schema, as tables
+    pages     which page has which part; and the JSON Schemas
+    api       what `import zoo` offers
+    fields    a JSON Schema, as tables
+    settings  a recipe's settings, as tables
+    shapes    what scripts read, as tables
 
-`python -m zoo.cli.reference README.md docs` renews them; tests compare.
+`python -m zoo.cli.reference docs` renews them (`make docs`); tests compare.
 """

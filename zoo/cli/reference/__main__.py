@@ -1,4 +1,4 @@
-"""Renew them: `python -m zoo.cli.reference README.md docs`."""
+"""Renew them: `python -m zoo.cli.reference docs`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import sys
 from pathlib import Path
 
 from pipeline.files import write_text
-from zoo.cli.reference.pages import schemas, with_fields, with_reference, with_shapes
+from zoo.cli.reference.pages import schemas, with_api, with_fields, with_reference, with_settings, with_shapes
 
-readme, docs = map(Path, sys.argv[1:])
-write_text(readme, with_reference(readme.read_text(encoding="utf-8")))
-scripts = docs / "scripts.md"
-write_text(scripts, with_shapes(scripts.read_text(encoding="utf-8")))
+docs = Path(sys.argv[1])
 examples = [(docs / f"{kind}.example.json").read_text(encoding="utf-8") for kind in ("manifest", "measurement")]
-write_text(docs / "manifest.md", with_fields((docs / "manifest.md").read_text(encoding="utf-8"), *examples))
+pages = {
+    "api.md": with_api,
+    "command-line.md": with_reference,
+    "manifest.md": lambda text: with_fields(text, *examples),
+    "recipes.md": with_settings,
+    "scripts.md": with_shapes,
+}
+for name, renew in pages.items():
+    write_text(docs / name, renew((docs / name).read_text(encoding="utf-8")))
 for name, text in schemas().items():
     write_text(docs / name, text)

@@ -1,4 +1,4 @@
-"""A JSON Schema as Markdown: a section for each part, in which a field has its type in words, and why it is there."""
+"""A JSON Schema as Markdown: one section per part, with each field's type in words and its description."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pipeline.recipe import Version
-from zoo.documents.markdown import table
+from zoo.markdown import table
 from zoo.release.manifest import Name, Sha256
 
 Schema = Mapping[str, Any]
@@ -18,7 +18,7 @@ PATTERNS = {
         (Version, "three numbers, as `1.0.0`"),
         (Name, "text: letters, digits, `.`, `_` and `-`"),
     )
-}  # a new pattern needs its words here
+}  # a new pattern needs its description here
 
 
 def _reference(schema: Schema) -> str:
@@ -57,7 +57,7 @@ def _any(kinds: Sequence[Schema]) -> str:
 
 
 def in_words(schema: Schema) -> str:
-    """The type of a value; one that is a part of its own is a link to its section."""
+    """The type of a value in words; a link to its section if it has one."""
     match schema:
         case {"$ref": _}:
             return f"[{_reference(schema)}](#{_reference(schema).casefold()})"
@@ -78,7 +78,7 @@ def in_words(schema: Schema) -> str:
 
 
 def _mentioned(schema: Any) -> Iterator[str]:
-    """Names of parts, in the order in which they are mentioned."""
+    """Names of parts, in order of appearance."""
     if isinstance(schema, Mapping):
         if "$ref" in schema:
             yield _reference(schema)
@@ -91,7 +91,7 @@ def _mentioned(schema: Any) -> Iterator[str]:
 
 
 def parts(schema: Schema) -> dict[str, Schema]:
-    """Everything in a published schema that has fields, by name: the record itself, then each where it is first met."""
+    """All parts of a published schema that have fields, by name: the record itself, then the others as they appear."""
     found: dict[str, Schema] = {schema["title"]: schema} if "properties" in schema else {}
     waiting = [*_mentioned(schema)]
     while waiting:
@@ -113,10 +113,10 @@ def _section(name: str, part: Schema) -> str:
 
 
 def sections(schema: Schema, told: Schema | None = None) -> str:
-    """All parts of a schema.
+    """Sections for all parts of a schema.
 
     Args:
-        told: another one, whose parts have their sections elsewhere on the page.
+        told: another schema, whose parts have their sections elsewhere on the page.
     """
     elsewhere = parts(told) if told else {}
     return "\n".join(_section(name, part) for name, part in parts(schema).items() if name not in elsewhere)

@@ -1,4 +1,4 @@
-"""Shapes as Markdown: a table for each, with a path as jq takes it, a type, and what it is."""
+"""Shapes as Markdown: a table each, with a path as in jq, a type, and a description."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing_extensions import get_type_hints, is_typeddict
 from zoo.cli.exit_codes import MEANINGS
 from zoo.cli.shapes.commands import COMMANDS
 from zoo.cli.shapes.events import EVENTS
-from zoo.documents.markdown import table
+from zoo.markdown import table
 
 WORDS = {str: "text", int: "integer", float: "number", bool: "boolean", Any: "anything"}
-Line = tuple[str, str, str]  # path, type, what it is
+Line = tuple[str, str, str]  # path, type, description
 
 
 def _lines(shape: Any, seen: dict[Any, str], path: str = "", about: str = "", null: str = "") -> Iterator[Line]:
-    """Lines of a shape and of what is in it, once; what only holds others has none unless there is something to say."""
+    """Lines of a shape and its parts, each part once; a mere container has a line only if it has a description."""
     origin, parts = get_origin(shape), get_args(shape)
     if origin is Annotated:
         said = [note for note in shape.__metadata__ if isinstance(note, str)]
@@ -57,7 +57,7 @@ def _about(shape: Any) -> str:
 
 
 def shapes() -> str:
-    """What `--json` prints, by command; commands that print the same share a table."""
+    """Output of `--json`, by command; commands with equal output share a table."""
     names: dict[str, list[str]] = {}
     for name, shape in COMMANDS.items():
         names.setdefault(str(shape), []).append(f"`zoo {name}`")
@@ -69,7 +69,7 @@ def shapes() -> str:
 
 
 def events() -> str:
-    """What `--events` prints, by event."""
+    """Output of `--events`, by event."""
     rows = []
     for name, event in EVENTS.items():
         _, _, *keys = _lines(event, {})
@@ -79,5 +79,5 @@ def events() -> str:
 
 
 def exit_codes() -> str:
-    """What exit codes say."""
+    """Meaning of the exit codes."""
     return table(["exit code", ""], [[str(code), said] for code, said in MEANINGS.items()], 2) + "\n"

@@ -1,10 +1,10 @@
-"""What `--json` and `--events` print, key by key. Tests hold every command to it; docs/scripts.md is made of it.
+"""Output of `--json` and `--events`, key by key. Tests check every command; docs/scripts.md is generated from it.
 
-    parts     what several of them have
+    parts     shared by several
     tables    of `zoo compare`, `zoo search`, `zoo diff`
-    commands  what each command prints
-    events    a line of `--events`
+    commands  one per command
+    events    lines of `--events`
 
-Keys may be added; none goes, and none changes its meaning, before a new major version. A text beside a type says what
-is not in its name. Only type checkers, tests and the documentation read this room: commands make plain dictionaries.
+Keys may be added; none is removed or changes its meaning before a new major version. The text beside a type says what
+its name does not. Only type checkers, tests and the documentation use this package: commands build plain dictionaries.
 """

@@ -1,4 +1,4 @@
-"""What each command prints."""
+"""Output of each command."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from typing_extensions import TypedDict
 
 from targets.bundles.widths import WidthFigures
+from targets.contract import Runtime
 from targets.machine.device import Device
 from targets.measuring.conditions import Conditions
 from targets.measuring.latency import Latency
@@ -17,12 +18,11 @@ from zoo.building.budget import PlannedBudget
 from zoo.cli.shapes.data import DataOverview, Splits
 from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.tables import Changes, Compared
-from zoo.release.measurements import Runtime
 
 
 @exact
 class ReleaseAndFigures(TypedDict):
-    """A release, and what is known of it here."""
+    """A release, and its measurements on this machine."""
 
     manifest: ManifestJson
     measurements: list[MeasurementJson]
@@ -33,14 +33,14 @@ class PlannedStep(TypedDict):
     """A step of a build."""
 
     step: str
-    key: Annotated[str, "digest of all that the result depends on"]
-    runs: Annotated[bool, "false: its result stands"]
+    key: Annotated[str, "digest of everything the result depends on"]
+    runs: Annotated[bool, "false: its result is reused"]
     reason: Annotated[str | None, "why it runs; null if it does not"]
 
 
 @exact
 class PlannedData(TypedDict):
-    """The data set that a build is for."""
+    """The data set of a build."""
 
     name: str
     fingerprint: Annotated[str, "digest of names, identities, cameras and contents"]
@@ -56,15 +56,15 @@ class Plan(TypedDict):
     budget: Annotated[
         PlannedBudget | None,
         (
-            "what is asked, and `predicted`: dense, reachable, error, error_near, widths and full (channels by site "
-            "that meet it, and all); null until widths are measured. Null where no budget counts a figure of a target"
+            "the budget, and `predicted`: dense, reachable, error, error_near, widths and full (channels by site "
+            "that meet it, and all); null until widths are measured. Null if no budget limits a figure of a target"
         ),
     ]
 
 
 @exact
 class ReleaseRow(TypedDict):
-    """A release in a list; figures are those of the student in torch."""
+    """A release in a list; figures are of the student in torch."""
 
     model: Label
     data: Annotated[str, "name of the data set"]
@@ -73,7 +73,7 @@ class ReleaseRow(TypedDict):
     parameters: int
     macs: Annotated[int, "of one image"]
     macs_saved: Annotated[float, "by compaction, %"]
-    targets: Annotated[list[str], "ends in ` (pending)` where a target waits for its device"]
+    targets: Annotated[list[str], "ends in ` (pending)` if its device has not run yet"]
     created_at: Moment
 
 
@@ -83,9 +83,10 @@ class Listed(TypedDict):
 
     built: list[ReleaseRow]
     not_built: Annotated[dict[str, str], "description, by name of the model"]
-    damaged: Annotated[dict[str, str], "why it can't be read, and what mends it, by NAME@VERSION"]
+    damaged: Annotated[dict[str, str], "why it can't be read, and how to fix it, by NAME@VERSION"]
+    older: Annotated[dict[str, int], "schema of a manifest that is older than the current one, by NAME@VERSION"]
     faulty: Annotated[
-        dict[str, list[str]], "what is wrong in the catalogue, by `models.NAME`, `datasets.NAME` or `targets.NAME`"
+        dict[str, list[str]], "errors of the catalogue, by `models.NAME`, `datasets.NAME` or `targets.NAME`"
     ]
 
 
@@ -99,7 +100,7 @@ class SkippedImage(TypedDict):
 
 @exact
 class Embedded(TypedDict):
-    """A gallery, and what embedded it."""
+    """A gallery, and the model that embedded it."""
 
     model: Label
     target: str
@@ -107,15 +108,15 @@ class Embedded(TypedDict):
     runtime: str
     folder: Annotated[str, "absolute; paths are below it"]
     images: Annotated[int, "how many were embedded"]
-    dimension: Annotated[int, "numbers of an embedding"]
-    skipped: Annotated[list[SkippedImage], "what could not be read; empty where the gallery came from a file"]
+    dimension: Annotated[int, "components of an embedding"]
+    skipped: Annotated[list[SkippedImage], "images that could not be read; empty if the gallery was read from a file"]
 
 
 @exact
 class EmbeddedFile(Embedded):
-    """A gallery, and where it was written."""
+    """A gallery, and its file."""
 
-    file: Annotated[str, "what was written"]
+    file: Annotated[str, "path of the file"]
 
 
 @exact
@@ -129,7 +130,7 @@ class NearImage(TypedDict):
 
 @exact
 class StaleImage(TypedDict):
-    """An image of a gallery that is not what was embedded any more."""
+    """An image of a gallery that changed since it was embedded."""
 
     path: Annotated[str, "below `gallery.folder`"]
     why: Annotated[str, "changed, gone, or why it can't be read"]
@@ -137,14 +138,14 @@ class StaleImage(TypedDict):
 
 @exact
 class Answered(TypedDict):
-    """What is nearest to an image."""
+    """The images nearest to a query."""
 
     query: str
-    gallery: Annotated[Embedded, "as of `zoo embed`, without `file`"]
+    gallery: Annotated[Embedded, "as in `zoo embed`, without `file`"]
     nearest: list[NearImage]
     sheet: Annotated[str, "the picture that was drawn"]
-    checked: Annotated[bool, "false: the gallery's folder is not here, so whether its images changed can't be told"]
-    stale: Annotated[list[StaleImage], "images that are no answers, since they are not what was embedded; by path"]
+    checked: Annotated[bool, "false: the gallery's folder is not here, so changed images can't be detected"]
+    stale: Annotated[list[StaleImage], "images left out since they changed after embedding; by path"]
 
 
 @exact
@@ -160,7 +161,7 @@ class CompiledRow(TypedDict):
 
 @exact
 class RefusedRow(TypedDict):
-    """One graph that the runtime refused."""
+    """A graph that the runtime refused."""
 
     network: Network
     precision: Precision
@@ -169,10 +170,10 @@ class RefusedRow(TypedDict):
 
 @exact
 class Compiled(TypedDict):
-    """What a bundle came to on this machine."""
+    """The result of a bundle on this machine."""
 
     bundle: str
-    result: Annotated[str, "the file to take back"]
+    result: Annotated[str, "the file to copy back"]
     release: Label
     target: str
     measured_at: Moment
@@ -181,17 +182,17 @@ class Compiled(TypedDict):
     threads: int
     conditions: Annotated[Conditions, AS_MEASURED]
     rows: list[CompiledRow]
-    widths: Annotated[list[WidthFigures], "of a bundle of widths, a network each; `rows` is empty then"]
+    widths: Annotated[list[WidthFigures], "one per network, for a bundle of widths; `rows` is empty then"]
     broken: list[RefusedRow]
 
 
 @exact
 class Received(TypedDict):
-    """A result that was taken in."""
+    """A result that was received."""
 
     release: Label
     target: str
-    command: Annotated[str, "what records it"]
+    command: Annotated[str, "command that records it"]
 
 
 @exact
@@ -200,13 +201,13 @@ class Usable(TypedDict):
 
     name: Annotated[str, "`machine`, `home`, `training` or a target"]
     usable: bool
-    what: Annotated[str, "what is there, or why it can't be used"]
-    mend: Annotated[str, "what to do about it; else empty"]
+    what: Annotated[str, "what is available, or why it can't be used"]
+    mend: Annotated[str, "how to fix it; otherwise empty"]
 
 
 @exact
 class PublishedRelease(TypedDict):
-    """What became of publishing."""
+    """The outcome of publishing."""
 
     release: Label
     registry: Annotated[str, "URL or folder"]
@@ -217,34 +218,34 @@ class PublishedRelease(TypedDict):
 
 @exact
 class FigureAgain(TypedDict):
-    """A figure, as it was published and as it is here."""
+    """A published figure, and the same figure measured here."""
 
     target: str
     precision: Precision
     figure: Annotated[str, "`cosine` to the golden embedding; else a key of `MeasurementRow`"]
-    published: Annotated[float | None, "null where it was not; a cosine never is"]
-    here: Annotated[float | None, "null where it was not measured"]
-    low: Annotated[float | None, "end of what is within tolerance"]
-    high: Annotated[float | None, "end of what is within tolerance"]
+    published: Annotated[float | None, "null if not published; a cosine never is"]
+    here: Annotated[float | None, "null if not measured"]
+    low: Annotated[float | None, "lower limit of the tolerance"]
+    high: Annotated[float | None, "upper limit of the tolerance"]
     verdict: Annotated[Literal["within", "outside", "not judged"], "exit code 4 if one is outside"]
-    why: Annotated[str, "what keeps it from being judged; else empty"]
+    why: Annotated[str, "why it is not judged; otherwise empty"]
 
 
 @exact
 class Verified(TypedDict):
-    """What a check of every byte found."""
+    """The result of a check of every byte."""
 
     release: Label
-    damage: Annotated[list[str], "a line each; exit code 4 if there is any"]
+    damage: Annotated[list[str], "one line each; exit code 4 if there is any"]
     missing: Annotated[list[str], "files that were not pulled"]
-    signed_by: Annotated[list[str], "trusted keys whose signature holds"]
-    unchecked: Annotated[str | None, "why the registry was not asked; null if it was, or had not to be"]
-    figures: Annotated[list[FigureAgain] | None, "null without `--measure`, or if there is damage"]
+    signed_by: Annotated[list[str], "trusted keys with a valid signature"]
+    unchecked: Annotated[str | None, "why the registry was not asked; null if it was, or if that was unnecessary"]
+    figures: Annotated[list[FigureAgain] | None, "null without `--measure`, or if files are damaged"]
 
 
 @exact
 class Added(TypedDict):
-    """What was measured here and kept."""
+    """Measurements made and kept here."""
 
     release: Label
     added: list[MeasurementJson]
@@ -252,7 +253,7 @@ class Added(TypedDict):
 
 @exact
 class Yanked(TypedDict):
-    """A release that was hidden or is shown again."""
+    """A release that was hidden or restored."""
 
     release: Label
     registry: Annotated[str, "URL or folder"]
@@ -276,8 +277,32 @@ class Cleaned(TypedDict):
     store: Annotated[str, "folder"]
     dry_run: Annotated[bool, "true: nothing was removed"]
     results: Annotated[list[str], "STAGE/KEY"]
-    unfinished: Annotated[list[str], "folders of what broken-off stages left"]
-    size_bytes: Annotated[int, "what the disk has more without them"]
+    unfinished: Annotated[list[str], "folders left by interrupted stages"]
+    size_bytes: Annotated[int, "disk space that they take"]
+
+
+@exact
+class MigratedRelease(TypedDict):
+    """A release and its schema."""
+
+    release: Label
+    schema: Annotated[int, "of its manifest before"]
+    outcome: Annotated[
+        Literal["migrated", "current", "published"],
+        "`current`: it had the current schema; `published`: it has an older one, and keeps it",
+    ]
+    measurements: Annotated[int, "records that were moved out of the old manifest"]
+    kept: Annotated[str | None, "name of the copy of the old manifest; null if nothing was migrated"]
+    unknown: Annotated[list[str], "what the old manifest does not record, in words"]
+
+
+@exact
+class Migration(TypedDict):
+    """Releases and their schemas."""
+
+    registry: Annotated[str | None, "URL or folder; null for releases of this home"]
+    dry_run: Annotated[bool, "true: nothing was written"]
+    releases: list[MigratedRelease]
 
 
 COMMANDS: Mapping[str, Any] = {
@@ -293,6 +318,7 @@ COMMANDS: Mapping[str, Any] = {
     "embed": EmbeddedFile,
     "gc": Collected,
     "list": Listed,
+    "migrate": Migration,
     "publish": PublishedRelease,
     "pull": ReleaseAndFigures,
     "query": Answered,
@@ -302,4 +328,4 @@ COMMANDS: Mapping[str, Any] = {
     "verify": Verified,
     "yank": Yanked,
 }
-"""By what is typed behind `zoo`."""
+"""By the words after `zoo`."""

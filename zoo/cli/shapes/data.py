@@ -1,4 +1,4 @@
-"""What is told of a data set."""
+"""Facts of a data set."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class NotUsed(TypedDict):
 
 @exact
 class SplitFigures(TypedDict):
-    """What a split is made of."""
+    """One split."""
 
-    images: Annotated[int, "that are used"]
+    images: Annotated[int, "images that are used"]
     identities: int
-    cameras: Annotated[int | None, "null where the data set knows no cameras"]
+    cameras: Annotated[int | None, "null if the data set has no cameras"]
     not_used: list[NotUsed]
-    copies: Annotated[int, "gallery images that are copies of a query of their identity, and no answers to it"]
-    unanswerable: Annotated[int, "queries without a right answer, which do not count"]
+    copies: Annotated[int, "gallery images that copy a query of their identity; they do not count as its answers"]
+    unanswerable: Annotated[int, "queries without a correct answer, which do not count"]
 
 
 Splits = dict[SplitName, SplitFigures]
@@ -36,7 +36,7 @@ Splits = dict[SplitName, SplitFigures]
 
 @exact
 class SizeFigures(TypedDict):
-    """Pixels, over all images."""
+    """Image sizes in pixels, over all images."""
 
     least: int
     median: float
@@ -49,38 +49,38 @@ class PairFigures(TypedDict):
 
     one: Annotated[str, "path below the data set's folder"]
     other: Annotated[str, "path below the data set's folder"]
-    bits: Annotated[int, "of 256 bits of their perceptual hashes, how many differ; 0 for equal files"]
+    bits: Annotated[int, "differing bits of their 256-bit perceptual hashes; 0 for equal files"]
 
 
 @exact
 class PairsFigures(TypedDict):
-    """Pairs of images that are the same."""
+    """Pairs of equal images."""
 
     pairs: int
     other_identity: Annotated[int, "pairs of different identities"]
-    train_test: Annotated[int, "pairs of which one is trained and one tested on"]
+    train_test: Annotated[int, "pairs across training and test"]
     examples: Annotated[list[PairFigures], "at most five, the most serious first"]
 
 
 @exact
 class DataOverview(TypedDict):
-    """What a data set is made of."""
+    """Overview of a data set."""
 
     name: str
     folder: Annotated[str, "absolute; paths are below it"]
     license: str
     splits: Annotated[Splits, "`train`, `query` and `gallery`"]
     images_per_identity: Annotated[
-        dict[SplitName, dict[str, int]], "by split and number of images: how many identities have so many"
+        dict[SplitName, dict[str, int]], "by split and number of images: how many identities have that many"
     ]
     images_per_camera: Annotated[
-        dict[SplitName, dict[str, int]], "by split and camera; empty where the data set knows no cameras"
+        dict[SplitName, dict[str, int]], "by split and camera; empty if the data set has no cameras"
     ]
-    alone: Annotated[dict[SplitName, list[str]], "by split: images that are alone of their identity"]
+    alone: Annotated[dict[SplitName, list[str]], "by split: images that are the only one of their identity"]
     width: SizeFigures
     height: SizeFigures
-    sizes: Annotated[int, "how many different sizes there are"]
+    sizes: Annotated[int, "number of different sizes"]
     exact: Annotated[PairsFigures, "equal files under different names"]
     near: Annotated[PairsFigures, "different files that look the same: at most 20 of 256 bits differ"]
-    refused: Annotated[list[str], "why `zoo build` would refuse the data set, a text for each problem"]
-    sheet: Annotated[str | None, "the picture that was drawn, if it was asked for"]
+    refused: Annotated[list[str], "why `zoo build` would refuse the data set, one text per problem"]
+    sheet: Annotated[str | None, "the contact sheet, if one was requested"]

@@ -12,7 +12,7 @@ from zoo.cli.shapes.parts import Moment, exact
 
 @exact
 class Said(TypedDict):
-    """Words for people; they may change."""
+    """Text for people; it may change."""
 
     event: Literal["said"]
     time: Moment
@@ -21,30 +21,30 @@ class Said(TypedDict):
 
 @exact
 class Began(TypedDict):
-    """Something that advances begins; `name` tells it from what is under way beside it."""
+    """A task with progress starts; `name` tells it from concurrent ones."""
 
     event: Literal["began"]
     time: Moment
     name: str
     total: Annotated[int, "steps"]
-    done: Annotated[int, "steps; more than 0 where it goes on"]
+    done: Annotated[int, "steps; more than 0 if it resumes"]
 
 
 @exact
 class Advanced(TypedDict):
-    """It came so far: at most five a second, and always the last step."""
+    """Progress of a task: at most five events a second, and always the last step."""
 
     event: Literal["advanced"]
     time: Moment
     name: str
     total: int
     done: int
-    figures: Annotated[dict[str, float | None], "as of now, such as `loss`; null for what is no finite number"]
+    figures: Annotated[dict[str, float | None], "current figures, such as `loss`; null if not finite"]
 
 
 @exact
 class Ended(TypedDict):
-    """It ended or was broken off, and was last told to be so far."""
+    """A task ended or was interrupted, at this step."""
 
     event: Literal["ended"]
     time: Moment
@@ -55,17 +55,17 @@ class Ended(TypedDict):
 
 @exact
 class Figures(TypedDict):
-    """Figures that stay, such as those of an epoch."""
+    """Final figures, such as those of an epoch."""
 
     event: Literal["figures"]
     time: Moment
     title: str
-    figures: Annotated[dict[str, float | None], "null for what is no finite number"]
+    figures: Annotated[dict[str, float | None], "null if not finite"]
 
 
 @exact
 class Result(TypedDict):
-    """The last line: it is done."""
+    """The last line if the command succeeded."""
 
     event: Literal["result"]
     time: Moment
@@ -74,7 +74,7 @@ class Result(TypedDict):
 
 @exact
 class Error(TypedDict):
-    """The last line: it is not, and standard error has the same text."""
+    """The last line if the command failed; standard error has the same text."""
 
     event: Literal["error"]
     time: Moment

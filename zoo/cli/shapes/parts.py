@@ -1,4 +1,4 @@
-"""What several shapes have."""
+"""Parts of several shapes."""
 
 from __future__ import annotations
 

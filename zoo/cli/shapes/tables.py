@@ -1,4 +1,4 @@
-"""Figures of releases, side by side."""
+"""Figures of releases in tables."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from typing_extensions import TypedDict
 
+from targets.contract import Runtime
 from targets.settings import Precision
 from zoo.cli.shapes.parts import AS_ROWS, Label, Moment, Network, exact
-from zoo.release.measurements import Runtime
 
 
 @exact
@@ -19,9 +19,9 @@ class MeasurementRow(TypedDict):
     target: str
     network: Network
     precision: Precision
-    ships: Annotated[bool, "whether it is what the build kept for the target"]
+    ships: Annotated[bool, "whether the build chose it for the target"]
     map_float: Annotated[float | None, "mAP in torch, %; null under another protocol"]
-    map: Annotated[float | None, "mAP of the artifact, %; null, as all of accuracy, where there was no data set"]
+    map: Annotated[float | None, "mAP of the artifact, %; null without the data set, as is all accuracy"]
     cmc1: Annotated[float | None, "rank 1, %"]
     parameters: int
     macs: Annotated[int, "of one image"]
@@ -30,37 +30,37 @@ class MeasurementRow(TypedDict):
     p90_ms: Annotated[float | None, "a point estimate; null below 44 calls"]
     p99_ms: Annotated[float | None, "a point estimate; null below 459 calls"]
     images_per_second: Annotated[float | None, "at `throughput_batch`"]
-    mj_per_image: Annotated[float | None, "millijoules; null where nothing meters"]
+    mj_per_image: Annotated[float | None, "millijoules; null without a meter"]
     ratio_to_dense: Annotated[
-        float | None, "the dense network's time ÷ this one's, in one run at `batch`; null if one is not steady"
+        float | None, "time of the dense network ÷ time of this one, in one run at `batch`; null if one is unsteady"
     ]
     name: Annotated[str, "`model` without its version"]
     dataset: Annotated[str | None, "name of the data set; null if it is not the release's own"]
-    map_drop_points: Annotated[float | None, "mAP that the artifact lost against torch, in points of per cent"]
-    compute_p50_ms: Annotated[float | None, "without copies, by the runtime's clock; null where it has none"]
-    ratio_low: Annotated[float | None, "end of the 95 % interval"]
-    ratio_high: Annotated[float | None, "end of the 95 % interval"]
-    batch: Annotated[int, "images in a call"]
-    throughput_batch: Annotated[int, "images in a call"]
-    calls: Annotated[int, "that were timed at `batch`"]
-    steady: Annotated[bool, "whether times settled, on a machine that did nothing else"]
-    doubt: Annotated[str | None, "why times make no claims, where they were not steady"]
+    map_drop_points: Annotated[float | None, "mAP lost by the artifact against torch, in percentage points"]
+    compute_p50_ms: Annotated[float | None, "without copies, by the runtime's clock; null if it has none"]
+    ratio_low: Annotated[float | None, "lower end of the 95 % interval"]
+    ratio_high: Annotated[float | None, "upper end of the 95 % interval"]
+    batch: Annotated[int, "images per call for p50, p90 and p99"]
+    throughput_batch: Annotated[int, "images per call for `images_per_second`"]
+    calls: Annotated[int, "number of timed calls at `batch`"]
+    steady: Annotated[bool, "whether times settled, on an otherwise idle machine"]
+    doubt: Annotated[str | None, "why times are unreliable, if they are"]
     void: Annotated[str | None, "what throttled the machine"]
-    meter: Annotated[str | None, "what metered energy"]
+    meter: Annotated[str | None, "the energy meter"]
     kind: Literal["measured"]
     device: str
     architecture: Annotated[str, "of the processor, such as `x86_64`"]
-    cores: Annotated[int, "that could be used"]
-    unit: Annotated[str, "what computed: `CPU`, `GPU`"]
-    power_mode: Annotated[str | None, "null where the machine has none"]
+    cores: Annotated[int, "usable cores"]
+    unit: Annotated[str, "processor: `CPU`, `GPU`"]
+    power_mode: Annotated[str | None, "null if the machine has none"]
     threads: int
     runtime: Annotated[str, "with its version"]
-    timer: Annotated[str, "what is inside the time"]
+    timer: Annotated[str, "what the time includes"]
     data: Annotated[str | None, "fingerprint of the data set"]
     protocol: Annotated[str | None, "of accuracy, in words"]
-    queries: Annotated[int | None, "that count"]
+    queries: Annotated[int | None, "queries that count"]
     gallery: Annotated[int | None, "images"]
-    run: Annotated[str, "what was timed in turn has the same"]
+    run: Annotated[str, "id of the run; figures of one run were timed in turn"]
     measured_at: Moment
 
 
@@ -85,27 +85,27 @@ class Protocol(TypedDict):
 
 @exact
 class Table(TypedDict):
-    """Rows that compare."""
+    """Comparable rows."""
 
     protocol: Annotated[Protocol, AS_ROWS]
     rows: list[MeasurementRow]
-    best: Annotated[dict[str, list[int]], "places in `rows` that are best of what ships, by column"]
+    best: Annotated[dict[str, list[int]], "indices in `rows` of the best that ship, by column"]
 
 
 @exact
 class PendingRow(TypedDict):
-    """A target that waits for its device."""
+    """A target whose device has not run yet."""
 
     model: Label
     target: str
     kind: Literal["pending"]
-    bundle: Annotated[str, "name of the archive that has to run there"]
+    bundle: Annotated[str, "name of the archive to run there"]
     bundle_sha256: str
 
 
 @exact
 class EstimatedRow(TypedDict):
-    """Accuracy that is expected where it was not measured yet."""
+    """Estimated accuracy, where it was not measured yet."""
 
     model: Label
     target: str
@@ -113,14 +113,14 @@ class EstimatedRow(TypedDict):
     network: Network
     precision: Precision
     data: Annotated[str, "fingerprint of the data set"]
-    map: Annotated[float, "mAP that is expected, %"]
-    map_drop_points: Annotated[float, "mAP that is lost against torch, in points of per cent"]
-    method: Annotated[str, "how, in words"]
+    map: Annotated[float, "expected mAP, %"]
+    map_drop_points: Annotated[float, "expected loss of mAP against torch, in percentage points"]
+    method: Annotated[str, "method, in words"]
 
 
 @exact
 class BrokenRow(TypedDict):
-    """A precision that can't be had on a target."""
+    """A precision that a target does not support."""
 
     model: Label
     target: str
@@ -128,16 +128,16 @@ class BrokenRow(TypedDict):
     network: Network
     precision: Precision
     reason: str
-    runtime: Annotated[Runtime | None, "what refused it; null if there was no graph to give it"]
+    runtime: Annotated[Runtime | None, "the runtime that refused it; null if there was no graph to compile"]
     found_at: Moment
 
 
 @exact
 class Compared(TypedDict):
-    """Tables of what was measured, one for each protocol; and, never in a table, what was not."""
+    """Tables of measured figures, one per protocol; and separately what was not measured."""
 
     tables: list[Table]
-    apart: Annotated[str | None, "why there is more than one table; null if there is not"]
+    apart: Annotated[str | None, "why there are several tables; null if there is one"]
     estimated: list[EstimatedRow]
     pending: list[PendingRow]
     broken: list[BrokenRow]
@@ -152,21 +152,21 @@ class ChangeRow(TypedDict):
     precision: Precision
     ships: bool
     figure: Literal["map", "p50_ms", "images_per_second"]
-    before: Annotated[float | None, "null where it is void or was not measured"]
-    after: Annotated[float | None, "null where it is void or was not measured"]
-    change: Annotated[float | None, "of `map` in points, else in % of `before`"]
-    why: Annotated[str, "what makes it unsure; else empty"]
+    before: Annotated[float | None, "null if void or not measured"]
+    after: Annotated[float | None, "null if void or not measured"]
+    change: Annotated[float | None, "for `map` in points, otherwise in % of `before`"]
+    why: Annotated[str, "why it is unsure; otherwise empty"]
 
 
 @exact
 class Changes(TypedDict):
-    """What changed from one release to another; in each list the largest change first."""
+    """Changes from one release to another; largest first in each list."""
 
     before: Label
     after: Label
     map_points: Annotated[float, "tolerance"]
     latency_percent: Annotated[float, "tolerance"]
-    only_before: Annotated[list[str], "what only this one was measured in: PRECISION on TARGET, DEVICE"]
+    only_before: Annotated[list[str], "measured for this release only: PRECISION on TARGET, DEVICE"]
     only_after: list[str]
     regressions: Annotated[list[ChangeRow], "exit code 4 if there are any"]
     improvements: list[ChangeRow]

@@ -1,4 +1,4 @@
-"""A registry in a folder of this machine, or one that it mounts."""
+"""A registry in a folder on this machine, or on a mounted disk."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from zoo.registry.index import INDEX
 from zoo.registry.places import UNFINISHED, YOUNG, Edit, GivenUp, too_long, unreached
 
 CHUNK = 2**20
-# Opening a pipe would wait for its writer. Neither flag is known to every system.
+# Opening a pipe would block until it has a writer. Not every system has these flags.
 HOW = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def _open(path: Path) -> IO[bytes]:
-    """A regular file; of anything else, such as a pipe or a device, reading might never end."""
+    """Open a regular file only: reading from a pipe or a device might never end."""
     number = os.open(path, HOW)
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise GivenUp(None, f"{path.name} is no regular file")
+        raise GivenUp(None, f"{path.name} is not a regular file")
     return os.fdopen(number, "rb")
 
 
@@ -64,7 +64,7 @@ class Folder:
             self.root.mkdir(parents=True, exist_ok=True)
             with self._lock(index):
                 for path, source in written.items():
-                    if not (self.root / path).is_file():  # it was old and nobody's, and was collected meanwhile
+                    if not (self.root / path).is_file():  # it was old and unreferenced, and was collected meanwhile
                         self._copy(source, path)
                 content = edit(self.read(index, limit))
                 if content is not None:
@@ -98,7 +98,7 @@ class Folder:
             self._write(file, self.root / path)
 
     def _write(self, source: IO[bytes], target: Path) -> None:
-        """In one rename; and no link: what is published shares no bytes with what is built."""
+        """Write in one rename. Copies, not links: published files share no bytes with built ones."""
         target.parent.mkdir(parents=True, exist_ok=True)
         (self.root / UNFINISHED).mkdir(exist_ok=True)
         fresh = self.root / UNFINISHED / f"{target.name}.{os.getpid()}"

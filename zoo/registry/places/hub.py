@@ -1,11 +1,12 @@
 """A registry in a repository of the Hugging Face Hub: hf://datasets/OWNER/NAME, hf://OWNER/NAME or a folder in one.
 
 A release is one commit, blobs and index together, on the parent that was read. Token: `HF_TOKEN`, or `hf auth login`.
-Source: huggingface_hub, `HfApi.create_commit`. Its `HfFileSystem` keeps listings for good, and so only reads the URL.
+Source: huggingface_hub, `HfApi.create_commit`. `HfFileSystem` caches listings for ever, so it only parses the URL.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,16 +33,18 @@ from zoo.registry.places import (
 )
 from zoo.registry.places.patience import TEMPORARY, patiently, refusal
 
-ATTEMPTS = 20  # of a commit that others come before
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 20  # of a commit that other writers overtake
 LOST_RACE = (409, 412)
-AT_ONCE = 500  # paths that the Hub is asked for; it takes a thousand
+AT_ONCE = 500  # paths per request; the Hub accepts a thousand
 TIMEOUT = 60.0  # s
 REDIRECTS = 10
-PIECE = 2**10  # bytes that requests, of older versions of huggingface_hub, waits for at once; httpx gives what it has
+PIECE = 2**10  # bytes per read of requests (older huggingface_hub), which waits for them; httpx does not
 
 
 def _asked(session: Any, url: str, headers: Mapping[str, str]) -> Any:
-    """The answer that redirects end at, by httpx or, of older versions of huggingface_hub, requests."""
+    """The response after redirects, by httpx or, in older versions of huggingface_hub, requests."""
     if not hasattr(session, "build_request"):
         answer = session.get(url, headers=headers, timeout=TIMEOUT, stream=True)
         try:
@@ -51,7 +54,7 @@ def _asked(session: Any, url: str, headers: Mapping[str, str]) -> Any:
             raise
         return answer
     request = session.build_request("GET", url, headers=headers, timeout=TIMEOUT)
-    for _ in range(REDIRECTS + 1):  # httpx itself would read the bodies of redirects, however long they are
+    for _ in range(REDIRECTS + 1):  # httpx would read the bodies of redirects, whatever their length
         answer = session.send(request, stream=True, follow_redirects=False)
         if answer.next_request is None:
             return answer
@@ -72,12 +75,12 @@ class Hub:
             raise RegistryError(f"registries on the Hub need huggingface-hub. {install_command('hub')}") from None
         self.url = url.rstrip("/")
         if self.url.startswith("hf://buckets/"):
-            raise RegistryError(f"{self.url} has no commits: two publishers would lose releases. Name a repository.")
+            raise RegistryError(f"{self.url} has no commits, so two publishers could lose releases. Name a repository.")
         self._hub: Any = hub
         self._utils: Any = utils
         self._api: Any = hub.HfApi()
         self._not_there: type[Exception] = errors.EntryNotFoundError
-        # Network errors are the HTTP library's own: requests, httpx, httpx2. An upload that fails is a RuntimeError.
+        # Network errors are those of the HTTP library: requests, httpx, httpx2. A failed upload is a RuntimeError.
         self._errors: tuple[type[BaseException], ...] = (
             OSError, ValueError, RuntimeError, *errors.HfHubHTTPError.__bases__,
         )  # fmt: skip
@@ -88,7 +91,7 @@ class Hub:
         self._repository = {"repo_id": where.repo_id, "repo_type": where.repo_type}
         self._folder = f"{where.path_in_repo}/" if where.path_in_repo else ""
         self._branch = str(where.revision)
-        self._seen: str | None = None  # the commit of the index that was read
+        self._seen: str | None = None  # commit of the index that was read
 
     def read(self, path: str, limit: int) -> bytes | None:
         """See `Place.read`."""
@@ -129,10 +132,10 @@ class Hub:
                 time.sleep(random.uniform(0, min(10.0, 0.2 * 2**attempt)))
         except self._errors as error:
             raise self._failed(error) from None
-        raise RegistryError(f"other writers of {self.url} came first {ATTEMPTS} times. Run the same command again.")
+        raise RegistryError(f"other writers of {self.url} were faster {ATTEMPTS} times. Run the command again.")
 
     def listing(self, below: str) -> Iterator[tuple[str, int, float]]:
-        """See `Place.listing`. As it was when the index was read."""
+        """See `Place.listing`; as of the index that was read."""
         try:
             for found in self._api.list_repo_tree(
                 path_in_repo=self._folder + below, revision=self._seen or self._branch, recursive=True, expand=True,
@@ -146,28 +149,28 @@ class Hub:
             raise self._failed(error) from None
 
     def remove(self, paths: list[str]) -> None:
-        """See `Place.remove`. Only if nothing was published since the index was read; the Hub keeps its history."""
+        """See `Place.remove`. Only if nothing was published since the index was read; the Hub keeps the history."""
         gone = [self._hub.CommitOperationDelete(self._folder + path) for path in paths]
         try:
             if gone and not self._commit("zoo gc", gone, self._seen):
-                raise RegistryError(f"another writer of {self.url} came first. Run the same command again.")
+                raise RegistryError(f"another writer of {self.url} was faster. Run the command again.")
         except self._errors as error:
             raise self._failed(error) from None
 
     def _newest(self) -> str:
-        """The newest commit."""
+        """The latest commit."""
         about = partial(self._api.repo_info, revision=self._branch, timeout=TIMEOUT, **self._repository)
         return str(self._patiently(about).sha)
 
     def _busy(self, error: BaseException) -> OSError | None:
-        """`Later`, if the Hub says so; or that it will not be soon."""
+        """`Later` if the Hub is busy, `GivenUp` if it will be for long, otherwise None."""
         answer: Any = getattr(error, "response", None)
         if getattr(answer, "status_code", None) not in TEMPORARY:
             return None
         return refusal(answer.status_code, f"HTTP {answer.status_code} {self._why(error)}".rstrip(), answer.headers)
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
-        """What `call` gives; while the Hub is busy it is asked again."""
+        """Result of `call`, with retries while the Hub is busy."""
 
         def once() -> Any:
             try:
@@ -178,7 +181,7 @@ class Hub:
         return patiently(once)
 
     def _there(self, names: list[str], commit: str) -> set[str]:
-        """Those that a commit has; so that they need not be read here, either."""
+        """The names that a commit has already, so that they need not be uploaded."""
         found: set[str] = set()
         for first in range(0, len(names), AT_ONCE):
             some = names[first : first + AT_ONCE]
@@ -195,7 +198,7 @@ class Hub:
         return content
 
     def _part(self, path: str, commit: str, start: int, end: int, seconds: float) -> bytes:
-        """Bytes from `start` to before `end`, as they lie there; what is sent besides is not waited for."""
+        """Bytes from `start` up to `end`, not decompressed; more than that is not waited for."""
         deadline = time.monotonic() + seconds
         with self._answer(path, commit, {"Range": f"bytes={start}-{end - 1}"}) as answer:
             cut = Cut(0 if answer.status_code == 206 else start, end - start)
@@ -208,12 +211,13 @@ class Hub:
 
     @contextmanager
     def _answer(self, path: str, commit: str, headers: Mapping[str, str]) -> Iterator[Any]:
-        """An answer whose body is not read yet."""
+        """A response whose body is not read yet."""
         url = self._hub.hf_hub_url(filename=self._folder + path, revision=commit, **self._repository)
         asked = {**self._utils.build_hf_headers(), "Accept-Encoding": "identity", **headers}
         with closing(_asked(self._utils.get_session(), url, asked)) as answer:
+            logger.debug("GET %s/%s at %s: HTTP %d", self.url, path, commit, answer.status_code)
             if answer.status_code >= 400:
-                answer.close()  # else huggingface_hub would read all that the server says to it
+                answer.close()  # otherwise huggingface_hub would read the whole error body
             self._utils.hf_raise_for_status(answer)
             if answer.status_code not in (200, 206):
                 raise OSError(None, f"HTTP {answer.status_code}")
@@ -221,12 +225,13 @@ class Hub:
             yield answer
 
     def _commit(self, title: str, operations: list[Any], parent: str | None) -> bool:
-        """Whether nobody came first: neither another writer, nor this one in an attempt that was not answered."""
+        """Whether the commit succeeded: neither another writer nor an unanswered attempt of ours came first."""
         commit = partial(
             self._api.create_commit,
             operations=operations, commit_message=title, revision=self._branch, parent_commit=parent,
             **self._repository,
         )  # fmt: skip
+        logger.debug("commit to %s: %s, %d files, on %s", self.url, title, len(operations), parent)
         try:
             self._patiently(commit)
         except self._hub.errors.HfHubHTTPError as error:
@@ -236,7 +241,7 @@ class Hub:
         return True
 
     def _why(self, error: BaseException) -> str:
-        """In a line: what the Hub answered, else what happened."""
+        """The Hub's response or the error, in a line."""
         if isinstance(error, RuntimeError) and error.__cause__:
             error = error.__cause__
         told = getattr(error, "server_message", None) or getattr(error, "strerror", None) or str(error)

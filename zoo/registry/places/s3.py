@@ -1,13 +1,14 @@
-"""A registry in a bucket of S3, or of anything that speaks it with conditional writes.
+"""A registry in a bucket of S3, or of any compatible server with conditional writes.
 
-Credentials and endpoint are found as by every AWS tool: environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`), ~/.aws,
-or the machine's role. botocore asks a busy server again (`AWS_MAX_ATTEMPTS`).
+Credentials and endpoint come from where all AWS tools look: environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`),
+~/.aws, or the machine's role. botocore retries on a busy server (`AWS_MAX_ATTEMPTS`).
 Source: Amazon S3 User Guide, "Conditional requests"; s3fs, API Reference.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Iterator, Mapping
@@ -32,26 +33,27 @@ from zoo.registry.places import (
     unreached,
 )
 
-ATTEMPTS = 60  # of a change that others come before
-PIECE = 2**16  # bytes of a body that are read at once
+logger = logging.getLogger(__name__)
+ATTEMPTS = 60  # of a change that other writers overtake
+PIECE = 2**16  # bytes of a body per read
 LOST_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
 def _code(error: BaseException) -> str:
-    """What the server called an error."""
+    """The server's error code."""
     answer = getattr(error.__cause__, "response", None) or getattr(error, "response", None) or {}
     return str(answer.get("Error", {}).get("Code", ""))
 
 
 async def _up_to(body: Any, cut: Cut) -> bytes:
-    """What was asked for of a body; then its connection is closed, unless that was all of it."""
+    """The requested part of a body; its connection is then closed, unless the body ended there."""
     try:
         async with body:
             async for piece in body.iter_chunks(PIECE):
                 if cut.add(piece):
                     break
-    except asyncio.TimeoutError:  # not to be taken for our own, of `too_slow`
-        raise OSError(None, "the server sends no more") from None
+    except asyncio.TimeoutError:  # not to be confused with our own timeout, see `too_slow`
+        raise OSError(None, "the server stopped sending") from None
     return cut.content
 
 
@@ -64,7 +66,7 @@ class S3:
             from botocore.exceptions import BotoCoreError
         except ModuleNotFoundError:
             raise RegistryError(f"registries in S3 need s3fs. {install_command('s3')}") from None
-        self._errors = (OSError, BotoCoreError)  # the second: no credentials, no such profile, no way to the endpoint
+        self._errors = (OSError, BotoCoreError)  # the second: no credentials, unknown profile, unreachable endpoint
         self.url = url.rstrip("/")
         if not self.url.removeprefix("s3:").strip("/"):
             raise RegistryError(f"{url} names no bucket. Write s3://BUCKET/FOLDER.")
@@ -90,7 +92,7 @@ class S3:
                 self._files.put_file(str(source), f"{self._root}/{path}")
             self._change(index, limit, edit)
             for path, source in written.items():
-                if not self._is_young(path):  # it was old and nobody's, and was collected meanwhile
+                if not self._is_young(path):  # it was old and unreferenced, and was collected meanwhile
                     self._files.put_file(str(source), f"{self._root}/{path}")
         except self._errors as error:
             raise unreached(self.url, error) from None
@@ -120,7 +122,7 @@ class S3:
         return bool(time.time() - changed.timestamp() < YOUNG)
 
     def _read(self, path: str, limit: int) -> tuple[bytes | None, str | None]:
-        """Content and its tag, of one and the same moment."""
+        """Content and tag, from the same request."""
         try:
             content, tag = self._get(path, 0, limit + 1, FILE_SECONDS)
         except FileNotFoundError:
@@ -130,9 +132,10 @@ class S3:
         return content, tag
 
     def _get(self, path: str, start: int, end: int, seconds: float, **asked: str) -> tuple[bytes, str]:
-        """Bytes from `start` to before `end`, and the file's tag; so many seconds for the answer, and for its body."""
+        """Bytes from `start` up to `end`, and the file's tag; `seconds` limits the response, and then its body."""
         bucket, key, _ = self._files.split_path(f"{self._root}/{path}")
         try:
+            logger.debug("GET %s/%s from byte %d", self.url, path, start)
             answer = self._files.call_s3("get_object", Bucket=bucket, Key=key, timeout=seconds, **asked)
             check_plain(answer.get("ContentEncoding"))
             cut = Cut(0 if "ContentRange" in answer else start, end - start)
@@ -142,7 +145,7 @@ class S3:
             raise too_slow(seconds) from None
         except OSError:
             raise
-        except Exception as error:  # noqa: BLE001 - botocore's, and those of what it reads with
+        except Exception as error:  # noqa: BLE001 - errors of botocore and of its HTTP library
             raise OSError(None, said(str(error)) or type(error).__name__) from None
 
     def _change(self, path: str, limit: int, edit: Edit) -> None:
@@ -154,11 +157,12 @@ class S3:
                     self._check_conditions(path, content)
                 return
             time.sleep(random.uniform(0, min(2.0, 0.02 * 2**attempt)))
-        raise RegistryError(f"other writers of {self.url} came first {ATTEMPTS} times. Run the same command again.")
+        raise RegistryError(f"other writers of {self.url} were faster {ATTEMPTS} times. Run the command again.")
 
     def _write_if(self, path: str, content: bytes, tag: str | None) -> bool:
-        """Write if what is there is what was read; whether it was."""
+        """Write if the file is unchanged since it was read; return whether it was."""
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        logger.debug("PUT %s/%s if %s", self.url, path, "it is missing" if tag is None else "unchanged")
         try:
             self._files.pipe_file(f"{self._root}/{path}", content, **condition)
         except OSError as error:
@@ -168,10 +172,10 @@ class S3:
         return True
 
     def _check_conditions(self, path: str, content: bytes) -> None:
-        """A server that ignores conditions would lose what two writers write at once: better no registry there."""
+        """Refuse a server that ignores conditions: it would lose releases of concurrent writers."""
         if self._write_if(path, content, None):
             self._files.rm_file(f"{self._root}/{path}")
             raise RegistryError(
-                f"{self.url} ignores conditional writes (If-None-Match): two publishers at once would lose releases. "
-                "Nothing was published. Use a server that has them, such as Amazon S3, SeaweedFS, or a folder."
+                f"{self.url} ignores conditional writes (If-None-Match), so concurrent publishers could lose releases. "
+                "Nothing was published. Use a server that supports them (Amazon S3, SeaweedFS), or a folder."
             )

@@ -1,13 +1,14 @@
-"""A registry behind HTTP or HTTPS: any server that gives files. Read only.
+"""A registry over HTTP or HTTPS, on any server of static files. Read only.
 
-Its URL may hold user and password, or a signature of the folder (`?sig=…`). They go to the server and nowhere else: not
-to another host that it redirects to, and into no message.
+Its URL may hold user and password, or a signature of the folder (`?sig=…`). They go to that server only: not to another
+host that it redirects to, and into no message.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,12 @@ from zoo.registry.places import (
 )
 from zoo.registry.places.patience import patiently, refusal
 
+logger = logging.getLogger(__name__)
 CONNECT_SECONDS, SILENT_SECONDS = 20, 60
 
 
 def _check(answer: Any, path: str) -> None:
-    """Refuse an answer before its body is read."""
+    """Refuse a response before its body is read."""
     check_redirects(str(one.url) for one in (*answer.history, answer))
     if answer.status in (404, 410):
         raise FileNotFoundError(path)
@@ -57,12 +59,12 @@ class Web:
             where = f"{where}:{parts.port}" if parts.port is not None else where
         except ValueError:
             where = None
-        if not where or parts.fragment:  # not shown: who knows what of it is secret
+        if not where or parts.fragment:  # not shown: any part may be secret
             raise RegistryError(
-                "this address of a registry is none. Write https://HOST/FOLDER, with a ?SIGNATURE or not."
+                "the address of the registry is not valid. Write https://HOST/FOLDER, optionally with ?SIGNATURE."
             )
         self.url = urlunsplit((parts.scheme, where, parts.path.rstrip("/"), "", ""))
-        self._query = parts.query  # a signature, which every file below is asked for with
+        self._query = parts.query  # a signature, sent with every request below
         user, at, _ = parts.netloc.rpartition("@")
         name, _, password = user.partition(":")
         plain = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
@@ -105,16 +107,17 @@ class Web:
 
     def _read_only(self) -> RegistryError:
         return RegistryError(
-            f"{self.url} can be read only. Publish to the folder or bucket behind it: --registry, or ZOO_REGISTRY."
+            f"{self.url} is read only. Publish to the folder or bucket that it serves: --registry, or ZOO_REGISTRY."
         )
 
     async def _get(self, path: str, start: int, end: int, headers: Mapping[str, str], seconds: float) -> bytes:
-        """Bytes from `start` to before `end`; what a server gives besides is not waited for."""
+        """Bytes from `start` up to `end`; more than that is not waited for."""
         session: Any = await self._files.set_session()
         timeout = aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
         headers = {**self._headers, **headers}
         try:
             async with session.get(self._at(path), headers=headers, timeout=timeout) as answer:
+                logger.debug("GET %s/%s from byte %d: HTTP %d", self.url, path, start, answer.status)
                 _check(answer, path)
                 cut = Cut(0 if answer.status == 206 else start, end - start)
                 async for piece in answer.content.iter_any():
@@ -122,9 +125,9 @@ class Web:
                         answer.close()
                         break
                 return cut.content
-        except aiohttp.ClientConnectorError as error:  # nobody is there
+        except aiohttp.ClientConnectorError as error:  # no server there
             raise OSError(None, said(str(error)) or type(error).__name__) from None
-        except aiohttp.ClientError as error:  # somebody hung up
+        except aiohttp.ClientError as error:  # the connection was closed
             raise Later(said(str(error)) or type(error).__name__) from None
         except asyncio.TimeoutError:
             raise too_slow(seconds) from None

@@ -1,6 +1,6 @@
 """tract, Sonos' inference engine in Rust: CPUs, one thread, fp32. Artifact: model.nnef.tar, the network as NNEF.
 
-An example of a target that does not come with zoo; README.md beside it goes through it. Source: docstrings of tract.
+An example of a target that does not come with zoo; docs/extending/target.md explains it. Source: docstrings of tract.
 """
 
 from __future__ import annotations
