@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.conftest import Workshop, make_workshop
-from zoo.release.layout import MANIFEST, MEASUREMENTS
+from zoo.layout import MANIFEST, MEASUREMENTS
 
 DOCS = Path(__file__).parents[1] / "docs"
 LONGEST = 3  # items of a list

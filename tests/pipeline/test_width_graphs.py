@@ -38,7 +38,7 @@ def test_a_graph_has_the_requested_widths_and_precision(tmp_path, precision, mon
     assert len(zlib.compress(content)) < len(content) / 4
     told = time_here(work, graphs, SMALL, TARGET, 2)
     assert told.rows[0].p50_ms > 0
-    assert (told.threads, told.runtime["name"]) == (1, "onnxruntime")
+    assert (told.threads, told.runtime.name) == (1, "onnxruntime")
     before = graph.stat().st_mtime_ns
     write_graphs(work, tmp_path / "graphs", narrowing, [kept], TARGET, precision)
     assert graph.stat().st_mtime_ns == before  # an interrupted build does not make it again

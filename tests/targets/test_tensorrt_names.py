@@ -42,7 +42,13 @@ RTX_ONLY = {
     "settings": "IRuntimeConfig",
     "kept": "IRuntimeCache",
 }
-OWNERS = {"build.py": BUILDER, "log.py": {"trt": ""}, "session.py": RUNTIME, "jit.py": RTX_ONLY}  # variables' classes
+OWNERS = {  # classes of variables
+    "builder.py": BUILDER,
+    "log.py": {"trt": ""},
+    "session.py": RUNTIME,
+    "jit.py": RTX_ONLY,
+    "tensorrt.py": {"trt": ""},
+}
 
 
 def dotted(node):
@@ -90,7 +96,7 @@ def names_of(*files):
 
 
 def test_all_names_are_collected():
-    names = names_of("build.py", "session.py", "jit.py")
+    names = names_of("builder.py", "session.py", "jit.py")
     assert ("Builder", "build_serialized_network") in names
     assert ("NetworkDefinitionCreationFlag", "STRONGLY_TYPED") in names
     assert ("IExecutionContext", "execute_async_v3") in names
@@ -119,7 +125,7 @@ def test_jetpack_6_has_what_builds_and_runs_an_engine():
     if not bindings or bindings.version != "10.3.0":
         pytest.skip("the bindings of TensorRT 10.3 are not installed")
     content = Path(bindings.locate_file("tensorrt_bindings/tensorrt.so")).read_bytes()  # type: ignore[arg-type]
-    names = {part for name in names_of("build.py", "session.py", "log.py") for part in name}
+    names = {part for name in names_of("builder.py", "session.py", "log.py") for part in name}
     # TensorRT-RTX's: not reached where no capabilities are asked for
     names -= {"num_compute_capabilities", "set_compute_capability", "ComputeCapability"}
     # ends of strings: linkers keep a name that ends another one only once

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from targets.measuring.latency import TIMER
 from zoo.home import Home
-from zoo.release.layout import MANIFEST, MEASUREMENTS
+from zoo.layout import MANIFEST, MEASUREMENTS
 from zoo.release.local import Release
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Broken, Estimated, Measured, Pending, write_measurements

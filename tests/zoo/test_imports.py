@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -35,6 +36,36 @@ def test_imports_go_one_way(room):
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             tops = {name.split(".")[0] for name in names} & set(ALLOWED)
             assert tops <= ALLOWED[room], f"{path} imports {tops - ALLOWED[room]}"
+
+
+def imported_modules(path, modules):
+    """Ours among the modules that a file imports, functions included; not those that only types need."""
+    found, waiting = set(), [*ast.parse(path.read_text()).body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in modules else node.module for name in names} & modules.keys()
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def test_no_module_and_no_package_imports_itself_through_others():
+    paths = [path for top in ALLOWED for path in (TOP / top).rglob("*.py")]
+    modules = {".".join(path.relative_to(TOP).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    assert len(modules) > 200
+    graph = {name: imported_modules(path, modules) for name, path in modules.items()}
+    assert sum(map(len, graph.values())) > 500
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError with the modules
+    packages: dict[str, set[str]] = {}
+    for name, others in graph.items():
+        package = name if modules[name].name == "__init__.py" else name.rpartition(".")[0]
+        homes = {other if modules[other].name == "__init__.py" else other.rpartition(".")[0] for other in others}
+        packages.setdefault(package, set()).update(home for home in homes if home.count(".") and home != package)
+    both = [(one, other) for one, others in packages.items() for other in others if one in packages.get(other, ())]
+    assert not both
 
 
 def test_code_in_a_bundle_needs_only_numpy():

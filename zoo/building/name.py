@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.recipe import Recipe
 from zoo.errors import ManifestError
 from zoo.home import Home
-from zoo.release.layout import MANIFEST
+from zoo.layout import MANIFEST
 from zoo.release.manifest import Manifest
 from zoo.release.reading import read_manifest
 

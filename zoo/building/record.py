@@ -34,7 +34,7 @@ from zoo.building.budget import budget_record
 from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
-from zoo.release.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
+from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
 from zoo.release.manifest import Manifest, Provenance
 from zoo.release.measurements import Measurement, read_measurements, write_measurements
 

@@ -35,7 +35,7 @@ from zoo.building.record import publish, record_step
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
-from zoo.release.layout import MANIFEST
+from zoo.layout import MANIFEST
 from zoo.release.local import find_release
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from targets.bundles.archive import safe_name
 from targets.names import NAME
-from zoo.release.layout import OWN_NAMES
+from zoo.layout import OWN_NAMES
 
 
 def wrong_name(name: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _line(one: Rewritten, dry: bool) -> str:
-    from zoo.release.migrate import SCHEMA
+    from zoo.layout import SCHEMA
 
     match one.outcome:
         case "current":
@@ -58,9 +58,9 @@ def migrate(names: tuple[str, ...], everything: bool, url: str | None, dry_run: 
     from zoo.cli.script import print_json
     from zoo.errors import ManifestError
     from zoo.home import Home
+    from zoo.layout import SCHEMA
     from zoo.registry.places.opening import open_place
     from zoo.registry.schemas import schemas
-    from zoo.release.migrate import SCHEMA
     from zoo.release.rewrite import Rewritten, rewrite_all
 
     if bool(names) + everything + (url is not None) != 1:

@@ -14,8 +14,8 @@ from pipeline.files import write_text
 from pipeline.networks.cost import Cost
 from zoo.documents.front_matter import front_matter
 from zoo.documents.limits import limits
+from zoo.layout import CARD, GOLDEN_EMBEDDING, GOLDEN_INPUT, LICENSES, MANIFEST, RUNNER
 from zoo.markdown import bullets, escaped, table
-from zoo.release.layout import CARD, GOLDEN_EMBEDDING, GOLDEN_INPUT, LICENSES, MANIFEST, RUNNER
 from zoo.release.local import Release
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.retrieval.accuracy import Accuracy
 from zoo.documents.licenses import stated
-from zoo.release.layout import LICENSES
+from zoo.layout import LICENSES
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
 

@@ -24,7 +24,7 @@ from pipeline.data.images import Input
 from pipeline.files import write_text
 from targets.onnxruntime import ARTIFACT, OnnxRuntime
 from targets.settings import PRECISIONS, Precision, TargetSettings
-from zoo.release.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT, GRAPH
+from zoo.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT, GRAPH
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from pipeline.files import write_text
+from zoo.layout import LICENSES
 from zoo.markdown import escaped
-from zoo.release.layout import LICENSES
 from zoo.release.manifest import Manifest
 
 UNKNOWN = (

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from pipeline.files import write_bytes
-from zoo.release.layout import RUNNER
+from zoo.layout import RUNNER
 
 IMPORT = "from pipeline.data.decoding import UNREADABLE, open_rgb\n"
 

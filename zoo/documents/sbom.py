@@ -16,7 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pipeline.files import write_text
 from zoo.documents.licenses import stated
-from zoo.release.layout import SBOM
+from zoo.layout import SBOM
 from zoo.release.manifest import Manifest
 
 if TYPE_CHECKING:

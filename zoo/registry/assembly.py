@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pipeline.files import place_file, write_bytes
 from targets.files import sha256
+from zoo.layout import MANIFEST, MEASUREMENTS
 from zoo.registry.cache import Cache
 from zoo.registry.index import Blob
-from zoo.release.layout import MANIFEST, MEASUREMENTS
 from zoo.release.measurements import Measurement, file_name, to_bytes
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from targets.contract import make_target
 from targets.errors import TargetError
 from zoo.errors import NothingPrebuilt
+from zoo.layout import MANIFEST
 from zoo.registry.pull import Choose
-from zoo.release.layout import MANIFEST
 from zoo.release.local import Release
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measurement

@@ -14,6 +14,7 @@ from filelock import Timeout
 from pipeline.progress import Progress
 from zoo.errors import ManifestError, RegistryError
 from zoo.home import Home
+from zoo.layout import GRAPH, MANIFEST
 from zoo.registry.assembly import assemble, show
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
@@ -21,7 +22,6 @@ from zoo.registry.index import Blob
 from zoo.registry.publish import told_differences
 from zoo.registry.reader import Registry
 from zoo.registry.resolution import resolve
-from zoo.release.layout import GRAPH, MANIFEST
 from zoo.release.local import Release, read_release
 from zoo.release.manifest import Artifact, Manifest
 from zoo.release.measurements import LIMIT as RECORD_LIMIT

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from targets.files import sha256
 from zoo.errors import RegistryError
+from zoo.layout import RESERVED
 from zoo.registry.publish import blob_of
 from zoo.registry.reader import Registry
 from zoo.registry.signing import LIMIT, check_signatures
-from zoo.release.layout import RESERVED
 from zoo.release.local import Release
 
 

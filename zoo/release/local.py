@@ -10,10 +10,9 @@ from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, ManifestError
 from zoo.home import Home
-from zoo.release.layout import MANIFEST, MEASUREMENTS
+from zoo.layout import MANIFEST, MEASUREMENTS, SCHEMA
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending, merged, read_measurements
-from zoo.release.migrate import SCHEMA
 from zoo.release.reading import read_parsed
 from zoo.release.versions import newest, order
 from zoo.sanitize import one_line

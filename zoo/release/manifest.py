@@ -25,7 +25,7 @@ from targets.bundles.archive import safe_name
 from targets.machine.device import Device
 from targets.names import NAME
 from targets.settings import Precision
-from zoo.release.layout import RESERVED
+from zoo.layout import RESERVED
 
 
 def _stays_inside(path: str) -> str:

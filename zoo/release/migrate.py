@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA = 3  # of manifests, current
-OLDEST = 2  # of manifests, that can be read
+from zoo.layout import SCHEMA
+
 RECORD_SCHEMA = 1  # of measurements
 NOT_STATED = "not stated"
 Values = dict[str, Any]

@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from zoo.errors import ManifestError
+from zoo.layout import OLDEST, SCHEMA
 from zoo.release.manifest import Manifest
-from zoo.release.migrate import OLDEST, SCHEMA, Values, migrated, schema_of
+from zoo.release.migrate import Values, migrated, schema_of
 from zoo.sanitize import parse_json
 
 

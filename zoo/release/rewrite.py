@@ -17,11 +17,10 @@ from typing import Literal
 from pipeline.files import write_bytes
 from zoo.errors import ManifestError, OutputError, ZooError
 from zoo.home import Home
-from zoo.release.layout import KEPT, MANIFEST, MEASUREMENTS
+from zoo.layout import KEPT, MANIFEST, MEASUREMENTS, SCHEMA
 from zoo.release.local import Release, find_release, read_all, rebuilding
 from zoo.release.manifest import to_bytes
 from zoo.release.measurements import from_values, write_measurements
-from zoo.release.migrate import SCHEMA
 from zoo.release.reading import parse
 from zoo.sanitize import one_line
 

@@ -18,7 +18,7 @@ from targets.contract import Session
 from targets.errors import ArtifactFailed
 from targets.settings import Precision
 from zoo.errors import ManifestError
-from zoo.release.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT
+from zoo.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT
 from zoo.release.reading import first_problem
 from zoo.sanitize import parse_json
 

@@ -16,7 +16,7 @@ from zoo.catalogue import Catalogue, read_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, NothingRuns
 from zoo.home import user_catalogue
-from zoo.release.layout import GRAPH
+from zoo.layout import GRAPH
 from zoo.release.local import Release
 from zoo.release.manifest import Artifact
 from zoo.release.measurements import Measured

@@ -10,7 +10,7 @@ import pytest
 from tests.zoo.records import a_manifest
 from tests.zoo.shelf import SIZE, a_measurement, fill
 from zoo.documents import write_documents
-from zoo.release.layout import MANIFEST
+from zoo.layout import MANIFEST
 from zoo.release.manifest import File, Manifest
 
 

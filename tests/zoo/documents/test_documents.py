@@ -4,7 +4,7 @@ import hashlib
 
 from tests.zoo.shelf import SIZE, a_measurement, fill, write_graph
 from zoo.documents import write_documents
-from zoo.release.layout import MANIFEST
+from zoo.layout import MANIFEST
 from zoo.release.manifest import Manifest
 
 

@@ -22,13 +22,13 @@ from tests.helpers import random_images
 from tests.kinds import draw_kinds
 from tests.zoo.records import an_artifact
 from tests.zoo.shelf import SIZE, write_graph
+from zoo import layout
 from zoo.documents import run as runner
 from zoo.documents.runner import runner_source
-from zoo.release import layout
 
 
 def test_the_runner_reads_what_a_release_has():
-    """It goes out as one file, so it can't import `zoo.release.layout`."""
+    """It goes out as one file, so it can't import `zoo.layout`."""
     assert runner.GRAPH == layout.GRAPH
     assert (runner.PICTURE, runner.GOLDEN) == (runner.HERE / layout.GOLDEN_INPUT, runner.HERE / layout.GOLDEN_EMBEDDING)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.zoo.records import an_artifact, manifest_values, measurement
 from zoo.home import Home
-from zoo.release.layout import MANIFEST, MEASUREMENTS
+from zoo.layout import MANIFEST, MEASUREMENTS
 from zoo.release.local import Release, find_release
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, write_measurements

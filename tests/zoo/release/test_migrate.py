@@ -19,6 +19,7 @@ from tests.zoo.shelf import write_graph
 from zoo.cli import main
 from zoo.errors import ManifestError, OutputError, RegistryError
 from zoo.home import Home
+from zoo.layout import SCHEMA
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
 from zoo.registry.places.opening import open_place
@@ -30,7 +31,7 @@ from zoo.release import rewrite as rewriting
 from zoo.release.local import find_release, read_all
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Pending, from_bytes, from_values
-from zoo.release.migrate import NO_CONDITIONS, SCHEMA, migrated
+from zoo.release.migrate import NO_CONDITIONS, migrated
 from zoo.release.reading import parse, parse_manifest
 from zoo.release.rewrite import rewrite, rewrite_all
 

@@ -161,7 +161,7 @@ def test_model_names_that_are_invalid_on_some_system_are_refused(tmp_path):
 
 
 def test_all_own_names_of_a_release_are_known(finished):
-    from zoo.release.layout import KEPT, OWN_NAMES
+    from zoo.layout import KEPT, OWN_NAMES
 
     folder = finished.home / "releases/tiny/1.0.0"
     targets = {a["target"] for a in json.loads((folder / "manifest.json").read_text())["artifacts"]} - {None}

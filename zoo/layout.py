@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from zoo.release.migrate import OLDEST, SCHEMA
-
+SCHEMA = 3  # of the manifests that this version writes
+OLDEST = 2  # of those that it reads
 MANIFEST = "manifest.json"
 MEASUREMENTS = "measurements"  # folder of records
 NETWORK = "network"  # folder of the student's weights and its description
