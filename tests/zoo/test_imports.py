@@ -65,7 +65,7 @@ def test_no_module_and_no_package_imports_itself_through_others():
         homes = {other if modules[other].name == "__init__.py" else other.rpartition(".")[0] for other in others}
         packages.setdefault(package, set()).update(home for home in homes if home.count(".") and home != package)
     both = [(one, other) for one, others in packages.items() for other in others if one in packages.get(other, ())]
-    assert not both
+    assert not [pair for pair in both if not any(map(str.startswith, pair, pair[::-1]))]  # one inside the other may
 
 
 def test_code_in_a_bundle_needs_only_numpy():
