@@ -39,6 +39,14 @@ def test_a_row_says_why_its_times_are_unreliable(changes, why):
     assert (row["ratio_to_dense"] is None) == (row["ratio_low"] is None) == (why is not None)
 
 
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [({}, True), ({"throttled": "too hot"}, False), ({"conditions": BUSY}, False), ({"steady": False}, False)],
+)
+def test_times_count_on_an_idle_machine_that_is_not_throttled(changes, counts):
+    assert measurement(**changes).counts == counts
+
+
 @pytest.mark.parametrize("doubtful", ["student", "teacher"])
 def test_there_is_no_ratio_if_either_of_the_two_is_unsteady(doubtful):
     records = [dense(steady=doubtful != "teacher"), measurement(steady=doubtful != "student")]
