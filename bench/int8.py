@@ -28,7 +28,6 @@ from calibration.samples import candidates, coverage, k_centre
 from pipeline.data.images import Input, read_batches
 from pipeline.data.samples import Index
 from pipeline.engine.step import StepId
-from pipeline.errors import PipelineError
 from pipeline.retrieval.agreement import Agreement, agreement
 from pipeline.stages.calibrate import ReferenceRuntime, embed_samples
 from pipeline.stages.export import GRAPH
@@ -143,7 +142,7 @@ def main() -> None:
     progress = ConsoleProgress(Console(stderr=True))
     try:
         built = find(options.name, options.data_root, progress)
-    except (PipelineError, ZooError) as error:
+    except ZooError as error:
         sys.exit(f"Error: {error}")
     with TemporaryDirectory() as scratch:
         picked = choices(built, options.images, Path(scratch))

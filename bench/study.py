@@ -30,7 +30,6 @@ from rich.console import Console
 from bench.figures import command, installed, machine
 from bench.speed import Timed, at_equal_time, time_students, times_json
 from bench.trials import Run, Trial, run_in_parallel, run_one_by_one
-from pipeline.errors import PipelineError
 from pipeline.files import write_text
 from pipeline.recipe import Recipe
 from targets.machine.device import this_device
@@ -225,7 +224,7 @@ def main() -> None:
             if options.out:
                 told = times_json(times, conditions, options.time)
                 write(options.out, recipes, runs, failed, device, options.parallel, told, timed)
-    except (PipelineError, ZooError) as error:
+    except ZooError as error:
         sys.exit(f"Error: {error}")
     except click.UsageError as error:
         sys.exit(f"Error: {error.message}")

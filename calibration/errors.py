@@ -5,8 +5,10 @@ CalibrationError            what, why, what next
 └── NotQuantisable          the graph has nothing to quantise, or the library refuses it
 """
 
+from targets.errors import ZooError
 
-class CalibrationError(Exception):
+
+class CalibrationError(ZooError):
     """Root of the calibration errors that a user can fix."""
 
 
@@ -16,8 +18,3 @@ class TooFewImages(CalibrationError):
 
 class NotQuantisable(CalibrationError):
     """A graph can't be quantised."""
-
-
-def first_line(error: Exception) -> str:
-    """First line of a library's error; its class if it has no text."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

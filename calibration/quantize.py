@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from calibration.errors import NotQuantisable, first_line
+from calibration.errors import NotQuantisable
+from targets.errors import first_line
 
 if TYPE_CHECKING:
     import onnx

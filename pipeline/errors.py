@@ -17,11 +17,11 @@ PipelineError               what, why, what next: one or two lines, shown withou
 └── Interrupted             Ctrl-C during a stage
 """
 
+from targets.errors import ZooError
 
-class PipelineError(Exception):
+
+class PipelineError(ZooError):
     """Root of the build errors that a user can fix."""
-
-    exit_code = 1
 
 
 class DataError(PipelineError):

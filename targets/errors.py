@@ -1,4 +1,10 @@
-"""Errors of targets.
+"""The root of all errors that a user can fix, and the errors of targets.
+
+ZooError                    caught by `zoo.ZooError`; the command line prints it without a traceback
+├── CalibrationError        see `calibration.errors`
+├── PipelineError           see `pipeline.errors`
+├── those of `zoo.errors`
+└── TargetError             below
 
 TargetError                 what, why, what next
 ├── UnknownRuntime          no installed package provides this runtime
@@ -14,7 +20,13 @@ TargetError                 what, why, what next
 from pathlib import Path
 
 
-class TargetError(Exception):
+class ZooError(Exception):
+    """Root of all errors that a user can fix: one or two lines that say what, why, and what next."""
+
+    exit_code = 1
+
+
+class TargetError(ZooError):
     """Root of the target errors that a user can fix."""
 
 

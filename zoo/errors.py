@@ -1,6 +1,6 @@
 """Errors that a user can fix, of everything above the pipeline.
 
-ZooError
+ZooError                    root of all errors that a user can fix, those of lower packages too (`targets.errors`)
 ├── CatalogueError          zoo.yaml or an override is not valid: every problem with file, line and key
 ├── CompareError            figures can't be compared, searched or drawn as asked
 ├── GalleryError            a gallery can't be built, read, or searched with this model
@@ -14,9 +14,7 @@ ZooError
 └── SheetError              a contact sheet can't be drawn under this name
 """
 
-
-class ZooError(Exception):
-    """Root of the errors that a user can fix here."""
+from targets.errors import ZooError as ZooError
 
 
 class CatalogueError(ZooError):

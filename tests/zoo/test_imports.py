@@ -17,7 +17,7 @@ TOP = Path(__file__).parents[2]
 ALLOWED = {
     "zoo": {"zoo", "pipeline", "calibration", "targets"},
     "pipeline": {"pipeline", "calibration", "targets"},
-    "calibration": {"calibration"},
+    "calibration": {"calibration", "targets"},
     "targets": {"targets"},
 }
 HEAVY = (

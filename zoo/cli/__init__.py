@@ -12,9 +12,6 @@ from typing import Any
 
 import click
 
-from calibration.errors import CalibrationError
-from pipeline.errors import PipelineError
-from targets.errors import TargetError
 from zoo import __version__
 from zoo.building.launch import launched_here
 from zoo.cli.bench import bench
@@ -76,11 +73,11 @@ class _Commands(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except (ZooError, PipelineError, CalibrationError, TargetError) as error:
+        except ZooError as error:
             prefix = click.style("Error:", fg=None if os.environ.get("NO_COLOR") else "red")
             message = without_secrets(printable(str(error)))
             click.echo(f"{prefix} {message}", err=True)
-            sys.exit(_told(message, error.exit_code if isinstance(error, PipelineError) else MEND))
+            sys.exit(_told(message, error.exit_code))
         except KeyboardInterrupt:
             kept = "Finished work is kept; run the command again to continue."
             message = "Interrupted. " + kept if ctx.invoked_subcommand in RESUMED else "Interrupted."

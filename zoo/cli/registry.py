@@ -79,9 +79,7 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     Raises:
         RegistryError: it can't be built here; the message says why.
     """
-    from pipeline.errors import PipelineError
     from pipeline.progress import Silent
-    from targets.errors import TargetError
     from zoo.building.run import BuildRequest, prepare
     from zoo.cli.output import print_plan
     from zoo.errors import RegistryError, ZooError
@@ -90,7 +88,7 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     data_root = Path(os.environ.get("ZOO_DATA", DATA_ROOT_DEFAULT))
     try:
         plan = prepare(catalogue, home, BuildRequest(error.name, (error.target,)), data_root, Silent()).plan
-    except (ZooError, PipelineError, TargetError) as why:
+    except ZooError as why:
         raise RegistryError(f"{error.message} {command} would fail here: {why}") from None
     click.echo(f"what {command} would do:", err=True)
     print_plan(plan, err=True)

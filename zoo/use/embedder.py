@@ -193,7 +193,7 @@ def load(
     Raises:
         ManifestError: there is no such release, or one of its files is damaged or can't be read.
         NothingRuns: no artifact runs here; the message says what to install.
-        ZooError: the root of both; `threads` is not valid.
+        ZooError: the root of all errors; `threads` is not valid.
     """
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ZooError(f"threads must be an integer of at least 1, not {threads!r}.")

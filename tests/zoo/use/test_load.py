@@ -10,7 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import calibration.errors
+import pipeline.errors
+import targets.errors
 import zoo
+import zoo.errors
 from tests.conftest import Workshop
 from zoo.errors import ManifestError, NothingRuns, ZooError
 
@@ -114,6 +118,13 @@ def test_a_users_file_that_shadows_a_package_is_named(tmp_path, name, kind):
         assert f"zoo needs its own package {name}, but Python finds {file} first. Rename that" in told
         assert done.returncode == 1
         assert not done.stdout
+
+
+def test_one_root_catches_every_error_that_a_user_can_fix():
+    for module in (targets.errors, calibration.errors, pipeline.errors, zoo.errors):
+        found = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Exception)]
+        assert len(found) > 2
+        assert all(issubclass(one, zoo.ZooError) for one in found)
 
 
 def test_the_public_api_is_listed_and_exists():
