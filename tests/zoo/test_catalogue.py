@@ -5,6 +5,7 @@ import json
 import pytest
 
 from zoo.catalogue import load_catalogue
+from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError
 
 
@@ -240,3 +241,10 @@ def test_overrides_that_do_not_fit(override, expected):
     with pytest.raises(CatalogueError) as error:
         load_catalogue().recipe("resnet18-hcmc", [override])
     assert str(error.value).startswith(expected)
+
+
+def test_a_list_of_known_names_shows_many_of_one_beginning_as_one():
+    many = [f"study-{number}" for number in range(9)]
+    assert did_you_mean("?", ["cars", *many, "vans"]) == "Known: cars, study-… (9), vans."
+    assert did_you_mean("?", ["cars-a", "cars-b"]) == "Known: cars-a, cars-b."
+    assert did_you_mean("study-4x", many) == "Did you mean 'study-4'?"

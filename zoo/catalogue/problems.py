@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import types
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from zoo.catalogue.source import KeyPath, Source
 
 NEAR, TOLD, COMPARED = 4, 40, 2000  # words
+FAMILY = 5  # words of one beginning that are listed
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -22,8 +24,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = near or difflib.get_close_matches(word, words[:COMPARED], 1)
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
+    words = _families(words)
     more = f" and {len(words) - TOLD} more" if len(words) > TOLD else ""
     return f"Known: {', '.join(words[:TOLD]) or 'none'}{more}."
+
+
+def _families(words: Iterable[str]) -> list[str]:
+    """Words, with many of one beginning as one: `study-… (16)`."""
+    found: list[str] = []
+    for beginning, group in groupby(words, key=lambda word: word.partition("-")[0]):
+        family = [*group]
+        found += family if len(family) <= FAMILY else [f"{beginning}-… ({len(family)})"]
+    return found
 
 
 def _keys(model: Any) -> dict[str, Any]:
