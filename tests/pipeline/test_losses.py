@@ -15,8 +15,7 @@ from pipeline.method.losses import (
     relative_feature_distillation,
 )
 from pipeline.method.settings import Compress, Distillation
-from pipeline.training.supervised import Scores
-from pipeline.training.triplet import batch_hard_triplet
+from pipeline.training.supervised import Scores, batch_hard_triplet
 
 
 def test_triplet_takes_the_hardest_of_each():

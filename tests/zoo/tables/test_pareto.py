@@ -72,7 +72,7 @@ def test_a_plot_that_can_not_be_written_is_refused_first(name, told, tmp_path):
 
 def test_without_matplotlib_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "zoo.tables.pareto.find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
+        "zoo.tables.plot.find_spec", lambda name: None if name == "matplotlib" else importlib.util.find_spec(name)
     )
     with pytest.raises(CompareError, match=r"matplotlib.*pip install .*\[plot\]"):
         check_plot(tmp_path / "a.png")

@@ -71,4 +71,4 @@ def test_images_without_a_defined_range_are_skipped_with_a_message(model, tmp_pa
     gallery = embed_folder(model, tmp_path, 8, Silent())
     assert gallery.paths == ("good.png",)
     assert [one.path for one in gallery.skipped] == ["float.tif", "integer.tif"]
-    assert all("no stated range" in one.why for one in gallery.skipped)
+    assert all("no defined range" in one.why for one in gallery.skipped)
