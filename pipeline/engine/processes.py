@@ -114,7 +114,7 @@ def join(device: str) -> Processes:
     if device == "cuda":
         own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(own)
-        distributed.init_process_group("nccl", timeout=PATIENCE, device_id=own)
+        distributed.init_process_group("nccl", timeout=PATIENCE)
     else:
         own = torch.device("cpu")
         distributed.init_process_group("gloo", timeout=PATIENCE)
