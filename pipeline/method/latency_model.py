@@ -203,18 +203,6 @@ class LatencyModel:
         return self(least_widths(list(self.sites.values()), 1)) / self.dense
 
 
-def model_of(content: Mapping[str, Any], sites: Sequence[Site]) -> LatencyModel:
-    """Read the model of the stage `latency_budget`.
-
-    Args:
-        content: of its `latency.json`.
-        sites: of the student.
-    """
-    layers, found = read_fit(content)
-    return LatencyModel(sites, layers, found, content["what"])
-
-
-def read_fit(content: Mapping[str, Any]) -> tuple[list[LayerWidths], Fit]:
-    """Layers and rates from `latency.json`."""
-    layers = TypeAdapter(list[LayerWidths]).validate_python(content["layers"])
-    return layers, TypeAdapter(Fit).validate_python(content["fit"])
+def read_fit(layers: Sequence[Mapping[str, Any]], fit: Mapping[str, Any]) -> tuple[list[LayerWidths], Fit]:
+    """Layers and rates, from their JSON in `pipeline.stages.latency_budget.LatencyBudget`."""
+    return TypeAdapter(list[LayerWidths]).validate_python(layers), TypeAdapter(Fit).validate_python(fit)

@@ -15,10 +15,10 @@ from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
-from pipeline.engine.work import Work, read_json
+from pipeline.engine.work import Work
 from pipeline.method.settings import Distillation
 from pipeline.networks.factory import LocalWeights, Network, Revision, Weights
-from pipeline.stages.latency_budget import LATENCY
+from pipeline.stages.latency_budget import LatencyBudget
 
 if TYPE_CHECKING:
     from pipeline.training.supervised import Classified
@@ -138,7 +138,7 @@ def distill_student(
     from pipeline.method.cdd import CapacityDynamicDistillation
     from pipeline.method.deap import AbsorbablePruning
     from pipeline.method.fixed_width import FixedStudent
-    from pipeline.method.latency_model import model_of
+    from pipeline.method.latency_model import LatencyModel, read_fit
     from pipeline.networks.serialization import load_network, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module, save_module
@@ -157,7 +157,11 @@ def distill_student(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
     )
     student = _start(settings, network, input, frozen(), weights)
-    model = model_of(read_json(latency / LATENCY), find_sites(student.embedder, settings.sites)) if latency else None
+    model = None
+    if latency:
+        budget = LatencyBudget.read(latency)
+        layers, rates = read_fit(budget.layers, budget.fit)
+        model = LatencyModel(find_sites(student.embedder, settings.sites), layers, rates, budget.what)
     if settings.compacts:
         kind = AbsorbablePruning if settings.method == "deap" else CapacityDynamicDistillation
         task = kind(student, frozen(), settings.with_reach(len(batches)), model)

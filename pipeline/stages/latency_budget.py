@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.data.images import Input
 from pipeline.engine.work import Work
 from pipeline.errors import BudgetError
-from pipeline.method.settings import WITH_COMPACTORS, Compress, Distillation, Method
+from pipeline.files import write_text
+from pipeline.method.settings import WITH_COMPACTORS, Compress, Counted, Distillation, Method
 from pipeline.networks.factory import Network
 from pipeline.networks.sites import Which
+from pipeline.settings import Settings
 from pipeline.stages.latency_table import read_table
 from pipeline.stages.width_graphs import (
     WidthTimings,
@@ -28,7 +30,9 @@ from pipeline.stages.width_graphs import (
     write_graphs,
     write_widths_bundle,
 )
-from targets.settings import TargetSettings
+from targets.contract import Runtime
+from targets.machine.device import Device
+from targets.settings import Precision, TargetSettings
 
 if TYPE_CHECKING:
     from pipeline.method.cost_model import WidthCost
@@ -42,6 +46,50 @@ ROUNDS, NETWORKS = 3, 6  # of networks near the budget, and networks per round
 ANCHORS = 4  # networks of the table that are timed again, to compare runs
 WEIGHT = 4.0  # of a network near the budget, in the fit
 CLOSE = 0.02  # relative error near the budget at which rounds end
+
+
+class Neighbour(Settings):
+    """What a network near the budget cost, and what was predicted before it was measured; in the budget's unit."""
+
+    predicted: float
+    measured: float
+
+
+class LatencyBudget(Settings):
+    """What a budget in milliseconds counts: `latency.json`. Costs are in the budget's unit.
+
+    Attributes:
+        limit: cost that the budget allows.
+        dense, least: cost with all channels, and with every removable channel removed.
+        error: mean relative error of the fit on networks that it does not include.
+        near: networks near the budget that were measured after the table.
+        even: channels by site that are predicted to meet the budget if every site keeps the same share; None if none.
+        full: channels by site of the dense network.
+        fit, layers: rates and layers, see `pipeline.method.latency_model.read_fit`.
+    """
+
+    what: Counted
+    target: str
+    precision: Precision
+    batch: int
+    asked: float
+    limit: float
+    dense: float
+    least: float
+    error: float
+    near: list[Neighbour]
+    even: dict[str, int] | None
+    full: dict[str, int]
+    fit: dict[str, Any]
+    layers: list[dict[str, Any]]
+    device: Device
+    runtime: Runtime
+    threads: int
+
+    @classmethod
+    def read(cls, folder: Path) -> LatencyBudget:
+        """From a folder of this stage."""
+        return cls.model_validate_json((folder / LATENCY).read_bytes())
 
 
 def costs_of(rows: Sequence[Mapping[str, Any]], what: str, batch: int) -> list[float]:
@@ -164,7 +212,7 @@ def fit_budget(
 
     model = fitted()
     check_budget(found, model, compress, method, align, embedder)
-    near: list[dict[str, float]] = []
+    near: list[Neighbour] = []
     timer = None
     if place != "elsewhere":
         timer = _Timer(work, network, input, sites, compress, target, host, python, release, batch)
@@ -180,7 +228,7 @@ def fit_budget(
         drift = median(now / costs[one] for now, one in zip(seen[: len(anchors)], anchors, strict=True))
         errors = [cost / (drift * model(kept)) - 1 for kept, cost in zip(chosen, seen[len(anchors) :], strict=True)]
         near += [
-            {"predicted": round(model(kept) * drift, 4), "measured": round(cost, 4)}
+            Neighbour(predicted=round(model(kept) * drift, 4), measured=round(cost, 4))
             for kept, cost in zip(chosen, seen[len(anchors) :], strict=True)
         ]
         costs = [drift * cost for cost in costs] + seen[len(anchors) :]
@@ -194,27 +242,26 @@ def fit_budget(
             break
     check_budget(found, model, compress, method, align, embedder)
     even = within(model, compress.cost, even_pattern(found, align))
-    work.write_json(
-        LATENCY,
-        {
-            "what": compress.what,
-            "target": compress.target,
-            "precision": compress.precision,
-            "batch": batch,
-            "asked": compress.asked,
-            "limit": compress.cost,
-            "dense": model.dense,
-            "least": model.least() * model.dense,
-            "error": model.found.error,
-            "near": near,
-            "even": even,
-            "full": {site.writer: site.channels for site in found},
-            "fit": asdict(model.found),
-            "layers": about["layers"],
-            "device": about["device"],
-            "runtime": about["runtime"],
-            "threads": about["threads"],
-        },
+    assert compress.target is not None
+    found_out = LatencyBudget(
+        what=compress.what,
+        target=compress.target,
+        precision=compress.precision,
+        batch=batch,
+        asked=compress.asked,
+        limit=compress.cost,
+        dense=model.dense,
+        least=model.least() * model.dense,
+        error=model.found.error,
+        near=near,
+        even=dict(even) if even else None,
+        full={site.writer: site.channels for site in found},
+        fit=asdict(model.found),
+        layers=about["layers"],
+        device=about["device"],
+        runtime=about["runtime"],
+        threads=about["threads"],
     )
+    write_text(work.out / LATENCY, found_out.model_dump_json(indent=2) + "\n")
     told = compress.told(model.least(), model.dense)
     work.progress.say(f"{compress.told(1.0, model.dense)} dense; with every removable channel removed {told}")

@@ -1,5 +1,7 @@
 """The latency model: prediction from other networks, monotonic in widths, and usable as a budget."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from pipeline.errors import BudgetError
 from pipeline.method.allocation import channels_above
 from pipeline.method.budget import Budget
 from pipeline.method.compactor import Compactor
-from pipeline.method.latency_model import LatencyModel, fit, model_of, non_negative_least_squares, predict
+from pipeline.method.latency_model import LatencyModel, fit, non_negative_least_squares, predict, read_fit
 from pipeline.method.settings import Compress
 from pipeline.method.width_choice import pattern, spread_widths
 from pipeline.method.widths import Narrowing, full_widths, layer_widths
@@ -96,8 +98,8 @@ def test_a_saved_model_predicts_the_same(student, model):
     _, sites, layers = student
     from dataclasses import asdict
 
-    content = {"what": "p50_ms", "fit": asdict(model.found), "layers": [asdict(layer) for layer in layers]}
-    again = model_of(content, sites)
+    saved = json.loads(json.dumps([[asdict(layer) for layer in layers], asdict(model.found)]))
+    again = LatencyModel(sites, *read_fit(*saved), "p50_ms")
     kept = pattern(sites, 1, np.random.default_rng(1))(0.3)
     assert again(kept) == model(kept) == predict(model.layers, model.found, kept)
 

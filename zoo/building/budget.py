@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from pipeline.engine.plan import Planned
 from pipeline.engine.step import COMPACT, LATENCY_BUDGET, StepId
 from pipeline.engine.store import Store
 from pipeline.engine.work import read_json
 from pipeline.method.settings import Compress, Counted
-from pipeline.stages.latency_budget import LATENCY
+from pipeline.stages.latency_budget import LatencyBudget
 from pipeline.stages.latency_table import NETWORKS
 from targets.settings import Precision
 from zoo.release.manifest import BudgetRecord
@@ -48,15 +47,15 @@ def _figure(what: str, cost: float) -> float:
     return round(1000 / cost if what == "images_per_second" else cost, 4)
 
 
-def _measured(content: Mapping[str, Any], records: Iterable[Measurement]) -> float | None:
-    of = ("student", content["precision"], content["target"])
+def _measured(budget: LatencyBudget, records: Iterable[Measurement]) -> float | None:
+    of = ("student", budget.precision, budget.target)
     for record in records:
         if isinstance(record, Measured) and (record.network, record.precision, record.target) == of:
             for row in record.latency:
-                if row.batch == content["batch"] and content["what"] == "mj_per_image":
+                if row.batch == budget.batch and budget.what == "mj_per_image":
                     return row.energy.mj_per_image if row.energy else None
-                if row.batch == content["batch"]:
-                    figure: float = getattr(row, content["what"])
+                if row.batch == budget.batch:
+                    figure: float = getattr(row, budget.what)
                     return figure
     return None
 
@@ -67,19 +66,19 @@ def planned_budget(plan: Sequence[Planned], store: Store, compress: Compress | N
         return None
     (step,) = (planned for planned in plan if planned.step.id == LATENCY_BUDGET)
     assert compress.target is not None
-    found = _predicted(read_json(store.folder(LATENCY_BUDGET.stage, step.key) / LATENCY)) if step.hit else None
+    found = _predicted(LatencyBudget.read(store.folder(LATENCY_BUDGET.stage, step.key))) if step.hit else None
     return PlannedBudget(compress.what, compress.asked, compress.target, compress.precision, found)
 
 
-def _predicted(content: Mapping[str, Any]) -> Predicted:
-    what, even = content["what"], content["even"] or {}
+def _predicted(budget: LatencyBudget) -> Predicted:
+    even = budget.even or {}
     return Predicted(
-        dense=_figure(what, content["dense"]),
-        reachable=_figure(what, content["least"]),
-        error=content["error"],
-        error_near=_error_near(content),
+        dense=_figure(budget.what, budget.dense),
+        reachable=_figure(budget.what, budget.least),
+        error=budget.error,
+        error_near=_error_near(budget),
         widths=even,
-        full={name: content["full"][name] for name in even},
+        full={name: budget.full[name] for name in even},
     )
 
 
@@ -106,10 +105,10 @@ def budget_lines(budget: PlannedBudget | None) -> list[str]:
     return lines
 
 
-def _error_near(content: Mapping[str, Any]) -> float | None:
+def _error_near(budget: LatencyBudget) -> float | None:
     """Mean relative error near the budget, on networks that were not used for the fit."""
-    near = content["near"]
-    return round(fmean(abs(one["measured"] / one["predicted"] - 1) for one in near), 4) if near else None
+    near = budget.near
+    return round(fmean(abs(one.measured / one.predicted - 1) for one in near), 4) if near else None
 
 
 def budget_record(folders: Mapping[StepId, Path], records: Iterable[Measurement]) -> BudgetRecord | None:
@@ -123,23 +122,22 @@ def budget_record(folders: Mapping[StepId, Path], records: Iterable[Measurement]
         return None
     from pipeline.method.latency_model import predict, read_fit
 
-    content = read_json(folders[LATENCY_BUDGET] / LATENCY)
+    budget = LatencyBudget.read(folders[LATENCY_BUDGET])
     sites = read_json(folders[COMPACT] / "compression.json")["sites"]
-    layers, found = read_fit(content)
+    layers, found = read_fit(budget.layers, budget.fit)
     predicted = predict(layers, found, {site["site"]: site["width_after"] for site in sites})
-    what = content["what"]
     return BudgetRecord(
-        what=what,
-        asked=content["asked"],
-        target=content["target"],
-        precision=content["precision"],
-        batch=content["batch"],
-        predicted=_figure(what, predicted),
-        measured=_measured(content, records),
-        dense=_figure(what, content["dense"]),
-        reachable=_figure(what, content["least"]),
-        error=round(content["error"], 4),
-        error_near=_error_near(content),
-        device=content["device"],
-        runtime_version=content["runtime"]["version"],
+        what=budget.what,
+        asked=budget.asked,
+        target=budget.target,
+        precision=budget.precision,
+        batch=budget.batch,
+        predicted=_figure(budget.what, predicted),
+        measured=_measured(budget, records),
+        dense=_figure(budget.what, budget.dense),
+        reachable=_figure(budget.what, budget.least),
+        error=round(budget.error, 4),
+        error_near=_error_near(budget),
+        device=budget.device,
+        runtime_version=budget.runtime.version,
     )
