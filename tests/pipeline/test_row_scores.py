@@ -32,7 +32,7 @@ def test_two_steps_of_gradients_add_up_by_taylors_formula(student):
 def test_rows_without_a_gradient_add_nothing(student):
     sites, rows = student
     scores = RowScores(sites, "raw")
-    scores.add_gradients({name: torch.nn.Linear(2, 2) for name in rows})  # type: ignore[arg-type]
+    scores.add_gradients({name: torch.nn.Linear(2, 2) for name in rows})  # type: ignore[misc]
     assert not scores.ranking().any()
 
 
