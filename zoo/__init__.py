@@ -13,9 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ZooError
-
 if TYPE_CHECKING:
+    from zoo.errors import ZooError as ZooError
     from zoo.use.embedder import load as load
 
 __all__ = ["ZooError", "__version__", "load"]
@@ -48,11 +47,15 @@ _check_packages()
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` on first use: `import zoo` imports nothing else."""
+    """Import what is offered on first use: `import zoo` imports nothing else."""
     if name == "load":
         from zoo.use.embedder import load
 
         return load
+    if name == "ZooError":
+        from zoo.errors import ZooError
+
+        return ZooError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
