@@ -17,6 +17,7 @@ from pipeline.retrieval.accuracy import Accuracy, Scored, accuracy_of, cosine_bl
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
     from torch import Tensor
 
 
@@ -36,28 +37,6 @@ class ReRanking(Settings):
         )
 
 
-class _Sparse:
-    """Rows of few entries, concatenated: row i has columns and values from `starts[i]` to `starts[i + 1]`."""
-
-    def __init__(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        self.starts = np.concatenate([[0], np.cumsum([len(columns) for columns, _ in rows])])
-        self.columns = np.concatenate([columns for columns, _ in rows])
-        self.values = np.concatenate([values for _, values in rows])
-
-    def row(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        some = slice(self.starts[index], self.starts[index + 1])
-        return self.columns[some], self.values[some]
-
-    def transposed(self) -> _Sparse:
-        count = len(self.starts) - 1
-        rows = np.repeat(np.arange(count), np.diff(self.starts))
-        order = np.argsort(self.columns, kind="stable")
-        turned = _Sparse.__new__(_Sparse)
-        turned.starts = np.searchsorted(self.columns[order], np.arange(count + 1))
-        turned.columns, turned.values = rows[order], self.values[order]
-        return turned
-
-
 def _neighbours(unit: np.ndarray, k: int, device: str) -> tuple[np.ndarray, np.ndarray]:
     """Of N×D unit rows: indices N×k of the nearest, themselves first, and each row's largest squared distance."""
     nearest, largest = [], []
@@ -75,25 +54,28 @@ def _reciprocal(nearest: np.ndarray, k: int) -> list[np.ndarray]:
     return [row[(first[row] == index).any(1)] for index, row in enumerate(first)]
 
 
-def _encoding(unit: np.ndarray, nearest: np.ndarray, largest: np.ndarray, settings: ReRanking) -> _Sparse:
+def _encoding(unit: np.ndarray, nearest: np.ndarray, largest: np.ndarray, settings: ReRanking) -> csr_array:
     """Each row as Gaussian weights of its expanded reciprocal neighbours, averaged over its k2 nearest (eq. 4–11)."""
+    from scipy import sparse
+
     wide = _reciprocal(nearest, settings.k1)
     narrow = _reciprocal(nearest, round(settings.k1 / 2))
-    rows = []
+    columns: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    counts: list[int] = []
     for index, mine in enumerate(wide):
         near = [narrow[j] for j in mine]
         more = [some for some in near if len(np.intersect1d(some, mine, assume_unique=True)) > 2 / 3 * len(some)]
-        columns = np.unique(np.concatenate([mine, *more]))
-        weights = np.exp(-(2 - 2 * unit[columns] @ unit[index]) / largest[index])
-        rows.append((columns, weights / weights.sum()))
-    encoded = _Sparse(rows)
-    expanded = []
-    for near in nearest[:, : settings.k2]:
-        parts = [encoded.row(j) for j in near]
-        columns, places = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
-        weights = np.bincount(places, np.concatenate([part[1] for part in parts])) / len(near)
-        expanded.append((columns, weights))
-    return _Sparse(expanded)
+        mine = np.unique(np.concatenate([mine, *more]))
+        weights = np.exp(-(2 - 2 * unit[mine] @ unit[index]) / largest[index])
+        columns.append(mine)
+        values.append(weights / weights.sum())
+        counts.append(len(mine))
+    size = len(unit), len(unit)
+    encoded = sparse.csr_array((np.concatenate(values), np.concatenate(columns), [0, *np.cumsum(counts)]), size)
+    first = nearest[:, : settings.k2]
+    starts = np.arange(len(first) + 1) * first.shape[1]
+    return sparse.csr_array((np.full(first.size, 1 / first.shape[1]), first.ravel(), starts), size) @ encoded
 
 
 def reranked_blocks(query: np.ndarray, gallery: np.ndarray, settings: ReRanking, device: str) -> Iterator[Scored]:
@@ -114,13 +96,14 @@ def reranked_blocks(query: np.ndarray, gallery: np.ndarray, settings: ReRanking,
     nearest, largest = _neighbours(unit, min(max(settings.k1 + 1, settings.k2), len(unit)), device)
     largest = np.maximum(largest, 1e-12)
     encoding = _encoding(unit, nearest, largest, settings)
-    holders = encoding.transposed()
+    holders = encoding.tocsc()
     for rows, cosines in cosine_blocks(query, gallery, device):
         shared = np.zeros((rows.stop - rows.start, len(unit)), np.float32)
         for row, index in enumerate(range(rows.start, rows.stop)):
-            for column, value in zip(*encoding.row(index), strict=True):
-                others, values = holders.row(column)
-                shared[row, others] += np.minimum(value, values)
+            mine = encoding[[index]]
+            others = holders[:, mine.indices]
+            least = np.minimum(others.data, np.repeat(mine.data, np.diff(others.indptr)))
+            shared[row] = np.bincount(others.indices, least, len(unit))
         overlap: Tensor = torch.from_numpy(shared[:, len(query) :]).to(cosines.device)
         plain = (2 - 2 * cosines) / torch.from_numpy(largest[rows, None]).to(cosines.device)
         jaccard = 1 - overlap / (2 - overlap)
