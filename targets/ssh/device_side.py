@@ -56,6 +56,15 @@ def _describe(lock: IO[str], words: dict[str, Any]) -> None:
     lock.flush()
 
 
+def _described(turn: Path) -> str:
+    """Name of the holder of the turn, who describes itself right after it took it."""
+    for _ in range(20):
+        if about := _holder(turn).get("about"):
+            return str(about)
+        time.sleep(0.05)
+    return "another run"
+
+
 def _holder(path: Path) -> dict[str, Any]:
     try:
         words: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -96,7 +105,7 @@ class RemoteJob:
         if self.turn is None:
             lock = _lock(turn)
             if lock is None:
-                return {"busy": _holder(turn).get("about", "another run")}
+                return {"busy": _described(turn)}
             if self.is_running() and _holder(running).get("key", self.key) != self.key:
                 lock.close()
                 return {"busy": _holder(running).get("about", "another run")}
