@@ -78,6 +78,8 @@ def migrate(names: tuple[str, ...], everything: bool, url: str | None, dry_run: 
     if not as_json:
         for one in done:
             click.echo(_line(one, dry_run))
+        if not done and not failed:
+            click.echo(f"no releases in {shown or Home.find().root}", err=True)
         for note in _notes(done):
             click.echo(note, err=True)
     if len(failed) > 1:

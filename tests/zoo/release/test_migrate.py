@@ -366,6 +366,12 @@ def test_the_command_says_what_became_of_each_and_how_to_sign_again(home):
     assert home.root.exists()
 
 
+def test_the_command_says_that_there_is_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "empty"))
+    told = run("migrate", "--all")
+    assert (told.stdout, told.stderr) == ("", f"no releases in {tmp_path / 'empty'}\n")
+
+
 def test_the_command_says_in_json_what_would_be_done(home):
     before = contents(home.root)
     about = document("migrate", run("migrate", "tiny", "--dry-run", "--json").stdout)
