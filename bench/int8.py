@@ -34,7 +34,7 @@ from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_reference
 from targets.measuring.trial import run_trial
 from targets.settings import TargetSettings
-from zoo.building.run import BuildRequest, prepare
+from zoo.building.build import BuildRequest, prepare
 from zoo.catalogue import load_catalogue
 from zoo.cli.progress import ConsoleProgress
 from zoo.errors import ZooError

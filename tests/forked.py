@@ -12,7 +12,8 @@ context.set_forkserver_preload(
         "torchvision.transforms.v2", "timm", "onnxsim", "onnxscript", "onnxruntime", "openvino", "torch_pruning",
         "onnxscript.rewriter", "cyclonedx.output", "cyclonedx.model.component", "aiohttp",
         "fsspec.implementations.http",
-        "zoo.cli", "zoo.building.run", "zoo.documents.card", "zoo.documents.sbom", "zoo.registry.pull", "rich.progress",
+        "zoo.cli", "zoo.building.build",
+        "zoo.documents.card", "zoo.documents.sbom", "zoo.registry.pull", "rich.progress",
         "pipeline.stages.distill", "pipeline.stages.calibrate", "pipeline.stages.measure", "targets.openvino",
     ]
 )  # fmt: skip

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.data.account import Tally
-from pipeline.data.names import NamesOnDisk
 from pipeline.data.suffixes import SUFFIXES
+from pipeline.data.unicode_names import NamesOnDisk
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:

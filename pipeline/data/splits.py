@@ -15,9 +15,9 @@ from typing_extensions import Self
 
 from pipeline.data.account import LeftOut, Tally
 from pipeline.data.lists import Group, Groups, listed
-from pipeline.data.names import NamesOnDisk, same_form
 from pipeline.data.patterns import blame, valid_pattern
 from pipeline.data.suffixes import CONVERT
+from pipeline.data.unicode_names import NamesOnDisk, same_form
 from pipeline.data.walk import walk
 from pipeline.errors import DataError
 from pipeline.settings import Settings

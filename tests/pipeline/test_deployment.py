@@ -336,7 +336,7 @@ def test_a_host_makes_any_target_one_over_ssh(untouched):
 
 
 def test_an_invalid_host_is_reported_before_training(untouched, monkeypatch):
-    monkeypatch.setattr("zoo.building.run.check_student", lambda *_: pytest.fail("it is about to train"))
+    monkeypatch.setattr("zoo.building.build.check_student", lambda *_: pytest.fail("it is about to train"))
     message = untouched.refused("build", "tiny", "--target", "openvino-cpu", "--host", "user@there")
     assert "'user@there' is not a device address. Write ssh://USER@HOST:PORT" in message
 

@@ -43,7 +43,7 @@ def opened(tmp_path, monkeypatch):
             return ((path.removeprefix(inside), "image") for path in tree.names if path.startswith(inside))
 
         monkeypatch.setattr("pipeline.data.splits.walk", walk)
-        monkeypatch.setattr("pipeline.data.names.NamesOnDisk.exists", lambda _, path: path in known)
+        monkeypatch.setattr("pipeline.data.unicode_names.NamesOnDisk.exists", lambda _, path: path in known)
         found = find_dataset(name, dataset, tmp_path, tmp_path / "drawn")
         return found, {split: (len(rows), len({row.identity for row in rows})) for split, rows in found.rows.items()}
 

@@ -16,7 +16,7 @@ from pipeline.recipe import Recipe
 from targets.settings import TargetSettings
 from zoo.catalogue.names import wrong_name, wrong_target
 from zoo.catalogue.problems import did_you_mean, problems
-from zoo.catalogue.registry import RegistrySettings
+from zoo.catalogue.registry_settings import RegistrySettings
 from zoo.catalogue.source import Source, merge, override, read_source
 from zoo.errors import CatalogueError
 from zoo.home import shipped_catalogue, user_catalogue

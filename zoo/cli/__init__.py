@@ -16,10 +16,10 @@ from zoo import __version__
 from zoo.building.launch import launched_here
 from zoo.cli.bench import bench
 from zoo.cli.build import build
+from zoo.cli.bundles import compile_, receive
 from zoo.cli.clean import clean
 from zoo.cli.compare import compare, diff, search
 from zoo.cli.data import data
-from zoo.cli.device import compile_, receive
 from zoo.cli.doctor import doctor
 from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND
 from zoo.cli.migrate import migrate

@@ -62,7 +62,7 @@ def build(
             sys.exit(launch(sys.argv[1:], gpus))
     from pipeline.data.account import account_lines
     from zoo.building.budget import budget_lines, planned_budget
-    from zoo.building.run import BuildRequest, check_recipe, help_run, prepare, run
+    from zoo.building.build import BuildRequest, check_recipe, help_run, prepare, run
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import plan_json, print_plan, print_release, release_json, training_device
     from zoo.cli.script import print_json, reporter

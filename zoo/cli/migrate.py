@@ -59,7 +59,7 @@ def migrate(names: tuple[str, ...], everything: bool, url: str | None, dry_run: 
     from zoo.errors import ManifestError
     from zoo.home import Home
     from zoo.layout import SCHEMA
-    from zoo.registry.places.opening import open_place
+    from zoo.registry.places.by_url import open_place
     from zoo.registry.schemas import schemas
     from zoo.release.rewrite import Rewritten, rewrite_all
 

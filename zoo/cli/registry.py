@@ -48,7 +48,7 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
     from zoo.cli.script import print_json, reporter
     from zoo.home import Home
     from zoo.registry.opening import registry_url
-    from zoo.registry.places.opening import open_place
+    from zoo.registry.places.by_url import open_place
     from zoo.registry.publish import publish as send
     from zoo.release.local import find_release
 
@@ -80,7 +80,7 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
         RegistryError: it can't be built here; the message says why.
     """
     from pipeline.progress import Silent
-    from zoo.building.run import BuildRequest, prepare
+    from zoo.building.build import BuildRequest, prepare
     from zoo.cli.output import print_plan
     from zoo.errors import RegistryError, ZooError
 
@@ -226,7 +226,7 @@ def yank(name: str, reason: str | None, undo: bool, url: str | None, as_json: bo
     from zoo.catalogue import load_catalogue
     from zoo.cli.script import print_json
     from zoo.registry.opening import registry_url
-    from zoo.registry.places.opening import open_place
+    from zoo.registry.places.by_url import open_place
     from zoo.registry.publish import yank as hide
 
     bare, _, version = name.partition("@")
@@ -253,7 +253,7 @@ def gc(dry_run: bool, url: str | None, as_json: bool) -> None:
     from zoo.catalogue import load_catalogue
     from zoo.cli.script import print_json
     from zoo.registry.opening import registry_url
-    from zoo.registry.places.opening import open_place
+    from zoo.registry.places.by_url import open_place
     from zoo.registry.publish import collect_garbage
 
     place = open_place(registry_url(load_catalogue().registry, url))

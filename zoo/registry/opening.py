@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from zoo.catalogue.registry import RegistrySettings
+from zoo.catalogue.registry_settings import RegistrySettings
 from zoo.errors import NoRegistry
 from zoo.home import Home, user_catalogue
 from zoo.registry.cache import Cache
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.reader import Registry
 
 URL = "ZOO_REGISTRY"  # environment variable

@@ -21,8 +21,8 @@ from zoo.release.local import Release
 from zoo.sanitize import one_line
 from zoo.tables.columns import COLUMNS, Column, Row, shown
 from zoo.tables.comparison import KEYS, Comparison, compare
-from zoo.tables.parts import BEST, NAMES, Lines, Parts, Shown
 from zoo.tables.protocol import Group
+from zoo.tables.wrapping import BEST, NAMES, Lines, Parts, Shown
 
 
 def _cell(row: Row, key: str) -> str:

@@ -17,7 +17,7 @@ from targets.bundles.contents import RESULT_LIST
 from targets.errors import BadBundle
 from tests.targets.refusal import refusal
 from tests.zoo.elsewhere.boards import NAME, altered, board_elsewhere, changed
-from zoo.building.run import BuildRequest, prepare
+from zoo.building.build import BuildRequest, prepare
 from zoo.catalogue import load_catalogue
 from zoo.home import Home
 

@@ -9,7 +9,7 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.run import run_plan
 from pipeline.progress import Silent
 from tests.zoo.elsewhere.boards import copied
-from zoo.building.run import BuildRequest, prepare
+from zoo.building.build import BuildRequest, prepare
 from zoo.catalogue import load_catalogue
 from zoo.home import Home
 

@@ -18,8 +18,8 @@ import pytest
 from filelock import FileLock
 
 from zoo.home import Home
+from zoo.registry.places.by_url import open_place
 from zoo.registry.places.folder import Folder
-from zoo.registry.places.opening import open_place
 
 BUCKET = "zoo-test"
 

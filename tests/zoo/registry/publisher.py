@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from pipeline.progress import Silent
 from tests.zoo.registry.samples import files_of, put_release
 from zoo.home import Home
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import publish
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import put_release, tree
 from zoo.errors import RegistryError
 from zoo.registry.index import INDEX
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import publish
 from zoo.sanitize import without_secrets
 

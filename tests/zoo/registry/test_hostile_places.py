@@ -19,7 +19,7 @@ from zoo.errors import RegistryError
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
 from zoo.registry.index import INDEX, Blob
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.places.patience import ATTEMPTS
 from zoo.registry.places.place import GivenUp, check_redirects
 

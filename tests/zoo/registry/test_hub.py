@@ -21,7 +21,7 @@ from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
 from zoo.registry.download import CHUNK
 from zoo.registry.index import INDEX, LIMIT
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.places.patience import ATTEMPTS
 from zoo.registry.publish import collect_garbage, publish, read_index, yank
 from zoo.registry.pull import pull

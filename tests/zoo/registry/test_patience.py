@@ -12,7 +12,7 @@ from tests.zoo.registry.test_pull import pulled
 from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.registry.index import INDEX
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.places.patience import ATTEMPTS, LONGEST_ASKED, TEMPORARY, refusal
 from zoo.registry.places.place import GivenUp, Later
 from zoo.registry.publish import publish

@@ -11,7 +11,7 @@ from tests.zoo.registry.samples import files_of, measured, put_release, sha, tre
 from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.registry.index import INDEX, LIMIT, Blob
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import Published, collect_garbage, differences, publish, read_index, read_listed, yank
 
 

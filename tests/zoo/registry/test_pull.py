@@ -12,13 +12,13 @@ import pytest
 from pipeline.progress import Silent
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import files_of, measured, put_release, tree
-from zoo.catalogue.registry import RegistrySettings
+from zoo.catalogue.registry_settings import RegistrySettings
 from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
 from zoo.registry.opening import open_registry
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import publish, yank
 from zoo.registry.pull import pull
 from zoo.registry.reader import Registry

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.zoo.registry.samples import tree
 from zoo.registry.index import Blob
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import collect_garbage, read_index, read_listed
 
 COUNT = 20

@@ -17,7 +17,7 @@ from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
 from zoo.registry.index import INDEX, Blob, Index, parse_index
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import collect_garbage, publish, read_index
 from zoo.registry.pull import pull
 from zoo.registry.reader import Registry

@@ -104,7 +104,7 @@ def test_published_pulled_verified_used_and_compared(maker, kind, request, tmp_p
 
 def test_a_missing_target_is_reported_with_its_build_plan(maker, tmp_path, monkeypatch):
     # ten drawn vehicles are too few for the gate of the recipe as it stands
-    monkeypatch.setattr("zoo.building.run.hold_out", lambda data, *_: data)
+    monkeypatch.setattr("zoo.building.build.hold_out", lambda data, *_: data)
     registry = ("--registry", str(tmp_path / "registry"))
     maker.zoo("publish", RELEASES[2], *registry)
     told = maker.zoo("pull", RELEASES[2], "--target", "jetson", *registry).stderr

@@ -22,7 +22,7 @@ from zoo.home import Home
 from zoo.layout import SCHEMA
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
-from zoo.registry.places.opening import open_place
+from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import publish
 from zoo.registry.pull import pull
 from zoo.registry.reader import Registry

@@ -15,8 +15,8 @@ from targets.measuring.latency import Latency
 from targets.measuring.ratio import Ratio
 from targets.settings import Precision
 from zoo.building.budget import PlannedBudget
+from zoo.cli.shapes.common import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.data import DataOverview, Splits
-from zoo.cli.shapes.parts import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.tables import Changes, Compared
 
 

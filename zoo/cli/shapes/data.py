@@ -7,7 +7,7 @@ from typing import Annotated
 from typing_extensions import TypedDict
 
 from pipeline.data.account import Reason, SplitName
-from zoo.cli.shapes.parts import exact
+from zoo.cli.shapes.common import exact
 
 
 @exact

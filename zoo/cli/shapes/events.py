@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from typing_extensions import TypedDict
 
-from zoo.cli.shapes.parts import Moment, exact
+from zoo.cli.shapes.common import Moment, exact
 
 
 @exact

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from targets.contract import Runtime
 from targets.settings import Precision
-from zoo.cli.shapes.parts import AS_ROWS, Label, Moment, Network, exact
+from zoo.cli.shapes.common import AS_ROWS, Label, Moment, Network, exact
 
 
 @exact
