@@ -139,6 +139,6 @@ def test_a_miniature_runs_everything(tmp_path):
     assert {(row["task"], row["precision"]) for row in figures["steps"]["steps"]} >= {("CDD + RGGR", "bf16")}
     assert 0 < figures["rggr"]["masked"] < 1
     assert figures["rggr"]["judged_alike"] == {"fp32": 1, "fp64": 1}
-    assert len(figures["study"]["runs"]) == 2
+    assert len(figures["study"]["runs"]) == 3
     assert figures["nccl"]["largest_difference"] < 1e-4
     assert str(tmp_path) not in json.dumps(written["jobs"])
