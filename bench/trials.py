@@ -28,6 +28,7 @@ from pipeline.planning.training import training_steps
 from pipeline.progress import Progress, Silent
 from pipeline.recipe import Recipe
 from zoo.home import Home
+from zoo.weights.places import weights_places
 
 STUDIED = ("teacher", "distill", "compact")  # the compared result is a small network; nothing is compiled
 LOOK_SECONDS = 0.5  # between checks whether a teacher exists
@@ -103,7 +104,7 @@ def plan_trial(trial: Trial, progress: Progress) -> tuple[list[Planned], Store]:
     if where not in _opened:
         _opened[where] = open_dataset(recipe.dataset, trial.dataset, trial.data_root, home.data, progress.say)
     data = hold_out(_opened[where], recipe.gate, recipe.sampling.identities)
-    steps = [step for step in training_steps(recipe, data) if step.stage in STUDIED]
+    steps = [step for step in training_steps(recipe, data, weights_places(home)) if step.stage in STUDIED]
     return make_plan(steps, store, {}), store
 
 

@@ -11,9 +11,10 @@ from typing_extensions import Self
 from pipeline.data.gate import Gate
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
+from pipeline.engine.step import NetworkName
 from pipeline.errors import WeightsError
-from pipeline.networks.factory import Network, Weights, hub_weights, normalisation_of
-from pipeline.networks.hub import HubFile, Memory
+from pipeline.networks.factory import Network, Weights, normalisation_of
+from pipeline.networks.pretrained import Places, Start
 from pipeline.settings import Settings
 from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.compact import Compact
@@ -59,30 +60,28 @@ class Recipe(Settings):
         shared = self.teacher_network == self.network
         return self.distill.weights or (self.teacher.weights if shared else None)
 
-    def pretrained_weights(self, memory: Memory) -> dict[Literal["teacher", "student"], Weights]:
+    def starts(self) -> dict[NetworkName, Start]:
+        """The pretrained weights that teacher and student start from, those of them that do."""
+        found: dict[NetworkName, Start] = {}
+        teacher, student = self.teacher_network.architecture, self.network.architecture
+        if self.teacher.weights or self.teacher.pretrained:
+            found["teacher"] = Start(teacher, self.teacher.weights, self.teacher.revision)
+        if self.student_weights or self.distill.init == "pretrained":
+            shared = self.teacher_network == self.network
+            revision = self.distill.revision or (self.teacher.revision if shared else None)
+            found["student"] = Start(student, self.student_weights, revision)
+        return found
+
+    def pretrained_weights(self, places: Places) -> dict[NetworkName, Weights]:
         """Initial weights of teacher and student; files on the Hub by commit and sha256, without downloading them.
 
         Raises:
-            WeightsError: they can't be identified.
+            WeightsError: they can't be found or identified.
         """
-        known: dict[tuple[str, str | None], HubFile] = {}
-
-        def on_hub(architecture: str, revision: str | None) -> HubFile:
-            key = (architecture, revision)
-            if key not in known:
-                known[key] = hub_weights(*key, memory)
-            return known[key]
-
-        teacher: Weights = self.teacher.weights
-        if teacher is None and self.teacher.pretrained:
-            teacher = on_hub(self.teacher_network.architecture, self.teacher.revision)
-        student: Weights = self.student_weights
-        if student is None and self.distill.init == "pretrained":
-            shared = self.teacher_network == self.network
-            student = on_hub(
-                self.network.architecture, self.distill.revision or (self.teacher.revision if shared else None)
-            )
-        return {"teacher": teacher, "student": student}
+        starts = self.starts()
+        known = {start: places.find(start) for start in dict.fromkeys(starts.values())}
+        networks: tuple[NetworkName, ...] = ("teacher", "student")
+        return {network: known[starts[network]] if network in starts else None for network in networks}
 
     def settled(self) -> Self:
         """The recipe with explicit mean and deviation: its own, or those of the pretrained weights it starts from.

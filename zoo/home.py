@@ -60,6 +60,12 @@ class Home:
         return self.root / "store"
 
     @property
+    def weights(self) -> Path:
+        """Pretrained weights, ARCHITECTURE.safetensors: `ZOO_WEIGHTS`, or a folder of this home."""
+        named = os.environ.get("ZOO_WEIGHTS")
+        return Path(named).expanduser().absolute() if named else self.root / "weights"
+
+    @property
     def releases(self) -> Path:
         """One link per release, to a result of the stage `record`."""
         return self.root / "releases"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,7 +10,10 @@ from pydantic import AfterValidator, Field
 
 from pipeline.data.images import Input
 from pipeline.errors import WeightsError
-from pipeline.networks.hub import WAYS_OUT, HubFile, Memory, find_hub_file
+from pipeline.networks.header import read_header
+from pipeline.networks.hub import HubFile, Memory, find_hub_file
+from pipeline.networks.matching import classifier_of, mismatch, not_finite, refusal
+from pipeline.networks.wheels import get_again, ways_out
 from pipeline.settings import Settings
 from targets.errors import first_line
 
@@ -32,7 +36,11 @@ def _safetensors(weights: Path | None) -> Path | None:
 LocalWeights = Annotated[
     Path | None,
     AfterValidator(_safetensors),
-    Field(exclude=True, description="local safetensors with timm's names, in place of a download"),
+    Field(
+        exclude=True,
+        description="local safetensors with timm's names, in place of a download; a relative path starts at the "
+        "current folder, else at the folder of zoo.yaml, else at the weights folder",
+    ),
 ]
 
 
@@ -64,7 +72,7 @@ def hub_weights(architecture: str, revision: str | None, memory: Memory) -> HubF
     check_architecture(architecture)
     config = _config(architecture)
     if config is None or not config.hf_hub_id:
-        raise WeightsError(f"timm has no pretrained weights for {architecture}. {WAYS_OUT}")
+        raise WeightsError(f"timm has no pretrained weights for {architecture}. {ways_out(architecture)}")
     return find_hub_file(config.hf_hub_id, revision, memory)
 
 
@@ -74,6 +82,12 @@ def normalisation_of(architecture: str) -> Normalisation | None:
     if config is None or len(config.mean) != 3 or len(config.std) != 3:
         return None
     return tuple(config.mean), tuple(config.std)
+
+
+def license_of(architecture: str) -> str | None:
+    """License of timm's pretrained weights, as timm knows it."""
+    config = _config(architecture)
+    return config.license or None if config is not None else None
 
 
 def _config(architecture: str) -> Any:
@@ -90,7 +104,16 @@ def _bound(architecture: str, size: Input) -> dict[str, Any]:
     return {"img_size": (size.height, size.width)} if config is not None and config.fixed_input_size else {}
 
 
-def _pretrained(architecture: str, size: Input, weights: Path) -> nn.Module:
+def _plain(architecture: str, size: Input) -> nn.Module:
+    """The network with random weights, without pooling and classifier."""
+    import timm
+
+    network: nn.Module = timm.create_model(architecture, num_classes=0, global_pool="", **_bound(architecture, size))
+    return network
+
+
+def _by_timm(architecture: str, size: Input, weights: Path) -> nn.Module:
+    """Weights from a file with a classifier, adapted to the image size as timm does it."""
     import timm
 
     source = {"file": str(weights)}
@@ -101,28 +124,50 @@ def _pretrained(architecture: str, size: Input, weights: Path) -> nn.Module:
     return network
 
 
+def _published(architecture: str, size: Input, weights: Path) -> nn.Module:
+    """Weights from a file of the Hub."""
+    header = read_header(weights, "Remove it, so that it is downloaded again.")
+    try:
+        return _by_timm(architecture, size, weights)
+    except (RuntimeError, KeyError):
+        plain = _plain(architecture, size)  # raises if not the weights but the size is at fault
+        if found := mismatch(header, plain.state_dict(), classifier_of(plain)):
+            raise WeightsError(refusal(weights, architecture, found, header)) from None
+        raise
+
+
 def _local(architecture: str, size: Input, weights: Path) -> nn.Module:
-    """Weights from a safetensors file with timm's names; the classifier is optional, everything else must match."""
-    import timm
-    from safetensors import SafetensorError
+    """Weights from a safetensors file with timm's names; the classifier is optional, everything else must match.
+
+    Any floating type is accepted, and converted. Where only shapes differ, as those of position embeddings for another
+    image size, timm adapts them.
+    """
     from safetensors.torch import load_file
 
-    backbone: Any = timm.create_model(architecture, num_classes=0, global_pool="", **_bound(architecture, size))
-    try:
+    header = read_header(weights, get_again(weights))
+    network = _plain(architecture, size)
+    found = mismatch(header, network.state_dict(), classifier_of(network))
+    if not found:
         state = load_file(weights)
-    except (OSError, SafetensorError) as error:
+        network.load_state_dict({name: state[name] for name in network.state_dict() if name in state}, strict=True)
+        return network
+    if found.reshaped and not (found.missing or found.unexpected or found.retyped):
+        with suppress(RuntimeError, KeyError):  # timm can't adapt them either
+            return _by_timm(architecture, size, weights)
+    raise WeightsError(refusal(weights, architecture, found, header))
+
+
+def _finite(network: nn.Module, weights: Path) -> nn.Module:
+    """The network, if all of its weights are numbers.
+
+    Raises:
+        WeightsError: they are not.
+    """
+    if broken := not_finite(network):
         raise WeightsError(
-            f"can't read weights {weights}: {first_line(error)}. It must be a safetensors file."
-        ) from None
-    classifiers = backbone.pretrained_cfg.get("classifier") or ()
-    prefixes = tuple(f"{name}." for name in ([classifiers] if isinstance(classifiers, str) else classifiers))
-    state = {name: value for name, value in state.items() if not name.startswith(prefixes)}
-    try:
-        backbone.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"weights {weights} do not match {architecture}: {reason}") from None
-    network: nn.Module = backbone
+            f"weights {weights} hold values that are infinite or not numbers, in {len(broken)} tensors, the first one "
+            f"{broken[0]}. {get_again(weights)}"
+        )
     return network
 
 
@@ -147,15 +192,24 @@ def build_backbone(architecture: str, size: Input, weights: Weights = None) -> n
     Raises:
         WeightsError: unknown architecture, or weights that are missing or do not match.
     """
-    import timm
-
     check_architecture(architecture)
     if isinstance(weights, HubFile):
-        return _pretrained(architecture, size, weights.fetch())
+        path = weights.fetch()
+        return _finite(_published(architecture, size, path), path)
     if weights is not None:
-        return _local(architecture, size, weights)
-    network: nn.Module = timm.create_model(architecture, num_classes=0, global_pool="", **_bound(architecture, size))
-    return network
+        return _finite(_local(architecture, size, weights), weights)
+    return _plain(architecture, size)
+
+
+def check_backbone(architecture: str, weights: Path) -> None:
+    """Check that a local file holds the weights of an architecture.
+
+    Raises:
+        WeightsError: see `build_backbone`.
+    """
+    config = _config(architecture)
+    _, height, width = config.input_size if config is not None else (3, 224, 224)
+    build_backbone(architecture, Input(height=height, width=width), weights)
 
 
 def _cannot_embed(architecture: str, size: Input, error: Exception) -> WeightsError:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pipeline.errors import WeightsError
 from pipeline.files import write_text
+from pipeline.networks.wheels import ways_out
 from targets.errors import first_line
 from targets.files import sha256
 
@@ -23,10 +24,6 @@ FILE = "model.safetensors"
 BRANCH = "main"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-WAYS_OUT = (
-    "Use `teacher.weights: FILE.safetensors` (a local file), HF_HUB_OFFLINE=1 with a filled Hugging Face cache, "
-    "or `teacher.pretrained: false` (from scratch)."
-)
 
 
 @contextmanager
@@ -41,9 +38,11 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _failed(what: str, error: Exception) -> WeightsError:
+def _failed(repository: str, revision: str, error: Exception) -> WeightsError:
     cause = first_line(error).split(". ")[0].rstrip(".")
-    return WeightsError(f"can't get pretrained weights {what}: {cause}.\n{WAYS_OUT}")
+    owner, _, name = repository.partition("/")
+    architecture = name if owner == "timm" else "ARCHITECTURE"  # others have names of their own
+    return WeightsError(f"can't get pretrained weights {repository} at {revision}: {cause}.\n{ways_out(architecture)}")
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,11 @@ class HubFile:
             with _quiet():
                 path = Path(huggingface_hub.hf_hub_download(self.repository, FILE, revision=self.revision))
         except (OSError, ValueError, RuntimeError) as error:  # huggingface_hub's errors derive from these
-            raise _failed(what, error) from None
+            raise _failed(self.repository, self.revision[:12], error) from None
         if sha256(path) != self.sha256:
-            raise WeightsError(f"{path} differs from {what}: its sha256 is not the Hub's. Remove it and build again.")
+            raise WeightsError(
+                f"{path.resolve()} differs from {what}: its sha256 is not the Hub's. Remove it and build again."
+            )
         return path
 
 
@@ -79,7 +80,13 @@ def _cached(repository: str, revision: str) -> HubFile | None:
     path = huggingface_hub.try_to_load_from_cache(repository, FILE, revision=revision)
     if not isinstance(path, str):
         return None
-    return HubFile(repository, Path(path).parent.name, sha256(Path(path)))  # …/snapshots/COMMIT/FILE
+    digest, stored = sha256(Path(path)), Path(path).resolve().name  # the cache names contents by their sha256
+    if SHA256.fullmatch(stored) and stored != digest:
+        raise WeightsError(
+            f"{Path(path).resolve()} is damaged: {repository} at {revision} had the sha256 {stored[:12]}… when it was "
+            f"downloaded, and has {digest[:12]}… now. Remove it, and build again with a network."
+        )
+    return HubFile(repository, Path(path).parent.name, digest)  # …/snapshots/COMMIT/FILE
 
 
 def _asked(repository: str, revision: str) -> HubFile:
@@ -148,11 +155,11 @@ def find_hub_file(repository: str, revision: str | None, memory: Memory) -> HubF
         with _quiet():
             found = _asked(repository, wanted)
     except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise _failed(f"{repository} at {wanted}", error) from None
+        raise _failed(repository, wanted, error) from None
     except Exception as error:  # noqa: BLE001 - no connection: errors of requests, httpx or the system, by version
         known = _cached(repository, wanted) or memory.recall(repository, wanted)
         if known is None:
-            raise _failed(f"{repository} at {wanted}", error) from None
+            raise _failed(repository, wanted, error) from None
         return known
     memory.keep(found, wanted)
     return found

@@ -13,23 +13,24 @@ from pathlib import Path
 from pipeline.data.samples import Index
 from pipeline.engine.plan import Planned
 from pipeline.engine.step import COMPACT, DISTILL, LATENCY_BUDGET, TEACHER, NetworkName, Step, StepId
-from pipeline.networks.hub import Memory
+from pipeline.networks.hub import HubFile
+from pipeline.networks.pretrained import Places
 from pipeline.recipe import Recipe
 from pipeline.stages import compact, distill, export, reference, teacher
 
 NETWORKS: Mapping[NetworkName, StepId] = {"teacher": TEACHER, "student": COMPACT}  # network → step that made it
 
 
-def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> Iterator[Step]:
+def training_steps(recipe: Recipe, data: Index, places: Places = Places()) -> Iterator[Step]:  # noqa: B008 - frozen
     """Steps from recipe to graphs, shared by all targets.
 
     Args:
-        memory: folder with the last known revisions on the Hub.
+        places: where pretrained weights are looked up.
 
     Raises:
         WeightsError: see `Recipe.pretrained_weights`.
     """
-    weights = recipe.pretrained_weights(Memory(memory))
+    weights = recipe.pretrained_weights(places)
     common = {"input": recipe.input, "network": recipe.network}
     trained = {**common, "seed": recipe.seed, "sampling": recipe.sampling}
     compress = recipe.distill.compress
@@ -103,6 +104,37 @@ def check_sampling(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None
     """
     if any(planned.step.trains and not planned.hit for planned in plan):
         recipe.sampling.check(data.train.identity_count)
+
+
+def _initial(plan: Sequence[Planned]) -> Iterator[tuple[Step, Path | HubFile]]:
+    """Steps that have to run, with the initial weights that they are given."""
+    for planned in plan:
+        if planned.step.trains and not planned.hit:
+            yield from ((planned.step, file) for file in planned.step.files.values() if file is not None)
+
+
+def check_weights(plan: Sequence[Planned], recipe: Recipe) -> None:
+    """Check, before hours of training a teacher, that local weights are those of the networks that start from them.
+
+    Raises:
+        WeightsError: they are not, or can't be read.
+    """
+    from pipeline.networks.factory import build_network
+
+    networks = {TEACHER: recipe.teacher_network, DISTILL: recipe.network}
+    given = [(networks[step.id], file) for step, file in _initial(plan) if isinstance(file, Path)]
+    for network, file in dict.fromkeys(given):
+        build_network(network, recipe.input, file)
+
+
+def fetch_weights(plan: Sequence[Planned]) -> None:
+    """Download, before hours of training a teacher, what steps that have to run need from the Hub.
+
+    Raises:
+        WeightsError: it is not available.
+    """
+    for file in dict.fromkeys(file for _, file in _initial(plan) if isinstance(file, HubFile)):
+        file.fetch()
 
 
 def check_student(plan: Sequence[Planned], recipe: Recipe) -> list[str]:

@@ -21,7 +21,7 @@ from pipeline.errors import LaunchError, MissingLibrary, NeedsDevice
 from pipeline.files import place_file, write_text
 from pipeline.planning.deployment import TargetPlan, check_calibration, check_targets
 from pipeline.planning.latency import check_latency, latency_steps
-from pipeline.planning.training import check_sampling, check_student, training_steps
+from pipeline.planning.training import check_sampling, check_student, check_weights, fetch_weights, training_steps
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.stages.bundle import bundle_file
@@ -37,6 +37,7 @@ from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.layout import MANIFEST
 from zoo.release.local import find_release
+from zoo.weights.places import weights_places
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def prepare(
         raise explain(error, home.root) from None
     data = hold_out(data, recipe.gate, recipe.sampling.identities)
     latency = _latency(catalogue, home, recipe, request, settings, store, progress)
-    trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, store.cache)]
+    trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, weights_places(home, store.cache))]
     last = _remembered(Build(request.name, recipe, data, home, store, {}, []).memory)
     deployment = _Deployment(request.name, recipe, data, home, store, trained, progress.say)
     deployed = [step for target, spec in settings.items() for step in deployment.steps(target, spec)]
@@ -256,6 +257,7 @@ def check_recipe(build: Build) -> list[str]:
     """
     check_sampling(build.plan, build.recipe, build.data)
     check_calibration(build.plan, build.recipe, build.data)
+    check_weights(build.plan, build.recipe)
     return check_student(build.plan, build.recipe)
 
 
@@ -281,6 +283,7 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
     check_targets(build.plan, build.targets)
     for line in check_recipe(build):
         progress.say(line)
+    fetch_weights(build.plan)
     _check_agreement(build, processes)
     with claimed(build.store, build.plan):
         return _run(build, processes, progress)

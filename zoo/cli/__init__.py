@@ -30,6 +30,7 @@ from zoo.cli.script import script
 from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
 from zoo.cli.verbose import verbose
+from zoo.cli.weights import weights
 from zoo.errors import ZooError
 from zoo.sanitize import printable, without_secrets
 
@@ -119,7 +120,7 @@ def main() -> None:
 
 
 for command in (
-    build, data, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish,
-    pull, verify, yank, gc, migrate, clean,
+    build, data, weights, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor,
+    publish, pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
     main.add_command(verbose(command))

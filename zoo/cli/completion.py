@@ -52,6 +52,12 @@ def _labels() -> Iterator[str]:
     return (f"{path.parent.parent.name}@{path.parent.name}" for path in _manifests())
 
 
+def _wheels() -> Iterable[str]:
+    from pipeline.networks.wheels import WHEELS
+
+    return WHEELS
+
+
 def release(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """NAME of a release on this machine; NAME@VERSION once there is an `@`."""
     return _offering(_labels if "@" in incomplete else _names)(context, parameter, incomplete)
@@ -66,6 +72,7 @@ version = _offering(_labels)
 model = _offering(lambda: _section("models"))
 dataset = _offering(lambda: _section("datasets"))
 target = _offering(lambda: _section("targets"))
+weights = _offering(lambda: [*_section("models"), *_wheels()])
 target_or_runtime = _offering(lambda: [*_section("targets"), *RUNTIMES])
 
 

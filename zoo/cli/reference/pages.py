@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import click
 
@@ -17,11 +18,18 @@ from zoo.release.measurements import measurement_schema
 WIDTH = 100
 
 
+def _commands(command: click.Command, words: list[str]) -> Iterator[tuple[list[str], click.Command]]:
+    """A command and those below it, each with its words."""
+    yield words, command
+    if isinstance(command, click.Group):
+        for name, below in sorted(command.commands.items()):
+            yield from _commands(below, [*words, name])
+
+
 def reference() -> str:
     """`--help` of every command, as Markdown."""
     parts = []
-    for name, command in [("", main), *sorted(main.commands.items())]:
-        words = ["zoo", name] if name else ["zoo"]
+    for words, command in _commands(main, ["zoo"]):
         context = click.Context(
             command, info_name=" ".join(words), max_content_width=WIDTH, terminal_width=WIDTH, **main.context_settings
         )

@@ -2,6 +2,7 @@
 
     parts     shared by several
     tables    of `zoo compare`, `zoo search`, `zoo diff`
+    weights   of `zoo weights`
     commands  one per command
     events    lines of `--events`
 

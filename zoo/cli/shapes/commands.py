@@ -18,6 +18,7 @@ from zoo.building.budget import PlannedBudget
 from zoo.cli.shapes.common import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.data import DataOverview, Splits
 from zoo.cli.shapes.tables import Changes, Compared
+from zoo.cli.shapes.weights import WeightsFetched, WeightsListed
 
 
 @exact
@@ -326,6 +327,8 @@ COMMANDS: Mapping[str, Any] = {
     "search": Compared,
     "show": ReleaseAndFigures,
     "verify": Verified,
+    "weights": WeightsListed,
+    "weights fetch": list[WeightsFetched],
     "yank": Yanked,
 }
 """By the words after `zoo`."""
