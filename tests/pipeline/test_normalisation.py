@@ -92,6 +92,7 @@ def test_imagenets_normalisation_equals_the_default():
 def test_every_step_is_given_it(tmp_path):
     some = Samples(tmp_path, (), torch.empty(0, dtype=torch.long).numpy(), torch.empty(0, dtype=torch.long).numpy())
     vit = {"teacher": {"pretrained": False, "weights": tmp_path / "x.safetensors"}, "distill": {"init": "teacher"}}
+    (tmp_path / "x.safetensors").touch()
     recipe = settled("vit_tiny_patch16_224.augreg_in21k_ft_in1k", **vit)
     seen: list[Any] = [step.settings["input"] for step in training_steps(recipe, Index(some, some, some, ""))]
     assert len(seen) == 7

@@ -39,6 +39,9 @@ def offered(environment, line, shell="bash", **more):
         ("zoo embed cars --target openvino", ["openvino", "openvino-cpu", "openvino-gpu", "openvino-npu"]),
         ("zoo build --eve", ["--events"]),
         ("zoo comp", ["compare", "compile"]),
+        ("zoo weights f", ["fetch"]),
+        ("zoo weights fetch tf_", [f"tf_efficientnet_lite{number}" for number in range(3)]),
+        ("zoo weights fetch resnet50-v", ["resnet50-veri"]),
     ],
 )
 def test_names_are_offered(environment, line, expected):
