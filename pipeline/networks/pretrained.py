@@ -92,8 +92,9 @@ class Places:
         """Where a named file may be: an absolute path is that path; a relative one starts at the current folder, at the
         folder of zoo.yaml, or at the weights folder.
         """
-        starts = [Path(), *(place for place in (self.catalogue, self.folder) if place)]
-        return list(dict.fromkeys(start / file for start in starts))
+        starts = (place for place in (Path(), self.catalogue, self.folder) if place)
+        paths = [start / file for start in starts]
+        return list({path.absolute(): path for path in reversed(paths)}.values())[::-1]  # each place once
 
     def named(self, file: Path) -> Path:
         """A file that a recipe names.
