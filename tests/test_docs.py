@@ -115,7 +115,7 @@ def test_catalogues_on_pages_are_right(page, tmp_path, monkeypatch):
 
 
 def test_every_recipe_that_is_listed_exists_and_the_other_way_round():
-    rows = re.findall(r"^\| (`(?:resnet|study).*?) \|", (DOCS / "recipes.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (`(?:resnet|efficientnet|study).*?) \|", (DOCS / "recipes.md").read_text(), re.MULTILINE)
     assert set(re.findall(r"`(.*?)`", " ".join(rows))) == set(load_catalogue().models)
 
 
