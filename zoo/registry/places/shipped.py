@@ -96,4 +96,4 @@ class Shipped(Folder):
             return "Restore it, or unset ZOO_PREBUILT."
         if (self.root.parent / ".git").exists():
             return f"Restore it: git -C {self.root.parent} checkout -- {self.root.name}/{path}"
-        return "Install zoo again: pip install --force-reinstall --no-deps edge-model-zoo"
+        return "Install the same version of zoo again, with pip's --force-reinstall."
