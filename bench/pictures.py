@@ -33,6 +33,7 @@ INSIDE = {
     b"Exif\x00\x00II*\x00": "a JPEG image", b"Exif\x00\x00MM\x00*": "a JPEG image", b"data:image/": "an image as text",
     b"\x93NUMPY\x01\x00": "an array", b"\x93NUMPY\x02\x00": "an array",
 }  # fmt: skip
+ROUNDING = 2  # of 255: versions of Pillow round differently when they resize
 TAR = (257, b"ustar")
 
 
@@ -48,8 +49,9 @@ def is_drawn(content: bytes, manifest: Manifest) -> bool:
     """Whether this is the golden input that zoo draws for a release, and nothing beside the picture."""
     picture = draw(Input.model_validate(manifest.recipe["input"]))
     with Image.open(io.BytesIO(content)) as image:
-        equal = image.mode == "RGB" and np.array_equal(np.asarray(image), picture)
-        return equal and not image.info
+        if image.mode != "RGB" or image.info or (image.height, image.width) != picture.shape[:2]:
+            return False
+        return bool(np.abs(np.asarray(image).astype(int) - picture).max() <= ROUNDING)
 
 
 def blobs_of(listed: Listed, manifest: Manifest) -> dict[str, str]:
