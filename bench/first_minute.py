@@ -62,8 +62,9 @@ def readme_commands(text: str) -> tuple[list[str], list[list[str]]]:
 
 
 def copy_sources(target: Path, prebuilt: Path | None) -> None:
-    """The tracked files of this checkout as they are now, and other releases in place of prebuilt/."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, check=True).stdout
+    """The files of this checkout as they are now, without ignored ones; and other releases in place of prebuilt/."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=TOP, capture_output=True, check=True).stdout
     for name in filter(None, listed.decode().split("\0")):
         if (TOP / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

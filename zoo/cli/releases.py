@@ -56,7 +56,7 @@ def list_releases(everything: bool, url: str | None, as_json: bool) -> None:
     for name, description in waiting.items():
         out.print(f"not built: {name}: {description}" if description else f"not built: {name}", markup=False)
     if studies := len(catalogue.told(True)) - len(catalogue.told(everything)):
-        click.echo(f"{studies} models of studies: zoo list --all", err=True)
+        click.echo(f"not listed: {studies} models of studies. See zoo list --all")
     for label, why in damaged.items():
         click.echo(f"damaged: {label}: {why}", err=True)
     if here.older:
