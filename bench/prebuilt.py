@@ -10,7 +10,7 @@ diff`; MACs, parameters, bytes, libraries, recipe. It replaces the present one i
 
 - all files together are within the budget;
 - every file is intact;
-- no file is or holds a picture of a data set (`bench.pictures`);
+- no file is or holds a picture of a data set (`bench.pictures`), or a path of this machine;
 - no version has other content than before, since a published version never changes (--same-version, for versions that
   no release of zoo contained yet);
 - all times are reliable (--unsteady accepts others).
@@ -22,6 +22,7 @@ can be compiled for it here.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,7 @@ def problems(old: Path, fresh: Path, scratch: Path, same_version: bool, unsteady
         if path.is_file() and sha256(path) != path.name:
             yield f"{path.name} is damaged"
     yield from pictures(fresh)
+    yield from paths_of_this_machine(fresh, [Home.find().root, TOP, Path.home()])
     before = find_index(Folder(old)) or Index()
     for name, versions in read_index(Folder(fresh)).releases.items():
         for version, listed in versions.items():
@@ -189,6 +191,14 @@ def _doubts(release: Release) -> Iterator[str]:
                 f"times of {release.manifest.label} on {target} are unreliable ({why}): remove the folder "
                 "store/measure of ZOO_HOME, and run again on an idle machine"
             )
+
+
+def paths_of_this_machine(root: Path, folders: Sequence[Path]) -> Iterator[str]:
+    """Lines about files that contain the path of a folder of this machine."""
+    wanted = [os.fsencode(folder) + b"/" for folder in folders]
+    for path in sorted((root / "blobs").rglob("*")):
+        content = path.read_bytes() if path.is_file() else b""
+        yield from (f"{path.name} contains the path {os.fsdecode(one)}" for one in wanted if one in content)
 
 
 def replace(old: Path, fresh: Path) -> None:

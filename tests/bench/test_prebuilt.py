@@ -245,6 +245,13 @@ def test_pictures_a_large_registry_and_unreliable_times_are_refused(shop, capsys
     assert len(refused(shop, capsys, "--unsteady")) == 2
 
 
+def test_paths_of_this_machine_are_refused(shop, capsys):
+    shop.run()
+    shop.built["tiny"] |= {"version": "1.1.0", "description": f"made in {Path.home()}/mine"}
+    (line,) = refused(shop, capsys)
+    assert line.endswith(f"contains the path {Path.home()}/")
+
+
 def test_a_dry_run_replaces_nothing(shop, capsys):
     shop.run()
     before = snapshot(shop.prebuilt)

@@ -293,6 +293,22 @@ def test_a_full_disk_leaves_nothing_under_a_name(prebuilt, tmp_path):
     assert "0 damaged" in verified
 
 
+def test_a_read_only_installation_is_enough(prebuilt, tmp_path):
+    """On a file system that is mounted read only."""
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
+        pytest.skip("no user namespaces here")
+    script = (
+        f"mount --bind {prebuilt} {prebuilt} && mount -o remount,bind,ro {prebuilt} && ! touch {prebuilt}/x && "
+        f"{sys.executable} -m zoo pull tiny --all --json && {sys.executable} -m zoo verify tiny"
+    )
+    environment = {**os.environ, "ZOO_HOME": str(tmp_path / "user"), "PYTHONPATH": str(TOP)}
+    done = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 damaged" in done.stdout
+
+
 def test_processes_that_pull_at_once_all_get_it(prebuilt, tmp_path):
     environment = {**os.environ, "ZOO_HOME": str(tmp_path / "shared"), "PYTHONPATH": str(TOP)}
     command = [sys.executable, "-m", "zoo", "pull", "tiny", "--all"]
