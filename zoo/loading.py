@@ -12,6 +12,7 @@ from zoo.errors import CatalogueError
 from zoo.home import Home
 from zoo.registry.choice import chooser
 from zoo.registry.listing import shipped_registry
+from zoo.registry.opening import uses_shipped
 from zoo.registry.pull import pull
 from zoo.registry.shipped import comes_with_zoo
 from zoo.release.local import recorded
@@ -37,7 +38,7 @@ def _is_here(home: Home, wanted: str) -> bool:
 
 
 def provide(home: Home, wanted: str, target: str | None, progress: Progress) -> str | None:
-    """Pull a release that is neither built nor pulled here, if it comes with zoo.
+    """Pull a release that is neither built nor pulled here, if it comes with zoo and no registry is configured.
 
     Args:
         wanted: NAME, NAME@VERSION or NAME@RANGE.
@@ -49,7 +50,7 @@ def provide(home: Home, wanted: str, target: str | None, progress: Progress) -> 
     Raises:
         RegistryError: a file that comes with zoo is damaged, or the home can't be written.
     """
-    if _is_here(home, wanted) or comes_with_zoo(wanted) is None:
+    if _is_here(home, wanted) or not uses_shipped() or comes_with_zoo(wanted) is None:
         return None
     best = chooser(())
 
@@ -73,7 +74,7 @@ def release_to_use(home: Home) -> str:
             default = load_catalogue().default
         except CatalogueError:
             return default_release(home)
-        if comes_with_zoo(default):
+        if uses_shipped() and comes_with_zoo(default):
             return default
     return default_release(home)
 
@@ -86,9 +87,9 @@ def load(
 ) -> Embedder:
     """Load a release to embed images.
 
-    A release that is neither built nor pulled is pulled if it comes with zoo; the logger `zoo` says so. No network is
-    used. With a folder or `home` the result does not depend on the current folder. No catalogue is needed; an
-    unreadable one is ignored.
+    A release that is neither built nor pulled is pulled if it comes with zoo, unless a registry is configured; the
+    logger `zoo` says so. No network is used. With a folder or `home` the result does not depend on the current folder.
+    No catalogue is needed; an unreadable one is ignored.
 
     Args:
         name: `name` (its newest version), `name@version`, or `name@^1.2` (the newest in the range); or the folder of a

@@ -9,6 +9,7 @@ from zoo.errors import ManifestError, RegistryError
 from zoo.home import Home, shipped_releases
 from zoo.registry.cache import Cache
 from zoo.registry.index import INDEX, Listed
+from zoo.registry.opening import uses_shipped
 from zoo.registry.places.shipped import NAME, Shipped
 from zoo.registry.pull import read_records
 from zoo.registry.reader import Registry
@@ -80,12 +81,13 @@ def find_offered(registry: Registry, wanted: str, say: Callable[[str], None]) ->
 
 
 def shipped_beside(home: Home, here: Collection[str]) -> Offered:
-    """Releases that come with zoo and are not on this machine. None if this installation has none.
+    """Releases that come with zoo and are not on this machine. None if a registry is configured, which takes their
+    place, or this installation has none.
 
     Args:
         here: name@version of the releases on this machine.
     """
-    if not (shipped_releases() / INDEX).exists():
+    if not (shipped_releases() / INDEX).exists() or not uses_shipped():
         return Offered([], {})
     try:
         found = offered(shipped_registry(home), lambda _: None)
@@ -95,7 +97,8 @@ def shipped_beside(home: Home, here: Collection[str]) -> Offered:
 
 
 def find_anywhere(home: Home, wanted: str) -> tuple[Release, bool]:
-    """A release on this machine, or else one that comes with zoo; and whether it is on this machine.
+    """A release on this machine, or else one that comes with zoo, unless a registry is configured; and whether it is on
+    this machine.
 
     Raises:
         ManifestError: there is none, or it can't be read.
@@ -104,6 +107,6 @@ def find_anywhere(home: Home, wanted: str) -> tuple[Release, bool]:
     try:
         return find_release(home, wanted), True
     except ManifestError:
-        if wanted.partition("@")[0] in recorded(home) or not comes_with_zoo(wanted):
+        if wanted.partition("@")[0] in recorded(home) or not uses_shipped() or not comes_with_zoo(wanted):
             raise
     return find_offered(shipped_registry(home), wanted, lambda _: None), False

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from zoo.catalogue import load_catalogue
 from zoo.catalogue.registry_settings import RegistrySettings
-from zoo.errors import NoRegistry
+from zoo.errors import CatalogueError, NoRegistry
 from zoo.home import Home, user_catalogue
 from zoo.registry.cache import Cache
 from zoo.registry.places import shipped
@@ -43,6 +44,16 @@ def registry_url(settings: RegistrySettings, url: str | None) -> str:
 def reading_url(settings: RegistrySettings, url: str | None) -> str:
     """URL of the registry to read: `registry_url`, or the releases that come with zoo if none is configured."""
     return _configured(settings, url) or shipped.URL
+
+
+def uses_shipped() -> bool:
+    """Whether no registry is configured, so that the releases that come with zoo apply without being named."""
+    if os.environ.get(URL):
+        return False
+    try:
+        return not load_catalogue().registry.url
+    except CatalogueError:  # reported by whoever needs it
+        return True
 
 
 def open_registry(settings: RegistrySettings, home: Home, url: str | None, require_signature: bool) -> Registry:

@@ -62,6 +62,23 @@ def test_what_does_not_come_with_zoo_is_reported_as_before(user, name):
     assert not user.home.exists()
 
 
+@pytest.mark.parametrize("how", ["variable", "catalogue"])
+def test_a_registry_of_the_user_takes_their_place(user, monkeypatch, how):
+    """Its `tiny` may be another one, and to load it must not use a network."""
+    if how == "variable":
+        monkeypatch.setenv("ZOO_REGISTRY", "/srv/zoo")
+    else:
+        user.catalogue.write_text(user.catalogue.read_text() + "\nregistry: {url: /srv/zoo}\n")
+    with pytest.raises(ManifestError, match="no release 'tiny' .*: zoo pull tiny"):
+        zoo.load("tiny")
+    assert "no release 'tiny'" in user.refused("show", "tiny")
+    assert "no release 'tiny'" in user.refused("compare", "tiny")
+    assert "no release in" in user.refused("search", "map > 1")
+    assert "to pull" not in user.zoo("list").stdout
+    assert "tiny@1.0.0" in user.zoo("list", "--registry", "zoo://prebuilt").stdout
+    assert not user.home.exists()
+
+
 def test_a_folder_is_never_pulled(user):
     with pytest.raises(ManifestError, match="is not a release"):
         zoo.load("./tiny")

@@ -83,7 +83,13 @@ class Listed(TypedDict):
 
     built: Annotated[list[ReleaseRow], "built or pulled, and so on this machine"]
     registry: Annotated[str, "`zoo://prebuilt` for the releases that come with zoo"]
-    to_pull: Annotated[list[ReleaseRow], "of that registry; without `--registry`, those that are not on this machine"]
+    to_pull: Annotated[
+        list[ReleaseRow],
+        (
+            "of that registry; without `--registry`, those that come with zoo and are not on this machine, or none if "
+            "another registry is configured"
+        ),
+    ]
     not_built: Annotated[dict[str, str], "description, by name of the model; models of studies only with `--all`"]
     damaged: Annotated[dict[str, str], "why it can't be read, and how to fix it, by NAME@VERSION"]
     older: Annotated[dict[str, int], "schema of a manifest that is older than the current one, by NAME@VERSION"]
