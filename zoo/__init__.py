@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.errors import ZooError as ZooError
-    from zoo.use.embedder import load as load
+    from zoo.loading import load as load
 
 __all__ = ["ZooError", "__version__", "load"]
 __version__ = "0.1.0"
@@ -49,7 +49,7 @@ _check_packages()
 def __getattr__(name: str) -> Any:
     """Import what is offered on first use: `import zoo` imports nothing else."""
     if name == "load":
-        from zoo.use.embedder import load
+        from zoo.loading import load
 
         return load
     if name == "ZooError":

@@ -8,12 +8,21 @@ from importlib.resources import files
 from pathlib import Path
 
 CATALOGUE = "zoo.yaml"
+PREBUILT = "prebuilt"  # folder of the releases that come with zoo
 
 
 def shipped_catalogue() -> Path:
     """The catalogue that comes with zoo: inside the package, or at the root of a checkout."""
     packaged = Path(str(files("zoo"))) / CATALOGUE
     return packaged if packaged.exists() else packaged.parent.parent / CATALOGUE
+
+
+def shipped_releases() -> Path:
+    """The registry that comes with zoo: `ZOO_PREBUILT`, inside the package, or at the root of a checkout."""
+    if named := os.environ.get("ZOO_PREBUILT"):
+        return Path(named).absolute()
+    packaged = Path(str(files("zoo"))) / PREBUILT
+    return packaged if packaged.is_dir() else packaged.parent.parent / PREBUILT
 
 
 def user_catalogue() -> Path | None:

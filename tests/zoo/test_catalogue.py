@@ -248,3 +248,20 @@ def test_a_list_of_known_names_shows_many_of_one_beginning_as_one():
     assert did_you_mean("?", ["cars", *many, "vans"]) == "Known: cars, study-… (9), vans."
     assert did_you_mean("?", ["cars-a", "cars-b"]) == "Known: cars-a, cars-b."
     assert did_you_mean("study-4x", many) == "Did you mean 'study-4'?"
+    assert did_you_mean("?", ["cars", *many], ["cars"]) == "Known: cars."
+    assert did_you_mean("study-4x", many, []) == "Did you mean 'study-4'?"
+
+
+def test_models_of_studies_are_listed_on_request_only(workshop):
+    text = workshop.catalogue.read_text()
+    workshop.catalogue.write_text(text + "\n  study-mine: {base: tiny, description: to compare}\n")
+    assert "study-" not in workshop.zoo("list").stdout
+    assert "models of studies. See zoo list --all" in workshop.zoo("list").stdout
+    assert "not built: study-mine: to compare" in workshop.zoo("list", "--all").stdout
+    assert "models of studies" not in workshop.zoo("list", "--all").stdout
+    assert "study-mine" not in json.loads(workshop.zoo("list", "--json").stdout)["not_built"]
+    assert "study-mine" in json.loads(workshop.zoo("list", "--json", "--all").stdout)["not_built"]
+    for words in (["build", "qqq"], ["show", "qqq"], ["pull", "qqq"]):
+        assert "study-" not in workshop.refused(*words)
+    assert "Did you mean 'study-mine'?" in workshop.refused("build", "study-mien")
+    assert load_catalogue().models.keys() >= {"study-prune"}, "they are in the catalogue all the same"

@@ -297,7 +297,8 @@ def _run(build: Build, processes: Processes, progress: Progress) -> Path:
         raise
     release = f"{build.name}@{build.recipe.version}"
     recorded = build.store.folder("record", build.plan[-1].key) / MANIFEST
-    check_content(build.home, build.name, build.recipe.version, recorded)
+    if told := check_content(build.home, build.name, build.recipe.version, recorded):
+        progress.say(told)
     with suppress(ManifestError):  # there is none yet, or it is damaged and this build replaces it
         if find_release(build.home, release).manifest.recipe != build.recipe.model_dump(mode="json"):
             progress.say(f"{release} was built from another recipe before; from now on the name means this build")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pipeline.recipe import Recipe
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.layout import MANIFEST
+from zoo.registry.shipped import is_shipped
 from zoo.release.manifest import Manifest
 from zoo.release.reading import read_manifest
 
@@ -29,6 +31,11 @@ def _taken(label: str, folder: Path, why: str) -> ManifestError:
     )
 
 
+def _can_give_way(folder: Path, manifest: Manifest) -> bool:
+    """Whether a pulled release comes with zoo: whoever builds its name wants the build, and can pull it again."""
+    return is_shipped(manifest.name, manifest.version, (folder / MANIFEST).read_bytes())
+
+
 def check_name(home: Home, name: str, recipe: Recipe, targets: Iterable[str]) -> None:
     """Check, before hours of training, that a build can lead to the pulled release of the same name.
 
@@ -39,7 +46,7 @@ def check_name(home: Home, name: str, recipe: Recipe, targets: Iterable[str]) ->
         ManifestError: it can't.
     """
     folder, pulled = _pulled(home, name, recipe.version)
-    if pulled is None:
+    if pulled is None or _can_give_way(folder, pulled):
         return
     if pulled.recipe != recipe.model_dump(mode="json"):
         raise _taken(pulled.label, folder, "this build has another recipe")
@@ -48,18 +55,28 @@ def check_name(home: Home, name: str, recipe: Recipe, targets: Iterable[str]) ->
         raise _taken(pulled.label, folder, f"it has nothing for {', '.join(new)}")
 
 
-def check_content(home: Home, name: str, version: str, recorded: Path) -> None:
-    """Refuse a finished build that has the name of another release.
+def check_content(home: Home, name: str, version: str, recorded: Path) -> str:
+    """Refuse a finished build that has the name of another release; one that comes with zoo gives way.
 
     Args:
         recorded: path of its manifest in the store.
+
+    Returns:
+        A line about the release that gave way; empty if none did.
 
     Raises:
         ManifestError: a release of this name and version was pulled, and has other content.
     """
     folder, pulled = _pulled(home, name, version)
     if pulled is None:
-        return
+        return ""
     built = read_manifest(recorded)
-    if pulled.content_sha256 != built.content_sha256:
+    if pulled.content_sha256 == built.content_sha256:
+        return ""
+    if not _can_give_way(folder, pulled):
         raise _taken(built.label, folder, "this build has other content")
+    if folder.is_symlink():
+        folder.unlink()  # its files stay in the cache
+    else:
+        shutil.rmtree(folder)
+    return f"{built.label}, as it comes with zoo, was pulled here; from now on the name means this build"

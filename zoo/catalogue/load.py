@@ -23,6 +23,7 @@ from zoo.home import shipped_catalogue, user_catalogue
 
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")
+STUDY = "study-"  # models that are compared with each other; lists leave them out
 OWN = ("description", "license")  # not inherited: a derived model may use other data
 Model = TypeVar("Model")
 
@@ -47,6 +48,10 @@ class Catalogue:
     registry: RegistrySettings
     faulty: dict[str, list[str]]
 
+    def told(self, everything: bool = False) -> dict[str, Recipe]:
+        """Models as they are listed: without those of studies (`STUDY`), unless everything is asked for."""
+        return {name: recipe for name, recipe in self.models.items() if everything or not name.startswith(STUDY)}
+
     def recipe(self, name: str, overrides: Sequence[str] = ()) -> Recipe:
         """A model's recipe, with `key.path=value` overrides, and with explicit normalisation (`Recipe.settled`).
 
@@ -57,7 +62,7 @@ class Catalogue:
         at = f"models.{name}"
         self._refuse_faulty(at)
         if name not in self.models:
-            raise CatalogueError(f"no model {name!r} in the catalogue. {did_you_mean(name, self.models)}")
+            raise CatalogueError(f"no model {name!r} in the catalogue. {did_you_mean(name, self.models, self.told())}")
         recipe: Recipe | None = self.models[name]
         if overrides:
             source = self.sources[name]

@@ -17,14 +17,18 @@ NEAR, TOLD, COMPARED = 4, 40, 2000  # words
 FAMILY = 5  # words of one beginning that are listed
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence with the known words that begin so, the nearest one, or all of them if none is near."""
+def did_you_mean(word: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
+    """A sentence with the known words that begin so, the nearest one, or all of them if none is near.
+
+    Args:
+        listed: those of the known words that are listed if none is near; by default all.
+    """
     words = sorted(known)
     near = [other for other in words if word and other.startswith(word)][:NEAR]
     near = near or difflib.get_close_matches(word, words[:COMPARED], 1)
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
-    words = _families(words)
+    words = _families(words if listed is None else sorted(listed))
     more = f" and {len(words) - TOLD} more" if len(words) > TOLD else ""
     return f"Known: {', '.join(words[:TOLD]) or 'none'}{more}."
 

@@ -12,9 +12,12 @@ import click
 
 from zoo.cli.completion import release, version
 from zoo.cli.exit_codes import FOUND
-from zoo.cli.options import JSON
+from zoo.cli.options import JSON, LISTED_REGISTRY
 
 if TYPE_CHECKING:
+    from zoo.home import Home
+    from zoo.registry.reader import Registry
+    from zoo.release.local import Release
     from zoo.tables import Comparison
     from zoo.tables.diff import Change, Difference
 
@@ -56,6 +59,17 @@ def _print(comparison: Comparison, shape: str, models: int) -> None:
             click.echo(line, err=True)
 
 
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _registry(home: Home, url: str) -> Registry:
+    from zoo.catalogue import load_catalogue
+    from zoo.registry.opening import open_registry
+
+    return open_registry(load_catalogue().registry, home, url, False)
+
+
 def _aliases(device: str | None) -> dict[str, str]:
     if device is None:
         return {}
@@ -67,19 +81,24 @@ def _aliases(device: str | None) -> dict[str, str]:
 @click.command(short_help="Compare releases, one table per device.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=release)
 @_printing
+@LISTED_REGISTRY
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also plot mAP against p50 to this .png or .svg, one panel per table.",
 )
-def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | None, plot: Path | None) -> None:
+def compare(
+    names: tuple[str, ...], shape: str, as_json: bool, device: str | None, url: str | None, plot: Path | None
+) -> None:
     """Compare releases NAME... (or NAME@VERSION) on the devices they were measured on.
+
+    A release that is not here and comes with zoo is compared without being pulled.
 
     A table holds comparable figures: one device, one data set, one protocol. If there are several, a line says how they
     differ. Pending targets are never in a table, and times of a throttled machine are void.
     """
     from zoo.home import Home
-    from zoo.release.local import find_release
+    from zoo.registry.listing import find_anywhere, find_offered
     from zoo.tables import compare as compared
 
     if plot:
@@ -87,7 +106,12 @@ def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | Non
 
         check_plot(plot)
     home = Home.find()
-    releases = {release.manifest.label: release for release in (find_release(home, name) for name in names)}
+    if url is None:
+        found = [find_anywhere(home, name)[0] for name in names]
+    else:
+        registry = _registry(home, url)
+        found = [find_offered(registry, name, _say) for name in names]
+    releases = {release.manifest.label: release for release in found}
     comparison = compared([*releases.values()], device, _aliases(device))
     _print(comparison, "json" if as_json else shape, len(releases))
     if plot:
@@ -95,6 +119,21 @@ def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | Non
 
         draw(comparison.groups, plot)
         click.echo(f"plot: {plot}", err=True)
+
+
+def _searched(home: Home, url: str | None) -> tuple[list[Release], dict[str, str], str]:
+    """Releases to search, why others can't be read, and where they are."""
+    from zoo.registry.listing import offered, shipped_beside
+    from zoo.release.local import read_all
+
+    if url is not None:
+        registry = _registry(home, url)
+        there = offered(registry, _say)
+        return there.releases, there.damaged, registry.url
+    here = read_all(home)
+    labels = {release.manifest.label for release in here.releases}
+    beside = shipped_beside(home, labels | here.damaged.keys())
+    return [*here.releases, *beside.releases], {**here.damaged, **beside.damaged}, str(home.root)
 
 
 class _Search(click.Command):
@@ -112,17 +151,23 @@ class _Search(click.Command):
 @_printing
 @click.option("--sort", metavar="COLUMN", help="Sort the rows of a table by this column, best first.")
 @click.option("--all-precisions", is_flag=True, help="Include precisions that do not ship, and the dense network.")
+@LISTED_REGISTRY
 def search(
-    expression: str, shape: str, as_json: bool, device: str | None, sort: str | None, all_precisions: bool
+    expression: str,
+    shape: str,
+    as_json: bool,
+    device: str | None,
+    sort: str | None,
+    all_precisions: bool,
+    url: str | None,
 ) -> None:
-    """Find releases on this machine that match EXPRESSION: 'map > 80 and p50_ms < 5'.
+    """Find releases on this machine, and of those that come with zoo, that match EXPRESSION: 'map > 80 and p50_ms < 5'.
 
     Compare columns by < <= > >= == != with numbers, quoted texts or each other; combine with and, or, not and
     parentheses; ships and steady stand alone. A missing or void value matches nothing.
     """
     from zoo.errors import CompareError
     from zoo.home import Home
-    from zoo.release.local import read_all
     from zoo.tables import compare as compared
     from zoo.tables.comparison import check_column
     from zoo.tables.search import found, read_question
@@ -131,15 +176,14 @@ def search(
     if sort:
         check_column(sort)
     home = Home.find()
-    here = read_all(home)
-    for label, why in here.damaged.items():
+    releases, damaged, where = _searched(home, url)
+    for label, why in damaged.items():
         click.echo(f"damaged: {label}: {why}", err=True)
-    if not here.releases:
+    if not releases:
         raise CompareError(
-            f"no {'other ' * bool(here.damaged)}release in {home.root} to search. Build one: zoo build; or "
-            "get it: zoo pull NAME"
+            f"no {'other ' * bool(damaged)}release in {where} to search. Build one: zoo build; or get it: zoo pull NAME"
         )
-    matches = found(compared(here.releases, device, _aliases(device)), question, sort, all_precisions)
+    matches = found(compared(releases, device, _aliases(device)), question, sort, all_precisions)
     shape = "json" if as_json else shape
     if matches.comparison.groups or shape != "terminal":
         _print(matches.comparison, shape, 2)

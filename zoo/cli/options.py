@@ -72,3 +72,13 @@ DATA_ROOT = click.option(
     show_default=True,
     help="Folder that holds the data sets.",
 )
+
+LISTED_REGISTRY = click.option(
+    "--registry",
+    "url",
+    metavar="[URL]",
+    is_flag=False,
+    flag_value="",
+    help="Releases of this registry instead; without URL: of ZOO_REGISTRY, or zoo.yaml's, or those that come with zoo.",
+)
+"""`url`: None without the option, empty without a value."""

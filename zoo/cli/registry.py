@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from zoo.errors import NothingPrebuilt
     from zoo.home import Home
 
-REGISTRY = click.option(
+PLACES = "Folder, https://…, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME."
+REGISTRY = click.option("--registry", "url", metavar="URL", help=f"{PLACES} Default: ZOO_REGISTRY, or zoo.yaml's.")
+READ_REGISTRY = click.option(
     "--registry",
     "url",
     metavar="URL",
-    help="Folder, https://…, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME. Default: ZOO_REGISTRY, or zoo.yaml's.",
+    help=f"{PLACES} Default: ZOO_REGISTRY, or zoo.yaml's, or zoo://prebuilt: the releases that come with zoo.",
 )
 
 
@@ -94,22 +96,22 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     print_plan(plan, err=True)
 
 
-@click.command(short_help="Pull a release from a registry.")
+@click.command(short_help="Pull a release from a registry, or of those that come with zoo.")
 @click.argument("name", shell_complete=anywhere)
 @TARGETS("Pull artifacts for this target; repeatable.")
 @click.option("--all", "everything", is_flag=True, help="Pull artifacts of all targets, and the network for training.")
 @click.option(
     "--require-signature", is_flag=True, help="Refuse releases without a trusted signature (registry.keys in zoo.yaml)."
 )
-@REGISTRY
+@READ_REGISTRY
 @scripted
 def pull(
     name: str, targets: tuple[str, ...], everything: bool, require_signature: bool, url: str | None, as_json: bool
 ) -> None:
     """Pull release NAME, NAME@1.2.0 or NAME@^1.2: the best artifact for this machine, or the named targets.
 
-    Every byte is verified before it becomes visible; interrupted downloads resume. Without a network, releases that
-    were pulled before are used.
+    Without a registry of your own, it pulls from the releases that come with zoo. Every byte is verified before it
+    becomes visible; interrupted downloads resume. Without a network, releases that were pulled before are used.
     """
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import print_release, release_json
@@ -142,7 +144,7 @@ def pull(
 @click.option("--measure", is_flag=True, help="Also measure here, and compare each figure with the published one.")
 @TARGETS("Target to measure; repeatable. Default: all usable ones that have artifacts.")
 @DATA_ROOT
-@REGISTRY
+@READ_REGISTRY
 @scripted
 def verify(
     name: str,

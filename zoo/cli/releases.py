@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
 import click
 
 from zoo.cli.completion import release as here
-from zoo.cli.options import JSON
+from zoo.cli.options import JSON, LISTED_REGISTRY
+
+if TYPE_CHECKING:
+    from zoo.catalogue import Catalogue
+    from zoo.home import Home
+    from zoo.release.local import Release
+
+SHIPPED = "zoo://prebuilt"
+COLUMNS = ("model", "data", "map", "cmc1", "parameters", "macs", "macs_saved", "targets", "created_at")
 
 
-@click.command("list", short_help="List built models, and those that could be built.")
+@click.command("list", short_help="List releases that are here, those to pull, and models to build.")
+@click.option("--all", "everything", is_flag=True, help="Also list models of studies, named study-….")
+@LISTED_REGISTRY
 @JSON
-def list_releases(as_json: bool) -> None:
-    """List models: those that are built, those that the catalogue could build, and its errors."""
+def list_releases(everything: bool, url: str | None, as_json: bool) -> None:
+    """List releases that are here, those that come with zoo and can be pulled, models that the catalogue could build,
+    and its errors.
+
+    With --registry, list that registry's releases in place of those that come with zoo.
+    """
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import console
     from zoo.cli.script import print_json
@@ -21,20 +38,26 @@ def list_releases(as_json: bool) -> None:
 
     home, catalogue = Home.find(), load_catalogue()
     known, here = recorded(home), read_all(home)
-    rows = release_rows(here.releases)
-    waiting = {name: recipe.description for name, recipe in catalogue.models.items() if name not in known}
+    labels = {release.manifest.label for release in here.releases} | here.damaged.keys()
+    place, there, unread = _offered(catalogue, home, url, labels)
+    rows, offered = release_rows(here.releases), release_rows(there)
+    waiting = {name: recipe.description for name, recipe in catalogue.told(everything).items() if name not in known}
+    damaged = {**here.damaged, **unread}
     if as_json:
-        told = {"damaged": here.damaged, "older": here.older, "faulty": catalogue.faulty}
-        print_json({"built": rows, "not_built": waiting, **told})
+        told = {"damaged": damaged, "older": here.older, "faulty": catalogue.faulty}
+        print_json({"built": rows, "registry": place, "to_pull": offered, "not_built": waiting, **told})
         return
     out = console()
     if rows:
-        out.print(table(rows, (
-            "model", "data", "map", "cmc1", "parameters", "macs", "macs_saved", "targets", "created_at",
-        )))  # fmt: skip
+        out.print(table(rows, COLUMNS))
+    if offered:
+        where = "that come with zoo" if place == SHIPPED else f"in {place}"
+        out.print(table(offered, COLUMNS, f"releases {where}, to pull: zoo pull NAME{_option(url)}"))
     for name, description in waiting.items():
         out.print(f"not built: {name}: {description}" if description else f"not built: {name}", markup=False)
-    for label, why in here.damaged.items():
+    if studies := len(catalogue.told(True)) - len(catalogue.told(everything)):
+        click.echo(f"not listed: {studies} models of studies. See zoo list --all")
+    for label, why in damaged.items():
         click.echo(f"damaged: {label}: {why}", err=True)
     if here.older:
         first, *others = here.older
@@ -44,20 +67,44 @@ def list_releases(as_json: bool) -> None:
         click.echo(f"faulty: {line}", err=True)
 
 
+def _option(url: str | None) -> str:
+    return f" --registry {url}" if url else ""
+
+
+def _offered(
+    catalogue: Catalogue, home: Home, url: str | None, here: Collection[str]
+) -> tuple[str, list[Release], dict[str, str]]:
+    """Address of a registry, its releases, and why others can't be read; of those that come with zoo without the ones
+    that are here, unless the registry was asked for.
+    """
+    from zoo.registry.listing import offered, shipped_beside
+    from zoo.registry.opening import open_registry
+
+    if url is None:
+        beside = shipped_beside(home, here)
+        return SHIPPED, beside.releases, beside.damaged
+    registry = open_registry(catalogue.registry, home, url, False)
+    found = offered(registry, lambda line: click.echo(line, err=True))
+    return SHIPPED if registry.is_shipped else registry.url, found.releases, found.damaged
+
+
 @click.command(short_help="Show a release in detail.")
 @click.argument("name", shell_complete=here)
 @JSON
 def show(name: str, as_json: bool) -> None:
-    """Show release NAME or NAME@VERSION: accuracy, compression by site, artifacts, lineage, measurements."""
+    """Show release NAME or NAME@VERSION: accuracy, compression by site, artifacts, lineage, measurements.
+
+    A release that is not here and comes with zoo is shown without being pulled.
+    """
     from zoo.cli.output import console, print_release, release_json
     from zoo.cli.script import print_json
     from zoo.home import Home
-    from zoo.release.local import find_release
+    from zoo.registry.listing import find_anywhere
     from zoo.sanitize import one_line
     from zoo.tables import calibration_rows, site_rows, table
 
     home = Home.find()
-    release = find_release(home, name)
+    release, here = find_anywhere(home, name)
     if as_json:
         print_json(release_json(release))
         return
@@ -89,3 +136,5 @@ def show(name: str, as_json: bool) -> None:
     how = [made.command, *[f"git {made.git}"] * bool(made.git), f"seed {made.seed}"]
     out.print(table(stages, ("stage", "key", "seconds", "at"), "; ".join(how)))
     print_release(release, home.bundles)
+    if not here:
+        click.echo(f"its files are not here. Get them: zoo pull {manifest.label}", err=True)

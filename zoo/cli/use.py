@@ -12,6 +12,7 @@ from zoo.cli.completion import release, target_or_runtime
 from zoo.cli.options import scripted
 
 if TYPE_CHECKING:
+    from pipeline.progress import Progress
     from zoo.cli.shapes.commands import Answered, Embedded
     from zoo.use.gallery import Gallery
     from zoo.use.query import Answer
@@ -24,7 +25,8 @@ MODEL = click.option(
     "-m",
     metavar="NAME",
     shell_complete=release,
-    help="Release NAME or NAME@VERSION. Default: the only one, or the catalogue's default.",
+    help="Release NAME or NAME@VERSION; one that comes with zoo is pulled if it is not here. Default: the only one "
+    "here, or the catalogue's default.",
 )
 TARGET = click.option(
     "--target",
@@ -33,6 +35,17 @@ TARGET = click.option(
     shell_complete=target_or_runtime,
     help="Target of the release to run; or openvino or onnxruntime, for its fp32 graph. Default: the fastest.",
 )
+
+
+def _provided(model: str | None, target: str | None, progress: Progress) -> str:
+    """The release to use; pulled, with a line, if it comes with zoo and is not here."""
+    from zoo.home import Home
+    from zoo.loading import provide, release_to_use
+
+    home = Home.find()
+    wanted = model or release_to_use(home)
+    provide(home, wanted, target, progress)
+    return wanted
 
 
 def gallery_json(gallery: Gallery, runtime: str) -> Embedded:
@@ -101,14 +114,13 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
     read are skipped with a line each.
     """
     from zoo.cli.script import print_json, reporter
-    from zoo.home import Home
     from zoo.output_file import check_writable
-    from zoo.use.embedder import default_release, load
+    from zoo.use.embedder import load
     from zoo.use.gallery import embed_folder, find_images, write_gallery
 
     check_writable(out)
     find_images(folder)  # an unreadable folder is reported before a model is loaded
-    embedder = load(model or default_release(Home.find()), target)
+    embedder = load(_provided(model, target, reporter()), target)
     gallery = embed_folder(embedder, folder, batch, reporter())
     write_gallery(out, gallery)
     if as_json:
@@ -154,6 +166,8 @@ def query(
 
     sheet = sheet or Path(f"{image.stem}.sheet.png")
     check_sheet(sheet, (image, where))
+    if model or where.is_dir():  # otherwise the gallery's own model
+        model = _provided(model, target, reporter())
     answer = find_nearest(image, where, top, model, target, reporter())
     gallery = answer.gallery
     how = f"by {gallery.model} ({gallery.target}, {gallery.precision})"

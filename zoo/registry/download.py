@@ -20,7 +20,7 @@ from zoo.sanitize import one_line
 
 logger = logging.getLogger(__name__)
 CHUNK = 4 * 2**20
-FINAL = (FileNotFoundError, PermissionError, GivenUp)  # a retry would not help
+FINAL = (FileNotFoundError, PermissionError, GivenUp, RegistryError)  # a retry would not help
 
 
 def _fetch_part(place: Place, path: str, start: int, end: int) -> bytes:
@@ -33,16 +33,12 @@ def _fetch_part(place: Place, path: str, start: int, end: int) -> bytes:
     return retrying(retry_if_exception_type(Exception) & retry_if_not_exception_type(FINAL))(fetched)
 
 
-class _CannotWrite(RegistryError):
-    """This machine fails, so no mirror would help."""
-
-
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _CannotWrite(
+        raise RegistryError(
             f"can't write {path}: {error.strerror or error}. Free some space, or set ZOO_HOME to another folder."
         ) from None
 
@@ -94,7 +90,7 @@ def fetch(blob: Blob, places: Sequence[Place], cache: Cache, moved: Callable[[in
             logger.debug("%s: %d bytes from %s, %d are here", blob.sha256, blob.size_bytes, place.url, there)
             try:
                 _fill(place, blob, part, moved)
-            except _CannotWrite:
+            except RegistryError:  # of this machine, so no mirror would help
                 raise
             except FileNotFoundError:
                 why.append(f"{place.url}: not there")

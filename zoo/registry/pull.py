@@ -18,15 +18,17 @@ from zoo.layout import GRAPH, MANIFEST
 from zoo.registry.assembly import assemble, show
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
-from zoo.registry.index import Blob
+from zoo.registry.index import Blob, Listed
+from zoo.registry.places.shipped import URL as SHIPPED
 from zoo.registry.publish import told_differences
 from zoo.registry.reader import Registry
 from zoo.registry.resolution import resolve
+from zoo.registry.shipped import comes_with_zoo
 from zoo.release.local import Release, read_release
 from zoo.release.manifest import Artifact, Manifest
 from zoo.release.measurements import LIMIT as RECORD_LIMIT
 from zoo.release.measurements import Measurement, Pending, from_bytes, merged
-from zoo.release.reading import read_manifest
+from zoo.release.reading import Parsed, read_manifest
 from zoo.sanitize import one_line
 
 logger = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ def pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: 
 
 
 def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: Progress) -> Release:
-    name, version, listed = resolve(registry.index(progress.say), wanted, registry.url)
+    name, version, listed = _resolved(registry, wanted, progress)
     label = f"{name}@{version}"
     if listed.yanked:
         progress.say(f"{label} is yanked: {one_line(listed.yanked)}")
@@ -80,7 +82,7 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
     manifest = parsed.manifest
     _refuse_shadowed(home, manifest, registry.url)
     records = _records(registry, listed.measurements, label)
-    known = merged(parsed.measurements, records, f"the manifest of {label}", f"Tell who keeps {registry.url}.")
+    known = _known(registry, parsed, records)
     files = wanted_files(manifest, choose(manifest, known))
     with _one_at_a_time(registry.cache, label, progress):
         have = pulled_files(home, label).items()
@@ -89,6 +91,17 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
         folder = assemble(registry.cache, content, records, files)
         show(folder, home.pulled / name / version)
     return read_release(home.pulled / name / version / MANIFEST)
+
+
+def _resolved(registry: Registry, wanted: str, progress: Progress) -> tuple[str, str, Listed]:
+    """See `resolve`; the error says whether the release comes with zoo."""
+    index = registry.index(progress.say)
+    try:
+        return resolve(index, wanted, registry.url)
+    except RegistryError as error:
+        if not registry.is_shipped and (label := comes_with_zoo(wanted)):
+            raise RegistryError(f"{error} {label} comes with zoo: zoo pull {wanted} --registry {SHIPPED}") from None
+        raise
 
 
 def _refuse_shadowed(home: Home, manifest: Manifest, url: str) -> None:
@@ -151,6 +164,22 @@ def _records(registry: Registry, blobs: Sequence[Blob], label: str) -> list[Meas
     if (claimed := sum(blob.size_bytes for blob in unique)) > RECORDS_LIMIT:
         raise RegistryError(f"the measurements of {label} claim {claimed / 1e6:,.0f} MB, more than the limit. Refused.")
     return [_record(registry, blob, label) for blob in unique]
+
+
+def _known(registry: Registry, parsed: Parsed, records: Sequence[Measurement]) -> list[Measurement]:
+    """Records of an older manifest, and those beside it."""
+    label = parsed.manifest.label
+    return merged(parsed.measurements, records, f"the manifest of {label}", f"Tell who keeps {registry.url}.")
+
+
+def read_records(registry: Registry, listed: Listed, parsed: Parsed) -> list[Measurement]:
+    """All measurements of a listed release.
+
+    Raises:
+        RegistryError: one belongs to another release, or is not available.
+        ManifestError: one is damaged.
+    """
+    return _known(registry, parsed, _records(registry, listed.measurements, parsed.manifest.label))
 
 
 def _record(registry: Registry, blob: Blob, label: str) -> Measurement:

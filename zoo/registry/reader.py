@@ -12,6 +12,7 @@ from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
 from zoo.registry.index import Blob, Index, Listed, outgrown
 from zoo.registry.places.place import Place
+from zoo.registry.places.shipped import Shipped
 from zoo.registry.publish import MANIFEST_LIMIT, read_index
 from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
 from zoo.registry.signing import check_signatures
@@ -43,13 +44,24 @@ class Registry:
         """URL of the registry itself."""
         return self.places[0].url
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it holds the releases that come with zoo."""
+        return isinstance(self.places[0], Shipped)
+
     def index(self, say: Callable[[str], None]) -> Index:
         """The newest available index: the registry's, a mirror's, or the last one seen.
 
         Raises:
             NoRegistry: there is none.
-            RegistryError: it can't be a successor of the last one seen.
+            RegistryError: it can't be a successor of the last one seen. The index that comes with zoo is not compared
+                with earlier ones: another version of zoo, or another commit, may have fewer releases.
         """
+        if self.is_shipped:
+            try:
+                return read_index(self.places[0])
+            except RegistryError as error:
+                raise NoRegistry(str(error)) from None
         seen, why = self.cache.last_index(self.url), ""
         for place in self.places:
             try:
@@ -69,6 +81,11 @@ class Registry:
         say(f"{why} Using the index that was seen before.")
         return last
 
+    def where(self, blob: Blob) -> Path:
+        """Path of the content of `small` on this machine."""
+        place = self.places[0]
+        return place.root / blob.path if isinstance(place, Shipped) else self.cache.path(blob)
+
     def small(self, blob: Blob, limit: int, what: str) -> bytes:
         """Content of a small file, through the cache.
 
@@ -77,6 +94,10 @@ class Registry:
         """
         if blob.size_bytes > limit:
             raise RegistryError(f"{what} claims {blob.size_bytes / 1e6:,.0f} MB, more than its limit. Refused.")
+        if self.is_shipped:  # without the cache, so that a home that can't be written does not matter
+            content = self.places[0].read(blob.path, limit)
+            assert content is not None  # it would be an error
+            return content
         if not self.cache.is_intact(blob):
             fetch(blob, self.places, self.cache, lambda _count: None)
         return self.cache.path(blob).read_bytes()

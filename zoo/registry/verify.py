@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from targets.files import sha256
-from zoo.errors import RegistryError
+from zoo.errors import NoRegistry, RegistryError
 from zoo.layout import RESERVED
 from zoo.registry.publish import blob_of
 from zoo.registry.reader import Registry
@@ -52,12 +52,15 @@ def signed_by(registry: Registry, release: Release) -> list[str]:
     """Names of trusted keys with a valid signature over the manifest on this machine.
 
     Raises:
+        NoRegistry: there is no registry, or none is configured and the release does not come with zoo.
         RegistryError: the registry has this version with another manifest, or a signature is invalid, or missing and
             required.
     """
     manifest = release.manifest
     listed = registry.index(lambda _line: None).find(manifest.name, manifest.version)
     content = release.path.read_bytes()
+    if listed is None and registry.is_shipped:
+        raise NoRegistry(f"{manifest.label} is not one of {registry.url}. Name its registry: --registry URL")
     if listed is None:
         raise RegistryError(f"{manifest.label} is not in {registry.url}, so it can't be compared.")
     if blob_of(content) != listed.manifest:

@@ -185,13 +185,14 @@ def read_all(home: Home) -> Here:
 def _ways(name: str, here: Iterable[str]) -> str:
     """How to get a release that is not here."""
     try:
-        models = load_catalogue().models
+        catalogue = load_catalogue()
     except CatalogueError as error:
         why = one_line(str(error).splitlines()[0])
         return f"A registry may have it: zoo pull {name}. The catalogue can't be read: {why}"
-    if name in models:
+    if name in catalogue.models:
         return f"Build it: zoo build {name}; or get it: zoo pull {name}"
-    return f"{did_you_mean(name, {*here, *models})} A registry may have it: zoo pull {name}"
+    near = did_you_mean(name, {*here, *catalogue.models}, {*here, *catalogue.told()})
+    return f"{near} A registry may have it: zoo pull {name}"
 
 
 def find_release(home: Home, wanted: str) -> Release:

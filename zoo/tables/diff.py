@@ -121,9 +121,18 @@ def diff(before: Release, after: Release, map_points: float, latency_percent: fl
     Raises:
         CompareError: both are the same release, or they were not measured in a common place.
     """
+    if before.manifest.label == after.manifest.label:
+        raise CompareError(f"both names mean {before.manifest.label}. Name two versions: NAME@VERSION.")
+    return difference(before, after, map_points, latency_percent)
+
+
+def difference(before: Release, after: Release, map_points: float, latency_percent: float) -> Difference:
+    """`diff`, also of two builds of one version.
+
+    Raises:
+        CompareError: they were not measured in a common place.
+    """
     first, second = before.manifest.label, after.manifest.label
-    if first == second:
-        raise CompareError(f"both names mean {first}. Name two versions: NAME@VERSION.")
     old, new = _seen(before), _seen(after)
     both = [key for key in old if key in new]
     if not both:

@@ -176,19 +176,7 @@ def load(
     threads: int | None = None,
     home: str | os.PathLike[str] | None = None,
 ) -> Embedder:
-    """Load a release to embed images.
-
-    With a folder or `home` the result does not depend on the current folder. No catalogue is needed; an unreadable one
-    is ignored.
-
-    Args:
-        name: `name` (its newest version), `name@version`, or `name@^1.2` (the newest in the range); or the folder of a
-            release: a path, or a text with a slash.
-        target: the release's target whose artifact to run; or `openvino` or `onnxruntime`, to compile its fp32 graph
-            here. By default the usable one that was measured fastest on this machine, otherwise on any; otherwise the
-            graph.
-        threads: CPU threads; by default one per core.
-        home: the folder of releases; by default `ZOO_HOME`, or `.zoo` beside the nearest zoo.yaml, or `~/.zoo`.
+    """Load a release that is on this machine; see `zoo.load` for the arguments.
 
     Raises:
         ManifestError: there is no such release, or one of its files is damaged or can't be read.

@@ -82,8 +82,16 @@ class ReleaseRow(TypedDict):
 class Listed(TypedDict):
     """All models."""
 
-    built: list[ReleaseRow]
-    not_built: Annotated[dict[str, str], "description, by name of the model"]
+    built: Annotated[list[ReleaseRow], "built or pulled, and so on this machine"]
+    registry: Annotated[str, "`zoo://prebuilt` for the releases that come with zoo"]
+    to_pull: Annotated[
+        list[ReleaseRow],
+        (
+            "of that registry; without `--registry`, those that come with zoo and are not on this machine, or none if "
+            "another registry is configured"
+        ),
+    ]
+    not_built: Annotated[dict[str, str], "description, by name of the model; models of studies only with `--all`"]
     damaged: Annotated[dict[str, str], "why it can't be read, and how to fix it, by NAME@VERSION"]
     older: Annotated[dict[str, int], "schema of a manifest that is older than the current one, by NAME@VERSION"]
     faulty: Annotated[
@@ -194,6 +202,14 @@ class Received(TypedDict):
     release: Label
     target: str
     command: Annotated[str, "command that records it"]
+
+
+@exact
+class Samples(TypedDict):
+    """Sample pictures that were written."""
+
+    folder: str
+    pictures: Annotated[list[str], "paths, the queries first"]
 
 
 @exact
@@ -324,6 +340,7 @@ COMMANDS: Mapping[str, Any] = {
     "pull": ReleaseAndFigures,
     "query": Answered,
     "receive": Received,
+    "samples": Samples,
     "search": Compared,
     "show": ReleaseAndFigures,
     "verify": Verified,

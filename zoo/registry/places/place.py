@@ -68,6 +68,7 @@ class Place(Protocol):
         Raises:
             GivenUp: it is too slow (see `PART_SECONDS`), or in a form that is not accepted.
             OSError: a retry may help.
+            RegistryError: neither a retry nor a mirror would help; what comes with zoo is damaged.
         """
 
     def publish(self, blobs: Mapping[str, Path], index: str, limit: int, edit: Edit) -> None:
