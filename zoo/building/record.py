@@ -33,13 +33,15 @@ from zoo import __version__
 from zoo.building.budget import budget_record
 from zoo.building.results import target_records
 from zoo.documents import write_documents
+from zoo.documents.graph_metadata import facts, write_facts
 from zoo.home import user_catalogue
 from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
 from zoo.release.manifest import Manifest, Provenance
 from zoo.release.measurements import Measurement, read_measurements, write_measurements
 
-VERSION = 6
-LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # used to write the documents
+VERSION = 7
+# used for documents and metadata
+LIBRARIES = (*IMAGES, "onnx", "onnxruntime", "cyclonedx-python-lib", "huggingface-hub", "timm")
 LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
 
 
@@ -136,6 +138,15 @@ def record_release(
         results: folders of all earlier steps.
     """
     out, student = work.out, results[COMPACT]
+    recipe_digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
+    told = facts(
+        f"{name}@{recipe.version}",
+        (recipe.license, data_license),
+        recipe.input,
+        recipe.network.embedding,
+        recipe_digest,
+        sha256(student / WEIGHTS),
+    )
     artifacts = []
     known: list[Measurement] = []
     for source, path in (
@@ -144,6 +155,7 @@ def record_release(
         (results[StepId("export", "student")] / EXPORTED, GRAPH),
     ):
         place_file(source, out / path)
+        write_facts(out / path, told)
         artifacts.append(_artifact(out, path))
     for target, runtime in targets.items():
         chosen, records = target_records(target, f"{name}@{recipe.version}", data.fingerprint, results)
@@ -151,6 +163,7 @@ def record_release(
         known += records
         for precision, path, source in _shipped(target, chosen, results):
             place_file(source, out / path)
+            write_facts(out / path, told)
             artifacts.append(_artifact(out, path, precision, target, runtime))
     stages = [_stage(step, folder) for step, folder in results.items()]
     parity = {}
@@ -164,7 +177,7 @@ def record_release(
             "description": recipe.description,
             "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "recipe": recipe.model_dump(mode="json"),
-            "recipe_digest": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
+            "recipe_digest": recipe_digest,
             "data": {
                 "name": recipe.dataset,
                 "fingerprint": data.fingerprint,

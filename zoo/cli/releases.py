@@ -51,7 +51,9 @@ def show(name: str, as_json: bool) -> None:
     """Show release NAME or NAME@VERSION: accuracy, compression by site, artifacts, lineage, measurements."""
     from zoo.cli.output import console, print_release, release_json
     from zoo.cli.script import print_json
+    from zoo.documents.graph_metadata import read_facts
     from zoo.home import Home
+    from zoo.layout import GRAPH
     from zoo.release.local import find_release
     from zoo.sanitize import one_line
     from zoo.tables import calibration_rows, site_rows, table
@@ -84,6 +86,10 @@ def show(name: str, as_json: bool) -> None:
         out.print(table(calibrations, calibrations[0], told))
     artifacts = [{**a.model_dump(), "sha256": a.sha256[:12], "target": a.target or ""} for a in manifest.artifacts]
     out.print(table(artifacts, ("path", "target", "precision", "size_bytes", "sha256")))
+    graph = release.path.parent / GRAPH
+    if graph.is_file() and (inside := read_facts(graph)):
+        facts = [{"key": f"zoo.{key}", "value": one_line(value)} for key, value in inside.items()]
+        out.print(table(facts, ("key", "value"), f"metadata in {GRAPH}, as in other ONNX files and OpenVINO's .xml"))
     stages = [{"stage": s.name, "key": s.key[:12], "seconds": s.seconds, "at": s.finished_at} for s in manifest.stages]
     made = manifest.provenance
     how = [made.command, *[f"git {made.git}"] * bool(made.git), f"seed {made.seed}"]
