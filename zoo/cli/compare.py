@@ -12,7 +12,7 @@ import click
 
 from zoo.cli.completion import release, version
 from zoo.cli.exit_codes import FOUND
-from zoo.cli.options import JSON
+from zoo.cli.options import JSON, LICENSE
 
 if TYPE_CHECKING:
     from zoo.tables import Comparison
@@ -72,22 +72,35 @@ def _aliases(device: str | None) -> dict[str, str]:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also plot mAP against p50 to this .png or .svg, one panel per table.",
 )
-def compare(names: tuple[str, ...], shape: str, as_json: bool, device: str | None, plot: Path | None) -> None:
+@LICENSE
+def compare(
+    names: tuple[str, ...],
+    shape: str,
+    as_json: bool,
+    device: str | None,
+    plot: Path | None,
+    licenses: tuple[str, ...],
+) -> None:
     """Compare releases NAME... (or NAME@VERSION) on the devices they were measured on.
 
     A table holds comparable figures: one device, one data set, one protocol. If there are several, a line says how they
     differ. Pending targets are never in a table, and times of a throttled machine are void.
     """
     from zoo.home import Home
+    from zoo.release.licensing import accepted
     from zoo.release.local import find_release
     from zoo.tables import compare as compared
 
+    allowed = accepted(licenses)
     if plot:
         from zoo.tables.plot import check_plot
 
         check_plot(plot)
     home = Home.find()
     releases = {release.manifest.label: release for release in (find_release(home, name) for name in names)}
+    if allowed:
+        for one in releases.values():
+            allowed.check(one.manifest)
     comparison = compared([*releases.values()], device, _aliases(device))
     _print(comparison, "json" if as_json else shape, len(releases))
     if plot:
@@ -112,22 +125,31 @@ class _Search(click.Command):
 @_printing
 @click.option("--sort", metavar="COLUMN", help="Sort the rows of a table by this column, best first.")
 @click.option("--all-precisions", is_flag=True, help="Include precisions that do not ship, and the dense network.")
+@LICENSE
 def search(
-    expression: str, shape: str, as_json: bool, device: str | None, sort: str | None, all_precisions: bool
+    expression: str,
+    shape: str,
+    as_json: bool,
+    device: str | None,
+    sort: str | None,
+    all_precisions: bool,
+    licenses: tuple[str, ...],
 ) -> None:
     """Find releases on this machine that match EXPRESSION: 'map > 80 and p50_ms < 5'.
 
     Compare columns by < <= > >= == != with numbers, quoted texts or each other; combine with and, or, not and
     parentheses; ships and steady stand alone. A missing or void value matches nothing.
     """
+    from zoo.cli.licensed import kept
     from zoo.errors import CompareError
     from zoo.home import Home
+    from zoo.release.licensing import accepted
     from zoo.release.local import read_all
     from zoo.tables import compare as compared
     from zoo.tables.comparison import check_column
     from zoo.tables.search import found, read_question
 
-    question = read_question(expression)
+    question, allowed = read_question(expression), accepted(licenses)
     if sort:
         check_column(sort)
     home = Home.find()
@@ -139,7 +161,8 @@ def search(
             f"no {'other ' * bool(here.damaged)}release in {home.root} to search. Build one: zoo build; or "
             "get it: zoo pull NAME"
         )
-    matches = found(compared(here.releases, device, _aliases(device)), question, sort, all_precisions)
+    releases = kept(here.releases, allowed)
+    matches = found(compared(releases, device, _aliases(device)), question, sort, all_precisions)
     shape = "json" if as_json else shape
     if matches.comparison.groups or shape != "terminal":
         _print(matches.comparison, shape, 2)

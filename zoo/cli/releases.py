@@ -5,24 +5,28 @@ from __future__ import annotations
 import click
 
 from zoo.cli.completion import release as here
-from zoo.cli.options import JSON
+from zoo.cli.options import JSON, LICENSE
 
 
 @click.command("list", short_help="List built models, and those that could be built.")
+@LICENSE
 @JSON
-def list_releases(as_json: bool) -> None:
+def list_releases(licenses: tuple[str, ...], as_json: bool) -> None:
     """List models: those that are built, those that the catalogue could build, and its errors."""
     from zoo.catalogue import load_catalogue
+    from zoo.cli.licensed import kept, kept_models
     from zoo.cli.output import console
     from zoo.cli.script import print_json
     from zoo.home import Home
+    from zoo.release.licensing import accepted
     from zoo.release.local import read_all, recorded
     from zoo.tables import release_rows, table
 
-    home, catalogue = Home.find(), load_catalogue()
+    home, catalogue, allowed = Home.find(), load_catalogue(), accepted(licenses)
     known, here = recorded(home), read_all(home)
-    rows = release_rows(here.releases)
+    rows = release_rows(kept(here.releases, allowed))
     waiting = {name: recipe.description for name, recipe in catalogue.models.items() if name not in known}
+    waiting = kept_models(waiting, catalogue, allowed)
     if as_json:
         told = {"damaged": here.damaged, "older": here.older, "faulty": catalogue.faulty}
         print_json({"built": rows, "not_built": waiting, **told})

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.retrieval.accuracy import Accuracy
-from zoo.documents.licenses import stated
 from zoo.documents.origins import RELATION, hub_models
 from zoo.layout import LICENSES
+from zoo.release.licensing import stated
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
 

@@ -21,9 +21,9 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pipeline.data.images import Input
 from pipeline.files import write_text
-from zoo.documents.licenses import stated
 from zoo.documents.sbom_card import model_card
 from zoo.layout import SBOM
+from zoo.release.licensing import stated
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measurement, to_bytes
 
