@@ -22,7 +22,8 @@ REGISTRY = click.option(
     "--registry",
     "url",
     metavar="URL",
-    help="Folder, https://…, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME. Default: ZOO_REGISTRY, or zoo.yaml's.",
+    help="Folder, https://…, s3://BUCKET/FOLDER, hf://datasets/OWNER/NAME or oci://HOST/REPOSITORY. Default: "
+    "ZOO_REGISTRY, or zoo.yaml's.",
 )
 
 

@@ -30,7 +30,7 @@ def registry_url(settings: RegistrySettings, url: str | None) -> str:
     if not found:
         raise NoRegistry(
             f"no registry is configured. Set {URL}, or `registry: {{url: …}}` in zoo.yaml: a folder, https://…, "
-            "s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME."
+            "s3://BUCKET/FOLDER, hf://datasets/OWNER/NAME or oci://HOST/REPOSITORY."
         )
     return found
 

@@ -37,7 +37,11 @@ def open_place(url: str) -> Place:
         from zoo.registry.places.hub import Hub
 
         return Hub(url)
+    if scheme == "oci":
+        from zoo.registry.places.oci import Oci
+
+        return Oci(url)
     raise RegistryError(
-        f"{scheme}:// is not supported for registries. Use a folder, http(s):// (read only), s3://BUCKET/FOLDER, or "
-        "hf://datasets/OWNER/NAME."
+        f"{scheme}:// is not supported for registries. Use a folder, http(s):// (read only), s3://BUCKET/FOLDER, "
+        "hf://datasets/OWNER/NAME, or oci://HOST/REPOSITORY."
     )
