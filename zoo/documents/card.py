@@ -65,7 +65,7 @@ python {RUNNER}              # checks the graph, and each shipped artifact that 
 
 The graph takes uint8 RGB images, N×{size.height}×{size.width}×3: rotated by EXIF, transparency on white, resized
 bilinearly with antialiasing. Scaling, mean and deviation are inside it, and its output has length 1: compare embeddings
-by their dot product.
+by their dot product. The files say so themselves, in the metadata of ONNX (`zoo.…`) and in the `rt_info` of OpenVINO.
 [{GOLDEN_INPUT}]({GOLDEN_INPUT}) is drawn, not photographed; the cosine of any artifact to its embedding must be
 at least `min_cosine` in [{GOLDEN_EMBEDDING}]({GOLDEN_EMBEDDING}) for its precision."""
 
