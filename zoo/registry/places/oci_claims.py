@@ -21,13 +21,15 @@ It is the idea of Lamport's bakery (1974), with withdrawal in place of waiting i
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import time
 from collections.abc import Callable, Collection
 
+logger = logging.getLogger(__name__)
 CLAIM = re.compile(r"claim-([0-9a-f]{16})-([0-9a-f]{16})")
-LEASE, ABANDONED = 60.0, 240.0  # s. A write takes up to 80 s (`oci_client.TIMEOUT`), and the second is longer than both
+LEASE, ABANDONED = 30.0, 150.0  # s. A write takes up to 80 s (`oci_client.TIMEOUT`); the second is longer than both
 PAUSE = 0.05  # s between two looks at the tags
 
 
@@ -75,6 +77,8 @@ class Claims:
         found = {tag for tag in tags if (match := CLAIM.fullmatch(tag)) and match[1] == self._label}
         found = {tag for tag in found - {self._own} if _done(tag) not in tags}
         for tag in found:
+            if tag not in self._watched:
+                logger.info("another publisher has %s; waiting until it is done, or for %g s", tag, ABANDONED)
             if now - self._watched.setdefault(tag, now) > ABANDONED:
                 self._write(_done(tag))
         return {tag for tag in found if now - self._watched[tag] <= ABANDONED}

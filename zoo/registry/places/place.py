@@ -30,7 +30,7 @@ UNFINISHED = "unfinished"  # folder of files without a final name; killed writer
 CREDENTIALS = {
     "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
     "hf": "Set HF_TOKEN, or run: hf auth login",
-    "oci": "Run: docker login HOST, podman login HOST or oras login HOST; or set DOCKER_CONFIG",
+    "oci": "Run: docker login HOST, or oras login HOST; or set DOCKER_CONFIG",
 }  # where credentials come from
 Edit = Callable[[bytes | None], bytes | None]  # from the current content, if any, to the new one; None: no change
 
