@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from functools import partial
@@ -37,7 +38,7 @@ from zoo.documents.graph_metadata import facts, write_facts
 from zoo.home import user_catalogue
 from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
 from zoo.release.manifest import Manifest, Provenance
-from zoo.release.measurements import Measurement, read_measurements, write_measurements
+from zoo.release.measurements import Measured, Measurement, read_measurements, write_measurements
 
 VERSION = 7
 # used for documents and metadata
@@ -117,6 +118,17 @@ def _calibrations(folders: Mapping[StepId, Path]) -> Iterator[dict[str, Any]]:
             yield {"network": step.network, "target": step.target, **read_json(found)}
 
 
+def _of_what_ships(record: Measurement, added: Mapping[str, int]) -> Measurement:
+    """A record with the size of the artifact as it is in the release, where it is.
+
+    Args:
+        added: bytes that facts took in the student's artifacts, by precision.
+    """
+    if not isinstance(record, Measured) or record.network != "student" or not added.get(record.precision):
+        return record
+    return record.model_copy(update={"size_bytes": record.size_bytes + added[record.precision]})
+
+
 def record_release(
     work: Work,
     *,
@@ -159,12 +171,15 @@ def record_release(
         artifacts.append(_artifact(out, path))
     for target, runtime in targets.items():
         chosen, records = target_records(target, f"{name}@{recipe.version}", data.fingerprint, results)
-        write_measurements(out / MEASUREMENTS, records)
-        known += records
+        added: Counter[str] = Counter()  # bytes, by precision
         for precision, path, source in _shipped(target, chosen, results):
             place_file(source, out / path)
             write_facts(out / path, told)
+            added[precision] += (out / path).stat().st_size - source.stat().st_size
             artifacts.append(_artifact(out, path, precision, target, runtime))
+        records = [_of_what_ships(record, added) for record in records]
+        write_measurements(out / MEASUREMENTS, records)
+        known += records
     stages = [_stage(step, folder) for step, folder in results.items()]
     parity = {}
     for network in NETWORKS:

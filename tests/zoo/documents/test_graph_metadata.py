@@ -122,6 +122,15 @@ def test_a_built_release_has_them_in_every_graph_and_its_manifest_names_these_fi
         assert told["source_sha256"] in stored  # what was measured is still in the store, as it was
 
 
+def test_the_size_in_a_measurement_is_that_of_the_shipped_files(finished):
+    release = find_release(Home(finished.home), "tiny")
+    shipped = [one for one in release.measured if one.ships]
+    assert {one.target for one in shipped} == {"onnxruntime-cpu", "openvino-cpu"}
+    for one in shipped:
+        files = [file.size_bytes for file in release.manifest.artifacts if file.target == one.target]
+        assert one.size_bytes == sum(files)
+
+
 def test_zoo_show_prints_them(finished):
     shown = finished.zoo("show", "tiny").stdout
     assert "zoo.release" in shown
