@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := 0.13.9
 # Without tensorrt, which comes from NVIDIA's own index and is needed on the device only.
-LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub sign plot dev
+LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub oci sign plot dev
 
 .PHONY: demo test slow cover lint docs docs-site lock carried prebuilt first-minute setup clean
 

@@ -25,6 +25,10 @@ from pipeline.stages.teacher import Teacher
 
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$")]
 
+HubModel = Annotated[
+    str, StringConstraints(max_length=96, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
+]
+
 
 class Recipe(Settings):
     """One model of the catalogue. `dataset` and `targets` are names in the same catalogue."""
@@ -32,6 +36,12 @@ class Recipe(Settings):
     description: str = ""
     version: Version = "1.0.0"
     license: str = Field("not stated", description="license of the weights: an SPDX expression, or words")
+    base_model: HubModel | None = Field(
+        None,
+        exclude_if=lambda model: model is None,  # so that recipes without it keep their digests
+        description="the network on the Hugging Face Hub that local weights (`teacher.weights`, `distill.weights`) are "
+        "a copy of, for the model card; for downloaded weights it is known",
+    )
     dataset: str
     targets: tuple[str, ...] = Field(min_length=1)
     seed: int = Field(0, ge=0, lt=2**63)

@@ -5,6 +5,7 @@ ZooError                    root of all errors that a user can fix, those of low
 ├── CompareError            figures can't be compared, searched or drawn as asked
 ├── GalleryError            a gallery can't be built, read, or searched with this model
 ├── ImageError              not an image, or not in a form that is accepted
+├── LicenseError            a release does not fit the licenses that its user accepts
 ├── ManifestError           a release is unknown, damaged, or of a newer schema
 ├── NothingRuns             no artifact of a release can run here
 ├── OutputError             a file that the user named can't be written
@@ -23,6 +24,10 @@ class CatalogueError(ZooError):
 
 class CompareError(ZooError):
     """Figures can't be compared, searched or drawn as asked."""
+
+
+class LicenseError(ZooError):
+    """A release does not fit the licenses that its user accepts, or one of these is unknown."""
 
 
 class ManifestError(ZooError):

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-USER = re.compile(r"(\b(?:https?|ftp|s3|hf)://)[^\s/'\"<>]*@", re.IGNORECASE)
+USER = re.compile(r"(\b(?:https?|ftp|s3|hf|oci)://)[^\s/'\"<>]*@", re.IGNORECASE)
 QUERY = re.compile(r"(\bhttps?://[^\s?#'\"<>]+)\?[^\s'\"<>)]+", re.IGNORECASE)
 DEEPEST, LONGEST, LARGEST = 32, 10_000, 2**53  # levels, characters, largest exact integer of a float
 

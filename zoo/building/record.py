@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from functools import partial
@@ -33,13 +34,15 @@ from zoo import __version__
 from zoo.building.budget import budget_record
 from zoo.building.results import target_records
 from zoo.documents import write_documents
+from zoo.documents.graph_metadata import facts, write_facts
 from zoo.home import user_catalogue
 from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
 from zoo.release.manifest import Manifest, Provenance
-from zoo.release.measurements import Measurement, read_measurements, write_measurements
+from zoo.release.measurements import Measured, Measurement, read_measurements, write_measurements
 
-VERSION = 6
-LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # used to write the documents
+VERSION = 7
+# used for documents and metadata
+LIBRARIES = (*IMAGES, "onnx", "onnxruntime", "cyclonedx-python-lib", "huggingface-hub", "timm")
 LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
 
 
@@ -115,6 +118,17 @@ def _calibrations(folders: Mapping[StepId, Path]) -> Iterator[dict[str, Any]]:
             yield {"network": step.network, "target": step.target, **read_json(found)}
 
 
+def _of_what_ships(record: Measurement, added: Mapping[str, int]) -> Measurement:
+    """A record with the size of the artifact as it is in the release, where it is.
+
+    Args:
+        added: bytes that facts took in the student's artifacts, by precision.
+    """
+    if not isinstance(record, Measured) or record.network != "student" or not added.get(record.precision):
+        return record
+    return record.model_copy(update={"size_bytes": record.size_bytes + added[record.precision]})
+
+
 def record_release(
     work: Work,
     *,
@@ -136,6 +150,15 @@ def record_release(
         results: folders of all earlier steps.
     """
     out, student = work.out, results[COMPACT]
+    recipe_digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
+    told = facts(
+        f"{name}@{recipe.version}",
+        (recipe.license, data_license),
+        recipe.input,
+        recipe.network.embedding,
+        recipe_digest,
+        sha256(student / WEIGHTS),
+    )
     artifacts = []
     known: list[Measurement] = []
     for source, path in (
@@ -144,14 +167,19 @@ def record_release(
         (results[StepId("export", "student")] / EXPORTED, GRAPH),
     ):
         place_file(source, out / path)
+        write_facts(out / path, told)
         artifacts.append(_artifact(out, path))
     for target, runtime in targets.items():
         chosen, records = target_records(target, f"{name}@{recipe.version}", data.fingerprint, results)
-        write_measurements(out / MEASUREMENTS, records)
-        known += records
+        added: Counter[str] = Counter()  # bytes, by precision
         for precision, path, source in _shipped(target, chosen, results):
             place_file(source, out / path)
+            write_facts(out / path, told)
+            added[precision] += (out / path).stat().st_size - source.stat().st_size
             artifacts.append(_artifact(out, path, precision, target, runtime))
+        records = [_of_what_ships(record, added) for record in records]
+        write_measurements(out / MEASUREMENTS, records)
+        known += records
     stages = [_stage(step, folder) for step, folder in results.items()]
     parity = {}
     for network in NETWORKS:
@@ -164,7 +192,7 @@ def record_release(
             "description": recipe.description,
             "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "recipe": recipe.model_dump(mode="json"),
-            "recipe_digest": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
+            "recipe_digest": recipe_digest,
             "data": {
                 "name": recipe.dataset,
                 "fingerprint": data.fingerprint,

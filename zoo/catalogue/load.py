@@ -24,7 +24,7 @@ from zoo.home import shipped_catalogue, user_catalogue
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")
 STUDY = "study-"  # models that are compared with each other; lists leave them out
-OWN = ("description", "license")  # not inherited: a derived model may use other data
+OWN = ("description", "license", "base_model")  # not inherited: a derived model may use other data or weights
 Model = TypeVar("Model")
 
 

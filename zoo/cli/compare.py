@@ -12,7 +12,7 @@ import click
 
 from zoo.cli.completion import release, version
 from zoo.cli.exit_codes import FOUND
-from zoo.cli.options import JSON, LISTED_REGISTRY
+from zoo.cli.options import JSON, LICENSE, LISTED_REGISTRY
 
 if TYPE_CHECKING:
     from zoo.home import Home
@@ -87,8 +87,15 @@ def _aliases(device: str | None) -> dict[str, str]:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also plot mAP against p50 to this .png or .svg, one panel per table.",
 )
+@LICENSE
 def compare(
-    names: tuple[str, ...], shape: str, as_json: bool, device: str | None, url: str | None, plot: Path | None
+    names: tuple[str, ...],
+    shape: str,
+    as_json: bool,
+    device: str | None,
+    url: str | None,
+    plot: Path | None,
+    licenses: tuple[str, ...],
 ) -> None:
     """Compare releases NAME... (or NAME@VERSION) on the devices they were measured on.
 
@@ -99,8 +106,10 @@ def compare(
     """
     from zoo.home import Home
     from zoo.registry.listing import find_anywhere, find_offered
+    from zoo.release.licensing import accepted
     from zoo.tables import compare as compared
 
+    allowed = accepted(licenses)
     if plot:
         from zoo.tables.plot import check_plot
 
@@ -112,6 +121,9 @@ def compare(
         registry = _registry(home, url)
         found = [find_offered(registry, name, _say) for name in names]
     releases = {release.manifest.label: release for release in found}
+    if allowed:
+        for one in releases.values():
+            allowed.check(one.manifest)
     comparison = compared([*releases.values()], device, _aliases(device))
     _print(comparison, "json" if as_json else shape, len(releases))
     if plot:
@@ -152,6 +164,7 @@ class _Search(click.Command):
 @click.option("--sort", metavar="COLUMN", help="Sort the rows of a table by this column, best first.")
 @click.option("--all-precisions", is_flag=True, help="Include precisions that do not ship, and the dense network.")
 @LISTED_REGISTRY
+@LICENSE
 def search(
     expression: str,
     shape: str,
@@ -160,19 +173,22 @@ def search(
     sort: str | None,
     all_precisions: bool,
     url: str | None,
+    licenses: tuple[str, ...],
 ) -> None:
     """Find releases on this machine, and of those that come with zoo, that match EXPRESSION: 'map > 80 and p50_ms < 5'.
 
     Compare columns by < <= > >= == != with numbers, quoted texts or each other; combine with and, or, not and
     parentheses; ships and steady stand alone. A missing or void value matches nothing.
     """
+    from zoo.cli.licensed import kept
     from zoo.errors import CompareError
     from zoo.home import Home
+    from zoo.release.licensing import accepted
     from zoo.tables import compare as compared
     from zoo.tables.comparison import check_column
     from zoo.tables.search import found, read_question
 
-    question = read_question(expression)
+    question, allowed = read_question(expression), accepted(licenses)
     if sort:
         check_column(sort)
     home = Home.find()
@@ -183,6 +199,7 @@ def search(
         raise CompareError(
             f"no {'other ' * bool(damaged)}release in {where} to search. Build one: zoo build; or get it: zoo pull NAME"
         )
+    releases = kept(releases, allowed)
     matches = found(compared(releases, device, _aliases(device)), question, sort, all_precisions)
     shape = "json" if as_json else shape
     if matches.comparison.groups or shape != "terminal":

@@ -62,6 +62,15 @@ def TARGETS(about: str) -> Callable[[Command], Command]:
     return click.option("--target", "-t", "targets", multiple=True, metavar="TARGET", shell_complete=target, help=about)
 
 
+LICENSE = click.option(
+    "--license",
+    "licenses",
+    multiple=True,
+    metavar="IDS",
+    help="Only what may be used under one of these licenses, by SPDX identifier, as in: apache-2.0,mit. Repeatable.",
+)
+"""`licenses`: for `zoo.release.licensing.accepted`."""
+
 DATA_ROOT_DEFAULT = Path("data")
 DATA_ROOT = click.option(
     "--data-root",

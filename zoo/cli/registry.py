@@ -11,14 +11,14 @@ import click
 
 from zoo.cli.completion import anywhere, release, version
 from zoo.cli.exit_codes import FOUND
-from zoo.cli.options import DATA_ROOT, DATA_ROOT_DEFAULT, JSON, TARGETS, scripted
+from zoo.cli.options import DATA_ROOT, DATA_ROOT_DEFAULT, JSON, LICENSE, TARGETS, scripted
 
 if TYPE_CHECKING:
     from zoo.catalogue import Catalogue
     from zoo.errors import NothingPrebuilt
     from zoo.home import Home
 
-PLACES = "Folder, https://…, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME."
+PLACES = "Folder, https://…, s3://BUCKET/FOLDER, hf://datasets/OWNER/NAME or oci://HOST/REPOSITORY."
 REGISTRY = click.option("--registry", "url", metavar="URL", help=f"{PLACES} Default: ZOO_REGISTRY, or zoo.yaml's.")
 READ_REGISTRY = click.option(
     "--registry",
@@ -103,10 +103,17 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
 @click.option(
     "--require-signature", is_flag=True, help="Refuse releases without a trusted signature (registry.keys in zoo.yaml)."
 )
+@LICENSE
 @READ_REGISTRY
 @scripted
 def pull(
-    name: str, targets: tuple[str, ...], everything: bool, require_signature: bool, url: str | None, as_json: bool
+    name: str,
+    targets: tuple[str, ...],
+    everything: bool,
+    require_signature: bool,
+    licenses: tuple[str, ...],
+    url: str | None,
+    as_json: bool,
 ) -> None:
     """Pull release NAME, NAME@1.2.0 or NAME@^1.2: the best artifact for this machine, or the named targets.
 
@@ -121,12 +128,13 @@ def pull(
     from zoo.registry.choice import chooser
     from zoo.registry.opening import open_registry
     from zoo.registry.pull import pull as fetch
+    from zoo.release.licensing import accepted
 
     if targets and everything:
         raise click.UsageError("--all includes all targets: leave out --target.")
-    catalogue, home = load_catalogue(), Home.find()
+    catalogue, home, allowed = load_catalogue(), Home.find(), accepted(licenses)
     registry = open_registry(catalogue.registry, home, url, require_signature)
-    choose = chooser(None if everything else targets, catalogue.target)
+    choose = chooser(None if everything else targets, catalogue.target, allowed)
     try:
         release = fetch(registry, home, name, choose, reporter())
     except NothingPrebuilt as error:

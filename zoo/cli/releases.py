@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.completion import release as here
-from zoo.cli.options import JSON, LISTED_REGISTRY
+from zoo.cli.options import JSON, LICENSE, LISTED_REGISTRY
 
 if TYPE_CHECKING:
     from zoo.catalogue import Catalogue
@@ -22,26 +22,30 @@ COLUMNS = ("model", "data", "map", "cmc1", "parameters", "macs", "macs_saved", "
 @click.command("list", short_help="List releases that are here, those to pull, and models to build.")
 @click.option("--all", "everything", is_flag=True, help="Also list models of studies, named study-….")
 @LISTED_REGISTRY
+@LICENSE
 @JSON
-def list_releases(everything: bool, url: str | None, as_json: bool) -> None:
+def list_releases(everything: bool, url: str | None, licenses: tuple[str, ...], as_json: bool) -> None:
     """List releases that are here, those that come with zoo and can be pulled, models that the catalogue could build,
     and its errors.
 
     With --registry, list that registry's releases in place of those that come with zoo.
     """
     from zoo.catalogue import load_catalogue
+    from zoo.cli.licensed import kept, kept_models
     from zoo.cli.output import console
     from zoo.cli.script import print_json
     from zoo.home import Home
+    from zoo.release.licensing import accepted
     from zoo.release.local import read_all, recorded
     from zoo.tables import release_rows, table
 
-    home, catalogue = Home.find(), load_catalogue()
+    home, catalogue, allowed = Home.find(), load_catalogue(), accepted(licenses)
     known, here = recorded(home), read_all(home)
     labels = {release.manifest.label for release in here.releases} | here.damaged.keys()
     place, there, unread = _offered(catalogue, home, url, labels)
-    rows, offered = release_rows(here.releases), release_rows(there)
+    rows, offered = release_rows(kept(here.releases, allowed)), release_rows(kept(there, allowed))
     waiting = {name: recipe.description for name, recipe in catalogue.told(everything).items() if name not in known}
+    waiting = kept_models(waiting, catalogue, allowed)
     damaged = {**here.damaged, **unread}
     if as_json:
         told = {"damaged": damaged, "older": here.older, "faulty": catalogue.faulty}
@@ -98,7 +102,9 @@ def show(name: str, as_json: bool) -> None:
     """
     from zoo.cli.output import console, print_release, release_json
     from zoo.cli.script import print_json
+    from zoo.documents.graph_metadata import read_facts
     from zoo.home import Home
+    from zoo.layout import GRAPH
     from zoo.registry.listing import find_anywhere
     from zoo.sanitize import one_line
     from zoo.tables import calibration_rows, site_rows, table
@@ -131,6 +137,10 @@ def show(name: str, as_json: bool) -> None:
         out.print(table(calibrations, calibrations[0], told))
     artifacts = [{**a.model_dump(), "sha256": a.sha256[:12], "target": a.target or ""} for a in manifest.artifacts]
     out.print(table(artifacts, ("path", "target", "precision", "size_bytes", "sha256")))
+    graph = release.path.parent / GRAPH
+    if graph.is_file() and (inside := read_facts(graph)):
+        facts = [{"key": f"zoo.{key}", "value": one_line(value)} for key, value in inside.items()]
+        out.print(table(facts, ("key", "value"), f"metadata in {GRAPH}, as in other ONNX files and OpenVINO's .xml"))
     stages = [{"stage": s.name, "key": s.key[:12], "seconds": s.seconds, "at": s.finished_at} for s in manifest.stages]
     made = manifest.provenance
     how = [made.command, *[f"git {made.git}"] * bool(made.git), f"seed {made.seed}"]

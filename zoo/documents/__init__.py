@@ -34,6 +34,6 @@ def write_documents(folder: Path, manifest: Manifest, measurements: Sequence[Mea
         write_licenses(folder, manifest),
         write_runner(folder),
         *write_golden(folder, manifest, measurements, size),
-        write_sbom(folder, manifest),
+        write_sbom(folder, manifest, measurements, size),
     ]
     return [File(path=path, size_bytes=(folder / path).stat().st_size, sha256=sha256(folder / path)) for path in paths]

@@ -14,6 +14,7 @@ from pipeline.files import write_text
 from pipeline.networks.cost import Cost
 from zoo.documents.front_matter import front_matter
 from zoo.documents.limits import limits
+from zoo.documents.origins import RISKS, USE_CASES, origins
 from zoo.layout import CARD, GOLDEN_EMBEDDING, GOLDEN_INPUT, LICENSES, MANIFEST, RUNNER
 from zoo.markdown import bullets, escaped, table
 from zoo.release.local import Release
@@ -64,7 +65,7 @@ python {RUNNER}              # checks the graph, and each shipped artifact that 
 
 The graph takes uint8 RGB images, N×{size.height}×{size.width}×3: rotated by EXIF, transparency on white, resized
 bilinearly with antialiasing. Scaling, mean and deviation are inside it, and its output has length 1: compare embeddings
-by their dot product.
+by their dot product. The files say so themselves, in the metadata of ONNX (`zoo.…`) and in the `rt_info` of OpenVINO.
 [{GOLDEN_INPUT}]({GOLDEN_INPUT}) is drawn, not photographed; the cosine of any artifact to its embedding must be
 at least `min_cosine` in [{GOLDEN_EMBEDDING}]({GOLDEN_EMBEDDING}) for its precision."""
 
@@ -192,6 +193,16 @@ def _provenance(manifest: Manifest) -> str:
     return f"## Provenance\n\n{bullets(facts)}"
 
 
+def _origins(manifest: Manifest) -> str:
+    lines = origins(manifest)
+    return f"## Initial weights\n\n{bullets(lines)}" if lines else ""
+
+
+def _intended() -> str:
+    risks = bullets([f"{risk.name} {risk.mitigation}" for risk in RISKS])
+    return f"## Intended use\n\n{bullets(list(USE_CASES))}\n\n## Risks\n\n{risks}"
+
+
 def _licenses(manifest: Manifest) -> str:
     lines = [f"{part}: {escaped(terms)}" for part, terms in manifest.licenses]
     return f"## Licenses\n\n{bullets(lines)}\n\nMore in [{LICENSES}]({LICENSES})."
@@ -202,7 +213,9 @@ def card_text(manifest: Manifest, measurements: Sequence[Measurement], size: Inp
     sections = (
         _about(manifest),
         _use(manifest, size),
+        _intended(),
         _artifacts(manifest),
+        _origins(manifest),
         _data(manifest),
         _accuracy(manifest),
         _compression(manifest),

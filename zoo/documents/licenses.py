@@ -8,18 +8,13 @@ from pathlib import Path
 from pipeline.files import write_text
 from zoo.layout import LICENSES
 from zoo.markdown import escaped
+from zoo.release.licensing import stated
 from zoo.release.manifest import Manifest
 
 UNKNOWN = (
     "**Not stated.** Without a license nobody may copy, change or distribute it, except as the law permits. Ask its "
     "authors."
 )
-
-
-def stated(terms: str) -> str | None:
-    """A license without surrounding spaces; None if it is not stated."""
-    text = terms.strip()
-    return None if text in ("", "not stated") else text
 
 
 def spdx_ids(terms: str) -> list[str]:

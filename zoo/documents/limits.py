@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from zoo.documents.licenses import stated
+from zoo.release.licensing import stated
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending
 

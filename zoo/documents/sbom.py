@@ -2,22 +2,30 @@
 
 The subject is the model. Its components are its artifacts with their digests, the data set that it was trained on, and
 the libraries that built it; a compiled artifact depends on the runtime that compiled it. Everything comes from the
-manifest: equal manifests give equal bytes, including serial number (UUIDv5) and time.
+manifest and the measurements of its build: equal ones give equal bytes, including serial number (UUIDv5) and time.
 
-Source: https://cyclonedx.org/docs/1.6/json/. The library can't write the format's model card; README.md replaces it.
+Source: https://cyclonedx.org/docs/1.6/json/. cyclonedx-python-lib 11 has no class for the format's model card (a
+comment in its `Component` marks the place), so it is added to the JSON that the library wrote
+(`zoo.documents.sbom_card`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
+from pipeline.data.images import Input
 from pipeline.files import write_text
-from zoo.documents.licenses import stated
+from zoo.documents.sbom_card import model_card
 from zoo.layout import SBOM
+from zoo.release.licensing import stated
 from zoo.release.manifest import Manifest
+from zoo.release.measurements import Measurement, to_bytes
 
 if TYPE_CHECKING:
     from cyclonedx.model.bom import Bom
@@ -60,8 +68,12 @@ def _artifacts(manifest: Manifest) -> dict[str, Component]:
     }
 
 
-def bill(manifest: Manifest) -> Bom:
-    """The bill of materials of a release."""
+def _data_ref(manifest: Manifest) -> str:
+    return f"data:{manifest.data.name}"
+
+
+def bill(manifest: Manifest, measurements: Sequence[Measurement]) -> Bom:
+    """The bill of materials of a release, without the model card."""
     from cyclonedx.model import Property
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType
@@ -73,7 +85,7 @@ def bill(manifest: Manifest) -> Bom:
     data = Component(
         name=manifest.data.name,
         type=ComponentType.DATA,
-        bom_ref=f"data:{manifest.data.name}",
+        bom_ref=_data_ref(manifest),
         licenses=_licenses(manifest.licenses.data),
         properties=[Property(name="zoo:data:fingerprint", value=manifest.data.fingerprint)],
     )
@@ -86,8 +98,9 @@ def bill(manifest: Manifest) -> Bom:
         licenses=_licenses(manifest.licenses.weights),
     )
     tool = _library(TOOL, made_by.zoo, _licenses(manifest.licenses.code))
+    content = hashlib.sha256(b"".join(map(to_bytes, measurements))).hexdigest()
     result = Bom(
-        serial_number=uuid5(NAMESPACE_URL, manifest.model_dump_json(exclude={"documents"})),
+        serial_number=uuid5(NAMESPACE_URL, manifest.model_dump_json(exclude={"documents"}) + content),
         metadata=BomMetaData(
             component=model,
             tools=ToolRepository(components=[tool]),
@@ -102,11 +115,17 @@ def bill(manifest: Manifest) -> Bom:
     return result
 
 
-def write_sbom(folder: Path, manifest: Manifest) -> str:
-    """Write it, and return its path in the release."""
+def write_sbom(folder: Path, manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> str:
+    """Write it, and return its path in the release.
+
+    Args:
+        size: input size of the graph.
+    """
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
-    outputter = make_outputter(bill(manifest), OutputFormat.JSON, SchemaVersion.V1_6)
-    write_text(folder / SBOM, outputter.output_as_string(indent=1) + "\n")
+    outputter = make_outputter(bill(manifest, measurements), OutputFormat.JSON, SchemaVersion.V1_6)
+    document = json.loads(outputter.output_as_string())
+    document["metadata"]["component"]["modelCard"] = model_card(manifest, measurements, size, _data_ref(manifest))
+    write_text(folder / SBOM, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     return SBOM

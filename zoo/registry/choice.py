@@ -10,6 +10,7 @@ from targets.errors import TargetError
 from zoo.errors import NothingPrebuilt
 from zoo.layout import MANIFEST
 from zoo.registry.pull import Choose
+from zoo.release.licensing import Accepted
 from zoo.release.local import Release
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measurement
@@ -29,15 +30,24 @@ def best_target(manifest: Manifest, records: list[Measurement]) -> str | None:
     return next((one.target for one in runnables(release) if not one.is_graph and _runs_here(one)), None)
 
 
-def chooser(targets: Sequence[str] | None, own_name: Callable[[str], str] = str) -> Choose:
+def chooser(
+    targets: Sequence[str] | None, own_name: Callable[[str], str] = str, allowed: Accepted | None = None
+) -> Choose:
     """The argument `choose` of `pull`.
 
     Args:
         targets: requested targets; empty: the best one for this machine; None: all.
         own_name: the own name of a target that the release does not have under the given name; may raise.
+        allowed: licenses that the user accepts; None: any.
+
+    Raises (the result, when it is called):
+        LicenseError: the release does not fit `allowed`.
+        NothingPrebuilt: it has nothing for a requested target.
     """
 
     def choose(manifest: Manifest, records: list[Measurement]) -> Sequence[str] | None:
+        if allowed:
+            allowed.check(manifest)
         if targets is None:
             return None
         there = list(dict.fromkeys(one.target for one in manifest.artifacts if one.target))

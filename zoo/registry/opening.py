@@ -36,7 +36,7 @@ def registry_url(settings: RegistrySettings, url: str | None) -> str:
     if not found:
         raise NoRegistry(
             f"no registry is configured. Name one with --registry, {URL}, or `registry: {{url: …}}` in zoo.yaml: a "
-            "folder, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME."
+            "folder, s3://BUCKET/FOLDER, hf://datasets/OWNER/NAME or oci://HOST/REPOSITORY."
         )
     return found
 

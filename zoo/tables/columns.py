@@ -68,6 +68,8 @@ BESIDE: Mapping[str, Column] = {
     "model": Column("model", kind="text"),
     "name": Column("name", kind="text"),
     "dataset": Column("data", kind="text"),
+    "license": Column("license", kind="text"),
+    "data_license": Column("license of the data", kind="text"),
     "map_drop_points": Column("mAP lost", number(2), better="low"),
     "compute_p50_ms": _time("compute p50 ms"),
     "ratio_low": Column("× dense, from", number(2), timed=True),

@@ -44,6 +44,8 @@ def _row(release: Release, record: Measured) -> Row:
     row: Row = {
         "model": manifest.label,
         "name": manifest.name,
+        "license": manifest.licenses.weights,
+        "data_license": manifest.licenses.data,
         "target": record.target,
         "network": record.network,
         "precision": record.precision,

@@ -69,8 +69,60 @@ def test_figures_of_other_data_are_not_in_the_head():
 def test_a_license_unknown_to_the_hub_is_other_with_a_name_and_a_link():
     assert hub_license("CC-BY-4.0") == {"license": "cc-by-4.0"}
     assert hub_license("not stated") == {"license": "unknown"}
-    for terms, name in (("Research only, by request", "research-only-by-request"), ("GPL-3.0-only", "gpl-3.0-only")):
+    for terms, name in (("Research only, by request", "research-only-by-request"), ("SSPL-1.0", "sspl-1.0")):
         assert hub_license(terms) == {"license": "other", "license_name": name, "license_link": "LICENSES.md"}
+
+
+@pytest.mark.parametrize(
+    ("terms", "known"),
+    [("GPL-3.0-only", "gpl-3.0"), ("LGPL-2.1-or-later", "lgpl-2.1"), ("ODbL-1.0", "odbl"), ("GPL-2.0+", "gpl-2.0")],
+)
+def test_a_license_that_the_hub_calls_otherwise_has_its_identifier(terms, known):
+    assert hub_license(terms) == {"license": known}
+
+
+def started(stage, hub=None):
+    """A stage that was given a file of weights."""
+    return {
+        "name": stage, "key": "e" * 64, "version": 1, "inputs": {}, "files": {"weights": "f" * 64}, "libraries": {},
+        "finished_at": "2026-11-01T00:00:00+00:00", "seconds": 1.0,
+        "hub": {"weights": {"repository": hub, "revision": "1" * 40}} if hub else {},
+    }  # fmt: skip
+
+
+TIMM, OTHER = "timm/resnet18.a1_in1k", "timm/resnet50.a1_in1k"
+
+
+@pytest.mark.parametrize(
+    ("stages", "recipe", "base"),
+    [
+        ([], {"base_model": TIMM}, None),
+        ([started("teacher", TIMM)], {}, [TIMM]),
+        ([started("teacher", TIMM), started("distill", TIMM)], {}, [TIMM]),
+        ([started("teacher", OTHER), started("distill", TIMM)], {}, [TIMM, OTHER]),
+        ([started("teacher")], {}, None),
+        ([started("teacher")], {"base_model": TIMM}, [TIMM]),
+        ([started("teacher", OTHER)], {"base_model": TIMM}, [OTHER]),
+    ],
+    ids=["from scratch", "teacher", "both", "two networks", "a local file", "a local file, said", "what was loaded"],
+)
+def test_the_hub_reads_the_pretrained_network_only_if_one_was_loaded(stages, recipe, base):
+    text = card(stages=stages, recipe=recipe)
+    head = head_of(text)
+    assert head.base_model == base
+    assert head.get("base_model_relation") == ("finetune" if base else None)
+    assert ("## Initial weights" in text) == bool(stages)
+
+
+def test_initial_weights_are_named_by_commit_and_digest():
+    found = section(card(stages=[started("teacher", TIMM), started("distill")]), "Initial weights")
+    assert f"teacher: `{TIMM}` at commit `{'1' * 40}`, sha256 `{'f' * 64}`" in found
+    assert f"student: a local file, sha256 `{'f' * 64}`" in found
+
+
+def test_intended_use_and_risks_are_told():
+    assert "retrieval" in section(card(), "Intended use")
+    assert "tracking" in section(card(), "Risks")
 
 
 def test_it_says_how_to_use_the_release_with_zoo_and_without():

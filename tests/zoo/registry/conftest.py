@@ -1,4 +1,4 @@
-"""A home, and registries of every kind: a folder, HTTP, S3."""
+"""A home, and registries of every kind: a folder, HTTP, S3, OCI."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+import yaml
 from filelock import FileLock
 
+from tests.zoo.registry.samples import sha
 from zoo.home import Home
 from zoo.registry.places.by_url import open_place
 from zoo.registry.places.folder import Folder
@@ -114,9 +116,54 @@ def s3_url(s3_server, request):
     return f"s3://{BUCKET}/{abs(hash(request.node.nodeid))}"
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(scope="module")
+def oci_server(tmp_path_factory):
+    """Docker's registry server on loopback, of Debian's package docker-registry: HOST:PORT."""
+    pytest.importorskip("oras", reason="needs the extra oci")
+    with running_registry(tmp_path_factory.mktemp("oci")) as host:
+        yield host
+
+
+@contextmanager
+def running_registry(root: Path, **more: object):
+    """The server, with `more` sections of its configuration."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("needs Debian's package docker-registry")
+    port = _free_port()
+    settings = {
+        "version": 0.1,
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(root / "data")}, "delete": {"enabled": True}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+        **more,
+    }
+    (root / "config.yml").write_text(yaml.safe_dump(settings))
+    with (root / "log").open("wb") as log:
+        server = subprocess.Popen([program, "serve", str(root / "config.yml")], stdout=log, stderr=log, cwd=root)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the registry server does not start: {(root / 'log').read_text()}")
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def oci_url(oci_server, request):
+    """A fresh repository."""
+    return f"oci://{oci_server}/team/{sha(request.node.nodeid.encode())[:20]}"
+
+
+@pytest.fixture(params=["folder", "s3", "oci"])
 def writable(request, tmp_path):
     """A registry that can be written, of every kind; and where to read it from."""
     if request.param == "folder":
         return open_place(str(tmp_path / "registry"))
-    return open_place(request.getfixturevalue("s3_url"))
+    return open_place(request.getfixturevalue(f"{request.param}_url"))

@@ -129,6 +129,7 @@ def test_the_secret_is_not_sent_to_another_host_after_a_redirect(published, serv
         ("s3://key:s3cret@bucket/folder", "Set AWS_ACCESS_KEY_ID"),
         ("s3://bucket/folder?X-Amz-Signature=s3cret", "Set AWS_ACCESS_KEY_ID"),
         ("hf://s3cret@datasets/a/b", "Set HF_TOKEN"),
+        ("oci://keeper:s3cret@host/team/nets", "Run: docker login HOST"),
         ("https://keeper:s3cr/et@host/x", "is not valid. Write https://HOST/FOLDER"),
         ("https://", "is not valid. Write https://HOST/FOLDER"),
         ("https://host:port/x?sig=s3cret", "is not valid. Write https://HOST/FOLDER"),

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 from contextlib import suppress
 from http.server import ThreadingHTTPServer
+from importlib.util import find_spec
 from threading import Event, Thread
 
 import aiohttp
@@ -151,7 +152,14 @@ def old_hub(hub, monkeypatch):
     return start
 
 
-@pytest.fixture(params=["web", "s3", "hub", "old_hub"])
+@pytest.fixture
+def oci(url_of, monkeypatch):
+    pytest.importorskip("oras")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return lambda hostile: open_place(url_of(hostile).replace("http:", "oci:") + "/team/nets")
+
+
+@pytest.fixture(params=["web", "s3", "hub", "old_hub", "oci"])
 def place_of(request):
     return request.getfixturevalue(request.param)
 
@@ -175,7 +183,7 @@ def test_an_endless_body_is_read_only_as_far_as_requested(place_of, status):
     place, first = place_of(hostile), start if status.startswith(b"200") else 0
     tracemalloc.start()
     try:
-        content, (_, peak) = place.fetch("blob", start, start + PART), tracemalloc.get_traced_memory()
+        content, (_, peak) = place.fetch(BLOB.path, start, start + PART), tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert content == part_of_pattern(first, first + PART)
@@ -194,7 +202,7 @@ def test_a_small_file_without_an_end_is_refused(place_of):
 def test_an_endless_error_body_is_not_read_completely(hub):
     hostile = Endless(b"500 Internal Server Error")
     with pytest.raises(OSError, match="500"):
-        hub(hostile).fetch("blob", 0, PART)
+        hub(hostile).fetch(BLOB.path, 0, PART)
     assert hostile.hung_up.wait(5)
 
 
@@ -212,6 +220,9 @@ def impatient(monkeypatch):
     for module in ("web", "s3", "hub"):
         monkeypatch.setattr(f"zoo.registry.places.{module}.FILE_SECONDS", 0.5)
         monkeypatch.setattr(f"zoo.registry.places.{module}.PART_SECONDS", 0.5)
+    if find_spec("oras"):
+        monkeypatch.setattr("zoo.registry.places.oci_client.FILE_SECONDS", 0.5)
+        monkeypatch.setattr("zoo.registry.places.oci.PART_SECONDS", 0.5)
     monkeypatch.setattr("zoo.registry.places.hub.PIECE", 1)
 
 
@@ -317,20 +328,21 @@ def test_redirects_to_other_hosts_are_followed(place_of, url_of):
     place = place_of(Says(b"302 Found\r\nLocation: " + url_of(other).encode() + b"/there"))
     if place.url.startswith("s3:"):
         pytest.skip("S3 has redirects of its own")
-    assert place.fetch("blob", 0, PART) == PATTERN[:PART]
+    assert place.fetch(BLOB.path, 0, PART) == PATTERN[:PART]
     assert other.asked == ["/there"]
 
 
-def test_a_redirect_with_a_body_without_an_end_is_followed(hub, url_of):
+@pytest.mark.parametrize("kind", ["hub", "oci"])
+def test_a_redirect_with_a_body_without_an_end_is_followed(kind, url_of, request):
     other = Says(b"206 Partial Content", PATTERN[:PART])
     hostile = Endless(b"302 Found\r\nLocation: " + url_of(other).encode() + b"/there")
-    assert hub(hostile).fetch("blob", 0, PART) == PATTERN[:PART]
+    assert request.getfixturevalue(kind)(hostile).fetch(BLOB.path, 0, PART) == PATTERN[:PART]
     assert hostile.hung_up.wait(5)
 
 
-def test_endless_redirects_are_not_followed_for_ever(hub, web, cache, monkeypatch):
+def test_endless_redirects_are_not_followed_for_ever(hub, web, oci, cache, monkeypatch):
     monkeypatch.setattr("zoo.registry.places.patience.ATTEMPTS", 1)
-    for start in (hub, web):
+    for start in (hub, web, oci):
         hostile = Says(b"302 Found\r\nLocation: /again")
         assert "can't get 000000000000" in refused(start(hostile), cache)
         assert len(hostile.asked) < 20
@@ -375,7 +387,7 @@ def test_a_hub_that_redirects_from_https_is_refused(hub, monkeypatch, server):
         monkeypatch.setattr(session, "get", lambda *_, **__: given)
     monkeypatch.setattr(place._utils, "get_session", lambda: session)
     with pytest.raises(GivenUp, match="redirects from https to http"):
-        place.fetch("blob", 0, PART)
+        place.fetch(BLOB.path, 0, PART)
 
 
 def test_an_s3_server_that_truncates_its_index_is_reported(s3):

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from tests.zoo.registry.samples import tree
+from tests.zoo.registry.samples import sha, tree
 from zoo.registry.index import Blob
 from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import collect_garbage, read_index, read_listed
@@ -15,8 +15,8 @@ from zoo.registry.publish import collect_garbage, read_index, read_listed
 COUNT = 20
 
 
-def publisher(url, name, first, count):
-    command = [sys.executable, "-m", "tests.zoo.registry.publisher", url, name, str(first), str(count)]
+def publisher(url, name, first, count, *content):
+    command = [sys.executable, "-m", "tests.zoo.registry.publisher", url, name, str(first), str(count), *content]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -41,6 +41,27 @@ def test_two_processes_with_many_releases_each_lose_no_release(writable):
     index = read_index(writable)
     assert {name: len(versions) for name, versions in index.releases.items()} == {"one": COUNT, "two": COUNT}
     assert index.revision == 2 * COUNT
+
+
+def test_of_two_builds_of_one_version_one_is_published_and_the_other_is_told(writable):
+    """Both processes publish the same versions with different content, at the same time."""
+    count = 8
+    running = [publisher(writable.url, "same", 0, count, content) for content in ("mine", "yours")]
+    told = []
+    for process in running:
+        out, errors = process.communicate(timeout=250)
+        assert process.returncode == 0, errors
+        told.append(out.split())
+    for number, outcomes in enumerate(zip(*told, strict=True)):
+        assert sorted(outcomes) == [str(number), "refused"]  # never both, and never none
+    index = check_whole(writable)
+    for number in range(count):
+        listed = index.find("same", f"1.{number}.0")
+        _, manifest = read_listed(writable, f"same@1.{number}.0", listed)
+        (graph,) = (one for one in manifest.artifacts if one.path == "graph/model.onnx")
+        winner = "mine" if told[0][number] != "refused" else "yours"
+        content = f"graph of same {number} {winner}".encode()
+        assert graph.sha256 == sha(content)  # the winner was told the truth
 
 
 def test_two_processes_on_the_same_name_lose_no_release(tmp_path):

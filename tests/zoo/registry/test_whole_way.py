@@ -60,10 +60,10 @@ def done(result):
     return result.stdout
 
 
-@pytest.mark.parametrize("kind", ["folder", "http", "s3"])
+@pytest.mark.parametrize("kind", ["folder", "http", "s3", "oci"])
 def test_published_pulled_verified_used_and_compared(maker, kind, request, tmp_path, serve):
     registry = tmp_path / "registry"
-    to = request.getfixturevalue("s3_url") if kind == "s3" else str(registry)
+    to = request.getfixturevalue(f"{kind}_url") if kind in ("s3", "oci") else str(registry)
     for label in RELEASES:
         assert f"published: {label} in {to}, 3 measurements" in done(maker.zoo("publish", label, "--registry", to))
     assert "already" in done(maker.zoo("publish", RELEASES[0], "--registry", to))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from pipeline.recipe import Version
+from pipeline.recipe import HubModel, Version
 from zoo.markdown import table
 from zoo.release.manifest import Name, Sha256
 
@@ -17,6 +17,7 @@ PATTERNS = {
         (Sha256, "64 hexadecimal digits"),
         (Version, "three numbers, as `1.0.0`"),
         (Name, "text: letters, digits, `.`, `_` and `-`"),
+        (HubModel, "text, as `timm/resnet18.a1_in1k`"),
     )
 }  # a new pattern needs its description here
 

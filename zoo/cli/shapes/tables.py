@@ -36,6 +36,8 @@ class MeasurementRow(TypedDict):
     ]
     name: Annotated[str, "`model` without its version"]
     dataset: Annotated[str | None, "name of the data set; null if it is not the release's own"]
+    license: Annotated[str, "of the weights"]
+    data_license: Annotated[str, "of the training images"]
     map_drop_points: Annotated[float | None, "mAP lost by the artifact against torch, in percentage points"]
     compute_p50_ms: Annotated[float | None, "without copies, by the runtime's clock; null if it has none"]
     ratio_low: Annotated[float | None, "lower end of the 95 % interval"]

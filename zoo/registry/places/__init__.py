@@ -1,1 +1,1 @@
-"""Places of registries: a folder, HTTP, S3, the Hugging Face Hub, and what comes with zoo."""
+"""Places of registries: a folder, HTTP, S3, the Hugging Face Hub, an OCI registry, and what comes with zoo."""

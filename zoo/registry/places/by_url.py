@@ -37,11 +37,15 @@ def open_place(url: str) -> Place:
         from zoo.registry.places.hub import Hub
 
         return Hub(url)
+    if scheme == "oci":
+        from zoo.registry.places.oci import Oci
+
+        return Oci(url)
     if url == "zoo://prebuilt":
         from zoo.registry.places.shipped import Shipped
 
         return Shipped()
     raise RegistryError(
         f"{scheme}:// is not supported for registries. Use a folder, http(s):// (read only), s3://BUCKET/FOLDER, "
-        "hf://datasets/OWNER/NAME, or zoo://prebuilt (read only)."
+        "hf://datasets/OWNER/NAME, oci://HOST/REPOSITORY, or zoo://prebuilt (read only)."
     )

@@ -3,6 +3,7 @@
     folder    a lock of the operating system beside the file, released when its process dies, and a rename
     S3        conditional requests: If-Match with the tag that was read, If-None-Match for a new file
     Hub       a commit on the one that was read; the Hub refuses it if another came first
+    OCI       nothing is ever changed: each change is a new tag, and a reader joins them (`oci_state`, `oci_claims`)
     HTTP      read only
 
 A refused writer reads again and repeats the change on the new content.
@@ -29,6 +30,7 @@ UNFINISHED = "unfinished"  # folder of files without a final name; killed writer
 CREDENTIALS = {
     "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
     "hf": "Set HF_TOKEN, or run: hf auth login",
+    "oci": "Run: docker login HOST, or oras login HOST; or set DOCKER_CONFIG",
 }  # where credentials come from
 Edit = Callable[[bytes | None], bytes | None]  # from the current content, if any, to the new one; None: no change
 
