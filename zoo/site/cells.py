@@ -84,11 +84,11 @@ def measured_table(group: Group, gates: Mapping[str, float | None], link: Link =
         kind += " doubt" if COLUMNS[key].timed and row["doubt"] else ""
         return Cell(text, small, kind)
 
-    headings = {**MEASURED, **BESIDE}
-    heads = [Cell("" if key == "state" else headings[key].heading) for key in keys]
+    known = {**MEASURED, **BESIDE}
+    headings = {"state": "state", "calls": "n"}
     heads = [
-        Cell("state" if key == "state" else "n" if key == "calls" else one.text)
-        for key, one in zip(keys, heads, strict=True)
+        Cell(headings.get(key) or known[key].heading, kind="" if key in known and known[key].kind == "number" else "text")
+        for key in keys
     ]
     rows = [[cell(place, row, key) for key in keys] for place, row in enumerate(group.rows)]
     lines = [one_line(line) for line in (group.how, *group.notes)]
