@@ -33,9 +33,11 @@ STATIC = Path(__file__).parent / "static"
 DATA = "data.json"  # for machines; data.js holds the same for pages, since `fetch` fails on file://
 PANEL = "static/try/panel.js"
 BOARD_SCRIPTS = (
-    "static/vendor/d3.min.js", "static/vendor/table-core.js", "data.js", "static/text.js", "static/model.js",
-    "static/filter.js", "static/pareto.js", "static/difference.js", "static/export.js", "static/plot.js",
-    "static/table.js", "static/compare.js", "static/board.js",
+    "static/vendor/d3.min.js", "static/vendor/table-core.js", "data.js",
+    *(f"static/{name}.js" for name in (
+        "text", "model", "filter", "pareto", "difference", "export", "state", "choice", "plot", "table", "controls",
+        "compare", "panels", "board",
+    )),
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from zoo.sanitize import one_line
 from zoo.site.cells import Cell, HtmlTable, measured_table, plain_table
 from zoo.site.data import MACHINE, SiteJson, data_page, device_page, gate_of
 from zoo.site.facts import above, when
+from zoo.site.names import slug
 from zoo.site.source import Entry, Source
 from zoo.tables.columns import COLUMNS, NOTHING, Row
 from zoo.tables.comparison import Comparison
@@ -27,8 +28,9 @@ Up = Callable[[str], str]
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """The page of a device."""
+    """The page of a device; `id` is its name in the URL of the board."""
 
+    id: str
     name: str
     architecture: str
     cores: int
@@ -74,6 +76,7 @@ def _device(found: Sequence[tuple[Row, Measured]], tables: Sequence[HtmlTable], 
     runs = {record.run: (row, record) for row, record in found}
     newest = sorted(runs.values(), key=lambda pair: pair[1].measured_at, reverse=True)
     return DeviceFacts(
+        id=slug(name, architecture, cores),
         name=one_line(name),
         architecture=one_line(architecture),
         cores=cores,

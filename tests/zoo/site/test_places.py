@@ -26,6 +26,9 @@ def test_everything_works_from_a_folder(shop, watch):
     assert page.locator("h1").inner_text().startswith("convnext-atto-cars")
     page.go_back()
     assert page.locator("#map").input_value() == "66"
+    page.goto(min(shop.glob("device/rasp*.html")).as_uri())
+    page.get_by_role("link", name="Compare on the board").click()
+    assert "Raspberry" in page.locator("#where").inner_text()
 
 
 def test_by_keyboard_alone(shop, watch):
