@@ -35,8 +35,8 @@ PANEL = "static/try/panel.js"
 BOARD_SCRIPTS = (
     "static/vendor/d3.min.js", "static/vendor/table-core.js", "data.js",
     *(f"static/{name}.js" for name in (
-        "text", "model", "filter", "pareto", "difference", "export", "state", "choice", "plot", "table", "controls",
-        "compare", "panels", "board",
+        "text", "model", "filter", "pareto", "difference", "export", "state", "choice", "marks", "plot", "table",
+        "controls", "compare", "panels", "board",
     )),
 )  # fmt: skip
 

@@ -38,8 +38,8 @@
     const drawn = shown.filter((row) => Zoo.drawable(row, cost)).length;
     const left = shown.length - drawn;
     $("plot-note").textContent = [
-      `${Zoo.plural(front.length, "point")} on the front, ${Zoo.number(drawn - front.length)} others in grey; hollow: dense.`,
-      "Shapes: ● fp32 ■ fp16 ◆ int8.",
+      `${Zoo.plural(front.length, "point")} on the front, ${Zoo.number(drawn - front.length)} others in grey;`,
+      "hollow: dense. Shapes: ● fp32 ■ fp16 ◆ int8.",
       `Lines: 95 % interval of the mAP lost${cost === "p50_ms" ? "; to the right, up to p90" : ""}.`,
       left ? `Left out: ${Zoo.number(left)} void, unsteady or without a figure.` : "",
     ].join(" ");

@@ -47,9 +47,17 @@
   /** Fill the pickers for a table. */
   Zoo.fillChoice = (table) => {
     const [device, board] = [data.devices[table.device], boardOf(table)];
-    fill("device", data.devices.map((one) => [one.id, deviceName(one)]), device.id);
+    fill(
+      "device",
+      data.devices.map((one) => [one.id, deviceName(one)]),
+      device.id,
+    );
     const boards = [...new Set(onDevice(table.device).map((one) => one.board))].sort((a, b) => a - b);
-    fill("board", boards.map((at) => [data.boards[at].id, boardName(data.boards[at])]), board.id);
+    fill(
+      "board",
+      boards.map((at) => [data.boards[at].id, boardName(data.boards[at])]),
+      board.id,
+    );
     const tables = onDevice(table.device).filter((one) => one.board === table.board);
     const twice = (one) => tables.filter((other) => other.settings === one.settings).length > 1;
     const settings = tables.map((one, at) => [one.id, twice(one) ? `${one.settings} (${at + 1})` : one.settings]);

@@ -20,11 +20,17 @@
     fill(rows, state) {
       const values = (key) => [...new Set(rows.map((row) => row[key]))];
       const precisions = values("precision");
-      this.chips($("precisions"), "precision", PRECISIONS.filter((one) => precisions.includes(one)));
+      this.chips(
+        $("precisions"),
+        "precision",
+        PRECISIONS.filter((one) => precisions.includes(one)),
+      );
       this.chips($("targets"), "target", values("target").sort());
       const costs = Object.keys(Zoo.COSTS).filter((key) => rows.some((row) => row[key] !== null));
       this.costs($("cost"), costs);
-      this.sliders = Object.entries(Zoo.LIMITS).map(([name, limit]) => this.slider(name, limit, rows)).filter(Boolean);
+      this.sliders = Object.entries(Zoo.LIMITS)
+        .map(([name, limit]) => this.slider(name, limit, rows))
+        .filter(Boolean);
       $("sliders").replaceChildren(...this.sliders.map((one) => one.element));
       this.columns(rows, state);
     }
@@ -63,7 +69,9 @@
         const place = Number(range.value);
         this.change({ [name]: place === open ? null : Number(at.invert(place).toPrecision(3)) });
       });
-      number.addEventListener("input", () => this.change({ [name]: number.value === "" ? null : Number(number.value) }));
+      number.addEventListener("input", () =>
+        this.change({ [name]: number.value === "" ? null : Number(number.value) }),
+      );
       const element = h("div", { class: "slider" }, h("label", { for: name }, label), range, number);
       return { name, at, open, range, number, element };
     }
@@ -106,7 +114,12 @@
       check("cost", (value) => state.cost === value);
       $("ships").checked = state.ships;
       if (document.activeElement !== $("name")) $("name").value = state.name;
-      for (const [id, key] of [["device", "device"], ["board", "board"], ["settings", "table"]]) $(id).value = state[key];
+      for (const [id, key] of [
+        ["device", "device"],
+        ["board", "board"],
+        ["settings", "table"],
+      ])
+        $(id).value = state[key];
       $("open-all").textContent = state.open ? "Hide sub-rows" : "Show all precisions";
       $("open-all").setAttribute("aria-pressed", String(state.open));
     }

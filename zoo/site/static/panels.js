@@ -28,7 +28,9 @@
     if (!chosen.length) return;
     const here = chosen.filter((model) => rows.some((row) => row.model === model));
     const away = chosen.filter((model) => !here.includes(model));
-    const hint = here.length ? `another model in the table to see differences from ${here[0]}` : "two models in the table";
+    const hint = here.length
+      ? `another model in the table to see differences from ${here[0]}`
+      : "two models in the table";
     const found = here.length < 2 ? [note(`Choose ${hint}. Up to four can be compared.`)] : Zoo.comparison(rows, here);
     $("differences").replaceChildren(...away.map((model) => note(`${model} was not measured here.`)), ...found);
   };
@@ -44,7 +46,12 @@
       ...data.broken.map((one) => `${cell(one)}: broken: ${one.reason}`),
     ];
     $("beside").hidden = !lines.length;
-    const list = (some) => h("ul", {}, some.map((line) => h("li", {}, line)));
+    const list = (some) =>
+      h(
+        "ul",
+        {},
+        some.map((line) => h("li", {}, line)),
+      );
     const rest = lines.slice(LISTED);
     const more = rest.length ? [h("details", {}, h("summary", {}, `${rest.length} more`), list(rest))] : [];
     $("beside-list").replaceChildren(list(lines.slice(0, LISTED)), ...more);
