@@ -3,9 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := 0.13.9
 # Without tensorrt, which comes from NVIDIA's own index and is needed on the device only.
-LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub oci sign plot dev
+LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub oci sign plot site dev
 
-.PHONY: demo test slow cover lint docs docs-site lock carried prebuilt first-minute setup clean
+# The registry that `make site` shows; made-up records, as in tests, where there is none
+SHOWN := $(if $(wildcard prebuilt/index.json),prebuilt)
+
+.PHONY: demo test slow cover lint docs docs-site site screenshots vendor lock carried prebuilt first-minute setup clean
 
 setup: .venv/ready
 
@@ -41,6 +44,16 @@ docs-site: setup ## the same pages as a web site, in site/
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra docs
 	$(BIN)/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir docs . site
 
+site: setup ## the page of the releases in prebuilt/, in pages/; SHOWN=URL: of another registry
+	home=$$(mktemp -d) && ZOO_HOME=$$home $(if $(SHOWN),$(BIN)/zoo site pages --registry $(SHOWN),\
+		$(BIN)/python -m tests.zoo.site.sources pages); code=$$?; rm -rf $$home; exit $$code
+
+screenshots: setup ## docs/images/site.png, of the same registry
+	$(BIN)/python -m tests.zoo.site.screenshot docs/images/site.png $(SHOWN)
+
+vendor: setup ## fetch the pages' libraries from npm anew, and compare
+	$(BIN)/python -m zoo.site.vendor
+
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(LOCKED:%=--extra %) --no-header --no-annotate \
 		--upgrade pyproject.toml -o requirements.lock
@@ -60,4 +73,4 @@ first-minute: setup ## time README's first commands from the wheel and from a ch
 	$(BIN)/python -m bench.first_minute
 
 clean:
-	rm -rf .venv .zoo carried site
+	rm -rf .venv .zoo carried site pages

@@ -28,6 +28,7 @@ from zoo.cli.registry import gc, publish, pull, verify, yank
 from zoo.cli.releases import list_releases, show
 from zoo.cli.samples import samples
 from zoo.cli.script import script
+from zoo.cli.site import site
 from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
 from zoo.cli.verbose import verbose
@@ -121,7 +122,7 @@ def main() -> None:
 
 
 for command in (
-    build, data, weights, bench, list_releases, show, compare, search, diff, embed, query, samples, compile_, receive,
-    doctor, publish, pull, verify, yank, gc, migrate, clean,
+    build, data, weights, bench, list_releases, show, compare, search, diff, site, embed, query, samples, compile_,
+    receive, doctor, publish, pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
     main.add_command(verbose(command))

@@ -19,7 +19,7 @@ LOOKING = (
     "build", "build --plan", "data squares", "list",
     "show tiny", "compare tiny", "search map>0", "doctor", "verify tiny",
     "samples", "embed IMAGES -o x.npz", "query IMAGE -g x.npz -m tiny --top 2", "publish tiny", "list --registry",
-    "search map>0 --registry", "compare tiny --registry", "gc --dry-run", "gc",
+    "search map>0 --registry", "compare tiny --registry", "gc --dry-run", "gc", "site OUT",
     "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo", "migrate --all", "weights",
 )  # fmt: skip
 # `bench`: tests/zoo/measure, `clean`: tests/zoo, `weights fetch`: tests/zoo/weights

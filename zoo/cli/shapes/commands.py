@@ -288,6 +288,19 @@ class Collected(TypedDict):
 
 
 @exact
+class SiteWritten(TypedDict):
+    """A site that was written."""
+
+    site: Annotated[str, "its folder"]
+    pages: int
+    releases: int
+    measurements: Annotated[int, "rows of its tables"]
+    files: int
+    size_bytes: int
+    not_shown: Annotated[dict[str, str], "why a release can't be read, by NAME@VERSION"]
+
+
+@exact
 class Cleaned(TypedDict):
     """Results of stages that nothing needs."""
 
@@ -343,6 +356,7 @@ COMMANDS: Mapping[str, Any] = {
     "samples": Samples,
     "search": Compared,
     "show": ReleaseAndFigures,
+    "site": SiteWritten,
     "verify": Verified,
     "weights": WeightsListed,
     "weights fetch": list[WeightsFetched],

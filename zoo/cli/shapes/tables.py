@@ -39,6 +39,8 @@ class MeasurementRow(TypedDict):
     license: Annotated[str, "of the weights"]
     data_license: Annotated[str, "of the training images"]
     map_drop_points: Annotated[float | None, "mAP lost by the artifact against torch, in percentage points"]
+    map_drop_low: Annotated[float | None, "lower end of its 95 % interval; null for one identity, too"]
+    map_drop_high: Annotated[float | None, "upper end"]
     compute_p50_ms: Annotated[float | None, "without copies, by the runtime's clock; null if it has none"]
     ratio_low: Annotated[float | None, "lower end of the 95 % interval"]
     ratio_high: Annotated[float | None, "upper end of the 95 % interval"]

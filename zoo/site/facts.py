@@ -1,0 +1,216 @@
+"""What the page of a release shows, as plain values for its template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from pipeline.networks.cost import Cost
+from zoo.documents.limits import limits
+from zoo.release.licensing import stated
+from zoo.release.manifest import Manifest
+from zoo.sanitize import one_line
+from zoo.site.cells import Cell, HtmlTable, measured_table, plain_table
+from zoo.site.data import SiteJson, data_page, device_page, gate_of
+from zoo.site.source import Entry
+from zoo.tables.columns import NOTHING, number
+from zoo.tables.comparison import compare
+from zoo.tables.formats import lines_beside
+from zoo.tables.rows import gains, saved
+
+BAR = 120  # units that the widest bar is long
+
+
+def above(path: str) -> str:
+    """A path of the site as seen from a folder in it."""
+    return f"../{path}"
+
+
+@dataclass(frozen=True)
+class SiteBars:
+    """A compacted site: channels, parameters and MACs, with the length of each bar before and after."""
+
+    name: str
+    channels: tuple[int, int]
+    parameters: tuple[int, int]
+    macs: tuple[int, int]
+    lengths: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    """The page of a release."""
+
+    manifest: Manifest
+    entry: Entry
+    pull: str
+    gate: float | None
+    shares: Mapping[str, float]
+    gains: Sequence[str]
+    tables: Sequence[HtmlTable]
+    apart: str | None
+    beside: Sequence[str]
+    accuracy: HtmlTable
+    costs: HtmlTable
+    sites: Sequence[SiteBars]
+    calibrations: HtmlTable | None
+    lineage: HtmlTable
+    files: HtmlTable
+    licenses: Sequence[tuple[str, str | None]]
+    limits: Sequence[str]
+    devices: Sequence[tuple[str, str]]
+    data: str
+    size_bytes: int
+
+
+def release_facts(entry: Entry, site: SiteJson) -> ReleaseFacts:
+    """The page of a release; links are relative to a folder of the site."""
+    release = entry.release
+    manifest = release.manifest
+    comparison = compare([release])
+    gate = gate_of(manifest)
+    devices = {row["device"]: above(device_page(row)) for row in comparison.rows}
+    ships = [one for one in manifest.artifacts if one.target]
+    return ReleaseFacts(
+        manifest=manifest,
+        entry=entry,
+        pull=f"zoo pull {manifest.label}" + (f" --registry {site['pull']}" if _plain(site["pull"]) else ""),
+        gate=gate,
+        shares=saved(manifest),
+        gains=[one_line(line) for line in gains(release)],
+        tables=[measured_table(group, {manifest.label: gate}) for group in comparison.groups],
+        apart=comparison.apart,
+        beside=lines_beside(comparison),
+        accuracy=_accuracy(manifest),
+        costs=_costs(manifest),
+        sites=_sites(manifest),
+        calibrations=_calibrations(manifest),
+        lineage=_lineage(manifest),
+        files=_files(manifest),
+        licenses=[(part, stated(terms)) for part, terms in manifest.licenses],
+        limits=[one_line(line) for line in limits(manifest, release.measurements)],
+        devices=[*devices.items()],
+        data=above(data_page(manifest.data.name, manifest.data.fingerprint)),
+        size_bytes=min((one.size_bytes for one in ships), default=0),
+    )
+
+
+def _plain(url: str | None) -> bool:
+    """Whether an address can stand in a command line as it is."""
+    return url is not None and all(one.isalnum() or one in "-._~:/@%+" for one in url) and url.isascii()
+
+
+def _figures(accuracy: Any) -> list[str]:
+    return [f"{getattr(accuracy, key):.2f}" for key in ("map", "cmc1", "cmc5", "cmc10", "minp")]
+
+
+def _accuracy(manifest: Manifest) -> HtmlTable:
+    told = manifest.accuracy
+    rows = [
+        ["teacher", *_figures(told.teacher), told.teacher.queries],
+        ["student before compaction", *_figures(told.dense_student), told.dense_student.queries],
+        ["student", *_figures(told.student), told.student.queries],
+    ]
+    headings = ["network, in torch", "mAP %", "R1 %", "R5 %", "R10 %", "mINP %", "queries"]
+    table = plain_table("Accuracy in torch", headings, rows)
+    table.lines.append(one_line(told.student.protocol))
+    return table
+
+
+def _costs(manifest: Manifest) -> HtmlTable:
+    compression = manifest.compression
+    costs: dict[str, Cost] = {
+        "teacher": compression.teacher,
+        "student before compaction": compression.before,
+        "student": compression.after,
+    }
+    millions = number(3, 1e-6), number(1, 1e-6)
+    rows = [[name, millions[0](cost.parameters), millions[1](cost.macs)] for name, cost in costs.items()]
+    return plain_table("Parameters and multiply-accumulates", ["network", "parameters M", "MACs M"], rows)
+
+
+def _sites(manifest: Manifest) -> list[SiteBars]:
+    sites = manifest.compression.sites
+    figures = [
+        (
+            (one.width_before, one.width_after),
+            (one.parameters_before, one.parameters_after),
+            (one.macs_before, one.macs_after),
+        )
+        for one in sites
+    ]
+    widest = [max((max(pair[at]) for pair in figures), default=1) or 1 for at in range(3)]
+    return [
+        SiteBars(
+            one_line(one.site),
+            *figure,
+            tuple(
+                (round(BAR * before / most, 1), round(BAR * after / most, 1))
+                for (before, after), most in zip(figure, widest, strict=True)
+            ),
+        )
+        for one, figure in zip(sites, figures, strict=True)
+    ]
+
+
+def _calibrations(manifest: Manifest) -> HtmlTable | None:
+    rows = [
+        [
+            one.network,
+            one.precision,
+            one.target or "all",
+            one.judge,
+            len(one.images) or NOTHING,
+            f"{one.agreement.map_drop_points:.2f}",
+            "{:.2f}–{:.2f}".format(*one.agreement.map_drop_interval) if one.agreement.map_drop_interval else NOTHING,
+            f"{one.agreement.mean_cosine:.5f}",
+            f"{one.agreement.shared_neighbours:.1f}",
+            Cell("holds" if one.holds else "does not hold", kind="text " + ("within" if one.holds else "over")),
+            f"{len(one.float_layers)} of {one.layers}" if one.layers else NOTHING,
+        ]
+        for one in manifest.calibrations
+    ]
+    headings = [
+        "network", "precision", "target", "judged in", "images", "mAP lost", "95 % interval", "mean cosine",
+        "shared neighbours %", "gate", "layers in float",
+    ]  # fmt: skip
+    return plain_table("Calibration", headings, rows, words=4) if rows else None
+
+
+def _lineage(manifest: Manifest) -> HtmlTable:
+    names = {stage.key: stage.name for stage in manifest.stages}
+    rows = [
+        [
+            stage.name,
+            ", ".join(names.get(key, key[:12]) for key in stage.inputs.values()) or NOTHING,
+            ", ".join(f"{name} {version}" for name, version in sorted(stage.libraries.items())) or NOTHING,
+            when(stage.finished_at),
+            Cell(stage.key[:12], kind="text hash"),
+            stage.version,
+            f"{stage.seconds:,.1f}",
+        ]
+        for stage in manifest.stages
+    ]
+    headings = ["stage", "from", "libraries", "finished (UTC)", "key", "version", "seconds"]
+    return plain_table("Lineage", headings, rows, words=5)
+
+
+def _files(manifest: Manifest) -> HtmlTable:
+    listed = [
+        [
+            file.path,
+            getattr(file, "precision", None) or NOTHING,
+            getattr(file, "target", None) or NOTHING,
+            Cell(file.sha256, kind="text hash"),
+            f"{file.size_bytes / 1e6:,.3f}",
+        ]
+        for file in sorted(manifest.files, key=lambda one: PurePosixPath(one.path).parts)
+    ]
+    return plain_table("Files", ["file", "precision", "target", "sha256", "MB"], listed, words=4)
+
+
+def when(moment: str) -> str:
+    """A moment without seconds and zone."""
+    return one_line(moment[:16].replace("T", " "))
