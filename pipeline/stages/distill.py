@@ -68,11 +68,12 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     """Check, before hours of training a teacher, that a student can be distilled from it as requested.
 
     Returns:
-        Lines to print before the build begins: which channels can't be removed, and why.
+        Lines to print before the build begins: which channels can't be removed, which features do not compare, and
+        why.
 
     Raises:
-        PipelineError: no sites, stages of different widths, a network that can't run with fewer channels, or a budget
-            that can't be met.
+        PipelineError: no sites, stages of different widths where all must compare, a network that can't run with fewer
+            channels, or a budget that can't be met.
     """
     from pipeline.method.allocation import channels_above
     from pipeline.method.budget import make_budget
@@ -84,7 +85,7 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     from pipeline.networks.cost import network_cost
     from pipeline.networks.coupled import left_whole
     from pipeline.networks.factory import build_network
-    from pipeline.networks.pairs import pair_writers
+    from pipeline.networks.pairs import check_all_paired, pair_writers
     from pipeline.networks.sites import find_sites
 
     student = build_network(network, input)
@@ -93,12 +94,16 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     try_narrow(student, sites)
     if settings.method == "deap":
         check_places(student, sites)
+    told = left_whole(student) if settings.sites == "coupled" else []
     if teacher != network:
         other = build_network(teacher, input)
-        if settings.compacts or settings.features_weight:  # others do not use a teacher's features
-            pair_writers(sites, find_sites(other, settings.sites))
+        resets = settings.method == "cdd" and settings.rggr.by == "retrieval"
+        if resets or settings.features_weight:  # otherwise a teacher's features are not used
+            others = find_sites(other, settings.sites)
+            if resets:
+                check_all_paired(sites, others, "distill.rggr.by: retrieval")
+            told += pair_writers(sites, others).told()
         network_cost(fuse_branches(other), input)
-    told = left_whole(student) if settings.sites == "coupled" else []
     if settings.compress and settings.compress.measured:  # the cost on a target is not known yet
         return told
     if settings.compacts:

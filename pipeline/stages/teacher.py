@@ -19,7 +19,9 @@ LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 class Teacher(Supervision):
     """Initial weights of the backbone, and the schedule of fine-tuning."""
 
-    architecture: str | None = Field(None, description="deeper than the student's, of the same family")
+    architecture: str | None = Field(
+        None, description="another one than the student's, such as a deeper or wider one of the same family"
+    )
     pretrained: bool = True
     weights: LocalWeights = None
     revision: Revision = None
