@@ -13,18 +13,23 @@ from pathlib import Path
 from pipeline.data.samples import Index
 from pipeline.engine.plan import Planned
 from pipeline.engine.step import COMPACT, DISTILL, LATENCY_BUDGET, TEACHER, NetworkName, Step, StepId
-from pipeline.networks.hub import Memory
+from pipeline.networks.hub import HubFile, Memory
+from pipeline.networks.released import Released
 from pipeline.recipe import Recipe
 from pipeline.stages import compact, distill, export, reference, teacher
 
+Files = Mapping[str, Path | HubFile | None]
 NETWORKS: Mapping[NetworkName, StepId] = {"teacher": TEACHER, "student": COMPACT}  # network → step that made it
 
 
-def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> Iterator[Step]:
+def training_steps(
+    recipe: Recipe, data: Index, memory: Path | None = None, start: Released | None = None
+) -> Iterator[Step]:
     """Steps from recipe to graphs, shared by all targets.
 
     Args:
         memory: folder with the last known revisions on the Hub.
+        start: the network of the release that the recipe starts from, if it names one.
 
     Raises:
         WeightsError: see `Recipe.pretrained_weights`.
@@ -33,6 +38,14 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
     common = {"input": recipe.input, "network": recipe.network}
     trained = {**common, "seed": recipe.seed, "sampling": recipe.sampling}
     compress = recipe.distill.compress
+    teacher_files: Files = {"weights": weights["teacher"]}
+    student_files: Files = {"weights": weights["student"]}
+    layers: Files = {}
+    if start and recipe.teacher_is_released:
+        teacher_files = {"weights": start.weights, "layers": start.layers}
+    if start and recipe.student_is_released:
+        layers = {"layers": start.layers}
+        student_files = {"weights": start.weights if recipe.distill.init == "release" else None, **layers}
     yield Step(
         TEACHER,
         teacher.train_teacher,
@@ -43,7 +56,7 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
             # `network` holds the architecture, and the weights' file the revision
             "settings": recipe.teacher.model_copy(update={"architecture": None, "revision": None}),
         },
-        files={"weights": weights["teacher"]},
+        files=teacher_files,
         libraries=teacher.LIBRARIES,
         data=data,
         trains=True,
@@ -54,7 +67,7 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
         distill.VERSION,
         {**trained, "settings": recipe.distill.read().model_copy(update={"revision": None})},
         inputs={"teacher": TEACHER} | ({"latency": LATENCY_BUDGET} if compress and compress.measured else {}),
-        files={"weights": weights["student"]},
+        files=student_files,
         libraries=recipe.distill.libraries,
         data=data,
         trains=True,
@@ -71,6 +84,7 @@ def training_steps(recipe: Recipe, data: Index, memory: Path | None = None) -> I
             "settings": recipe.compact,
         },
         inputs={"student": DISTILL},
+        files=layers,
         libraries=compact.LIBRARIES,
         data=data,
     )
@@ -105,10 +119,13 @@ def check_sampling(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None
         recipe.sampling.check(data.train.identity_count)
 
 
-def check_student(plan: Sequence[Planned], recipe: Recipe) -> list[str]:
+def check_student(plan: Sequence[Planned], recipe: Recipe, start: Released | None = None) -> list[str]:
     """Check, before hours of training, that the student can be distilled as the recipe says.
 
     A budget that limits a figure of a target is checked by the stage `latency_budget`, also before training.
+
+    Args:
+        start: see `training_steps`.
 
     Returns:
         Lines to print before the build begins.
@@ -117,5 +134,12 @@ def check_student(plan: Sequence[Planned], recipe: Recipe) -> list[str]:
         PipelineError: it can't.
     """
     if any(planned.step.stage == "distill" and not planned.hit for planned in plan):
-        return distill.check_student(recipe.input, recipe.network, recipe.teacher_network, recipe.distill)
+        return distill.check_student(
+            recipe.input,
+            recipe.network,
+            recipe.teacher_network,
+            recipe.distill,
+            start.layers if start and recipe.student_is_released else None,
+            start.layers if start and recipe.teacher_is_released else None,
+        )
     return []

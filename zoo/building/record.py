@@ -35,11 +35,12 @@ from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.home import user_catalogue
 from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
-from zoo.release.manifest import Manifest, Provenance
+from zoo.release.manifest import Ancestor, Manifest, Provenance
 from zoo.release.measurements import Measurement, read_measurements, write_measurements
 
 VERSION = 6
 LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # used to write the documents
+OPTIONS = ("from", "dataset")  # overrides that have an option of their own
 LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
 
 
@@ -61,6 +62,12 @@ def _portable(override: str) -> str:
     """An override without paths of this machine: of a weights file only the name is kept."""
     key, _, value = override.partition("=")
     return f"{key}={Path(value).name}" if key in ("teacher.weights", "distill.weights") else override
+
+
+def _option(override: str) -> tuple[str, str]:
+    """The option of the command line that makes an override."""
+    key, _, value = override.partition("=")
+    return (f"--{key}", value) if key in OPTIONS else ("--set", _portable(override))
 
 
 def _git() -> str | None:
@@ -126,6 +133,7 @@ def record_release(
     overrides: tuple[str, ...],
     git: str | None,
     results: Mapping[StepId, Path],
+    ancestors: tuple[Ancestor, ...] = (),
 ) -> None:
     """Write `manifest.json` and all files that it names.
 
@@ -134,6 +142,7 @@ def record_release(
         overrides: changes to the catalogue's recipe, for the command that repeats the build.
         git: commit of the catalogue's folder, if it is in a repository.
         results: folders of all earlier steps.
+        ancestors: the release that training started from, and those before it.
     """
     out, student = work.out, results[COMPACT]
     artifacts = []
@@ -176,6 +185,7 @@ def record_release(
                 "gallery_images": len(data.gallery),
             },
             "licenses": {"code": LICENSE, "weights": recipe.license, "data": data_license},
+            "ancestors": ancestors,
             "stages": stages,
             "accuracy": {
                 "teacher": read_json(results[TEACHER] / "accuracy.json"),
@@ -202,7 +212,7 @@ def record_release(
                 command=shlex.join(
                     ["zoo", "build", name]
                     + [word for target in targets for word in ("--target", target)]
-                    + [word for override in overrides for word in ("--set", _portable(override))]
+                    + [word for override in overrides for word in _option(override)]
                 ),
             ),
         }
@@ -219,6 +229,7 @@ def record_step(
     steps: list[Step],
     targets: Mapping[str, str],
     overrides: tuple[str, ...],
+    ancestors: tuple[Ancestor, ...] = (),
 ) -> Step:
     """The step that records the results of `steps`."""
     return Step(
@@ -233,6 +244,7 @@ def record_step(
             "data_license": data_license,
             "targets": targets,
             "overrides": overrides,
+            **({"ancestors": ancestors} if ancestors else {}),  # others keep their keys
         },
         inputs={"results": {step.id: step.id for step in steps}},
         libraries=LIBRARIES,

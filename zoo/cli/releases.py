@@ -22,7 +22,7 @@ def list_releases(as_json: bool) -> None:
     home, catalogue = Home.find(), load_catalogue()
     known, here = recorded(home), read_all(home)
     rows = release_rows(here.releases)
-    waiting = {name: recipe.description for name, recipe in catalogue.models.items() if name not in known}
+    waiting = {name: description for name, description in catalogue.buildable.items() if name not in known}
     if as_json:
         told = {"damaged": here.damaged, "older": here.older, "faulty": catalogue.faulty}
         print_json({"built": rows, "not_built": waiting, **told})

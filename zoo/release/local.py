@@ -185,7 +185,7 @@ def read_all(home: Home) -> Here:
 def _ways(name: str, here: Iterable[str]) -> str:
     """How to get a release that is not here."""
     try:
-        models = load_catalogue().models
+        models = load_catalogue().buildable
     except CatalogueError as error:
         why = one_line(str(error).splitlines()[0])
         return f"A registry may have it: zoo pull {name}. The catalogue can't be read: {why}"
