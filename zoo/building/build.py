@@ -31,13 +31,14 @@ from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
 from targets.errors import TargetError
 from targets.settings import TargetSettings
 from zoo.building.name import check_content, check_name
-from zoo.building.parent import Parent, check_parent, find_parent, parent_lines, pinned
+from zoo.building.parent import Parent, check_parent, find_parent, pinned
 from zoo.building.received import received
 from zoo.building.record import publish, record_step
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.layout import MANIFEST
+from zoo.release.ancestry import ancestor_lines
 from zoo.release.local import find_release
 
 
@@ -268,7 +269,7 @@ def check_recipe(build: Build) -> list[str]:
     check_sampling(build.plan, build.recipe, build.data)
     check_calibration(build.plan, build.recipe, build.data)
     parent = build.parent
-    told = parent_lines(parent) if parent else []
+    told = ancestor_lines(parent.ancestors) if parent else []
     return [*told, *check_student(build.plan, build.recipe, parent.network if parent else None)]
 
 

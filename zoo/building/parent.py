@@ -158,12 +158,3 @@ def pinned(overrides: Sequence[str], parent: Parent | None) -> list[str]:
         return [*overrides]
     others = [one for one in overrides if one.partition("=")[0].strip() != FROM]
     return [f"{FROM}={parent.release.manifest.label}", *others]
-
-
-def parent_lines(parent: Parent) -> list[str]:
-    """Where a model starts, and under which licenses: what to know before one trains on it."""
-    return [
-        f"{'starts' if place == 0 else 'which started'} from {one.label}: weights {one.licenses.weights}; trained on "
-        f"{one.data}, {one.licenses.data}"
-        for place, one in enumerate(parent.ancestors)
-    ]

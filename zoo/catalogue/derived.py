@@ -59,12 +59,21 @@ def empty(written: str) -> Source:
     return Source({}, {(): Origin(written)})
 
 
+def with_method(source: Source) -> Source:
+    """A model that starts from a release, with the method of its student: widths stay unless there is a budget."""
+    distill = source.data.get("distill")
+    given = [key for key in ("method", "compress") if isinstance(distill, dict) and distill.get(key) is not None]
+    written = Origin(FROM)
+    default = Source({"distill": {"method": "fixed"}}, {(): written, ("distill",): written})
+    return source if given else merge(default, source)
+
+
 def on_top(inherited: Inherited, base: Source, own: Source) -> Source:
     """A model's settings on top of `base`, and that on top of what it inherits."""
     kept = {key: inherited.recipe[key] for key in INHERITED if key in inherited.recipe}
     written = Origin(f"the recipe of {inherited.release}")
     recorded = Source(kept, {(): written, **{(key,): written for key in kept}})
-    return merge(merge(recorded, base), own)
+    return with_method(merge(merge(recorded, base), own))
 
 
 def own_base(overrides: Sequence[str]) -> tuple[str | None, list[str]]:

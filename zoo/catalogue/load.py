@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.data.dataset import Dataset
 from pipeline.recipe import Recipe
 from targets.settings import TargetSettings
-from zoo.catalogue.derived import FROM, Inherited, empty, on_top, own_base, with_bases
+from zoo.catalogue.derived import FROM, Inherited, empty, on_top, own_base, with_bases, with_method
 from zoo.catalogue.names import wrong_name, wrong_target
 from zoo.catalogue.problems import did_you_mean, problems
 from zoo.catalogue.registry_settings import RegistrySettings
@@ -316,7 +316,8 @@ def _starting(models: Mapping[str, Source], entries: Source, faulty: dict[str, l
         at, lines = f"models.{name}", list[str]()
         if why := wrong_name(name):
             lines.append(f"{part.origin(())}: {at}: {why}")
-        _validated(Recipe, merge(with_bases("_from", entries), part), at, lines, incomplete=True)
+        own = with_method(merge(with_bases("_from", entries), part))
+        _validated(Recipe, own, at, lines, incomplete=True)
         _note(faulty, at, lines)
     return found
 

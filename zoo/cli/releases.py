@@ -52,6 +52,7 @@ def show(name: str, as_json: bool) -> None:
     from zoo.cli.output import console, print_release, release_json
     from zoo.cli.script import print_json
     from zoo.home import Home
+    from zoo.release.ancestry import ancestor_lines
     from zoo.release.local import find_release
     from zoo.sanitize import one_line
     from zoo.tables import calibration_rows, site_rows, table
@@ -71,6 +72,8 @@ def show(name: str, as_json: bool) -> None:
         f"{data.query_images} queries against {data.gallery_images} images (fingerprint {data.fingerprint[:12]})",
         markup=False,
     )
+    for line in ancestor_lines(manifest.ancestors):
+        out.print(one_line(line), markup=False)
     accuracy = [
         {"network": label, **getattr(manifest.accuracy, key).model_dump()}
         for key, label in (("teacher", "teacher"), ("dense_student", "student, dense"), ("student", "student, pruned"))

@@ -1,7 +1,8 @@
 """sbom.cdx.json: the software bill of materials of a release, in CycloneDX 1.6.
 
 The subject is the model. Its components are its artifacts with their digests, the data set that it was trained on, and
-the libraries that built it; a compiled artifact depends on the runtime that compiled it. Everything comes from the
+the libraries that built it; a compiled artifact depends on the runtime that compiled it. Its pedigree is the release
+that training started from, with the digest of that manifest. Everything comes from the
 manifest: equal manifests give equal bytes, including serial number (UUIDv5) and time.
 
 Source: https://cyclonedx.org/docs/1.6/json/. The library can't write the format's model card; README.md replaces it.
@@ -9,6 +10,7 @@ Source: https://cyclonedx.org/docs/1.6/json/. The library can't write the format
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +19,11 @@ from uuid import NAMESPACE_URL, uuid5
 from pipeline.files import write_text
 from zoo.documents.licenses import stated
 from zoo.layout import SBOM
-from zoo.release.manifest import Manifest
+from zoo.release.manifest import Ancestor, Manifest
 
 if TYPE_CHECKING:
     from cyclonedx.model.bom import Bom
-    from cyclonedx.model.component import Component
+    from cyclonedx.model.component import Component, Pedigree
     from cyclonedx.model.license import License
 
 TOOL = "edge-model-zoo"
@@ -60,6 +62,30 @@ def _artifacts(manifest: Manifest) -> dict[str, Component]:
     }
 
 
+def _pedigree(ancestors: Sequence[Ancestor]) -> Pedigree | None:
+    """The release that training started from, with the one that this started from in its own pedigree, and so on."""
+    from cyclonedx.model import HashAlgorithm, HashType, Property
+    from cyclonedx.model.component import Component, ComponentType, Pedigree
+
+    if not ancestors:
+        return None
+    nearest, *others = ancestors
+    component = Component(
+        name=nearest.name,
+        version=nearest.version,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"model:{nearest.label}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=nearest.manifest_sha256)],
+        licenses=_licenses(nearest.licenses.weights),
+        properties=[
+            Property(name="zoo:data:name", value=nearest.data),
+            Property(name="zoo:data:fingerprint", value=nearest.data_fingerprint),
+        ],
+        pedigree=_pedigree(others),
+    )
+    return Pedigree(ancestors=[component])
+
+
 def bill(manifest: Manifest) -> Bom:
     """The bill of materials of a release."""
     from cyclonedx.model import Property
@@ -84,6 +110,7 @@ def bill(manifest: Manifest) -> Bom:
         bom_ref=f"model:{manifest.label}",
         description=manifest.description or None,
         licenses=_licenses(manifest.licenses.weights),
+        pedigree=_pedigree(manifest.ancestors),
     )
     tool = _library(TOOL, made_by.zoo, _licenses(manifest.licenses.code))
     result = Bom(
