@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -138,11 +138,12 @@ def runs(options: argparse.Namespace, progress: Progress) -> Iterator[Run]:
     known = load_network(parent.network.weights.parent)
     zero = evaluate_network(known, opened.query, opened.gallery, recipe.input, "cpu")
     yield Run(ZERO, None, 0, zero.map, None, parent.release.manifest.compression.after.macs)
-    starts: Mapping[str, tuple[Recipe, Parent | None]] = {
+    starts: dict[str, tuple[Recipe, Parent | None]] = {
         RELEASE: (recipe, parent),
         **({IMAGENET: (other_start(recipe, options.weights), None)} if options.weights else {}),
         SCRATCH: (other_start(recipe, None), None),
     }
+    starts = {name: start for name, start in starts.items() if name in (options.starts or starts)}
     for seed in range(options.seeds):
         data = draw_few(opened, options.identities, options.images, seed)
         data = hold_out(data, recipe.gate, recipe.sampling.identities)
@@ -189,6 +190,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=4, help="of each identity")
     parser.add_argument("--seeds", type=int, default=3, help="number of draws, from 0")
     parser.add_argument("--weights", type=Path, help="safetensors of the architecture, for comparison")
+    parser.add_argument("--starts", nargs="+", choices=(RELEASE, IMAGENET, SCRATCH), help="only these")
     parser.add_argument("--lr", type=float, nargs="+", help="learning rates in place of the recipe's")
     parser.add_argument("--students", action="store_true", help="also train the student that the network teaches")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")

@@ -142,6 +142,13 @@ def test_what_does_not_fit_the_release_is_refused_before_training(finished, argu
     assert told in finished.refused(*START, "--plan", *arguments)
 
 
+def test_a_small_data_set_is_told_of_the_settings_for_few_images(finished):
+    assert finished.refused(*START[:-2], "--plan").endswith("For few images, add --set base=_few.")
+    told = finished.refused(*START, "--set", "gate.identities=9", "--plan")
+    assert "can't be held out" in told
+    assert "_few" not in told
+
+
 def test_a_release_does_not_start_from_itself(finished):
     told = finished.refused("build", "tiny", "--from", "tiny", "--set", "teacher.pretrained=release", "--plan")
     assert "tiny@1.0.0 can't start from itself" in told

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.data.dataset import open_dataset
-from pipeline.data.gate import hold_out
+from pipeline.data.gate import Gate, hold_out
 from pipeline.data.samples import Index
 from pipeline.engine.claims import claimed
 from pipeline.engine.plan import LastBuild, Planned, make_plan
@@ -17,7 +17,7 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.run import help_train, run_plan
 from pipeline.engine.step import Step, StepId
 from pipeline.engine.store import Store, explain
-from pipeline.errors import LaunchError, MissingLibrary, NeedsDevice
+from pipeline.errors import DataError, LaunchError, MissingLibrary, NeedsDevice
 from pipeline.files import place_file, write_text
 from pipeline.networks.released import Released
 from pipeline.planning.deployment import TargetPlan, check_calibration, check_targets
@@ -211,7 +211,11 @@ def prepare(
         data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)
     except OSError as error:
         raise explain(error, home.root) from None
-    data = hold_out(data, recipe.gate, recipe.sampling.identities)
+    try:
+        data = hold_out(data, recipe.gate, recipe.sampling.identities)
+    except DataError as error:
+        few = " For few images, add --set base=_few." if parent and recipe.gate == Gate() else ""
+        raise DataError(f"{error}{few}") from None
     latency = _latency(catalogue, home, recipe, request, settings, store, progress, start)
     trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, store.cache, start)]
     last = _remembered(Build(request.name, recipe, data, home, store, {}, []).memory)

@@ -38,7 +38,7 @@ from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
 from zoo.release.manifest import Ancestor, Manifest, Provenance
 from zoo.release.measurements import Measurement, read_measurements, write_measurements
 
-VERSION = 6
+VERSION = 7
 LIBRARIES = (*IMAGES, "onnxruntime", "cyclonedx-python-lib", "huggingface-hub")  # used to write the documents
 OPTIONS = ("from", "dataset")  # overrides that have an option of their own
 LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
