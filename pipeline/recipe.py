@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import Self
 
 from pipeline.data.gate import Gate
@@ -33,6 +33,8 @@ HubModel = Annotated[
 class Recipe(Settings):
     """One model of the catalogue. `dataset` and `targets` are names in the same catalogue."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     description: str = ""
     version: Version = "1.0.0"
     license: str = Field("not stated", description="license of the weights: an SPDX expression, or words")
@@ -41,6 +43,13 @@ class Recipe(Settings):
         exclude_if=lambda model: model is None,  # so that recipes without it keep their digests
         description="the network on the Hugging Face Hub that local weights (`teacher.weights`, `distill.weights`) are "
         "a copy of, for the model card; for downloaded weights it is known",
+    )
+    parent: str | None = Field(
+        None,
+        alias="from",
+        min_length=1,
+        exclude_if=lambda release: release is None,
+        description="a release that training starts from: NAME, NAME@VERSION or NAME@^RANGE",
     )
     dataset: str
     targets: tuple[str, ...] = Field(min_length=1)
@@ -65,6 +74,16 @@ class Recipe(Settings):
         return self.network.model_copy(update={"architecture": self.teacher.architecture or self.network.architecture})
 
     @property
+    def teacher_is_released(self) -> bool:
+        """Whether the teacher starts as the network of the release in `from`."""
+        return self.teacher.pretrained == "release"
+
+    @property
+    def student_is_released(self) -> bool:
+        """Whether the student starts with the widths of the release in `from`: from it, or from a teacher that does."""
+        return self.distill.init == "release" or (self.distill.init == "teacher" and self.teacher_is_released)
+
+    @property
     def student_weights(self) -> Path | None:
         """Local pretrained weights of the student: its own, or the teacher's if the architectures are equal."""
         shared = self.teacher_network == self.network
@@ -74,7 +93,7 @@ class Recipe(Settings):
         """The pretrained weights that teacher and student start from, those of them that do."""
         found: dict[NetworkName, Start] = {}
         teacher, student = self.teacher_network.architecture, self.network.architecture
-        if self.teacher.weights or self.teacher.pretrained:
+        if self.teacher.weights or self.teacher.pretrained is True:
             found["teacher"] = Start(teacher, self.teacher.weights, self.teacher.revision)
         if self.student_weights or self.distill.init == "pretrained":
             shared = self.teacher_network == self.network
@@ -104,7 +123,8 @@ class Recipe(Settings):
         """
         if self.input.mean and self.input.std:
             return self
-        starting = {self.teacher_network.architecture} if self.teacher.pretrained or self.teacher.weights else set()
+        pretrained = self.teacher.pretrained is True or self.teacher.weights is not None
+        starting = {self.teacher_network.architecture} if pretrained else set()
         starting |= {self.network.architecture} if self.distill.init == "pretrained" else set()
         wanted = {name: found for name in sorted(starting) if (found := normalisation_of(name))}
         if len({*wanted.values()}) > 1:
@@ -119,7 +139,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _revisions_are_of_the_hub(self) -> Self:
-        if self.teacher.revision and (self.teacher.weights or not self.teacher.pretrained):
+        if self.teacher.revision and (self.teacher.weights or self.teacher.pretrained is not True):
             raise ValueError(
                 "teacher.revision pins weights on the Hub, but the teacher starts from others: leave it out (null), or "
                 "set teacher.pretrained to true and leave out teacher.weights"
@@ -129,6 +149,23 @@ class Recipe(Settings):
                 "distill.revision pins weights on the Hub, but the student starts from others: leave it out (null), or "
                 "set distill.init to pretrained and leave out weights"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _release_is_named_and_read(self) -> Self:
+        released = self.teacher_is_released or self.distill.init == "release"
+        if released and self.parent is None:
+            key = "teacher.pretrained" if self.teacher_is_released else "distill.init"
+            raise ValueError(f"{key}: release needs a release: set from, as in from: resnet18-hcmc@^1")
+        if self.parent is not None and not released:
+            raise ValueError(
+                f"nothing starts from {self.parent}: set teacher.pretrained or distill.init to release, or leave out "
+                "from"
+            )
+        if self.teacher_is_released and self.teacher.weights:
+            raise ValueError("the teacher starts from a release or from teacher.weights: leave one of them out")
+        if self.distill.init == "release" and self.distill.weights:
+            raise ValueError("the student starts from a release or from distill.weights: leave one of them out")
         return self
 
     @model_validator(mode="after")

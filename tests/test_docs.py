@@ -113,7 +113,7 @@ def test_catalogues_on_pages_are_right(page, tmp_path, monkeypatch):
         (tmp_path / "zoo.yaml").write_text(example)
         catalogue = load_catalogue()
         assert not catalogue.faulty
-        for name in named.get("models", ()):
+        for name in {*named.get("models", ())} - {*catalogue.starting}:  # those need the release
             assert catalogue.recipe(name).distill.epochs == 60
 
 

@@ -20,7 +20,7 @@ from pipeline.method.row_scores import RowScores
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
-from pipeline.networks.pairs import pair_writers
+from pipeline.networks.pairs import check_all_paired, pair_writers
 from pipeline.networks.site import Site
 from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
@@ -38,14 +38,18 @@ class CapacityDynamicDistillation(TaughtStudent):
         model: cost model of the budget; default: of MACs or parameters.
 
     Raises:
-        PipelineError: the student has no sites, the teacher has other widths, or the budget can't be met.
+        PipelineError: the student has no sites, gradients are reset by retrieval and the teacher has other widths, or
+            the budget can't be met.
     """
 
     def __init__(
         self, student: Classified, teacher: Classified, settings: Distillation, model: WidthCost | None = None
     ) -> None:
         sites = find_sites(student.embedder, settings.sites)
-        pairs = pair_writers(sites, find_sites(teacher.embedder, settings.sites))
+        others = find_sites(teacher.embedder, settings.sites)
+        if settings.rggr.by == "retrieval":
+            check_all_paired(sites, others, "distill.rggr.by: retrieval")
+        pairs = pair_writers(sites, others).writers
         budget = make_budget(student.embedder, sites, settings, model)
         self._compactors = self.insert(student.embedder, sites)
         paths = {module: path for path, module in student.named_modules()}
@@ -55,7 +59,9 @@ class CapacityDynamicDistillation(TaughtStudent):
             writer.layer: (inner_norm(student.embedder.get_submodule(writer.place)), writer.linear)
             for site in sites
             for writer in site.writers
+            if writer.layer in pairs
         }
+        settings = settings if pairs else settings.model_copy(update={"features_weight": 0.0})
         super().__init__(student, teacher, settings, taught, before)
         self.budget, self._sites = budget, sites
         channels = {site.writer: site.channels for site in sites}

@@ -15,14 +15,11 @@ from pipeline.training.supervised import Classified
 
 
 class FixedStudent(TaughtStudent):
-    """Distils into a student the features of the channels that it has.
+    """Distils into a student the features of the channels that it has, as far as the teacher has equally wide layers.
 
     Args:
         sites: of the dense student.
         kept: by the site's writer, the channels that the student has; default: all.
-
-    Raises:
-        PipelineError: the teacher has other widths.
     """
 
     def __init__(
@@ -33,11 +30,13 @@ class FixedStudent(TaughtStudent):
         sites: Sequence[Site],
         kept: Mapping[str, Tensor] | None = None,
     ) -> None:
-        if not settings.features_weight:
-            super().__init__(student, teacher, settings, {}, {})
+        found = find_sites(teacher.embedder, settings.sites) if settings.features_weight else []
+        pairs = pair_writers(sites, found).writers
+        if not pairs:  # nothing compares, or is asked for
+            super().__init__(student, teacher, settings.model_copy(update={"features_weight": 0.0}), {}, {})
             return
-        pairs = pair_writers(sites, find_sites(teacher.embedder, settings.sites))
-        writers = {writer.layer: writer for site in sites for writer in site.writers}
-        rows = {writer.layer: kept[site.writer] for site in sites for writer in site.writers} if kept else {}
+        writers = {writer.layer: writer for site in sites for writer in site.writers if writer.layer in pairs}
+        sources = {writer.layer: site.writer for site in sites for writer in site.writers if writer.layer in pairs}
+        rows = {layer: kept[writer] for layer, writer in sources.items()} if kept else {}
         taught, places = norm_places(teacher.embedder, pairs), norm_places(student.embedder, writers)
         super().__init__(student, teacher, settings, taught, places, rows)

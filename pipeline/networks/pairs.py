@@ -1,13 +1,34 @@
-"""Pairs features of student and teacher: those of the same stage and relative depth."""
+"""Pairs features of student and teacher: those of the same stage and relative depth.
+
+Stages are matched by their number, and only features of equal width compare. A wider teacher of the same family (an
+EfficientNet-Lite2 for a Lite0) shares some widths with its student; a compacted student shares none with a dense
+teacher. What has no partner is left out, and the terms on outputs remain, since embeddings are equally long.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby, product
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pipeline.errors import PipelineError
 from pipeline.networks.site import Site, Writer
+
+
+class Pairs(NamedTuple):
+    """The teacher's writer for each of the student's, by layer, and the student's layers without a partner."""
+
+    writers: Mapping[str, Writer]
+    left_out: tuple[str, ...]
+
+    def told(self) -> list[str]:
+        """What the feature term leaves out, in a line; nothing if it compares all layers."""
+        if not self.left_out:
+            return []
+        others, count = len(self.left_out), len(self.writers) + len(self.left_out)
+        where = f"in {others} of {count} layers" if self.writers else f"in all {count} layers"
+        rest = f"compares the other {len(self.writers)}" if self.writers else "has nothing to compare"
+        return [f"the teacher has other widths {where}: distill.features_weight {rest}; terms on outputs are as ever"]
 
 
 def _stages(sites: Sequence[Site]) -> list[list[Site]]:
@@ -24,28 +45,48 @@ def _at_depth(place: int, own: Sequence[object], other: Sequence[T]) -> T:
     return other[round(depth * (len(other) - 1))]
 
 
-def pair_writers(student: Sequence[Site], teacher: Sequence[Site]) -> dict[str, Writer]:
-    """The teacher's writer for each of the student's, by layer: within a stage, the one of the same relative depth.
+def _width(stage: Sequence[Site]) -> tuple[int, bool]:
+    return stage[0].channels, stage[0].linear
 
-    Writers of a residual stream are paired within the stream.
 
-    Raises:
-        PipelineError: the numbers of stages differ, or a stage's width does.
+def pair_writers(student: Sequence[Site], teacher: Sequence[Site]) -> Pairs:
+    """Pair layers within each stage by relative depth, where student and teacher are equally wide.
+
+    Inner channels and residual streams are matched apart, and the writers of a stream within it. Where the numbers of
+    stages differ, it is not known which belong together, and none of them is paired.
     """
     pairs: dict[str, Writer] = {}
     for kind in product((True, False), repeat=2):
         ours, theirs = (
             _stages([site for site in sites if (site.spatial, site.coupled) == kind]) for sites in (student, teacher)
         )
-        widths = [[stage[0].channels for stage in stages] for stages in (ours, theirs)]
-        if widths[0] != widths[1]:
-            raise PipelineError(
-                f"sites have widths {widths[0]} in the student, stage by stage, and {widths[1]} in the teacher: only "
-                "features of equal width compare. Use a teacher of the same family, such as resnet101 for resnet50."
-            )
+        if len(ours) != len(theirs):
+            continue
         for own, other in zip(ours, theirs, strict=True):
+            if _width(own) != _width(other):
+                continue
             for place, site in enumerate(own):
                 match = _at_depth(place, own, other)
                 for number, writer in enumerate(site.writers):
                     pairs[writer.layer] = _at_depth(number, site.writers, match.writers)
-    return pairs
+    layers = [writer.layer for site in student for writer in site.writers]
+    return Pairs(pairs, tuple(layer for layer in layers if layer not in pairs))
+
+
+def check_all_paired(student: Sequence[Site], teacher: Sequence[Site], why: str) -> None:
+    """Refuse a teacher whose features do not all compare.
+
+    Args:
+        why: the setting that needs them all.
+
+    Raises:
+        PipelineError: stages have other widths, or there are more or fewer of them.
+    """
+    if not pair_writers(student, teacher).left_out:
+        return
+    widths = [[stage[0].channels for stage in _stages(sites)] for sites in (student, teacher)]
+    raise PipelineError(
+        f"{why} compares every layer with the teacher's, but sites have widths {widths[0]} in the student, stage by "
+        f"stage, and {widths[1]} in the teacher. Use a teacher of the same widths, such as resnet101 for resnet50; or "
+        "a budget with distill.method: prune, which needs outputs only."
+    )

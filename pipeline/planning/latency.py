@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.engine.plan import Planned
 from pipeline.engine.step import LATENCY_BUDGET, Step, StepId
 from pipeline.errors import BudgetError
+from pipeline.networks.released import Released
 from pipeline.planning.deployment import place_of
 from pipeline.recipe import Recipe
 from pipeline.stages import bundle, latency_budget, latency_table
@@ -27,7 +28,12 @@ from targets.ssh.address import read_address
 
 
 def latency_steps(
-    recipe: Recipe, release: str, name: str, target: TargetSettings, result: Path | None = None
+    recipe: Recipe,
+    release: str,
+    name: str,
+    target: TargetSettings,
+    result: Path | None = None,
+    start: Released | None = None,
 ) -> Iterator[Step]:
     """Steps from the widths that are measured on a target to the model of a budget.
 
@@ -35,6 +41,7 @@ def latency_steps(
         release: name@version.
         name, target: those of the budget.
         result: the device's result of the bundle, if it was copied here.
+        start: see `training_steps`.
 
     Raises:
         UnknownRuntime, UnsupportedPrecision, Unusable, DeviceError: see `pipeline.planning.deployment.TargetPlan`.
@@ -55,6 +62,7 @@ def latency_steps(
         "precision": compress.precision,
         "batch": batch,
     }
+    files = {"layers": start.layers} if start and recipe.student_is_released else {}
     table, bundled = StepId("latency_table", target=name), StepId("latency_bundle", target=name)
     if place == "here":
         runtime_version(runner)
@@ -63,6 +71,7 @@ def latency_steps(
             latency_table.measure_table,
             latency_table.VERSION,
             asked,
+            files=files,
             libraries=(*LIBRARIES, runner.distribution),
             place=this_device(),
         )
@@ -80,6 +89,7 @@ def latency_steps(
                 "name": name,
                 "code": bundle.code_digest(target.runtime),
             },
+            files=files,
             libraries=LIBRARIES,
         )
         yield Step(
@@ -106,6 +116,7 @@ def latency_steps(
             "host": None if result else target.host,
         },
         inputs={"table": table},
+        files=files,
         libraries=LIBRARIES,
     )
 

@@ -15,17 +15,25 @@ from pipeline.engine.plan import Planned
 from pipeline.engine.step import COMPACT, DISTILL, LATENCY_BUDGET, TEACHER, NetworkName, Step, StepId
 from pipeline.networks.hub import HubFile
 from pipeline.networks.pretrained import Places
+from pipeline.networks.released import Released
 from pipeline.recipe import Recipe
 from pipeline.stages import compact, distill, export, reference, teacher
 
+Files = Mapping[str, Path | HubFile | None]
 NETWORKS: Mapping[NetworkName, StepId] = {"teacher": TEACHER, "student": COMPACT}  # network → step that made it
 
 
-def training_steps(recipe: Recipe, data: Index, places: Places = Places()) -> Iterator[Step]:  # noqa: B008 - frozen
+def training_steps(
+    recipe: Recipe,
+    data: Index,
+    places: Places = Places(),  # noqa: B008 - frozen
+    start: Released | None = None,
+) -> Iterator[Step]:
     """Steps from recipe to graphs, shared by all targets.
 
     Args:
         places: where pretrained weights are looked up.
+        start: the network of the release that the recipe starts from, if it names one.
 
     Raises:
         WeightsError: see `Recipe.pretrained_weights`.
@@ -34,6 +42,14 @@ def training_steps(recipe: Recipe, data: Index, places: Places = Places()) -> It
     common = {"input": recipe.input, "network": recipe.network}
     trained = {**common, "seed": recipe.seed, "sampling": recipe.sampling}
     compress = recipe.distill.compress
+    teacher_files: Files = {"weights": weights["teacher"]}
+    student_files: Files = {"weights": weights["student"]}
+    layers: Files = {}
+    if start and recipe.teacher_is_released:
+        teacher_files = {"weights": start.weights, "layers": start.layers}
+    if start and recipe.student_is_released:
+        layers = {"layers": start.layers}
+        student_files = {"weights": start.weights if recipe.distill.init == "release" else None, **layers}
     yield Step(
         TEACHER,
         teacher.train_teacher,
@@ -44,7 +60,7 @@ def training_steps(recipe: Recipe, data: Index, places: Places = Places()) -> It
             # `network` holds the architecture, and the weights' file the revision
             "settings": recipe.teacher.model_copy(update={"architecture": None, "revision": None}),
         },
-        files={"weights": weights["teacher"]},
+        files=teacher_files,
         libraries=teacher.LIBRARIES,
         data=data,
         trains=True,
@@ -55,7 +71,7 @@ def training_steps(recipe: Recipe, data: Index, places: Places = Places()) -> It
         distill.VERSION,
         {**trained, "settings": recipe.distill.read().model_copy(update={"revision": None})},
         inputs={"teacher": TEACHER} | ({"latency": LATENCY_BUDGET} if compress and compress.measured else {}),
-        files={"weights": weights["student"]},
+        files=student_files,
         libraries=recipe.distill.libraries,
         data=data,
         trains=True,
@@ -72,6 +88,7 @@ def training_steps(recipe: Recipe, data: Index, places: Places = Places()) -> It
             "settings": recipe.compact,
         },
         inputs={"student": DISTILL},
+        files=layers,
         libraries=compact.LIBRARIES,
         data=data,
     )
@@ -107,9 +124,9 @@ def check_sampling(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None
 
 
 def _initial(plan: Sequence[Planned]) -> Iterator[tuple[Step, Path | HubFile]]:
-    """Steps that have to run, with the initial weights that they are given."""
+    """Steps that have to run, with the pretrained weights they are given. Networks of releases are checked earlier."""
     for planned in plan:
-        if planned.step.trains and not planned.hit:
+        if planned.step.trains and not planned.hit and not planned.step.files.get("layers"):
             yield from ((planned.step, file) for file in planned.step.files.values() if file is not None)
 
 
@@ -137,10 +154,13 @@ def fetch_weights(plan: Sequence[Planned]) -> None:
         file.fetch()
 
 
-def check_student(plan: Sequence[Planned], recipe: Recipe) -> list[str]:
+def check_student(plan: Sequence[Planned], recipe: Recipe, start: Released | None = None) -> list[str]:
     """Check, before hours of training, that the student can be distilled as the recipe says.
 
     A budget that limits a figure of a target is checked by the stage `latency_budget`, also before training.
+
+    Args:
+        start: see `training_steps`.
 
     Returns:
         Lines to print before the build begins.
@@ -149,5 +169,12 @@ def check_student(plan: Sequence[Planned], recipe: Recipe) -> list[str]:
         PipelineError: it can't.
     """
     if any(planned.step.stage == "distill" and not planned.hit for planned in plan):
-        return distill.check_student(recipe.input, recipe.network, recipe.teacher_network, recipe.distill)
+        return distill.check_student(
+            recipe.input,
+            recipe.network,
+            recipe.teacher_network,
+            recipe.distill,
+            start.layers if start and recipe.student_is_released else None,
+            start.layers if start and recipe.teacher_is_released else None,
+        )
     return []

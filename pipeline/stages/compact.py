@@ -80,6 +80,7 @@ def compact_student(
     both_sides: bool,
     settings: Compact,
     student: Path,
+    layers: Path | None = None,
 ) -> None:
     """Write the pruned network (see `pipeline.networks.serialization`), `compression.json` and `accuracy.json`.
 
@@ -87,6 +88,7 @@ def compact_student(
         sites, align: settings of the student's distillation.
         both_sides: whether there are pruners before convolutions, too (see `pipeline.method.deap`).
         student: folder of the stage `distill`.
+        layers: description of a release's network, if the student started with its widths.
 
     Raises:
         CheckFailed: merging or pruning changed embeddings of real images.
@@ -100,17 +102,17 @@ def compact_student(
     from pipeline.method.merge import merge_site, prune_network
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.cost import network_cost
-    from pipeline.networks.factory import build_network
+    from pipeline.networks.released import structure
     from pipeline.networks.serialization import DESCRIPTION, load_network, save_network
     from pipeline.networks.sites import find_sites
     from pipeline.networks.weights import load_module
     from pipeline.retrieval.evaluate import evaluate_network
 
-    dense = build_network(network, input).eval()
+    dense = structure(network, input, layers).eval()
     before: Cost = network_cost(fuse_branches(dense), input)
     images = torch.from_numpy(next(read_batches(data.gallery, input, CHECKED_IMAGES))).permute(0, 3, 1, 2)
     small = (student / DESCRIPTION).exists()  # pruned already: only norms remain to be folded
-    embedder = load_network(student) if small else build_network(network, input)
+    embedder = load_network(student) if small else structure(network, input, layers)
     if small:  # before norms are folded, since fusing needs them
         with torch.inference_mode():
             reference = functional.normalize(embedder(images))

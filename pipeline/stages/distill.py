@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from pipeline.data import LIBRARIES as IMAGES
@@ -32,7 +32,10 @@ METRICS = "metrics.csv"
 class Distill(Distillation):
     """Initial weights of the student, and the settings of distillation."""
 
-    init: Literal["pretrained", "teacher", "random"] = "pretrained"
+    init: Literal["pretrained", "teacher", "random", "release"] = Field(
+        "pretrained",
+        description="start from timm's weights, the teacher, random ones, or the network of `from`",
+    )
     weights: LocalWeights = None
     revision: Revision = None
 
@@ -52,27 +55,54 @@ class Distill(Distillation):
         return self
 
 
-def _start(settings: Distill, network: Network, input: Input, teacher: Classified, weights: Weights) -> Classified:
+def _start(
+    settings: Distill,
+    network: Network,
+    input: Input,
+    teacher: Classified,
+    weights: Weights,
+    layers: Path | None,
+    data: Index,
+    seed: int,
+) -> Classified:
     """The student before its first step."""
     from pipeline.networks.factory import build_network
+    from pipeline.networks.released import Released, released_network, structure
     from pipeline.training.supervised import Classified
 
-    embedder = build_network(network, input, weights if settings.init == "pretrained" else None)
-    student = Classified(embedder, teacher.classifier.out_features, settings.head_init)
+    released = settings.init == "release"
+    if released and layers and isinstance(weights, Path):
+        embedder = released_network(Released(weights, layers), input, data.train, seed)
+    elif layers:
+        embedder = structure(network, input, layers)
+    else:
+        embedder = build_network(network, input, weights if settings.init == "pretrained" else None)
+    student = Classified(embedder, teacher.classifier.out_features, settings.head_init, trained=released)
     if settings.init == "teacher":
         student.load_state_dict(teacher.state_dict())
     return student
 
 
-def check_student(input: Input, network: Network, teacher: Network, settings: Distill) -> list[str]:
+def check_student(
+    input: Input,
+    network: Network,
+    teacher: Network,
+    settings: Distill,
+    layers: Path | None = None,
+    teacher_layers: Path | None = None,
+) -> list[str]:
     """Check, before hours of training a teacher, that a student can be distilled from it as requested.
 
+    Args:
+        layers, teacher_layers: description of the release's network, where one starts from it.
+
     Returns:
-        Lines to print before the build begins: which channels can't be removed, and why.
+        Lines to print before the build begins: which channels can't be removed, which features do not compare, and
+        why.
 
     Raises:
-        PipelineError: no sites, stages of different widths, a network that can't run with fewer channels, or a budget
-            that can't be met.
+        PipelineError: no sites, stages of different widths where all must compare, a network that can't run with fewer
+            channels, or a budget that can't be met.
     """
     from pipeline.method.allocation import channels_above
     from pipeline.method.budget import make_budget
@@ -83,22 +113,26 @@ def check_student(input: Input, network: Network, teacher: Network, settings: Di
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.cost import network_cost
     from pipeline.networks.coupled import left_whole
-    from pipeline.networks.factory import build_network
-    from pipeline.networks.pairs import pair_writers
+    from pipeline.networks.pairs import check_all_paired, pair_writers
+    from pipeline.networks.released import structure
     from pipeline.networks.sites import find_sites
 
-    student = build_network(network, input)
+    student = structure(network, input, layers)
     sites = find_sites(student, settings.sites)
     network_cost(fuse_branches(student), input)  # the counter may not support a network
     try_narrow(student, sites)
     if settings.method == "deap":
         check_places(student, sites)
-    if teacher != network:
-        other = build_network(teacher, input)
-        if settings.compacts or settings.features_weight:  # others do not use a teacher's features
-            pair_writers(sites, find_sites(other, settings.sites))
-        network_cost(fuse_branches(other), input)
     told = left_whole(student) if settings.sites == "coupled" else []
+    if (teacher, teacher_layers) != (network, layers):
+        other = structure(teacher, input, teacher_layers)
+        resets = settings.method == "cdd" and settings.rggr.by == "retrieval"
+        if resets or settings.features_weight:  # otherwise a teacher's features are not used
+            others = find_sites(other, settings.sites)
+            if resets:
+                check_all_paired(sites, others, "distill.rggr.by: retrieval")
+            told += pair_writers(sites, others).told()
+        network_cost(fuse_branches(other), input)
     if settings.compress and settings.compress.measured:  # the cost on a target is not known yet
         return told
     if settings.compacts:
@@ -121,6 +155,7 @@ def distill_student(
     weights: Weights,
     teacher: Path,
     latency: Path | None = None,
+    layers: Path | None = None,
 ) -> None:
     """Write the student, `metrics.csv` and `accuracy.json`.
 
@@ -128,9 +163,10 @@ def distill_student(
     `networks.serialization`).
 
     Args:
-        weights: the backbone's pretrained weights, for `init: pretrained`.
+        weights: the backbone's pretrained weights, for `init: pretrained`; the network's, for `init: release`.
         teacher: folder of the stage `teacher`.
         latency: folder of the stage `latency_budget`, if the budget limits a figure of a target.
+        layers: description of a release's network, if the student has its widths.
     """
     import torch
 
@@ -156,12 +192,12 @@ def distill_student(
     batches = TrainingBatches(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
     )
-    student = _start(settings, network, input, frozen(), weights)
+    student = _start(settings, network, input, frozen(), weights, layers, data, seed)
     model = None
     if latency:
         budget = LatencyBudget.read(latency)
-        layers, rates = read_fit(budget.layers, budget.fit)
-        model = LatencyModel(find_sites(student.embedder, settings.sites), layers, rates, budget.what)
+        widths, rates = read_fit(budget.layers, budget.fit)
+        model = LatencyModel(find_sites(student.embedder, settings.sites), widths, rates, budget.what)
     if settings.compacts:
         kind = AbsorbablePruning if settings.method == "deap" else CapacityDynamicDistillation
         task = kind(student, frozen(), settings.with_reach(len(batches)), model)

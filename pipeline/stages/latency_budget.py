@@ -118,11 +118,11 @@ class _Timer:
 
     def __init__(
         self, work: Work, network: Network, input: Input, sites: Which, compress: Compress, target: TargetSettings,
-        host: str | None, python: str, release: str, batch: int,
+        host: str | None, python: str, release: str, batch: int, layers: Path | None,
     ) -> None:  # fmt: skip
         self.work, self.input, self.compress, self.target = work, input, compress, target
         self.host, self.python, self.release, self.batch = host, python, release, batch
-        self.narrowing, self.sites = dense_network(network, input, sites)
+        self.narrowing, self.sites = dense_network(network, input, sites, layers)
 
     def costs(self, configurations: Sequence[Kept]) -> list[float]:
         """Cost of each network, in one run."""
@@ -177,6 +177,7 @@ def fit_budget(
     python: str,
     release: str,
     table: Path,
+    layers: Path | None = None,
 ) -> None:
     """Write `latency.json`: rates of layers, their prediction error, and the prediction for the budget.
 
@@ -186,36 +187,37 @@ def fit_budget(
         place, host, python: location of the target.
         release: name@version, for a bundle over ssh.
         table: folder of the stage `latency_table`.
+        layers: description of a release's network, if the student starts with its widths.
 
     Raises:
         BudgetError: see `check_budget`, `costs_of`.
     """
     from pipeline.method.latency_model import LatencyModel, fit, predict
     from pipeline.method.width_choice import even_pattern, near_widths, within
-    from pipeline.networks.factory import build_network
+    from pipeline.networks.released import structure
     from pipeline.networks.sites import find_sites
 
-    about, configurations, layers = read_table(table)
+    about, configurations, widths = read_table(table)
     batch: int = about["batch"]
     costs = costs_of(about["rows"], compress.what, batch)
     weights = [1.0] * len(costs)
-    embedder = build_network(network, input)
+    embedder = structure(network, input, layers)
     found = find_sites(embedder, sites)
 
     def fitted() -> LatencyModel:
-        rates = fit(layers, configurations, costs, weights)
+        rates = fit(widths, configurations, costs, weights)
         close = [one for one, weight in enumerate(weights) if weight == WEIGHT]
         if close:  # their common deviation is not a layer's: it sets the level near the budget
-            level = median(costs[one] / predict(layers, rates, configurations[one]) for one in close)
+            level = median(costs[one] / predict(widths, rates, configurations[one]) for one in close)
             rates = replace(rates, rates=tuple(level * rate for rate in rates.rates))
-        return LatencyModel(found, layers, rates, compress.what)
+        return LatencyModel(found, widths, rates, compress.what)
 
     model = fitted()
     check_budget(found, model, compress, method, align, embedder)
     near: list[Neighbour] = []
     timer = None
     if place != "elsewhere":
-        timer = _Timer(work, network, input, sites, compress, target, host, python, release, batch)
+        timer = _Timer(work, network, input, sites, compress, target, host, python, release, batch, layers)
     for number in range(ROUNDS if timer else 0):
         assert timer is not None
         chosen = near_widths(found, align, model, compress.cost, NETWORKS, seed=number)

@@ -38,13 +38,20 @@ _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def _prepared(
-    work: Work, network: Network, input: Input, sites: Which, align: int, target: TargetSettings, precision: Precision
+    work: Work,
+    network: Network,
+    input: Input,
+    sites: Which,
+    align: int,
+    target: TargetSettings,
+    precision: Precision,
+    released: Path | None,
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Graphs, and facts about their networks: channels kept at each site, and the layers of all."""
     from pipeline.method.width_choice import spread_widths
     from pipeline.method.widths import layer_widths
 
-    narrowing, found = dense_network(network, input, sites)
+    narrowing, found = dense_network(network, input, sites, released)
     configurations = spread_widths(found, align, NETWORKS)
     graphs = write_graphs(work, work.scratch / "graphs", narrowing, configurations, target, precision)
     layers = _ANYTHING.dump_python(layer_widths(narrowing), mode="json")
@@ -79,17 +86,19 @@ def measure_table(
     target: TargetSettings,
     precision: Precision,
     batch: int,
+    layers: Path | None = None,
 ) -> None:
     """Write `table.json`: times of networks of several widths on this machine.
 
     Args:
         sites, align: settings of the student's distillation.
         batch: images per call.
+        layers: description of a release's network, if the student starts with its widths.
 
     Raises:
         ArtifactFailed: the runtime refuses a network.
     """
-    graphs, asked = _prepared(work, network, input, sites, align, target, precision)
+    graphs, asked = _prepared(work, network, input, sites, align, target, precision, layers)
     _write_table(work, asked, time_here(work, graphs, input, target, batch), batch)
 
 
@@ -106,6 +115,7 @@ def bundle_table(
     release: str,
     name: str,
     code: str,  # noqa: ARG001 - part of the key, so that a new bundle is made when the code changes
+    layers: Path | None = None,
 ) -> None:
     """Write `NAME-VERSION-TARGET-widths.zoo` with the networks of `measure_table`, and their facts to `networks.json`.
 
@@ -114,7 +124,7 @@ def bundle_table(
         name: name of the target.
         code: see `pipeline.stages.bundle.code_digest`.
     """
-    graphs, asked = _prepared(work, network, input, sites, align, target, precision)
+    graphs, asked = _prepared(work, network, input, sites, align, target, precision, layers)
     path = work.out / f"{release.replace('@', '-')}-{name}-widths{SUFFIX}"
     write_widths_bundle(path, graphs, input, release, name, target, batch)
     work.write_json(ASKED, asked)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic import Field
 
 from pipeline.data import LIBRARIES as IMAGES
@@ -19,8 +22,12 @@ LIBRARIES = (*IMAGES, "torch", "torchvision", "timm")
 class Teacher(Supervision):
     """Initial weights of the backbone, and the schedule of fine-tuning."""
 
-    architecture: str | None = Field(None, description="deeper than the student's, of the same family")
-    pretrained: bool = True
+    architecture: str | None = Field(
+        None, description="another one than the student's, such as a deeper or wider one of the same family"
+    )
+    pretrained: bool | Literal["release"] = Field(
+        True, description="start from timm's weights, from random ones (false), or from the network of `from`"
+    )
     weights: LocalWeights = None
     revision: Revision = None
 
@@ -35,11 +42,13 @@ def train_teacher(
     sampling: Sampling,
     settings: Teacher,
     weights: Weights,
+    layers: Path | None = None,
 ) -> None:
     """Write the network (see `pipeline.networks.serialization`), its classifier, metrics, accuracy and cost.
 
     Args:
         weights: initial weights; None: random.
+        layers: description of a release's network, if it starts from one; `weights` are then that network's.
 
     Raises:
         WeightsError: pretrained weights are missing or do not match.
@@ -51,6 +60,7 @@ def train_teacher(
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.cost import network_cost
     from pipeline.networks.factory import build_network
+    from pipeline.networks.released import Released, released_network
     from pipeline.networks.serialization import save_network
     from pipeline.networks.weights import save_module
     from pipeline.retrieval.evaluate import evaluate_network
@@ -58,8 +68,11 @@ def train_teacher(
     from pipeline.training.supervised import Classified, SupervisedTask
 
     torch.manual_seed(seed)
-    embedder = build_network(network, input, weights)
-    classified = Classified(embedder, data.train.identity_count, settings.head_init)
+    if layers and isinstance(weights, Path):
+        embedder = released_network(Released(weights, layers), input, data.train, seed)
+    else:
+        embedder = build_network(network, input, weights)
+    classified = Classified(embedder, data.train.identity_count, settings.head_init, trained=layers is not None)
     batches = TrainingBatches(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
     )

@@ -47,8 +47,13 @@ class WidthTimings(Settings):
     rows: list[WidthFigures] = Field(min_length=1)
 
 
-def dense_network(network: Network, input: Input, sites: Which) -> tuple[Narrowing, list[Site]]:
+def dense_network(
+    network: Network, input: Input, sites: Which, layers: Path | None = None
+) -> tuple[Narrowing, list[Site]]:
     """The student with random weights, prepared for narrowing, and its sites.
+
+    Args:
+        layers: description of a release's network, if the student starts with its widths.
 
     Raises:
         PipelineError: it has no sites.
@@ -56,11 +61,11 @@ def dense_network(network: Network, input: Input, sites: Which) -> tuple[Narrowi
     import torch
 
     from pipeline.method.widths import Narrowing, enliven
-    from pipeline.networks.factory import build_network
+    from pipeline.networks.released import structure
     from pipeline.networks.sites import find_sites
 
     torch.manual_seed(0)
-    embedder = enliven(build_network(network, input))
+    embedder = enliven(structure(network, input, layers))
     found = find_sites(embedder, sites)
     return Narrowing(embedder, found), found
 

@@ -43,14 +43,18 @@ class Classified(nn.Module):
 
     Args:
         init: `kaiming` also redraws the embedder's head, and draws the classifier from N(0, 0.001²).
+        trained: the embedder's head stays, since it was trained before.
     """
 
-    def __init__(self, embedder: Embedder, identities: int, init: HeadInit = "uniform") -> None:
+    def __init__(
+        self, embedder: Embedder, identities: int, init: HeadInit = "uniform", *, trained: bool = False
+    ) -> None:
         super().__init__()
         self.embedder = embedder
         self.classifier = nn.Linear(embedder.embedding, identities, bias=False)
         if init == "kaiming":
-            embedder.draw_head()
+            if not trained:
+                embedder.draw_head()
             nn.init.normal_(self.classifier.weight, std=CLASSIFIER_STD)
 
     def forward(self, images: Tensor) -> Scores:

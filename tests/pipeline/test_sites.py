@@ -6,7 +6,7 @@ from torch import nn
 
 from pipeline.errors import PipelineError
 from pipeline.networks.embedder import Embedder
-from pipeline.networks.pairs import pair_writers
+from pipeline.networks.pairs import check_all_paired, pair_writers
 from pipeline.networks.site import Site, Writer
 from pipeline.networks.sites import find_sites
 from tests.helpers import SMALL, alive_network
@@ -84,23 +84,46 @@ def test_a_grouped_reader_keeps_its_groups_equal():
 
 def test_a_deeper_teacher_is_paired_within_stages_by_relative_depth():
     student, teacher = (find_sites(alive_network(name)) for name in ("resnet26", "resnet50"))  # 2222 and 3463 blocks
-    pairs = {name: writer.layer for name, writer in pair_writers(student, teacher).items()}
+    pairs = {name: writer.layer for name, writer in pair_writers(student, teacher).writers.items()}
     block = "backbone.layer{}.{}.conv2".format
     assert pairs == {
         block(stage, place): block(stage, (0, depth - 1)[place])
         for stage, depth in ((1, 3), (2, 4), (3, 6), (4, 3))
         for place in (0, 1)
     }
-    alike = {name: writer.layer for name, writer in pair_writers(teacher, teacher).items()}
+    alike = {name: writer.layer for name, writer in pair_writers(teacher, teacher).writers.items()}
     assert alike == {block(stage, place): block(stage, place) for stage, depth in enumerate((3, 4, 6, 3), 1)
                      for place in range(depth)}  # fmt: skip
 
 
-def test_a_teacher_of_other_widths_is_refused():
-    student, teacher = (find_sites(alive_network(name)) for name in ("resnet10t", "resnet26"))
-    pair_writers(student, teacher)  # as wide in its basic blocks as the other in its bottlenecks
-    with pytest.raises(PipelineError, match=r"widths \[64, 128, 256, 512\] in the student.*same family"):
-        pair_writers(student, find_sites(alive_network("mobilenetv3_small_050", 2)))
+def test_a_teacher_of_other_widths_is_compared_where_it_is_as_wide():
+    student, teacher = (find_sites(alive_network(f"tf_efficientnet_lite{n}", 2), "coupled") for n in (0, 2))
+    found = pair_writers(student, teacher)
+    layers = {writer.layer: site for sites in (student, teacher) for site in sites for writer in site.writers}
+    assert {*found.writers, *found.left_out} == {writer.layer for site in student for writer in site.writers}
+    widths = {layer: (layers[layer].channels, layers[writer.layer].channels) for layer, writer in found.writers.items()}
+    stem, head = "backbone.conv_stem", "backbone.conv_head"
+    assert found.writers[stem].layer == stem
+    assert found.writers[head].layer == head
+    assert "backbone.blocks.4.0.conv_pwl" in found.left_out  # 112 and 120 channels wide
+    assert all(own == other for own, other in widths.values())
+    assert found.told() == [
+        f"the teacher has other widths in {len(found.left_out)} of {len(widths) + len(found.left_out)} layers: "
+        f"distill.features_weight compares the other {len(widths)}; terms on outputs are as ever"
+    ]
+
+
+def test_stages_that_can_not_be_matched_are_left_out():
+    student, wide, other = (
+        find_sites(alive_network(name, stride))
+        for name, stride in (("resnet10t", 1), ("resnet26", 1), ("mobilenetv3_small_050", 2))
+    )
+    assert not pair_writers(student, wide).told()  # as wide in its basic blocks as the other in its bottlenecks
+    found = pair_writers(student, other)
+    assert not found.writers
+    assert "in all 4 layers: distill.features_weight has nothing to compare" in found.told()[0]
+    with pytest.raises(PipelineError, match=r"rggr.by.*widths \[64, 128, 256, 512\] in the student.*method: prune"):
+        check_all_paired(student, other, "distill.rggr.by: retrieval")
 
 
 @pytest.mark.parametrize(

@@ -260,3 +260,19 @@ def test_a_small_student_is_trained_and_a_heavy_one_before_it(batches, tmp_path)
         narrower = [name for name, value in after.items() if value.shape != before[name].shape]
         assert bool(narrower) == cut
         assert all(not torch.equal(value, before[name]) for name, value in after.items() if name not in narrower)
+
+
+WIDE = [("tf_efficientnet_lite2", 2, True), ("test_resnet", 1, False)]
+
+
+@pytest.mark.parametrize(("wide", "stride", "compared"), WIDE)
+@pytest.mark.parametrize("kind", [FixedStudent, CapacityDynamicDistillation])
+def test_a_teacher_of_other_widths_teaches_what_compares(batches, kind, wide, stride, compared):
+    student, teacher = (Classified(alive_network(*one), 8) for one in (("tf_efficientnet_lite0", 2), (wide, stride)))
+    settings = SETTINGS.model_copy(update={"rggr": Resetting(by="none"), "relations_weight": 1.0})
+    sites = [find_sites(student.embedder)] if kind is FixedStudent else []
+    images, labels = next(batches.epoch(0))
+    losses = Learner(kind(student, teacher, settings, *sites), settings, "cpu")(images, labels, 1.0)
+    assert ("features" in losses) == compared
+    assert losses["relations"] > 0
+    assert all(loss.isfinite() for loss in losses.values())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.data.dataset import open_dataset
-from pipeline.data.gate import hold_out
+from pipeline.data.gate import Gate, hold_out
 from pipeline.data.samples import Index
 from pipeline.engine.claims import claimed
 from pipeline.engine.plan import LastBuild, Planned, make_plan
@@ -17,8 +17,9 @@ from pipeline.engine.processes import Processes
 from pipeline.engine.run import help_train, run_plan
 from pipeline.engine.step import Step, StepId
 from pipeline.engine.store import Store, explain
-from pipeline.errors import LaunchError, MissingLibrary, NeedsDevice
+from pipeline.errors import DataError, LaunchError, MissingLibrary, NeedsDevice
 from pipeline.files import place_file, write_text
+from pipeline.networks.released import Released
 from pipeline.planning.deployment import TargetPlan, check_calibration, check_targets
 from pipeline.planning.latency import check_latency, latency_steps
 from pipeline.planning.training import check_sampling, check_student, check_weights, fetch_weights, training_steps
@@ -30,12 +31,14 @@ from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
 from targets.errors import TargetError
 from targets.settings import TargetSettings
 from zoo.building.name import check_content, check_name
+from zoo.building.parent import Parent, check_parent, find_parent, pinned
 from zoo.building.received import received
 from zoo.building.record import publish, record_step
 from zoo.catalogue import Catalogue
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.layout import MANIFEST
+from zoo.release.ancestry import ancestor_lines
 from zoo.release.local import find_release
 from zoo.weights.places import weights_places
 
@@ -61,6 +64,7 @@ class Build:
     targets: Mapping[str, TargetSettings]
     plan: list[Planned]
     latency: Latency | None = None
+    parent: Parent | None = None
 
     @property
     def memory(self) -> Path:
@@ -140,6 +144,7 @@ def _latency(
     settings: Mapping[str, TargetSettings],
     store: Store,
     progress: Progress,
+    start: Released | None,
 ) -> Latency | None:
     """Steps before training, if the recipe's budget needs some. A result that was copied from a device counts if it is
     of this exact bundle.
@@ -152,14 +157,14 @@ def _latency(
     release = f"{request.name}@{recipe.version}"
     result = received(home, release, name, widths=True)
     if result.exists():
-        steps = list(latency_steps(recipe, release, name, target, result))
+        steps = list(latency_steps(recipe, release, name, target, result, start))
         bundled = [planned for planned in make_plan(steps, store, {}) if planned.step.stage == "latency_bundle"]
         if bundled and bundled[0].hit:
             archive = bundle_file(store.folder("latency_bundle", bundled[0].key))
             if read_list(archive, BUNDLE_LIST)["key"] == read_list(result, RESULT_LIST).get("bundle"):
                 return Latency(name, target, steps)
         progress.say(f"{result.name} belongs to another bundle of {release} and is ignored")
-    return Latency(name, target, list(latency_steps(recipe, release, name, target)))
+    return Latency(name, target, list(latency_steps(recipe, release, name, target, start=start)))
 
 
 @dataclass(frozen=True)
@@ -189,9 +194,14 @@ def prepare(
 
     Raises:
         CatalogueError, DataError, WeightsError, StoreError, UnknownRuntime, MissingLibrary: see there.
-        ManifestError: see `check_name`.
+        ManifestError, RegistryError: see `check_name`, `find_parent`, `check_parent`.
     """
-    recipe = catalogue.recipe(request.name, request.overrides)
+    wanted = catalogue.parent(request.name, request.overrides)
+    parent = find_parent(catalogue, home, wanted, progress) if wanted is not None else None
+    recipe = catalogue.recipe(request.name, request.overrides, parent.inherited if parent else None)
+    if parent:
+        check_parent(parent, request.name, recipe)
+    start = parent.network if parent else None
     asked = tuple(dict.fromkeys(catalogue.target(target) for target in request.targets or recipe.targets))
     settings = {target: catalogue.targets[target] for target in asked}
     if request.host:
@@ -202,9 +212,14 @@ def prepare(
         data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)
     except OSError as error:
         raise explain(error, home.root) from None
-    data = hold_out(data, recipe.gate, recipe.sampling.identities)
-    latency = _latency(catalogue, home, recipe, request, settings, store, progress)
-    trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, weights_places(home, store.cache))]
+    try:
+        data = hold_out(data, recipe.gate, recipe.sampling.identities)
+    except DataError as error:
+        few = " For few images, add --set base=_few." if parent and recipe.gate == Gate() else ""
+        raise DataError(f"{error}{few}") from None
+    latency = _latency(catalogue, home, recipe, request, settings, store, progress, start)
+    places = weights_places(home, store.cache)
+    trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, places, start)]
     last = _remembered(Build(request.name, recipe, data, home, store, {}, []).memory)
     deployment = _Deployment(request.name, recipe, data, home, store, trained, progress.say)
     deployed = [step for target, spec in settings.items() for step in deployment.steps(target, spec)]
@@ -215,9 +230,11 @@ def prepare(
     steps = _unique((*trained, *deployed))
     runtimes = {target: spec.runtime for target, spec in settings.items()}
     data_license = catalogue.datasets[recipe.dataset].license
-    recorded = record_step(request.name, recipe, data, data_license, steps, runtimes, tuple(request.overrides))
+    ancestors = parent.ancestors if parent else ()
+    overrides = tuple(pinned(request.overrides, parent))
+    recorded = record_step(request.name, recipe, data, data_license, steps, runtimes, overrides, ancestors)
     plan = make_plan([*steps, recorded], store, last)
-    return Build(request.name, recipe, data, home, store, settings, plan, latency)
+    return Build(request.name, recipe, data, home, store, settings, plan, latency, parent)
 
 
 def place_bundles(build: Build) -> None:
@@ -257,8 +274,10 @@ def check_recipe(build: Build) -> list[str]:
     """
     check_sampling(build.plan, build.recipe, build.data)
     check_calibration(build.plan, build.recipe, build.data)
+    parent = build.parent
+    told = ancestor_lines(parent.ancestors) if parent else []
     check_weights(build.plan, build.recipe)
-    return check_student(build.plan, build.recipe)
+    return [*told, *check_student(build.plan, build.recipe, parent.network if parent else None)]
 
 
 def help_run(build: Build, processes: Processes, progress: Progress) -> None:

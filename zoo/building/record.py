@@ -37,12 +37,13 @@ from zoo.documents import write_documents
 from zoo.documents.graph_metadata import facts, write_facts
 from zoo.home import user_catalogue
 from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
-from zoo.release.manifest import Manifest, Provenance
+from zoo.release.manifest import Ancestor, Manifest, Provenance
 from zoo.release.measurements import Measured, Measurement, read_measurements, write_measurements
 
-VERSION = 7
+VERSION = 8
 # used for documents and metadata
 LIBRARIES = (*IMAGES, "onnx", "onnxruntime", "cyclonedx-python-lib", "huggingface-hub", "timm")
+OPTIONS = ("from", "dataset")  # overrides that have an option of their own
 LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
 
 
@@ -64,6 +65,12 @@ def _portable(override: str) -> str:
     """An override without paths of this machine: of a weights file only the name is kept."""
     key, _, value = override.partition("=")
     return f"{key}={Path(value).name}" if key in ("teacher.weights", "distill.weights") else override
+
+
+def _option(override: str) -> tuple[str, str]:
+    """The option of the command line that makes an override."""
+    key, _, value = override.partition("=")
+    return (f"--{key}", value) if key in OPTIONS else ("--set", _portable(override))
 
 
 def _git() -> str | None:
@@ -140,6 +147,7 @@ def record_release(
     overrides: tuple[str, ...],
     git: str | None,
     results: Mapping[StepId, Path],
+    ancestors: tuple[Ancestor, ...] = (),
 ) -> None:
     """Write `manifest.json` and all files that it names.
 
@@ -148,6 +156,7 @@ def record_release(
         overrides: changes to the catalogue's recipe, for the command that repeats the build.
         git: commit of the catalogue's folder, if it is in a repository.
         results: folders of all earlier steps.
+        ancestors: the release that training started from, and those before it.
     """
     out, student = work.out, results[COMPACT]
     recipe_digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
@@ -204,6 +213,7 @@ def record_release(
                 "gallery_images": len(data.gallery),
             },
             "licenses": {"code": LICENSE, "weights": recipe.license, "data": data_license},
+            "ancestors": ancestors,
             "stages": stages,
             "accuracy": {
                 "teacher": read_json(results[TEACHER] / "accuracy.json"),
@@ -230,7 +240,7 @@ def record_release(
                 command=shlex.join(
                     ["zoo", "build", name]
                     + [word for target in targets for word in ("--target", target)]
-                    + [word for override in overrides for word in ("--set", _portable(override))]
+                    + [word for override in overrides for word in _option(override)]
                 ),
             ),
         }
@@ -247,6 +257,7 @@ def record_step(
     steps: list[Step],
     targets: Mapping[str, str],
     overrides: tuple[str, ...],
+    ancestors: tuple[Ancestor, ...] = (),
 ) -> Step:
     """The step that records the results of `steps`."""
     return Step(
@@ -261,6 +272,7 @@ def record_step(
             "data_license": data_license,
             "targets": targets,
             "overrides": overrides,
+            **({"ancestors": ancestors} if ancestors else {}),  # others keep their keys
         },
         inputs={"results": {step.id: step.id for step in steps}},
         libraries=LIBRARIES,

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.data.dataset import Dataset
 from pipeline.recipe import Recipe
 from targets.settings import TargetSettings
+from zoo.catalogue.derived import FROM, Inherited, empty, on_top, own_base, with_bases, with_method
 from zoo.catalogue.names import wrong_name, wrong_target
 from zoo.catalogue.problems import did_you_mean, problems
 from zoo.catalogue.registry_settings import RegistrySettings
@@ -24,7 +25,6 @@ from zoo.home import shipped_catalogue, user_catalogue
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")
 STUDY = "study-"  # models that are compared with each other; lists leave them out
-OWN = ("description", "license", "base_model")  # not inherited: a derived model may use other data or weights
 Model = TypeVar("Model")
 
 
@@ -34,7 +34,10 @@ class Catalogue:
 
     Attributes:
         aliases: other names of targets.
-        sources: models with their bases merged in; overrides are applied to them.
+        models: complete recipes. Those that start from a release are in `starting`.
+        starting: the release, as `from` names it, by model; its recipe completes theirs.
+        sources: models of both with their bases merged in; overrides are applied to them.
+        entries: the section `models` as it is written, with those that serve only as bases.
         faulty: errors by `models.NAME`, `datasets.NAME` or `targets.NAME`, line by line. A faulty entry is in no other
             attribute, and is reported when it is used.
     """
@@ -44,30 +47,50 @@ class Catalogue:
     targets: dict[str, TargetSettings]
     aliases: dict[str, str]
     models: dict[str, Recipe]
+    starting: dict[str, str]
     sources: dict[str, Source]
+    entries: Source
     registry: RegistrySettings
     faulty: dict[str, list[str]]
 
-    def told(self, everything: bool = False) -> dict[str, Recipe]:
-        """Models as they are listed: without those of studies (`STUDY`), unless everything is asked for."""
-        return {name: recipe for name, recipe in self.models.items() if everything or not name.startswith(STUDY)}
+    def buildable(self, studies: bool = True) -> dict[str, str]:
+        """Description of every model, by name.
 
-    def recipe(self, name: str, overrides: Sequence[str] = ()) -> Recipe:
+        Args:
+            studies: also those of studies (`STUDY`), which lists leave out.
+        """
+        return {
+            name: str(self.sources[name].data.get("description", "")) or f"starts from {self.starting[name]}"
+            if name in self.starting
+            else self.models[name].description
+            for name in self.sources
+            if (name in self.models or name in self.starting) and (studies or not name.startswith(STUDY))
+        }
+
+    def parent(self, name: str, overrides: Sequence[str] = ()) -> str | None:
+        """The release that a model starts from, as its `from` or an override names it; None if there is none.
+
+        Raises:
+            CatalogueError: unknown or faulty model, or an override that does not fit.
+        """
+        found = self._source(name, overrides).data.get(FROM)
+        return None if found is None else str(found)
+
+    def recipe(self, name: str, overrides: Sequence[str] = (), inherited: Inherited | None = None) -> Recipe:
         """A model's recipe, with `key.path=value` overrides, and with explicit normalisation (`Recipe.settled`).
+
+        Args:
+            inherited: of the release that `parent` names, if it names one. Then the model need not be in the catalogue.
 
         Raises:
             CatalogueError: unknown or faulty model, or an override that does not fit.
             WeightsError: see `Recipe.settled`.
         """
-        at = f"models.{name}"
-        self._refuse_faulty(at)
-        if name not in self.models:
-            raise CatalogueError(f"no model {name!r} in the catalogue. {did_you_mean(name, self.models, self.told())}")
-        recipe: Recipe | None = self.models[name]
-        if overrides:
-            source = self.sources[name]
-            for assignment in overrides:
-                source = override(source, assignment)
+        at, source = f"models.{name}", self._source(name, overrides)
+        recipe = self.models.get(name)
+        if inherited or overrides or recipe is None:
+            if inherited:
+                source = on_top(inherited, self._base("_from"), source)
             found: list[str] = []
             recipe = _validated(Recipe, source, at, found)
             if recipe:
@@ -77,6 +100,34 @@ class Catalogue:
         assert recipe is not None
         self._refuse_faulty(f"datasets.{recipe.dataset}")
         return recipe.settled()
+
+    def _base(self, name: str) -> Source:
+        return with_bases(name, self.entries)
+
+    def _source(self, name: str, overrides: Sequence[str]) -> Source:
+        """A model with its bases and overrides; for a name that is not in the catalogue, of overrides alone.
+
+        Raises:
+            CatalogueError: unknown or faulty model, or an override that does not fit.
+        """
+        self._refuse_faulty(f"models.{name}")
+        base, others = own_base(overrides)
+        starts = any(assignment.partition("=")[0].strip() == FROM for assignment in others)
+        known = name in self.sources
+        if not known and (not starts or name in self.entries.data):
+            near = did_you_mean(name, self.buildable(), self.buildable(studies=False))
+            raise CatalogueError(f"no model {name!r} in the catalogue. {near}")
+        if not known and (why := wrong_name(name)):
+            raise CatalogueError(f"{name!r}: {why}")
+        source = self.sources[name] if known else empty("the command")
+        if base:
+            own = override(self.entries.at(name) if known else empty("the command"), base)
+            data = {**self.entries.data, name: own.data}
+            origins = {path: origin for path, origin in self.entries.origins.items() if path[:1] != (name,)}
+            source = with_bases(name, Source(data, origins | {(name, *path): o for path, o in own.origins.items()}))
+        for assignment in others:
+            source = override(source, assignment)
+        return source
 
     def _refuse_faulty(self, at: str) -> None:
         if at in self.faulty:
@@ -101,11 +152,11 @@ class Catalogue:
         return own
 
 
-def _validated(model: type[Model], source: Source, at: str, found: list[str]) -> Model | None:
+def _validated(model: type[Model], source: Source, at: str, found: list[str], incomplete: bool = False) -> Model | None:
     try:
         return TypeAdapter(model).validate_python(source.data)
     except ValidationError as error:
-        found += problems(error, model, source, at)
+        found += problems(error, model, source, at, incomplete)
         return None
 
 
@@ -126,22 +177,6 @@ def _unknown_names(
         hint = did_you_mean(compress.target, targets)
         found.append(f"{source.origin(place)}: {at}.{'.'.join(place)}: no target {compress.target!r}. {hint}")
     return found
-
-
-def _with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Source:
-    """A model on top of its base, the base's base, and so on, without the keys that are not inherited."""
-    own = models.at(name)
-    if not isinstance(own.data, dict) or "base" not in own.data:
-        return own
-    base, where = str(own.data["base"]), f"{own.origin(('base',))}: models.{name}.base"
-    if base not in models.data:
-        raise CatalogueError(f"{where}: no model {base!r}. {did_you_mean(base, models.data)}")
-    if base in (name, *chain):
-        raise CatalogueError(f"{where}: {' → '.join((*chain, name, base))} is circular.")
-    plain = Source({k: v for k, v in own.data.items() if k != "base"}, own.origins)
-    below = _with_bases(base, models, (*chain, name))
-    inherited = {k: v for k, v in below.data.items() if k not in OWN} if isinstance(below.data, dict) else below.data
-    return merge(Source(inherited, below.origins), plain)
 
 
 def _shown(path: Path) -> str:
@@ -204,8 +239,11 @@ def read_catalogue(own: Path | None) -> Catalogue:
     datasets = _sound("datasets", Dataset, _entries(source, "datasets"), wrong_name, faulty)
     targets = _sound("targets", TargetSettings, targets_at, lambda name: _wrong_target(name, targets_at), faulty)
     aliases = _aliases(source, faulty)
-    sources = _models(source.at("models"), faulty)
-    recipes = _sound("models", Recipe, sources, wrong_name, faulty)
+    entries = source.at("models")
+    sources = _models(entries, faulty)
+    starting = _starting(sources, entries, faulty)
+    complete = {name: part for name, part in sources.items() if name not in starting}
+    recipes = _sound("models", Recipe, complete, wrong_name, faulty)
     names = (source.data["datasets"], source.data["targets"])
     for name, recipe in recipes.items():
         _note(faulty, f"models.{name}", _unknown_names(recipe, sources[name], f"models.{name}", *names))
@@ -218,7 +256,8 @@ def read_catalogue(own: Path | None) -> Catalogue:
     registry = _validated(RegistrySettings, source.at("registry"), "registry", found) if named else RegistrySettings()
     if found or registry is None:
         raise CatalogueError("\n".join(dict.fromkeys(found)))
-    return Catalogue(default, datasets, targets, aliases, recipes, sources, registry, faulty)
+    starting = {name: release for name, release in starting.items() if f"models.{name}" not in faulty}
+    return Catalogue(default, datasets, targets, aliases, recipes, starting, sources, entries, registry, faulty)
 
 
 def _note(faulty: dict[str, list[str]], at: str, lines: Collection[str]) -> None:
@@ -266,9 +305,25 @@ def _models(models: Source, faulty: dict[str, list[str]]) -> dict[str, Source]:
         if name.startswith("_"):
             continue
         try:
-            found[name] = _with_bases(name, models)
+            found[name] = with_bases(name, models)
         except CatalogueError as error:
             _note(faulty, f"models.{name}", [str(error)])
+    return found
+
+
+def _starting(models: Mapping[str, Source], entries: Source, faulty: dict[str, list[str]]) -> dict[str, str]:
+    """The releases that models start from. What such a model sets is checked now, and the rest when it is built."""
+    found = {}
+    for name, part in models.items():
+        if not isinstance(part.data, dict) or part.data.get(FROM) is None:
+            continue
+        found[name] = str(part.data[FROM])
+        at, lines = f"models.{name}", list[str]()
+        if why := wrong_name(name):
+            lines.append(f"{part.origin(())}: {at}: {why}")
+        own = with_method(merge(with_bases("_from", entries), part))
+        _validated(Recipe, own, at, lines, incomplete=True)
+        _note(faulty, at, lines)
     return found
 
 

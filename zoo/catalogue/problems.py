@@ -47,7 +47,8 @@ def _keys(model: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(model):
         return get_type_hints(model)
     is_model = isinstance(model, type) and issubclass(model, BaseModel)
-    return {name: field.annotation for name, field in model.model_fields.items()} if is_model else {}
+    fields = model.model_fields.items() if is_model else ()
+    return {field.alias or name: field.annotation for name, field in fields}
 
 
 def _fields(model: type[Any], path: KeyPath) -> list[str]:
@@ -61,14 +62,22 @@ def _fields(model: type[Any], path: KeyPath) -> list[str]:
     return [name for name in _keys(current) if not name.startswith("_")]
 
 
-def problems(error: ValidationError, model: type[Any], source: Source, at: str) -> Iterator[str]:
-    """One line per problem: `file:line: key path: what is wrong. What would be right`."""
+def problems(
+    error: ValidationError, model: type[Any], source: Source, at: str, incomplete: bool = False
+) -> Iterator[str]:
+    """One line per problem: `file:line: key path: what is wrong. What would be right`.
+
+    Args:
+        incomplete: keys may be missing, since more is added later.
+    """
     for item in error.errors():
         path: KeyPath = item["loc"]
         where = f"{source.origin(path)}: {'.'.join(map(str, (at, *path)))}"
         match item["type"]:
             case "extra_forbidden" | "unexpected_keyword_argument":
                 yield f"{where}: unknown key. {did_you_mean(str(path[-1]), _fields(model, path[:-1]))}"
+            case "missing" if incomplete:
+                continue
             case "missing":
                 yield f"{where}: is missing."
             case "string_type" | "string_pattern_mismatch" if path and path[-1] == "version":

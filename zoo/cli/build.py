@@ -10,7 +10,9 @@ import click
 
 from pipeline.engine.processes import Processes, join, launched
 from pipeline.progress import Silent
+from zoo.cli.completion import dataset as datasets
 from zoo.cli.completion import model
+from zoo.cli.completion import release as here
 from zoo.cli.options import DATA_ROOT, TARGETS, scripted
 
 
@@ -18,6 +20,14 @@ from zoo.cli.options import DATA_ROOT, TARGETS, scripted
 @click.argument("name", required=False, shell_complete=model)
 @TARGETS("Build for this target; repeatable.")
 @DATA_ROOT
+@click.option(
+    "--from",
+    "parent",
+    metavar="RELEASE",
+    shell_complete=here,
+    help="Start from the network of this release: NAME, NAME@VERSION or NAME@^RANGE.",
+)
+@click.option("--dataset", metavar="DATASET", shell_complete=datasets, help="Train and test on this data set.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override the recipe: distill.epochs=3.")
 @click.option(
     "--precision",
@@ -37,6 +47,8 @@ def build(
     name: str | None,
     targets: tuple[str, ...],
     data_root: Path,
+    parent: str | None,
+    dataset: str | None,
     overrides: tuple[str, ...],
     precision: str | None,
     host: str | None,
@@ -48,12 +60,15 @@ def build(
     """Build model NAME: teacher, student, graph, artifacts, figures, manifest.
 
     Without NAME, builds the catalogue's default. Results of earlier builds are reused; an interrupted build continues
-    where it stopped.
+    where it stopped. With --from, NAME need not be in the catalogue: its recipe is that of RELEASE with the settings of
+    `_from`.
     """
     from zoo.building.launch import check_gpus, launch
 
     if host and len(targets) != 1:
         raise click.UsageError("--host is for one target: name it with --target.")
+    if parent is not None and name is None:
+        raise click.UsageError("--from needs NAME: what the new model is called.")
     if gpus and device == "cpu":
         raise click.UsageError("--gpus and --device cpu exclude each other: leave one of them out.")
     if gpus and not launched() and not plan_only:
@@ -70,6 +85,8 @@ def build(
     from zoo.release.local import read_release
     from zoo.sanitize import one_line
 
+    chosen = {"from": parent, "dataset": dataset}
+    overrides = (*(f"{key}={value}" for key, value in chosen.items() if value is not None), *overrides)
     overrides += (f"precision={precision}",) if precision else ()
     catalogue = load_catalogue()
     processes = join(training_device(device)) if launched() else None

@@ -17,8 +17,7 @@ def kept(releases: Iterable[Release], allowed: Accepted | None) -> list[Release]
     """Releases that fit; the others are named on standard error, each with its reason."""
     found = []
     for one in releases:
-        licenses = one.manifest.licenses
-        why = allowed.objection(licenses.weights, licenses.data) if allowed else None
+        why = allowed.objection_to(one.manifest) if allowed else None
         if why:
             _tell(one.manifest.label, why)
         else:
@@ -30,9 +29,10 @@ def kept_models(waiting: Mapping[str, str], catalogue: Catalogue, allowed: Accep
     """Models of the catalogue that fit, by name with their descriptions, as `kept`."""
     found = {}
     for name, description in waiting.items():
-        recipe = catalogue.models[name]
-        data = catalogue.datasets.get(recipe.dataset)
-        why = allowed.objection(recipe.license, data.license if data else "") if allowed else None
+        settings = catalogue.sources[name].data  # complete or not: the recipe of a release may be missing
+        data = catalogue.datasets.get(settings.get("dataset", ""))
+        terms = str(settings.get("license", ""))
+        why = allowed.objection(terms, data.license if data else "") if allowed else None
         if why:
             _tell(name, why)
         else:

@@ -44,7 +44,8 @@ def list_releases(everything: bool, url: str | None, licenses: tuple[str, ...], 
     labels = {release.manifest.label for release in here.releases} | here.damaged.keys()
     place, there, unread = _offered(catalogue, home, url, labels)
     rows, offered = release_rows(kept(here.releases, allowed)), release_rows(kept(there, allowed))
-    waiting = {name: recipe.description for name, recipe in catalogue.told(everything).items() if name not in known}
+    models = catalogue.buildable(studies=everything)
+    waiting = {name: description for name, description in models.items() if name not in known}
     waiting = kept_models(waiting, catalogue, allowed)
     damaged = {**here.damaged, **unread}
     if as_json:
@@ -59,7 +60,7 @@ def list_releases(everything: bool, url: str | None, licenses: tuple[str, ...], 
         out.print(table(offered, COLUMNS, f"releases {where}, to pull: zoo pull NAME{_option(url)}"))
     for name, description in waiting.items():
         out.print(f"not built: {name}: {description}" if description else f"not built: {name}", markup=False)
-    if studies := len(catalogue.told(True)) - len(catalogue.told(everything)):
+    if studies := len(catalogue.buildable()) - len(models):
         click.echo(f"not listed: {studies} models of studies. See zoo list --all")
     for label, why in damaged.items():
         click.echo(f"damaged: {label}: {why}", err=True)
@@ -106,6 +107,7 @@ def show(name: str, as_json: bool) -> None:
     from zoo.home import Home
     from zoo.layout import GRAPH
     from zoo.registry.listing import find_anywhere
+    from zoo.release.ancestry import ancestor_lines
     from zoo.sanitize import one_line
     from zoo.tables import calibration_rows, site_rows, table
 
@@ -124,6 +126,8 @@ def show(name: str, as_json: bool) -> None:
         f"{data.query_images} queries against {data.gallery_images} images (fingerprint {data.fingerprint[:12]})",
         markup=False,
     )
+    for line in ancestor_lines(manifest.ancestors):
+        out.print(one_line(line), markup=False)
     accuracy = [
         {"network": label, **getattr(manifest.accuracy, key).model_dump()}
         for key, label in (("teacher", "teacher"), ("dense_student", "student, dense"), ("student", "student, pruned"))

@@ -68,6 +68,8 @@ def named_dataset(catalogue: Catalogue, name: str) -> str:
         return name
     if name in catalogue.models:
         return catalogue.models[name].dataset
+    if name in catalogue.starting and (own := catalogue.sources[name].data.get("dataset")) in catalogue.datasets:
+        return str(own)
     raise CatalogueError(f"no data set {name!r} in the catalogue. {did_you_mean(name, catalogue.datasets)}")
 
 

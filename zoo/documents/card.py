@@ -17,6 +17,7 @@ from zoo.documents.limits import limits
 from zoo.documents.origins import RISKS, USE_CASES, origins
 from zoo.layout import CARD, GOLDEN_EMBEDDING, GOLDEN_INPUT, LICENSES, MANIFEST, RUNNER
 from zoo.markdown import bullets, escaped, table
+from zoo.release.ancestry import ancestor_lines
 from zoo.release.local import Release
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
@@ -94,6 +95,7 @@ def _data(manifest: Manifest) -> str:
             f"gate, which chose precision and float layers: {_gate(manifest)}",
             f"test, on other identities: {data.query_images} queries against {data.gallery_images} gallery images",
             f"protocol: {escaped(manifest.accuracy.student.protocol)}",
+            *map(escaped, ancestor_lines(manifest.ancestors)),
         ]
     )
 
@@ -205,6 +207,11 @@ def _intended() -> str:
 
 def _licenses(manifest: Manifest) -> str:
     lines = [f"{part}: {escaped(terms)}" for part, terms in manifest.licenses]
+    lines += [
+        f"{one.label}, whose weights training started from: weights {escaped(one.licenses.weights)}; data "
+        f"{escaped(one.data)}, {escaped(one.licenses.data)}"
+        for one in manifest.ancestors
+    ]
     return f"## Licenses\n\n{bullets(lines)}\n\nMore in [{LICENSES}]({LICENSES})."
 
 

@@ -1,15 +1,16 @@
-"""LICENSES.md: licenses of the code, the weights and the data of a release."""
+"""LICENSES.md: licenses of the code, the weights and the data of a release, and of those that it started from."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.files import write_text
 from zoo.layout import LICENSES
 from zoo.markdown import escaped
 from zoo.release.licensing import stated
-from zoo.release.manifest import Manifest
+from zoo.release.manifest import Ancestor, Manifest
 
 UNKNOWN = (
     "**Not stated.** Without a license nobody may copy, change or distribute it, except as the law permits. Ask its "
@@ -37,6 +38,17 @@ def _section(heading: str, terms: str, covers: str) -> str:
     return f"## {heading}\n\n{covers}\n\n{escaped(text)}\n{links}" + "\n" * bool(links)
 
 
+def _inherited(ancestor: Ancestor) -> Iterator[str]:
+    """Licenses of a release that training started from."""
+    yield _section(
+        f"Weights of {ancestor.label}",
+        ancestor.licenses.weights,
+        "Training started from the network of this release: the weights of the new one are derived from it.",
+    )
+    covers = f"The data set {escaped(ancestor.data)}, on which it was trained."
+    yield _section(f"Data of {ancestor.label}", ancestor.licenses.data, covers)
+
+
 def licenses_text(manifest: Manifest) -> str:
     """The document, in Markdown."""
     given = manifest.licenses
@@ -51,6 +63,7 @@ def licenses_text(manifest: Manifest) -> str:
                 given.data,
                 f"The data set {name}, on which the network was trained. This release contains none of its images.",
             ),
+            *(part for ancestor in manifest.ancestors for part in _inherited(ancestor)),
         )
     )
 

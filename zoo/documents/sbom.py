@@ -1,8 +1,9 @@
 """sbom.cdx.json: the software bill of materials of a release, in CycloneDX 1.6.
 
 The subject is the model. Its components are its artifacts with their digests, the data set that it was trained on, and
-the libraries that built it; a compiled artifact depends on the runtime that compiled it. Everything comes from the
-manifest and the measurements of its build: equal ones give equal bytes, including serial number (UUIDv5) and time.
+the libraries that built it; a compiled artifact depends on the runtime that compiled it. Its pedigree is the release
+that training started from, with the digest of that manifest. Everything comes from the manifest and the measurements of
+its build: equal ones give equal bytes, including serial number (UUIDv5) and time.
 
 Source: https://cyclonedx.org/docs/1.6/json/. cyclonedx-python-lib 11 has no class for the format's model card (a
 comment in its `Component` marks the place), so it is added to the JSON that the library wrote
@@ -24,12 +25,12 @@ from pipeline.files import write_text
 from zoo.documents.sbom_card import model_card
 from zoo.layout import SBOM
 from zoo.release.licensing import stated
-from zoo.release.manifest import Manifest
+from zoo.release.manifest import Ancestor, Manifest
 from zoo.release.measurements import Measurement, to_bytes
 
 if TYPE_CHECKING:
     from cyclonedx.model.bom import Bom
-    from cyclonedx.model.component import Component
+    from cyclonedx.model.component import Component, Pedigree
     from cyclonedx.model.license import License
 
 TOOL = "edge-model-zoo"
@@ -72,6 +73,30 @@ def _data_ref(manifest: Manifest) -> str:
     return f"data:{manifest.data.name}"
 
 
+def _pedigree(ancestors: Sequence[Ancestor]) -> Pedigree | None:
+    """The release that training started from, with the one that this started from in its own pedigree, and so on."""
+    from cyclonedx.model import HashAlgorithm, HashType, Property
+    from cyclonedx.model.component import Component, ComponentType, Pedigree
+
+    if not ancestors:
+        return None
+    nearest, *others = ancestors
+    component = Component(
+        name=nearest.name,
+        version=nearest.version,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"model:{nearest.label}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=nearest.manifest_sha256)],
+        licenses=_licenses(nearest.licenses.weights),
+        properties=[
+            Property(name="zoo:data:name", value=nearest.data),
+            Property(name="zoo:data:fingerprint", value=nearest.data_fingerprint),
+        ],
+        pedigree=_pedigree(others),
+    )
+    return Pedigree(ancestors=[component])
+
+
 def bill(manifest: Manifest, measurements: Sequence[Measurement]) -> Bom:
     """The bill of materials of a release, without the model card."""
     from cyclonedx.model import Property
@@ -96,6 +121,7 @@ def bill(manifest: Manifest, measurements: Sequence[Measurement]) -> Bom:
         bom_ref=f"model:{manifest.label}",
         description=manifest.description or None,
         licenses=_licenses(manifest.licenses.weights),
+        pedigree=_pedigree(manifest.ancestors),
     )
     tool = _library(TOOL, made_by.zoo, _licenses(manifest.licenses.code))
     content = hashlib.sha256(b"".join(map(to_bytes, measurements))).hexdigest()

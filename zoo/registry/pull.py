@@ -38,34 +38,38 @@ MIB = 2**20
 Choose = Callable[[Manifest, list[Measurement]], Sequence[str] | None]
 
 
-def wanted_files(manifest: Manifest, targets: Sequence[str] | None) -> list[tuple[str, Blob]]:
+def wanted_files(manifest: Manifest, targets: Sequence[str] | None, network: bool = False) -> list[tuple[str, Blob]]:
     """Paths and content of the files to pull.
 
     Args:
         targets: those whose artifacts are pulled, with the graph and the documents; None: everything.
+        network: also the network for training.
     """
     return [
         (file.path, Blob(sha256=file.sha256, size_bytes=file.size_bytes))
         for file in manifest.files
         if targets is None
         or not isinstance(file, Artifact)
-        or (file.target in targets if file.target else file.path == GRAPH)
+        or (file.target in targets if file.target else file.path == GRAPH or network)
     ]
 
 
-def pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: Progress) -> Release:
+def pull(
+    registry: Registry, home: Home, wanted: str, choose: Choose, progress: Progress, *, network: bool = False
+) -> Release:
     """Pull a release; files that are here already are not downloaded again.
 
     Args:
         wanted: NAME, NAME@VERSION, NAME@^RANGE.
         choose: selects the targets whose artifacts are pulled, see `wanted_files`; may raise.
+        network: also pull the network for training.
 
     Raises:
         RegistryError: see `resolve`, `Registry`, `fetch`.
         ManifestError: the manifest or a measurement is damaged.
     """
     try:
-        return _pull(registry, home, wanted, choose, progress)
+        return _pull(registry, home, wanted, choose, progress, network)
     except OSError as error:
         raise RegistryError(
             f"can't write below {home.root}: {error.strerror or error}. Free some space, or set ZOO_HOME to a "
@@ -73,7 +77,7 @@ def pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: 
         ) from None
 
 
-def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: Progress) -> Release:
+def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress: Progress, network: bool) -> Release:
     name, version, listed = _resolved(registry, wanted, progress)
     label = f"{name}@{version}"
     if listed.yanked:
@@ -83,7 +87,7 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
     _refuse_shadowed(home, manifest, registry.url)
     records = _records(registry, listed.measurements, label)
     known = _known(registry, parsed, records)
-    files = wanted_files(manifest, choose(manifest, known))
+    files = wanted_files(manifest, choose(manifest, known), network)
     with _one_at_a_time(registry.cache, label, progress):
         have = pulled_files(home, label).items()
         files += [(path, blob) for path, blob in have if (path, blob) not in files and _of(manifest, path, blob)]

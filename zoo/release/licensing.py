@@ -110,13 +110,21 @@ class Accepted:
         found = [*self._against("weights", weights, False), *self._against("training images", data, True)]
         return ", and ".join(found) or None
 
+    def objection_to(self, manifest: Manifest) -> str | None:
+        """Why a release may not be used under the accepted licenses, or a release that its training started from."""
+        found = [self.objection(manifest.licenses.weights, manifest.licenses.data)]
+        for one in manifest.ancestors:
+            if why := self.objection(one.licenses.weights, one.licenses.data):
+                found.append(f"{one.label}, which its training started from: {why}")
+        return "; ".join(why for why in found if why) or None
+
     def check(self, manifest: Manifest) -> None:
         """Refuse a release that may not be used under the accepted licenses.
 
         Raises:
             LicenseError: it may not; the message says why.
         """
-        if why := self.objection(manifest.licenses.weights, manifest.licenses.data):
+        if why := self.objection_to(manifest):
             raise LicenseError(
                 f"{manifest.label} does not fit --license {','.join(sorted(self.ids))}: {why}. Choose another release, "
                 "or, if you may use it on other grounds, add its license to --license or leave the option out."

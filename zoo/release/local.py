@@ -189,9 +189,10 @@ def _ways(name: str, here: Iterable[str]) -> str:
     except CatalogueError as error:
         why = one_line(str(error).splitlines()[0])
         return f"A registry may have it: zoo pull {name}. The catalogue can't be read: {why}"
-    if name in catalogue.models:
+    models = catalogue.buildable()
+    if name in models:
         return f"Build it: zoo build {name}; or get it: zoo pull {name}"
-    near = did_you_mean(name, {*here, *catalogue.models}, {*here, *catalogue.told()})
+    near = did_you_mean(name, {*here, *models}, {*here, *catalogue.buildable(studies=False)})
     return f"{near} A registry may have it: zoo pull {name}"
 
 

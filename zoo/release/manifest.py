@@ -179,6 +179,22 @@ class Licenses(Record):
     data: str = Field(description="license of the training images; some forbid commercial use of trained networks")
 
 
+class Ancestor(Record):
+    """A release whose network was the start of this one's training."""
+
+    name: Name = Field(description="its name; what to pull")
+    version: Version = Field(description="its version, which a range was resolved to")
+    manifest_sha256: Sha256 = Field(description="digest of its manifest; identifies it wherever it is published")
+    licenses: Licenses = Field(description="its licenses; what they demand of networks derived from its weights")
+    data: str = Field(description="name of the data set that it was trained on; what the weights have seen before")
+    data_fingerprint: str = Field(description="fingerprint of that data set; whether the test set is among it")
+
+    @property
+    def label(self) -> str:
+        """name@version"""
+        return f"{self.name}@{self.version}"
+
+
 class Parity(Record):
     """Agreement of the exported graph with torch."""
 
@@ -292,6 +308,11 @@ class Manifest(Record):
     recipe_digest: str = Field(description="sha256 of the recipe as JSON; whether two releases share it")
     data: DataRecord = Field(description="data set of training and test; whether two accuracies compare")
     licenses: Licenses = Field(description="licenses of code, weights and data; whether you may use it")
+    ancestors: list[Ancestor] = Field(
+        default=[],
+        description="the release that training started from, the one that this started from, and so on; which other "
+        "licenses and data count; empty if it started from none",
+    )
     stages: list[StageRecord] = Field(description="stages in the order of the build; how each result was made")
     accuracy: Accuracies = Field(description="accuracy in torch; where accuracy was lost")
     compression: Compression = Field(description="what was removed, and evidence that nothing else changed")

@@ -135,3 +135,14 @@ def test_search_knows_licenses_by_their_text(shop):
     done = shop.zoo("search", "license == 'Apache-2.0' and data_license == 'CC0-1.0'", "--format", "csv")
     assert "free@1.0.0" in done.stdout
     assert "bound@1.0.0" not in done.stdout
+
+
+def test_licenses_of_releases_that_training_started_from_count_too():
+    licenses = {"code": "Apache-2.0", "weights": "GPL-3.0-only", "data": FREE}
+    ancestor = {
+        "name": "first", "version": "1.0.0", "manifest_sha256": "e" * 64, "licenses": licenses, "data": "cars",
+        "data_fingerprint": "f" * 64,
+    }  # fmt: skip
+    manifest = release(licenses={**licenses, "weights": "MIT"}, ancestors=[ancestor]).manifest
+    assert accepted(["mit,gpl-3.0-only"]).objection_to(manifest) is None
+    assert accepted(["mit"]).objection_to(manifest).startswith("first@1.0.0, which its training started from: ")
