@@ -5,7 +5,7 @@ UV := 0.13.9
 # Without tensorrt, which comes from NVIDIA's own index and is needed on the device only.
 LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub sign plot dev
 
-.PHONY: demo test slow cover lint docs docs-site lock carried setup clean
+.PHONY: demo test slow cover lint docs docs-site lock carried carried-js setup clean
 
 setup: .venv/ready
 
@@ -52,6 +52,9 @@ carried: setup ## wheels for bench/gpu.py on a machine without network; DATA=fol
 		--python-version 3.12 --implementation cp $(foreach glibc,2_28 2_27 2_17,--platform manylinux_$(glibc)_x86_64) \
 		--platform manylinux2014_x86_64 -r bench/gpu-wheels.txt
 	test -z "$(DATA)" || tar -cJf carried/omniglot.tar.xz -C "$(DATA)" omniglot
+
+carried-js: setup ## get ONNX Runtime Web again, as carried.json pins it; VERSION=… pins another one
+	$(BIN)/python -m tests.targets.browser.carry $(VERSION)
 
 clean:
 	rm -rf .venv .zoo carried site
