@@ -11,7 +11,8 @@ ZooError                    root of all errors that a user can fix, those of low
 ├── RegistryError           a registry can't be reached or trusted
 │   ├── NoRegistry          none is configured, or it can't be reached
 │   └── NothingPrebuilt     a release has nothing compiled for a target
-└── SheetError              a contact sheet can't be drawn under this name
+├── SheetError              a contact sheet can't be drawn under this name
+└── SiteError               a site can't be written
 """
 
 from targets.errors import ZooError as ZooError
@@ -63,3 +64,7 @@ class SheetError(ZooError):
 
 class OutputError(ZooError):
     """A file that the user named can't be written."""
+
+
+class SiteError(ZooError):
+    """A site can't be written."""

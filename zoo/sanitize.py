@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 USER = re.compile(r"(\b(?:https?|ftp|s3|hf)://)[^\s/'\"<>]*@", re.IGNORECASE)
@@ -53,3 +55,12 @@ def parse_json(content: bytes | str) -> Any:
         return _plain(json.loads(content), 0)
     except RecursionError:
         raise ValueError(f"it has more than {DEEPEST} levels of nesting") from None
+
+
+def finite(value: Any) -> Any:
+    """A value with null for what JSON can't represent: NaN and the infinities."""
+    if isinstance(value, Mapping):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -255,6 +255,18 @@ def _draw(vehicle: Vehicle, camera: Camera, random: np.random.Generator) -> Imag
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
+def picture(identity: int, camera: int, shot: int = 0) -> Image.Image:
+    """One picture of the set as it is drawn, before it is stored as JPEG: RGB, 96×96.
+
+    Args:
+        identity: 0 … 199; from 100 on, those of the test set.
+        camera: 1 … 6.
+        shot: 0 or 1.
+    """
+    random = np.random.default_rng([VERSION, 4, identity, camera, shot])
+    return _draw(_vehicle(identity), _cameras()[camera - 1], random)
+
+
 def draw(folder: Path) -> None:
     """Draw the whole set into `folder` (VeRi-776's layout), unless it exists.
 

@@ -27,6 +27,7 @@ from zoo.cli.options import begin_events
 from zoo.cli.registry import gc, publish, pull, verify, yank
 from zoo.cli.releases import list_releases, show
 from zoo.cli.script import script
+from zoo.cli.site import site
 from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
 from zoo.cli.verbose import verbose
@@ -119,7 +120,7 @@ def main() -> None:
 
 
 for command in (
-    build, data, bench, list_releases, show, compare, search, diff, embed, query, compile_, receive, doctor, publish,
+    build, data, bench, list_releases, show, compare, search, diff, site, embed, query, compile_, receive, doctor, publish,
     pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
     main.add_command(verbose(command))

@@ -79,7 +79,7 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
     content, parsed = registry.manifest(name, version, listed)
     manifest = parsed.manifest
     _refuse_shadowed(home, manifest, registry.url)
-    records = _records(registry, listed.measurements, label)
+    records = read_records(registry, listed.measurements, label)
     known = merged(parsed.measurements, records, f"the manifest of {label}", f"Tell who keeps {registry.url}.")
     files = wanted_files(manifest, choose(manifest, known))
     with _one_at_a_time(registry.cache, label, progress):
@@ -146,7 +146,13 @@ def pulled_files(home: Home, label: str) -> dict[str, Blob]:
     }
 
 
-def _records(registry: Registry, blobs: Sequence[Blob], label: str) -> list[Measurement]:
+def read_records(registry: Registry, blobs: Sequence[Blob], label: str) -> list[Measurement]:
+    """The measurements of a release, through the cache.
+
+    Raises:
+        RegistryError: one is not available, or belongs to another release; or they are too large.
+        ManifestError: one is damaged.
+    """
     unique = list(dict.fromkeys(blobs))
     if (claimed := sum(blob.size_bytes for blob in unique)) > RECORDS_LIMIT:
         raise RegistryError(f"the measurements of {label} claim {claimed / 1e6:,.0f} MB, more than the limit. Refused.")

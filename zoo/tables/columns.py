@@ -13,9 +13,21 @@ NOTHING = "–"
 VOID = "void"  # shown where the machine was throttled; the row holds the reason
 
 
-def number(digits: int, scale: float = 1.0) -> Callable[[Any], str]:
+@dataclass(frozen=True)
+class Number:
+    """Formats a number: so many decimals of its multiple; a missing one is a dash."""
+
+    digits: int
+    scale: float
+
+    def __call__(self, value: Any) -> str:
+        """The text of a value."""
+        return NOTHING if value is None else f"{value * self.scale:,.{self.digits}f}".replace(",", " ")
+
+
+def number(digits: int, scale: float = 1.0) -> Number:
     """Formats a number with so many decimals; a missing one is a dash."""
-    return lambda value: NOTHING if value is None else f"{value * scale:,.{digits}f}".replace(",", " ")
+    return Number(digits, scale)
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,36 @@ class _Seen:
         return self.record.latency[0 if figure == "p50_ms" else -1].steady
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What decides whether a moved time of a row counts (see the module), for p50 and for images/s.
+
+    Attributes:
+        disturbed: why the machine makes times unreliable; None if it does not.
+        steady: whether the times settled, at the batch size of p50 and of images/s.
+        ratios: the intervals of the ratios to the dense network at these batch sizes; None where there is none.
+    """
+
+    disturbed: str | None
+    steady: tuple[bool, bool]
+    ratios: tuple[tuple[float, float] | None, tuple[float, float] | None]
+
+
+def evidence(release: Release) -> list[Evidence]:
+    """For each row of `measurement_rows`, in their order."""
+    found = []
+    for record in release.measured:
+        one = _Seen({}, record, (0, 0))
+        found.append(
+            Evidence(
+                record.disturbed,
+                (one.steady("p50_ms"), one.steady("images_per_second")),
+                (one.ratio("p50_ms"), one.ratio("images_per_second")),
+            )
+        )
+    return found
+
+
 def _seen(release: Release) -> dict[Key, list[_Seen]]:
     teacher = release.manifest.compression.teacher
     found: dict[Key, list[_Seen]] = {}

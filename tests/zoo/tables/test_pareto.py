@@ -28,9 +28,21 @@ def test_the_front_holds_pareto_optimal_students():
     assert [row["p50_ms"] for row in front(groups()[0].rows)] == [3, 8]
 
 
-def test_of_equals_one_is_on_the_front():
+def test_equals_are_all_on_the_front_or_none_of_them():
     rows = compare([release(records=[measurement(5, 80), measurement(5, 80), measurement(5, 79)])]).rows
-    assert [row["map"] for row in front(rows)] == [80]
+    assert [row["map"] for row in front(rows)] == [80, 80]
+    faster = compare([release(records=[measurement(5, 80), measurement(5, 80), measurement(4, 80)])]).rows
+    assert [row["p50_ms"] for row in front(faster)] == [4]
+
+
+def test_a_front_of_sizes_has_rows_whose_times_are_void_or_in_doubt():
+    records = [
+        measurement(5, 80, size_bytes=9, steady=False), measurement(4, 70, size_bytes=8, throttled="hot"),
+        measurement(3, 60, size_bytes=8),
+    ]  # fmt: skip
+    rows = compare([release(records=records)]).rows
+    assert [(row["size_bytes"], row["map"]) for row in front(rows, "size_bytes")] == [(8, 70), (9, 80)]
+    assert [row["p50_ms"] for row in front(rows)] == [3]
 
 
 def test_svg_is_equal_for_equal_figures_and_has_no_date(tmp_path):

@@ -1,0 +1,246 @@
+"""Writes the site into a folder: the whole of it, or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipeline.progress import Progress
+from targets.installing import install_command
+from zoo.errors import RegistryError, SiteError
+from zoo.layout import GRAPH
+from zoo.sanitize import finite
+from zoo.site.cells import measured_table, plain_table
+from zoo.site.data import FORMAT, SiteJson, site_data
+from zoo.site.facts import data_facts, device_facts, release_facts
+from zoo.site.names import release_page
+from zoo.site.pages import page
+from zoo.site.samples import SAMPLES, Answer, contact_sheet, png
+from zoo.site.source import Entry, Source
+from zoo.site.trial import LARGEST, input_size, trial_of
+from zoo.tables.columns import COLUMNS
+from zoo.tables.comparison import Comparison
+from zoo.tables.formats import lines_beside
+from zoo.tables.rows import release_rows
+
+STATIC = Path(__file__).parent / "static"
+DATA = "data.json"  # for machines; data.js holds the same for pages, since `fetch` fails on file://
+PANEL = "static/try/panel.js"
+BOARD_SCRIPTS = (
+    "static/vendor/d3.min.js", "static/vendor/table-core.js", "data.js", "static/text.js", "static/model.js",
+    "static/filter.js", "static/pareto.js", "static/difference.js", "static/export.js", "static/plot.js",
+    "static/table.js", "static/compare.js", "static/board.js",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was written."""
+
+    pages: int
+    releases: int
+    measurements: int
+    files: int
+    size_bytes: int
+
+
+def check_out(out: Path) -> None:
+    """Check, before the work, that a site can be written to a folder.
+
+    Raises:
+        SiteError: it has something else in it, it can't be written, or a library is missing.
+    """
+    if find_spec("jinja2") is None:
+        raise SiteError(f"a site needs jinja2, which is not installed. Run: {install_command('site')}")
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise SiteError(f"can't write a site to {out}: it is a file or a link. Name a folder.")
+    if out.exists() and any(out.iterdir()) and not _is_site(out):
+        raise SiteError(f"{out} holds something else than a site of zoo, which would be lost. Name another folder.")
+    parent = out.absolute().parent
+    if not parent.is_dir():
+        raise SiteError(f"can't write {out}: the folder {parent} does not exist. Create it, or name another.")
+    if not os.access(parent, os.W_OK):
+        raise SiteError(f"can't write {out}: {parent} is not writable. Name another folder.")
+
+
+def _is_site(folder: Path) -> bool:
+    try:
+        with (folder / DATA).open(encoding="utf-8") as file:
+            return file.read(len(FORMAT) + 16).startswith(f'{{"format": "{FORMAT}"')
+    except (OSError, ValueError):
+        return False
+
+
+def build(source: Source, out: Path, models: bool, progress: Progress) -> Built:
+    """Write the site of some releases to a folder. Equal releases give equal bytes.
+
+    Args:
+        models: include graphs, for contact sheets and the panel that runs them.
+
+    Raises:
+        SiteError: see `check_out`; or the disk is full.
+    """
+    check_out(out)
+    out = out.absolute()
+    fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    try:
+        fresh.chmod(0o755)
+        built = _fill(fresh, source, models, progress)
+        _replace(out, fresh)
+    except OSError as error:
+        raise SiteError(f"can't write {out}: {error.strerror or error}. Free some space, or name another folder.") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return built
+
+
+def _replace(out: Path, fresh: Path) -> None:
+    """Put a complete folder in place of an older one."""
+    if not out.exists():
+        fresh.rename(out)
+        return
+    old = fresh.with_name(f"{fresh.name}.old")
+    out.rename(old)
+    try:
+        fresh.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
+    shutil.rmtree(old)
+
+
+def _fill(folder: Path, source: Source, models: bool, progress: Progress) -> Built:
+    document, comparison = site_data(source)
+    count = 0
+    files = _documents(document, comparison, source, models, progress)
+    for path, content in files:
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
+        count += path.endswith(".html")
+    shutil.copytree(STATIC, folder / "static")
+    written = [path for path in folder.rglob("*") if path.is_file()]
+    rows = sum(len(table["rows"]) for table in document["tables"])
+    sizes = sum(path.stat().st_size for path in written)
+    return Built(count, len(source.entries), rows, len(written), sizes)
+
+
+def _documents(
+    document: SiteJson, comparison: Comparison, source: Source, models: bool, progress: Progress
+) -> Iterator[tuple[str, str | bytes]]:
+    """Paths and content of everything but static files."""
+    text = json.dumps(finite(document), allow_nan=False)
+    yield DATA, text + "\n"
+    yield "data.js", as_script(text)
+    links = {one["model"]: one["page"] for one in document["releases"]}
+    gates = {one["model"]: one["gate"] for one in document["releases"]}
+    about = {"site": document, "damaged": [*document["damaged"].items()]}
+    tables = [measured_table(group, gates, links.get) for group in comparison.groups]
+    named = zip(document["tables"], tables, strict=True)
+    boards = [(board, [table for told, table in named_tables if told["board"] == at])
+              for named_tables in [list(named)] for at, board in enumerate(document["boards"])]  # fmt: skip
+    values = {"boards": boards, "beside": lines_beside(comparison), "apart": comparison.apart}
+    yield "index.html", page("board.html", "", {**about, **values}, scripts=BOARD_SCRIPTS)
+    yield "releases.html", page("list.html", "", {**about, **_releases(source, document)}, scripts=["static/release.js"])
+    yield "devices.html", page("list.html", "", {**about, **_devices(document)})
+    yield "data.html", page("list.html", "", {**about, **_data_sets(document)})
+    releases = [entry.release for entry in source.entries]
+    for path, device in device_facts(comparison, releases, links).items():
+        yield path, page("device.html", "../", {**about, "device": device})
+    for path, data in data_facts(source.entries, comparison.rows, links).items():
+        yield path, page("data.html", "../", {**about, "data": data})
+    yield from _release_pages(document, source, models, progress)
+
+
+def as_script(text: str) -> str:
+    """JSON as a script that pages load: a single text, which browsers parse faster than an object of JavaScript."""
+    inside = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"globalThis.zooData = JSON.parse('{inside}');\n"
+
+
+def _release_pages(
+    document: SiteJson, source: Source, models: bool, progress: Progress
+) -> Iterator[tuple[str, str | bytes]]:
+    panel = (STATIC.parent / PANEL).is_file()
+    given = set[str]()
+    samples = [one.words for one in SAMPLES]
+    with progress.bar("pages of releases", max(1, len(source.entries))) as bar:
+        for entry in source.entries:
+            sheet: list[Answer] | str = "this site was built without models"
+            trial: Any = "this site was built without models"
+            if models:
+                sheet, trial = _sheet(entry), trial_of(entry, samples)
+            settings = None
+            if panel and not isinstance(trial, str):
+                settings, files = trial
+                yield from ((path, content) for path, content in files.items() if path not in given)
+                given |= files.keys()
+            if settings or not isinstance(sheet, str):
+                yield from ((one.path, png(one)) for one in SAMPLES if one.path not in given)
+                given |= {one.path for one in SAMPLES}
+            values = {
+                "site": document, "damaged": [], "it": release_facts(entry, document), "sheet": sheet,
+                "panel": panel, "no_trial": trial if isinstance(trial, str) else "", "others": len(SAMPLES) - 1,
+            }  # fmt: skip
+            path = release_page(entry.release.manifest)
+            yield path, page("release.html", "../", values, settings, scripts=["static/release.js"])
+            bar.advance(1)
+
+
+def _sheet(entry: Entry) -> list[Answer] | str:
+    size = input_size(entry.release.manifest.recipe)
+    if size is None:
+        return "its recipe does not tell the size of its input"
+    try:
+        graph = entry.read(GRAPH, LARGEST)
+    except RegistryError:
+        graph = None
+    return "its graph was not there when this page was built" if graph is None else contact_sheet(graph, size)
+
+
+def _releases(source: Source, document: SiteJson) -> Mapping[str, Any]:
+    from zoo.site.cells import Cell
+
+    told = {one["model"]: one for one in document["releases"]}
+    keys = ("data", "map", "cmc1", "parameters", "macs", "macs_saved")
+    rows = []
+    for row in release_rows([entry.release for entry in source.entries]):
+        about = told[row["model"]]
+        marks = ["withdrawn"] * (about["yanked"] is not None)
+        first = Cell(row["model"], " ".join(marks), "text", about["page"])
+        values = [COLUMNS[key].show(row[key]) for key in keys[1:]]
+        rows.append([first, Cell(about["description"], kind="text wide"), row["data"], ", ".join(row["targets"]), *values])
+    headings = ["release", "description", "data set", "measured on", *(COLUMNS[key].heading for key in keys[1:])]
+    return {"title": "Releases", "table": plain_table("All releases, in torch", headings, rows, words=4)}
+
+
+def _devices(document: SiteJson) -> Mapping[str, Any]:
+    from zoo.site.cells import Cell
+
+    rows = [
+        [Cell(one["name"], kind="text", link=one["page"]), one["architecture"], one["cores"], one["releases"],
+         one["measurements"]]
+        for one in document["devices"]
+    ]  # fmt: skip
+    headings = ["device", "architecture", "cores", "releases", "measurements"]
+    return {"title": "Devices", "table": plain_table("All devices, the most used first", headings, rows, words=2)}
+
+
+def _data_sets(document: SiteJson) -> Mapping[str, Any]:
+    from zoo.site.cells import Cell
+
+    rows = [
+        [Cell(str(one["dataset"] or one["data"]), kind="text", link=one["page"]), one["protocol"],
+         Cell(str(one["data"])[:12], kind="text hash"), one["queries"], one["gallery"],
+         sum(len(table["rows"]) for table in document["tables"] if table["board"] == at)]
+        for at, one in enumerate(document["boards"]) if one["data"]
+    ]  # fmt: skip
+    headings = ["data set", "protocol", "fingerprint", "queries", "gallery images", "measurements"]
+    return {"title": "Data sets", "table": plain_table("Data sets that releases were measured on", headings, rows, 3)}

@@ -1,0 +1,192 @@
+// The table of models. TanStack Table sorts, expands and pages; rows and cells are plain HTML.
+"use strict";
+(() => {
+  const Zoo = globalThis.Zoo;
+  const { createTable, getCoreRowModel, getExpandedRowModel, getPaginationRowModel, getSortedRowModel } = globalThis.TableCore;
+  const { h } = Zoo;
+  const PAGE = 60; // models that are shown at first
+  // What a new visitor sees; all columns of `zoo compare` and more can be shown
+  Zoo.USUAL = [
+    "precision", "target", "ships", "map_float", "map", "map_drop_points", "cmc1", "size_bytes", "p50_ms", "p90_ms",
+    "images_per_second", "mj_per_image", "ratio_to_dense", "calls",
+  ];
+  // On a phone what decides comes first; the rest is a swipe away
+  Zoo.NARROW = ["p50_ms", "map", "map_drop_points", "size_bytes", "precision", "target", "ships", "ratio_to_dense", "calls"];
+  const HEADINGS = { calls: "n", map_drop_points: "lost", ratio_to_dense: "× dense" };
+  const TEXTS = new Set(["precision", "target", "network", "runtime", "dataset", "meter", "doubt", "void", "run", "measured_at", "name", "kind"]);
+
+  /** Models of some rows: each leads with its best row that ships, by the column of the order. */
+  Zoo.models = (rows, state) => {
+    const found = new Map();
+    for (const row of rows) {
+      const its = found.get(row.model);
+      if (its) its.push(row);
+      else found.set(row.model, [row]);
+    }
+    const order = Zoo.order(state.sort, state.reverse);
+    return [...found].map(([model, its]) => {
+      const sorted = its.length > 1 ? [...its].sort(order) : its;
+      const lead = sorted.find((row) => row.ships) ?? sorted.find((row) => row.network === "student") ?? sorted[0];
+      return { model, lead, others: sorted.filter((row) => row !== lead) };
+    });
+  };
+
+  class Table {
+    /** `act` receives what a visitor does: sort, open, choose, compare. */
+    constructor(element, act) {
+      this.element = element;
+      this.act = act;
+      this.size = PAGE;
+      this.table = createTable({
+        data: [],
+        columns: [],
+        state: {},
+        onStateChange: () => {},
+        renderFallbackValue: null,
+        getCoreRowModel: getCoreRowModel(),
+        getSortedRowModel: getSortedRowModel(),
+        getExpandedRowModel: getExpandedRowModel(),
+        getPaginationRowModel: getPaginationRowModel(),
+        paginateExpandedRows: false,
+        enableSortingRemoval: false,
+        autoResetAll: false,
+      });
+      this.columns = Zoo.keys.map((key) => ({
+        id: key,
+        accessorFn: (one) => one.lead[key] ?? undefined,
+        sortUndefined: "last",
+        sortingFn: (a, b) => Zoo.order(key, Zoo.data.shown[key].better === "high")(a.original.lead, b.original.lead),
+      }));
+      this.initial = this.table.initialState;
+    }
+
+    /** Show the models of some rows. */
+    draw(rows, view) {
+      const { state } = view;
+      this.view = view;
+      const models = Zoo.models(rows, state);
+      const open = (one) => one.others?.length && (state.open || view.opened.has(one.model));
+      const high = Zoo.data.shown[state.sort].better === "high";
+      this.table.setOptions((before) => ({
+        ...before,
+        data: models,
+        columns: this.columns,
+        getRowId: (one) => one.lead.key,
+        getSubRows: (one) => (open(one) ? one.others.map((lead) => ({ model: one.model, lead })) : undefined),
+        state: {
+          ...this.initial,
+          sorting: [{ id: state.sort, desc: high !== state.reverse }],
+          expanded: true,
+          pagination: { pageIndex: 0, pageSize: this.size },
+        },
+      }));
+      const shown = this.table.getRowModel().rows;
+      const keys = view.keys;
+      const body = h("tbody", {}, shown.map((row) => this.row(row.original, row.depth, keys)));
+      const focus = document.activeElement?.dataset?.focus;
+      const made = h("table", {}, h("caption", { class: "hidden" }, view.caption), this.head(keys), body);
+      this.element.replaceChildren(made);
+      if (focus) this.element.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
+      return { models: models.length, more: models.length - Math.min(models.length, this.size) };
+    }
+
+    head(keys) {
+      const { state } = this.view;
+      const heading = (key) => {
+        const column = Zoo.data.shown[key];
+        const on = state.sort === key;
+        const high = column.better === "high";
+        const direction = on ? (high !== state.reverse ? "descending" : "ascending") : null;
+        const kind = TEXTS.has(key) || column.kind !== "number" ? "text" : "number";
+        const button = h("button", { type: "button", "data-focus": `sort ${key}`, title: column.heading, onclick: () => this.act.sort(key) }, HEADINGS[key] ?? column.heading);
+        return h("th", { scope: "col", class: kind, "aria-sort": direction }, button);
+      };
+      const first = h("th", { scope: "col", class: "model" }, h("span", {}, "model"));
+      const last = h("th", { scope: "col", class: "text" }, h("span", {}, "state"));
+      return h("thead", {}, h("tr", {}, first, keys.map(heading), last));
+    }
+
+    row({ model, lead, others }, depth, keys) {
+      const cells = keys.map((key) => this.cell(lead, key));
+      const chosen = this.view.chosen === lead;
+      const kind = [depth ? "sub" : "", chosen ? "chosen" : ""].filter(Boolean).join(" ");
+      const choose = (event) => {
+        if (!event.target.closest("a, button, input, label")) this.act.choose(lead);
+      };
+      return h(
+        "tr",
+        { class: kind || null, "data-row": lead.key, "aria-selected": null, onclick: choose },
+        depth ? this.below(lead) : this.model(model, others),
+        cells,
+        this.state(lead, depth),
+      );
+    }
+
+    below(row) {
+      return h("td", { class: "model" }, row.network === "teacher" ? "dense network" : "student");
+    }
+
+    model(model, others) {
+      const about = Zoo.releases.get(model);
+      const open = this.view.state.open || this.view.opened.has(model);
+      const opener = h("button", {
+        type: "button",
+        class: others.length ? "opener" : "opener none",
+        "aria-expanded": String(open),
+        "aria-label": `${Zoo.plural(others.length, "more row")} of ${model}`,
+        "data-focus": `open ${model}`,
+        onclick: () => this.act.open(model),
+      });
+      const picked = this.view.state.compare.includes(model);
+      const box = h("input", {
+        type: "checkbox",
+        "aria-label": `Compare ${model}`,
+        title: "Compare",
+        "data-focus": `compare ${model}`,
+        disabled: !picked && this.view.state.compare.length >= 4,
+        onchange: () => this.act.compare(model),
+      });
+      box.checked = picked;
+      const link = h("a", { href: about.page, title: about.description || null }, model);
+      return h("td", { class: "model" }, h("span", { class: "lead-cell" }, opener, box, link));
+    }
+
+    cell(row, key) {
+      const column = Zoo.data.shown[key];
+      const text = Zoo.shown(row, key);
+      if (key === "precision") {
+        const button = h("button", { type: "button", class: "figures", "data-focus": `row ${row.key}`, "aria-label": `${text}: all figures of ${Zoo.name(row)}`, onclick: () => this.act.choose(row) }, text);
+        return h("td", { class: "text" }, button);
+      }
+      if (TEXTS.has(key) || column.kind === "text") return h("td", { class: "text", title: text }, text);
+      if (column.kind !== "number") return h("td", { class: "text" }, text);
+      const kinds = [];
+      let small = null;
+      if (column.timed && row.void) kinds.push("void");
+      else if (column.timed && row.doubt) kinds.push("doubt");
+      if (this.view.best[key]?.has(row.place)) kinds.push("best");
+      if (key === "map_drop_points") {
+        const gate = Zoo.gate(row);
+        if (gate !== null) kinds.push(gate ? "within" : "over");
+        if (row.map_drop_low !== null) small = `${Zoo.fixed(row.map_drop_low, 2)}…${Zoo.fixed(row.map_drop_high, 2)}`;
+        if (gate === false) small = `${small ?? ""} over the gate`;
+      }
+      if (key === "ratio_to_dense" && row.ratio_low !== null) small = `${Zoo.fixed(row.ratio_low, 2)}…${Zoo.fixed(row.ratio_high, 2)}`;
+      return h("td", { class: kinds.join(" ") || null }, text, small && " ", small && h("small", {}, small));
+    }
+
+    state(row, depth) {
+      const about = Zoo.releases.get(row.model);
+      const waiting = depth ? [] : (Zoo.pending.get(row.model) ?? []);
+      const tags = [];
+      if (row.void) tags.push(["bad", "void", `throttled by ${row.void}`]);
+      else if (row.doubt) tags.push(["warn", "unsteady", row.doubt]);
+      if (waiting.length) tags.push(["", `${waiting.length} pending`, `pending: ${waiting.join(", ")}`]);
+      if (about.yanked !== null && !depth) tags.push(["bad", "withdrawn", about.yanked]);
+      return h("td", { class: "text" }, tags.map(([kind, text, why]) => h("span", { class: `tag ${kind}`, title: why }, text)));
+    }
+  }
+
+  Zoo.Table = Table;
+  Zoo.PAGE = PAGE;
+})();
