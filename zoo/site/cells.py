@@ -66,7 +66,7 @@ def measured_table(group: Group, gates: Mapping[str, float | None], link: Link =
     if "map_float" in keys:  # the drop stands beside the two it is the difference of
         keys = [one for key in keys for one in ((key, "map_drop_points") if key == "map" else (key,))]
     named = any(link(row["model"]) for row in group.rows)
-    keys = [*["model"] * named, *keys, "calls", "state"]
+    keys = [*["model"] * named, *keys, "calls", *["state"] * any(map(state, group.rows))]
     best = group.best
 
     def cell(place: int, row: Row, key: str) -> Cell:
@@ -77,9 +77,11 @@ def measured_table(group: Group, gates: Mapping[str, float | None], link: Link =
         text, small, kind = one_line(shown(row, key)), "", _kind(row, key)
         if key == "map_drop_points":
             kind += f" {gate_verdict(row, gates)}"
-            small = "over the gate" if gate_verdict(row, gates) == "over" else ""
+            known = row["map_drop_low"] is not None
+            small = f"{row['map_drop_low']:.2f}…{row['map_drop_high']:.2f}" if known else ""
+            small += " over the gate" if gate_verdict(row, gates) == "over" else ""
         if key == "ratio_to_dense" and None not in (row["ratio_low"], row["ratio_high"]):
-            small = f"{row['ratio_low']:.2f}–{row['ratio_high']:.2f}"
+            small = f"{row['ratio_low']:.2f}…{row['ratio_high']:.2f}"
         kind += " best" if place in best.get(key, ()) else ""
         kind += " doubt" if COLUMNS[key].timed and row["doubt"] else ""
         return Cell(text, small, kind)
@@ -92,7 +94,8 @@ def measured_table(group: Group, gates: Mapping[str, float | None], link: Link =
     ]
     rows = [[cell(place, row, key) for key in keys] for place, row in enumerate(group.rows)]
     lines = [one_line(line) for line in (group.how, *group.notes)]
-    return HtmlTable(heads, rows, one_line(group.where), lines)
+    data = group.first["dataset"]
+    return HtmlTable(heads, rows, one_line(f"{data}: {group.where}" if data else group.where), lines)
 
 
 def plain_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[object]], words: int = 1) -> HtmlTable:
@@ -108,5 +111,6 @@ def plain_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[o
         ]
         for row in rows
     ]
-    heads = [Cell(text, kind="text" if at < words else "number") for at, text in enumerate(headings)]
+    texts = [all(row[at].kind.startswith("text") for row in cells) if cells else at < words for at in range(len(headings))]
+    heads = [Cell(text, kind="text" if left else "number") for text, left in zip(headings, texts, strict=True)]
     return HtmlTable(heads, cells, caption)

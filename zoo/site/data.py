@@ -8,14 +8,13 @@ in the order of `columns`, as in `pandas.DataFrame(table["rows"], columns=data["
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict
 
 from zoo import __version__
-from zoo.release.local import Release
 from zoo.release.manifest import Manifest
-from zoo.release.measurements import Measured
 from zoo.site.names import release_page, slug
 from zoo.site.source import Entry, Source
 from zoo.tables.columns import COLUMNS, MEASURED, Number, Row
@@ -27,10 +26,8 @@ from zoo.tables.rows import broken_rows, estimated_rows, measurement_rows, pendi
 FORMAT = "zoo site"
 SCHEMA = 1
 EQUAL = (*ACCURACY, *LATENCY)  # in all rows of a table
-# Beside `KEYS`: the interval of the mAP lost, and what `zoo diff` asks (`zoo.tables.diff.Evidence`)
-BESIDE = (
-    "map_drop_low", "map_drop_high", "disturbed", "p50_steady", "throughput_steady", "p50_ratios", "throughput_ratios",
-)  # fmt: skip
+# Beside `KEYS`: what `zoo diff` asks (`zoo.tables.diff.Evidence`)
+BESIDE = ("disturbed", "p50_steady", "throughput_steady", "p50_ratios", "throughput_ratios")
 IN_ROWS = (*(key for key in KEYS if key not in EQUAL), *BESIDE)
 MACHINE = ("device", "architecture", "cores")
 
@@ -150,23 +147,15 @@ def _column(key: str) -> ColumnJson:
     return told
 
 
-def _beside(record: Measured, told: Evidence) -> dict[str, Any]:
-    low, high = (record.agreement and record.agreement.map_drop_interval) or (None, None)
-    values = (low, high, told.disturbed, *told.steady, *told.ratios)
-    return dict(zip(BESIDE, values, strict=True))
-
-
-def _rows_beside(releases: Sequence[Release]) -> list[dict[str, Any]]:
-    """`BESIDE` of each of `measurement_rows`."""
-    pairs = ((record, told) for one in releases for record, told in zip(one.measured, evidence(one), strict=True))
-    return [_beside(*pair) for pair in pairs]
+def _beside(told: Evidence) -> dict[str, Any]:
+    return dict(zip(BESIDE, (told.disturbed, *told.steady, *told.ratios), strict=True))
 
 
 def site_data(source: Source) -> tuple[SiteJson, Comparison]:
     """The document, and the comparison it is made from."""
     releases = [entry.release for entry in source.entries]
     measured = measurement_rows(releases)
-    beside = {id(row): values for row, values in zip(measured, _rows_beside(releases), strict=True)}
+    beside = {id(row): _beside(told) for row, told in zip(measured, chain.from_iterable(map(evidence, releases)), strict=True)}
     others = estimated_rows(releases), pending_rows(releases), broken_rows(releases)
     comparison = Comparison(grouped(measured), *others)
     boards, devices = _boards(comparison.groups, source.entries), _devices(comparison.rows)

@@ -81,6 +81,8 @@ BESIDE: Mapping[str, Column] = {
     "name": Column("name", kind="text"),
     "dataset": Column("data", kind="text"),
     "map_drop_points": Column("mAP lost", number(2), better="low"),
+    "map_drop_low": Column("mAP lost, from", number(2), better="low"),
+    "map_drop_high": Column("mAP lost, to", number(2), better="low"),
     "compute_p50_ms": _time("compute p50 ms"),
     "ratio_low": Column("× dense, from", number(2), timed=True),
     "ratio_high": Column("× dense, to", number(2), timed=True),

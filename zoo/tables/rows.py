@@ -40,6 +40,7 @@ def _row(release: Release, record: Measured) -> Row:
     map_float = in_torch.map if same_data and same_protocol else None
     alone, largest = record.latency[0], record.latency[-1]
     ratio = record.ratios[0] if record.ratios and not _doubt_of_ratio(release, record) else None
+    drop_low, drop_high = (agreement and agreement.map_drop_interval) or (None, None)
     void = record.throttled  # the machine was throttled: its times are not valid
     row: Row = {
         "model": manifest.label,
@@ -53,6 +54,8 @@ def _row(release: Release, record: Measured) -> Row:
         "map": here and here.map,
         "cmc1": here and here.cmc1,
         "map_drop_points": agreement and agreement.map_drop_points,
+        "map_drop_low": drop_low,
+        "map_drop_high": drop_high,
         "parameters": cost.parameters,
         "macs": cost.macs,
         "size_bytes": record.size_bytes,

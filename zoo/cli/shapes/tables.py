@@ -37,6 +37,8 @@ class MeasurementRow(TypedDict):
     name: Annotated[str, "`model` without its version"]
     dataset: Annotated[str | None, "name of the data set; null if it is not the release's own"]
     map_drop_points: Annotated[float | None, "mAP lost by the artifact against torch, in percentage points"]
+    map_drop_low: Annotated[float | None, "lower end of its 95 % interval; null for one identity, too"]
+    map_drop_high: Annotated[float | None, "upper end"]
     compute_p50_ms: Annotated[float | None, "without copies, by the runtime's clock; null if it has none"]
     ratio_low: Annotated[float | None, "lower end of the 95 % interval"]
     ratio_high: Annotated[float | None, "upper end of the 95 % interval"]

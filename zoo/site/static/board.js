@@ -26,7 +26,7 @@
       if (told.has(key) && told.get(key) !== "" && Number.isFinite(value)) next[key] = value;
     }
     for (const key of ["ships", "open"]) next[key] = told.get(key) === "1";
-    if (told.get("cost") in Zoo.COSTS) next.cost = told.get("cost");
+    if (Object.hasOwn(Zoo.COSTS, told.get("cost") ?? "")) next.cost = told.get("cost");
     const sort = told.get("sort") ?? "";
     const key = sort.replace(/^-/, "");
     if (Object.hasOwn(data.shown, key)) [next.sort, next.reverse] = [key, sort.startsWith("-")];
@@ -45,8 +45,22 @@
     if (state.cost !== EMPTY.cost) put("cost", state.cost);
     if (state.sort !== EMPTY.sort || state.reverse) put("sort", (state.reverse ? "-" : "") + state.sort);
     const text = told.toString();
-    if (text !== location.hash.slice(1)) history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+    keep(text);
     $("whole").href = `index.html${text ? `#${text}` : ""}`;
+  };
+
+  // Browsers refuse more than some hundred changes of the URL in 30 s: one at once, others at most every 300 ms.
+  let waiting = null;
+  let address = "";
+  let last = -Infinity;
+  const keep = (text) => {
+    address = text;
+    if (waiting !== null) return;
+    waiting = setTimeout(() => {
+      waiting = null;
+      last = performance.now();
+      if (address !== location.hash.slice(1)) history.replaceState(null, "", address ? `#${address}` : location.pathname + location.search);
+    }, Math.max(0, last + 300 - performance.now()));
   };
 
   // ---- device, data set, settings

@@ -40,9 +40,11 @@
       });
       node.addEventListener("keydown", (event) => this.key(event));
       node.addEventListener("blur", () => this.point(null));
-      this.width = 0;
+      this.room = element.clientWidth; // kept, since reading it after each change would lay out the page
       new ResizeObserver(() => {
-        if (element.clientWidth && element.clientWidth !== this.width && this.view) this.draw(this.view);
+        if (!element.clientWidth || element.clientWidth === this.room) return;
+        this.room = element.clientWidth;
+        if (this.view) this.draw(this.view);
       }).observe(element);
     }
 
@@ -75,6 +77,7 @@
 
     /** Name a point, or none. */
     point(found) {
+      if (!found && this.tip.hidden) return;
       this.svg.selectAll("[data-passing]").remove();
       this.tip.hidden = !found;
       if (!found) return;
@@ -96,7 +99,7 @@
     draw(view) {
       this.view = view;
       const { rows, front, cost } = view;
-      const width = (this.width = Math.max(280, this.element.clientWidth || 640));
+      const width = (this.width = Math.max(280, this.room || 640));
       const height = Math.round(Math.min(390, Math.max(250, 0.52 * width)));
       const { svg } = this;
       svg.selectAll("*").remove();

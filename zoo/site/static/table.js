@@ -7,8 +7,8 @@
   const PAGE = 60; // models that are shown at first
   // What a new visitor sees; all columns of `zoo compare` and more can be shown
   Zoo.USUAL = [
-    "precision", "target", "ships", "map_float", "map", "map_drop_points", "cmc1", "size_bytes", "p50_ms", "p90_ms",
-    "images_per_second", "mj_per_image", "ratio_to_dense", "calls",
+    "precision", "target", "ships", "map_float", "map", "map_drop_points", "size_bytes", "p50_ms", "calls",
+    "images_per_second", "mj_per_image", "ratio_to_dense",
   ];
   // On a phone what decides comes first; the rest is a swipe away
   Zoo.NARROW = ["p50_ms", "map", "map_drop_points", "size_bytes", "precision", "target", "ships", "ratio_to_dense", "calls"];
@@ -23,7 +23,7 @@
       if (its) its.push(row);
       else found.set(row.model, [row]);
     }
-    const order = Zoo.order(state.sort, state.reverse);
+    const order = Zoo.order(state.sort, false);
     return [...found].map(([model, its]) => {
       const sorted = its.length > 1 ? [...its].sort(order) : its;
       const lead = sorted.find((row) => row.ships) ?? sorted.find((row) => row.network === "student") ?? sorted[0];
@@ -98,7 +98,7 @@
         const high = column.better === "high";
         const direction = on ? (high !== state.reverse ? "descending" : "ascending") : null;
         const kind = TEXTS.has(key) || column.kind !== "number" ? "text" : "number";
-        const button = h("button", { type: "button", "data-focus": `sort ${key}`, title: column.heading, onclick: () => this.act.sort(key) }, HEADINGS[key] ?? column.heading);
+        const button = h("button", { type: "button", "data-focus": `sort ${key}`, title: column.heading, onclick: () => this.act.sort(key) }, HEADINGS[key] ?? column.heading, on && h("span", { "aria-hidden": "true" }, direction === "ascending" ? " ↑" : " ↓"));
         return h("th", { scope: "col", class: kind, "aria-sort": direction }, button);
       };
       const first = h("th", { scope: "col", class: "model" }, h("span", {}, "model"));

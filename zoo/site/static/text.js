@@ -12,7 +12,7 @@
       else if (value === true) made.setAttribute(name, "");
       else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value);
     }
-    made.append(...children.flat().filter((one) => one !== null && one !== undefined && one !== ""));
+    made.append(...children.flat().filter((one) => one !== null && one !== undefined && one !== "" && one !== false));
     return made;
   };
 
@@ -20,9 +20,8 @@
   Zoo.fixed = (value, digits) => {
     const scaled = value * 10 ** digits;
     const tie = Number.isInteger(value * 2 ** (digits + 1)) && Math.abs(scaled % 1) === 0.5;
-    if (!tie) return value.toFixed(digits);
-    const even = 2 * Math.round(scaled / 2);
-    return (even / 10 ** digits).toFixed(digits);
+    const text = (tie ? (2 * Math.round(scaled / 2)) / 10 ** digits : value).toFixed(digits);
+    return (value < 0 || Object.is(value, -0)) && !text.startsWith("-") ? `-${text}` : text;
   };
 
   /** A number with spaces between thousands. */
