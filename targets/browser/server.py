@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from pathlib import PurePosixPath
 from threading import Event, Lock, Thread
 from typing import Any
@@ -22,17 +21,9 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from targets.browser.files import PAGE, SERVED, static_file
+
 HEADER = "X-Zoo"  # a task or an answer: JSON, percent-encoded in requests
-PAGE = "measure.html"
-STATIC = (
-    PAGE,
-    "measure.js",
-    "network.js",
-    "embedder.js",
-    "ort/ort.wasm.min.js",
-    "ort/ort-wasm-simd-threaded.mjs",
-    "ort/ort-wasm-simd-threaded.wasm",
-)
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript",
@@ -56,11 +47,6 @@ IDLE_SECONDS = 20.0  # until a question without a task is answered with none
 BEAT_SECONDS = 0.5  # between signs of life
 
 Answer = tuple[dict[str, Any], bytes]
-
-
-def static_file(name: str) -> bytes:
-    """Content of one of the page's files; from an archive, too, where a bundle runs from it."""
-    return files("targets.browser").joinpath("static", *PurePosixPath(name).parts).read_bytes()
 
 
 class Server:
@@ -119,7 +105,7 @@ class Server:
         """Content and type of a file below the secret path; None if there is none."""
         if name in self._models:
             return self._models.pop(name), "application/octet-stream"
-        if name in STATIC:
+        if name in SERVED:
             return static_file(name), TYPES[PurePosixPath(name).suffix]
         return None
 

@@ -1,6 +1,7 @@
-"use strict";
 // Runs networks for a Python process (targets/browser/page.py): asks its server for a task, does it, and sends the
 // answer with the next question. A task is JSON in a header, its images are the body; the answer likewise.
+
+import { Network } from "./network.js";
 
 const networks = new Map();
 const HEADER = "X-Zoo";
@@ -27,7 +28,7 @@ async function perform(task, body) {
     case "tell":
       return [await told()];
     case "load": {
-      const loaded = await Network.load(location.href, new URL(task.model, location.href).href, task.threads);
+      const loaded = await Network.load(new URL(task.model, location.href).href, task.threads);
       networks.set(task.network, loaded);
       return [{ threads: loaded.threads }];
     }

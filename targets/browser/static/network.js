@@ -1,16 +1,17 @@
-"use strict";
-// One network in a worker of its own (embedder.js), as promises. A classic script: it defines `Network`.
+// One network in a worker of its own (embedder.js), as promises.
 
-class Network {
+export class Network {
   #worker;
   #waiting = new Map();
   #last = 0;
 
-  // Loads a model, an ONNX file's URL or content. Rejects with the reason if the runtime refuses it.
-  static async load(folder, model, threads) {
-    const network = new Network(folder);
+  // Loads a model: an ONNX file's URL, or its content as ArrayBuffer, which is moved away. Rejects with the reason if
+  // the runtime refuses it. `threads` then tells how many there are: one, unless the page is cross-origin isolated.
+  static async load(model, threads) {
+    const network = new Network();
     try {
-      const { threads: used } = await network.#ask({ model, threads }, []);
+      const moved = model instanceof ArrayBuffer ? [model] : [];
+      const { threads: used } = await network.#ask({ model, threads }, moved);
       network.threads = used;
     } catch (error) {
       network.close();
@@ -19,8 +20,8 @@ class Network {
     return network;
   }
 
-  constructor(folder) {
-    this.#worker = new Worker(new URL("embedder.js", folder));
+  constructor() {
+    this.#worker = new Worker(new URL("embedder.js", import.meta.url));
     this.#worker.onmessage = ({ data }) => {
       const { resolve, reject } = this.#waiting.get(data.id);
       this.#waiting.delete(data.id);

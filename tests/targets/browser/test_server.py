@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipeline.stages.bundle import device_code
-from targets.browser.server import STATIC, Server
+from targets.browser.files import SERVED
+from targets.browser.server import Server
 from targets.carried import CARRIED, carried_version
 
 
@@ -73,10 +74,10 @@ def test_what_is_carried_is_what_npm_has():
     assert {"LICENSE", "ThirdPartyNotices.txt"} < there
     assert carried_version("onnxruntime-web") == told["version"]
     assert f"ONNX Runtime Web v{told['version']}" in folder.joinpath("ort.wasm.min.js").read_text()
-    assert {name.partition("/")[2] for name in STATIC if name.startswith("ort/")} < there
+    assert {name.partition("/")[2] for name in SERVED if name.startswith("ort/")} < there
 
 
 def test_a_bundle_carries_the_runtime_for_a_browser_and_no_other_bundle_does():
     static = {name for name in device_code("onnxruntime-web") if name.startswith("targets/browser/static/")}
-    assert {f"targets/browser/static/{name}" for name in STATIC} < static
+    assert {f"targets/browser/static/{name}" for name in SERVED} < static
     assert not [name for name in device_code("onnxruntime") if not name.endswith(".py")]
