@@ -187,12 +187,25 @@ class Compiled(TypedDict):
 
 
 @exact
-class Received(TypedDict):
-    """A result that was received."""
+class ReceivedResult(TypedDict):
+    """A bundle's result that was received."""
 
     release: Label
     target: str
     command: Annotated[str, "command that records it"]
+
+
+@exact
+class ReceivedMeasurements(TypedDict):
+    """Measurements that somebody sent, after they were checked."""
+
+    release: Label
+    command: Annotated[str, "command that publishes them"]
+    by: Annotated[str | None, "who measured, in their own words"]
+    added: list[MeasurementJson]
+    kept: Annotated[bool, "whether they were added; false with `--dry-run`, or if there are none"]
+    known: Annotated[int, "how many were here already"]
+    notes: Annotated[list[str], "what to know about them, such as times that do not count"]
 
 
 @exact
@@ -249,6 +262,7 @@ class Added(TypedDict):
 
     release: Label
     added: list[MeasurementJson]
+    exported: Annotated[str | None, "file for the release's publisher; null without `--export`"]
 
 
 @exact
@@ -322,7 +336,7 @@ COMMANDS: Mapping[str, Any] = {
     "publish": PublishedRelease,
     "pull": ReleaseAndFigures,
     "query": Answered,
-    "receive": Received,
+    "receive": ReceivedResult | ReceivedMeasurements,
     "search": Compared,
     "show": ReleaseAndFigures,
     "verify": Verified,
