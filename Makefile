@@ -3,9 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := 0.13.9
 # Without tensorrt, which comes from NVIDIA's own index and is needed on the device only.
-LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub sign plot dev
+LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub sign plot site dev
 
-.PHONY: demo test slow cover lint docs docs-site lock carried carried-js setup clean
+# What `make site` shows
+SHOWN := prebuilt
+
+.PHONY: demo test slow cover lint docs docs-site site screenshots vendor lock carried setup clean
 
 setup: .venv/ready
 
@@ -41,6 +44,16 @@ docs-site: setup ## the same pages as a web site, in site/
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra docs
 	$(BIN)/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir docs . site
 
+site: setup ## the page of the releases in prebuilt/, in pages/; SHOWN=URL: of another registry
+	home=$$(mktemp -d) && ZOO_HOME=$$home $(BIN)/zoo site pages --registry $(SHOWN); code=$$?; rm -rf $$home; exit $$code
+
+screenshots: setup ## docs/images/site.png, of the same registry
+	$(BIN)/python -m tests.zoo.site.screenshot $(SHOWN) docs/images/site.png
+
+vendor: setup ## fetch the pages' libraries and ONNX Runtime Web from npm anew, and compare
+	$(BIN)/python -m zoo.site.vendor
+	$(BIN)/python -m tests.targets.browser.carry
+
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(LOCKED:%=--extra %) --no-header --no-annotate \
 		--upgrade pyproject.toml -o requirements.lock
@@ -53,8 +66,5 @@ carried: setup ## wheels for bench/gpu.py on a machine without network; DATA=fol
 		--platform manylinux2014_x86_64 -r bench/gpu-wheels.txt
 	test -z "$(DATA)" || tar -cJf carried/omniglot.tar.xz -C "$(DATA)" omniglot
 
-carried-js: setup ## get ONNX Runtime Web again, as carried.json pins it; VERSION=… pins another one
-	$(BIN)/python -m tests.targets.browser.carry $(VERSION)
-
 clean:
-	rm -rf .venv .zoo carried site
+	rm -rf .venv .zoo carried site pages

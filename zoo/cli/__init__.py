@@ -120,7 +120,7 @@ def main() -> None:
 
 
 for command in (
-    build, data, bench, list_releases, show, compare, search, diff, site, embed, query, compile_, receive, doctor, publish,
-    pull, verify, yank, gc, migrate, clean,
+    build, data, bench, list_releases, show, compare, search, diff, site, embed, query, compile_, receive, doctor,
+    publish, pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
     main.add_command(verbose(command))

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,26 +18,27 @@ from targets.installing import install_command
 from zoo.errors import RegistryError, SiteError
 from zoo.layout import GRAPH
 from zoo.sanitize import finite
-from zoo.site.cells import measured_table, plain_table
+from zoo.site.cells import measured_table
 from zoo.site.data import FORMAT, SiteJson, site_data
-from zoo.site.facts import data_facts, device_facts, release_facts
+from zoo.site.facts import release_facts
 from zoo.site.names import release_page
+from zoo.site.overview import data_facts, data_list, device_facts, device_list, release_list
 from zoo.site.pages import page
 from zoo.site.samples import SAMPLES, Answer, contact_sheet, png
 from zoo.site.source import Entry, Source
 from zoo.site.trial import LARGEST, input_size, trial_of
-from zoo.tables.columns import COLUMNS
 from zoo.tables.comparison import Comparison
 from zoo.tables.formats import lines_beside
-from zoo.tables.rows import release_rows
 
 STATIC = Path(__file__).parent / "static"
 DATA = "data.json"  # for machines; data.js holds the same for pages, since `fetch` fails on file://
 PANEL = "static/try/panel.js"
 BOARD_SCRIPTS = (
-    "static/vendor/d3.min.js", "static/vendor/table-core.js", "data.js", "static/text.js", "static/model.js",
-    "static/filter.js", "static/pareto.js", "static/difference.js", "static/export.js", "static/plot.js",
-    "static/table.js", "static/compare.js", "static/board.js",
+    "static/vendor/d3.min.js", "static/vendor/table-core.js", "data.js",
+    *(f"static/{name}.js" for name in (
+        "text", "model", "filter", "pareto", "difference", "export", "state", "choice", "marks", "plot", "table",
+        "controls", "compare", "panels", "board",
+    )),
 )  # fmt: skip
 
 
@@ -96,7 +97,9 @@ def build(source: Source, out: Path, models: bool, progress: Progress) -> Built:
         built = _fill(fresh, source, models, progress)
         _replace(out, fresh)
     except OSError as error:
-        raise SiteError(f"can't write {out}: {error.strerror or error}. Free some space, or name another folder.") from None
+        raise SiteError(
+            f"can't write {out}: {error.strerror or error}. Free some space, or name another folder."
+        ) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return built
@@ -146,14 +149,15 @@ def _documents(
     gates = {one["model"]: one["gate"] for one in document["releases"]}
     about = {"site": document, "damaged": [*document["damaged"].items()]}
     tables = [measured_table(group, gates, links.get) for group in comparison.groups]
-    named = zip(document["tables"], tables, strict=True)
-    boards = [(board, [table for told, table in named_tables if told["board"] == at])
-              for named_tables in [list(named)] for at, board in enumerate(document["boards"])]  # fmt: skip
+    named = list(zip(document["tables"], tables, strict=True))
+    boards = [
+        (board, [table for told, table in named if told["board"] == at]) for at, board in enumerate(document["boards"])
+    ]
     values = {"boards": boards, "beside": lines_beside(comparison), "apart": comparison.apart}
     yield "index.html", page("board.html", "", {**about, **values}, scripts=BOARD_SCRIPTS)
-    yield "releases.html", page("list.html", "", {**about, **_releases(source, document)}, scripts=["static/release.js"])
-    yield "devices.html", page("list.html", "", {**about, **_devices(document)})
-    yield "data.html", page("list.html", "", {**about, **_data_sets(document)})
+    lists = {"releases": release_list(source, document), "devices": device_list(document), "data": data_list(document)}
+    for name, listed in lists.items():
+        yield f"{name}.html", page("list.html", "", {**about, **listed})
     releases = [entry.release for entry in source.entries]
     for path, device in device_facts(comparison, releases, links).items():
         yield path, page("device.html", "../", {**about, "device": device})
@@ -206,44 +210,3 @@ def _sheet(entry: Entry) -> list[Answer] | str:
     except RegistryError:
         graph = None
     return "its graph was not there when this page was built" if graph is None else contact_sheet(graph, size)
-
-
-def _releases(source: Source, document: SiteJson) -> Mapping[str, Any]:
-    from zoo.site.cells import Cell
-
-    told = {one["model"]: one for one in document["releases"]}
-    keys = ("data", "map", "cmc1", "parameters", "macs", "macs_saved")
-    rows = []
-    for row in release_rows([entry.release for entry in source.entries]):
-        about = told[row["model"]]
-        marks = ["withdrawn"] * (about["yanked"] is not None)
-        first = Cell(row["model"], " ".join(marks), "text", about["page"])
-        values = [COLUMNS[key].show(row[key]) for key in keys[1:]]
-        rows.append([first, Cell(about["description"], kind="text wide"), row["data"], ", ".join(row["targets"]), *values])
-    headings = ["release", "description", "data set", "measured on", *(COLUMNS[key].heading for key in keys[1:])]
-    return {"title": "Releases", "table": plain_table("All releases, in torch", headings, rows, words=4)}
-
-
-def _devices(document: SiteJson) -> Mapping[str, Any]:
-    from zoo.site.cells import Cell
-
-    rows = [
-        [Cell(one["name"], kind="text", link=one["page"]), one["architecture"], one["cores"], one["releases"],
-         one["measurements"]]
-        for one in document["devices"]
-    ]  # fmt: skip
-    headings = ["device", "architecture", "cores", "releases", "measurements"]
-    return {"title": "Devices", "table": plain_table("All devices, the most used first", headings, rows, words=2)}
-
-
-def _data_sets(document: SiteJson) -> Mapping[str, Any]:
-    from zoo.site.cells import Cell
-
-    rows = [
-        [Cell(str(one["dataset"] or one["data"]), kind="text", link=one["page"]), one["protocol"],
-         Cell(str(one["data"])[:12], kind="text hash"), one["queries"], one["gallery"],
-         sum(len(table["rows"]) for table in document["tables"] if table["board"] == at)]
-        for at, one in enumerate(document["boards"]) if one["data"]
-    ]  # fmt: skip
-    headings = ["data set", "protocol", "fingerprint", "queries", "gallery images", "measurements"]
-    return {"title": "Data sets", "table": plain_table("Data sets that releases were measured on", headings, rows, 3)}

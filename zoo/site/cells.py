@@ -88,10 +88,8 @@ def measured_table(group: Group, gates: Mapping[str, float | None], link: Link =
 
     known = {**MEASURED, **BESIDE}
     headings = {"state": "state", "calls": "n"}
-    heads = [
-        Cell(headings.get(key) or known[key].heading, kind="" if key in known and known[key].kind == "number" else "text")
-        for key in keys
-    ]
+    texts = {key for key in keys if key == "state" or known[key].kind != "number"}
+    heads = [Cell(headings.get(key) or known[key].heading, kind="text" if key in texts else "") for key in keys]
     rows = [[cell(place, row, key) for key in keys] for place, row in enumerate(group.rows)]
     lines = [one_line(line) for line in (group.how, *group.notes)]
     data = group.first["dataset"]
@@ -111,6 +109,7 @@ def plain_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[o
         ]
         for row in rows
     ]
-    texts = [all(row[at].kind.startswith("text") for row in cells) if cells else at < words for at in range(len(headings))]
+    columns = range(len(headings))
+    texts = [all(row[at].kind.startswith("text") for row in cells) if cells else at < words for at in columns]
     heads = [Cell(text, kind="text" if left else "number") for text, left in zip(headings, texts, strict=True)]
     return HtmlTable(heads, cells, caption)

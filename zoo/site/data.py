@@ -23,8 +23,8 @@ from zoo.tables.diff import Evidence, evidence
 from zoo.tables.protocol import ACCURACY, LATENCY, Group, grouped
 from zoo.tables.rows import broken_rows, estimated_rows, measurement_rows, pending_rows
 
-FORMAT = "zoo site"
-SCHEMA = 1
+FORMAT: Literal["zoo site"] = "zoo site"
+SCHEMA: Literal[1] = 1
 EQUAL = (*ACCURACY, *LATENCY)  # in all rows of a table
 # Beside `KEYS`: what `zoo diff` asks (`zoo.tables.diff.Evidence`)
 BESIDE = ("disturbed", "p50_steady", "throughput_steady", "p50_ratios", "throughput_ratios")
@@ -155,11 +155,12 @@ def site_data(source: Source) -> tuple[SiteJson, Comparison]:
     """The document, and the comparison it is made from."""
     releases = [entry.release for entry in source.entries]
     measured = measurement_rows(releases)
-    beside = {id(row): _beside(told) for row, told in zip(measured, chain.from_iterable(map(evidence, releases)), strict=True)}
+    told = chain.from_iterable(map(evidence, releases))
+    beside = {id(row): _beside(one) for row, one in zip(measured, told, strict=True)}
     others = estimated_rows(releases), pending_rows(releases), broken_rows(releases)
     comparison = Comparison(grouped(measured), *others)
     boards, devices = _boards(comparison.groups, source.entries), _devices(comparison.rows)
-    by_board = {tuple(one[key] for key in ACCURACY): place for place, one in enumerate(boards)}
+    by_board = {(one["data"], one["protocol"], one["queries"], one["gallery"]): at for at, one in enumerate(boards)}
     by_device = {(one["name"], one["architecture"], one["cores"]): place for place, one in enumerate(devices)}
 
     def table(group: Group) -> TableJson:
@@ -167,7 +168,7 @@ def site_data(source: Source) -> tuple[SiteJson, Comparison]:
         full = [row | beside[id(row)] for row in group.rows]
         return {
             "id": slug("", *(told[key] for key in EQUAL)),
-            "board": by_board[tuple(told[key] for key in ACCURACY)],
+            "board": by_board[told["data"], told["protocol"], told["queries"], told["gallery"]],
             "device": by_device[told["device"], told["architecture"], told["cores"]],
             "protocol": told,
             "settings": _settings(told),

@@ -1,8 +1,8 @@
-"""What the pages of a release, a device and a data set show, as plain values for templates."""
+"""What the page of a release shows, as plain values for its template."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -10,25 +10,20 @@ from typing import Any
 from pipeline.networks.cost import Cost
 from zoo.documents.licenses import stated
 from zoo.documents.limits import limits
-from zoo.release.local import Release
 from zoo.release.manifest import Manifest
-from zoo.release.measurements import Measured
 from zoo.sanitize import one_line
 from zoo.site.cells import Cell, HtmlTable, measured_table, plain_table
-from zoo.site.data import MACHINE, SiteJson, data_page, device_page, gate_of
+from zoo.site.data import SiteJson, data_page, device_page, gate_of
 from zoo.site.source import Entry
-from zoo.tables.columns import NOTHING, Row, number
-from zoo.tables.comparison import Comparison, compare
+from zoo.tables.columns import NOTHING, number
+from zoo.tables.comparison import compare
 from zoo.tables.formats import lines_beside
-from zoo.tables.protocol import ACCURACY, Group
-from zoo.tables.rows import gains, measurement_rows, saved
+from zoo.tables.rows import gains, saved
 
 BAR = 120  # units that the widest bar is long
-MOST_RUNS = 200  # of a device whose conditions are listed
-Up = Callable[[str], str]
 
 
-def _up(path: str) -> str:
+def above(path: str) -> str:
     """A path of the site as seen from a folder in it."""
     return f"../{path}"
 
@@ -76,7 +71,7 @@ def release_facts(entry: Entry, site: SiteJson) -> ReleaseFacts:
     manifest = release.manifest
     comparison = compare([release])
     gate = gate_of(manifest)
-    devices = {row["device"]: _up(device_page(row)) for row in comparison.rows}
+    devices = {row["device"]: above(device_page(row)) for row in comparison.rows}
     ships = [one for one in manifest.artifacts if one.target]
     return ReleaseFacts(
         manifest=manifest,
@@ -97,7 +92,7 @@ def release_facts(entry: Entry, site: SiteJson) -> ReleaseFacts:
         licenses=[(part, stated(terms)) for part, terms in manifest.licenses],
         limits=[one_line(line) for line in limits(manifest, release.measurements)],
         devices=[*devices.items()],
-        data=_up(data_page(manifest.data.name, manifest.data.fingerprint)),
+        data=above(data_page(manifest.data.name, manifest.data.fingerprint)),
         size_bytes=min((one.size_bytes for one in ships), default=0),
     )
 
@@ -191,7 +186,7 @@ def _lineage(manifest: Manifest) -> HtmlTable:
             stage.name,
             ", ".join(names.get(key, key[:12]) for key in stage.inputs.values()) or NOTHING,
             ", ".join(f"{name} {version}" for name, version in sorted(stage.libraries.items())) or NOTHING,
-            _when(stage.finished_at),
+            when(stage.finished_at),
             Cell(stage.key[:12], kind="text hash"),
             stage.version,
             f"{stage.seconds:,.1f}",
@@ -216,165 +211,6 @@ def _files(manifest: Manifest) -> HtmlTable:
     return plain_table("Files", ["file", "precision", "target", "sha256", "MB"], listed, words=4)
 
 
-def _when(moment: str) -> str:
+def when(moment: str) -> str:
+    """A moment without seconds and zone."""
     return one_line(moment[:16].replace("T", " "))
-
-
-@dataclass(frozen=True)
-class DeviceFacts:
-    """The page of a device."""
-
-    name: str
-    architecture: str
-    cores: int
-    memory: str
-    systems: Sequence[str]
-    runtimes: Sequence[str]
-    tables: Sequence[HtmlTable]
-    runs: HtmlTable
-    more_runs: int
-
-
-def device_facts(comparison: Comparison, releases: Sequence[Release], links: Mapping[str, str]) -> dict[str, DeviceFacts]:
-    """The pages of all devices, by path.
-
-    Args:
-        links: paths of pages by release.
-    """
-    records: dict[str, list[tuple[Row, Measured]]] = {}
-    for release in releases:
-        for row, record in zip(measurement_rows([release]), release.measured, strict=True):
-            records.setdefault(device_page(row), []).append((row, record))
-    gates = {release.manifest.label: gate_of(release.manifest) for release in releases}
-    groups: dict[str, list[Group]] = {}
-    for group in comparison.groups:
-        ships = [row for row in group.rows if row["ships"]]
-        groups.setdefault(device_page(group.rows[0]), []).append(Group(ships or group.rows))
-
-    def link(model: str) -> str:
-        return _up(links[model])
-
-    return {
-        page: _device(found, [measured_table(group, gates, link) for group in groups[page]], link)
-        for page, found in records.items()
-    }
-
-
-def _device(found: Sequence[tuple[Row, Measured]], tables: Sequence[HtmlTable], link: Up) -> DeviceFacts:
-    name, architecture, cores = (found[0][0][key] for key in MACHINE)
-    devices = [record.device for _, record in found]
-    memory = sorted({one.memory_gib for one in devices if one.memory_gib})
-    runs = {record.run: (row, record) for row, record in found}
-    newest = sorted(runs.values(), key=lambda pair: pair[1].measured_at, reverse=True)
-    return DeviceFacts(
-        name=one_line(name),
-        architecture=one_line(architecture),
-        cores=cores,
-        memory=" or ".join(f"{one:g} GiB" for one in memory) or "not known",
-        systems=sorted({one_line(one.system) for one in devices}),
-        runtimes=sorted({one_line(f"{row['runtime']} on {row['unit']}") for row, _ in found}),
-        tables=tables,
-        runs=_runs(newest[:MOST_RUNS], link),
-        more_runs=max(0, len(newest) - MOST_RUNS),
-    )
-
-
-def _runs(pairs: Sequence[tuple[Row, Measured]], link: Up) -> HtmlTable:
-    headings = [
-        "release", "target", "runtime", "measured (UTC)", "power mode", "governors", "state", "threads",
-        "CPU MHz before → after", "°C before → after", "other work, cores", "seconds",
-    ]  # fmt: skip
-    rows = []
-    for row, record in pairs:
-        at = record.conditions
-        rows.append(
-            [
-                Cell(one_line(row["model"]), kind="text", link=link(row["model"])),
-                row["target"],
-                row["runtime"],
-                _when(record.measured_at),
-                (at and at.power_mode) or NOTHING,
-                ", ".join(at.governors) if at and at.governors else NOTHING,
-                row["void"] and f"void: {row['void']}" or row["doubt"] and f"unsteady: {row['doubt']}" or "steady",
-                record.threads,
-                _change(at and at.before.cpu_mean_mhz, at and at.after.cpu_mean_mhz),
-                _change(_hottest(at and at.before.temperatures_c), _hottest(at and at.after.temperatures_c)),
-                NOTHING if at is None or at.other_work_cores is None else f"{at.other_work_cores:.2f}",
-                NOTHING if at is None else f"{at.seconds:,.0f}",
-            ]
-        )
-    return plain_table("Conditions of each run", headings, rows, words=7)
-
-
-def _hottest(temperatures: Mapping[str, float] | None) -> float | None:
-    return max(temperatures.values()) if temperatures else None
-
-
-def _change(before: float | None, after: float | None) -> str:
-    if before is None and after is None:
-        return NOTHING
-    return " → ".join(NOTHING if one is None else f"{one:,.0f}" for one in (before, after))
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """The page of a data set."""
-
-    name: str
-    fingerprint: str
-    licenses: Sequence[str]
-    counts: HtmlTable
-    protocols: Sequence[str]
-    releases: HtmlTable
-    devices: Sequence[tuple[str, str]]
-
-
-def data_facts(entries: Sequence[Entry], rows: Sequence[Row], links: Mapping[str, str]) -> dict[str, DataFacts]:
-    """The pages of all data sets, by path."""
-    found: dict[tuple[str, str], list[Manifest]] = {}
-    for entry in entries:
-        data = entry.release.manifest.data
-        found.setdefault((data.name, data.fingerprint), []).append(entry.release.manifest)
-    by_data: dict[str, list[Row]] = {}
-    for row in rows:
-        by_data.setdefault(row["data"], []).append(row)
-    return {
-        data_page(*key): _data(*key, manifests, by_data.get(key[1], []), links) for key, manifests in found.items()
-    }
-
-
-def _data(
-    name: str, fingerprint: str, manifests: Sequence[Manifest], rows: Sequence[Row], links: Mapping[str, str]
-) -> DataFacts:
-    counts = dict.fromkeys(
-        (
-            one.data.train_images, one.data.train_identities, one.data.gate_images, one.data.gate_identities,
-            one.data.query_images, one.data.gallery_images,
-        )
-        for one in manifests
-    )  # fmt: skip
-    headings = [
-        "training images", "their identities", "held out for the gate", "their identities", "queries",
-        "gallery images",
-    ]  # fmt: skip
-    listed = [
-        [
-            Cell(one.label, kind="text", link=_up(links[one.label])),
-            Cell(one_line(one.description), kind="text wide"),
-            f"{one.accuracy.teacher.map:.2f}",
-            f"{one.accuracy.student.map:.2f}",
-            f"{one.accuracy.student.cmc1:.2f}",
-        ]
-        for one in manifests
-    ]
-    told = ["release", "description", "mAP % teacher", "mAP % student", "R1 % student"]
-    protocols = dict.fromkeys(tuple(row[key] for key in ACCURACY[1:]) for row in rows if row["protocol"])
-    return DataFacts(
-        name=one_line(name),
-        fingerprint=fingerprint,
-        licenses=sorted({stated(one.licenses.data) or "not stated" for one in manifests}),
-        counts=plain_table("Images", headings, [[f"{n:,}".replace(",", " ") for n in one] for one in counts], words=0),
-        protocols=[f"{queries} queries, {gallery} gallery images: {words}" for words, queries, gallery in protocols],
-        releases=plain_table("Releases trained on it, in torch", told, listed, words=2),
-        devices=[*{one_line(row["device"]): _up(device_page(row)) for row in rows}.items()],
-    )

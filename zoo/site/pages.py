@@ -65,6 +65,6 @@ def page(template: str, root: str, values: Mapping[str, Any], settings: Any = No
     """
     from markupsafe import Markup
 
-    told = None if settings is None else Markup(in_script(settings))  # noqa: S704 - has no < by `in_script`
+    told = None if settings is None else Markup(in_script(settings))
     common = {"root": root, "policy": policy(settings is not None), "settings": told, "scripts": scripts}
     return _environment().get_template(template).render({**common, **values})

@@ -19,7 +19,7 @@ LOOKING = (
     "build", "build --plan", "data squares", "list",
     "show tiny", "compare tiny", "search map>0", "doctor", "verify tiny",
     "embed IMAGES -o x.npz", "query IMAGE -g x.npz -m tiny --top 2", "publish tiny", "gc --dry-run", "gc",
-    "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo", "migrate --all",
+    "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo", "migrate --all", "site OUT",
 )  # fmt: skip
 APART = ("compile", "receive", "pull", "diff", "bench", "clean")  # `bench`: tests/zoo/measure, `clean`: tests/zoo
 

@@ -9,13 +9,27 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.data.images import Input
 from pipeline.progress import Silent
 from targets.files import sha256
 from tests.zoo.records import (
-    ACCURACY, AGREEMENT, CONDITIONS, DEVICE, ORIN, a_calibration, an_artifact, broken, dense, estimated, latency,
-    manifest_values, measurement, pending, ratio, release,
+    ACCURACY,
+    AGREEMENT,
+    DEVICE,
+    ORIN,
+    a_calibration,
+    an_artifact,
+    broken,
+    dense,
+    estimated,
+    latency,
+    manifest_values,
+    measurement,
+    pending,
+    ratio,
+    release,
 )  # fmt: skip
 from tests.zoo.shelf import write_graph
 from zoo.release.local import Release
@@ -66,7 +80,7 @@ def entry(one: Release, signed: Signed = "unsigned", yanked: str | None = None, 
 def source(*releases: Release | Entry, **more) -> Source:
     """A registry with some releases."""
     entries = [one if isinstance(one, Entry) else entry(one) for one in releases]
-    about = {"damaged": {}, "revision": 7, "url": "https://models.example.org/zoo"}
+    about: dict[str, Any] = {"damaged": {}, "revision": 7, "url": "https://models.example.org/zoo"}
     return Source(entries, **about | more)
 
 
@@ -88,10 +102,20 @@ def rows_of(name: str, map_: float, p50: float, parameters: int, places: Sequenc
             energy = meter if device is ORIN else None
             found.append(
                 measurement(
-                    1, round(map_ - drop, 2), precision=precision, ships=precision == ("fp16" if device is ORIN else "int8"),
-                    latency=[latency(1, round(time, 3), calls=500, energy=energy), latency(8, round(6.4 * time, 3), calls=120)],
-                    ratios=[ratio(round(3.1 / faster, 2), round(3.3 / faster, 2)), ratio(round(3.2 / faster, 2), round(3.4 / faster, 2), 8)],
-                    size_bytes=int(width * parameters), agreement=cells(drop),
+                    1,
+                    round(map_ - drop, 2),
+                    precision=precision,
+                    ships=precision == ("fp16" if device is ORIN else "int8"),
+                    latency=[
+                        latency(1, round(time, 3), calls=500, energy=energy),
+                        latency(8, round(6.4 * time, 3), calls=120),
+                    ],
+                    ratios=[
+                        ratio(round(3.1 / faster, 2), round(3.3 / faster, 2)),
+                        ratio(round(3.2 / faster, 2), round(3.4 / faster, 2), 8),
+                    ],
+                    size_bytes=int(width * parameters),
+                    agreement=cells(drop),
                     accuracy=ACCURACY | {"map": round(map_ - drop, 2), "cmc1": round(map_ + 12, 2)},
                     **about,
                 )
@@ -115,11 +139,22 @@ def sites(noise: random.Random) -> list[dict]:
 
 
 def stages() -> list[dict]:
-    names = ("teacher", "distill", "compact", "export", "calibrate/student/int8", "compile/student/int8/openvino-cpu", "measure/openvino-cpu")
+    names = (
+        "teacher",
+        "distill",
+        "compact",
+        "export",
+        "calibrate/student/int8",
+        "compile/student/int8/openvino-cpu",
+        "measure/openvino-cpu",
+    )
     keys = [f"{at:x}" * 64 for at in range(1, len(names) + 1)]
     return [
-        {"name": name, "key": keys[at], "version": at + 1, "inputs": {names[at - 1]: keys[at - 1]} if at else {}, "files": {},
-         "libraries": {"torch": "2.15.0+cpu", "timm": "1.0.30"}, "finished_at": f"2026-11-01T0{at}:10:00+00:00", "seconds": 40.0 * at + 3}
+        {
+            "name": name, "key": keys[at], "version": at + 1, "files": {}, "seconds": 40.0 * at + 3,
+            "inputs": {names[at - 1]: keys[at - 1]} if at else {}, "finished_at": f"2026-11-01T0{at}:10:00+00:00",
+            "libraries": {"torch": "2.15.0+cpu", "timm": "1.0.30"},
+        }
         for at, name in enumerate(names)
     ]  # fmt: skip
 
@@ -139,10 +174,16 @@ def example(graph: Path | None = None) -> Source:
         if number == 4:
             records.append(broken(target="jetson-orin-nano", precision="int8"))
         if number == 7:
-            records = [disturbed(one) if one.target == "onnxruntime-cpu" and one.device.name == "AMD EPYC" else one for one in records]
+            records = [
+                disturbed(one) if one.target == "onnxruntime-cpu" and one.device.name == "AMD EPYC" else one
+                for one in records
+            ]
         if number == 9:
             records = [throttled(one) if one.device.name.startswith("Raspberry") else one for one in records]
-        artifacts = [an_artifact(size=4 * parameters), an_artifact("openvino-cpu/model.xml", "int8", "openvino-cpu", "openvino", "d" * 64, parameters)]
+        artifacts = [
+            an_artifact(size=4 * parameters),
+            an_artifact("openvino-cpu/model.xml", "int8", "openvino-cpu", "openvino", "d" * 64, parameters),
+        ]
         read = None
         if graph and number == 0:
             write_graph(graph, size=SIZE)
@@ -150,17 +191,26 @@ def example(graph: Path | None = None) -> Source:
             artifacts[0] |= {"sha256": sha256(graph), "size_bytes": len(content)}
             read = {"graph/model.onnx": content}.get
         one = release(
-            name, "1.1.0" if number == 3 else "1.0.0", records, description=description, parameters=(3 * parameters, parameters),
-            recipe=RECIPE, artifacts=artifacts, stages=stages(), calibrations=[a_calibration(), a_calibration(target="openvino-cpu", float_layers=[])],
-            accuracy={"teacher": ACCURACY | {"map": map_ + 1.6}, "dense_student": ACCURACY | {"map": map_ + 0.7}, "student": ACCURACY | {"map": map_}},
+            name, "1.1.0" if number == 3 else "1.0.0", records, description=description, recipe=RECIPE,
+            parameters=(3 * parameters, parameters), artifacts=artifacts, stages=stages(),
+            calibrations=[a_calibration(), a_calibration(target="openvino-cpu", float_layers=[])],
+            accuracy={
+                "teacher": ACCURACY | {"map": map_ + 1.6}, "dense_student": ACCURACY | {"map": map_ + 0.7},
+                "student": ACCURACY | {"map": map_},
+            },
         )  # fmt: skip
         one = one.__class__(one.path, with_sites(one.manifest, sites(noise)), one.measurements)
         signed: Signed = "trusted" if number % 2 == 0 else "unsigned"
         yanked = "its calibration images were of another camera" if number == 8 else None
         entries.append(entry(one, signed, yanked, read and (lambda path, _limit, read=read: read(path))))
-    boats = [record.model_copy(update={"data": "b" * 64}) for record in rows_of("resnet18-boats", 81.0, 1.2, 3_300_000, PLACES[:1], noise)]
+    boats = [
+        record.model_copy(update={"data": "b" * 64})
+        for record in rows_of("resnet18-boats", 81.0, 1.2, 3_300_000, PLACES[:1], noise)
+    ]
     data = manifest_values()["data"] | {"name": "boats", "fingerprint": "b" * 64}
-    entries.append(entry(release("resnet18-boats", "1.0.0", boats, description="ResNet-18 for boats", data=data, recipe=RECIPE)))
+    entries.append(
+        entry(release("resnet18-boats", "1.0.0", boats, description="ResNet-18 for boats", data=data, recipe=RECIPE))
+    )
     return source(*sorted(entries, key=lambda one: one.release.manifest.name))
 
 
@@ -171,79 +221,15 @@ def with_sites(manifest, its):
 
 
 def disturbed(record):
-    return record.model_copy(update={"conditions": type(record.conditions)(**vars(record.conditions) | {"other_work_cores": 1.4})})
+    return record.model_copy(
+        update={"conditions": type(record.conditions)(**vars(record.conditions) | {"other_work_cores": 1.4})}
+    )
 
 
 def throttled(record):
-    return record.model_copy(update={"conditions": type(record.conditions)(**vars(record.conditions) | {"throttled": "under-voltage"})})
-
-
-def large(measurements: int = 5000, models: int = 640) -> Source:
-    """So many measurements on one device, in one table."""
-    noise, releases = random.Random(2), []
-    for number in range(models):
-        map_, p50 = noise.uniform(30, 90), noise.lognormvariate(1, 1)
-        share = measurements // models + (number < measurements % models)
-        records = []
-        for at in range(share):
-            precision = ("fp32", "fp16", "int8")[at % 3]
-            records.append(
-                measurement(
-                    round(p50 * noise.uniform(0.7, 1.3), 3), round(map_ - noise.uniform(0, 1), 2), precision=precision,
-                    target=("openvino-cpu", "onnxruntime-cpu")[at % 2], ships=at == 2, size_bytes=noise.randint(10**5, 10**7),
-                    run=f"{number}-{at}", steady=noise.random() > 0.03,
-                )
-            )
-        releases.append(release(f"model-{number:04}", records=records, recipe=RECIPE))
-    return source(*releases)
-
-
-HOSTILE = (
-    "<script>window.hit = 1</script>", "<img src=x onerror=window.hit=1>", "\"><svg onload=window.hit=1>",
-    "</script><script>window.hit=1</script>", "javascript:window.hit=1", "[a](javascript:window.hit=1)",
-    "{{ 7 * 7 }}", "{% raw %}", "${7*7}", "'; window.hit = 1; '", "\\'; window.hit=1;//", "`window.hit=1`",
-    "<!--", "-->", "]]>", "<style>*{display:none}</style>", "<base href=https://example.org>", "<a href=//example.org>x</a>",
-    "<iframe srcdoc='<script>parent.hit=1</script>'>", "\x1b[31mred\x1b[0m", "\x1b]8;;https://example.org\x07x\x1b]8;;\x07",
-    "\u202egnp.exe", "\u2028window.hit=1", "\x00", "a\nb", "a\tb", "=HYPERLINK(\"https://example.org\")", "+1+1", "@SUM(1)",
-    "-1+1", "%00", "../../etc/passwd", "con", "&lt;b&gt;", "&#60;script&#62;", "<math><mi xlink:href='javascript:hit=1'>",
-    "<form action=https://example.org><input name=x>", "' OR 1=1 --", "\"both'quotes\"", "x" * 4000, "💥" * 50, "أهلا <b>",
-    "<noscript><p title=\"</noscript><img src=x onerror=window.hit=1>\">", "</noscript><script>window.hit=1</script>",
-    "</title><script>window.hit=1</script>", "</textarea>", "<meta http-equiv=refresh content=0;url=https://example.org>",
-    "__proto__", "constructor", "https://example.org/?a=b",
-)  # fmt: skip
-
-
-def hostile() -> tuple[Source, list[str]]:
-    """Releases with 200 hostile texts wherever a record permits a text; and these texts, marked by a number each."""
-    noise, texts, releases = random.Random(3), list[str](), []
-
-    def text() -> str:
-        texts.append(f"{HOSTILE[len(texts) % len(HOSTILE)]} #{len(texts)}#")
-        return texts[-1]
-
-    for number in range(10):
-        device = DEVICE | {"name": text(), "system": text(), "architecture": text()}
-        conditions = CONDITIONS | {"throttled": text() if number % 3 == 1 else None, "power_mode": text(), "governors": [text()]}
-        runtime = {"name": text(), "version": text(), "device": "CPU", "options": {"o": text()}}
-        about = {"device": device, "runtime": runtime, "conditions": conditions, "run": text(), "measured_at": "2026-11-01T00:00:00+00:00"}
-        protocol = text()
-        records = [
-            measurement(5 + number, 70, **about, accuracy=ACCURACY | {"protocol": protocol}),
-            broken(reason=text()), estimated(method=text()), pending(),
-        ]  # fmt: skip
-        calibrated = a_calibration(judge=text(), float_layers=[text()], target=text())
-        one = release(
-            f"hostile-{number}", records=records, description=text(), recipe=RECIPE | {text(): text()},
-            data=manifest_values()["data"] | {"name": text()},
-            licenses={"code": text(), "weights": text(), "data": text()}, calibrations=[calibrated],
-            provenance=manifest_values()["provenance"] | {"command": text(), "git": text(), "python": text(), "libraries": {text(): text()}},
-            created_at=text(),
-        )  # fmt: skip
-        one = one.__class__(one.path, with_sites(one.manifest, [sites(noise)[0] | {"site": text()}]), one.measurements)
-        releases.append(entry(one, yanked=text()))
-    return source(*releases, damaged={"bad@1.0.0": text()}, url="https://example.org/'\"><script>window.hit=1</script>"), texts
-
-
+    return record.model_copy(
+        update={"conditions": type(record.conditions)(**vars(record.conditions) | {"throttled": "under-voltage"})}
+    )
 
 
 if __name__ == "__main__":

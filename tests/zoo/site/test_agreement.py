@@ -8,9 +8,9 @@ import shlex
 
 import pytest
 
+from pipeline.progress import Silent
 from tests.zoo.records import CONDITIONS, dense, latency, measurement, ratio, release
 from tests.zoo.site.sources import source
-from pipeline.progress import Silent
 from zoo.cli.compare import LATENCY_PERCENT, MAP_POINTS
 from zoo.site.build import build
 from zoo.tables import compare
@@ -21,6 +21,16 @@ from zoo.tables.formats import comma_separated
 from zoo.tables.pareto import drawable, front
 from zoo.tables.search import found, read_question
 
+ROWS = "const rows = Zoo.rows(zooData.tables[0]);"
+FRONT = f"""([places, cost]) => {{
+  {ROWS}
+  return Zoo.front(places.map((at) => rows[at]), cost).map((row) => row.place);
+}}"""
+DRAWABLE = f"([places, cost]) => {{ {ROWS} return places.map((at) => Zoo.drawable(rows[at], cost)); }}"
+DIFFERENCES = f"""(names) => {{
+  {ROWS}
+  return Zoo.differences(...names.map((name) => rows.filter((row) => row.model === name)));
+}}"""
 COSTS = ("p50_ms", "size_bytes", "mj_per_image")
 
 
@@ -29,19 +39,29 @@ def some_releases(seed: int = 4, count: int = 12) -> list:
     noise, made = random.Random(seed), []
     for number in range(count):
         records = [dense(latency=[latency(1, 15), latency(8, 90)])]
-        for target, precision, run in itertools.product(("openvino-cpu", "onnxruntime-cpu"), ("fp32", "fp16", "int8"), range(2)):
+        for target, precision, run in itertools.product(
+            ("openvino-cpu", "onnxruntime-cpu"), ("fp32", "fp16", "int8"), range(2)
+        ):
             if noise.random() < 0.2:
                 continue
             p50, low = noise.choice((2.0, 2.125, 2.1, 4.0, 5.05)), noise.uniform(2, 4)
-            state = {"throttled": noise.choice((None, None, None, "CPU too hot")), "other_work_cores": noise.choice((None, None, 1.5))}
+            state = {
+                "throttled": noise.choice((None, None, None, "CPU too hot")),
+                "other_work_cores": noise.choice((None, None, 1.5)),
+            }
             timed = [latency(1, p50, steady=noise.random() > 0.2), latency(8, 3 * p50, steady=noise.random() > 0.2)]
             one = measurement(
-                1, noise.choice((78.0, 78.0, 79.125, 80.0)), target=target, precision=precision, ships=precision == "int8",
-                latency=timed, conditions=CONDITIONS | state, run=f"{target}-{run}", measured_at=f"2026-11-0{1 + run}T00:00:00+00:00",
+                1, noise.choice((78.0, 78.0, 79.125, 80.0)), target=target, precision=precision,
+                ships=precision == "int8", latency=timed, conditions=CONDITIONS | state, run=f"{target}-{run}",
+                measured_at=f"2026-11-0{1 + run}T00:00:00+00:00",
                 ratios=[ratio(low, low + 0.5), ratio(low, low + 0.4, 8)] if noise.random() > 0.3 else [],
                 size_bytes=noise.choice((10**6, 2 * 10**6, 12_345_678)),
             )  # fmt: skip
-            records.append(one.model_copy(update={"accuracy": None, "agreement": None, "data": None}) if noise.random() < 0.1 else one)
+            records.append(
+                one.model_copy(update={"accuracy": None, "agreement": None, "data": None})
+                if noise.random() < 0.1
+                else one
+            )
         parameters = (4_000_000, noise.choice((1_000_000, 1_500_000)))
         made.append(release(f"m{number}", records=records, parameters=parameters))
     return made
@@ -69,7 +89,11 @@ def test_cells_have_the_texts_of_the_terminal(releases, page):
 
 def test_numbers_are_rounded_as_in_python(page):
     noise = random.Random(5)
-    values = [noise.choice((1, -1)) * noise.lognormvariate(1, 4) for _ in range(500)] + [n / 8 for n in range(-40, 200)] + [0.0, 1234567.5, 8.345, 1.005, 2.675]
+    values = (
+        [noise.choice((1, -1)) * noise.lognormvariate(1, 4) for _ in range(500)]
+        + [n / 8 for n in range(-40, 200)]
+        + [0.0, 1234567.5, 8.345, 1.005, 2.675]
+    )
     for digits in range(4):
         told = page.evaluate("([values, digits]) => values.map((one) => Zoo.number(one, digits))", [values, digits])
         assert told == [f"{value:,.{digits}f}".replace(",", " ") for value in values]
@@ -81,22 +105,37 @@ def test_the_front_is_that_of_python_under_any_filter(cost, releases, page):
     noise = random.Random(6)
     for _ in range(10):
         places = sorted(noise.sample(range(len(group.rows)), len(group.rows) * 2 // 3))
-        told = page.evaluate("([places, cost]) => { const rows = Zoo.rows(zooData.tables[0]); return Zoo.front(places.map((at) => rows[at]), cost).map((row) => row.place); }", [places, cost])
+        told = page.evaluate(
+            FRONT,
+            [places, cost],
+        )
         expected = front([group.rows[at] for at in places], cost)
         assert [group.rows[at] for at in told] == expected
-        drawn = page.evaluate("([places, cost]) => { const rows = Zoo.rows(zooData.tables[0]); return places.map((at) => Zoo.drawable(rows[at], cost)); }", [places, cost])
+        drawn = page.evaluate(
+            DRAWABLE,
+            [places, cost],
+        )
         assert drawn == [drawable(group.rows[at], cost) for at in places]
 
 
 def test_differences_have_the_buckets_of_zoo_diff(releases, page):
-    assert page.evaluate("[Zoo.TOLERANCE.points, Zoo.TOLERANCE.percent, ...Zoo.BUCKETS]") == [MAP_POINTS, LATENCY_PERCENT, *BUCKETS]
+    assert page.evaluate("[Zoo.TOLERANCE.points, Zoo.TOLERANCE.percent, ...Zoo.BUCKETS]") == [
+        MAP_POINTS,
+        LATENCY_PERCENT,
+        *BUCKETS,
+    ]
     seen = set()
     for before, after in itertools.permutations(releases[:7], 2):
         names = [before.manifest.label, after.manifest.label]
-        told = page.evaluate("(names) => { const rows = Zoo.rows(zooData.tables[0]); return Zoo.differences(...names.map((name) => rows.filter((row) => row.model === name))); }", names)
+        told = page.evaluate(
+            DIFFERENCES,
+            names,
+        )
         expected = diff(before, after, MAP_POINTS, LATENCY_PERCENT).changes
         keys = ("target", "precision", "figure", "before", "after", "change", "bucket", "why")
-        assert [tuple(one[key] for key in keys) for one in told] == [tuple(getattr(one, key) for key in keys) for one in expected]
+        assert [tuple(one[key] for key in keys) for one in told] == [
+            tuple(getattr(one, key) for key in keys) for one in expected
+        ]
         seen |= {(one.bucket, bool(one.why), one.figure) for one in expected}
     assert len(seen) > 8
 
@@ -115,7 +154,9 @@ def test_the_command_finds_what_the_page_shows(view, releases, page):
     assert words[:2] == ["zoo", "search"]
     sort = words[words.index("--sort") + 1] if "--sort" in words else None
     matches = found(compare(releases), read_question(words[2]), sort, "--all-precisions" in words)
-    told = page.evaluate("() => Zoo.csv(zooData.tables[0], Zoo.matching(Zoo.rows(zooData.tables[0]), READ))".replace("READ", STATE))
+    told = page.evaluate(
+        "() => Zoo.csv(zooData.tables[0], Zoo.matching(Zoo.rows(zooData.tables[0]), READ))".replace("READ", STATE)
+    )
     rows = list(csv.DictReader(io.StringIO(told)))
     expected = list(csv.DictReader(io.StringIO(comma_separated(matches.comparison))))
     assert f"{len(expected)} of" in page.locator("#count").inner_text() or len(expected) == len(compare(releases).rows)

@@ -23,7 +23,9 @@ def column(page, heading):
 
 
 def choose(page, device):
-    page.select_option("#device", label=next(text for text in page.locator("#device option").all_inner_texts() if device in text))
+    page.select_option(
+        "#device", label=next(text for text in page.locator("#device option").all_inner_texts() if device in text)
+    )
 
 
 def numbers(texts):
@@ -53,7 +55,9 @@ def test_columns_sort_by_number_best_first_and_then_the_other_way(board):
     board.get_by_role("button", name="mAP %", exact=True).click()
     assert numbers(column(board, "mAP %")) == sorted(found)
     board.get_by_role("button", name="images/s").click()
-    assert (fast := numbers([text.replace(" ", "") for text in column(board, "images/s")])) == sorted(fast, reverse=True)
+    assert (fast := numbers([text.replace(" ", "") for text in column(board, "images/s")])) == sorted(
+        fast, reverse=True
+    )
 
 
 def test_a_model_opens_to_its_precisions_and_its_dense_network(board):
@@ -88,7 +92,10 @@ def test_interval_n_gate_unsteady_and_pending_are_in_the_row(board):
 def test_what_is_estimated_is_in_no_table_of_measurements(board):
     choose(board, "Jetson")
     assert "estimated" not in board.locator("#table").inner_text()
-    assert "efficientnet-lite0-cars@1.0.0 on jetson-orin-nano, student int8: estimated, not measured" in board.locator("#beside").inner_text()
+    assert (
+        "efficientnet-lite0-cars@1.0.0 on jetson-orin-nano, student int8: estimated, not measured"
+        in board.locator("#beside").inner_text()
+    )
 
 
 def test_the_fastest_model_above_an_accuracy_takes_one_entry(board):
@@ -112,7 +119,7 @@ def test_sliders_filter_table_and_plot_and_tell_the_equal_query(board):
     board.locator("#precisions label", has_text="int8").click()
     board.get_by_label("only what ships").check()
     words = shlex.split(board.locator("#query").inner_text())
-    assert "precision == \"int8\"" in words[2]
+    assert 'precision == "int8"' in words[2]
     assert "--all-precisions" not in words
     board.get_by_role("button", name="Reset").click()
     assert len(models(board)) == len(MODELS)
@@ -127,8 +134,15 @@ def test_the_front_is_that_of_the_filtered_rows(board):
     assert f"{after} points on the front" in board.locator("#plot-note").inner_text()
 
 
+FIRST = """() => {
+  const box = document.querySelector("#plot svg").getBoundingClientRect();
+  const found = document.querySelector("#plot .front").getAttribute("d").match(/M([\\d.]+),([\\d.]+)/);
+  return [box.x + Number(found[1]), box.y + Number(found[2]) + 4];
+}"""
+
+
 def test_hover_names_a_point_and_a_click_selects_its_row(board):
-    x, y = board.evaluate("() => { const box = document.querySelector('#plot svg').getBoundingClientRect(); const found = document.querySelector('#plot .front').getAttribute('d').match(/M([\\d.]+),([\\d.]+)/); return [box.x + Number(found[1]), box.y + Number(found[2]) + 4]; }")
+    x, y = board.evaluate(FIRST)
     board.mouse.move(x, y)
     tip = board.locator(".tip")
     assert tip.is_visible()
@@ -171,7 +185,14 @@ def test_the_url_holds_the_view(board, watch):
     again.wait_for_function("() => document.querySelector('#count').textContent.startsWith('12 models')")
 
 
-@pytest.mark.parametrize("hash_", ["device=no&board=%3Cb%3E&map=NaN&ms=x&sort=__proto__&columns=constructor,map&compare=a,b&cost=toString&row=%00", "%%%", "map=1e400&precision=,,"])
+@pytest.mark.parametrize(
+    "hash_",
+    [
+        "device=no&board=%3Cb%3E&map=NaN&ms=x&sort=__proto__&columns=constructor,map&compare=a,b&cost=toString&row=%00",
+        "%%%",
+        "map=1e400&precision=,,",
+    ],
+)
 def test_a_url_that_is_not_ours_gives_the_usual_view(hash_, shop, watch):
     page = watch(f"{shop.as_uri()}/index.html#{hash_}").page
     assert page.locator("#table tbody tr").count() == len(MODELS)

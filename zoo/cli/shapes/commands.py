@@ -285,6 +285,19 @@ class Collected(TypedDict):
 
 
 @exact
+class SiteWritten(TypedDict):
+    """A site that was written."""
+
+    site: Annotated[str, "its folder"]
+    pages: int
+    releases: int
+    measurements: Annotated[int, "rows of its tables"]
+    files: int
+    size_bytes: int
+    not_shown: Annotated[dict[str, str], "why a release can't be read, by NAME@VERSION"]
+
+
+@exact
 class Cleaned(TypedDict):
     """Results of stages that nothing needs."""
 
@@ -339,6 +352,7 @@ COMMANDS: Mapping[str, Any] = {
     "receive": ReceivedResult | ReceivedMeasurements,
     "search": Compared,
     "show": ReleaseAndFigures,
+    "site": SiteWritten,
     "verify": Verified,
     "yank": Yanked,
 }

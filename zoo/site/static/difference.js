@@ -13,7 +13,9 @@
   /** Rows of students by target and precision, oldest first. */
   const seen = (rows) => {
     const found = new Map();
-    const ordered = [...rows].sort((a, b) => (a.measured_at < b.measured_at ? -1 : a.measured_at > b.measured_at ? 1 : 0));
+    const ordered = [...rows].sort((a, b) =>
+      a.measured_at < b.measured_at ? -1 : a.measured_at > b.measured_at ? 1 : 0,
+    );
     for (const row of ordered) {
       if (row.network !== "student") continue;
       const key = `${row.target} ${row.precision}`;
@@ -27,7 +29,10 @@
   /** Why a time may have moved without the model; empty if the model is the cause. */
   const doubt = (before, after, figure, slower) => {
     const at = figure === "p50_ms" ? "p50" : "throughput";
-    const sides = [["before", before], ["after", after]];
+    const sides = [
+      ["before", before],
+      ["after", after],
+    ];
     const told = sides.filter(([, row]) => row.disturbed).map(([name, row]) => `${name}: ${row.disturbed}`);
     if (told.length) return `unsteady, ${told.join("; ")}`;
     const restless = sides.filter(([, row]) => !row[`${at}_steady`]).map(([name]) => name);

@@ -3,8 +3,19 @@
 (() => {
   const Zoo = globalThis.Zoo;
   const COPIED = [
-    "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linejoin",
-    "paint-order", "font-family", "font-size", "font-weight", "text-anchor", "opacity",
+    "fill",
+    "fill-opacity",
+    "stroke",
+    "stroke-width",
+    "stroke-opacity",
+    "stroke-dasharray",
+    "stroke-linejoin",
+    "paint-order",
+    "font-family",
+    "font-size",
+    "font-weight",
+    "text-anchor",
+    "opacity",
   ];
 
   const save = (name, blob) => {

@@ -47,7 +47,9 @@
       .map(([name, { key, sign, scale }]) => `${key} ${sign} ${bound(state[name], scale)}`);
     if (state.precision.length) clauses.push(any("precision", state.precision));
     if (state.target.length) clauses.push(any("target", state.target));
-    const notes = ["It asks the releases on your machine, and prints one table per protocol; the page shows one of them."];
+    const notes = [
+      "It asks the releases on your machine, and prints one table per protocol; the page shows one of them.",
+    ];
     const device = quoted(table.protocol.device);
     const all = device === null ? clauses : [...clauses, `device == ${device}`];
     const fits = device !== null && all.join(" and ").length <= LONGEST;

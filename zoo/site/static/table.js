@@ -2,18 +2,52 @@
 "use strict";
 (() => {
   const Zoo = globalThis.Zoo;
-  const { createTable, getCoreRowModel, getExpandedRowModel, getPaginationRowModel, getSortedRowModel } = globalThis.TableCore;
+  const { createTable, getCoreRowModel, getExpandedRowModel, getPaginationRowModel, getSortedRowModel } =
+    globalThis.TableCore;
   const { h } = Zoo;
   const PAGE = 60; // models that are shown at first
   // What a new visitor sees; all columns of `zoo compare` and more can be shown
   Zoo.USUAL = [
-    "precision", "target", "ships", "map_float", "map", "map_drop_points", "size_bytes", "p50_ms", "calls",
-    "images_per_second", "mj_per_image", "ratio_to_dense",
+    "precision",
+    "target",
+    "ships",
+    "map_float",
+    "map",
+    "map_drop_points",
+    "size_bytes",
+    "p50_ms",
+    "calls",
+    "images_per_second",
+    "mj_per_image",
+    "ratio_to_dense",
   ];
   // On a phone what decides comes first; the rest is a swipe away
-  Zoo.NARROW = ["p50_ms", "map", "map_drop_points", "size_bytes", "precision", "target", "ships", "ratio_to_dense", "calls"];
+  Zoo.NARROW = [
+    "p50_ms",
+    "map",
+    "map_drop_points",
+    "size_bytes",
+    "precision",
+    "target",
+    "ships",
+    "ratio_to_dense",
+    "calls",
+  ];
   const HEADINGS = { calls: "n", map_drop_points: "lost", ratio_to_dense: "× dense" };
-  const TEXTS = new Set(["precision", "target", "network", "runtime", "dataset", "meter", "doubt", "void", "run", "measured_at", "name", "kind"]);
+  const TEXTS = new Set([
+    "precision",
+    "target",
+    "network",
+    "runtime",
+    "dataset",
+    "meter",
+    "doubt",
+    "void",
+    "run",
+    "measured_at",
+    "name",
+    "kind",
+  ]);
 
   /** Models of some rows: each leads with its best row that ships, by the column of the order. */
   Zoo.models = (rows, state) => {
@@ -82,7 +116,11 @@
       }));
       const shown = this.table.getRowModel().rows;
       const keys = view.keys;
-      const body = h("tbody", {}, shown.map((row) => this.row(row.original, row.depth, keys)));
+      const body = h(
+        "tbody",
+        {},
+        shown.map((row) => this.row(row.original, row.depth, keys)),
+      );
       const focus = document.activeElement?.dataset?.focus;
       const made = h("table", {}, h("caption", { class: "hidden" }, view.caption), this.head(keys), body);
       this.element.replaceChildren(made);
@@ -98,7 +136,12 @@
         const high = column.better === "high";
         const direction = on ? (high !== state.reverse ? "descending" : "ascending") : null;
         const kind = TEXTS.has(key) || column.kind !== "number" ? "text" : "number";
-        const button = h("button", { type: "button", "data-focus": `sort ${key}`, title: column.heading, onclick: () => this.act.sort(key) }, HEADINGS[key] ?? column.heading, on && h("span", { "aria-hidden": "true" }, direction === "ascending" ? " ↑" : " ↓"));
+        const button = h(
+          "button",
+          { type: "button", "data-focus": `sort ${key}`, title: column.heading, onclick: () => this.act.sort(key) },
+          HEADINGS[key] ?? column.heading,
+          on && h("span", { "aria-hidden": "true" }, direction === "ascending" ? " ↑" : " ↓"),
+        );
         return h("th", { scope: "col", class: kind, "aria-sort": direction }, button);
       };
       const first = h("th", { scope: "col", class: "model" }, h("span", {}, "model"));
@@ -155,7 +198,17 @@
       const column = Zoo.data.shown[key];
       const text = Zoo.shown(row, key);
       if (key === "precision") {
-        const button = h("button", { type: "button", class: "figures", "data-focus": `row ${row.key}`, "aria-label": `${text}: all figures of ${Zoo.name(row)}`, onclick: () => this.act.choose(row) }, text);
+        const button = h(
+          "button",
+          {
+            type: "button",
+            class: "figures",
+            "data-focus": `row ${row.key}`,
+            "aria-label": `${text}: all figures of ${Zoo.name(row)}`,
+            onclick: () => this.act.choose(row),
+          },
+          text,
+        );
         return h("td", { class: "text" }, button);
       }
       if (TEXTS.has(key) || column.kind === "text") return h("td", { class: "text", title: text }, text);
@@ -171,7 +224,8 @@
         if (row.map_drop_low !== null) small = `${Zoo.fixed(row.map_drop_low, 2)}…${Zoo.fixed(row.map_drop_high, 2)}`;
         if (gate === false) small = `${small ?? ""} over the gate`;
       }
-      if (key === "ratio_to_dense" && row.ratio_low !== null) small = `${Zoo.fixed(row.ratio_low, 2)}…${Zoo.fixed(row.ratio_high, 2)}`;
+      if (key === "ratio_to_dense" && row.ratio_low !== null)
+        small = `${Zoo.fixed(row.ratio_low, 2)}…${Zoo.fixed(row.ratio_high, 2)}`;
       return h("td", { class: kinds.join(" ") || null }, text, small && " ", small && h("small", {}, small));
     }
 
@@ -183,7 +237,11 @@
       else if (row.doubt) tags.push(["warn", "unsteady", row.doubt]);
       if (waiting.length) tags.push(["", `${waiting.length} pending`, `pending: ${waiting.join(", ")}`]);
       if (about.yanked !== null && !depth) tags.push(["bad", "withdrawn", about.yanked]);
-      return h("td", { class: "text" }, tags.map(([kind, text, why]) => h("span", { class: `tag ${kind}`, title: why }, text)));
+      return h(
+        "td",
+        { class: "text" },
+        tags.map(([kind, text, why]) => h("span", { class: `tag ${kind}`, title: why }, text)),
+      );
     }
   }
 
