@@ -68,7 +68,7 @@ def _receive_measurements(file: Path, dry_run: bool, as_json: bool) -> None:
     if as_json:
         records = [record.model_dump(mode="json") for record in done.new]
         about = {"by": sent.content.by, "added": records, "kept": kept, "known": done.known, "notes": done.notes}
-        print_json({"release": label, "command": command, **about})
+        print_json({"release": label, "target": None, "command": command, **about})
         return
     if done.new:
         console().print(measurement_table([Release(release.path, release.manifest, [*done.new])]))
@@ -108,7 +108,8 @@ def receive(result: Path, dry_run: bool, as_json: bool) -> None:
     name = release.partition("@")[0]
     command = f"zoo build {name}" if widths else find_release(home, release).manifest.provenance.command
     if as_json:
-        print_json({"release": release, "target": target, "command": command})
+        nothing = {"by": None, "added": [], "kept": True, "known": 0, "notes": []}
+        print_json({"release": release, "target": target, "command": command, **nothing})
     elif widths:
         click.echo(f"received: widths of {release} on {target}. Run the build again: {command}")
     else:

@@ -187,25 +187,17 @@ class Compiled(TypedDict):
 
 
 @exact
-class ReceivedResult(TypedDict):
-    """A bundle's result that was received."""
+class Received(TypedDict):
+    """A bundle's result that was received, or measurements that somebody sent."""
 
     release: Label
-    target: str
-    command: Annotated[str, "command that records it"]
-
-
-@exact
-class ReceivedMeasurements(TypedDict):
-    """Measurements that somebody sent, after they were checked."""
-
-    release: Label
-    command: Annotated[str, "command that publishes them"]
-    by: Annotated[str | None, "who measured, in their own words"]
-    added: list[MeasurementJson]
-    kept: Annotated[bool, "whether they were added; false with `--dry-run`, or if there are none"]
-    known: Annotated[int, "how many were here already"]
-    notes: Annotated[list[str], "what to know about them, such as times that do not count"]
+    target: Annotated[str | None, "of a bundle's result; null for measurements"]
+    command: Annotated[str, "command that records the result, or publishes the measurements"]
+    by: Annotated[str | None, "who sent measurements, in their own words"]
+    added: Annotated[list[MeasurementJson], "measurements that were not here"]
+    kept: Annotated[bool, "whether anything was written; false with `--dry-run`, and if there is nothing new"]
+    known: Annotated[int, "how many measurements were here already"]
+    notes: Annotated[list[str], "what to know about the measurements, such as times that do not count"]
 
 
 @exact
@@ -349,7 +341,7 @@ COMMANDS: Mapping[str, Any] = {
     "publish": PublishedRelease,
     "pull": ReleaseAndFigures,
     "query": Answered,
-    "receive": ReceivedResult | ReceivedMeasurements,
+    "receive": Received,
     "search": Compared,
     "show": ReleaseAndFigures,
     "site": SiteWritten,
