@@ -6,16 +6,12 @@ import numpy as np
 import pytest
 
 import zoo
-from targets.browser import chromium
-from targets.errors import Unusable
+from tests.targets.browser.conftest import program_or_skip
 
 
 @pytest.fixture
 def browser():
-    try:
-        return chromium.find()
-    except Unusable as error:
-        pytest.skip(str(error))
+    return program_or_skip()
 
 
 def test_doctor_says_how_to_get_a_browser(workshop, monkeypatch, tmp_path):

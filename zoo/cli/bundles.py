@@ -108,7 +108,7 @@ def receive(result: Path, dry_run: bool, as_json: bool) -> None:
     name = release.partition("@")[0]
     command = f"zoo build {name}" if widths else find_release(home, release).manifest.provenance.command
     if as_json:
-        nothing = {"by": None, "added": [], "kept": True, "known": 0, "notes": []}
+        nothing: dict[str, object] = {"by": None, "added": [], "kept": True, "known": 0, "notes": []}
         print_json({"release": release, "target": target, "command": command, **nothing})
     elif widths:
         click.echo(f"received: widths of {release} on {target}. Run the build again: {command}")

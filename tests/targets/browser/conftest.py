@@ -1,5 +1,6 @@
 """A browser, if this machine has one."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -15,13 +16,20 @@ from targets.settings import TargetSettings
 TARGET = OnnxRuntimeWeb(TargetSettings("onnxruntime-web", threads=1))
 
 
-@pytest.fixture(scope="session")
-def browser() -> Path:
-    """The program of a browser; skips without one."""
+def program_or_skip() -> Path:
+    """The program of a browser. Without one the test skips, or fails where REQUIRE_CHROMIUM is set, as in CI."""
     try:
         return chromium.find()
     except Unusable as error:
+        if os.environ.get("REQUIRE_CHROMIUM"):
+            pytest.fail(f"REQUIRE_CHROMIUM is set, but {error}")
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Path:
+    """The program of a browser."""
+    return program_or_skip()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from base64 import b64decode, b64encode
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,3 +205,18 @@ def test_pictures_are_read_and_resized_as_zoo_does(tried, served, watch):
         expected = to_pixels(decode(io.BytesIO(picture["buffer"]), name).image, Input(height=32, width=48))
         values = np.frombuffer(b64decode(found), np.uint8).reshape(expected.shape)
         assert np.abs(values.astype(int) - expected).max() <= room, name
+
+
+def test_axe_finds_nothing_in_the_panel(panel):
+    import axe_playwright_python
+
+    for number in (0, 5):
+        panel.locator(".try-strip button").nth(number).click()
+    panel.locator(".sheet").nth(1).wait_for()
+    axe = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+    panel.page.evaluate(axe.read_text())
+    for scheme in ("light", "dark"):
+        panel.page.emulate_media(color_scheme=scheme)
+        found = panel.page.evaluate("async () => (await axe.run('#try-panel')).violations")
+        told = [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
+        assert told == [], scheme

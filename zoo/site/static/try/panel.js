@@ -240,7 +240,7 @@ class Panel {
       ...this.#own.map((other, place) => {
         const value = cosine(one.row, other.row);
         const cell = make("td", { class: place === at ? "number try-own" : "number try-heat", text: shown(value) });
-        cell.style.setProperty("--share", `${Math.round(60 * Math.max(0, value))}%`);
+        cell.style.setProperty("--share", `${Math.round(40 * Math.max(0, value))}%`);
         return cell;
       })));
     return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Similarities" },
