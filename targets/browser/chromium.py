@@ -8,13 +8,14 @@ import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 
 from targets.errors import Unusable, first_line
 
 VARIABLE = "ZOO_CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 MEND = f"Run: apt install chromium; or set {VARIABLE} to the program of a Chromium or Chrome."
+PREFIX = "zoo-browser-"  # of profiles, followed by the id of the process that they belong to
 FLAGS = (
     "--headless",
     "--no-first-run",
@@ -58,6 +59,14 @@ def find() -> Path:
     raise Unusable("there is no Chromium and no Chrome here", MEND)
 
 
+def _remove_abandoned() -> None:
+    """Remove profiles of processes that were killed, and so could not."""
+    for folder in Path(gettempdir()).glob(f"{PREFIX}*-*"):
+        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if owner.isdecimal() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class Chromium:
     """A browser with one page and an empty profile, which is removed at the end.
 
@@ -67,7 +76,8 @@ class Chromium:
 
     def __init__(self, program: Path, url: str) -> None:
         self.program = program
-        self.folder = Path(mkdtemp(prefix="zoo-browser-"))
+        _remove_abandoned()
+        self.folder = Path(mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self._said = self.folder / "stderr"
         # Chromium refuses to sandbox itself as root, as in most containers. It opens no page but ours.
         unconfined = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []

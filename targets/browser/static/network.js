@@ -1,5 +1,9 @@
 // One network in a worker of its own (embedder.js), as promises.
 
+// Pages that require trusted types have to permit this name.
+const trusted = globalThis.trustedTypes?.createPolicy("zoo-network", { createScriptURL: (url) => url });
+const WORKER = new URL("embedder.js", import.meta.url).href;
+
 export class Network {
   #worker;
   #waiting = new Map();
@@ -21,7 +25,7 @@ export class Network {
   }
 
   constructor() {
-    this.#worker = new Worker(new URL("embedder.js", import.meta.url));
+    this.#worker = new Worker(trusted ? trusted.createScriptURL(WORKER) : WORKER);
     this.#worker.onmessage = ({ data }) => {
       const { resolve, reject } = this.#waiting.get(data.id);
       this.#waiting.delete(data.id);

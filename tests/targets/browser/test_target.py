@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,7 @@ def test_the_browser_ends_with_its_last_network(own):
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_page_that_crashes_fails_the_call_and_not_the_next_network(own, exported):
     session, images = TARGET.load(own), exported[1]
     for process, command in children(session.process).items():
@@ -146,6 +148,19 @@ def test_the_browser_ends_when_python_is_killed(artifact):
     while Path(f"/proc/{process}").exists() and "Z" not in Path(f"/proc/{process}/stat").read_text().split()[2]:
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def test_the_profile_of_a_process_that_was_killed_is_removed(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    abandoned, used = (tmp_path / f"zoo-browser-{process}-x" for process in (ended.pid, os.getpid()))
+    abandoned.mkdir()
+    used.mkdir()
+    monkeypatch.setenv("ZOO_CHROMIUM", program(tmp_path / "browser", "exit 0"))
+    chromium.Chromium(chromium.find(), "http://127.0.0.1:1/").close()
+    assert not abandoned.exists()
+    assert used.exists()
 
 
 def test_another_device_or_an_option_is_refused(browser):
@@ -219,3 +234,25 @@ def test_it_connects_to_this_machine_only(monkeypatch, tmp_path, own, exported):
     assert {one["address"].rpartition(":")[0] for one in tries if "address" in one} == {"127.0.0.1"}
     # It opens a UDP socket to see whether there is IPv6, and sends nothing through it.
     assert not [one for one in events if one["type"] == types["UDP_BYTES_SENT"]]
+
+
+@pytest.mark.slow
+def test_a_bundle_runs_it_from_its_archive_with_numpy_alone(artifact, tmp_path):
+    from pipeline.stages.bundle import device_code
+
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
+        for name, path in device_code("onnxruntime-web").items():
+            archive.write(path, name)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "for name in ('zoo', 'pipeline', 'onnxruntime', 'torch', 'PIL'): sys.modules[name] = None\n"
+        "from pathlib import Path; import numpy; import targets\n"
+        "assert '.zip' in targets.__file__\n"
+        "from targets.browser.target import OnnxRuntimeWeb; from targets.settings import TargetSettings\n"
+        "target = OnnxRuntimeWeb(TargetSettings('onnxruntime-web', threads=1)); print(target.check())\n"
+        "print(target.load(Path(sys.argv[2])).embed(numpy.zeros((3, 32, 32, 3), numpy.uint8)).shape)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "bundle.zip", artifact]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert told.startswith("ONNX Runtime Web 1.30.0 in Chrom")
+    assert told.endswith("(3, 16)\n")
