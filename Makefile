@@ -5,8 +5,8 @@ UV := 0.13.9
 # Without tensorrt, which comes from NVIDIA's own index and is needed on the device only.
 LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub sign plot site dev
 
-# What `make site` shows
-SHOWN := prebuilt
+# The registry that `make site` shows; made-up records, as in tests, where there is none
+SHOWN := $(if $(wildcard prebuilt/index.json),prebuilt)
 
 .PHONY: demo test slow cover lint docs docs-site site screenshots vendor lock carried setup clean
 
@@ -45,10 +45,11 @@ docs-site: setup ## the same pages as a web site, in site/
 	$(BIN)/sphinx-build --quiet --fail-on-warning --builder dirhtml --conf-dir docs . site
 
 site: setup ## the page of the releases in prebuilt/, in pages/; SHOWN=URL: of another registry
-	home=$$(mktemp -d) && ZOO_HOME=$$home $(BIN)/zoo site pages --registry $(SHOWN); code=$$?; rm -rf $$home; exit $$code
+	home=$$(mktemp -d) && ZOO_HOME=$$home $(if $(SHOWN),$(BIN)/zoo site pages --registry $(SHOWN),\
+		$(BIN)/python -m tests.zoo.site.sources pages); code=$$?; rm -rf $$home; exit $$code
 
 screenshots: setup ## docs/images/site.png, of the same registry
-	$(BIN)/python -m tests.zoo.site.screenshot $(SHOWN) docs/images/site.png
+	$(BIN)/python -m tests.zoo.site.screenshot docs/images/site.png $(SHOWN)
 
 vendor: setup ## fetch the pages' libraries and ONNX Runtime Web from npm anew, and compare
 	$(BIN)/python -m zoo.site.vendor

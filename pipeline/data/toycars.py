@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 VERSION = 1
 IDENTITIES = 200
 TRAIN_IDENTITIES = 100
+CAMERAS = 6
 SIZE = 96  # pixels, square
 SHOTS = 2  # images of one identity per camera
 
@@ -255,13 +256,13 @@ def _draw(vehicle: Vehicle, camera: Camera, random: np.random.Generator) -> Imag
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-def picture(identity: int, camera: int, shot: int = 0) -> Image.Image:
-    """One picture of the set as it is drawn, before it is stored as JPEG: RGB, 96×96.
+def picture(identity: int, camera: int, shot: int) -> Image.Image:
+    """One picture of a vehicle, 96×96 RGB; equal for equal arguments.
 
     Args:
-        identity: 0 … 199; from 100 on, those of the test set.
-        camera: 1 … 6.
-        shot: 0 or 1.
+        identity: from 0; the set uses those below `IDENTITIES`.
+        camera: from 1 to 6.
+        shot: of this vehicle by this camera, from 0.
     """
     random = np.random.default_rng([VERSION, 4, identity, camera, shot])
     return _draw(_vehicle(identity), _cameras()[camera - 1], random)
@@ -282,19 +283,16 @@ def draw(folder: Path) -> None:
 def _draw_all(folder: Path) -> None:
     unfinished = folder.with_name(f".{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed build
-    cameras = _cameras()
     for name in ("image_train", "image_query", "image_test"):
         (unfinished / name).mkdir(parents=True)
     try:
         for identity in range(IDENTITIES):
-            vehicle = _vehicle(identity)
-            for number, camera in enumerate(cameras, start=1):
+            for number in range(1, CAMERAS + 1):
                 for shot in range(SHOTS):
-                    random = np.random.default_rng([VERSION, 4, identity, number, shot])
                     test = "image_test" if shot else "image_query"
                     split = "image_train" if identity < TRAIN_IDENTITIES else test
                     name = f"{identity + 1:04d}_c{number:03d}_{identity * 60 + number * 7 + shot:08d}_{shot}.jpg"
-                    _draw(vehicle, camera, random).save(unfinished / split / name, quality=92)
+                    picture(identity, number, shot).save(unfinished / split / name, quality=92)
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

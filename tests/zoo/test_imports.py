@@ -22,7 +22,7 @@ ALLOWED = {
 }
 HEAVY = (
     "torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "safetensors", "huggingface_hub", "tensorrt_rtx",
-    "asyncssh",
+    "asyncssh", "jinja2",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from zoo.layout import GRAPH, MANIFEST
 from zoo.registry.assembly import assemble, show
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
-from zoo.registry.index import Blob
+from zoo.registry.index import Blob, Listed
 from zoo.registry.publish import told_differences
 from zoo.registry.reader import Registry
 from zoo.registry.resolution import resolve
@@ -26,7 +26,7 @@ from zoo.release.local import Release, read_release
 from zoo.release.manifest import Artifact, Manifest
 from zoo.release.measurements import LIMIT as RECORD_LIMIT
 from zoo.release.measurements import Measurement, Pending, from_bytes, merged
-from zoo.release.reading import read_manifest
+from zoo.release.reading import Parsed, read_manifest
 from zoo.sanitize import one_line
 
 logger = logging.getLogger(__name__)
@@ -79,8 +79,8 @@ def _pull(registry: Registry, home: Home, wanted: str, choose: Choose, progress:
     content, parsed = registry.manifest(name, version, listed)
     manifest = parsed.manifest
     _refuse_shadowed(home, manifest, registry.url)
-    records = read_records(registry, listed.measurements, label)
-    known = merged(parsed.measurements, records, f"the manifest of {label}", f"Tell who keeps {registry.url}.")
+    records = _records(registry, listed.measurements, label)
+    known = _known(registry, parsed, records)
     files = wanted_files(manifest, choose(manifest, known))
     with _one_at_a_time(registry.cache, label, progress):
         have = pulled_files(home, label).items()
@@ -146,17 +146,27 @@ def pulled_files(home: Home, label: str) -> dict[str, Blob]:
     }
 
 
-def read_records(registry: Registry, blobs: Sequence[Blob], label: str) -> list[Measurement]:
-    """The measurements of a release, through the cache.
-
-    Raises:
-        RegistryError: one is not available, or belongs to another release; or they are too large.
-        ManifestError: one is damaged.
-    """
+def _records(registry: Registry, blobs: Sequence[Blob], label: str) -> list[Measurement]:
     unique = list(dict.fromkeys(blobs))
     if (claimed := sum(blob.size_bytes for blob in unique)) > RECORDS_LIMIT:
         raise RegistryError(f"the measurements of {label} claim {claimed / 1e6:,.0f} MB, more than the limit. Refused.")
     return [_record(registry, blob, label) for blob in unique]
+
+
+def _known(registry: Registry, parsed: Parsed, records: Sequence[Measurement]) -> list[Measurement]:
+    """Records of an older manifest, and those beside it."""
+    label = parsed.manifest.label
+    return merged(parsed.measurements, records, f"the manifest of {label}", f"Tell who keeps {registry.url}.")
+
+
+def read_records(registry: Registry, listed: Listed, parsed: Parsed) -> list[Measurement]:
+    """All measurements of a listed release.
+
+    Raises:
+        RegistryError: one belongs to another release, or is not available.
+        ManifestError: one is damaged.
+    """
+    return _known(registry, parsed, _records(registry, listed.measurements, parsed.manifest.label))
 
 
 def _record(registry: Registry, blob: Blob, label: str) -> Measurement:

@@ -48,7 +48,7 @@ SAMPLES = tuple(Sample(identity, camera) for identity in IDENTITIES for camera i
 @cache
 def drawn(sample: Sample) -> Image.Image:
     """The picture: RGB, 96×96."""
-    return toycars.picture(sample.identity, sample.camera)
+    return toycars.picture(sample.identity, sample.camera, shot=0)
 
 
 def png(sample: Sample) -> bytes:

@@ -18,7 +18,6 @@ from zoo.registry.reader import Registry
 from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
 from zoo.registry.signing import check_signatures
 from zoo.release.local import Release, read_all
-from zoo.release.measurements import merged
 from zoo.release.versions import order
 from zoo.sanitize import one_line, without_secrets
 
@@ -115,10 +114,8 @@ def _entry(registry: Registry, name: str, version: str, listed: Listed) -> Entry
     label = f"{name}@{version}"
     try:
         content, parsed = registry.manifest(name, version, listed)
-        mend = f"Tell who keeps {registry.url}."
-        records = read_records(registry, listed.measurements, label)
-        known = merged(parsed.measurements, records, f"the manifest of {label}", mend)
-        release = Release(Path(MANIFEST), parsed.manifest, known, parsed.schema)
+        records = read_records(registry, listed, parsed)
+        release = Release(Path(MANIFEST), parsed.manifest, records, parsed.schema)
         keys = _trusted(registry, label, content, listed)
     except (ManifestError, RegistryError) as error:
         return one_line(without_secrets(str(error)))

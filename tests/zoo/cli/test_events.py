@@ -14,7 +14,7 @@ from tests.zoo.cli.conftest import document, stream
 from zoo.cli import main
 from zoo.cli.events import Events
 
-LONG = {"bench", "build", "compile", "data", "embed", "publish", "pull", "query", "verify"}
+LONG = {"bench", "build", "compile", "data", "embed", "publish", "pull", "query", "site", "verify"}
 
 
 def test_long_commands_have_events():
@@ -34,7 +34,9 @@ def test_an_embedding_is_followed_to_its_result(shop, words):
     assert lines[-1]["result"] == document("embed", same.stdout)
 
 
-@pytest.mark.parametrize("line", ["build --plan", "build", "publish tiny", "query IMAGE -g IMAGES -m tiny"])
+@pytest.mark.parametrize(
+    "line", ["build --plan", "build", "publish tiny", "query IMAGE -g IMAGES -m tiny", "site OUT --local"]
+)
 def test_the_last_line_is_what_json_prints(shop, words, line):
     result = shop.zoo(*words(f"{line} --events"))
     assert result.exit_code == 0, result.output

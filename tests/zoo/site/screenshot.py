@@ -1,4 +1,7 @@
-"""`python -m tests.zoo.site.screenshot REGISTRY FILE.png`: the board of a registry, as README shows it."""
+"""`python -m tests.zoo.site.screenshot FILE.png [REGISTRY]`: the board of a registry, as README shows it.
+
+Without a registry, of `tests.zoo.site.sources.example`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 from pipeline.progress import Silent
 from tests.zoo.site.conftest import NAMES
+from tests.zoo.site.sources import example
 from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.places.by_url import open_place
@@ -32,19 +36,19 @@ def picture(browser: Any, site: Path) -> bytes:
 
 
 def smaller(content: bytes) -> bytes:
-    """A PNG with at most 40 colours: a quarter of the size, and hardly a difference to see."""
+    """A PNG with at most 48 colours: a quarter of the size, and hardly a difference to see."""
     import io
 
     from PIL import Image
 
     out = io.BytesIO()
-    Image.open(io.BytesIO(content)).convert("RGB").quantize(40, dither=Image.Dither.NONE).save(
+    Image.open(io.BytesIO(content)).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(
         out, "PNG", optimize=True
     )
     return out.getvalue()
 
 
-def main(registry: str, file: Path) -> None:
+def main(file: Path, registry: str | None = None) -> None:
     """Build the site in a temporary folder, and write the picture."""
     from playwright.sync_api import sync_playwright
 
@@ -52,12 +56,15 @@ def main(registry: str, file: Path) -> None:
     if path is None:
         sys.exit("Error: there is no Chromium here. Install it: apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        reader = Registry([open_place(registry)], Cache(Home(Path(folder, "home")).cache))
-        build(from_registry(reader, Silent()), Path(folder, "site"), False, Silent())
+        source = example()
+        if registry:
+            reader = Registry([open_place(registry)], Cache(Home(Path(folder, "home")).cache))
+            source = from_registry(reader, Silent())
+        build(source, Path(folder, "site"), False, Silent())
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] * (os.geteuid() == 0))
         file.write_bytes(smaller(picture(browser, Path(folder, "site"))))
         browser.close()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline.data.images import Input
@@ -233,5 +234,5 @@ def throttled(record):
 
 
 if __name__ == "__main__":
-    out = Path(sys.argv[1])
-    print(build(example(out.with_name(f"{out.name}-graph.onnx")), out, True, Silent()))
+    with TemporaryDirectory() as folder:
+        print(build(example(Path(folder, "model.onnx")), Path(sys.argv[1]), True, Silent()))

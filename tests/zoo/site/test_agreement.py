@@ -74,10 +74,16 @@ def releases():
         yield some_releases()
 
 
+@pytest.fixture(scope="module")
+def site(releases, tmp_path_factory):
+    out = tmp_path_factory.mktemp("agreement") / "site"
+    build(source(*releases), out, False, Silent())
+    return out
+
+
 @pytest.fixture
-def page(releases, tmp_path, watch):
-    build(source(*releases), tmp_path / "site", False, Silent())
-    return watch(f"{(tmp_path / 'site').as_uri()}/index.html").page
+def page(site, watch):
+    return watch(f"{site.as_uri()}/index.html").page
 
 
 def test_cells_have_the_texts_of_the_terminal(releases, page):
