@@ -51,8 +51,9 @@ site: setup ## the page of the releases in prebuilt/, in pages/; SHOWN=URL: of a
 screenshots: setup ## docs/images/site.png, of the same registry
 	$(BIN)/python -m tests.zoo.site.screenshot docs/images/site.png $(SHOWN)
 
-vendor: setup ## fetch the pages' libraries from npm anew, and compare
+vendor: setup ## fetch the pages' libraries and ONNX Runtime Web from npm anew, and compare
 	$(BIN)/python -m zoo.site.vendor
+	$(BIN)/python -m tests.targets.browser.carry
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 $(LOCKED:%=--extra %) --no-header --no-annotate \

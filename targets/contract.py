@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from targets.carried import library_version
 from targets.errors import UnknownRuntime, UnsupportedPrecision, Unusable
 from targets.installing import install_command
 from targets.machine.device import usable_cores
@@ -60,12 +61,26 @@ class Session(Protocol):
         """uint8 N×H×W×3 RGB → float32 N×D, rows of length 1. Any N from 1 to the job's largest batch."""
 
 
+@runtime_checkable
+class ProcessSession(Session, Protocol):
+    """A session that computes in a process of its own, such as a browser, and times its calls there: the way to that
+    process and back is not the model's own. Its energy is not measured, since a meter includes that way.
+    """
+
+    call_ms: float
+    """Time of the last `embed` in that process, from the uint8 array in its memory to the embeddings in it, ms."""
+    process: int
+    """Id of the process. Its CPU time, and that of the processes it started, counts as the session's."""
+
+
 class Target(Protocol):
     """A runtime on a device, created from its settings. Importing its module must not import the runtime."""
 
     @property
     def distribution(self) -> str:
-        """PyPI name of the runtime; its version is part of every result."""
+        """PyPI name of the runtime, or the name of a library in `targets.carried`; its version is part of every
+        result.
+        """
 
     @property
     def extra(self) -> str:
@@ -157,7 +172,7 @@ def runtime_version(target: Target) -> str:
         Unusable: it is not installed.
     """
     try:
-        return version(target.distribution)
+        return library_version(target.distribution)
     except PackageNotFoundError:
         raise Unusable(
             f"{target.distribution} is not installed", f"Run: {install_command(target.extra, target.distribution)}"
@@ -178,15 +193,20 @@ class Runtime:
     """device name of the runtime, such as `CPU`; keeps CPU and GPU apart"""
     options: dict[str, Any] = field(default_factory=dict)
     """runtime settings that differ from its defaults; they may explain the speed"""
+    environment: str | None = None
+    """program that the runtime runs in, with its version and what bears on speed, in words: a browser; null where there
+    is none"""
 
 
 def describe_runtime(target: Target, settings: TargetSettings) -> Runtime:
-    """The runtime and its settings, for records.
+    """The runtime and its settings, for records. A target whose runtime runs in another program, such as a browser,
+    describes that program in an attribute `environment`.
 
     Raises:
         Unusable: it is not installed.
     """
-    return Runtime(settings.runtime, runtime_version(target), settings.device, dict(settings.options))
+    environment: str | None = getattr(target, "environment", None)
+    return Runtime(settings.runtime, runtime_version(target), settings.device, dict(settings.options), environment)
 
 
 def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | None = None) -> tuple[Precision, ...]:

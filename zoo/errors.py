@@ -13,7 +13,8 @@ ZooError                    root of all errors that a user can fix, those of low
 │   ├── NoRegistry          none is configured, or it can't be reached
 │   └── NothingPrebuilt     a release has nothing compiled for a target
 ├── SheetError              a contact sheet can't be drawn under this name
-└── SiteError               a site can't be written
+├── SiteError               a site can't be written
+└── SubmissionError         measurements that somebody sent are not of a release here, or can't be true
 """
 
 from targets.errors import ZooError as ZooError
@@ -73,3 +74,7 @@ class OutputError(ZooError):
 
 class SiteError(ZooError):
     """A site can't be written."""
+
+
+class SubmissionError(ZooError):
+    """Measurements that somebody sent can't be read, are not of a release here, or can't be true."""

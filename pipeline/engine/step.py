@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from pipeline.data.samples import Index
 from pipeline.errors import MissingLibrary, WeightsError
 from pipeline.networks.hub import HubFile
+from targets.carried import library_version
 from targets.files import sha256
 from targets.installing import install_command
 from targets.machine.device import Device
@@ -107,7 +108,7 @@ class Step:
 
 def _version(library: str) -> str:
     try:
-        return version(library)
+        return library_version(library)
     except PackageNotFoundError:
         raise MissingLibrary(f"{library} is not installed. Run: {install_command('build')}") from None
 

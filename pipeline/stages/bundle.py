@@ -20,7 +20,7 @@ from pipeline.engine.step import StepId, Variant
 from pipeline.engine.work import Work, read_json
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.export import GRAPH
-from pipeline.stages.measure import Measure
+from pipeline.stages.measure import Measure, files_below
 from pipeline.stages.reference import GALLERY, QUERY
 from pipeline.stages.unsupported import check_left, parted
 from targets.bundles.archive import write_archive
@@ -34,6 +34,7 @@ from targets.settings import Precision, TargetSettings
 VERSION = 4
 LIBRARIES = IMAGES
 SUFFIX = ".zoo"
+STATIC = "static"  # folder of files that a runtime's package needs besides its code
 
 
 def _sources(package: Path) -> Iterator[tuple[str, Path]]:
@@ -42,14 +43,19 @@ def _sources(package: Path) -> Iterator[tuple[str, Path]]:
 
 
 def device_code(runtime: str) -> dict[str, Path]:
-    """Sources of `targets`, and of a third-party package that provides the runtime; by name in the bundle.
+    """Sources of `targets` and the library that it carries for the runtime, if any; or of a third-party package that
+    provides the runtime. By name in the bundle.
 
     Raises:
         UnknownRuntime: no installed package provides it.
     """
     ours = _sources(Path(targets.__file__).parent)
     code = {name: path for name, path in ours if not name.startswith("targets/ssh/")}  # this is the host's part
-    top = find_runtime(runtime).module.split(".")[0]
+    module = find_runtime(runtime).module
+    carried = Path(targets.__file__).parents[1].joinpath(*module.split(".")[:-1], STATIC)
+    if module.startswith("targets.") and carried.is_dir():
+        code |= {path.relative_to(carried.parents[2]).as_posix(): path for path in files_below(carried)}
+    top = module.split(".")[0]
     spec = find_spec(top)
     if top != "targets" and spec and spec.origin:
         origin = Path(spec.origin)

@@ -82,8 +82,11 @@ class Run(Settings):
     broken: tuple[BrokenVariant, ...] = ()
 
     def write(self, folder: Path) -> None:
-        """Write `measurement.json`."""
-        write_text(folder / MEASUREMENT, self.model_dump_json(indent=2) + "\n")
+        """Write `measurement.json`. Without an environment it is as it was before there was that field, so that earlier
+        results stay those of this version.
+        """
+        absent = {"runtime": {"environment"}} if self.runtime.environment is None else None
+        write_text(folder / MEASUREMENT, self.model_dump_json(indent=2, exclude=absent) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Run:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from pathlib import Path
 
@@ -168,6 +168,30 @@ def busy_seconds(root: Path, cores: Sequence[int]) -> tuple[float, float] | None
         return None
     second = os.sysconf("SC_CLK_TCK")
     return sum(sum(core[:3]) + sum(core[5:7]) for core in ticks) / second, sum(core[7] for core in ticks) / second
+
+
+def tree_seconds(root: Path, processes: Iterable[int]) -> float:
+    """CPU time of some processes, of all that they started, and of those of them that have ended, s.
+
+    From /proc/PID/stat: parent, utime, stime, cutime and cstime are fields 4 and 14 to 17 (proc_pid_stat(5)).
+    """
+    wanted = list(processes)
+    if not wanted:
+        return 0.0
+    children: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
+    for path in (root / "proc").glob("[0-9]*/stat"):
+        fields = (text(path) or "").rpartition(")")[2].split()  # a program's name may hold spaces and brackets
+        if len(fields) > 14:
+            process = int(path.parent.name)
+            children.setdefault(int(fields[1]), []).append(process)
+            ticks[process] = sum(map(int, fields[11:15]))
+    total = 0
+    while wanted:
+        process = wanted.pop()
+        total += ticks.pop(process, 0)
+        wanted += children.pop(process, [])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def load_average(root: Path) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -156,19 +156,32 @@ def throttling(before: State, after: State, seen: Sequence[str] = ()) -> str | N
 class Watch:
     """Watches a machine from its creation until `conditions`; `look` in between catches short events."""
 
-    def __init__(self, gpu: str | None = None, root: Path = ROOT, cores: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        gpu: str | None = None,
+        root: Path = ROOT,
+        cores: Sequence[int] = (),
+        processes: Iterable[int] = (),
+    ) -> None:
         """Begin.
 
         Args:
             gpu: PCI bus id of the NVIDIA GPU that computes, if any.
             root, cores: see `read_state`.
+            processes: ids of other processes that do the run's own work, see `targets.contract.ProcessSession`.
         """
+        self._processes = tuple(processes)
         self._root, self._cores = root, list(cores) or own_cores()
         self._gpu = None if gpu is None else open_gpu(gpu)
         self._before = read_state(root, self._cores, self._gpu)
         self._seen: list[str] = []
         self._held_back = cgroup.throttled_seconds(root)
-        self._busy, self._own, self._begun = sensors.busy_seconds(root, self._cores), process_time(), perf_counter()
+        self._busy, self._own = sensors.busy_seconds(root, self._cores), self._own_seconds()
+        self._begun = perf_counter()
+
+    def _own_seconds(self) -> float:
+        """CPU time of the run's own work so far, s."""
+        return process_time() + sensors.tree_seconds(self._root, self._processes)
 
     def look(self) -> None:
         """Record what throttles the machine now. Takes milliseconds, so call it between timed calls."""
@@ -176,7 +189,7 @@ class Watch:
 
     def conditions(self) -> Conditions:
         """The conditions so far. Call it right after the work, so that clocks are those under load."""
-        seconds, own = perf_counter() - self._begun, process_time() - self._own
+        seconds, own = perf_counter() - self._begun, self._own_seconds() - self._own
         busy = sensors.busy_seconds(self._root, self._cores)
         after = read_state(self._root, self._cores, self._gpu)
         others = stolen = held_back = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from targets.contract import Session
+from targets.contract import ProcessSession, Session
 from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.energy import find_meter, measure_energy
 from targets.measuring.latency import Latency, Timing, measure_latency
@@ -45,8 +45,10 @@ def run_trial(
     """
     repeated = [np.ascontiguousarray(np.resize(images, (batch, *images.shape[1:]))) for batch in batches]
 
+    processes = {session.process for session in sessions.values() if isinstance(session, ProcessSession)}
+
     def run() -> tuple[list[Timing], Conditions]:
-        watch = Watch(gpu)
+        watch = Watch(gpu, processes=processes)
         timings = [measure_latency(sessions, some, calls, max_seconds, between=watch.look) for some in repeated]
         return timings, watch.conditions()
 
@@ -60,7 +62,8 @@ def run_trial(
     ratios: dict[str, list[Ratio]] = {name: [] for name in sessions}
     for some, timing in zip(repeated, timings, strict=True):
         for name, session in sessions.items():
-            energy = measure_energy(meter, session, some, watch=Watch(gpu)) if meter else None
+            metered = meter and not isinstance(session, ProcessSession)
+            energy = measure_energy(meter, session, some, watch=Watch(gpu)) if meter and metered else None
             latency[name].append(timing.latency(name, energy))
             if baseline and name != baseline:
                 ratios[name].append(timing.ratio(name, baseline))

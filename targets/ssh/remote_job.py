@@ -15,6 +15,7 @@ import asyncssh
 
 from targets.bundles.archive import read_list
 from targets.bundles.contents import BUNDLE_LIST
+from targets.carried import carried_version
 from targets.errors import DeviceError
 from targets.files import sha256
 from targets.measuring.quiet import VARIABLE
@@ -206,7 +207,7 @@ async def _check(address: Address, python: str, distribution: str) -> None:
             connected(address) as connection,
             supervise(connection, address, python, "check", "") as supervisor,
         ):
-            if not await supervisor.ask("has", distribution):
+            if carried_version(distribution) is None and not await supervisor.ask("has", distribution):
                 raise DeviceError(
                     f"{python!r} on {address} has no {distribution}. {supervisor.install_command(distribution)}"
                 )

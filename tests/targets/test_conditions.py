@@ -128,6 +128,28 @@ def test_other_work_and_stolen_time_are_recorded(tmp_path, commands, monkeypatch
     assert (record.seconds, record.other_work_cores, record.stolen_cores) == (2, 1, 0.25)
 
 
+def test_the_work_of_a_process_and_of_those_it_started_is_the_runs_own(tmp_path, commands, monkeypatch):
+    """A browser is a program whose name may hold anything, with processes below it of which some have ended."""
+    clock = iter([10.0, 12.0])
+    monkeypatch.setattr(conditions, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(conditions, "process_time", lambda: 0.0)
+
+    def process(number, parent, ticks, name="zoo"):
+        used = " ".join(map(str, ticks))
+        write(tmp_path, {f"proc/{number}/stat": f"{number} ({name}) S {parent} 1 1 0 -1 0 0 0 0 0 {used} 20 0 1 0 5"})
+
+    write(tmp_path, {"proc/stat": stat(busy=100, idle=100, steal=0)})
+    process(7, 1, (10, 5, 0, 0), name="web (1) 3")
+    process(8, 7, (20, 0, 0, 0))
+    process(9, 1, (50, 0, 0, 0))
+    watch = Watch(root=tmp_path, cores=CORES, processes=[7])
+    write(tmp_path, {"proc/stat": stat(busy=200, idle=100, steal=0)})
+    process(7, 1, (20, 15, 30, 0), name="web (1) 3")  # 50 ticks more
+    process(8, 7, (70, 0, 0, 0))  # 50 more
+    process(9, 1, (100, 0, 0, 0))  # somebody else's
+    assert watch.conditions().other_work_cores == 0.5, "two cores were busy for 2 s in all, 1 s of it by others"
+
+
 def test_a_machine_without_sensors(tmp_path, commands):
     record = Watch(gpu=BUS_ID, root=tmp_path, cores=CORES).conditions()
     state = record.after

@@ -38,36 +38,66 @@ def measured(found: Release, plan: Plan, where: Where, progress: Progress) -> It
 @TARGETS("Measure for this target; repeatable. Default: all usable ones that have artifacts.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of one inference. Default: the target's.")
 @DATA_ROOT
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the figures to this file, to send to the release's publisher, who runs zoo receive.",
+)
+@click.option("--by", help="Who measured, as it will be shown beside the exported figures.")
 @scripted
-def bench(name: str, targets: tuple[str, ...], threads: int | None, data_root: Path, as_json: bool) -> None:
+def bench(
+    name: str,
+    targets: tuple[str, ...],
+    threads: int | None,
+    data_root: Path,
+    export: Path | None,
+    by: str | None,
+    as_json: bool,
+) -> None:
     """Measure release NAME or NAME@VERSION on this machine and add the figures to it.
 
     Follows the protocol of its recipe: for each target, its compiled artifacts and the fp32 graph are timed in turn in
-    one run. Accuracy is measured if the data set is available. zoo publish publishes the added figures.
+    one run. Accuracy is measured if the data set is available. zoo publish publishes the added figures; --export is for
+    releases of somebody else.
     """
     from zoo.catalogue import load_catalogue
     from zoo.cli.output import console
     from zoo.cli.script import print_json, reporter
     from zoo.home import Home
     from zoo.measure.measurable import measurable
+    from zoo.output_file import check_writable, write_file
     from zoo.release.local import Release, find_release
     from zoo.release.measurements import write_measurements
+    from zoo.release.submission import check_name, to_submission
     from zoo.tables import measurement_table
 
+    if by is not None and export is None:
+        raise click.UsageError("--by belongs to --export.")
     catalogue, home = load_catalogue(), Home.find()
     found = find_release(home, name)
     manifest, added = found.manifest, list[Any]()
+    if export:
+        check_writable(export)
+        check_name(by)
     plan = measurable(found, targets, catalogue, threads)
     folder = home.measurements / manifest.name / manifest.version
     write_measurements(folder, ())  # before the work: check that they can be written
     for records in measured(found, plan, (catalogue, home, data_root), reporter()):
         write_measurements(folder, records)
         added += records
+    if export:
+        write_file(export, to_submission(manifest, added, by))
     if as_json:
-        print_json({"release": manifest.label, "added": [record.model_dump(mode="json") for record in added]})
+        records = [record.model_dump(mode="json") for record in added]
+        print_json({"release": manifest.label, "added": records, "exported": str(export) if export else None})
         return
     console().print(measurement_table([Release(found.path, manifest, added)]))
     click.echo(f"added: {len(added)} measurements of {manifest.label}. Publish them: zoo publish {manifest.label}")
+    if export:
+        click.echo(
+            f"exported: {export}. It is text: figures, versions, this machine's processor, system and sensors"
+            f"{' and your name' * (by is not None)}. Send it to the release's publisher, for: zoo receive {export.name}"
+        )
 
 
 def measured_again(found: Release, targets: Sequence[str], where: Where, progress: Progress) -> list[Repeated]:

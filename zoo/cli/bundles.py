@@ -51,22 +51,65 @@ def compile_(bundle: Path, out: Path | None, as_json: bool) -> None:
     click.echo(f"result: {result}\nCopy it to the build machine and run: zoo receive {result.name}")
 
 
-@click.command(short_help="Receive the result of a bundle from a device.")
+def _receive_measurements(file: Path, dry_run: bool, as_json: bool) -> None:
+    """`zoo receive` of what `zoo bench --export` wrote."""
+    from zoo.cli.output import console
+    from zoo.cli.script import print_json
+    from zoo.home import Home
+    from zoo.measure.submitted import receive_submission
+    from zoo.release.local import Release, find_release
+    from zoo.release.submission import read_submission
+    from zoo.tables import measurement_table
+
+    home, sent = Home.find(), read_submission(file)
+    release = find_release(home, sent.content.release)
+    label, done = release.manifest.label, receive_submission(home, sent, release, not dry_run)
+    command, kept = f"zoo publish {label}", not dry_run and bool(done.new)
+    if as_json:
+        records = [record.model_dump(mode="json") for record in done.new]
+        about = {"by": sent.content.by, "added": records, "kept": kept, "known": done.known, "notes": done.notes}
+        print_json({"release": label, "target": None, "command": command, **about})
+        return
+    if done.new:
+        console().print(measurement_table([Release(release.path, release.manifest, [*done.new])]))
+    for note in done.notes:
+        click.echo(f"note: {note}")
+    by = f" by {sent.content.by}" if sent.content.by else ""
+    known = f"; {done.known} were here already" if done.known else ""
+    if dry_run:
+        click.echo(f"checked: {len(done.new)} measurements of {label}{by} could be added{known}. Nothing was written.")
+    elif not done.new:
+        click.echo(f"nothing to add: all {done.known} measurements of {label}{by} are here already.")
+    else:
+        click.echo(f"received: {len(done.new)} measurements of {label}{by}{known}. Publish them: {command}")
+
+
+@click.command(short_help="Receive the result of a bundle, or measurements that somebody sent.")
 @click.argument("result", type=FILE)
+@click.option("--dry-run", is_flag=True, help="Only check measurements that somebody sent; add nothing.")
 @JSON
-def receive(result: Path, as_json: bool) -> None:
-    """Receive RESULT, which a device made from a bundle; the build then records it."""
+def receive(result: Path, dry_run: bool, as_json: bool) -> None:
+    """Receive RESULT: what a device made from a bundle, which the build then records; or measurements that somebody
+    exported with zoo bench --export, which are checked and added to the release as reported by them.
+    """
     from zoo.building.received import receive as take_in
     from zoo.cli.script import print_json
     from zoo.home import Home
     from zoo.release.local import find_release
+    from zoo.release.submission import is_submission
 
+    if is_submission(result):
+        _receive_measurements(result, dry_run, as_json)
+        return
+    if dry_run:
+        raise click.UsageError("--dry-run is for measurements that zoo bench --export wrote.")
     home = Home.find()
     release, target, widths = take_in(home, result)
     name = release.partition("@")[0]
     command = f"zoo build {name}" if widths else find_release(home, release).manifest.provenance.command
     if as_json:
-        print_json({"release": release, "target": target, "command": command})
+        nothing: dict[str, object] = {"by": None, "added": [], "kept": True, "known": 0, "notes": []}
+        print_json({"release": release, "target": target, "command": command, **nothing})
     elif widths:
         click.echo(f"received: widths of {release} on {target}. Run the build again: {command}")
     else:

@@ -21,13 +21,13 @@ from zoo.release.local import Release
 from zoo.release.measurements import Measured
 from zoo.tables.columns import Row
 from zoo.tables.protocol import ACCURACY, LATENCY, differing
-from zoo.tables.rows import measurement_rows
+from zoo.tables.rows import gate_points, measurement_rows
+from zoo.tables.standing import EXACT_POINTS, SAME_TIME
 
 Verdict = Literal["within", "outside", "not judged"]
-EXACT_POINTS = 0.1
 QUERIES = 2
 TIMES: Mapping[str, float] = {
-    "p50_ms": 0.1, "p90_ms": 0.25, "p99_ms": 0.5, "images_per_second": 0.1, "mj_per_image": 0.1,
+    "p50_ms": SAME_TIME, "p90_ms": 0.25, "p99_ms": 0.5, "images_per_second": SAME_TIME, "mj_per_image": SAME_TIME,
 }  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def repeated(release: Release, here: Measured, min_cosine: float) -> Iterator[Re
     if published is None:
         return
     pair = _Pair(published, here, *measurement_rows([Release(release.path, release.manifest, [published, here])]))
-    points = EXACT_POINTS if here.precision == "fp32" else _gate(release)
+    points = EXACT_POINTS if here.precision == "fp32" else gate_points(release.manifest)
     queries = 100 * QUERIES / pair.before["queries"] if pair.before["queries"] else 0.0
     yield pair.judged("map", points, pair.no_accuracy())
     yield pair.judged("cmc1", max(points, queries), pair.no_accuracy())
@@ -129,7 +129,3 @@ def repeated(release: Release, here: Measured, min_cosine: float) -> Iterator[Re
         was = pair.before[figure]
         if was is not None or (pair.before["void"] and figure == "p50_ms"):
             yield pair.judged(figure, share * (was or 0.0), pair.no_time(figure))
-
-
-def _gate(release: Release) -> float:
-    return float(release.manifest.recipe.get("calibrate", {}).get("max_map_drop_points", EXACT_POINTS))

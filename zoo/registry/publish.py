@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,7 +19,7 @@ from zoo.registry.places.place import GARBAGE, UNFINISHED, Place, unreached
 from zoo.registry.signing import key_id, sign
 from zoo.release.local import Release, rebuilding
 from zoo.release.manifest import Manifest
-from zoo.release.measurements import to_bytes
+from zoo.release.measurements import older_bytes, to_bytes
 from zoo.release.reading import Parsed, parse
 
 logger = logging.getLogger(__name__)
@@ -183,6 +183,7 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
         _refuse_old(release)
         content, files = release.path.read_bytes(), _check_files(release)
     records = [to_bytes(record) for record in release.public]
+    older = {blob_of(to_bytes(one)): blob_of(old) for one in release.public if (old := older_bytes(one)) is not None}
     small = {**{blob_of(record): record for record in records}, blob_of(content): content}
     signatures = []
     if key:
@@ -207,7 +208,7 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
             return index.with_release(manifest.name, manifest.version, ours).to_bytes()
         if there.manifest != ours.manifest:
             _refuse_other_content(place, manifest.label, there, manifest)
-        merged, outcome = _merge(there, ours)
+        merged, outcome = _merge(there, ours, older)
         if len(merged.measurements) > MOST_MEASUREMENTS:
             raise RegistryError(
                 f"{manifest.label} has {len(there.measurements)} measurements in {place.url}; the limit is "
@@ -227,12 +228,17 @@ def publish(release: Release, place: Place, key: Path | None, progress: Progress
     return outcome
 
 
-def _merge(there: Listed, ours: Listed) -> tuple[Listed, Published]:
-    """The published entry with our additions."""
+def _merge(there: Listed, ours: Listed, older: Mapping[Blob, Blob]) -> tuple[Listed, Published]:
+    """The published entry with our additions.
+
+    Args:
+        older: our measurements as earlier versions wrote them, see `older_bytes`.
+    """
     same = there.manifest == ours.manifest  # otherwise our signature is over another manifest
     known = {signature.key for signature in there.signatures}
     signatures = [one for one in ours.signatures if same and one.key not in known]
-    measurements = [one for one in ours.measurements if one not in there.measurements]
+    known_records = {*there.measurements}
+    measurements = [one for one in ours.measurements if not known_records & {one, older.get(one, one)}]
     merged = there.model_copy(
         update={
             "signatures": [*there.signatures, *signatures],

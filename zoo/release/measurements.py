@@ -34,6 +34,7 @@ from zoo.release.reading import first_problem
 from zoo.sanitize import parse_json
 
 LIMIT = 2**20  # bytes; more than any record needs
+LONGEST_NAME = 100  # characters, of who measured
 
 
 class _About(Record):
@@ -47,6 +48,16 @@ class _Cell(_About):
         description="the student ships; the teacher is the dense network, as baseline"
     )
     precision: Precision = Field(description="numeric precision of the artifact")
+
+
+class Reported(Record):
+    """Where a record came from that somebody else sent, by `zoo receive`."""
+
+    by: str | None = Field(
+        max_length=LONGEST_NAME, description="who measured, in their own words, which nobody checked; null if not told"
+    )
+    received_at: str = Field(description="UTC, ISO 8601; when it was received and checked")
+    file_sha256: Sha256 = Field(description="digest of the file that was sent; finds the message that brought it")
 
 
 class Measured(_Cell):
@@ -96,6 +107,11 @@ class Measured(_Cell):
         "empty if the dense network was not in the run"
     )
     size_bytes: int = Field(ge=0, description="size of all files of the artifact; what it takes on the device's disk")
+    reported: Reported | None = Field(
+        None,
+        description="where it came from, if somebody else measured it; whether to trust it as much as the publisher's "
+        "own; null for records of who published them",
+    )
 
     @property
     def throttled(self) -> str | None:
@@ -196,6 +212,17 @@ def to_bytes(record: Measurement) -> bytes:
     return (json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True) + "\n").encode()
 
 
+def older_bytes(record: Measurement) -> bytes | None:
+    """Serialise a record as versions did that lacked its newest fields, so that a registry which has it in that form
+    does not get it twice; None if these fields say something.
+    """
+    values = record.model_dump(mode="json")
+    runtime = values.get("runtime") or {}
+    if values.pop("reported", None) is not None or runtime.pop("environment", None) is not None:
+        return None
+    return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
+
+
 DAMAGED = "Remove it, or get it again."
 
 
@@ -278,7 +305,8 @@ def read_measurements(*folders: Path, mends: Mapping[Path, str] | None = None) -
 
 
 def merged(standing: Iterable[object], records: Iterable[Measurement], where: str, mend: str) -> list[Measurement]:
-    """Records of an older manifest and those beside it, without duplicates, in the order of `read_measurements`.
+    """Records of an older manifest and those beside it, in the order of `read_measurements`, each once: a registry may
+    have one in the forms of several versions.
 
     Args:
         standing: values of the records in the manifest.
@@ -289,8 +317,6 @@ def merged(standing: Iterable[object], records: Iterable[Measurement], where: st
         ManifestError: one is not valid.
     """
     inside = [from_values(values, f"in {where}", mend) for values in standing]
-    if not inside:
-        return [*records]
     return sorted({file_name(record): record for record in (*inside, *records)}.values(), key=_place)
 
 

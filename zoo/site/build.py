@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.progress import Progress
+from targets.browser.files import copy_runtime
 from targets.installing import install_command
 from zoo.errors import RegistryError, SiteError
 from zoo.layout import GRAPH
@@ -129,6 +130,8 @@ def _fill(folder: Path, source: Source, models: bool, progress: Progress) -> Bui
         place.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
         count += path.endswith(".html")
     shutil.copytree(STATIC, folder / "static")
+    if (folder / "models").is_dir():
+        copy_runtime((folder / PANEL).parent)
     written = [path for path in folder.rglob("*") if path.is_file()]
     rows = sum(len(table["rows"]) for table in document["tables"])
     sizes = sum(path.stat().st_size for path in written)

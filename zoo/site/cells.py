@@ -49,10 +49,10 @@ def gate_verdict(row: Row, gates: Mapping[str, float | None]) -> str:
 
 
 def state(row: Row) -> str:
-    """Why the times of a row do not count, in words; empty if they do."""
-    if row["void"]:
-        return f"void: throttled by {row['void']}"
-    return f"unsteady: {row['doubt']}" if row["doubt"] else ""
+    """Why the times of a row do not count, and who reported it, in words; empty for the publisher's own that count."""
+    why = f"void: throttled by {row['void']}" if row["void"] else f"unsteady: {row['doubt']}" if row["doubt"] else ""
+    who = f"{row['standing']}, reported by {row['reported_by']}" if row["standing"] else ""
+    return "; ".join(filter(None, (why, who.removeprefix("reported, "))))
 
 
 def measured_table(group: Group, gates: Mapping[str, float | None], link: Link = no_link) -> HtmlTable:

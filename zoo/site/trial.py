@@ -8,9 +8,9 @@ The release page has, in its section `#try`:
   `mount(element, settings)`, with the element emptied. On `file://`, where browsers refuse modules and WebAssembly
   files, it imports nothing.
 
-The page's Content-Security-Policy permits scripts, styles, connections and images of the site only, `blob:` and `data:`
-images, workers of the site and `blob:`, and 'wasm-unsafe-eval'. Other pages have no WebAssembly. Without
-`static/try/panel.js` in the package there is no section.
+The page's Content-Security-Policy permits scripts, styles, connections, workers and images of the site only, `blob:`
+and `data:` images, and 'wasm-unsafe-eval'. Other pages have no WebAssembly. Without `static/try/panel.js` in the
+package there is no section.
 """
 
 from __future__ import annotations

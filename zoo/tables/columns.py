@@ -110,6 +110,8 @@ BESIDE: Mapping[str, Column] = {
     "gallery": Column("gallery images"),
     "run": Column("run", kind="text"),
     "measured_at": Column("measured at", kind="text"),
+    "reported_by": Column("reported by", kind="text"),
+    "standing": Column("standing", kind="text"),
 }
 COLUMNS: Mapping[str, Column] = {
     **MEASURED,

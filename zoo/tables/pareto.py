@@ -17,12 +17,14 @@ def drawable(row: Row, cost: Cost = "p50_ms") -> bool:
 
 
 def front(rows: Sequence[Row], cost: Cost = "p50_ms") -> list[Row]:
-    """Pareto-optimal students, cheapest first: no other is as cheap and more accurate, or as accurate and cheaper.
+    """Pareto-optimal students, cheapest first: no other is as cheap and more accurate, or as accurate and cheaper. What
+    somebody else reported takes part once the publisher has repeated it.
 
     Rows that are equal in both figures are all on the front, or none of them is.
     """
     best: list[Row] = []
-    students = [row for row in rows if row["network"] == "student" and drawable(row, cost)]
+    own = [row for row in rows if row["standing"] != "reported"]
+    students = [row for row in own if row["network"] == "student" and drawable(row, cost)]
     for row in sorted(students, key=lambda row: (row[cost], -row["map"])):
         tied = bool(best) and (row[cost], row["map"]) == (best[-1][cost], best[-1]["map"])
         if not best or tied or row["map"] > best[-1]["map"]:

@@ -78,6 +78,12 @@ class Group:
         lines = [f"void, throttled by {why}: {self._names(rows)}" for why, rows in void.items() if why]
         lines += [f"unsteady, times not compared ({why}): {self._names(rows)}" for why, rows in doubts.items()]
         blind = [row for row in self.rows if self.first["protocol"] and not row["protocol"]]
+        sent: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if row["standing"]:
+                repeated = "repeated here" if row["standing"] == "repeated" else "not repeated, never best"
+                sent.setdefault(f"reported by {row['reported_by']}, {repeated}", []).append(row)
+        lines += [f"{words}: {self._names(rows)}" for words, rows in sent.items()]
         lines += [f"only times measured, no accuracy: {self._names(blind)}"] * bool(blind)
         lines += [f"mJ/image by {'; not comparable with '.join(meters)}"] * bool(meters)
         lines += [f"{runs} runs: only figures of one run were timed in turn"] * (runs > 1)
@@ -109,11 +115,12 @@ class Group:
         """Indices of the best rows that ship, by column. Figures that print the same are equally good.
 
         A column has no best if fewer than two rows that ship have a figure; a column of times has none if one of these
-        rows is in doubt.
+        rows is in doubt. Rows that somebody else reported take part once the publisher has repeated them.
         """
         found = {}
         for key, column in MEASURED.items():
-            rivals = [i for i, row in enumerate(self.rows) if row["ships"] and row[key] is not None]
+            own = [i for i, row in enumerate(self.rows) if row["ships"] and row["standing"] != "reported"]
+            rivals = [i for i in own if self.rows[i][key] is not None]
             shared = {self.rows[i][column.within] for i in rivals} if column.within else set()
             doubtful = column.timed and any(self.rows[i]["doubt"] for i in rivals)
             if column.better is None or len(rivals) < 2 or len(shared) > 1 or doubtful:

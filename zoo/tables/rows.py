@@ -10,6 +10,7 @@ from zoo.release.local import Release
 from zoo.release.manifest import BudgetRecord, Manifest
 from zoo.release.measurements import Measured, Pending
 from zoo.tables.columns import COLUMNS, Row, number
+from zoo.tables.standing import EXACT_POINTS, UNNAMED, standing
 
 UNITS = {"CUDA": "GPU"}  # devices that runtimes call by different names
 
@@ -17,6 +18,13 @@ UNITS = {"CUDA": "GPU"}  # devices that runtimes call by different names
 def _runtime(runtime: Runtime) -> str:
     options = ", ".join(f"{name}: {value}" for name, value in runtime.options.items())
     return f"{runtime.name} {runtime.version}" + f" ({options})" * bool(options)
+
+
+def gate_points(manifest: Manifest) -> float:
+    """Points of mAP that a precision below fp32 may lose, by the release's recipe."""
+    told = manifest.recipe.get("calibrate")
+    found = told.get("max_map_drop_points") if isinstance(told, Mapping) else None
+    return float(found) if isinstance(found, int | float) else EXACT_POINTS
 
 
 def _doubt_of_ratio(release: Release, record: Measured) -> bool:
@@ -92,6 +100,8 @@ def _row(release: Release, record: Measured) -> Row:
         "gallery": here and here.gallery,
         "run": record.run,
         "measured_at": record.measured_at,
+        "reported_by": record.reported and (record.reported.by or UNNAMED),
+        "standing": standing(record, release.measured, gate_points(manifest)),
     }
     return {key: None if void and COLUMNS[key].timed else value for key, value in row.items()}
 

@@ -66,14 +66,14 @@ class Runnable:
 
 
 def _rank(records: list[Measured]) -> tuple[float, ...]:
-    """Sort key: measured on this device before others, then by time per image, reliable times first. A throttled run
-    comes last.
+    """Sort key: measured on this device before others, then by time per image, reliable times first, which those that
+    somebody else reported are not. A throttled run comes last.
     """
     here = this_device().name
     times = [
         (
             float(one.device.name != here),
-            float(not one.counts),
+            float(not one.counts or one.reported is not None),
             math.inf if one.throttled else one.latency[0].p50_ms / one.latency[0].batch,
         )
         for one in records

@@ -15,6 +15,10 @@ def test_a_complete_device_passes(device):
     assert not device.cache.exists()
 
 
+def test_a_runtime_that_comes_with_the_bundle_is_not_asked_for(device):
+    assert check_device(device.address, sys.executable, "onnxruntime-web") is None
+
+
 def test_a_missing_runtime_is_reported_with_the_install_command(device):
     with pytest.raises(DeviceError) as caught:
         check_device(device.address, sys.executable, "no-such-runtime")

@@ -30,9 +30,12 @@ def _absent(why: str) -> None:
     pytest.skip(why)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
-    """Chromium of this machine: Debian's, or another one under a usual name. Playwright would download its own."""
+    """Chromium of this machine: Debian's, or another one under a usual name. Playwright would download its own.
+
+    Not longer than this folder's tests: while Playwright runs, `asyncio.run` fails in the same process.
+    """
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -214,7 +214,8 @@ def test_json_keeps_estimates_and_broken_cells_under_keys_of_their_own():
     ]  # fmt: skip
     assert content["broken"] == [
         {**cell, "kind": "broken", "precision": "fp16", "reason": "it has no kernels for <fp16>",
-         "runtime": {"name": "tensorrt", "version": "10.3.0", "device": "GPU", "options": {}},
+         "runtime": {"name": "tensorrt", "version": "10.3.0", "device": "GPU", "options": {},
+                     "environment": None},
          "found_at": "2026-11-01T00:00:00+00:00"}
     ]  # fmt: skip
 

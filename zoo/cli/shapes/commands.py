@@ -197,11 +197,16 @@ class Compiled(TypedDict):
 
 @exact
 class Received(TypedDict):
-    """A result that was received."""
+    """A bundle's result that was received, or measurements that somebody sent."""
 
     release: Label
-    target: str
-    command: Annotated[str, "command that records it"]
+    target: Annotated[str | None, "of a bundle's result; null for measurements"]
+    command: Annotated[str, "command that records the result, or publishes the measurements"]
+    by: Annotated[str | None, "who sent measurements, in their own words"]
+    added: Annotated[list[MeasurementJson], "measurements that were not here"]
+    kept: Annotated[bool, "whether anything was written; false with `--dry-run`, and if there is nothing new"]
+    known: Annotated[int, "how many measurements were here already"]
+    notes: Annotated[list[str], "what to know about the measurements, such as times that do not count"]
 
 
 @exact
@@ -266,6 +271,7 @@ class Added(TypedDict):
 
     release: Label
     added: list[MeasurementJson]
+    exported: Annotated[str | None, "file for the release's publisher; null without `--export`"]
 
 
 @exact

@@ -66,6 +66,11 @@ class MeasurementRow(TypedDict):
     gallery: Annotated[int | None, "images"]
     run: Annotated[str, "id of the run; figures of one run were timed in turn"]
     measured_at: Moment
+    reported_by: Annotated[str | None, "who sent the measurement, in their own words; null for the publisher's own"]
+    standing: Annotated[
+        Literal["reported", "repeated"] | None,
+        "whether the publisher repeated a measurement that was sent; null for the publisher's own",
+    ]
 
 
 @exact

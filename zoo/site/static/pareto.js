@@ -8,7 +8,8 @@
     row.map !== null && row[cost] !== null && (row.doubt === null || !Zoo.data.shown[cost].timed);
 
   Zoo.front = (rows, cost) => {
-    const students = rows.filter((row) => row.network === "student" && Zoo.drawable(row, cost));
+    const own = rows.filter((row) => row.standing !== "reported");
+    const students = own.filter((row) => row.network === "student" && Zoo.drawable(row, cost));
     students.sort((a, b) => a[cost] - b[cost] || b.map - a.map);
     const best = [];
     for (const row of students) {

@@ -235,6 +235,10 @@
       const tags = [];
       if (row.void) tags.push(["bad", "void", `throttled by ${row.void}`]);
       else if (row.doubt) tags.push(["warn", "unsteady", row.doubt]);
+      if (row.standing) {
+        const kind = row.standing === "repeated" ? "good" : "warn";
+        tags.push([kind, row.standing, `reported by ${row.reported_by}`]);
+      }
       if (waiting.length) tags.push(["", `${waiting.length} pending`, `pending: ${waiting.join(", ")}`]);
       if (about.yanked !== null && !depth) tags.push(["bad", "withdrawn", about.yanked]);
       return h(
