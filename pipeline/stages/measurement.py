@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -85,8 +85,9 @@ class Run(Settings):
         """Write `measurement.json`. Without an environment it is as it was before there was that field, so that earlier
         results stay those of this version.
         """
-        absent = {"runtime": {"environment"}} if self.runtime.environment is None else None
-        write_text(folder / MEASUREMENT, self.model_dump_json(indent=2, exclude=absent) + "\n")
+        absent: dict[str, Any] = {"runtime": {"environment"}, "broken": {"__all__": {"runtime": {"environment"}}}}
+        exclude = absent if self.runtime.environment is None else None
+        write_text(folder / MEASUREMENT, self.model_dump_json(indent=2, exclude=exclude) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Run:

@@ -19,7 +19,13 @@ from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
 
 HERE = TargetSettings("onnxruntime")
-ORT = {"name": "onnxruntime", "version": runtime_version(OnnxRuntime(HERE)), "device": "CPU", "options": {}}
+ORT = {
+    "name": "onnxruntime",
+    "version": runtime_version(OnnxRuntime(HERE)),
+    "device": "CPU",
+    "options": {},
+    "environment": None,
+}
 
 
 @pytest.fixture

@@ -216,7 +216,7 @@ def test_missing_packages_are_named(monkeypatch):
     FakeCuda().install(monkeypatch)
     with pytest.raises(Unusable, match="there is no GPU 1 here, only 0 to 0. Set another `device:`"):
         rtx(device="GPU.1").check()
-    monkeypatch.setattr("targets.contract.version", lambda _: "10.3.0")
+    monkeypatch.setattr("targets.carried.version", lambda _: "10.3.0")
     monkeypatch.setattr("importlib.import_module", lambda _: __import__("no_such_module"))
     with pytest.raises(Unusable, match="TensorRT 10.3.0 does not start: No module named 'no_such_module'"):
         TensorRt(TargetSettings(runtime="tensorrt", device="GPU")).check()
@@ -226,7 +226,7 @@ def test_a_jetson_has_tensorrt_from_its_system(monkeypatch, tmp_path):
     def no_package(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("targets.contract.version", no_package)
+    monkeypatch.setattr("targets.carried.version", no_package)
     target = TensorRt(TargetSettings(runtime="tensorrt", device="GPU"))
     with pytest.raises(Unusable, match=r"tensorrt is not installed. Run: pip install .*\[tensorrt\]"):
         target.check()

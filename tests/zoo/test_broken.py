@@ -27,7 +27,7 @@ ANEW = [
 ]
 REASON = "this runtime has no kernel of QuantizeLinear in model.onnx"
 VERSION = runtime_version(OnnxRuntime(TargetSettings("onnxruntime")))
-ORT = {"name": "onnxruntime", "version": VERSION, "device": "CPU", "options": {}}
+ORT = {"name": "onnxruntime", "version": VERSION, "device": "CPU", "options": {}, "environment": None}
 
 
 def without_int8(patch, of="compile"):

@@ -318,7 +318,7 @@ def test_a_target_whose_runtime_is_not_installed(workshop, monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("targets.contract.version", missing)
+    monkeypatch.setattr("targets.carried.version", missing)
     message = workshop.refused("build", "-t", "openvino-cpu")
     assert message.startswith("openvino is not installed. Run: pip install")
     assert "[openvino]" in message

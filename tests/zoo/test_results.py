@@ -59,7 +59,7 @@ def test_precisions_that_were_not_requested_are_not_estimated(folders):
 
 
 def test_a_precision_refused_ahead_of_time_is_broken_and_not_estimated(folders):
-    runtime = {"name": "rtx", "version": "1.0", "device": "GPU", "options": {}}
+    runtime = {"name": "rtx", "version": "1.0", "device": "GPU", "options": {}, "environment": None}
     told = {"reason": "no kernel", "runtime": runtime}
     (folders[StepId("compile", "student", "int8", "rtx")] / "broken.json").write_text(json.dumps(told))
     no_graph = {"network": "teacher", "precision": "int8", "reason": "nothing to quantise", "runtime": None}

@@ -80,7 +80,7 @@ def test_the_rest_is_recorded_with_the_reason(received, refusing):
     (broken,) = release.broken
     (told,) = read_list(refusing[1], RESULT_LIST)["broken"]
     version = runtime_version(OnnxRuntime(TargetSettings("onnxruntime")))
-    runtime = {"name": "onnxruntime", "version": version, "device": "CPU", "options": {}}
+    runtime = {"name": "onnxruntime", "version": version, "device": "CPU", "options": {}, "environment": None}
     assert broken.model_dump(include={"network", "precision", "reason", "runtime"}) == {**told, "runtime": runtime}
     assert broken.found_at == measured_on(received)[0].measured_at == MEASURED_AT  # not the time of receipt
     assert [row.precision for row in measured_on(received)] == ["fp32", "fp32", "fp16"]

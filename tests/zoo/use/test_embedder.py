@@ -176,7 +176,7 @@ def test_without_a_runtime_the_error_says_what_to_install(shop, monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("targets.contract.version", missing)
+    monkeypatch.setattr("targets.carried.version", missing)
     with pytest.raises(
         NothingRuns, match=r"no runtime here runs tiny@1.0.0: .*openvino is not installed.*Run: pip install"
     ):
