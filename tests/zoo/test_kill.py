@@ -95,7 +95,8 @@ def kill_inside(shop, stage, seconds, moment):
 
 
 @pytest.mark.parametrize(
-    "stage", [pytest.param(stage, marks=pytest.mark.slow if stage == "compact" else ()) for stage in STAGES]
+    "stage",
+    [pytest.param(stage, marks=pytest.mark.slow if stage in ("distill", "compact") else ()) for stage in STAGES],
 )
 def test_kill_at_random_moments(stage, built, finished):
     expected, moment = results(finished), random.Random(stage)

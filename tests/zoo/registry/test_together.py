@@ -12,7 +12,7 @@ from zoo.registry.index import Blob
 from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import collect_garbage, read_index, read_listed
 
-COUNT = 20
+COUNT = 8
 
 
 def publisher(url, name, first, count, *content):
@@ -45,7 +45,7 @@ def test_two_processes_with_many_releases_each_lose_no_release(writable):
 
 def test_of_two_builds_of_one_version_one_is_published_and_the_other_is_told(writable):
     """Both processes publish the same versions with different content, at the same time."""
-    count = 8
+    count = 4
     running = [publisher(writable.url, "same", 0, count, content) for content in ("mine", "yours")]
     told = []
     for process in running:
@@ -66,9 +66,9 @@ def test_of_two_builds_of_one_version_one_is_published_and_the_other_is_told(wri
 
 def test_two_processes_on_the_same_name_lose_no_release(tmp_path):
     place = open_place(str(tmp_path / "registry"))
-    running = [publisher(place.url, "same", first, 20) for first in (0, 20)]
+    running = [publisher(place.url, "same", first, 10) for first in (0, 10)]
     assert [process.wait(timeout=100) for process in running] == [0, 0]
-    assert len(check_whole(place).releases["same"]) == 40
+    assert len(check_whole(place).releases["same"]) == 20
 
 
 def test_killed_publishers_leave_a_valid_registry(tmp_path):

@@ -92,10 +92,10 @@ def test_without_scripts_all_tables_are_there(shop, watch):
 AXE = "axe.min.js"  # of the package axe_playwright_python
 
 
-MORE = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("device", "data", "releases", "devices")]
+MORE = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("release", "device", "data", "releases", "devices")]
 
 
-@pytest.mark.parametrize("kind", ["board", "release", *MORE])
+@pytest.mark.parametrize("kind", ["board", *MORE])
 def test_axe_finds_nothing(kind, shop, served, watch):
     import axe_playwright_python
 
