@@ -57,7 +57,7 @@ class Model:
     """A model to publish: its name in the catalogue, and the targets it is built for."""
 
     name: str
-    targets: tuple[str, ...] = ("openvino-cpu", "onnxruntime-cpu", "jetson-orin-nano", "rtx")
+    targets: tuple[str, ...] = ("openvino-cpu", "onnxruntime-cpu", "browser-wasm", "jetson-orin-nano", "rtx")
 
 
 MODELS = (
