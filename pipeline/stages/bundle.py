@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -69,6 +70,16 @@ def code_digest(runtime: str) -> str:
     return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
+def _test_set(scratch: Path, data: Index, size: Input) -> Path:
+    """The folder of the test set, written once; what an interrupted step left is written again."""
+    folder, fresh = scratch / "test", scratch / "test.new"
+    if not folder.exists():
+        shutil.rmtree(fresh, ignore_errors=True)
+        _write_test_set(fresh, data, size)
+        fresh.rename(folder)
+    return folder
+
+
 def _write_test_set(folder: Path, data: Index, size: Input) -> None:
     """Write each image of the test set and the gate's split once, as pixels, so that a device needs no decoder (see
     `targets.bundles.pixels`).
@@ -126,11 +137,7 @@ def write_bundle(
         files[bundled.graph] = folder / GRAPH
         if (folder / CALIBRATION).exists():
             calibrations[str(variant)] = read_json(folder / CALIBRATION)
-    test = scratch / "test"
-    if not test.exists():
-        _write_test_set(fresh := scratch / "test.new", data, input)
-        fresh.rename(test)
-    files |= {f"test/{path.name}": path for path in sorted(test.iterdir())}
+    files |= {f"test/{path.name}": path for path in sorted(_test_set(scratch, data, input).iterdir())}
     for split in (QUERY, GALLERY):
         half = np.load(references[StepId("reference", "student")] / split).astype(
             np.float16

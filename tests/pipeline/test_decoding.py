@@ -15,7 +15,7 @@ from pipeline.data.images import decode, read_batches, read_image, to_pixels
 from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index, Samples
 from pipeline.errors import DataError
-from pipeline.stages.bundle import _write_test_set
+from pipeline.stages.bundle import _test_set, _write_test_set
 from pipeline.stages.calibrate import embed_samples
 from targets.bundles.pixels import unpack
 from tests.helpers import SMALL
@@ -83,6 +83,15 @@ def test_every_path_reads_the_displayed_pixels_of_every_kind(kinds, samples, pat
 
 def test_bundles_hold_the_displayed_pixels_of_every_kind(kinds, samples, tmp_path):
     check(kinds, by_bundle(samples, tmp_path))
+
+
+def test_a_bundle_that_was_interrupted_writes_its_test_set_again(samples, tmp_path):
+    (tmp_path / "test.new").mkdir()
+    (tmp_path / "test.new" / "half.npy").write_bytes(b"half")
+    folder = _test_set(tmp_path, Index(samples, samples, samples, ""), SMALL)
+    assert "half.npy" not in {path.name for path in folder.iterdir()}
+    assert [path.name for path in tmp_path.iterdir()] == ["test"]
+    assert _test_set(tmp_path, Index(samples, samples, samples, ""), SMALL) == folder
 
 
 def test_bytes_and_open_pictures_are_read_like_files(kinds):
