@@ -137,7 +137,8 @@ def test_a_site_without_living_rows_takes_its_branch_with_it(architecture, tmp_p
         assert not site.branch or not any(macs.get(name) for name in site.branch)
 
 
-@pytest.mark.parametrize("architecture", ["resnet26", pytest.param("convnext_atto", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["resnet26", "convnext_atto"])
 def test_a_network_without_branches_is_exported_as_it_is(architecture, tmp_path):
     network, sites, norms = without_branches(architecture)
     rebuilt, before = check_pruned(network, sites, norms, architecture, tmp_path)

@@ -96,7 +96,7 @@ def kill_inside(shop, stage, seconds, moment):
 
 @pytest.mark.parametrize(
     "stage",
-    [pytest.param(stage, marks=pytest.mark.slow if stage in ("distill", "compact") else ()) for stage in STAGES],
+    [pytest.param(stage, marks=pytest.mark.slow if stage != "record" else ()) for stage in STAGES],
 )
 def test_kill_at_random_moments(stage, built, finished):
     expected, moment = results(finished), random.Random(stage)
@@ -144,6 +144,7 @@ def test_ctrl_c_says_how_to_resume(workshop):
     assert plan[0].endswith("runs: did not finish, continues from its last checkpoint")
 
 
+@pytest.mark.slow  # the next one has a file system that is full, where one may mount it
 def test_a_full_disk(built):
     """Writes beyond a limit fail as on a full disk; with free space again, the same build succeeds."""
     forget(built, "export")

@@ -60,7 +60,9 @@ def done(result):
     return result.stdout
 
 
-@pytest.mark.parametrize("kind", ["folder", "http", "s3", "oci"])
+@pytest.mark.parametrize(
+    "kind", ["folder", "http", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("s3", "oci"))]
+)
 def test_published_pulled_verified_used_and_compared(maker, kind, request, tmp_path, serve):
     registry = tmp_path / "registry"
     to = request.getfixturevalue(f"{kind}_url") if kind in ("s3", "oci") else str(registry)
