@@ -166,6 +166,7 @@ def test_one_identity_has_no_interval():
     assert found.map_drop_interval is None
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_drop_of_all_identities_nineteen_times_in_twenty():
     """Queries of an identity are correlated: the drop over all of them is the true value; samples are drawn."""
     random = np.random.default_rng(5)

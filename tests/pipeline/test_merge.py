@@ -201,6 +201,7 @@ def test_rows_that_are_kept(norms, chunks, align, kept):
     assert kept_rows(torch.tensor(norms), 1e-5, chunks, align).tolist() == sorted(kept)
 
 
+@pytest.mark.slow
 def test_a_site_without_a_branch_never_loses_all_its_rows():
     network, sites, norms = compacted("vgg11_bn", empty=[2])
     for site in sites:

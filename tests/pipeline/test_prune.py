@@ -56,8 +56,10 @@ def test_a_schedule_reaches_the_budget_in_the_first_half():
 
 @pytest.mark.parametrize(
     ("chosen", "epochs"),
-    [(settings(learn_epochs=1), [1]), (settings(shrink="gradual"), [0, 1])],
-    ids=["behind a first phase", "gradually"],
+    [
+        pytest.param(settings(learn_epochs=1), [1], id="behind a first phase", marks=pytest.mark.slow),
+        pytest.param(settings(shrink="gradual"), [0, 1], id="gradually"),
+    ],
 )
 def test_a_run_killed_after_a_cut_equals_an_uninterrupted_one(chosen, epochs, batches, tmp_path, monkeypatch):  # noqa: F811
     whole, told = run(chosen, batches, tmp_path / "whole")
