@@ -79,7 +79,7 @@ def _run(command: Sequence[str | Path]) -> None:
 
 
 def _environment(root: Path) -> dict[str, str]:
-    """Nothing of this user or this session."""
+    """The variables of the commands: none of this user's but PATH."""
     return {"PATH": os.environ["PATH"], "HOME": str(root), "LANG": "C.UTF-8", "COLUMNS": "120"}
 
 

@@ -15,26 +15,13 @@ from zoo.registry.listing import shipped_registry
 from zoo.registry.opening import uses_shipped
 from zoo.registry.pull import pull
 from zoo.registry.shipped import comes_with_zoo
-from zoo.release.local import recorded
+from zoo.release.local import is_here, recorded
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measurement
-from zoo.release.versions import newest
 from zoo.use.embedder import Embedder, default_release
 from zoo.use.embedder import load as load_here
 
 logger = logging.getLogger(__name__)
-
-
-def _is_here(home: Home, wanted: str) -> bool:
-    """Whether a release of this name was built or pulled, or the name is for `find_release` to refuse."""
-    name, _, version = wanted.partition("@")
-    known = recorded(home).get(name, [])
-    if not known or not version or version in known:
-        return bool(known)
-    try:
-        return newest(name, known, version) is not None
-    except ValueError:
-        return True
 
 
 def provide(home: Home, wanted: str, target: str | None, progress: Progress) -> str | None:
@@ -50,7 +37,7 @@ def provide(home: Home, wanted: str, target: str | None, progress: Progress) -> 
     Raises:
         RegistryError: a file that comes with zoo is damaged, or the home can't be written.
     """
-    if _is_here(home, wanted) or not uses_shipped() or comes_with_zoo(wanted) is None:
+    if is_here(home, wanted) or not uses_shipped() or comes_with_zoo(wanted) is None:
         return None
     best = chooser(())
 

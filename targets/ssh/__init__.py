@@ -79,4 +79,4 @@ def _remote_job() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "asyncssh":
             raise
-        raise DeviceError(f"devices over ssh need asyncssh. {install_command('ssh')}") from None
+        raise DeviceError(f"devices over ssh need asyncssh. Run: {install_command('ssh')}") from None

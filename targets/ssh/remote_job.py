@@ -209,7 +209,7 @@ async def _check(address: Address, python: str, distribution: str) -> None:
         ):
             if carried_version(distribution) is None and not await supervisor.ask("has", distribution):
                 raise DeviceError(
-                    f"{python!r} on {address} has no {distribution}. {supervisor.install_command(distribution)}"
+                    f"{python!r} on {address} has no {distribution}. Run: {supervisor.install_command(distribution)}"
                 )
     except Lost as lost:
         raise unreached(address, lost) from None

@@ -129,7 +129,7 @@ async def supervise(
     process.stdin.write(source)
     supervisor = Supervisor(address, python, process)
     if not (await supervisor.ask("hello"))["numpy"]:
-        raise DeviceError(f"{python!r} on {address} has no numpy. {supervisor.install_command('numpy')}")
+        raise DeviceError(f"{python!r} on {address} has no numpy. Run: {supervisor.install_command('numpy')}")
     beat = asyncio.create_task(_beat(supervisor))
     try:
         yield supervisor

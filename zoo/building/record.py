@@ -40,7 +40,7 @@ from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
 from zoo.release.manifest import Ancestor, Manifest, Provenance
 from zoo.release.measurements import Measured, Measurement, read_measurements, write_measurements
 
-VERSION = 8
+VERSION = 9
 # used for documents and metadata
 LIBRARIES = (*IMAGES, "onnx", "onnxruntime", "cyclonedx-python-lib", "huggingface-hub", "timm")
 OPTIONS = ("from", "dataset")  # overrides that have an option of their own

@@ -88,6 +88,7 @@ LISTED_REGISTRY = click.option(
     metavar="[URL]",
     is_flag=False,
     flag_value="",
-    help="Releases of this registry instead; without URL: of ZOO_REGISTRY, or zoo.yaml's, or those that come with zoo.",
+    help="Releases of this registry instead; without URL, at the end of the line: of ZOO_REGISTRY, or zoo.yaml's, or "
+    "those that come with zoo.",
 )
 """`url`: None without the option, empty without a value."""

@@ -79,8 +79,14 @@ def _option(url: str | None) -> str:
 def _offered(
     catalogue: Catalogue, home: Home, url: str | None, here: Collection[str]
 ) -> tuple[str, list[Release], dict[str, str]]:
-    """Address of a registry, its releases, and why others can't be read; of those that come with zoo without the ones
-    that are here, unless the registry was asked for.
+    """Releases that can be pulled.
+
+    Args:
+        url: the option --registry; None: what comes with zoo and is not here.
+        here: name@version of the releases on this machine.
+
+    Returns:
+        The registry's address, its releases, and why others can't be read, by name@version.
     """
     from zoo.registry.listing import offered, shipped_beside
     from zoo.registry.opening import open_registry

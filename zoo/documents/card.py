@@ -21,6 +21,7 @@ from zoo.release.ancestry import ancestor_lines
 from zoo.release.local import Release
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
+from zoo.tables.columns import number
 from zoo.tables.comparison import compare
 from zoo.tables.formats import markdown
 from zoo.tables.rows import saved, site_rows
@@ -145,7 +146,7 @@ def _calibration(manifest: Manifest) -> str:
             one.target or "all",
             one.judge,
             str(len(one.images)),
-            f"{one.agreement.map_drop_points:.2f}",
+            number(2)(one.agreement.map_drop_points),
             f"{one.agreement.mean_cosine:.5f}",
             "holds" if one.holds else "does not hold",
             f"{len(one.float_layers)} of {one.layers}" if one.layers else "–",

@@ -24,6 +24,7 @@ from xml.etree import ElementTree
 from pipeline.data.images import Input
 from pipeline.files import write_bytes
 from targets.files import sha256
+from zoo.documents.protobuf import metadata
 
 PREFIX = "zoo"
 ONNX, IR = ".onnx", ".xml"
@@ -106,7 +107,7 @@ def write_facts(path: Path, known: Mapping[str, str]) -> None:
 
 
 def read_facts(path: Path) -> Facts:
-    """Facts in a file, by key without prefix; none if it has none, or if nothing that is installed can read it.
+    """Facts in a file, by key without prefix; none if it has none, or is damaged. No library of a runtime is needed.
 
     Raises:
         OSError: the file can't be read.
@@ -118,21 +119,7 @@ def read_facts(path: Path) -> Facts:
     if path.suffix != ONNX:
         return {}
     ours = f"{PREFIX}."
-    return {key.removeprefix(ours): value for key, value in _in_onnx(path).items() if key.startswith(ours)}
-
-
-def _in_onnx(path: Path) -> Facts:
     try:
-        import onnx
-    except ImportError:
-        return _by_runtime(path)
-    return {one.key: one.value for one in onnx.load(path, load_external_data=False).metadata_props}
-
-
-def _by_runtime(path: Path) -> Facts:
-    try:
-        import onnxruntime
-    except ImportError:
+        return {key.removeprefix(ours): value for key, value in metadata(path).items() if key.startswith(ours)}
+    except ValueError:
         return {}
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return dict(session.get_modelmeta().custom_metadata_map)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from zoo.release.licensing import stated
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending
+from zoo.tables.columns import against_torch
 
 FEW_QUERIES = 1000  # for a share of this many, the 95 % interval is up to ±3 points
 
@@ -65,17 +66,21 @@ def _of_times(measured: Sequence[Measured]) -> Iterator[str]:
         yield f"Does not report throttling: {', '.join(silent)}."
 
 
-def _of_unmeasured(measurements: Sequence[Measurement]) -> Iterator[str]:
+def _of_unmeasured(manifest: Manifest, measurements: Sequence[Measurement]) -> Iterator[str]:
     for one in measurements:
         match one:
             case Estimated():
                 yield (
                     f"mAP of {_name(one)} is estimated, not measured: {one.map:.2f} expected, "
-                    f"{one.agreement.map_drop_points:.2f} points less than in torch. Method: {one.method}."
+                    f"{against_torch(one.agreement.map_drop_points)}. Method: {one.method}."
                 )
             case Pending():
-                bundle = f"Its bundle {one.bundle} has to run on the device."
-                yield f"{one.target} is pending: nothing was measured there. {bundle}"
+                yield (
+                    f"{one.target} is pending: nothing was measured there. On such a device, zoo bench {manifest.label} "
+                    f"--target {one.target} measures what is published. For a device without zoo, and for every "
+                    f"precision: zoo build {manifest.name} --target {one.target} makes a bundle, on a machine with the "
+                    f"data set {manifest.data.name}. Bundles hold test images, so none is published."
+                )
             case Broken():
                 yield f"{_name(one)} is not available. It is broken: {one.reason}"
 
@@ -84,7 +89,7 @@ def limits(manifest: Manifest, measurements: Sequence[Measurement]) -> list[str]
     """All limits, as sentences in plain text."""
     measured = [one for one in measurements if isinstance(one, Measured)]
     unstated = [part for part, terms in manifest.licenses if stated(terms) is None]
-    lines = [*_of_accuracy(manifest), *_of_times(measured), *_of_unmeasured(measurements)]
+    lines = [*_of_accuracy(manifest), *_of_times(measured), *_of_unmeasured(manifest, measurements)]
     if unstated:
         lines.append(f"License not stated: {', '.join(unstated)}. See LICENSES.md before you use it.")
     return lines

@@ -57,6 +57,13 @@ def hub_models(manifest: Manifest) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _local(manifest: Manifest, network: str) -> str:
+    """A local file, with the network that the recipe says it is a copy of."""
+    said, teacher = manifest.recipe.get("base_model"), manifest.recipe.get("teacher") or {}
+    another = network == "teacher" and teacher.get("architecture")  # the recipe speaks of the student's
+    return "a local file" if another or not said else f"a local file, a copy of `{said}` according to the recipe"
+
+
 def origins(manifest: Manifest) -> list[str]:
     """Initial weights of teacher and student, a line of Markdown each."""
     lines = []
@@ -64,6 +71,6 @@ def origins(manifest: Manifest) -> list[str]:
         record = _given(manifest, stage)
         for name, digest in record.files.items() if record else ():
             hub = record.hub.get(name) if record else None
-            what = f"`{hub.repository}` at commit `{hub.revision}`" if hub else "a local file"
+            what = f"`{hub.repository}` at commit `{hub.revision}`" if hub else _local(manifest, network)
             lines.append(f"{network}: {what}, sha256 `{digest}`")
     return lines

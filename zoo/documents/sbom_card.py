@@ -15,6 +15,7 @@ from zoo.documents.limits import limits
 from zoo.documents.origins import RISKS, USE_CASES, hub_models
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Estimated, Measured, Measurement
+from zoo.tables.columns import number
 
 TASK = "image-feature-extraction"  # as in README.md
 FAMILIES = {"vision_transformer": "vision transformer", "deit": "vision transformer"}  # by timm's module
@@ -29,10 +30,10 @@ def _figures(accuracy: Accuracy, where: str) -> Iterator[Metric]:
 
 
 def _loss(agreement: Agreement, where: str) -> Metric:
-    loss: Metric = {"type": LOSS, "value": f"{agreement.map_drop_points:.2f}", "slice": where}
+    loss: Metric = {"type": LOSS, "value": number(2)(agreement.map_drop_points), "slice": where}
     if agreement.map_drop_interval:
         low, high = agreement.map_drop_interval
-        loss["confidenceInterval"] = {"lowerBound": f"{low:.2f}", "upperBound": f"{high:.2f}"}
+        loss["confidenceInterval"] = {"lowerBound": number(2)(low), "upperBound": number(2)(high)}
     return loss
 
 
@@ -92,11 +93,11 @@ def model_card(manifest: Manifest, measurements: Sequence[Measurement], size: In
         data: `bom-ref` of the data set in the same bill.
     """
     base = [{"name": "zoo:base-model", "value": f"https://huggingface.co/{name}"} for name in hub_models(manifest)]
-    compression = manifest.compression
+    compression, accuracy = manifest.compression, manifest.accuracy
     trade = (
         f"{compression.after.macs / compression.teacher.macs:.1%} of the teacher's MACs and "
-        f"{compression.after.parameters / compression.teacher.parameters:.1%} of its parameters, for "
-        f"{manifest.accuracy.teacher.map - manifest.accuracy.student.map:+.2f} points of mAP lost in torch."
+        f"{compression.after.parameters / compression.teacher.parameters:.1%} of its parameters; mAP in torch: "
+        f"{accuracy.teacher.map:.2f} % (teacher), {accuracy.student.map:.2f} % (this network)."
     )
     return {
         "modelParameters": _parameters(manifest, size, data),

@@ -142,21 +142,22 @@ def _check(sent: Sent, release: Release) -> None:
         ManifestError: the release has no golden input here.
     """
     label, content = release.manifest.label, sent.content
+    again = f"Refused. Ask who sent it to run again: zoo pull {label}, then zoo bench {label} --export FILE"
     if content.content_sha256 != release.manifest.content_sha256:
         raise SubmissionError(
             f"it was measured with another {label}: its content is {content.content_sha256[:12]}, here it is "
-            f"{release.manifest.content_sha256[:12]}. Refused."
+            f"{release.manifest.content_sha256[:12]}. {again}"
         )
     golden = read_golden(release.path.parent)
     if golden is None:
         raise SubmissionError(f"{label} has no golden input here, which the check needs. Get it: zoo pull {label}")
     cells = [(one.target, one.precision) for one in content.measurements]
     if len({*cells}) != len(cells):
-        raise SubmissionError("it has two records of one artifact. Refused.")
+        raise SubmissionError(f"it has two records of one artifact. {again}")
     for record in content.measurements:
         if found := list(problems(record, release, golden)):
             more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
-            raise SubmissionError(f"{record.target} in {record.precision}: {found[0]}{more}. Refused.")
+            raise SubmissionError(f"{record.target} in {record.precision}: {found[0]}{more}. {again}")
 
 
 def _notes(records: Sequence[Measured], release: Release) -> Iterator[str]:
@@ -170,6 +171,11 @@ def _notes(records: Sequence[Measured], release: Release) -> Iterator[str]:
             yield f"{name}: its times are unsteady ({one.doubt})"
         if one.accuracy and one.precision != "fp32" and one.accuracy.map < expected - gate:
             yield f"{name}: mAP {one.accuracy.map:.2f} is more than the gate's {gate:g} points below {expected:.2f}"
+
+
+def _name(record: Measured) -> str:
+    """The name of its file, whoever reported it."""
+    return file_name(record.model_copy(update={"reported": None}))
 
 
 def receive_submission(home: Home, sent: Sent, release: Release, keep: bool = True) -> Received:
@@ -188,8 +194,8 @@ def receive_submission(home: Home, sent: Sent, release: Release, keep: bool = Tr
         received_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         file_sha256=sent.file_sha256,
     )
-    sole = {file_name(one.model_copy(update={"reported": None})) for one in release.measured}
-    new = [one for one in sent.content.measurements if file_name(one.model_copy(update={"reported": None})) not in sole]
+    here = {_name(one) for one in release.measured}
+    new = [one for one in sent.content.measurements if _name(one) not in here]
     marked = [one.model_copy(update={"reported": about}) for one in new]
     if keep and marked:
         write_measurements(home.measurements / release.manifest.name / release.manifest.version, marked)

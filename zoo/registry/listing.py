@@ -15,7 +15,7 @@ from zoo.registry.pull import read_records
 from zoo.registry.reader import Registry
 from zoo.registry.resolution import resolve
 from zoo.registry.shipped import comes_with_zoo
-from zoo.release.local import Release, find_release, recorded
+from zoo.release.local import Release, find_release, is_here
 from zoo.release.versions import order
 from zoo.sanitize import one_line
 
@@ -104,9 +104,6 @@ def find_anywhere(home: Home, wanted: str) -> tuple[Release, bool]:
         ManifestError: there is none, or it can't be read.
         RegistryError: it comes with zoo and is damaged.
     """
-    try:
+    if is_here(home, wanted) or not uses_shipped() or not comes_with_zoo(wanted):
         return find_release(home, wanted), True
-    except ManifestError:
-        if wanted.partition("@")[0] in recorded(home) or not uses_shipped() or not comes_with_zoo(wanted):
-            raise
     return find_offered(shipped_registry(home), wanted, lambda _: None), False

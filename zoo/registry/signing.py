@@ -29,7 +29,7 @@ def _library() -> ModuleType:
         import model_signing.signing
         import model_signing.verifying
     except ModuleNotFoundError:
-        raise RegistryError(f"signatures need model-signing. {install_command('sign')}") from None
+        raise RegistryError(f"signatures need model-signing. Run: {install_command('sign')}") from None
     return model_signing
 
 

@@ -196,6 +196,20 @@ def _ways(name: str, here: Iterable[str]) -> str:
     return f"{near} A registry may have it: zoo pull {name}"
 
 
+def is_here(home: Home, wanted: str) -> bool:
+    """Whether NAME, NAME@VERSION or NAME@RANGE means a release on this machine: a damaged one, too, and what is no range,
+    so that `find_release` says what is wrong.
+    """
+    name, _, version = wanted.partition("@")
+    known = _paths(home).get(name)
+    if known is None:
+        return False
+    try:
+        return _version(name, version, known) is not None
+    except ManifestError:
+        return True
+
+
 def find_release(home: Home, wanted: str) -> Release:
     """Find a release by `name` (its newest version), `name@version`, or `name@range` (the newest in the range).
 

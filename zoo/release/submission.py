@@ -129,7 +129,10 @@ def read_submission(path: Path) -> Sent:
     except OSError as error:
         raise SubmissionError(f"can't read {path}: {error.strerror}.") from None
     if len(content) > LIMIT:
-        raise SubmissionError(f"{path.name} has more than {LIMIT / 2**20:.0f} MiB. Refused.")
+        raise SubmissionError(
+            f"{path.name} has more than {LIMIT / 2**20:.0f} MiB, and zoo bench --export writes less. Ask for the file as "
+            "it wrote it."
+        )
     try:
         values = clean(parse_json(content))
         schema = schema_of(values)
@@ -141,6 +144,7 @@ def read_submission(path: Path) -> Sent:
         found = Submission.model_validate(values)
     except ValueError as error:
         raise SubmissionError(
-            f"{path.name} is not what zoo bench --export writes: {one_line(first_problem(error))[:300]}. Refused."
+            f"{path.name} is not what zoo bench --export writes: {one_line(first_problem(error))[:300]}. Ask for the "
+            "file as zoo bench --export wrote it."
         ) from None
     return Sent(found, hashlib.sha256(content).hexdigest())

@@ -22,12 +22,25 @@ class Number:
 
     def __call__(self, value: Any) -> str:
         """The text of a value."""
-        return NOTHING if value is None else f"{value * self.scale:,.{self.digits}f}".replace(",", " ")
+        if value is None:
+            return NOTHING
+        rounded = round(value * self.scale, self.digits) + 0.0  # not -0.00
+        return f"{rounded:,.{self.digits}f}".replace(",", " ")
 
 
 def number(digits: int, scale: float = 1.0) -> Number:
     """Formats a number with so many decimals; a missing one is a dash."""
     return Number(digits, scale)
+
+
+def against_torch(lost: float) -> str:
+    """A loss of mAP against torch, in words.
+
+    Args:
+        lost: points; negative if mAP is higher than in torch.
+    """
+    points = number(2)(abs(lost))
+    return "as in torch" if not float(points) else f"{points} points {'less' if lost > 0 else 'more'} than in torch"
 
 
 @dataclass(frozen=True)

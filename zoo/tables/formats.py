@@ -19,7 +19,7 @@ from zoo.markdown import escaped
 from zoo.markdown import table as markdown_table
 from zoo.release.local import Release
 from zoo.sanitize import one_line
-from zoo.tables.columns import COLUMNS, Column, Row, shown
+from zoo.tables.columns import COLUMNS, Column, Row, against_torch, shown
 from zoo.tables.comparison import KEYS, Comparison, compare
 from zoo.tables.protocol import Group
 from zoo.tables.wrapping import BEST, NAMES, Lines, Parts, Shown
@@ -77,12 +77,13 @@ def lines_beside(comparison: Comparison) -> list[str]:
 
     lines = [
         *(
-            f"{cell(row)}: estimated, not measured: mAP {row['map']:.2f}, {row['map_drop_points']:.2f} lost; "
+            f"{cell(row)}: estimated, not measured: mAP {row['map']:.2f}, {against_torch(row['map_drop_points'])}; "
             f"{row['method']}"
             for row in comparison.estimated
         ),
         *(
-            f"{row['model']} on {row['target']}: pending, its bundle {row['bundle']} waits for the device"
+            f"{row['model']} on {row['target']}: pending, not measured; zoo build {row['model'].partition('@')[0]} "
+            f"--target {row['target']} makes its bundle"
             for row in comparison.pending
         ),
         *(f"{cell(row)}: broken: {row['reason']}" for row in comparison.broken),

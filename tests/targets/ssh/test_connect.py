@@ -143,5 +143,5 @@ def test_without_asyncssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name in [name for name in sys.modules if name.startswith("targets.ssh.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "asyncssh", None)
-    with pytest.raises(DeviceError, match=r"^devices over ssh need asyncssh. pip install .*\[ssh\]"):
+    with pytest.raises(DeviceError, match=r"^devices over ssh need asyncssh. Run: pip install .*\[ssh\]"):
         run_on_device("ssh://board", "python3", tmp_path / "bundle", tmp_path / "result", Heard())

@@ -52,7 +52,7 @@ def test_an_unsuitable_python(device: Device, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     bare = str(tmp_path / "bare/bin/python")
     error = refused(device, bundle, result, python=bare)
-    assert error.startswith(f"'{bare}' on {device.user}@127.0.0.1 has no numpy. ssh -p {device.wire.port}")
+    assert error.startswith(f"'{bare}' on {device.user}@127.0.0.1 has no numpy. Run: ssh -p {device.wire.port}")
     assert error.endswith(f"'{bare} -m pip install numpy'")
     assert not device.cache.exists()
 

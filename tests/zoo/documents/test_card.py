@@ -120,6 +120,13 @@ def test_initial_weights_are_named_by_commit_and_digest():
     assert f"student: a local file, sha256 `{'f' * 64}`" in found
 
 
+def test_a_copy_of_a_network_on_the_hub_is_told_for_the_network_that_the_recipe_speaks_of():
+    recipe = {"base_model": TIMM, "teacher": {"architecture": "resnet50"}}
+    found = section(card(stages=[started("teacher"), started("distill")], recipe=recipe), "Initial weights")
+    assert "teacher: a local file, sha256" in found
+    assert f"student: a local file, a copy of `{TIMM}` according to the recipe, sha256" in found
+
+
 def test_intended_use_and_risks_are_told():
     assert "retrieval" in section(card(), "Intended use")
     assert "tracking" in section(card(), "Risks")
@@ -189,7 +196,8 @@ def test_user_text_breaks_neither_tables_nor_markup():
         ([a_measurement()], {}, "Measured on these devices only: AMD EPYC (onnxruntime-cpu)."),
         ([a_measurement(steady=False)], {}, "never became steady: student int8 on onnxruntime-cpu"),
         ([a_measurement(throttled="heat")], {}, "Void, because the machine was throttled (heat): student int8"),
-        ([a_measurement(), pending()], {}, "jetson-orin-nano is pending"),
+        ([a_measurement(), pending()], {}, "zoo bench big@1.0.0 --target jetson-orin-nano measures what is published."),
+        ([a_measurement(), pending()], {}, "zoo build big --target jetson-orin-nano makes a bundle"),
         (
             [a_measurement(), estimated()],
             {},

@@ -385,7 +385,7 @@ def test_an_unreachable_registry_is_reported_in_one_line(shop, command):
 
 def test_a_missing_library_is_reported_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "zoo.registry.places.oci_client", None)  # as if its imports failed
-    with pytest.raises(RegistryError, match=r"OCI registries need oras\. .*\[oci\]"):
+    with pytest.raises(RegistryError, match=r"OCI registries need oras\. Run: .*\[oci\]"):
         open_place("oci://host/nets")
 
 

@@ -155,7 +155,10 @@ def test_an_installation_without_releases_says_so(prebuilt, empty, gone):
     else:
         (prebuilt / "index.json").unlink()
     told = empty.refused("pull", "tiny")
-    assert told.startswith(f"{NAME} are not here: {prebuilt / 'index.json'} is missing. Name a registry: --registry U")
+    assert told == (
+        f"{NAME} are not here: {prebuilt / 'index.json'} is missing. Restore it, or unset ZOO_PREBUILT. Or name a "
+        "registry: --registry URL"
+    )
     assert empty.zoo("list").exit_code == 0
     assert "to pull" not in empty.zoo("list").output
 
@@ -183,6 +186,19 @@ def test_lists_and_tables_show_them_and_write_nothing(prebuilt, empty):
     assert {row["model"] for table in compared["tables"] for row in table["rows"]} == {"tiny@1.0.0", "other@1.0.0"}
     assert "3 of 3 match" in empty.zoo("search", "map > 1", "--all-precisions").stderr
     assert not empty.home.exists()
+
+
+def test_a_version_that_is_not_here_is_shown_though_another_one_is(prebuilt, empty):
+    """`zoo.load` of the same name pulls it."""
+    empty.zoo("pull", "tiny@1.0.0")
+    assert '"version": "1.1.0"' in empty.zoo("show", "tiny@1.1.0", "--json").stdout
+    assert '"version": "1.1.0"' in empty.zoo("show", "tiny@^1.1", "--json").stdout
+    assert '"version": "1.0.0"' in empty.zoo("show", "tiny", "--json").stdout, "what is here comes first"
+    assert empty.zoo("compare", "tiny@1.0.0", "tiny@1.1.0").exit_code == 0
+    (empty.home / "pulled/tiny/1.0.0/manifest.json").unlink()
+    (empty.home / "pulled/tiny/1.0.0/manifest.json").write_text("{")
+    assert "damaged" in empty.refused("show", "tiny@1.0.0"), "it does not hide what is wrong here"
+    assert "no version ^3 of tiny" in empty.refused("show", "tiny@^3")
 
 
 def test_what_is_here_is_listed_once(prebuilt, empty):
@@ -219,7 +235,7 @@ def test_required_signatures_refuse_them(prebuilt, empty):
     """They are not signed."""
     (empty.root / "key.pub").write_text("not read: there is no signature")
     empty.catalogue.write_text("registry: {keys: [key.pub], require_signature: true}\n")
-    assert "not signed" in empty.refused("pull", "tiny") or "not a readable public key" in empty.refused("pull", "tiny")
+    assert "tiny@1.1.0 is not signed" in empty.refused("pull", "tiny")
     assert not (empty.home / "pulled").exists()
 
 

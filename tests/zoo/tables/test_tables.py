@@ -23,7 +23,7 @@ from tests.zoo.records import (
 )
 from zoo.errors import CompareError
 from zoo.tables import calibration_rows, compare, gains, measurement_table, release_rows
-from zoo.tables.columns import number
+from zoo.tables.columns import against_torch, number
 from zoo.tables.comparison import KEYS, by_column
 from zoo.tables.formats import as_json, comma_separated, lines_beside, markdown, terminal
 
@@ -182,13 +182,15 @@ def test_pending_targets_are_in_no_table():
     assert [row["kind"] for row in both.rows] == ["measured"]
     content = as_json(both)
     assert [row["kind"] for row in content["pending"]] == ["pending"]
-    assert "pending, its bundle big-1.0.0-jetson-orin-nano.pyz waits" in shown(both)
+    assert lines_beside(both) == [
+        "big@1.0.0 on jetson-orin-nano: pending, not measured; zoo build big --target jetson-orin-nano makes its bundle"
+    ]
     assert "pending" not in comma_separated(both)
 
 
 UNMEASURED = [
-    "big@1.0.0 on jetson-orin-nano, student int8: estimated, not measured: mAP 80.00, 0.20 lost; the graph, "
-    "run elsewhere",
+    "big@1.0.0 on jetson-orin-nano, student int8: estimated, not measured: mAP 80.00, 0.20 points less than "
+    "in torch; the graph, run elsewhere",
     "big@1.0.0 on jetson-orin-nano, student fp16: broken: it has no kernels for <fp16>",
 ]
 
@@ -202,6 +204,18 @@ def test_estimated_and_broken_rows_are_lines_and_in_no_table():
     assert set(UNMEASURED) <= {*printed}
     assert {line.replace("<", "&lt;") for line in UNMEASURED} <= {*markdown(both).splitlines()}
     assert "jetson" not in comma_separated(both)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [(0.2, "0.20 points less than in torch"), (-1.37, "1.37 points more than in torch"), (-0.004, "as in torch")],
+)
+def test_a_loss_of_map_is_told_without_a_sign(lost, said):
+    assert against_torch(lost) == said
+
+
+def test_a_number_that_rounds_to_zero_has_no_sign():
+    assert [number(2)(value) for value in (-0.004, -0.0, -0.006, 1234.5)] == ["0.00", "0.00", "-0.01", "1 234.50"]
 
 
 def test_json_keeps_estimates_and_broken_cells_under_keys_of_their_own():

@@ -1,6 +1,6 @@
 """Output of `--json` and `--events`, key by key. Tests check every command; docs/scripts.md is generated from it.
 
-    parts     shared by several
+    common    shared by several
     tables    of `zoo compare`, `zoo search`, `zoo diff`
     weights   of `zoo weights`
     commands  one per command

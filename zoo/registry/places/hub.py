@@ -72,7 +72,7 @@ class Hub:
             import huggingface_hub as hub
             from huggingface_hub import errors, utils
         except ModuleNotFoundError:
-            raise RegistryError(f"registries on the Hub need huggingface-hub. {install_command('hub')}") from None
+            raise RegistryError(f"registries on the Hub need huggingface-hub. Run: {install_command('hub')}") from None
         self.url = url.rstrip("/")
         if self.url.startswith("hf://buckets/"):
             raise RegistryError(f"{self.url} has no commits, so two publishers could lose releases. Name a repository.")

@@ -65,7 +65,7 @@ class Oci:
         try:
             from zoo.registry.places.oci_client import Client
         except ModuleNotFoundError:
-            raise RegistryError(f"OCI registries need oras. {install_command('oci')}") from None
+            raise RegistryError(f"OCI registries need oras. Run: {install_command('oci')}") from None
         self._client = Client(url)
         self.url = self._client.url
         self._states: dict[str, State] = {}  # by name; they never change

@@ -65,7 +65,7 @@ class S3:
             import s3fs
             from botocore.exceptions import BotoCoreError
         except ModuleNotFoundError:
-            raise RegistryError(f"registries in S3 need s3fs. {install_command('s3')}") from None
+            raise RegistryError(f"registries in S3 need s3fs. Run: {install_command('s3')}") from None
         self._errors = (OSError, BotoCoreError)  # the second: no credentials, unknown profile, unreachable endpoint
         self.url = url.rstrip("/")
         if not self.url.removeprefix("s3:").strip("/"):

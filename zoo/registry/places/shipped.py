@@ -39,8 +39,8 @@ class Shipped(Folder):
         content = super().read(path, limit)
         if content is None:
             raise RegistryError(
-                f"{NAME} are not here: {self.root / path} is missing. Name a registry: --registry URL. Or: "
-                f"{self._mend(path)[0].lower()}{self._mend(path)[1:]}"
+                f"{NAME} are not here: {self.root / path} is missing. {self._mend(path)} "
+                "Or name a registry: --registry URL"
             )
         if path == INDEX:
             try:
