@@ -14,8 +14,9 @@ from zoo.cli.options import scripted
 if TYPE_CHECKING:
     from pipeline.progress import Progress
     from zoo.cli.shapes.commands import Answered, Embedded
+    from zoo.use.embedder import Embedder
     from zoo.use.gallery import Gallery
-    from zoo.use.query import Answer
+    from zoo.use.query import Answer, Loader
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -37,15 +38,17 @@ TARGET = click.option(
 )
 
 
-def _provided(model: str | None, target: str | None, progress: Progress) -> str:
-    """The release to use; pulled, with a line, if it comes with zoo and is not here."""
+def _loader(progress: Progress) -> Loader:
+    """Loads a release; one that comes with zoo and is not here is pulled first, with a line."""
     from zoo.home import Home
-    from zoo.loading import provide, release_to_use
+    from zoo.loading import provide
+    from zoo.use.embedder import load
 
-    home = Home.find()
-    wanted = model or release_to_use(home)
-    provide(home, wanted, target, progress)
-    return wanted
+    def loaded(name: str, target: str | None) -> Embedder:
+        provide(Home.find(), name, target, progress)
+        return load(name, target)
+
+    return loaded
 
 
 def gallery_json(gallery: Gallery, runtime: str) -> Embedded:
@@ -114,13 +117,14 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
     read are skipped with a line each.
     """
     from zoo.cli.script import print_json, reporter
+    from zoo.home import Home
+    from zoo.loading import release_to_use
     from zoo.output_file import check_writable
-    from zoo.use.embedder import load
     from zoo.use.gallery import embed_folder, find_images, write_gallery
 
     check_writable(out)
     find_images(folder)  # an unreadable folder is reported before a model is loaded
-    embedder = load(_provided(model, target, reporter()), target)
+    embedder = _loader(reporter())(model or release_to_use(Home.find()), target)
     gallery = embed_folder(embedder, folder, batch, reporter())
     write_gallery(out, gallery)
     if as_json:
@@ -159,6 +163,8 @@ def query(
     """
     from zoo.cli.output import console
     from zoo.cli.script import print_json, reporter
+    from zoo.home import Home
+    from zoo.loading import release_to_use
     from zoo.sanitize import one_line
     from zoo.tables import table
     from zoo.use.query import find_nearest
@@ -166,9 +172,9 @@ def query(
 
     sheet = sheet or Path(f"{image.stem}.sheet.png")
     check_sheet(sheet, (image, where))
-    if model or where.is_dir():  # otherwise the gallery's own model
-        model = _provided(model, target, reporter())
-    answer = find_nearest(image, where, top, model, target, reporter())
+    if where.is_dir():  # a file names its own
+        model = model or release_to_use(Home.find())
+    answer = find_nearest(image, where, top, model, target, reporter(), _loader(reporter()))
     gallery = answer.gallery
     how = f"by {gallery.model} ({gallery.target}, {gallery.precision})"
     shown = min(len(answer.nearest), MOST)

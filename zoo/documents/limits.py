@@ -66,6 +66,16 @@ def _of_times(measured: Sequence[Measured]) -> Iterator[str]:
         yield f"Does not report throttling: {', '.join(silent)}."
 
 
+def _of_pending(manifest: Manifest, target: str) -> str:
+    """What somebody can do who has the device, and the release as it is published: without bundles."""
+    return (
+        f"{target} is pending: nothing was measured there. On such a device, zoo bench {manifest.label} --target "
+        f"{target} measures what is published. For a device without zoo, and for every precision: zoo build "
+        f"{manifest.name} --target {target} makes a bundle, on a machine with the data set {manifest.data.name}. "
+        "Bundles hold test images, so none is published."
+    )
+
+
 def _of_unmeasured(manifest: Manifest, measurements: Sequence[Measurement]) -> Iterator[str]:
     for one in measurements:
         match one:
@@ -75,12 +85,7 @@ def _of_unmeasured(manifest: Manifest, measurements: Sequence[Measurement]) -> I
                     f"{against_torch(one.agreement.map_drop_points)}. Method: {one.method}."
                 )
             case Pending():
-                yield (
-                    f"{one.target} is pending: nothing was measured there. On such a device, zoo bench {manifest.label} "
-                    f"--target {one.target} measures what is published. For a device without zoo, and for every "
-                    f"precision: zoo build {manifest.name} --target {one.target} makes a bundle, on a machine with the "
-                    f"data set {manifest.data.name}. Bundles hold test images, so none is published."
-                )
+                yield _of_pending(manifest, one.target)
             case Broken():
                 yield f"{_name(one)} is not available. It is broken: {one.reason}"
 

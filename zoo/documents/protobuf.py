@@ -1,8 +1,8 @@
-"""Reads the metadata of an ONNX file where neither onnx nor ONNX Runtime is installed, and without reading its weights.
+"""Reads the metadata of an ONNX file where neither onnx nor ONNX Runtime is installed, without reading its weights.
 
-The base of zoo has no library for protobuf. A message is a row of fields: number and type, then a value, or a length and
-so many bytes. Source: https://protobuf.dev/programming-guides/encoding/; onnx.proto, `ModelProto.metadata_props` and
-`StringStringEntryProto`.
+The base of zoo has no library for protobuf. A message is a row of fields: number and type, then a value, or a length
+and so many bytes. Source: https://protobuf.dev/programming-guides/encoding/; onnx.proto, `ModelProto.metadata_props`
+and `StringStringEntryProto`.
 """
 
 from __future__ import annotations

@@ -197,8 +197,8 @@ def _ways(name: str, here: Iterable[str]) -> str:
 
 
 def is_here(home: Home, wanted: str) -> bool:
-    """Whether NAME, NAME@VERSION or NAME@RANGE means a release on this machine: a damaged one, too, and what is no range,
-    so that `find_release` says what is wrong.
+    """Whether NAME, NAME@VERSION or NAME@RANGE means a release on this machine. A damaged one is here, too, and so is
+    what is no range, since `find_release` says what is wrong.
     """
     name, _, version = wanted.partition("@")
     known = _paths(home).get(name)

@@ -130,8 +130,8 @@ def read_submission(path: Path) -> Sent:
         raise SubmissionError(f"can't read {path}: {error.strerror}.") from None
     if len(content) > LIMIT:
         raise SubmissionError(
-            f"{path.name} has more than {LIMIT / 2**20:.0f} MiB, and zoo bench --export writes less. Ask for the file as "
-            "it wrote it."
+            f"{path.name} has more than {LIMIT / 2**20:.0f} MiB, and zoo bench --export writes less. Ask for the file "
+            "as it wrote it."
         )
     try:
         values = clean(parse_json(content))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,9 @@ from zoo.use.embedder import Embedder, default_release, load
 from zoo.use.gallery import Gallery, embed_folder, read_gallery
 from zoo.use.sheet import Neighbour
 from zoo.use.unchanged import Stale, Unchanged
+
+Loader = Callable[[str, str | None], Embedder]
+"""Loads a release by name, for a target or the best one."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +36,29 @@ class Answer:
     checked: bool = True
 
 
-def _load_for(gallery: Gallery, model: str | None, target: str | None) -> Embedder:
+def _load_for(gallery: Gallery, model: str | None, target: str | None, loader: Loader) -> Embedder:
     """Load the model that embedded the gallery, unless another is requested."""
     own = gallery.model.partition("@")[0]
     if target is None and (model is None or model.partition("@")[0] == own):
         target = gallery.target
-    return load(model or gallery.model, target)
+    return loader(model or gallery.model, target)
 
 
 def find_nearest(
-    image: Path, where: Path, count: int, model: str | None, target: str | None, progress: Progress
+    image: Path,
+    where: Path,
+    count: int,
+    model: str | None,
+    target: str | None,
+    progress: Progress,
+    loader: Loader = load,
 ) -> Answer:
     """The `count` images of a gallery that are nearest to a query and unchanged since they were embedded.
 
     Args:
         where: a folder, which is embedded now, or a file of `zoo embed`.
         model, target: by default those that embedded the gallery; for a folder the default release and its best target.
+        loader: loads the model; by default a release on this machine.
 
     Raises:
         ZooError: the query or the gallery can't be read; the model is not here, or is not the gallery's; or all images
@@ -56,7 +67,7 @@ def find_nearest(
     if not where.exists():
         raise GalleryError(f"the gallery {where} does not exist. Name a folder of images, or a file of zoo embed.")
     kept = None if where.is_dir() else read_gallery(where)
-    embedder = _load_for(kept, model, target) if kept else load(model or default_release(Home.find()), target)
+    embedder = _load_for(kept, model, target, loader) if kept else loader(model or default_release(Home.find()), target)
     if kept:
         kept.check_fits(embedder, str(where))
     pixels = embedder.read(image)  # before the gallery, which may take long

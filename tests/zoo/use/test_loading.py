@@ -1,6 +1,7 @@
 """`zoo.load`, `zoo query` and `zoo embed` of a release that comes with zoo and is not here."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,22 @@ def test_a_query_needs_no_pull_and_no_model(user, finished):
     assert Path(f"{first.stem}.sheet.png").exists()
     assert user.zoo("embed", str(images), "-o", "all.npz").exit_code == 0
     assert user.zoo("query", str(first), "--gallery", "all.npz").exit_code == 0
+
+
+def test_the_model_of_a_gallery_file_is_pulled_if_it_is_not_here(user, finished):
+    images = finished.root / "data/squares/image_query"
+    first = min(images.glob("*.jpg"))
+    assert user.zoo("embed", str(images), "-o", "all.npz").exit_code == 0
+    shutil.rmtree(user.home)
+    done = user.zoo("query", str(first), "--gallery", "all.npz")
+    assert done.exit_code == 0, done.output
+    assert "pulling tiny@1.0.0 from the releases that come with zoo" in done.stderr
+
+
+def test_nothing_is_pulled_for_a_gallery_that_does_not_exist(user, finished):
+    first = min((finished.root / "data/squares/image_query").glob("*.jpg"))
+    assert "the gallery none does not exist" in user.refused("query", str(first), "--gallery", "none", "-m", "tiny")
+    assert not user.home.exists()
 
 
 def test_without_a_release_of_the_default_the_ways_to_one_are_told(user, monkeypatch, tmp_path):
