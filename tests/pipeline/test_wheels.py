@@ -16,6 +16,7 @@ from pipeline.networks import wheels
 from pipeline.networks.header import read_header
 from pipeline.networks.weights import save_tensors
 from pipeline.networks.wheels import WHEELS, convert, known_wheel, read_state, renamed, wheel_of
+from targets.files import sha256
 from tests.wheels import make_wheel
 
 REAL = Path(os.environ.get("ZOO_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "weights"
@@ -117,6 +118,8 @@ def test_the_real_wheels_give_the_real_weights(architecture, tmp_path):
     except WeightsError as error:
         pytest.skip(str(error))
     reference = load_file(REAL / f"{architecture}.safetensors")
-    _, tensors = convert(path)
+    wheel, tensors = convert(path)
     assert tensors.keys() == reference.keys()
     assert all(torch.equal(tensors[name].to(value.dtype), value) for name, value in reference.items())
+    save_tensors(tmp_path / "converted", tensors, wheel.about)
+    assert sha256(tmp_path / "converted") == wheel.converted_sha256

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.catalogue import Catalogue
     from zoo.errors import NothingPrebuilt
     from zoo.home import Home
+    from zoo.release.local import Release
 
 PLACES = "Folder, https://…, s3://BUCKET/FOLDER, hf://datasets/OWNER/NAME or oci://HOST/REPOSITORY."
 REGISTRY = click.option("--registry", "url", metavar="URL", help=f"{PLACES} Default: ZOO_REGISTRY, or zoo.yaml's.")
@@ -96,6 +97,20 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     print_plan(plan, err=True)
 
 
+def _pulled_line(release: Release) -> str:
+    """What is here of a release now, and how to get the rest."""
+    from zoo.registry.verify import missing
+
+    absent, label = {*missing(release)}, release.manifest.label
+    artifacts = release.manifest.artifacts
+    here = dict.fromkeys(one.target for one in artifacts if one.target and one.path not in absent)
+    others = dict.fromkeys(one.target for one in artifacts if one.target and one.path in absent)
+    ours = f"{', '.join(here)}, " if here else ""
+    line = f"pulled: {label}: {ours}the graph and the documents"
+    line += f". Not pulled: {', '.join(others)} (zoo pull {label} --target TARGET, or --all)" if others else ""
+    return line if here else f"{line}. No compiled artifact runs here: zoo doctor says what to install"
+
+
 @click.command(short_help="Pull a release from a registry, or of those that come with zoo.")
 @click.argument("name", shell_complete=anywhere)
 @TARGETS("Pull artifacts for this target; repeatable.")
@@ -129,6 +144,7 @@ def pull(
     from zoo.registry.opening import open_registry
     from zoo.registry.pull import pull as fetch
     from zoo.release.licensing import accepted
+    from zoo.sanitize import one_line
 
     if targets and everything:
         raise click.UsageError("--all includes all targets: leave out --target.")
@@ -144,6 +160,7 @@ def pull(
         print_json(release_json(release))
     else:
         print_release(release, home.bundles)
+        click.echo(one_line(_pulled_line(release)))
 
 
 @click.command(short_help="Verify a release: its bytes, signature and figures.")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.weights.fetch import Fetched
     from zoo.weights.overview import File, Weights
 
+SUFFIX = ".safetensors"
 PLACES = {"folder": "weights folder", "hub": "Hub cache", "recipe": "file of a recipe"}
 
 
@@ -52,7 +53,9 @@ def _lines(listed: list[Weights]) -> Iterator[str]:
             ways = "; ".join(f"{way.command} ({way.place}: {way.name})" for way in one.elsewhere)
             yield f"get {one.name}: {ways}"
         elif missing and not one.elsewhere:
-            yield f"{one.name} is not here, and zoo knows no place that has it: {', '.join(dict.fromkeys(missing))}"
+            by, where = ", ".join(dict.fromkeys(missing)), "into the weights folder, or beside zoo.yaml"
+            mend = f"Put it {where}" if one.name.endswith(SUFFIX) else f"Run: zoo weights fetch {one.name} --from FILE"
+            yield f"{one.name}, which {by} needs, is not here, and zoo knows no place that has it. {mend}"
 
 
 @click.group(invoke_without_command=True, short_help="List pretrained weights, and get those that are missing.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.networks.wheels import wheel_by_converted
 from zoo.release.manifest import Manifest, StageRecord
 
 # The Hub knows four relations: adapter, finetune, merge, quantized (https://huggingface.co/docs/hub/model-cards). A
@@ -57,11 +58,13 @@ def hub_models(manifest: Manifest) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _local(manifest: Manifest, network: str) -> str:
-    """A local file, with the network that the recipe says it is a copy of."""
+def _local(manifest: Manifest, network: str, digest: str) -> str:
+    """A local file: the wheel that it was made of, and the network that the recipe says it is a copy of."""
+    wheel = wheel_by_converted(digest)
+    what = f"`{wheel.project}` {wheel.version} of PyPI, converted" if wheel else "a local file"
     said, teacher = manifest.recipe.get("base_model"), manifest.recipe.get("teacher") or {}
     another = network == "teacher" and teacher.get("architecture")  # the recipe speaks of the student's
-    return "a local file" if another or not said else f"a local file, a copy of `{said}` according to the recipe"
+    return what if another or not said else f"{what}, a copy of `{said}` according to the recipe"
 
 
 def origins(manifest: Manifest) -> list[str]:
@@ -71,6 +74,6 @@ def origins(manifest: Manifest) -> list[str]:
         record = _given(manifest, stage)
         for name, digest in record.files.items() if record else ():
             hub = record.hub.get(name) if record else None
-            what = f"`{hub.repository}` at commit `{hub.revision}`" if hub else _local(manifest, network)
+            what = f"`{hub.repository}` at commit `{hub.revision}`" if hub else _local(manifest, network, digest)
             lines.append(f"{network}: {what}, sha256 `{digest}`")
     return lines

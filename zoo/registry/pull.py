@@ -204,7 +204,7 @@ def _fetch_all(registry: Registry, blobs: Sequence[Blob], label: str, progress: 
     needed, free = sum(blob.size_bytes for blob in missing), shutil.disk_usage(registry.cache.root).free
     if needed > free:
         raise RegistryError(
-            f"{label} needs {needed / 1e6:,.0f} MB, but {registry.cache.root} has {free / 1e6:,.0f} MB free. Free some "
+            f"{label} needs {needed / 1e6:,.1f} MB, but {registry.cache.root} has {free / 1e6:,.1f} MB free. Free some "
             "space, pull one target only, or set ZOO_HOME to another folder."
         )
     if not missing:

@@ -44,7 +44,10 @@ def write_samples(folder: Path) -> list[Path]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(path, content)
     except OSError as error:
-        raise OutputError(f"can't write the samples to {folder}: {error.strerror}. Name another folder.") from None
+        why = error.strerror or error
+        raise OutputError(
+            f"can't write the samples to {folder}: {why}. Free some space there, or name another folder."
+        ) from None
     return [*pictures]
 
 

