@@ -82,15 +82,22 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     Raises:
         RegistryError: it can't be built here; the message says why.
     """
-    from pipeline.progress import Silent
+    from importlib.util import find_spec
+
+    from targets.installing import install_command
     from zoo.building.build import BuildRequest, prepare
     from zoo.cli.output import print_plan
+    from zoo.cli.script import reporter
     from zoo.errors import RegistryError, ZooError
 
     command = f"zoo build {error.name} --target {error.target}"
+    if not find_spec("torch"):  # before a data set is opened, which may have to be drawn
+        raise RegistryError(
+            f"{error.message} {command} would need torch, which is not installed: {install_command('build')}"
+        )
     data_root = Path(os.environ.get("ZOO_DATA", DATA_ROOT_DEFAULT))
     try:
-        plan = prepare(catalogue, home, BuildRequest(error.name, (error.target,)), data_root, Silent()).plan
+        plan = prepare(catalogue, home, BuildRequest(error.name, (error.target,)), data_root, reporter()).plan
     except ZooError as why:
         raise RegistryError(f"{error.message} {command} would fail here: {why}") from None
     click.echo(f"what {command} would do:", err=True)

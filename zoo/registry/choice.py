@@ -55,7 +55,8 @@ def chooser(
         if missing := [target for target in wanted if target not in there]:
             raise NothingPrebuilt(
                 f"{manifest.label} has nothing prebuilt for {', '.join(missing)}; available: "
-                f"{', '.join(there) or 'nothing'}.",
+                f"{', '.join(there) or 'nothing'}. On such a device, its graph can be measured: zoo pull "
+                f"{manifest.label}, then zoo bench {manifest.label} --target {missing[0]}.",
                 manifest.name,
                 missing[0],
             )

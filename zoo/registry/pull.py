@@ -209,7 +209,9 @@ def _fetch_all(registry: Registry, blobs: Sequence[Blob], label: str, progress: 
         )
     if not missing:
         return
-    progress.say(f"pulling {label} from {registry.url}: {len(missing)} files, {needed / 1e6:.1f} MB")
+    progress.say(
+        f"pulling {label} from {registry.url}: {len(missing)} file{'s' * (len(missing) != 1)}, {needed / 1e6:.1f} MB"
+    )
     moved, turn = 0, Lock()
     with progress.bar("pulling, MiB", max(1, needed // MIB)) as bar:
 

@@ -3,6 +3,7 @@
 The recipes are trained briefly on a few drawn images; otherwise the published releases are complete.
 """
 
+import importlib.util
 import json
 import re
 
@@ -120,3 +121,15 @@ def test_a_missing_target_is_reported_with_its_build_plan(maker, tmp_path, monke
     assert "zoo build resnet18-hcmc --target jetson-orin-nano would fail here: " in told
     assert "Build it" not in told
     assert not (away.home / "pulled").exists()
+
+
+def test_without_torch_a_missing_target_is_reported_before_a_data_set_is_drawn(maker, tmp_path, monkeypatch):
+    registry = str(tmp_path / "registry")
+    maker.zoo("publish", RELEASES[0], "--registry", registry)
+    away = elsewhere(tmp_path / "away", registry)  # with the shipped data set, which is drawn
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "torch" else found(name, *more))
+    told = away.refused("pull", RELEASES[0], "--target", "jetson")
+    assert "zoo bench resnet10t-toycars@1.0.0 --target jetson-orin-nano. zoo build" in told
+    assert "would need torch, which is not installed: pip install" in told
+    assert not (away.home / "data").exists()
