@@ -1,11 +1,14 @@
 """Sites are found in the structure of a network, whatever the family."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from pipeline.errors import PipelineError
 from pipeline.networks.embedder import Embedder
+from pipeline.networks.graph import Graph, operation
 from pipeline.networks.pairs import check_all_paired, pair_writers
 from pipeline.networks.site import Site, Writer
 from pipeline.networks.sites import find_sites
@@ -26,6 +29,24 @@ ENDS = [
     ("vgg11_bn", "spatial", 8, {"features"}),
 ]
 LARGE = ("resnext50_32x4d", "efficientnet_b0", "deit_tiny_patch16_224", "vgg11_bn")  # a relative of most stands above
+
+
+ACTIVATIONS = (
+    *(nn.CELU, nn.ELU, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.ReLU, nn.ReLU6),
+    *(nn.SELU, nn.SiLU),
+)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_activations_are_element_wise_without_tags_of_torch(in_place, monkeypatch):
+    """Before 2.13, torch has no tag on most activations in place; before 2.11, not on all others."""
+    network = nn.Sequential(*(kind(inplace=in_place) for kind in ACTIVATIONS))
+    others = [nn.GELU(), nn.LogSigmoid(), nn.Sigmoid(), nn.Softplus(), nn.Tanh(), nn.Threshold(0.0, 0.0, in_place)]
+    graph = Graph(network.extend(others), torch.zeros(2, 3, 4, 4))
+    nodes = [node for node in graph.nodes if operation(node)]
+    assert len(nodes) >= len(network)
+    monkeypatch.setattr(torch, "Tag", SimpleNamespace(pointwise=None))
+    assert [operation(node) for node in nodes if not graph.element_wise(node)] == []
 
 
 @pytest.mark.parametrize(
