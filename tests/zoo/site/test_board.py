@@ -9,7 +9,7 @@ import shlex
 import pytest
 from PIL import Image
 
-from tests.zoo.site.sources import MODELS
+from tests.zoo.site.example import MODELS
 
 
 def models(page):

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.progress import Silent
 from tests.zoo.records import measurement, pending, release
-from tests.zoo.site.sources import RECIPE, entry, example, source
+from tests.zoo.site.example import example
+from tests.zoo.site.sources import RECIPE, entry, source
 from zoo.errors import SiteError
 from zoo.site import build as building
 from zoo.site.build import build, check_out
@@ -32,11 +33,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_two_builds_are_equal_byte_by_byte(shop, tmp_path):
-    os.environ["TZ"] = "Pacific/Auckland"
     graph = tmp_path / "model.onnx"
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Pacific/Auckland")
+        time.tzset()
         patch.setattr("targets.measuring.conditions.BUSY_CORES", 0.1)
         build(example(graph), tmp_path / "again", True, Silent())
+    time.tzset()
     assert contents(tmp_path / "again") == contents(shop)
 
 

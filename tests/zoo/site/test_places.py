@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.site.sources import MODELS
+from tests.zoo.site.example import MODELS
 
 PAGES = ("index.html", "releases.html", "devices.html", "data.html")
 
