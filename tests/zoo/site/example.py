@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -62,8 +63,8 @@ PLACES = (
     ("onnxruntime-cpu", PI, None, 9.5, 0.35),
     ("jetson-orin-nano", ORIN, CUDA, 0.55, 0.61),
 )
+ONNXRUNTIME_HERE = ("onnxruntime-cpu", DEVICE["name"])
 SMALLER = {"fp32": (1.0, 0.0, 4.0), "fp16": (0.93, 0.03, 2.0), "int8": (0.62, 1.0, 1.05)}  # time, loss, bytes
-
 
 
 def rows_of(name: str, map_: float, p50: float, parameters: int, places: Sequence, noise: random.Random) -> list:
@@ -105,9 +106,13 @@ def rows_of(name: str, map_: float, p50: float, parameters: int, places: Sequenc
     return found
 
 
-def with_conditions(record: Measured, **changes) -> Measured:
+def under(record: Measured, **conditions) -> Measured:
     """A record that was measured under other conditions."""
-    return record.model_copy(update={"conditions": replace(record.conditions, **changes)})
+    return record.model_copy(update={"conditions": replace(record.conditions, **conditions)})
+
+
+busy = partial(under, other_work_cores=1.4)
+throttled = partial(under, throttled="under-voltage")
 
 
 def stages() -> list[dict]:
@@ -146,12 +151,9 @@ def example(graph: Path | None = None) -> Source:
         if number == 4:
             records.append(broken(target="jetson-orin-nano", precision="int8"))
         if number == 7:
-            records = [
-                with_conditions(one, other_work_cores=1.4) if one.target == "onnxruntime-cpu" and one.device.name == "AMD EPYC" else one
-                for one in records
-            ]
+            records = [busy(one) if (one.target, one.device.name) == ONNXRUNTIME_HERE else one for one in records]
         if number == 9:
-            records = [with_conditions(one, throttled="under-voltage") if one.device.name.startswith("Raspberry") else one for one in records]
+            records = [throttled(one) if one.device.name.startswith("Raspberry") else one for one in records]
         artifacts = [
             an_artifact(size=4 * parameters),
             an_artifact("openvino-cpu/model.xml", "int8", "openvino-cpu", "openvino", "d" * 64, parameters),

@@ -178,6 +178,7 @@ def test_signatures_and_withdrawals_are_told(tmp_path):
     assert "Nobody signed" in pages["b"]
     assert "so nothing was checked" in pages["c"]
     assert "not published" in pages["d"]
+    assert "zoo pull d@1.0.0" not in pages["d"]
     assert "Its owner withdrew this version: wrong data" in pages["d"]
     assert "Not shown: e@1.0.0: its manifest is damaged" in (tmp_path / "site" / "index.html").read_text()
 
