@@ -22,7 +22,7 @@ from zoo.registry.reader import Registry
 from zoo.site.build import build
 from zoo.site.source import from_registry
 
-WIDTH, HEIGHT = 1180, 800
+WIDTH, HEIGHT = 1280, 960
 
 
 def picture(browser: Any, site: Path) -> bytes:

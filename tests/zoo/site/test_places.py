@@ -28,7 +28,10 @@ def test_everything_works_from_a_folder(shop, watch):
     assert page.locator("#map").input_value() == "66"
     page.goto(min(shop.glob("device/rasp*.html")).as_uri())
     page.get_by_role("link", name="Compare on the board").click()
-    page.locator("#where", has_text="Raspberry").wait_for()
+    page.locator("#device option:checked", has_text="Raspberry").wait_for(state="attached")
+    page.goto(min(shop.glob("data/boats*.html")).as_uri())
+    page.get_by_role("link", name="Compare its models on the board").click()
+    page.locator("#table", has_text="resnet18-boats").wait_for()
 
 
 def test_by_keyboard_alone(shop, watch):
