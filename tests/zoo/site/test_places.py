@@ -78,6 +78,16 @@ def test_a_phone_scrolls_down_only_and_dark_is_dark(shop, watch, scheme):
         assert (max(red, green, blue) < 40) if scheme == "dark" else (min(red, green, blue) > 230)
 
 
+def test_what_was_not_measured_is_the_same_with_scripts_and_without(shop, watch):
+    url = f"{shop.as_uri()}/index.html"
+    plain = watch(url, java_script_enabled=False).page.locator("table").last
+    table = watch(url).page.locator("#beside table")
+    for part in ("thead tr", "tbody tr"):
+        texts = [page.locator(part).all_inner_texts() for page in (plain, table)]
+        assert texts[0] == texts[1]
+        assert len(texts[0]) == (1 if part == "thead tr" else 9)
+
+
 def test_without_scripts_all_tables_are_there(shop, watch):
     page = watch(f"{shop.as_uri()}/index.html", java_script_enabled=False).page
     assert page.locator("table").count() == 4 + 1
