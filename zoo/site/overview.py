@@ -216,7 +216,7 @@ def device_list(document: SiteJson) -> Mapping[str, Any]:
         for one in document["devices"]
     ]  # fmt: skip
     headings = ["device", "architecture", "cores", "releases", "measurements"]
-    note = "Another device becomes one of these when somebody measures a release on it: see the page of a release."
+    note = "Another device appears here once somebody measured a release on it; the page of each release says how."
     return {
         "title": "Devices",
         "note": note,

@@ -193,6 +193,14 @@ FILTER = """(value) => new Promise((done) => {
 })"""
 
 
+def test_in_a_crowd_of_points_only_the_front_has_intervals(crowd, watch):
+    page = watch(f"{crowd.as_uri()}/index.html").page
+    assert page.locator("#plot .interval").count() == 1
+    assert "Lines up and down, of the front" in page.locator("#plot-note").inner_text()
+    page.locator("#name").fill("model-000")
+    assert page.locator("#plot .interval:not(.on-front)").count() == 1
+
+
 def test_more_of_many_models_are_a_click_away(crowd, watch):
     page = watch(f"{crowd.as_uri()}/index.html").page
     assert page.locator("#table tbody tr").count() == 60

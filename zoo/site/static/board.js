@@ -60,9 +60,10 @@
     plot.draw({ rows: shown, front, cost, chosen, batch: table.protocol.batch, limits: { cost: limit, map } });
     const drawn = shown.filter((row) => Zoo.drawable(row, cost)).length;
     const left = shown.length - drawn;
+    const whose = drawn - front.length > Zoo.CROWD ? ", of the front" : "";
     const note = [
       `${Zoo.plural(front.length, "point")} on the front, in colour: no other is ${BETTER[cost]} and more accurate.`,
-      `Lines up and down: 95 % interval of the mAP lost${cost === "p50_ms" ? "; to the right: up to p90" : ""}.`,
+      `Lines up and down${whose}: 95 % interval of the mAP lost${cost === "p50_ms" ? "; to the right: up to p90" : ""}.`,
       left ? `Not drawn: ${Zoo.plural(left, "row")} that ${left === 1 ? "is" : "are"} void, unsteady or without a figure.` : "",
     ];
     $("plot-note").textContent = drawn ? note.join(" ") : note.at(-1);

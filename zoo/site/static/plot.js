@@ -6,6 +6,7 @@
   const { h, marks } = Zoo;
   const NEAR = 24; // pixels from a point that still name it
   const [LEAST, LOW, HIGH] = [280, 250, 390]; // pixels: width, and height from … to
+  const CROWD = 300; // points beside the front whose intervals are still drawn
   const byPlace = (a, b) => a.x - b.x || b.y - a.y;
 
   class Plot {
@@ -136,7 +137,7 @@
       };
       const lines = (kind, points, cap) =>
         this.add(kind, points.map((one) => intervals(one, it, cost, cap)).join(""));
-      lines("interval", others, 0);
+      if (others.length <= CROWD) lines("interval", others, 0);
       const of = (network) => others.filter((one) => one.row.network === network);
       path("dominated", of("student"), 3.4);
       path("dense", of("teacher"), 3.6);
@@ -157,4 +158,5 @@
   }
 
   Zoo.Plot = Plot;
+  Zoo.CROWD = CROWD;
 })();
