@@ -16,7 +16,7 @@ from pipeline.recipe import Recipe
 from targets.settings import TargetSettings
 from zoo.catalogue.derived import FROM, Inherited, empty, on_top, own_base, with_bases, with_method
 from zoo.catalogue.names import wrong_name, wrong_target
-from zoo.catalogue.problems import did_you_mean, problems
+from zoo.catalogue.problems import did_you_mean, none_named, problems
 from zoo.catalogue.registry_settings import RegistrySettings
 from zoo.catalogue.source import Source, merge, override, read_source
 from zoo.errors import CatalogueError
@@ -25,6 +25,7 @@ from zoo.home import shipped_catalogue, user_catalogue
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")
 STUDY = "study-"  # models that are compared with each other; lists leave them out
+CATALOGUE = " in the catalogue"
 Model = TypeVar("Model")
 
 
@@ -115,8 +116,7 @@ class Catalogue:
         starts = any(assignment.partition("=")[0].strip() == FROM for assignment in others)
         known = name in self.sources
         if not known and (not starts or name in self.entries.data):
-            near = did_you_mean(name, self.buildable(), self.buildable(studies=False))
-            raise CatalogueError(f"no model {name!r} in the catalogue. {near}")
+            raise CatalogueError(none_named("model", name, self.buildable(), self.buildable(studies=False), CATALOGUE))
         if not known and (why := wrong_name(name)):
             raise CatalogueError(f"{name!r}: {why}")
         source = self.sources[name] if known else empty("the command")
@@ -148,7 +148,7 @@ class Catalogue:
         self._refuse_faulty(f"targets.{own}")
         if own not in self.targets:
             known = {*self.targets, *self.aliases}
-            raise CatalogueError(f"no target {name!r} in the catalogue. {did_you_mean(name, known)}")
+            raise CatalogueError(none_named("target", name, known, where=CATALOGUE))
         return own
 
 
@@ -165,17 +165,15 @@ def _unknown_names(
 ) -> list[str]:
     found = []
     if recipe.dataset not in datasets:
-        hint = did_you_mean(recipe.dataset, datasets)
-        found.append(f"{source.origin(('dataset',))}: {at}.dataset: no data set {recipe.dataset!r}. {hint}")
+        found.append(f"{source.origin(('dataset',))}: {at}.dataset: {none_named('data set', recipe.dataset, datasets)}")
     for index, name in enumerate(recipe.targets):
         if name not in targets:
-            hint = did_you_mean(name, targets)
-            found.append(f"{source.origin(('targets', index))}: {at}.targets: no target {name!r}. {hint}")
+            found.append(f"{source.origin(('targets', index))}: {at}.targets: {none_named('target', name, targets)}")
     compress = recipe.distill.compress
     if compress and compress.target and compress.target not in targets:
         place = ("distill", "compress", "target")
-        hint = did_you_mean(compress.target, targets)
-        found.append(f"{source.origin(place)}: {at}.{'.'.join(place)}: no target {compress.target!r}. {hint}")
+        why = none_named("target", compress.target, targets)
+        found.append(f"{source.origin(place)}: {at}.{'.'.join(place)}: {why}")
     return found
 
 
@@ -250,8 +248,7 @@ def read_catalogue(own: Path | None) -> Catalogue:
     recipes = {name: recipe for name, recipe in recipes.items() if f"models.{name}" not in faulty}
     default = str(source.data.get("default"))
     if default not in recipes and f"models.{default}" not in faulty:
-        hint = did_you_mean(default, recipes)
-        found.append(f"{source.origin(('default',))}: default: no model {default!r}. {hint}")
+        found.append(f"{source.origin(('default',))}: default: {none_named('model', default, recipes)}")
     named = "registry" in source.data
     registry = _validated(RegistrySettings, source.at("registry"), "registry", found) if named else RegistrySettings()
     if found or registry is None:
