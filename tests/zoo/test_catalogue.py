@@ -270,8 +270,8 @@ def test_an_unknown_name_comes_with_a_way_to_add_it(words, told, workshop):
     assert len(message.splitlines()) == 1
 
 
-def test_an_unknown_data_set_of_a_model_that_starts_from_a_release_too(built):
-    message = built.refused("build", "mine", "--from", "tiny", "--dataset", "depot")
+def test_an_unknown_data_set_is_reported_before_a_release_is_looked_for(workshop):
+    message = workshop.refused("build", "mine", "--from", "nowhere", "--dataset", "depot")
     assert "models.mine.dataset: no data set 'depot'. Known: " in message
     assert message.endswith("To add one, describe it under datasets in zoo.yaml, then check it: zoo data NAME.")
 

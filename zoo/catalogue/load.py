@@ -72,10 +72,15 @@ class Catalogue:
         """The release that a model starts from, as its `from` or an override names it; None if there is none.
 
         Raises:
-            CatalogueError: unknown or faulty model, or an override that does not fit.
+            CatalogueError: unknown or faulty model, an override that does not fit, or an unknown data set, which is
+                reported before the release is pulled.
         """
-        found = self._source(name, overrides).data.get(FROM)
-        return None if found is None else str(found)
+        source = self._source(name, overrides)
+        if source.data.get(FROM) is None:
+            return None
+        if wrong := _unknown_dataset(source.data.get("dataset"), source, f"models.{name}", self._named("datasets")):
+            raise CatalogueError("\n".join(wrong))
+        return str(source.data[FROM])
 
     def recipe(self, name: str, overrides: Sequence[str] = (), inherited: Inherited | None = None) -> Recipe:
         """A model's recipe, with `key.path=value` overrides, and with explicit normalisation (`Recipe.settled`).
@@ -160,12 +165,16 @@ def _validated(model: type[Model], source: Source, at: str, found: list[str], in
         return None
 
 
+def _unknown_dataset(name: object, source: Source, at: str, datasets: Collection[str]) -> list[str]:
+    if not isinstance(name, str) or name in datasets:  # anything else is refused with the whole recipe
+        return []
+    return [f"{source.origin(('dataset',))}: {at}.dataset: {none_named('data set', name, datasets)}"]
+
+
 def _unknown_names(
     recipe: Recipe, source: Source, at: str, datasets: Collection[str], targets: Collection[str]
 ) -> list[str]:
-    found = []
-    if recipe.dataset not in datasets:
-        found.append(f"{source.origin(('dataset',))}: {at}.dataset: {none_named('data set', recipe.dataset, datasets)}")
+    found = _unknown_dataset(recipe.dataset, source, at, datasets)
     for index, name in enumerate(recipe.targets):
         if name not in targets:
             found.append(f"{source.origin(('targets', index))}: {at}.targets: {none_named('target', name, targets)}")
