@@ -46,7 +46,7 @@ docs-site: setup ## the same pages as a web site, in site/
 
 site: setup ## the page of the releases in prebuilt/, in pages/; SHOWN=URL: of another registry
 	home=$$(mktemp -d) && ZOO_HOME=$$home $(if $(SHOWN),$(BIN)/zoo site pages --registry $(SHOWN),\
-		$(BIN)/python -m tests.zoo.site.sources pages); code=$$?; rm -rf $$home; exit $$code
+		$(BIN)/python -m tests.zoo.site.example pages); code=$$?; rm -rf $$home; exit $$code
 
 screenshots: setup ## docs/images/site.png, of the same registry
 	$(BIN)/python -m tests.zoo.site.screenshot docs/images/site.png $(SHOWN)

@@ -95,11 +95,12 @@ def try_out(way: str, python: str, prebuilt: Path | None, root: Path, show: bool
     (*_, requirement), commands = readme_commands((sources / "README.md").read_text(encoding="utf-8"))
     extras = requirement[requirement.index("[") :]
     _run([python, "-m", "venv", environment])
-    pip = [environment / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    python_here = str(environment / "bin/python")
+    pip = [python_here, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     wheel_size = None
     if way == "wheel":
-        build = [environment / "bin/python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", root / "dist"]
-        _run([*build, "--disable-pip-version-check", sources])
+        build = [python_here, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(root / "dist")]
+        _run([*build, "--disable-pip-version-check", str(sources)])
         (wheel,) = (root / "dist").glob("*.whl")
         wheel_size = wheel.stat().st_size / 1e6
         _run([*pip, f"{wheel}{extras}"])

@@ -83,7 +83,7 @@ def pictures(root: Path) -> Iterator[str]:
                     yield f"{label}: {what} is not the picture that zoo draws"
             elif found := looks_like(content):
                 yield f"{label}: {what} is a file {found}" if "inside" in found else f"{label}: {what} is {found}"
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.is_file() and name not in (*known, INDEX, "README.md"):
+    for file in sorted(root.rglob("*")):
+        name = file.relative_to(root).as_posix()
+        if file.is_file() and name not in (*known, INDEX, "README.md"):
             yield f"{name} belongs to no release"

@@ -63,8 +63,9 @@ class Session(Protocol):
 
 @runtime_checkable
 class ProcessSession(Session, Protocol):
-    """A session that computes in a process of its own, such as a browser, and times its calls there: the way to that
-    process and back is not the model's own. Its energy is not measured, since a meter includes that way.
+    """A session that computes in a process of its own, such as a browser, and times its calls there: sending images to
+    that process and embeddings back is not part of the model's time. Its energy is not measured, since a meter would
+    include that. Both attributes exist before the first call.
     """
 
     call_ms: float
@@ -151,7 +152,10 @@ def find_runtime(name: str) -> EntryPoint:
             return point
     near = difflib.get_close_matches(name, runtimes(), 1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Installed: {', '.join(runtimes()) or 'none'}."
-    raise UnknownRuntime(f"no installed package provides the runtime {name!r}. {hint}")
+    raise UnknownRuntime(
+        f"no installed package provides the runtime {name!r}. {hint} Correct `runtime` of the target, or install the "
+        "package that provides it."
+    )
 
 
 def make_target(settings: TargetSettings) -> Target:

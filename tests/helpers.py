@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,8 @@ from pipeline.stages.export import same_neighbours
 from targets.contract import Session
 
 SMALL = Input(height=32, width=32)
+REAL_DATA = Path(os.environ.get("ZOO_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+"""Folder with real data sets, and `weights` with real weights. Tests that need it are skipped without it."""
 
 
 @torch.no_grad()

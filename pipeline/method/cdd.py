@@ -20,7 +20,7 @@ from pipeline.method.row_scores import RowScores
 from pipeline.method.settings import Distillation
 from pipeline.method.taps import Taps
 from pipeline.networks.embedder import Embedder
-from pipeline.networks.pairs import check_all_paired, pair_writers
+from pipeline.networks.pairs import check_all_paired, pair_writers, teacher_sites
 from pipeline.networks.site import Site
 from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
@@ -46,7 +46,7 @@ class CapacityDynamicDistillation(TaughtStudent):
         self, student: Classified, teacher: Classified, settings: Distillation, model: WidthCost | None = None
     ) -> None:
         sites = find_sites(student.embedder, settings.sites)
-        others = find_sites(teacher.embedder, settings.sites)
+        others = teacher_sites(teacher.embedder, settings.sites)
         if settings.rggr.by == "retrieval":
             check_all_paired(sites, others, "distill.rggr.by: retrieval")
         pairs = pair_writers(sites, others).writers
@@ -61,7 +61,6 @@ class CapacityDynamicDistillation(TaughtStudent):
             for writer in site.writers
             if writer.layer in pairs
         }
-        settings = settings if pairs else settings.model_copy(update={"features_weight": 0.0})
         super().__init__(student, teacher, settings, taught, before)
         self.budget, self._sites = budget, sites
         channels = {site.writer: site.channels for site in sites}

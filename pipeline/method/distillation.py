@@ -103,8 +103,8 @@ class TaughtStudent(Task):
     `teacher` is unchanged and not part of the state.
 
     Args:
-        taught: where the teacher's features are taken, by the student's writer.
-        places: where the student's features are taken.
+        taught: where the teacher's features are taken, by the student's writer. If empty, no features are compared.
+        places: where the student's features are taken, by the same writers.
         kept: by writer, the teacher's channels that match the student's, if it has fewer.
     """
 
@@ -149,6 +149,6 @@ class TaughtStudent(Task):
         losses = output_losses(scores, taught, labels, self.settings, trust, bank)
         if self.bank:
             self.bank.add(gathered(taught.embedding))
-        if self.settings.features_weight:
+        if self._taught.features and self.settings.features_weight:
             losses["features"] = trust * self._feature_loss()
         return {"loss": torch.stack([*losses.values()]).sum(), **losses}

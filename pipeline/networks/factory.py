@@ -70,7 +70,7 @@ def hub_weights(architecture: str, revision: str | None, memory: Memory) -> HubF
         WeightsError: there are none, or they can't be identified.
     """
     check_architecture(architecture)
-    config = _config(architecture)
+    config = config_of(architecture)
     if config is None or not config.hf_hub_id:
         raise WeightsError(f"timm has no pretrained weights for {architecture}. {ways_out(architecture)}")
     return find_hub_file(config.hf_hub_id, revision, memory)
@@ -78,7 +78,7 @@ def hub_weights(architecture: str, revision: str | None, memory: Memory) -> HubF
 
 def normalisation_of(architecture: str) -> Normalisation | None:
     """Mean and deviation of the images that timm's pretrained weights were trained on; None if unknown."""
-    config = _config(architecture)
+    config = config_of(architecture)
     if config is None or len(config.mean) != 3 or len(config.std) != 3:
         return None
     return tuple(config.mean), tuple(config.std)
@@ -86,21 +86,25 @@ def normalisation_of(architecture: str) -> Normalisation | None:
 
 def license_of(architecture: str) -> str | None:
     """License of timm's pretrained weights, as timm knows it."""
-    config = _config(architecture)
+    config = config_of(architecture)
     return config.license or None if config is not None else None
 
 
-def _config(architecture: str) -> Any:
+def config_of(architecture: str) -> Any:
+    """timm's `PretrainedCfg` of an architecture, by its name with or without a tag; None if timm has no such name."""
     import timm
 
-    return timm.get_pretrained_cfg(architecture) if timm.is_model(architecture) else None
+    if not timm.is_model(architecture):  # which does not look at the tag
+        return None
+    try:
+        return timm.get_pretrained_cfg(architecture)
+    except RuntimeError:  # an unknown tag
+        return None
 
 
 def _bound(architecture: str, size: Input) -> dict[str, Any]:
     """The image size, for architectures that depend on it."""
-    import timm
-
-    config = timm.get_pretrained_cfg(architecture)
+    config = config_of(architecture)
     return {"img_size": (size.height, size.width)} if config is not None and config.fixed_input_size else {}
 
 
@@ -112,13 +116,18 @@ def _plain(architecture: str, size: Input) -> nn.Module:
     return network
 
 
-def _by_timm(architecture: str, size: Input, weights: Path) -> nn.Module:
-    """Weights from a file with a classifier, adapted to the image size as timm does it."""
+def _by_timm(architecture: str, size: Input, weights: Path, **head: Any) -> nn.Module:
+    """Weights from a file, adapted to the image size as timm does it.
+
+    Args:
+        head: `num_classes=0` for a file whose classifier is missing or of other classes than timm's; timm then checks
+            no names.
+    """
     import timm
 
     source = {"file": str(weights)}
     bound = _bound(architecture, size)
-    backbone: Any = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=source, **bound)
+    backbone: Any = timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=source, **bound, **head)
     backbone.reset_classifier(0, "")
     network: nn.Module = backbone
     return network
@@ -153,7 +162,7 @@ def _local(architecture: str, size: Input, weights: Path) -> nn.Module:
         return network
     if found.reshaped and not (found.missing or found.unexpected or found.retyped):
         with suppress(RuntimeError, KeyError):  # timm can't adapt them either
-            return _by_timm(architecture, size, weights)
+            return _by_timm(architecture, size, weights, num_classes=0)
     raise WeightsError(refusal(weights, architecture, found, header))
 
 
@@ -165,28 +174,32 @@ def _finite(network: nn.Module, weights: Path) -> nn.Module:
     """
     if broken := not_finite(network):
         raise WeightsError(
-            f"weights {weights} hold values that are infinite or not numbers, in {len(broken)} tensors, the first one "
-            f"{broken[0]}. {get_again(weights)}"
+            f"weights {weights} hold values that are infinite or not numbers, in {len(broken)} of their tensors, such "
+            f"as {broken[0]}. Use other weights, or get these again from their source."
         )
     return network
 
 
 def check_architecture(architecture: str) -> None:
-    """Refuse an architecture that timm does not have.
+    """Refuse an architecture or a tag that timm does not have.
 
     Raises:
-        WeightsError: it is unknown; the message suggests similar ones.
+        WeightsError: it is unknown; the message suggests similar ones, or lists the tags.
     """
+    import difflib
+
     import timm
 
-    if not timm.is_model(architecture):
-        import difflib
-
-        known = timm.list_models()
-        near = [name for name in known if architecture and name.startswith(architecture)][:NEAR]
-        near = near or difflib.get_close_matches(architecture, known, 1)
-        told = f"Did you mean {' or '.join(map(repr, near))}?" if near else "timm.list_models() has all names."
-        raise WeightsError(f"timm has no model {architecture!r}. {told}")
+    name, _, tag = architecture.partition(".")
+    if not timm.is_model(name):
+        models = timm.list_models()
+        near = [one for one in models if name and one.startswith(name)][:NEAR]
+        near = near or difflib.get_close_matches(architecture, models, 1)
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "timm.list_models() has all names."
+        raise WeightsError(f"timm has no model {architecture!r}. {hint}")
+    if tag and config_of(architecture) is None:
+        known = ", ".join(timm.list_pretrained(f"{name}.*")) or "none"
+        raise WeightsError(f"timm has no weights {architecture!r}. Known: {known}; or leave the tag out: {name}")
 
 
 def build_backbone(architecture: str, size: Input, weights: Weights = None) -> nn.Module:
@@ -210,7 +223,7 @@ def check_backbone(architecture: str, weights: Path) -> None:
     Raises:
         WeightsError: see `build_backbone`.
     """
-    config = _config(architecture)
+    config = config_of(architecture)
     _, height, width = config.input_size if config is not None else (3, 224, 224)
     build_backbone(architecture, Input(height=height, width=width), weights)
 

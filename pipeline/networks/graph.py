@@ -17,10 +17,14 @@ from torch import nn
 from torch.fx import Node
 
 _WEIGHTED = ("conv2d", "linear", "batch_norm")
-# Element-wise, but not tagged as such by torch.
-_UNTAGGED = (
-    *("dropout", "dropout_", "clone", "contiguous", "alias", "detach"),
-    *("hardswish", "hardswish_", "gelu_", "mish_"),
+# Element-wise, in place as well, but not tagged so in every supported version of torch: before 2.13, no activation in
+# place was, so that networks of ReLU6 would have had almost no removable channels.
+_ELEMENT_WISE = frozenset(
+    [
+        *("dropout", "clone", "contiguous", "alias", "detach"),
+        *("celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_sigmoid", "mish"),
+        *("relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "threshold"),
+    ]
 )
 
 
@@ -99,7 +103,7 @@ class Graph:
         """Whether a node changes each element of one input independently, as activations do."""
         if len(node.all_input_nodes) != 1 or not isinstance(node.target, torch._ops.OpOverload):
             return False
-        return operation(node) in _UNTAGGED or torch.Tag.pointwise in node.target.tags
+        return operation(node).removesuffix("_") in _ELEMENT_WISE or torch.Tag.pointwise in node.target.tags
 
     def gives_tensor(self, node: Node) -> bool:
         """Whether a node returns one tensor, and not a list of them as splitting does."""

@@ -51,14 +51,14 @@ def read_header(path: Path, mend: str = "Get the file again.") -> Header:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with path.open("rb"), safe_open(path, framework="np") as file:  # the first one's errors have a reason
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        with path.open("rb"), safe_open(path, framework="np") as file:  # safe_open does not say why it can't open
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - safe_open can't be iterated
             shapes = {name: tuple(one.get_shape()) for name, one in slices.items()}
             types = {name: str(one.get_dtype()) for name, one in slices.items()}
             note = (file.metadata() or {}).get("about", "{}")
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"can't read weights {path}: {_why(path, error)}. {mend}") from None
     about: Any = None
-    with suppress(ValueError):  # a note of others
+    with suppress(ValueError):  # other programs may write other notes
         about = json.loads(note)
     return Header(shapes, types, about if isinstance(about, dict) else {})

@@ -9,26 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby, product
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pipeline.errors import PipelineError
 from pipeline.networks.site import Site, Writer
+from pipeline.networks.sites import Which, find_sites
+
+if TYPE_CHECKING:
+    from pipeline.networks.embedder import Embedder
 
 
 class Pairs(NamedTuple):
-    """The teacher's writer for each of the student's, by layer, and the student's layers without a partner."""
+    """What compares.
+
+    Attributes:
+        writers: the teacher's writer by the student's layer.
+        left_out: the student's layers without a partner.
+    """
 
     writers: Mapping[str, Writer]
     left_out: tuple[str, ...]
 
     def told(self) -> list[str]:
-        """What the feature term leaves out, in a line; nothing if it compares all layers."""
+        """In one line, how many layers the loss on features compares; no line if it compares all of them."""
         if not self.left_out:
             return []
-        others, count = len(self.left_out), len(self.writers) + len(self.left_out)
-        where = f"in {others} of {count} layers" if self.writers else f"in all {count} layers"
-        rest = f"compares the other {len(self.writers)}" if self.writers else "has nothing to compare"
-        return [f"the teacher has other widths {where}: distill.features_weight {rest}; terms on outputs are as ever"]
+        paired, count = len(self.writers), len(self.writers) + len(self.left_out)
+        seen = f"in {paired} of {count} layers only" if paired else "in no layer, and distill.features_weight is unused"
+        return [
+            f"features of student and teacher are compared {seen}: elsewhere the teacher has other widths or other "
+            "stages. Embeddings and logits are compared as usual."
+        ]
 
 
 def _stages(sites: Sequence[Site]) -> list[list[Site]]:
@@ -71,6 +82,14 @@ def pair_writers(student: Sequence[Site], teacher: Sequence[Site]) -> Pairs:
                     pairs[writer.layer] = _at_depth(number, site.writers, match.writers)
     layers = [writer.layer for site in student for writer in site.writers]
     return Pairs(pairs, tuple(layer for layer in layers if layer not in pairs))
+
+
+def teacher_sites(teacher: Embedder, which: Which) -> list[Site]:
+    """Sites of a teacher; none if it has none or can't be analysed, and then no features are compared."""
+    try:
+        return find_sites(teacher, which)
+    except PipelineError:
+        return []
 
 
 def check_all_paired(student: Sequence[Site], teacher: Sequence[Site], why: str) -> None:

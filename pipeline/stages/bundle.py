@@ -44,21 +44,20 @@ def _sources(package: Path) -> Iterator[tuple[str, Path]]:
 
 
 def device_code(runtime: str) -> dict[str, Path]:
-    """Sources of `targets` and the library that it carries for the runtime, if any; or of a third-party package that
-    provides the runtime. By name in the bundle.
+    """What a device needs to run a runtime, by name in the bundle: the sources of `targets`, and either the files of a
+    library that `targets` carries for the runtime, or the sources of a third-party package that provides it.
 
     Raises:
         UnknownRuntime: no installed package provides it.
     """
-    ours = _sources(Path(targets.__file__).parent)
-    code = {name: path for name, path in ours if not name.startswith("targets/ssh/")}  # this is the host's part
-    module = find_runtime(runtime).module
-    carried = Path(targets.__file__).parents[1].joinpath(*module.split(".")[:-1], STATIC)
-    if module.startswith("targets.") and carried.is_dir():
-        code |= {path.relative_to(carried.parents[2]).as_posix(): path for path in files_below(carried)}
-    top = module.split(".")[0]
+    package = Path(targets.__file__).parent
+    code = {name: path for name, path in _sources(package) if not name.startswith("targets/ssh/")}  # the host's part
+    top, *inner = find_runtime(runtime).module.split(".")
+    if top == package.name:
+        carried = package.joinpath(*inner[:-1], STATIC)
+        return code | {path.relative_to(package.parent).as_posix(): path for path in files_below(carried)}
     spec = find_spec(top)
-    if top != "targets" and spec and spec.origin:
+    if spec and spec.origin:
         origin = Path(spec.origin)
         code |= dict(_sources(origin.parent)) if origin.name == "__init__.py" else {origin.name: origin}
     return code

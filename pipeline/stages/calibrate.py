@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -13,6 +15,7 @@ from typing_extensions import Self
 
 from calibration.errors import TooFewImages
 from calibration.fallback import Sensitivity, fall_back, sensitivities
+from calibration.fastest import AS_IT_WAS, Fastest
 from calibration.quantize import Quantizer, write_half
 from calibration.samples import candidates, coverage, k_centre
 from pipeline.data import LIBRARIES as IMAGES
@@ -24,12 +27,15 @@ from pipeline.settings import Settings
 from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_gate_reference
 from targets.contract import Job, Session, make_target
+from targets.measuring.graphs import time_graphs
+from targets.measuring.ratio import Ratio
 from targets.settings import EMBED_BATCH, Activations, TargetSettings
 
 VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")
 CALIBRATION = "calibration.json"
 SENSITIVITY_IMAGES = 32
+TIMED_CALLS, TIMED_SECONDS = 400, 20.0  # per graph, to tell which layers are faster in int8
 HOST = TargetSettings("onnxruntime")  # runs graphs of targets whose device is not here
 
 
@@ -42,6 +48,13 @@ class Calibrate(Settings):
     max_map_drop_points: float = Field(0.5, ge=0, description="mAP in torch − mAP of the artifact, percentage points")
     max_float_layers: float = Field(
         0.5, ge=0, le=1, description="share of layers that may return to float before int8 is given up"
+    )
+
+    layers: Literal["all", "fastest"] = Field(
+        "all",
+        exclude_if=lambda layers: layers == "all",  # so that recipes without it keep their digests
+        description="layers that become int8: `all` that accuracy allows; or `fastest`, those of them that are faster "
+        "in int8, timed on the target if it is this machine",
     )
 
     @model_validator(mode="after")
@@ -88,6 +101,13 @@ class ReferenceRuntime:
         self._folder.mkdir(exist_ok=True)
         self.target.compile(graph, self._folder, Job(self._size.height, self._size.width, (1, EMBED_BATCH)))
         return self.target.load(self._folder)
+
+    def time(self, graphs: Mapping[str, Path], tell: Callable[[str], None]) -> dict[str, Ratio]:
+        """Ratios of graphs to the one named `AS_IT_WAS`, timed in turn with one image a call."""
+        with TemporaryDirectory(dir=self._folder.parent) as scratch:
+            job = Job(self._size.height, self._size.width, (1,))
+            _, timing, _ = time_graphs(self.target, graphs, Path(scratch), job, TIMED_CALLS, TIMED_SECONDS, tell)
+        return {name: timing.ratio(name, AS_IT_WAS) for name in graphs if name != AS_IT_WAS}
 
     def embed(self, graph: Path, images: np.ndarray) -> np.ndarray:
         """Embeddings N×D of uint8 N×H×W×3."""
@@ -154,6 +174,7 @@ def quantize_graph(
     judge: TargetSettings,
     graph: Path,
     reference: Path,
+    here: bool = False,
 ) -> None:
     """Write `model.onnx` with Q/DQ; images, float layers and loss of accuracy to `calibration.json`.
 
@@ -162,6 +183,7 @@ def quantize_graph(
         judge: target in which the loss is measured: the target itself if it is here.
         graph: folder of a stage `export`.
         reference: folder of the stage `reference` of the same network.
+        here: whether `judge` is the target, so that layers can be timed.
 
     Raises:
         TooFewImages: see `Calibrate.check`.
@@ -187,15 +209,32 @@ def quantize_graph(
             ranked.extend(sensitivities(quantizer, runs.embed, few, work.scratch, bar.advance))
         return [one.layer for one in ranked]
 
+    judged = _gate(runs, read_gate_reference(reference, data))
+    most = int(settings.max_float_layers * len(quantizer.layers))
     outcome = fall_back(
         quantizer,
         rank,
         work.out / GRAPH,
-        _gate(runs, read_gate_reference(reference, data)),
+        judged,
         lambda verdict: verdict.map_drop_points,
         settings.max_map_drop_points,
-        int(settings.max_float_layers * len(quantizer.layers)),
+        most,
     )
+    excluded, verdict, speed = outcome.excluded, outcome.verdict, dict[str, Any]()
+    if settings.layers == "fastest" and here and outcome.holds:
+        search = Fastest(
+            quantizer,
+            lambda graphs: runs.time(graphs, work.progress.say),
+            judged,
+            lambda found: found.map_drop_points <= settings.max_map_drop_points,
+            work.scratch,
+        )
+        faster = search.find(excluded, most)
+        if faster:
+            excluded, verdict = faster.excluded, faster.verdict
+            quantizer.write(work.out / GRAPH, excluded=excluded)
+        speed = {"alone": {layer: ratio.ratio for layer, ratio in search.alone.items()}}
+        speed |= {"for_accuracy": list(outcome.excluded), "faster": asdict(faster.ratio) if faster else None}
     work.write_json(
         CALIBRATION,
         {
@@ -205,11 +244,12 @@ def quantize_graph(
             "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
             "coverage": covered,
             "judge": judge.runtime,
-            "agreement": outcome.verdict.model_dump(),
+            "agreement": verdict.model_dump(),
             "before_fallback": outcome.before.model_dump(),
-            "float_layers": list(outcome.excluded),
+            "float_layers": list(excluded),
             "sensitivities": {one.layer: one.loss for one in ranked},
             "layers": len(quantizer.layers),
             "holds": outcome.holds,
+            **({"fastest": speed} if speed else {}),
         },
     )

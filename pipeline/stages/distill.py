@@ -14,7 +14,7 @@ from typing_extensions import Self
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input
 from pipeline.data.sampler import Sampling
-from pipeline.data.samples import Index
+from pipeline.data.samples import Index, Samples
 from pipeline.engine.work import Work
 from pipeline.method.settings import Distillation
 from pipeline.networks.factory import LocalWeights, Network, Revision, Weights
@@ -49,8 +49,8 @@ class Distill(Distillation):
         ranks = not self.compacts and self.method != "fixed" and self.importance != "position"
         if self.init == "random" and ranks and not self.learn:
             raise ValueError(
-                f"importance: {self.importance} needs a trained student: set init to teacher or pretrained, "
-                "or learn_epochs to an epoch or more"
+                f"importance: {self.importance} needs a trained student: set init to teacher, pretrained or "
+                "release, or learn_epochs to an epoch or more"
             )
         return self
 
@@ -62,22 +62,17 @@ def _start(
     teacher: Classified,
     weights: Weights,
     layers: Path | None,
-    data: Index,
+    samples: Samples,
     seed: int,
 ) -> Classified:
     """The student before its first step."""
-    from pipeline.networks.factory import build_network
-    from pipeline.networks.released import Released, released_network, structure
+    from pipeline.networks.released import starting_network
     from pipeline.training.supervised import Classified
 
-    released = settings.init == "release"
-    if released and layers and isinstance(weights, Path):
-        embedder = released_network(Released(weights, layers), input, data.train, seed)
-    elif layers:
-        embedder = structure(network, input, layers)
-    else:
-        embedder = build_network(network, input, weights if settings.init == "pretrained" else None)
-    student = Classified(embedder, teacher.classifier.out_features, settings.head_init, trained=released)
+    own = weights if settings.init in ("pretrained", "release") else None
+    embedder = starting_network(network, input, own, layers, samples, seed)
+    trained = settings.init == "release"
+    student = Classified(embedder, teacher.classifier.out_features, settings.head_init, trained=trained)
     if settings.init == "teacher":
         student.load_state_dict(teacher.state_dict())
     return student
@@ -113,7 +108,7 @@ def check_student(
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.cost import network_cost
     from pipeline.networks.coupled import left_whole
-    from pipeline.networks.pairs import check_all_paired, pair_writers
+    from pipeline.networks.pairs import check_all_paired, pair_writers, teacher_sites
     from pipeline.networks.released import structure
     from pipeline.networks.sites import find_sites
 
@@ -128,7 +123,7 @@ def check_student(
         other = structure(teacher, input, teacher_layers)
         resets = settings.method == "cdd" and settings.rggr.by == "retrieval"
         if resets or settings.features_weight:  # otherwise a teacher's features are not used
-            others = find_sites(other, settings.sites)
+            others = teacher_sites(other, settings.sites)
             if resets:
                 check_all_paired(sites, others, "distill.rggr.by: retrieval")
             told += pair_writers(sites, others).told()
@@ -192,7 +187,7 @@ def distill_student(
     batches = TrainingBatches(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count
     )
-    student = _start(settings, network, input, frozen(), weights, layers, data, seed)
+    student = _start(settings, network, input, frozen(), weights, layers, data.train, seed)
     model = None
     if latency:
         budget = LatencyBudget.read(latency)

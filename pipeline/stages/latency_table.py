@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
+from typing_extensions import NotRequired, TypedDict, Unpack
 
 from pipeline.data.images import Input
 from pipeline.engine.work import Work, read_json
@@ -32,39 +33,51 @@ if TYPE_CHECKING:
     from pipeline.method.widths import Kept, LayerWidths
 
 VERSION = 1
-TABLE, ASKED = "table.json", "networks.json"
+TABLE, FACTS = "table.json", "networks.json"
 NETWORKS = 32  # of random widths, besides the dense and the smallest network
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
-def _prepared(
-    work: Work,
-    network: Network,
-    input: Input,
-    sites: Which,
-    align: int,
-    target: TargetSettings,
-    precision: Precision,
-    released: Path | None,
-) -> tuple[dict[str, Path], dict[str, Any]]:
+class Asked(TypedDict):
+    """What is timed.
+
+    Attributes:
+        network: the student's.
+        sites: setting of the student's distillation; so is `align`.
+        batch: images per call.
+        layers: description of a release's network, if the student starts with its widths.
+    """
+
+    network: Network
+    input: Input
+    sites: Which
+    align: int
+    target: TargetSettings
+    precision: Precision
+    batch: int
+    layers: NotRequired[Path | None]
+
+
+def _prepared(work: Work, asked: Asked) -> tuple[dict[str, Path], dict[str, Any]]:
     """Graphs, and facts about their networks: channels kept at each site, and the layers of all."""
     from pipeline.method.width_choice import spread_widths
     from pipeline.method.widths import layer_widths
 
-    narrowing, found = dense_network(network, input, sites, released)
-    configurations = spread_widths(found, align, NETWORKS)
-    graphs = write_graphs(work, work.scratch / "graphs", narrowing, configurations, target, precision)
+    narrowing, found = dense_network(asked["network"], asked["input"], asked["sites"], asked.get("layers"))
+    configurations = spread_widths(found, asked["align"], NETWORKS)
+    folder = work.scratch / "graphs"
+    graphs = write_graphs(work, folder, narrowing, configurations, asked["target"], asked["precision"])
     layers = _ANYTHING.dump_python(layer_widths(narrowing), mode="json")
     return graphs, {"configurations": configurations, "layers": layers}
 
 
-def _write_table(work: Work, asked: dict[str, Any], told: WidthTimings, batch: int) -> None:
+def _write_table(work: Work, facts: dict[str, Any], told: WidthTimings, batch: int) -> None:
     rows = [
         {"kept": kept, **row}
-        for kept, row in zip(asked["configurations"], told.model_dump(mode="json")["rows"], strict=True)
+        for kept, row in zip(facts["configurations"], told.model_dump(mode="json")["rows"], strict=True)
     ]
     about = told.model_dump(mode="json", exclude={"rows"})
-    work.write_json(TABLE, {"batch": batch, **about, "rows": rows, "layers": asked["layers"]})
+    work.write_json(TABLE, {"batch": batch, **about, "rows": rows, "layers": facts["layers"]})
 
 
 def read_table(folder: Path) -> tuple[dict[str, Any], list[Kept], list[LayerWidths]]:
@@ -76,46 +89,24 @@ def read_table(folder: Path) -> tuple[dict[str, Any], list[Kept], list[LayerWidt
     return table, [row["kept"] for row in table["rows"]], layers
 
 
-def measure_table(
-    work: Work,
-    *,
-    network: Network,
-    input: Input,
-    sites: Which,
-    align: int,
-    target: TargetSettings,
-    precision: Precision,
-    batch: int,
-    layers: Path | None = None,
-) -> None:
+def measure_table(work: Work, **asked: Unpack[Asked]) -> None:
     """Write `table.json`: times of networks of several widths on this machine.
-
-    Args:
-        sites, align: settings of the student's distillation.
-        batch: images per call.
-        layers: description of a release's network, if the student starts with its widths.
 
     Raises:
         ArtifactFailed: the runtime refuses a network.
     """
-    graphs, asked = _prepared(work, network, input, sites, align, target, precision, layers)
-    _write_table(work, asked, time_here(work, graphs, input, target, batch), batch)
+    graphs, facts = _prepared(work, asked)
+    told = time_here(work, graphs, asked["input"], asked["target"], asked["batch"])
+    _write_table(work, facts, told, asked["batch"])
 
 
 def bundle_table(
     work: Work,
     *,
-    network: Network,
-    input: Input,
-    sites: Which,
-    align: int,
-    target: TargetSettings,
-    precision: Precision,
-    batch: int,
     release: str,
     name: str,
     code: str,  # noqa: ARG001 - part of the key, so that a new bundle is made when the code changes
-    layers: Path | None = None,
+    **asked: Unpack[Asked],
 ) -> None:
     """Write `NAME-VERSION-TARGET-widths.zoo` with the networks of `measure_table`, and their facts to `networks.json`.
 
@@ -124,10 +115,10 @@ def bundle_table(
         name: name of the target.
         code: see `pipeline.stages.bundle.code_digest`.
     """
-    graphs, asked = _prepared(work, network, input, sites, align, target, precision, layers)
+    graphs, facts = _prepared(work, asked)
     path = work.out / f"{release.replace('@', '-')}-{name}-widths{SUFFIX}"
-    write_widths_bundle(path, graphs, input, release, name, target, batch)
-    work.write_json(ASKED, asked)
+    write_widths_bundle(path, graphs, asked["input"], release, name, asked["target"], asked["batch"])
+    work.write_json(FACTS, facts)
     work.progress.say(f"bundle of widths for {name}: {path.stat().st_size / 1e6:.1f} MB")
 
 
@@ -151,4 +142,4 @@ def measure_table_elsewhere(
     if result is None and host is None:
         raise NeedsDevice(archive.name, name)
     told = read_result(result, archive) if result else time_over_ssh(work, archive, str(host), python)
-    _write_table(work, read_json(bundle / ASKED), told, batch)
+    _write_table(work, read_json(bundle / FACTS), told, batch)

@@ -59,8 +59,7 @@ def train_teacher(
     from pipeline.data.batches import TrainingBatches
     from pipeline.networks.branches import fuse_branches
     from pipeline.networks.cost import network_cost
-    from pipeline.networks.factory import build_network
-    from pipeline.networks.released import Released, released_network
+    from pipeline.networks.released import starting_network
     from pipeline.networks.serialization import save_network
     from pipeline.networks.weights import save_module
     from pipeline.retrieval.evaluate import evaluate_network
@@ -68,10 +67,7 @@ def train_teacher(
     from pipeline.training.supervised import Classified, SupervisedTask
 
     torch.manual_seed(seed)
-    if layers and isinstance(weights, Path):
-        embedder = released_network(Released(weights, layers), input, data.train, seed)
-    else:
-        embedder = build_network(network, input, weights)
+    embedder = starting_network(network, input, weights, layers, data.train, seed)
     classified = Classified(embedder, data.train.identity_count, settings.head_init, trained=layers is not None)
     batches = TrainingBatches(
         data.train, input, sampling, seed, work.workers, work.processes.index, work.processes.count

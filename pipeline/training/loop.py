@@ -60,7 +60,8 @@ def _check_state(task: Task, epoch: int) -> None:
         TrainingDiverged: they are not.
     """
     values = {name: value for name, value in task.state_dict().items() if value.is_floating_point()}
-    if not bool(torch.stack([value.isfinite().all() for value in values.values()]).all()):
+    device = next(task.parameters()).device  # counts of a budget are on the host
+    if not bool(torch.stack([value.isfinite().all().to(device) for value in values.values()]).all()):
         bad = next(name for name, value in values.items() if not bool(value.isfinite().all()))
         raise TrainingDiverged(f"weights are not finite after epoch {epoch + 1} ({bad})")
 

@@ -27,8 +27,7 @@ from targets.bundles.contents import (
 from targets.contract import Job, Target
 from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.energy import find_meter, measure_energy
-from targets.measuring.latency import Timing, measure_latency
-from targets.measuring.quiet import assess, when_quiet
+from targets.measuring.graphs import time_graphs
 from targets.names import NAME
 from targets.settings import TargetSettings
 
@@ -84,36 +83,14 @@ def time_widths(
     max_seconds: float,
     tell: Callable[[str], None],
 ) -> tuple[list[WidthFigures], Conditions]:
-    """Compile graphs and time them in turn, in one run, on an idle machine (`targets.measuring.quiet`).
-
-    Args:
-        graphs: by name.
-        scratch: a folder for artifacts, which the caller removes.
-        job: its largest batch is the batch of every call.
-        calls, max_seconds: see `targets.measuring.latency.measure_latency`.
+    """Compile graphs and time them in turn; arguments as for `targets.measuring.graphs.time_graphs`.
 
     Raises:
         ArtifactFailed: the runtime refuses a graph.
     """
-    sessions = {}
-    for number, (name, graph) in enumerate(graphs.items(), 1):
-        if number == 1 or number % 8 == 0:
-            tell(f"compiling network {number} of {len(graphs)}")
-        folder = scratch / "widths" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        target.compile(graph, folder, job)
-        sessions[name] = target.load(folder, job.cache)
-    batch = max(job.batches)
-    tell(f"timing {len(graphs)} networks in turn at batch {batch}")
+    sessions, timing, conditions = time_graphs(target, graphs, scratch / "widths", job, calls, max_seconds, tell)
+    batch, gpu = max(job.batches), target.gpu_bus_id
     images = np.random.default_rng(0).integers(0, 256, (batch, job.height, job.width, 3), np.uint8)
-    gpu = target.gpu_bus_id
-
-    def run() -> tuple[Timing, Conditions]:
-        watch = Watch(gpu)
-        timing = measure_latency(sessions, images, calls, max_seconds, between=watch.look)
-        return timing, watch.conditions()
-
-    timing, conditions = when_quiet(run, lambda found: assess(found[1]), tell)
     meter = find_meter(gpu)
     rows = []
     for name, session in sessions.items():

@@ -62,8 +62,8 @@ def run_trial(
     ratios: dict[str, list[Ratio]] = {name: [] for name in sessions}
     for some, timing in zip(repeated, timings, strict=True):
         for name, session in sessions.items():
-            metered = meter and not isinstance(session, ProcessSession)
-            energy = measure_energy(meter, session, some, watch=Watch(gpu)) if meter and metered else None
+            metered = None if isinstance(session, ProcessSession) else meter
+            energy = measure_energy(metered, session, some, watch=Watch(gpu)) if metered else None
             latency[name].append(timing.latency(name, energy))
             if baseline and name != baseline:
                 ratios[name].append(timing.ratio(name, baseline))

@@ -62,9 +62,11 @@ class Times:
 
 
 def _call(session: Session, images: np.ndarray) -> float:
+    """Time of one call, ms."""
     begun = perf_counter()
     session.embed(images)
-    return session.call_ms if isinstance(session, ProcessSession) else 1000 * (perf_counter() - begun)
+    elapsed = 1000 * (perf_counter() - begun)  # before the next line, which takes microseconds
+    return session.call_ms if isinstance(session, ProcessSession) else elapsed
 
 
 def warm_up(session: Session, images: np.ndarray, seconds: float) -> WarmUp:

@@ -52,6 +52,20 @@ def test_a_study_holds_out_the_same_identities_as_a_build(workshop, monkeypatch)
     assert (index.train.identity_count, index.gate.identity_count) == (8, 2)
 
 
+@pytest.mark.gpu
+@pytest.mark.timeout(300)
+def test_every_method_of_the_studies_runs_on_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / ".zoo"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    small = ("network.architecture=resnet10t", "input.height=16", "input.width=16", "distill.compress.macs=0.5")
+    short = ("sampling.identities=32", "teacher.epochs=1", "distill.epochs=2")
+    options = [option for setting in (*small, *short) for option in ("--set", setting)]
+    trials = [*make_trials(read_options(["--dataset", "toycars", "--seeds", "1", *options]))]
+    assert len(trials) > 8
+    results = {trial.name: run for trial, run in run_in_parallel(trials, "cuda", 6, Silent())}
+    assert {name: run for name, run in results.items() if not isinstance(run, Run)} == {}
+
+
 def test_a_study_without_finished_runs_says_so():
     assert "no run has finished" in table([])
 

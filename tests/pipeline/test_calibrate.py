@@ -430,3 +430,26 @@ def test_the_gates_split_decides_and_not_the_test_set():
         row("student", "int8", 2.5, test=0.9, gate=0.1),  # unlucky there
     ]
     assert choose_row(rows, ALL, 0.5, QUIET) == ("int8", "speed")
+
+
+# Layers by speed
+
+
+def test_layers_are_chosen_by_speed_only_on_the_target(quiet, monkeypatch):
+    monkeypatch.setattr(stage, "TIMED_SECONDS", 0.5)
+    monkeypatch.setenv("ZOO_QUIET_SECONDS", "0")
+    fastest = FEW.model_copy(update={"layers": "fastest"})
+    assert not hasattr(quiet.run(fastest), "fastest")
+    found = quiet.run(fastest, here=True)
+    assert {*found.fastest["alone"]} == {"first", "second", "head"}
+    assert found.fastest["for_accuracy"] == []
+    faster = found.fastest["faster"]
+    assert (faster is None) == (found.float_layers == [])
+    assert faster is None or faster["low"] > 1
+    assert found.agreement["map_drop_points"] <= FEW.max_map_drop_points
+    assert quiet.cost() == told(found)
+
+
+def test_a_setting_that_is_not_used_does_not_change_a_recipe():
+    assert "layers" not in Calibrate().model_dump()
+    assert Calibrate(layers="fastest").model_dump()["layers"] == "fastest"

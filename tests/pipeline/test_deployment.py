@@ -119,6 +119,16 @@ def test_here_everything_is_compiled_and_measured(model):
     assert not [name for name in found if name.startswith(("bundle/", "device/"))]
 
 
+def test_layers_are_timed_on_the_target_and_for_this_machine(model):
+    recipe, data = model
+    fastest = recipe.model_copy(update={"calibrate": recipe.calibrate.model_copy(update={"layers": "fastest"})})
+    for target, place in ((HERE, this_device()), (replace(HERE, board=BOARD), None)):
+        steps = TargetPlan(fastest, data, "tiny@1.0.0", "mine", target).steps()
+        int8 = next(step for step in steps if str(step.id) == "calibrate/student/int8/mine")
+        assert (int8.place, int8.settings.get("here", False)) == (place, place is not None)
+    assert all(step.place is None for step in on(model, HERE).steps() if step.stage == "calibrate")
+
+
 def test_elsewhere_it_ends_in_a_bundle_until_its_result_is_there(model, tmp_path):
     elsewhere = replace(HERE, board=BOARD)
     graphs = ["calibrate/student/fp16", "calibrate/student/int8/mine"]

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from pipeline.data.images import Input
 from pipeline.errors import WeightsError
-from pipeline.networks.factory import Network, build_backbone, build_network
+from pipeline.networks.factory import Network, build_backbone, build_network, normalisation_of
 from tests.helpers import enliven
 
 
@@ -29,6 +29,14 @@ def is_loaded(backbone, weights):
 
 def test_weights_from_a_local_file(weights):
     assert is_loaded(build_backbone("resnet10t", Input(), weights), weights)
+
+
+@pytest.mark.parametrize("name", ["resnet18.mine", "resnet18.a1_in22k"])
+def test_an_unknown_tag_is_refused_with_those_that_there_are(name):
+    told = f"^timm has no weights '{name}'. Known: resnet18.a1_in1k, .*; or leave the tag out: resnet18$"
+    with pytest.raises(WeightsError, match=told):
+        build_network(Network(architecture=name), Input())
+    assert normalisation_of(name) is None
 
 
 def test_weights_that_do_not_fit(weights, tmp_path):

@@ -1,7 +1,6 @@
 """Where initial weights are looked up, and whether they are those of the network."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,12 @@ from pipeline.networks.hub import HubFile
 from pipeline.networks.pretrained import Places, Start, default_tag
 from pipeline.planning.training import check_weights, training_steps
 from pipeline.recipe import Recipe
-from tests.helpers import enliven
+from tests.helpers import REAL_DATA, enliven
 from tests.hub_cache import COMMIT, HubCache
 
 NAME = "resnet10t"
 TAGGED = f"{NAME}.{timm.get_pretrained_cfg(NAME).tag}"
-REAL = Path(os.environ.get("ZOO_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "weights"
+REAL = REAL_DATA / "weights"
 LITES = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 
 
@@ -109,16 +108,28 @@ def test_a_relative_path_starts_at_three_folders(weights, tmp_path, monkeypatch)
     assert places.named(tmp_path / "weights/own.safetensors") == tmp_path / "weights/own.safetensors"
 
 
+def test_the_current_folder_comes_first_even_if_it_is_the_weights_folder(weights, tmp_path, monkeypatch):
+    for folder in ("weights", "catalogue"):
+        weights(f"{folder}/own.safetensors")
+    monkeypatch.chdir(tmp_path / "weights")
+    places = Places(tmp_path / "weights", tmp_path / "catalogue")
+    assert places.named(Path("own.safetensors")).samefile(tmp_path / "weights/own.safetensors")
+    assert len(places.candidates(Path("own.safetensors"))) == 2
+
+
 @pytest.mark.parametrize(
     ("file", "mend"),
     [
         ("tf_efficientnet_lite0.safetensors", r"Run: zoo weights fetch tf_efficientnet_lite0$"),
-        ("w/tf_efficientnet_lite0.safetensors", r"fetch tf_efficientnet_lite0, and write `tf_efficientnet_lite0.safe"),
-        ("own.safetensors", r"zoo weights lists what is here"),
+        (
+            "w/tf_efficientnet_lite0.safetensors",
+            r"fetch tf_efficientnet_lite0, and name the file `tf_efficientnet",
+        ),
+        ("own.safetensors", r"Correct the path in the recipe; zoo weights lists what is here"),
     ],
 )
 def test_a_named_file_that_is_nowhere(file, mend, tmp_path):
-    told = rf"can't read weights {file}: there is no such file in .*{tmp_path}/weights.*\n.*{mend}"
+    told = rf"can't read weights {file}: there is no such file in {Path.cwd()}.*, {tmp_path}/weights.*\n.*{mend}"
     with pytest.raises(WeightsError, match=told):
         Places(tmp_path / "weights").named(Path(file))
 
@@ -171,8 +182,8 @@ def test_classifier_and_counters_are_optional(state, weights):
         ({}, ("bn1.weight",), r"of its \d+ tensors 1 are missing \(bn1\.weight\)\."),
         ({"bn1.weight": torch.zeros(3)}, (), r"1 have another shape \(bn1\.weight 3, expected 64\)"),
         ({"bn1.weight": torch.zeros(64, dtype=torch.int8)}, (), r"1 are integers \(bn1\.weight\)"),
-        ({"bn1.weight": torch.full((64,), torch.nan)}, (), r"infinite or not numbers, in 1 tensors, the first one bn1"),
-        ({"bn1.bias": torch.full((64,), 1e6).half()}, (), r"infinite or not numbers, in 1 tensors"),
+        ({"bn1.weight": torch.full((64,), torch.nan)}, (), r"in 1 of their tensors, such as bn1.*Use other weights"),
+        ({"bn1.bias": torch.full((64,), 1e6).half()}, (), r"infinite or not numbers, in 1 of their tensors"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_counted_and_named(changes, without, told, weights):
@@ -210,10 +221,11 @@ def test_a_damaged_file(content, told, weights, tmp_path, cache):
         build_backbone(NAME, Input(), found)
 
 
-def test_a_named_architecture_that_is_damaged_says_how_to_get_it_again(tmp_path):
-    path = tmp_path / "tf_efficientnet_lite0.safetensors"
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_efficientnet_lite0.in1k"])
+def test_a_named_architecture_that_is_damaged_says_how_to_get_it_again(name, tmp_path):
+    path = tmp_path / f"{name}.safetensors"
     path.touch()
-    with pytest.raises(WeightsError, match=r"Get it again: zoo weights fetch tf_efficientnet_lite0$"):
+    with pytest.raises(WeightsError, match=r"Remove it and run: zoo weights fetch tf_efficientnet_lite0$"):
         build_backbone("tf_efficientnet_lite0", Input(), path)
     with pytest.raises(WeightsError, match=r"can't read weights .*: Is a directory"):
         build_backbone(NAME, Input(), tmp_path)
@@ -236,14 +248,20 @@ def test_weights_of_another_network_on_the_hub(weights, cache):
         build_backbone(NAME, Input(), Places().find(Start(NAME)))
 
 
-def test_a_local_file_is_adapted_to_the_image_size_like_the_hubs(tmp_path, cache):
+@pytest.mark.parametrize("classes", [1000, 7, 0])
+def test_a_local_file_is_adapted_to_the_image_size_like_the_hubs(classes, tmp_path, cache):
+    """Whatever its classifier is, since that is not used."""
     name, size = "vit_tiny_patch16_224", Input(height=32, width=64)
     torch.manual_seed(0)
-    save_file(timm.create_model(name).state_dict(), tmp_path / f"{name}.safetensors")
-    cache.fill(f"{name}.{default_tag(name)}", tmp_path / f"{name}.safetensors")
+    state = timm.create_model(name).state_dict()
+    save_file(state, tmp_path / "published.safetensors")
+    cache.fill(f"{name}.{default_tag(name)}", tmp_path / "published.safetensors")
+    own = {key: value[:classes].clone() if key.startswith("head.") else value for key, value in state.items()}
+    save_file({key: value for key, value in own.items() if value.numel()}, tmp_path / f"{name}.safetensors")
     hub = build_backbone(name, size, Places().find(Start(name))).state_dict()
     local = build_backbone(name, size, Places(tmp_path).find(Start(name))).state_dict()
     assert hub["pos_embed"].shape == (1, 1 + 2 * 4, 192)
+    assert local.keys() == hub.keys()
     assert all(torch.equal(value, hub[key]) for key, value in local.items())
 
 

@@ -1,6 +1,5 @@
 """Retrieval metrics against a brute-force reference and by hand."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from pipeline.retrieval.agreement import answer
 from pipeline.retrieval.rerank import ReRanking, reranked_accuracy, reranked_blocks
 from targets.bundles.retrieval import Labelled, quick_accuracy
 from targets.errors import BadBundle
+from tests.helpers import REAL_DATA
 
 
 def samples(identities, cameras, contents=None):
@@ -185,16 +185,16 @@ def test_a_test_set_without_queries_that_count_is_refused(query_of, gallery_of):
             figure()
 
 
-def test_ema_precision_by_hand():
+def test_average_precision_by_hand():
     assert average_precision(np.array([1, 3])) == pytest.approx((1 + 2 / 3) / 2)
     assert average_precision(np.array([2, np.inf])) == 0.25
 
 
-TREC = Path(os.environ.get("ZOO_TEST_DATA", "data")) / "trec_eval"
+TREC = REAL_DATA / "trec_eval"
 
 
 @pytest.mark.skipif(not TREC.is_dir(), reason="NIST trec_eval's test runs are not here (ZOO_TEST_DATA)")
-def test_ema_precision_is_trec_evals():
+def test_average_precision_is_trec_evals():
     relevant: dict[str, set[str]] = {}
     for line in (TREC / "qrels.test").read_text().splitlines():
         topic, _, document, grade = line.split()

@@ -262,7 +262,7 @@ def test_a_small_student_is_trained_and_a_heavy_one_before_it(batches, tmp_path)
         assert all(not torch.equal(value, before[name]) for name, value in after.items() if name not in narrower)
 
 
-WIDE = [("tf_efficientnet_lite2", 2, True), ("test_resnet", 1, False)]
+WIDE = [("tf_efficientnet_lite2", 2, True), ("test_resnet", 1, False), ("test_nfnet", 2, False)]
 
 
 @pytest.mark.parametrize(("wide", "stride", "compared"), WIDE)

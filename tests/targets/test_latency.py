@@ -57,6 +57,20 @@ def test_only_percentiles_that_n_supports(calls, p90, p99):
     assert (figures.p90_ms is not None, figures.p99_ms is not None) == (p90, p99)
 
 
+def test_what_kind_of_session_it_is_takes_none_of_its_time(monkeypatch, clock):
+    class Slow(type):
+        def __instancecheck__(cls, session):
+            clock.sleep(1)
+            return isinstance(session, Elsewhere)
+
+    class Elsewhere(Fake):
+        call_ms, process = 2.5, 1
+
+    monkeypatch.setattr(turns, "ProcessSession", Slow("Kind", (), {}))
+    assert turns._call(Fake(0.001), IMAGES) == pytest.approx(1)
+    assert turns._call(Elsewhere(0.001), IMAGES) == 2.5, "it times its calls itself"
+
+
 def test_figures_are_those_of_the_session():
     timing = measure_latency({"slow": Fake(0.004), "fast": Fake(0.001)}, IMAGES, 60, 20)
     slow, fast = timing.latency("slow"), timing.latency("fast")

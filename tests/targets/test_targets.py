@@ -39,6 +39,8 @@ def test_a_damaged_artifact_is_refused(runtime, name, exported, tmp_path):
 def test_an_unknown_runtime_gets_a_suggestion():
     with pytest.raises(UnknownRuntime, match="Did you mean 'openvino'"):
         make_target(TargetSettings(runtime="openvno"))
+    with pytest.raises(UnknownRuntime, match="Installed: .*openvino.* or install the package that provides it"):
+        make_target(TargetSettings(runtime="?"))
 
 
 def test_a_device_that_is_not_there():

@@ -400,4 +400,4 @@ def test_inconsistent_methods_are_refused(workshop):
     message = workshop.refused("build", *[part for s in settings for part in ("--set", s)])
     with_budget = ("--set", "distill.method=fixed", "--set", "distill.compress={macs: 0.6}")
     assert "method: fixed keeps all channels: leave compress out" in workshop.refused("build", *with_budget)
-    assert "needs a trained student: set init to teacher or pretrained" in message
+    assert "needs a trained student: set init to teacher, pretrained or release" in message

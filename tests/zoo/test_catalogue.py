@@ -181,6 +181,10 @@ CASES = {
         "models:\n  m: {base: resnet18-hcmc, sampling: {flip: 1.5}}\n",
         "zoo.yaml:2: models.m.sampling.flip: should be less than or equal to 1 (got 1.5).",
     ),
+    "a network that is not the Hub's": (
+        "models:\n  m: {base: resnet18-hcmc, base_model: resnet18}\n",
+        "zoo.yaml:2: models.m.base_model: is OWNER/NAME of a network on the Hugging Face Hub, such as timm/resnet18.a1",
+    ),
     "an unknown data set": (
         "models:\n  m:\n    base: resnet18-hcmc\n    dataset: toycar\n",
         "zoo.yaml:4: models.m.dataset: no data set 'toycar'. Did you mean 'toycars'?",
@@ -241,6 +245,35 @@ def test_overrides_that_do_not_fit(override, expected):
     with pytest.raises(CatalogueError) as error:
         load_catalogue().recipe("resnet18-hcmc", [override])
     assert str(error.value).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("build qqq", "no model 'qqq' in the catalogue. Known: "),
+        (
+            "build qqq",
+            "describe it under models in zoo.yaml, or build it from a release: zoo build NAME --from ",
+        ),
+        ("build tiny --dataset qqq", "models.tiny.dataset: no data set 'qqq'. Known: "),
+        ("build tiny --dataset qqq", "describe it under datasets in zoo.yaml, then check it: zoo data NAME."),
+        ("build tiny --dataset square", "Did you mean 'squares'? To add one, describe it under datasets in zoo.yaml"),
+        ("data qqq", "describe it under datasets in zoo.yaml, then check it: zoo data NAME."),
+        ("build tiny -t qqq", "describe it under targets in zoo.yaml; zoo doctor shows what is usable here."),
+        ("build tiny --set targets=[qqq]", "describe it under targets in zoo.yaml; zoo doctor shows"),
+        ("build tiny --set network.architecture=qqq", "timm.list_models() in Python lists those that it has."),
+    ],
+)
+def test_an_unknown_name_comes_with_a_way_to_add_it(words, told, workshop):
+    message = workshop.refused(*words.split())
+    assert told in message
+    assert len(message.splitlines()) == 1
+
+
+def test_an_unknown_data_set_is_reported_before_a_release_is_looked_for(workshop):
+    message = workshop.refused("build", "mine", "--from", "nowhere", "--dataset", "depot")
+    assert "models.mine.dataset: no data set 'depot'. Known: " in message
+    assert message.endswith("To add one, describe it under datasets in zoo.yaml, then check it: zoo data NAME.")
 
 
 def test_a_list_of_known_names_shows_many_of_one_beginning_as_one():

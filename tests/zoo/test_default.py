@@ -1,6 +1,5 @@
 """Promises of the default model. Builds it in the checkout, like `make demo`, unless that was done already."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,12 @@ from pipeline.data.dataset import open_dataset
 from pipeline.networks.factory import build_network
 from pipeline.retrieval.evaluate import evaluate_network
 from tests.conftest import Workshop
+from tests.helpers import REAL_DATA
 from zoo.catalogue import load_catalogue
 from zoo.release.local import read_release
 from zoo.release.reading import read_manifest
 
 TOP = Path(__file__).parents[2]
-HCMC = Path(os.environ.get("ZOO_TEST_DATA", TOP.parent / "shared" / "data"))
 
 
 @pytest.mark.slow
@@ -44,10 +43,10 @@ def test_the_default_saves_two_fifths_of_macs_within_two_points_of_its_teacher()
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(not (HCMC / "hcmc").is_dir(), reason="the hcmc data set is not here (ZOO_TEST_DATA)")
+@pytest.mark.skipif(not (REAL_DATA / "hcmc").is_dir(), reason="the hcmc data set is not here (ZOO_TEST_DATA)")
 def test_real_vehicles(tmp_path):
     shop = Workshop(TOP)
-    shop.build("resnet18-hcmc", "--target", "openvino-cpu", "--data-root", str(HCMC))
+    shop.build("resnet18-hcmc", "--target", "openvino-cpu", "--data-root", str(REAL_DATA))
     manifest = read_manifest(shop.home / "releases" / "resnet18-hcmc" / "1.0.0" / "manifest.json")
     assert manifest.compression.after.macs <= 0.6 * manifest.compression.before.macs
     assert manifest.accuracy.student.map >= manifest.accuracy.teacher.map - 2

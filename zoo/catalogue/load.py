@@ -16,7 +16,7 @@ from pipeline.recipe import Recipe
 from targets.settings import TargetSettings
 from zoo.catalogue.derived import FROM, Inherited, empty, on_top, own_base, with_bases, with_method
 from zoo.catalogue.names import wrong_name, wrong_target
-from zoo.catalogue.problems import did_you_mean, problems
+from zoo.catalogue.problems import did_you_mean, none_named, problems
 from zoo.catalogue.registry_settings import RegistrySettings
 from zoo.catalogue.source import Source, merge, override, read_source
 from zoo.errors import CatalogueError
@@ -25,6 +25,7 @@ from zoo.home import shipped_catalogue, user_catalogue
 SECTIONS = ("datasets", "targets", "models")
 SINGLE = ("default", "registry")
 STUDY = "study-"  # models that are compared with each other; lists leave them out
+CATALOGUE = " in the catalogue"
 Model = TypeVar("Model")
 
 
@@ -71,10 +72,15 @@ class Catalogue:
         """The release that a model starts from, as its `from` or an override names it; None if there is none.
 
         Raises:
-            CatalogueError: unknown or faulty model, or an override that does not fit.
+            CatalogueError: unknown or faulty model, an override that does not fit, or an unknown data set, which is
+                reported before the release is pulled.
         """
-        found = self._source(name, overrides).data.get(FROM)
-        return None if found is None else str(found)
+        source = self._source(name, overrides)
+        if source.data.get(FROM) is None:
+            return None
+        if wrong := _unknown_dataset(source.data.get("dataset"), source, f"models.{name}", self._named("datasets")):
+            raise CatalogueError("\n".join(wrong))
+        return str(source.data[FROM])
 
     def recipe(self, name: str, overrides: Sequence[str] = (), inherited: Inherited | None = None) -> Recipe:
         """A model's recipe, with `key.path=value` overrides, and with explicit normalisation (`Recipe.settled`).
@@ -115,8 +121,7 @@ class Catalogue:
         starts = any(assignment.partition("=")[0].strip() == FROM for assignment in others)
         known = name in self.sources
         if not known and (not starts or name in self.entries.data):
-            near = did_you_mean(name, self.buildable(), self.buildable(studies=False))
-            raise CatalogueError(f"no model {name!r} in the catalogue. {near}")
+            raise CatalogueError(none_named("model", name, self.buildable(), self.buildable(studies=False), CATALOGUE))
         if not known and (why := wrong_name(name)):
             raise CatalogueError(f"{name!r}: {why}")
         source = self.sources[name] if known else empty("the command")
@@ -148,7 +153,7 @@ class Catalogue:
         self._refuse_faulty(f"targets.{own}")
         if own not in self.targets:
             known = {*self.targets, *self.aliases}
-            raise CatalogueError(f"no target {name!r} in the catalogue. {did_you_mean(name, known)}")
+            raise CatalogueError(none_named("target", name, known, where=CATALOGUE))
         return own
 
 
@@ -160,22 +165,24 @@ def _validated(model: type[Model], source: Source, at: str, found: list[str], in
         return None
 
 
+def _unknown_dataset(name: object, source: Source, at: str, datasets: Collection[str]) -> list[str]:
+    if not isinstance(name, str) or name in datasets:  # anything else is refused with the whole recipe
+        return []
+    return [f"{source.origin(('dataset',))}: {at}.dataset: {none_named('data set', name, datasets)}"]
+
+
 def _unknown_names(
     recipe: Recipe, source: Source, at: str, datasets: Collection[str], targets: Collection[str]
 ) -> list[str]:
-    found = []
-    if recipe.dataset not in datasets:
-        hint = did_you_mean(recipe.dataset, datasets)
-        found.append(f"{source.origin(('dataset',))}: {at}.dataset: no data set {recipe.dataset!r}. {hint}")
+    found = _unknown_dataset(recipe.dataset, source, at, datasets)
     for index, name in enumerate(recipe.targets):
         if name not in targets:
-            hint = did_you_mean(name, targets)
-            found.append(f"{source.origin(('targets', index))}: {at}.targets: no target {name!r}. {hint}")
+            found.append(f"{source.origin(('targets', index))}: {at}.targets: {none_named('target', name, targets)}")
     compress = recipe.distill.compress
     if compress and compress.target and compress.target not in targets:
         place = ("distill", "compress", "target")
-        hint = did_you_mean(compress.target, targets)
-        found.append(f"{source.origin(place)}: {at}.{'.'.join(place)}: no target {compress.target!r}. {hint}")
+        why = none_named("target", compress.target, targets)
+        found.append(f"{source.origin(place)}: {at}.{'.'.join(place)}: {why}")
     return found
 
 
@@ -250,8 +257,7 @@ def read_catalogue(own: Path | None) -> Catalogue:
     recipes = {name: recipe for name, recipe in recipes.items() if f"models.{name}" not in faulty}
     default = str(source.data.get("default"))
     if default not in recipes and f"models.{default}" not in faulty:
-        hint = did_you_mean(default, recipes)
-        found.append(f"{source.origin(('default',))}: default: no model {default!r}. {hint}")
+        found.append(f"{source.origin(('default',))}: default: {none_named('model', default, recipes)}")
     named = "registry" in source.data
     registry = _validated(RegistrySettings, source.at("registry"), "registry", found) if named else RegistrySettings()
     if found or registry is None:

@@ -7,7 +7,7 @@ import difflib
 import types
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,18 @@ from zoo.catalogue.source import KeyPath, Source
 
 NEAR, TOLD, COMPARED = 4, 40, 2000  # words
 FAMILY = 5  # words of one beginning that are listed
+FORMS: dict[str | int, str] = {
+    "version": 'MAJOR.MINOR.PATCH, a text such as "1.0.0"',
+    "base_model": "OWNER/NAME of a network on the Hugging Face Hub, such as timm/resnet18.a1_in1k",
+}
+"""In words, what a pattern of `pipeline.recipe` accepts, by key."""
+ADDING = {
+    "data set": "To add one, describe it under datasets in zoo.yaml, then check it: zoo data NAME.",
+    "model": "To add one, describe it under models in zoo.yaml, or build it from a release: "
+    "zoo build NAME --from RELEASE.",
+    "target": "To add one, describe it under targets in zoo.yaml; zoo doctor shows what is usable here.",
+}
+"""How a catalogue gets what it does not have, by what that is."""
 
 
 def did_you_mean(word: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
@@ -31,6 +43,22 @@ def did_you_mean(word: str, known: Iterable[str], listed: Iterable[str] | None =
     words = _families(words if listed is None else sorted(listed))
     more = f" and {len(words) - TOLD} more" if len(words) > TOLD else ""
     return f"Known: {', '.join(words[:TOLD]) or 'none'}{more}."
+
+
+def none_named(
+    kind: Literal["data set", "model", "target"],
+    name: str,
+    known: Iterable[str],
+    listed: Iterable[str] | None = None,
+    where: str = "",
+) -> str:
+    """Sentences for a name that the catalogue does not have: which ones it has, and how to add it.
+
+    Args:
+        listed: see `did_you_mean`.
+        where: is added to the first sentence.
+    """
+    return f"no {kind} {name!r}{where}. {did_you_mean(name, known, listed)} {ADDING[kind]}"
 
 
 def _families(words: Iterable[str]) -> list[str]:
@@ -80,8 +108,8 @@ def problems(
                 continue
             case "missing":
                 yield f"{where}: is missing."
-            case "string_type" | "string_pattern_mismatch" if path and path[-1] == "version":
-                yield f'{where}: is MAJOR.MINOR.PATCH, a text such as "1.0.0" (got {item["input"]!r}).'
+            case "string_type" | "string_pattern_mismatch" if path and path[-1] in FORMS:
+                yield f"{where}: is {FORMS[path[-1]]} (got {item['input']!r})."
             case _:
                 message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
                 given = item["input"]

@@ -17,7 +17,7 @@ from pipeline.data.fingerprint import contents
 from pipeline.data.splits import Row
 from pipeline.progress import Progress
 from zoo.catalogue import Catalogue
-from zoo.catalogue.problems import did_you_mean
+from zoo.catalogue.problems import none_named
 from zoo.errors import CatalogueError
 from zoo.home import Home
 
@@ -70,7 +70,7 @@ def named_dataset(catalogue: Catalogue, name: str) -> str:
         return catalogue.models[name].dataset
     if name in catalogue.starting and (own := catalogue.sources[name].data.get("dataset")) in catalogue.datasets:
         return str(own)
-    raise CatalogueError(f"no data set {name!r} in the catalogue. {did_you_mean(name, catalogue.datasets)}")
+    raise CatalogueError(none_named("data set", name, catalogue.datasets, where=" in the catalogue"))
 
 
 def _items(found: FoundImages) -> list[Item]:

@@ -17,7 +17,9 @@ def resolve(index: Index, wanted: str, url: str) -> tuple[str, str, Listed]:
     name, _, spec = wanted.partition("@")
     versions = index.releases.get(name)
     if not versions:
-        hint = did_you_mean(name, index.releases) if index.releases else "It is empty."
+        hint = "It is empty: publish a release there, or name another registry: --registry URL."
+        if index.releases:
+            hint = f"{did_you_mean(name, index.releases)} Or name another registry: --registry URL."
         raise RegistryError(f"no release {name!r} in {url}. {hint}")
     if spec in versions:
         return name, spec, versions[spec]

@@ -62,7 +62,9 @@ def signed_by(registry: Registry, release: Release) -> list[str]:
     if listed is None and registry.is_shipped:
         raise NoRegistry(f"{manifest.label} is not one of {registry.url}. Name its registry: --registry URL")
     if listed is None:
-        raise RegistryError(f"{manifest.label} is not in {registry.url}, so it can't be compared.")
+        raise RegistryError(
+            f"{manifest.label} is not in {registry.url}, so it can't be compared. Name its registry: --registry URL"
+        )
     if blob_of(content) != listed.manifest:
         raise RegistryError(
             f"the manifest of {manifest.label} differs from that in {registry.url}. It was built or changed here; "

@@ -222,7 +222,10 @@ def find_release(home: Home, wanted: str) -> Release:
         raise ManifestError(f"no release {name!r} in {home.root}. {_ways(name, recorded(home))}")
     best = _version(name, version, known)
     if best is None:
-        raise ManifestError(f"no version {version} of {name} in {home.root}. Available: {', '.join(known)}.")
+        raise ManifestError(
+            f"no version {version} of {name} in {home.root}. Available: {', '.join(known)}. A registry may have it: "
+            f"zoo pull {wanted}"
+        )
     return _read_one(known[best], home.measurements / name / best)
 
 

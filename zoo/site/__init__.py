@@ -3,6 +3,7 @@
     source    releases with what a registry says of them, from a registry or from this machine
     names     file names of pages
     data      one typed document of everything that pages compare (data.json)
+    meanings  what columns mean, in a line
     cells     rows of tables as HTML cells, with the texts of `zoo.tables`
     facts     what the page of a release shows
     overview  what the pages of devices and data sets show, and the lists

@@ -18,7 +18,7 @@ from targets.installing import install_command
 from zoo.errors import RegistryError, SiteError
 from zoo.layout import GRAPH
 from zoo.sanitize import finite
-from zoo.site.cells import measured_table
+from zoo.site.cells import beside_table, measured_table
 from zoo.site.data import FORMAT, SiteJson, site_data
 from zoo.site.facts import release_facts
 from zoo.site.names import release_page
@@ -28,7 +28,6 @@ from zoo.site.samples import SAMPLES, Answer, contact_sheet, png
 from zoo.site.source import Entry, Source
 from zoo.site.trial import LARGEST, input_size, trial_of
 from zoo.tables.comparison import Comparison
-from zoo.tables.formats import lines_beside
 
 STATIC = Path(__file__).parent / "static"
 DATA = "data.json"  # for machines; data.js holds the same for pages, since `fetch` fails on file://
@@ -40,6 +39,7 @@ BOARD_SCRIPTS = (
         "controls", "compare", "panels", "board",
     )),
 )  # fmt: skip
+RELEASE_SCRIPTS = ("static/text.js", "static/release.js")
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _documents(
     boards = [
         (board, [table for told, table in named if told["board"] == at]) for at, board in enumerate(document["boards"])
     ]
-    values = {"boards": boards, "beside": lines_beside(comparison), "apart": comparison.apart}
+    values = {"boards": boards, "beside": beside_table(comparison, links.get), "apart": comparison.apart}
     yield "index.html", page("board.html", "", {**about, **values}, scripts=BOARD_SCRIPTS)
     lists = {"releases": release_list(source, document), "devices": device_list(document), "data": data_list(document)}
     for name, listed in lists.items():
@@ -162,7 +162,8 @@ def _documents(
     for path, device in device_facts(comparison, releases, links).items():
         yield path, page("device.html", "../", {**about, "device": device})
     for path, data in data_facts(source.entries, comparison.rows, links).items():
-        yield path, page("data.html", "../", {**about, "data": data})
+        ids = [one["id"] for one in document["boards"] if one["data"] == data.fingerprint]
+        yield path, page("data.html", "../", {**about, "data": data, "ids": ids})
     yield from _release_pages(document, source, models, progress)
 
 
@@ -197,7 +198,7 @@ def _release_pages(
                 "panel": panel, "no_trial": trial if isinstance(trial, str) else "", "others": len(SAMPLES) - 1,
             }  # fmt: skip
             path = release_page(entry.release.manifest)
-            yield path, page("release.html", "../", values, settings, scripts=["static/release.js"])
+            yield path, page("release.html", "../", values, settings, scripts=RELEASE_SCRIPTS)
             bar.advance(1)
 
 

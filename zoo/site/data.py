@@ -15,6 +15,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from zoo import __version__
 from zoo.release.manifest import Manifest
+from zoo.site.meanings import MEANINGS
 from zoo.site.names import release_page, slug
 from zoo.site.source import Entry, Source
 from zoo.tables.columns import COLUMNS, MEASURED, Number, Row
@@ -40,6 +41,7 @@ class ColumnJson(TypedDict):
     better: Literal["high", "low"] | None
     timed: bool  # void where the machine was throttled
     usual: bool  # a column of `zoo compare`
+    meaning: NotRequired[str]
     digits: NotRequired[int]
     scale: NotRequired[float]
 
@@ -142,6 +144,8 @@ def _column(key: str) -> ColumnJson:
         "timed": column.timed,
         "usual": key in MEASURED,
     }
+    if key in MEANINGS:
+        told["meaning"] = MEANINGS[key]
     if isinstance(column.show, Number):
         told |= {"digits": column.show.digits, "scale": column.show.scale}
     return told

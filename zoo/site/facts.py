@@ -12,15 +12,16 @@ from zoo.documents.limits import limits
 from zoo.release.licensing import stated
 from zoo.release.manifest import Manifest
 from zoo.sanitize import one_line
-from zoo.site.cells import Cell, HtmlTable, measured_table, plain_table
+from zoo.site.cells import Cell, HtmlTable, beside_table, interval, measured_table, plain_table
 from zoo.site.data import SiteJson, data_page, device_page, gate_of
+from zoo.site.names import release_page
 from zoo.site.source import Entry
-from zoo.tables.columns import NOTHING, number
+from zoo.tables.columns import NOTHING, Row, number
 from zoo.tables.comparison import compare
-from zoo.tables.formats import lines_beside
 from zoo.tables.rows import gains, saved
 
 BAR = 120  # units that the widest bar is long
+TOLD = ("map_float", "parameters", "macs")  # columns that the page tells under "Accuracy" and "Compression"
 
 
 def above(path: str) -> str:
@@ -41,17 +42,18 @@ class SiteBars:
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """The page of a release."""
+    """The page of a release, whose path is `page`; `fastest` and `smallest` are rows of artifacts that ship."""
 
     manifest: Manifest
     entry: Entry
+    page: str
     pull: str
     gate: float | None
     shares: Mapping[str, float]
     gains: Sequence[str]
     tables: Sequence[HtmlTable]
     apart: str | None
-    beside: Sequence[str]
+    beside: HtmlTable
     accuracy: HtmlTable
     costs: HtmlTable
     sites: Sequence[SiteBars]
@@ -62,7 +64,8 @@ class ReleaseFacts:
     limits: Sequence[str]
     devices: Sequence[tuple[str, str]]
     data: str
-    size_bytes: int
+    fastest: Row | None
+    smallest: Row | None
 
 
 def release_facts(entry: Entry, site: SiteJson) -> ReleaseFacts:
@@ -72,17 +75,19 @@ def release_facts(entry: Entry, site: SiteJson) -> ReleaseFacts:
     comparison = compare([release])
     gate = gate_of(manifest)
     devices = {row["device"]: above(device_page(row)) for row in comparison.rows}
-    ships = [one for one in manifest.artifacts if one.target]
+    ships = [row for row in comparison.rows if row["ships"] and row["standing"] != "reported"]
+    counts = [row for row in ships if row["p50_ms"] is not None and row["doubt"] is None]
     return ReleaseFacts(
         manifest=manifest,
         entry=entry,
-        pull=f"zoo pull {manifest.label}" + (f" --registry {site['pull']}" if _plain(site["pull"]) else ""),
+        page=release_page(manifest),
+        pull=_pull(entry, site["pull"]),
         gate=gate,
         shares=saved(manifest),
         gains=[one_line(line) for line in gains(release)],
-        tables=[measured_table(group, {manifest.label: gate}) for group in comparison.groups],
+        tables=[measured_table(group, {manifest.label: gate}, without=TOLD) for group in comparison.groups],
         apart=comparison.apart,
-        beside=lines_beside(comparison),
+        beside=beside_table(comparison),
         accuracy=_accuracy(manifest),
         costs=_costs(manifest),
         sites=_sites(manifest),
@@ -93,8 +98,16 @@ def release_facts(entry: Entry, site: SiteJson) -> ReleaseFacts:
         limits=[one_line(line) for line in limits(manifest, release.measurements)],
         devices=[*devices.items()],
         data=above(data_page(manifest.data.name, manifest.data.fingerprint)),
-        size_bytes=min((one.size_bytes for one in ships), default=0),
+        fastest=min(counts, key=lambda row: row["p50_ms"], default=None),
+        smallest=min(ships, key=lambda row: row["size_bytes"], default=None),
     )
+
+
+def _pull(entry: Entry, url: str | None) -> str:
+    """The command that gets a release; empty if it is not published."""
+    if entry.signed == "unpublished":
+        return ""
+    return f"zoo pull {entry.release.manifest.label}" + (f" --registry {url}" if _plain(url) else "")
 
 
 def _plain(url: str | None) -> bool:
@@ -164,7 +177,7 @@ def _calibrations(manifest: Manifest) -> HtmlTable | None:
             one.judge,
             len(one.images) or NOTHING,
             f"{one.agreement.map_drop_points:.2f}",
-            "{:.2f}–{:.2f}".format(*one.agreement.map_drop_interval) if one.agreement.map_drop_interval else NOTHING,
+            interval(*(one.agreement.map_drop_interval or (None, None))) or NOTHING,
             f"{one.agreement.mean_cosine:.5f}",
             f"{one.agreement.shared_neighbours:.1f}",
             Cell("holds" if one.holds else "does not hold", kind="text " + ("within" if one.holds else "over")),
@@ -204,11 +217,16 @@ def _files(manifest: Manifest) -> HtmlTable:
             getattr(file, "precision", None) or NOTHING,
             getattr(file, "target", None) or NOTHING,
             Cell(file.sha256, kind="text hash"),
-            f"{file.size_bytes / 1e6:,.3f}",
+            size(file.size_bytes),
         ]
         for file in sorted(manifest.files, key=lambda one: PurePosixPath(one.path).parts)
     ]
-    return plain_table("Files", ["file", "precision", "target", "sha256", "MB"], listed, words=4)
+    return plain_table("Files", ["file", "precision", "target", "sha256", "size"], listed, words=4)
+
+
+def size(count: int) -> str:
+    """A size in kB or MB."""
+    return f"{count / 1e6:,.2f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
 
 
 def when(moment: str) -> str:

@@ -12,9 +12,9 @@ from zoo.release.local import Release
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured
 from zoo.sanitize import one_line
-from zoo.site.cells import Cell, HtmlTable, measured_table, plain_table
+from zoo.site.cells import Cell, HtmlTable, filled, measured_table, plain_table
 from zoo.site.data import MACHINE, SiteJson, data_page, device_page, gate_of
-from zoo.site.facts import above, when
+from zoo.site.facts import TOLD, above, when
 from zoo.site.names import slug
 from zoo.site.source import Entry, Source
 from zoo.tables.columns import COLUMNS, NOTHING, Row
@@ -64,9 +64,14 @@ def device_facts(
         return above(links[model])
 
     return {
-        page: _device(found, [measured_table(group, gates, link) for group in groups[page]], link)
+        page: _device(found, [measured_table(group, gates, link, _alike(group)) for group in groups[page]], link)
         for page, found in records.items()
     }
+
+
+def _alike(group: Group) -> list[str]:
+    """Columns that tell nothing here: what is equal in all rows, and what pages of releases tell."""
+    return [*TOLD, "cmc1", *(key for key in ("network", "ships") if len({row[key] for row in group.rows}) == 1)]
 
 
 def _device(found: Sequence[tuple[Row, Measured]], tables: Sequence[HtmlTable], link: Up) -> DeviceFacts:
@@ -113,7 +118,8 @@ def _runs(pairs: Sequence[tuple[Row, Measured]], link: Up) -> HtmlTable:
                 NOTHING if at is None else f"{at.seconds:,.0f}",
             ]
         )
-    return plain_table("Conditions of each run", headings, rows, words=7)
+    kept, filled_rows = filled(headings, rows)
+    return plain_table("Conditions of each run", kept, filled_rows, words=kept.index("threads") if rows else 0)
 
 
 def _hottest(state: State) -> float | None:
@@ -162,7 +168,7 @@ def _data(
         for one in manifests
     )  # fmt: skip
     headings = [
-        "training images", "their identities", "held out for the gate", "their identities", "queries",
+        "training images", "training identities", "images for the gate", "identities for the gate", "queries",
         "gallery images",
     ]  # fmt: skip
     listed = [
@@ -196,10 +202,9 @@ def release_list(source: Source, document: SiteJson) -> Mapping[str, Any]:
         about = told[row["model"]]
         marks = ["withdrawn"] * (about["yanked"] is not None)
         first = Cell(row["model"], " ".join(marks), "text", about["page"])
+        targets = Cell(one_line(", ".join(row["targets"])), kind="text wide")
         values = [COLUMNS[key].show(row[key]) for key in keys[1:]]
-        rows.append(
-            [first, Cell(about["description"], kind="text wide"), row["data"], ", ".join(row["targets"]), *values]
-        )
+        rows.append([first, Cell(about["description"], kind="text wide"), row["data"], targets, *values])
     headings = ["release", "description", "data set", "measured on", *(COLUMNS[key].heading for key in keys[1:])]
     return {"title": "Releases", "table": plain_table("All releases, in torch", headings, rows, words=4)}
 
@@ -211,7 +216,12 @@ def device_list(document: SiteJson) -> Mapping[str, Any]:
         for one in document["devices"]
     ]  # fmt: skip
     headings = ["device", "architecture", "cores", "releases", "measurements"]
-    return {"title": "Devices", "table": plain_table("All devices, the most used first", headings, rows, words=2)}
+    note = "Another device appears here once somebody measured a release on it; the page of each release says how."
+    return {
+        "title": "Devices",
+        "note": note,
+        "table": plain_table("All devices, the most used first", headings, rows, words=2),
+    }
 
 
 def data_list(document: SiteJson) -> Mapping[str, Any]:

@@ -10,9 +10,10 @@ from typing import Literal
 
 from pipeline.progress import Progress
 from zoo.errors import ManifestError, RegistryError
-from zoo.home import Home
+from zoo.home import Home, shipped_releases
 from zoo.layout import MANIFEST
-from zoo.registry.index import Blob, Listed
+from zoo.registry.index import INDEX, Blob, Listed
+from zoo.registry.listing import shipped_registry
 from zoo.registry.pull import read_records
 from zoo.registry.reader import Registry
 from zoo.registry.signing import LIMIT as SIGNATURE_LIMIT
@@ -68,6 +69,21 @@ def from_home(home: Home) -> Source:
     here = read_all(home)
     entries = [Entry(one, "unpublished", (), 0, None, None, _reader_of(one)) for one in here.releases]
     return Source(entries, here.damaged, None, None)
+
+
+def shipped_beside(here: Source, home: Home, progress: Progress) -> Source:
+    """Releases of this machine, and those that come with zoo and are not on it, as `zoo search` has them.
+
+    Raises:
+        RegistryError: this installation has some, and their index can't be read.
+    """
+    if not (shipped_releases() / INDEX).exists():
+        return here
+    there = from_registry(shipped_registry(home), progress)
+    labels = {entry.release.manifest.label for entry in here.entries} | here.damaged.keys()
+    entries = [*here.entries, *(one for one in there.entries if one.release.manifest.label not in labels)]
+    entries.sort(key=lambda one: (one.release.manifest.name, order(one.release.manifest.version)))
+    return Source(entries, {**there.damaged, **here.damaged}, None, None)
 
 
 def _reader_of(release: Release) -> Callable[[str, int], bytes | None]:

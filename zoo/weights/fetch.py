@@ -215,11 +215,16 @@ def wanted(catalogue: Catalogue, names: Sequence[str]) -> list[tuple[str, str | 
     """Architectures and revisions: what is named, or what a named recipe starts from.
 
     Raises:
-        WeightsError: a recipe starts from no pretrained weights, or from a file that is no architecture's.
+        WeightsError: a recipe starts from a release, from no pretrained weights, or from a file that is no
+            architecture's.
         CatalogueError: a recipe is faulty.
     """
     found: dict[tuple[str, str | None], None] = {}
     for name in names:
+        if release := catalogue.starting.get(name):
+            raise WeightsError(
+                f"{name} starts from the release {release}. Get that: zoo pull {release}; or name an architecture here."
+            )
         if name not in catalogue.models and f"models.{name}" not in catalogue.faulty:
             found[name, None] = None
             continue

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pipeline.engine.step import NetworkName
 from pipeline.errors import WeightsError
+from pipeline.networks.factory import config_of
 from pipeline.networks.header import Header, read_header
 from pipeline.networks.hub import BRANCH
 from pipeline.networks.pretrained import SUFFIX, Places, Start, default_tag, file_names
@@ -145,9 +146,7 @@ class _List:
         if name not in self.known:
             found = self.known[name] = Weights(name)
             if find_spec(TIMM):
-                import timm
-
-                config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+                config = config_of(name)
                 found.repository = config.hf_hub_id or None if config else None
                 found.license = config.license or None if config else None
                 self.repositories |= {found.repository: name} if found.repository else {}

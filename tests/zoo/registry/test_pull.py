@@ -17,11 +17,13 @@ from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
+from zoo.registry.index import Index
 from zoo.registry.opening import open_registry
 from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import publish, yank
 from zoo.registry.pull import pull
 from zoo.registry.reader import Registry
+from zoo.registry.resolution import resolve
 from zoo.registry.verify import damage, missing
 
 EVERYTHING = chooser(None)
@@ -79,7 +81,7 @@ def test_versions_and_ranges(published, another, wanted, version):
 @pytest.mark.parametrize(
     ("wanted", "told"),
     [
-        ("tinny", "no release 'tinny' in .* Did you mean 'tiny'?"),
+        ("tinny", "no release 'tinny' in .* Did you mean 'tiny'\\? Or name another registry: --registry URL"),
         ("tiny@3", "no version 3 of tiny in .* Available: 1.0.0, 1.1.0, 2.0.0"),
         ("tiny@newest", "'newest' is not a version. Write tiny@1.2.0, or a range"),
     ],
@@ -88,6 +90,11 @@ def test_unknown_releases_are_reported(published, another, wanted, told):
     with pytest.raises(RegistryError, match=told):
         pulled(another, published.url, wanted)
     assert not another.pulled.exists()
+
+
+def test_an_empty_registry_says_what_to_do():
+    with pytest.raises(RegistryError, match="no release 'tiny' in there. It is empty: publish a release there"):
+        resolve(Index(), "tiny", "there")
 
 
 def test_a_yanked_version_needs_its_exact_name(published, another):

@@ -15,8 +15,8 @@ import pytest
 from filelock import FileLock
 
 from pipeline.progress import Silent
+from tests.zoo.site.example import example
 from tests.zoo.site.extremes import large
-from tests.zoo.site.sources import example
 from zoo.site.build import build
 from zoo.site.source import Source
 

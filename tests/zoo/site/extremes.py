@@ -16,7 +16,7 @@ from tests.zoo.records import (
     pending,
     release,
 )  # fmt: skip
-from tests.zoo.site.sources import RECIPE, entry, sites, source, with_sites
+from tests.zoo.site.sources import RECIPE, entry, sites, source
 from zoo.site.source import Source
 
 
@@ -97,9 +97,8 @@ def hostile() -> tuple[Source, list[str]]:
             licenses={"code": text(), "weights": text(), "data": text()}, calibrations=[calibrated],
             provenance=manifest_values()["provenance"]
             | {"command": text(), "git": text(), "python": text(), "libraries": {text(): text()}},
-            created_at=text(),
+            created_at=text(), sites=[sites(noise)[0] | {"site": text()}],
         )  # fmt: skip
-        one = one.__class__(one.path, with_sites(one.manifest, [sites(noise)[0] | {"site": text()}]), one.measurements)
         releases.append(entry(one, yanked=text()))
     return source(
         *releases, damaged={"bad@1.0.0": text()}, url="https://example.org/'\"><script>window.hit=1</script>"

@@ -1,6 +1,6 @@
 """`python -m tests.zoo.site.screenshot FILE.png [REGISTRY]`: the board of a registry, as README shows it.
 
-Without a registry, of `tests.zoo.site.sources.example`.
+Without a registry, of `tests.zoo.site.example`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.progress import Silent
 from tests.zoo.site.conftest import NAMES
-from tests.zoo.site.sources import example
+from tests.zoo.site.example import example
 from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.places.by_url import open_place
@@ -22,7 +22,7 @@ from zoo.registry.reader import Registry
 from zoo.site.build import build
 from zoo.site.source import from_registry
 
-WIDTH, HEIGHT = 1180, 800
+WIDTH, HEIGHT = 1280, 960
 
 
 def picture(browser: Any, site: Path) -> bytes:

@@ -124,6 +124,28 @@ def test_the_front_is_that_of_python_under_any_filter(cost, releases, page):
         assert drawn == [drawable(group.rows[at], cost) for at in places]
 
 
+CHEAPEST = f"([places, cost]) => {{ {ROWS} return Zoo.cheapest(places.map((at) => rows[at]), cost)?.place ?? null; }}"
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_the_cheapest_row_ships_and_counts(cost, releases, page):
+    (group,) = compare(releases).groups
+    noise, found = random.Random(7), 0
+    for _ in range(10):
+        places = noise.sample(range(len(group.rows)), len(group.rows) // 4)
+        rows = [group.rows[at] for at in places]
+        rivals = [row for row in rows if row["ships"] and row[cost] is not None]
+        rivals = [row for row in rivals if row["doubt"] is None or not COLUMNS[cost].timed]
+        told = page.evaluate(CHEAPEST, [places, cost])
+        best = min(rivals, key=lambda row: (row[cost], -(row["map"] or 0)), default=None)
+        keys = (cost, "map")
+        assert [told is not None and group.rows[told][key] for key in keys] == [
+            best is not None and best[key] for key in keys
+        ]
+        found += told is not None
+    assert found == (0 if cost == "mj_per_image" else 10)
+
+
 def test_differences_have_the_buckets_of_zoo_diff(releases, page):
     assert page.evaluate("[Zoo.TOLERANCE.points, Zoo.TOLERANCE.percent, ...Zoo.BUCKETS]") == [
         MAP_POINTS,

@@ -9,7 +9,11 @@ import shlex
 import pytest
 from PIL import Image
 
-from tests.zoo.site.sources import MODELS
+from pipeline.progress import Silent
+from tests.zoo.records import measurement, release
+from tests.zoo.site.example import MODELS
+from tests.zoo.site.sources import RECIPE, source
+from zoo.site.build import build
 
 
 def models(page):
@@ -37,7 +41,7 @@ def test_the_most_used_device_comes_first_and_boards_are_never_mixed(board):
     assert devices[0].startswith("AMD EPYC (x86_64, 2 cores) · 13 models")
     assert [text.split(" ")[0] for text in devices[1:]] == ["NVIDIA", "Raspberry"]
     assert len(models(board)) == len(MODELS)
-    board.select_option("#board", label="boats: 100 queries, 500 images")
+    board.select_option("#board", label="boats · 1 model (100 queries, 500 images)")
     assert models(board) == ["resnet18-boats@1.0.0"]
     choose(board, "Jetson")
     assert "jetson-orin-nano" in board.locator("#table tbody").inner_text()
@@ -86,23 +90,87 @@ def test_interval_n_gate_unsteady_and_pending_are_in_the_row(board):
     choose(board, "Jetson")
     over = board.locator("td.over")
     assert over.count() > 0
-    assert "over the gate" in over.first.inner_text()
+    assert board.locator(".tag", has_text="over the gate").count() == over.count()
 
 
 def test_what_is_estimated_is_in_no_table_of_measurements(board):
     choose(board, "Jetson")
     assert "estimated" not in board.locator("#table").inner_text()
-    assert (
-        "efficientnet-lite0-cars@1.0.0 on jetson-orin-nano, student int8: estimated, not measured"
-        in board.locator("#beside").inner_text()
-    )
+    listed = board.locator("#beside tbody tr", has_text="efficientnet-lite0-cars@1.0.0")
+    assert [row.split("\t")[1:4] for row in listed.all_inner_texts()] == [
+        ["jetson-orin-nano", "student int8", "estimated"],
+        ["jetson-orin-nano", "–", "pending"],
+    ]
 
 
 def test_the_fastest_model_above_an_accuracy_takes_one_entry(board):
-    """On the preselected device: an entry in one field, and the first row is the answer."""
+    """On the preselected device: an entry in one field, and a line above the plot is the answer."""
     board.get_by_label("mAP ≥, %, as a number").fill("66")
+    answer = board.locator("#answer")
+    told = "Fastest: convnext-atto-cars@1.0.0 in int8 on openvino-cpu, 1."
+    assert answer.inner_text().startswith(told)
     assert models(board)[0] == "convnext-atto-cars@1.0.0"
     assert all(value >= 66 for value in numbers(column(board, "mAP %")))
+    board.locator("#cost label", has_text="MB").click()
+    assert answer.inner_text().startswith("Smallest: convnext-atto-cars@1.0.0")
+    board.get_by_label("mAP ≥, %, as a number").fill("60")
+    assert "withdrawn" in board.locator("#table tbody tr", has_text="repvgg-a0-cars").inner_text()
+    assert not answer.inner_text().startswith("Smallest: repvgg-a0-cars")
+    board.locator("#cost label", has_text="ms").click()
+    assert answer.inner_text().startswith("Fastest: mobilenetv3-cars@1.0.0"), "the faster repvgg-a0-cars is withdrawn"
+    board.get_by_label("mAP ≥, %, as a number").fill("99")
+    assert answer.inner_text() == "Nothing that ships is within this budget."
+    assert "No row is within the budget" in board.locator("#table").inner_text()
+
+
+def test_what_somebody_else_reported_is_shown_and_never_the_answer(tmp_path, watch):
+    sent = {"by": "Ada", "received_at": "2026-11-02T00:00:00+00:00", "file_sha256": "f" * 64}
+    fast = release("fast", records=[measurement(1, 90, reported=sent)], recipe=RECIPE)
+    sure = release("sure", records=[measurement(5, 80)], recipe=RECIPE)
+    build(source(fast, sure), tmp_path / "site", False, Silent())
+    page = watch(f"{(tmp_path / 'site').as_uri()}/index.html").page
+    assert page.locator("#answer").inner_text().startswith("Fastest: sure@1.0.0")
+    assert page.locator("tr .tag", has_text="reported").get_attribute("title") == "reported by Ada"
+    assert "1 point on the front" in page.locator("#plot-note").inner_text()
+
+
+def test_few_models_show_all_their_rows_at_once(board):
+    board.select_option("#board", label="boats · 1 model (100 queries, 500 images)")
+    assert board.locator("tr.sub").count() == 3
+    board.get_by_role("button", name="One row per model").click()
+    assert board.locator("tr.sub").count() == 0
+    board.locator(".opener").click()
+    assert board.locator("tr.sub").count() == 3
+
+
+def test_the_figures_of_a_row_are_in_view_until_escape(board):
+    board.locator(".figures").first.click()
+    panel = board.locator("#selected")
+    box = panel.bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + min(box["height"], 300) <= board.viewport_size["height"]
+    assert board.locator("tr[aria-current]").count() == 1
+    board.keyboard.press("Escape")
+    assert not panel.is_visible()
+    assert board.evaluate("document.activeElement.className") == "figures"
+
+
+def test_columns_say_what_they_mean(board):
+    board.get_by_text("What the columns mean").click()
+    told = board.locator("#meaning-list").inner_text()
+    for heading in board.locator("thead button").all():
+        assert heading.inner_text().rstrip(" ↑↓") in told
+        assert heading.get_attribute("title") in told
+
+
+def test_intervals_lie_in_the_plot(board):
+    ends = [
+        float(text)
+        for text in re.findall(r"M[\d.]+,([\d.]+)L", board.locator("#plot .interval").first.get_attribute("d"))
+    ]
+    bottom = float(re.search(r"0,([\d.]+)", board.locator("#plot .axis").first.get_attribute("transform"))[1])
+    assert len(ends) > 20
+    assert all(28 < end < bottom for end in ends)
 
 
 def test_sliders_filter_table_and_plot_and_tell_the_equal_query(board):
@@ -117,7 +185,7 @@ def test_sliders_filter_table_and_plot_and_tell_the_equal_query(board):
     assert words[2] == f'map >= {limit:g} and p50_ms <= 2 and device == "AMD EPYC"'
     assert words[3:] == ["--all-precisions", "--sort", "p50_ms"]
     board.locator("#precisions label", has_text="int8").click()
-    board.get_by_label("only what ships").check()
+    board.get_by_label("only artifacts that ship").check()
     words = shlex.split(board.locator("#query").inner_text())
     assert 'precision == "int8"' in words[2]
     assert "--all-precisions" not in words
@@ -241,6 +309,8 @@ def test_pictures_of_the_plot_stand_alone(board):
     assert 'xmlns="http://www.w3.org/2000/svg"' in svg
     assert "class=" not in svg
     assert re.search(r'fill="rgb\(11, 107, 117\)"', svg)
+    assert "AMD EPYC (x86_64, 2 cores), CPU, 2 threads; cars · 12 models" in svg
+    assert ">dense<" in svg
     picture = Image.open(io.BytesIO(saved(board, "PNG")))
     assert picture.width > 1000
     assert len(picture.convert("RGB").getcolors(1 << 20)) > 20

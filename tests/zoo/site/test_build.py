@@ -1,9 +1,10 @@
 """The folder that `zoo site` writes: equal bytes, all or nothing, only own files, everything linked."""
 
 import hashlib
+import html
 import json
-import os
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from pipeline.progress import Silent
 from tests.zoo.records import measurement, pending, release
-from tests.zoo.site.sources import RECIPE, entry, example, source
+from tests.zoo.site.example import example
+from tests.zoo.site.sources import RECIPE, entry, source
 from zoo.errors import SiteError
 from zoo.site import build as building
 from zoo.site.build import build, check_out
@@ -32,11 +34,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_two_builds_are_equal_byte_by_byte(shop, tmp_path):
-    os.environ["TZ"] = "Pacific/Auckland"
     graph = tmp_path / "model.onnx"
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Pacific/Auckland")
+        time.tzset()
         patch.setattr("targets.measuring.conditions.BUSY_CORES", 0.1)
         build(example(graph), tmp_path / "again", True, Silent())
+    time.tzset()
     assert contents(tmp_path / "again") == contents(shop)
 
 
@@ -175,8 +179,28 @@ def test_signatures_and_withdrawals_are_told(tmp_path):
     assert "Nobody signed" in pages["b"]
     assert "so nothing was checked" in pages["c"]
     assert "not published" in pages["d"]
+    assert "zoo pull d@1.0.0" not in pages["d"]
     assert "Its owner withdrew this version: wrong data" in pages["d"]
     assert "Not shown: e@1.0.0: its manifest is damaged" in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_a_release_says_how_to_measure_it_on_another_machine(shop):
+    page = (shop / "release" / "resnet18-cars@1.0.0.html").read_text()
+    (commands,) = re.findall(r'<code id="bench">(.*?)</code>', page, re.DOTALL)
+    assert html.unescape(commands).splitlines() == [
+        "zoo pull resnet18-cars@1.0.0 --registry https://models.example.org/zoo",
+        "zoo bench resnet18-cars@1.0.0 --export resnet18-cars.json --by 'your name'",
+    ]
+    assert "zoo receive resnet18-cars.json" in page
+
+
+def test_tables_of_a_device_leave_out_what_they_do_not_know_and_what_is_equal_in_all_rows(shop):
+    page = min(shop.glob("device/amd*.html")).read_text()
+    headings = [re.findall(r"<th scope=.col.[^>]*>([^<]*)<", table) for table in page.split("<thead>")[1:]]
+    assert not {"power mode", "governors", "CPU MHz before → after"} & {*headings[-1]}
+    assert {"release", "state", "threads", "other work, cores"} <= {*headings[-1]}
+    assert all({"model", "target", "mAP %", "p50 ms"} <= {*found} for found in headings[:-1])
+    assert not any({"network", "ships", "parameters M"} & {*found} for found in headings)
 
 
 def test_no_contact_sheet_without_a_graph(tmp_path, shop):

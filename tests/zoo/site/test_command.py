@@ -1,6 +1,7 @@
 """`zoo site`: from the releases of this machine, and from a registry."""
 
 import json
+import shutil
 
 import pytest
 
@@ -30,6 +31,26 @@ def test_releases_of_this_machine(workshop, home):
     assert "python3 -m http.server" in result.stdout
     assert "not published" in (workshop.root / "out" / "release" / "one@1.0.0.html").read_text()
     assert str(workshop.root) not in "".join(path.read_text() for path in (workshop.root / "out").rglob("*.html"))
+
+
+def test_releases_that_come_with_zoo_are_beside_those_of_this_machine(workshop, home, tmp_path, monkeypatch):
+    for one in read_all(home).releases:
+        bare = one.manifest.model_copy(update={"artifacts": [], "documents": []})
+        one.path.write_text(bare.model_dump_json())
+    for one in read_all(home).releases:
+        publish(one, Folder(tmp_path / "prebuilt"), None, Silent())
+    shutil.rmtree(home.releases / "one")
+    monkeypatch.setenv("ZOO_PREBUILT", str(tmp_path / "prebuilt"))
+
+    def shown(*options):
+        result = workshop.zoo("site", str(workshop.root / "out"), *options)
+        assert result.exit_code == 0, result.output
+        return {path.name: path.read_text() for path in (workshop.root / "out" / "release").iterdir()}
+
+    pages = shown()
+    assert "zoo pull one@1.0.0" in pages["one@1.0.0.html"]
+    assert "not published" in pages["two@1.0.0.html"]
+    assert list(shown("--local")) == ["two@1.0.0.html"]
 
 
 def test_a_registry_with_a_withdrawn_and_a_damaged_release(workshop, home, tmp_path):

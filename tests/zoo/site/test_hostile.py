@@ -18,8 +18,6 @@ from zoo.sanitize import printable
 from zoo.site.build import build
 from zoo.site.source import Source, from_home
 
-SCRIPTS = {"data.js", "static/release.js"}
-
 
 @pytest.fixture(scope="module")
 def texts() -> tuple[Source, list[str]]:

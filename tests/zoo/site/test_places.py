@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.site.sources import MODELS
+from tests.zoo.site.example import MODELS
 
 PAGES = ("index.html", "releases.html", "devices.html", "data.html")
 
@@ -22,13 +22,16 @@ def test_everything_works_from_a_folder(shop, watch):
     assert page.locator("#table tbody tr").count() == len(MODELS)
     page.get_by_label("mAP ≥, %, as a number").fill("66")
     page.wait_for_url(re.compile("#map=66$"))
-    page.get_by_role("link", name="convnext-atto-cars@1.0.0").click()
+    page.locator("#table").get_by_role("link", name="convnext-atto-cars@1.0.0").click()
     assert page.locator("h1").inner_text().startswith("convnext-atto-cars")
     page.go_back()
     assert page.locator("#map").input_value() == "66"
     page.goto(min(shop.glob("device/rasp*.html")).as_uri())
     page.get_by_role("link", name="Compare on the board").click()
-    page.locator("#where", has_text="Raspberry").wait_for()
+    page.locator("#device option:checked", has_text="Raspberry").wait_for(state="attached")
+    page.goto(min(shop.glob("data/boats*.html")).as_uri())
+    page.get_by_role("link", name="Compare its models on the board").click()
+    page.locator("#table", has_text="resnet18-boats").wait_for()
 
 
 def test_by_keyboard_alone(shop, watch):
@@ -75,13 +78,23 @@ def test_a_phone_scrolls_down_only_and_dark_is_dark(shop, watch, scheme):
         assert (max(red, green, blue) < 40) if scheme == "dark" else (min(red, green, blue) > 230)
 
 
+def test_what_was_not_measured_is_the_same_with_scripts_and_without(shop, watch):
+    url = f"{shop.as_uri()}/index.html"
+    plain = watch(url, java_script_enabled=False).page.locator("table").last
+    table = watch(url).page.locator("#beside table")
+    for part in ("thead tr", "tbody tr"):
+        texts = [page.locator(part).all_inner_texts() for page in (plain, table)]
+        assert texts[0] == texts[1]
+        assert len(texts[0]) == (1 if part == "thead tr" else 9)
+
+
 def test_without_scripts_all_tables_are_there(shop, watch):
     page = watch(f"{shop.as_uri()}/index.html", java_script_enabled=False).page
-    assert page.locator("table").count() == 4
+    assert page.locator("table").count() == 4 + 1
     text = page.locator("main").inner_text()
     assert "unsteady: other processes kept 1.4 of 2 cores busy" in text
-    assert "estimated, not measured" in text
-    assert page.locator("tbody tr").count() == 164
+    assert re.search(r"Not measured\s+release\s.*\sestimated\s", text, re.DOTALL)
+    assert page.locator("section tbody tr").count() == 164
     assert not page.locator("#app").is_visible()
     page.get_by_role("link", name="resnet10t-cars@1.0.0").first.click()
     assert (
@@ -178,6 +191,14 @@ FILTER = """(value) => new Promise((done) => {
   input.dispatchEvent(new Event("input"));
   requestAnimationFrame(() => setTimeout(done));
 })"""
+
+
+def test_in_a_crowd_of_points_only_the_front_has_intervals(crowd, watch):
+    page = watch(f"{crowd.as_uri()}/index.html").page
+    assert page.locator("#plot .interval").count() == 1
+    assert "Lines up and down, of the front" in page.locator("#plot-note").inner_text()
+    page.locator("#name").fill("model-000")
+    assert page.locator("#plot .interval:not(.on-front)").count() == 1
 
 
 def test_more_of_many_models_are_a_click_away(crowd, watch):

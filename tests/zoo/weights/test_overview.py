@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 import timm
+import torch
 from safetensors.torch import save_file
 
 from tests.zoo.cli.conftest import document
@@ -46,6 +47,13 @@ def listed(workshop):
 
 def needs(entry):
     return {need["recipe"]: need["path"] for need in entry["needed_by"] if need["network"] == "teacher"}
+
+
+def test_a_file_of_an_unknown_tag_is_listed_like_any_other(workshop, cache):
+    (workshop.home / "weights").mkdir(parents=True)
+    save_file({"a": torch.zeros(1)}, workshop.home / "weights" / f"{ARCHITECTURE}.mine.safetensors")
+    _, found = listed(workshop)
+    assert [one["place"] for one in found[f"{ARCHITECTURE}.mine"]["files"]] == ["folder"]
 
 
 def test_nothing_is_here(recipes, cache):

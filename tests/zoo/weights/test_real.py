@@ -1,16 +1,15 @@
 """A build from real ImageNet weights in the weights folder."""
 
 import hashlib
-import os
-from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline.networks.serialization import load_network
+from tests.helpers import REAL_DATA
 from zoo.release.reading import read_manifest
 
-REAL = Path(os.environ.get("ZOO_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "weights"
+REAL = REAL_DATA / "weights"
 ARCHITECTURE = "tf_efficientnet_lite0"
 
 

@@ -7,8 +7,6 @@
   const STEPS = 200; // of a slider
   const PRECISIONS = ["fp32", "fp16", "int8"];
   const narrow = matchMedia("(max-width: 600px)");
-  const heading = (key) => (key === "ships" ? "ships" : data.shown[key].heading);
-
   class Controls {
     /** `change` receives what a visitor changed. */
     constructor(change) {
@@ -85,7 +83,7 @@
       const choice = (key) => {
         const box = h("input", { type: "checkbox", value: key, onchange });
         box.checked = shown.has(key);
-        return h("label", { class: "check" }, box, heading(key));
+        return h("label", { class: "check", title: data.shown[key].meaning }, box, Zoo.heading(key));
       };
       list.replaceChildren(...known.map(choice));
     }
@@ -100,7 +98,7 @@
     }
 
     /** Show a state. A field in which somebody writes stays as it is. */
-    show(state) {
+    show(state, open) {
       for (const { name, at, open, range, number } of this.sliders) {
         const value = state[name];
         range.value = value === null ? open : Math.round(Math.max(0, Math.min(STEPS, at(value))));
@@ -120,11 +118,9 @@
         ["settings", "table"],
       ])
         $(id).value = state[key];
-      $("open-all").textContent = state.open ? "Hide sub-rows" : "Show all precisions";
-      $("open-all").setAttribute("aria-pressed", String(state.open));
+      $("open-all").textContent = open ? "One row per model" : "Show all precisions";
     }
   }
 
   Zoo.Controls = Controls;
-  Zoo.heading = heading;
 })();

@@ -18,6 +18,16 @@
     "opacity",
   ];
 
+  const SVG = "http://www.w3.org/2000/svg";
+  const TITLE = 20; // pixels that a title takes above a plot
+
+  const part = (kind, attributes, text = "") => {
+    const made = document.createElementNS(SVG, kind);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.textContent = text;
+    return made;
+  };
+
   const save = (name, blob) => {
     const url = URL.createObjectURL(blob);
     Zoo.h("a", { href: url, download: name }).click();
@@ -59,8 +69,8 @@
     };
   };
 
-  /** A picture that needs no style sheet: computed styles become attributes. */
-  Zoo.standalone = (svg) => {
+  /** A picture with a title that needs no style sheet: computed styles become attributes. */
+  Zoo.standalone = (svg, title) => {
     const copy = svg.cloneNode(true);
     const [from, to] = [svg, copy].map((one) => [one, ...one.querySelectorAll("*")]);
     from.forEach((element, at) => {
@@ -69,15 +79,14 @@
       to[at].removeAttribute("class");
     });
     for (const one of copy.querySelectorAll("[data-passing]")) one.remove();
-    const { width, height } = svg.viewBox.baseVal;
-    const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    ground.setAttribute("width", width);
-    ground.setAttribute("height", height);
-    ground.setAttribute("fill", getComputedStyle(svg.closest(".card") ?? document.body).backgroundColor);
-    copy.prepend(ground);
-    copy.setAttribute("width", width);
-    copy.setAttribute("height", height);
-    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    const { width } = svg.viewBox.baseVal;
+    const height = svg.viewBox.baseVal.height + TITLE;
+    const card = getComputedStyle(svg.closest(".card"));
+    const ground = { y: -TITLE, width, height, fill: card.backgroundColor };
+    const said = { x: 2, y: 14 - TITLE, fill: card.color, "font-family": card.fontFamily, "font-size": "12px" };
+    copy.prepend(part("rect", ground), part("text", said, title));
+    const whole = { viewBox: `0 ${-TITLE} ${width} ${height}`, width, height, xmlns: SVG };
+    for (const [name, value] of Object.entries(whole)) copy.setAttribute(name, value);
     for (const name of ["tabindex", "role", "aria-roledescription", "aria-label"]) copy.removeAttribute(name);
     return new XMLSerializer().serializeToString(copy);
   };
@@ -86,9 +95,9 @@
     csv: (table, rows) => save("zoo.csv", new Blob([Zoo.csv(table, rows)], { type: "text/csv" })),
     json: (table, rows) =>
       save("zoo.json", new Blob([JSON.stringify(Zoo.json(table, rows), null, 1)], { type: "application/json" })),
-    svg: (svg) => save("zoo.svg", new Blob([Zoo.standalone(svg)], { type: "image/svg+xml" })),
-    png: async (svg) => {
-      const url = URL.createObjectURL(new Blob([Zoo.standalone(svg)], { type: "image/svg+xml" }));
+    svg: (svg, title) => save("zoo.svg", new Blob([Zoo.standalone(svg, title)], { type: "image/svg+xml" })),
+    png: async (svg, title) => {
+      const url = URL.createObjectURL(new Blob([Zoo.standalone(svg, title)], { type: "image/svg+xml" }));
       const picture = new Image();
       picture.src = url;
       await picture.decode();

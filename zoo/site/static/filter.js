@@ -34,7 +34,6 @@
   /** A text in a query; null if it has both quotes, which a query can't hold. */
   const quoted = (text) => (!text.includes('"') ? `"${text}"` : !text.includes("'") ? `'${text}'` : null);
 
-  const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   const any = (key, values) => {
     const told = values.map((value) => `${key} == ${quoted(value)}`);
     return told.length > 1 ? `(${told.join(" or ")})` : told[0];
@@ -56,7 +55,7 @@
     if (!fits) notes.push("The device's name does not fit in a query.");
     if (state.name.trim()) notes.push("The filter on names has no equal in a query.");
     const query = (fits ? all : clauses).join(" and ") || "size_bytes >= 0";
-    const words = ["zoo search", shell(query), ...(state.ships ? [] : ["--all-precisions"])];
+    const words = ["zoo search", Zoo.quoted(query), ...(state.ships ? [] : ["--all-precisions"])];
     if (!state.reverse) words.push("--sort", state.sort);
     return { text: words.join(" "), query, notes };
   };

@@ -1,12 +1,13 @@
-// What stands in the plot: shapes, axes, intervals, the step of the front, names, limits. `frame` is the inner part
+// What stands in the plot: shapes, legend, axes, intervals, the step of the front, names, limits. `frame` is the inner part
 // with its scales: `{x, y, left, right, top, bottom, width, height, scale}`; x takes costs in the unit that is shown.
 "use strict";
 (() => {
   const Zoo = globalThis.Zoo;
-  const MARGIN = { top: 14, right: 20, bottom: 38, left: 46 };
+  const MARGIN = { top: 28, right: 20, bottom: 40, left: 46 };
   const NAMED = 14; // points of the front that carry a name, if there is room
   const LONGEST = 26; // characters of a name
   const CHARACTER = 6.1; // pixels, of a name's font
+  const CAP = 3; // pixels, half the width of the ends of an interval
   const round = (value) => Math.round(value * 10) / 10;
 
   const SHAPES = {
@@ -21,13 +22,19 @@
   /** The outline of a point, by its precision. */
   const shape = ({ row, x, y }, r) => (SHAPES[row.precision] ?? SHAPES.fp32)(round(x), round(y), r);
 
+  /** The mAP at both ends of the 95 % interval of the mAP lost, the higher first; empty where it is not known. */
+  const ends = (row) =>
+    row.map_drop_low === null || row.map_drop_points === null
+      ? []
+      : [row.map_drop_low, row.map_drop_high].map((drop) => row.map + row.map_drop_points - drop);
+
   /** The inner rectangle for some costs (logarithmic) and accuracies, in a picture of a size. */
   const frame = (costs, accuracies, width, height, scale) => {
     const inner = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom };
     const [cheap, dear] = d3.extent(costs);
     const [low, high] = d3.extent(accuracies);
     const factor = Math.max(1.06, (dear / cheap) ** 0.05);
-    const points = Math.max(0.5, 0.08 * (high - low));
+    const points = Math.max(0.25, 0.06 * (high - low));
     const x = d3.scaleLog([cheap / factor, dear * factor], [inner.left, inner.right]);
     const y = d3.scaleLinear([low - points, high + points], [inner.bottom, inner.top]);
     return { ...inner, width, height, scale, x, y };
@@ -43,7 +50,7 @@
   };
 
   const LABELS = {
-    p50_ms: (batch) => `p50 of a call, ms, batch ${batch}`,
+    p50_ms: (batch) => `median time of a call (p50), ms, batch ${batch}`,
     size_bytes: () => "size on disk, MB",
     mj_per_image: (batch) => `energy, mJ per image, batch ${batch}`,
   };
@@ -74,28 +81,43 @@
     for (const grid of grids) grid.select(".domain").remove();
     group("axis", below, across().tickFormat(d3.format("~g")).tickSizeInner(4));
     group("axis", aside, up().tickSizeInner(4));
-    const label = (x, anchor, text) =>
-      svg
-        .append("text")
-        .attr("x", x)
-        .attr("y", it.height - 4)
-        .attr("text-anchor", anchor)
-        .text(text);
-    label(it.right, "end", `${LABELS[cost](batch)} (left is better)`);
-    label(2, "start", "mAP, % ↑");
+    const label = (x, y, anchor, text) =>
+      svg.append("text").attr("x", x).attr("y", y).attr("text-anchor", anchor).text(text);
+    label(it.right, it.height - 4, "end", `${LABELS[cost](batch)}; left is better`);
+    label(2, 12, "start", "mAP, % ↑");
+  };
+
+  /** What each shape stands for, in a line above the plot that ends at its right. */
+  const legend = (svg, it, rows) => {
+    const kinds = Object.keys(SHAPES)
+      .filter((precision) => rows.some((row) => row.network === "student" && row.precision === precision))
+      .map((precision) => ({ text: precision, precision, kind: "dominated" }));
+    if (rows.some((row) => row.network === "teacher"))
+      kinds.push({ text: "dense", precision: "fp32", kind: "dense" });
+    let x = it.right;
+    for (const { text, precision, kind } of kinds.reverse()) {
+      svg.append("text").attr("x", x).attr("y", 12).attr("text-anchor", "end").text(text);
+      x -= 1.1 * CHARACTER * text.length + 8;
+      svg.append("path").attr("class", kind).attr("d", shape({ row: { precision }, x, y: 8 }, 3.6));
+      x -= 14;
+    }
   };
 
   /** Upwards and down: the 95 % interval of the mAP lost. To the right, for times: up to p90. */
-  const intervals = ({ row, x, y }, it, cost) => {
-    let told = "";
-    if (row.map_drop_low !== null && row.map_drop_points !== null) {
-      const end = (drop) => Math.max(it.top, Math.min(it.bottom, it.y(row.map + row.map_drop_points - drop)));
-      told += `M${round(x)},${round(end(row.map_drop_high))}V${round(end(row.map_drop_low))}`;
+  const intervals = ({ row, x, y }, it, cost, cap = 0) => {
+    const told = [];
+    const line = (...points) => told.push(`M${points.map((one) => one.map(round).join(",")).join("L")}`);
+    const [high, low] = ends(row).map((map) => Math.max(it.top, Math.min(it.bottom, it.y(map))));
+    if (high !== undefined && high !== low) {
+      line([x, high], [x, low]);
+      if (cap) for (const end of [high, low]) line([x - cap, end], [x + cap, end]);
     }
     if (cost === "p50_ms" && row.p90_ms !== null) {
-      told += `M${round(x)},${round(y)}H${round(Math.min(it.right, it.x(row.p90_ms * it.scale)))}`;
+      const end = Math.min(it.right, it.x(row.p90_ms * it.scale));
+      line([x, y], [end, y]);
+      if (cap && end < it.right) line([end, y - cap], [end, y + cap]);
     }
-    return told;
+    return told.join("");
   };
 
   /** The step through the points of a front, the cheapest first. */
@@ -106,24 +128,29 @@
 
   const overlaps = (a, b) => a[0] < b[2] && a[2] > b[0] && a[1] < b[3] && a[3] > b[1];
 
-  /** Names beside points of a front, where they cover no other name or point of it: `{text, x, y, anchor}`. */
+  /** Names beside points of a front, where they cover no other name, point or line: `{text, x, y, anchor}`. */
   const names = (best, points, it) => {
-    const taken = best.map(({ x, y }) => [x - 5, y - 5, x + 5, y + 5]);
-    const versions = new Map();
-    for (const { row } of points) versions.set(row.name, (versions.get(row.name) ?? new Set()).add(row.model));
-    const named = new Set();
+    const taken = best.flatMap(({ row, x, y }) => {
+      const [high, low] = ends(row).map((map) => it.y(map));
+      const point = [x - 5, y - 5, x + 5, y + 5];
+      return high === undefined ? [point] : [point, [x - CAP, high, x + CAP, low]];
+    });
+    for (const [at, { x, y }] of best.entries()) if (at) taken.push([x - 1, y, x + 1, best[at - 1].y]); // of the step
+    const models = (some) => new Set(some.map(({ row }) => row.model)).size;
+    const versions = d3.rollup(points, models, ({ row }) => row.name);
+    const several = models(points) > 1;
     const labels = [];
     const free = (box) =>
       box[0] >= it.left &&
       box[2] <= it.right &&
-      box[1] >= 0 &&
+      box[1] >= it.top - 10 &&
       box[3] <= it.bottom &&
       !taken.some((other) => overlaps(box, other));
     for (const { row, x, y } of best) {
       if (labels.length >= NAMED) break;
-      const model = versions.get(row.name).size > 1 ? row.model : row.name;
+      const model = versions.get(row.name) > 1 ? row.model : row.name;
       const short = model.length > LONGEST ? `${model.slice(0, LONGEST - 1)}…` : model;
-      const text = named.has(model) ? row.precision : `${short} ${row.precision}`;
+      const text = several ? `${short} ${row.precision}` : `${row.precision}, ${row.target}`;
       if (labels.some((one) => one.text === text && Math.abs(one.at - x) < 60)) continue;
       const wide = CHARACTER * text.length;
       const spots = [
@@ -139,7 +166,6 @@
       const spot = spots.find((one) => free(box(one)));
       if (!spot) continue;
       taken.push(box(spot));
-      named.add(model);
       labels.push({ text, at: x, ...spot });
     }
     return labels;
@@ -154,5 +180,5 @@
     return lines;
   };
 
-  Zoo.marks = { shape, frame, axes, intervals, step, names, limits };
+  Zoo.marks = { CAP, shape, ends, frame, legend, axes, intervals, step, names, limits };
 })();

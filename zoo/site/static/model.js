@@ -37,6 +37,9 @@
     return Object.fromEntries(KEYS.map((key) => [key, all[key]]));
   };
 
+  /** The heading of a column. */
+  Zoo.heading = (key) => (key === "ships" ? "ships" : data.shown[key].heading);
+
   Zoo.name = (row) => `${row.model} ${row.network === "teacher" ? "dense " : ""}${row.precision} on ${row.target}`;
 
   /** Whether the mAP lost is within the gate of the release: true, false, or null where nothing is known. */

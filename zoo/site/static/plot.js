@@ -6,6 +6,7 @@
   const { h, marks } = Zoo;
   const NEAR = 24; // pixels from a point that still name it
   const [LEAST, LOW, HIGH] = [280, 250, 390]; // pixels: width, and height from … to
+  const CROWD = 300; // points beside the front whose intervals are still drawn
   const byPlace = (a, b) => a.x - b.x || b.y - a.y;
 
   class Plot {
@@ -106,20 +107,21 @@
       const how = "Arrow keys name points, Enter shows one.";
       this.svg.attr("aria-label", `mAP against ${Zoo.COSTS[cost]}: ${counts}. ${how}`);
       if (drawn.length) this.fill(drawn, marks, width, height);
-      else this.text("No point with both figures", width / 2, height / 2, "middle");
+      else this.text(rows.length ? "No row has both figures." : "No row is within the budget and the filters.", width / 2, height / 2, "middle");
     }
 
     text(text, x, y, anchor, kind = null) {
       this.svg.append("text").attr("class", kind).attr("x", x).attr("y", y).attr("text-anchor", anchor).text(text);
     }
 
-    fill(drawn, { frame, axes, intervals, shape, step, names, limits }, width, height) {
+    fill(drawn, { CAP, ends, frame, legend, axes, intervals, shape, step, names, limits }, width, height) {
       const { front, cost, chosen, batch } = this.view;
       const { scale } = Zoo.data.shown[cost];
       const costs = drawn.map((row) => row[cost] * scale);
-      const accuracies = drawn.map((row) => row.map);
+      const accuracies = drawn.flatMap((row) => [row.map, ...ends(row)]);
       const it = frame(costs, accuracies, width, height, scale);
       axes(this.svg, it, cost, batch);
+      legend(this.svg, it, drawn);
       const place = (row) => ({ row, x: it.x(row[cost] * scale), y: it.y(row.map) });
       this.points = drawn.map(place).sort(byPlace);
       this.tree = d3
@@ -133,13 +135,14 @@
       const path = (kind, points, r) => {
         if (points.length) this.add(kind, points.map((one) => shape(one, r)).join(""));
       };
-      const lines = (kind, points) => this.add(kind, points.map((one) => intervals(one, it, cost)).join(""));
-      lines("interval", others);
+      const lines = (kind, points, cap) =>
+        this.add(kind, points.map((one) => intervals(one, it, cost, cap)).join(""));
+      if (others.length <= CROWD) lines("interval", others, 0);
       const of = (network) => others.filter((one) => one.row.network === network);
       path("dominated", of("student"), 3.4);
       path("dense", of("teacher"), 3.6);
       this.add("step", step(best, it));
-      lines("interval on-front", best);
+      lines("interval on-front", best, CAP);
       path("front", best, 4.8);
       for (const name of names(best, this.points, it)) this.text(name.text, name.x, name.y, name.anchor, "name");
       for (const ends of limits(this.view.limits, it)) {
@@ -155,4 +158,5 @@
   }
 
   Zoo.Plot = Plot;
+  Zoo.CROWD = CROWD;
 })();

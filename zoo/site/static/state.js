@@ -7,7 +7,7 @@
   const MOST_COMPARED = 4;
   const TEXTS = ["device", "board", "table", "name", "row"];
   const LISTS = ["precision", "target", "columns", "compare"];
-  const FLAGS = ["ships", "open"];
+  const FLAGS = ["ships"];
 
   Zoo.EMPTY = {
     device: null,
@@ -26,7 +26,7 @@
     columns: null,
     compare: [],
     row: null,
-    open: false,
+    open: null, // whether all rows of models are shown; null: where there are few models
   };
 
   /** The state in the URL. What is not ours in it is left out. */
@@ -36,6 +36,7 @@
     for (const key of TEXTS) state[key] = told.get(key) ?? Zoo.EMPTY[key];
     for (const key of LISTS) if (told.has(key)) state[key] = told.get(key).split(",").filter(Boolean);
     for (const key of FLAGS) state[key] = told.get(key) === "1";
+    if (told.has("open")) state.open = told.get("open") === "1";
     for (const key of Object.keys(Zoo.LIMITS)) {
       const text = told.get(key) ?? "";
       if (text !== "" && Number.isFinite(Number(text))) state[key] = Number(text);
@@ -59,6 +60,7 @@
     if (!usual) for (const key of ["device", "board", "table"]) put(key);
     for (const key of [...Object.keys(Zoo.LIMITS), ...FLAGS, "name", "row"]) put(key);
     for (const key of LISTS) if (state[key]?.length) told.set(key, state[key].join(","));
+    if (state.open !== null) told.set("open", state.open ? "1" : "0");
     if (state.cost !== Zoo.EMPTY.cost) put("cost");
     if (state.sort !== Zoo.EMPTY.sort || state.reverse) told.set("sort", (state.reverse ? "-" : "") + state.sort);
     return told.toString();

@@ -33,7 +33,7 @@
     "ratio_to_dense",
     "calls",
   ];
-  const HEADINGS = { calls: "n", map_drop_points: "lost", ratio_to_dense: "× dense" };
+  const HEADINGS = { map_float: "mAP float", calls: "n", map_drop_points: "lost" };
   const TEXTS = new Set([
     "precision",
     "target",
@@ -48,6 +48,16 @@
     "name",
     "kind",
   ]);
+
+  /** The interval of a figure; null where it is not known or has no width. */
+  const interval = (low, high) => {
+    if (low === null || high === null) return null;
+    const ends = [low, high].map((end) => Zoo.fixed(end, 2));
+    return ends[0] === ends[1] ? null : ends.join("…");
+  };
+
+  /** The heading of a column in the table of models. */
+  Zoo.short = (key) => HEADINGS[key] ?? Zoo.heading(key);
 
   /** Models of some rows: each leads with its best row that ships, by the column of the order. */
   Zoo.models = (rows, state) => {
@@ -99,7 +109,7 @@
       const { state } = view;
       this.view = view;
       const models = Zoo.models(rows, state);
-      const open = (one) => one.others?.length && (state.open || view.opened.has(one.model));
+      const open = (one) => one.others?.length && (view.open || view.opened.has(one.model));
       const high = Zoo.data.shown[state.sort].better === "high";
       this.table.setOptions((before) => ({
         ...before,
@@ -124,6 +134,7 @@
       const focus = document.activeElement?.dataset?.focus;
       const made = h("table", {}, h("caption", { class: "hidden" }, view.caption), this.head(keys), body);
       this.element.replaceChildren(made);
+      if (!shown.length) this.element.append(h("p", { class: "empty" }, "No row is within the budget and the filters."));
       if (focus) this.element.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
       return { models: models.length, more: models.length - Math.min(models.length, this.size) };
     }
@@ -138,15 +149,14 @@
         const kind = TEXTS.has(key) || column.kind !== "number" ? "text" : "number";
         const button = h(
           "button",
-          { type: "button", "data-focus": `sort ${key}`, title: column.heading, onclick: () => this.act.sort(key) },
-          HEADINGS[key] ?? column.heading,
+          { type: "button", "data-focus": `sort ${key}`, title: column.meaning, onclick: () => this.act.sort(key) },
+          Zoo.short(key),
           on && h("span", { "aria-hidden": "true" }, direction === "ascending" ? " ↑" : " ↓"),
         );
         return h("th", { scope: "col", class: kind, "aria-sort": direction }, button);
       };
       const first = h("th", { scope: "col", class: "model" }, h("span", {}, "model"));
-      const last = h("th", { scope: "col", class: "text" }, h("span", {}, "state"));
-      return h("thead", {}, h("tr", {}, first, keys.map(heading), last));
+      return h("thead", {}, h("tr", {}, first, keys.map(heading)));
     }
 
     row({ model, lead, others }, depth, keys) {
@@ -158,20 +168,25 @@
       };
       return h(
         "tr",
-        { class: kind || null, "data-row": lead.key, "aria-selected": null, onclick: choose },
-        depth ? this.below(lead) : this.model(model, others),
+        { class: kind || null, "data-row": lead.key, "aria-current": chosen ? "true" : null, onclick: choose },
+        depth ? this.below(lead) : this.model(model, lead, others),
         cells,
-        this.state(lead, depth),
       );
     }
 
+    /** Which row of its model it is; on a phone, where other columns come first, in full. */
     below(row) {
-      return h("td", { class: "model" }, row.network === "teacher" ? "dense network" : "student");
+      const network = row.network === "teacher" ? "dense network" : "student";
+      return h("td", { class: "model" }, network, this.artifact(row), this.tags(row, []));
     }
 
-    model(model, others) {
+    artifact(row) {
+      return this.view.keys[0] !== "precision" && h("small", {}, `${row.precision} on ${row.target}`);
+    }
+
+    model(model, lead, others) {
       const about = Zoo.releases.get(model);
-      const open = this.view.state.open || this.view.opened.has(model);
+      const open = this.view.open || this.view.opened.has(model);
       const opener = h("button", {
         type: "button",
         class: others.length ? "opener" : "opener none",
@@ -190,8 +205,13 @@
         onchange: () => this.act.compare(model),
       });
       box.checked = picked;
+      const waiting = Zoo.pending.get(model) ?? [];
+      const more = [];
+      if (waiting.length) more.push(["", `${waiting.length} pending`, `pending: ${waiting.join(", ")}`]);
+      if (about.yanked !== null) more.push(["bad", "withdrawn", about.yanked]);
+      const tags = this.tags(lead, more);
       const link = h("a", { href: about.page, title: about.description || null }, model);
-      return h("td", { class: "model" }, h("span", { class: "lead-cell" }, opener, box, link));
+      return h("td", { class: "model" }, h("span", { class: "lead-cell" }, opener, box, link), this.artifact(lead), tags);
     }
 
     cell(row, key) {
@@ -221,31 +241,28 @@
       if (key === "map_drop_points") {
         const gate = Zoo.gate(row);
         if (gate !== null) kinds.push(gate ? "within" : "over");
-        if (row.map_drop_low !== null) small = `${Zoo.fixed(row.map_drop_low, 2)}…${Zoo.fixed(row.map_drop_high, 2)}`;
-        if (gate === false) small = `${small ?? ""} over the gate`;
+        small = interval(row.map_drop_low, row.map_drop_high);
       }
-      if (key === "ratio_to_dense" && row.ratio_low !== null)
-        small = `${Zoo.fixed(row.ratio_low, 2)}…${Zoo.fixed(row.ratio_high, 2)}`;
+      if (key === "ratio_to_dense") small = interval(row.ratio_low, row.ratio_high);
       return h("td", { class: kinds.join(" ") || null }, text, small && " ", small && h("small", {}, small));
     }
 
-    state(row, depth) {
-      const about = Zoo.releases.get(row.model);
-      const waiting = depth ? [] : (Zoo.pending.get(row.model) ?? []);
+    /** What is wrong with a row, and who reported it; and what is said of its model. */
+    tags(row, more) {
       const tags = [];
       if (row.void) tags.push(["bad", "void", `throttled by ${row.void}`]);
       else if (row.doubt) tags.push(["warn", "unsteady", row.doubt]);
+      if (Zoo.gate(row) === false) {
+        const [lost, { gate }] = [Zoo.fixed(row.map_drop_points, 2), Zoo.releases.get(row.model)];
+        tags.push(["bad", "over the gate", `${lost} points lost on the test set; the release's limit is ${gate}`]);
+      }
       if (row.standing) {
         const kind = row.standing === "repeated" ? "good" : "warn";
         tags.push([kind, row.standing, `reported by ${row.reported_by}`]);
       }
-      if (waiting.length) tags.push(["", `${waiting.length} pending`, `pending: ${waiting.join(", ")}`]);
-      if (about.yanked !== null && !depth) tags.push(["bad", "withdrawn", about.yanked]);
-      return h(
-        "td",
-        { class: "text" },
-        tags.map(([kind, text, why]) => h("span", { class: `tag ${kind}`, title: why }, text)),
-      );
+      const tag = ([kind, text, why]) => h("span", { class: `tag ${kind}`, title: why }, text);
+      const all = [...tags, ...more];
+      return all.length > 0 && h("span", { class: "tags" }, all.map(tag));
     }
   }
 

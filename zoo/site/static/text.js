@@ -42,6 +42,9 @@
     return String(value).replace(/\s+/g, " ").trim();
   };
 
+  /** A text as one word of a shell's command. */
+  Zoo.quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
   Zoo.plural = (count, word) => `${Zoo.number(count)} ${word}${count === 1 ? "" : "s"}`;
 
   /** Copy a text, and say so on the button. */

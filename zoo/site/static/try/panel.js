@@ -5,25 +5,13 @@
 import { Network } from "./network.js";
 import { decode, resize } from "./picture.js";
 
+const { h } = globalThis.Zoo; // of static/text.js, which the page loads first
 const BATCH = 8; // pictures at once
 const MOST = 12; // pictures of the visitor
 const NEAREST = 5;
 const MOST_THREADS = 4;
 const SAME = 0.999; // cosine to the golden embedding, as zoo.load demands of fp32
 const SHOWN = 96; // pixels, width of a picture
-
-// An element with attributes (`text` and `class` among them) and children.
-function make(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key === "text") element.textContent = value;
-    else if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (value === true) element.setAttribute(key, "");
-    else if (value !== false && value !== null) element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
-}
 
 const said = (error) => String(error?.message ?? error);
 const cosine = (a, b) => a.reduce((sum, value, at) => sum + value * b[at], 0);
@@ -112,19 +100,19 @@ class Panel {
   constructor(element, settings) {
     this.#settings = settings;
     this.#student = new Student(settings);
-    this.status = make("p", { class: "note", role: "status" });
-    this.problems = make("ul", { class: "problem", role: "alert", hidden: true });
-    this.files = make("input", { type: "file", id: "try-files", accept: "image/*", multiple: true, class: "hidden",
+    this.status = h("p", { class: "note", role: "status" });
+    this.problems = h("ul", { class: "problem", role: "alert", hidden: true });
+    this.files = h("input", { type: "file", id: "try-files", accept: "image/*", multiple: true, class: "hidden",
       onchange: () => this.#add([...this.files.files]) });
-    this.clear = make("button", { type: "button", class: "button", text: "Remove all", hidden: true,
-      onclick: () => this.#remove(() => false) });
-    this.zone = make("div", { class: "try-zone" },
-      make("p", {}, make("label", { for: "try-files", class: "button", text: "Choose pictures" }), this.files,
+    this.clear = h("button", { type: "button", class: "button", hidden: true,
+      onclick: () => this.#remove(() => false) }, "Remove all");
+    this.zone = h("div", { class: "try-zone" },
+      h("p", {}, h("label", { for: "try-files", class: "button" }, "Choose pictures"), this.files,
         " or drop them here: two or more show how similar they are. They stay in this page."), this.clear);
-    this.strip = make("div", { class: "try-strip", role: "group", "aria-label": "Drawn pictures to try" });
-    this.results = make("div");
+    this.strip = h("div", { class: "try-strip", role: "group", "aria-label": "Drawn pictures to try" });
+    this.results = h("div");
     element.classList.add("try");
-    element.append(this.zone, make("p", { class: "note", text: "Or click drawn pictures:" }), this.strip, this.status,
+    element.append(this.zone, h("p", { class: "note" }, "Or click drawn pictures:"), this.strip, this.status,
       this.problems, this.results);
     this.#listen(element);
     this.#drawSamples();
@@ -172,9 +160,9 @@ class Panel {
     for (const { file, identity, camera } of this.#settings.samples) {
       const one = { name: `${identity}, ${camera}`, identity, url: new URL(file, document.baseURI).href };
       this.#gallery.push(one);
-      this.strip.append(make("button", { type: "button", "aria-label": `Try the drawn picture: ${one.name}`,
+      this.strip.append(h("button", { type: "button", "aria-label": `Try the drawn picture: ${one.name}`,
         onclick: () => this.#use(async () => [{ ...one, sample: one }]) },
-      make("img", { src: one.url, alt: "", width: SHOWN / 2, height: SHOWN / 2, loading: "lazy" })));
+      h("img", { src: one.url, alt: "", width: SHOWN / 2, height: SHOWN / 2, loading: "lazy" })));
     }
   }
 
@@ -220,7 +208,7 @@ class Panel {
   }
 
   #complain(text) {
-    this.problems.append(make("li", { text }));
+    this.problems.append(h("li", {}, text));
     this.problems.hidden = false;
   }
 
@@ -234,33 +222,34 @@ class Panel {
 
   #similarities() {
     const numbers = this.#own.map((_, at) => at + 1);
-    const head = make("tr", {}, make("th", { scope: "col", text: "picture" }),
-      ...numbers.map((number) => make("th", { scope: "col", class: "number", text: number })));
-    const rows = this.#own.map((one, at) => make("tr", {}, make("th", { scope: "row" }, this.#figure(one, at + 1)),
+    const head = h("tr", {}, h("th", { scope: "col" }, "picture"),
+      ...numbers.map((number) => h("th", { scope: "col", class: "number" }, number)));
+    const rows = this.#own.map((one, at) => h("tr", {}, h("th", { scope: "row" }, this.#figure(one, at + 1)),
       ...this.#own.map((other, place) => {
         const value = cosine(one.row, other.row);
-        const cell = make("td", { class: place === at ? "number try-own" : "number try-heat", text: shown(value) });
+        const cell = h("td", { class: place === at ? "number try-own" : "number try-heat" }, shown(value));
         cell.style.setProperty("--share", `${Math.round(40 * Math.max(0, value))}%`);
         return cell;
       })));
-    return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Similarities" },
-      make("table", { class: "try-table" }, make("caption", { text: "Cosine similarity of the pictures: 1 is equal" }),
-        make("thead", {}, head), make("tbody", {}, ...rows)));
+    return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Similarities" },
+      h("table", { class: "try-table" }, h("caption", {}, h("span", {}, "Cosine similarity of the pictures: 1 is equal")),
+        h("thead", {}, head), h("tbody", {}, ...rows)));
   }
 
   #figure(one, number) {
-    return make("figure", {}, make("img", { src: one.url, alt: "", width: SHOWN / 2, height: SHOWN / 2 }),
-      make("figcaption", { text: `${number}: ${one.name}` }),
-      make("button", { type: "button", class: "try-remove", "aria-label": `Remove ${one.name}`, text: "×",
-        onclick: () => this.#remove((other) => other !== one) }));
+    return h("figure", {}, h("img", { src: one.url, alt: "", width: SHOWN / 2, height: SHOWN / 2 }),
+      h("figcaption", {}, `${number}: ${one.name}`),
+      h("button", { type: "button", class: "try-remove", "aria-label": `Remove ${one.name}`,
+        onclick: () => this.#remove((other) => other !== one) }, "×"));
   }
 
   #nearest() {
-    const title = make("p", { class: "note", text: `The ${NEAREST} nearest of ${this.#gallery.length} drawn pictures, with cosine similarities:` });
+    const title = h("p", { class: "note" },
+      `The ${NEAREST} nearest of ${this.#gallery.length} drawn pictures, with cosine similarities:`);
     return [title, ...this.#own.map((one, at) => {
       const others = this.#gallery.filter((other) => other !== one.sample)
         .map((other) => ({ ...other, value: cosine(one.row, other.row) })).sort((a, b) => b.value - a.value);
-      return make("div", { class: "sheet" }, picture(one, `${at + 1}: ${one.name}`),
+      return h("div", { class: "sheet" }, picture(one, `${at + 1}: ${one.name}`),
         ...others.slice(0, NEAREST).map((other) => {
           const same = one.identity !== undefined && other.identity === one.identity;
           return picture(other, `${shown(other.value)}${same ? " same" : ""}`, same);
@@ -270,8 +259,8 @@ class Panel {
 }
 
 function picture(one, caption, same = false) {
-  return make("figure", { class: same ? "same" : null },
-    make("img", { src: one.url, alt: one.name, width: SHOWN, height: SHOWN }), make("figcaption", { text: caption }));
+  return h("figure", { class: same ? "same" : null },
+    h("img", { src: one.url, alt: one.name, width: SHOWN, height: SHOWN }), h("figcaption", {}, caption));
 }
 
 function release(one) {
@@ -281,7 +270,7 @@ function release(one) {
 // Fills an element with the panel; rejects if the student does not run here.
 export async function mount(element, settings) {
   if (!settings.width || !settings.height) throw new Error("the recipe does not tell the size of its input");
-  document.head.append(make("link", { rel: "stylesheet", href: new URL("panel.css", import.meta.url).href }));
+  document.head.append(h("link", { rel: "stylesheet", href: new URL("panel.css", import.meta.url).href }));
   try {
     await new Panel(element, settings).start();
   } catch (error) {
