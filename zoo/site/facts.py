@@ -176,7 +176,7 @@ def _calibrations(manifest: Manifest) -> HtmlTable | None:
             one.target or "all",
             one.judge,
             len(one.images) or NOTHING,
-            f"{one.agreement.map_drop_points:.2f}",
+            number(2)(one.agreement.map_drop_points),
             interval(*(one.agreement.map_drop_interval or (None, None))) or NOTHING,
             f"{one.agreement.mean_cosine:.5f}",
             f"{one.agreement.shared_neighbours:.1f}",
