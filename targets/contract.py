@@ -213,19 +213,40 @@ def describe_runtime(target: Target, settings: TargetSettings) -> Runtime:
     return Runtime(settings.runtime, runtime_version(target), settings.device, dict(settings.options), environment)
 
 
+def needs_of(target: Target) -> str:
+    """What a device needs to run a target, in words, from its attribute `needs`; empty if it has none."""
+    return str(getattr(target, "needs", ""))
+
+
+def version_check(target: Target) -> Callable[[str], None] | None:
+    """A target's method `check_version`, which raises `Unusable` for a version of its runtime that it does not take.
+
+    None if it takes all of them.
+    """
+    check: Callable[[str], None] | None = getattr(target, "check_version", None)
+    return check
+
+
 def precisions_of(target: Target, settings: TargetSettings, wanted: Precision | None = None) -> tuple[Precision, ...]:
-    """Precisions that may ship for a target: the requested one, or all of its settings that it supports.
+    """Precisions that may ship for a target: the requested one, or all of its settings that it supports. A target that
+    computes in more of them than make sense to ship has an attribute `ships`.
 
     Raises:
         UnsupportedPrecision: the runtime does not support the requested precision or one of the settings', or the
             settings exclude the requested one.
     """
-    asked = (wanted,) if wanted else settings.precisions or target.precisions
+    ships: tuple[Precision, ...] = getattr(target, "ships", target.precisions)
+    asked = (wanted,) if wanted else settings.precisions or ships
     for precision in asked:
         if precision not in target.precisions:
             raise UnsupportedPrecision(
                 f"{settings.runtime} on {settings.device} can't compute in {precision}, only in "
                 f"{', '.join(target.precisions)}. Use precision: auto, or another target."
+            )
+        if precision not in ships:
+            raise UnsupportedPrecision(
+                f"{settings.runtime} on {settings.device} ships {', '.join(ships)} only: {precision} would not compute "
+                "there. Use precision: auto, or another target."
             )
         if settings.precisions and precision not in settings.precisions:
             raise UnsupportedPrecision(

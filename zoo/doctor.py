@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 from tempfile import TemporaryFile
 
-from targets.contract import make_target
+from targets.contract import make_target, needs_of
 from targets.errors import TargetError, UnknownRuntime, Unusable, first_line
 from targets.installing import install_command
 from targets.machine.device import is_board, this_device
+from targets.nvidia.jetpacks import installed_l4t, stacks_with
 from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
 from zoo.home import Home
@@ -42,7 +43,7 @@ def _target(name: str, settings: TargetSettings) -> Row:
         if settings.host:
             return _row(name, True, f"over ssh at {settings.host}; contacted when it is built for")
         if not is_board(settings.board):
-            why = f"another machine, a {settings.board} ({settings.about})"
+            why = f"another machine, {needs_of(runner) or f'a {settings.board} ({settings.about})'}"
             return _row(name, False, why, "A build ends in a bundle to run there. Or set `host: ssh://USER@HOST`.")
         try:
             return _row(name, True, runner.check())
@@ -65,10 +66,13 @@ def _target(name: str, settings: TargetSettings) -> Row:
 
 
 def examine(catalogue: Catalogue, home: Home) -> list[Row]:
-    """This machine, the home, training, then every target of the catalogue. `what` says why one is unusable."""
+    """This machine, a Jetson's JetPack, the home, training, then every target of the catalogue. `what` says why one is
+    unusable.
+    """
     device = this_device()
     rows = [
         _row("machine", True, f"{device.name}, {device.cores} cores, {device.memory_gib} GiB, {device.system}"),
+        *_jetpack(device.name),
         _home(home),
         _training(),
     ]
@@ -81,6 +85,25 @@ def examine(catalogue: Catalogue, home: Home) -> list[Row]:
         section, _, name = at.partition(".")
         if section == "targets":
             rows.append(_row(name, False, " ".join(lines), "Fix it in zoo.yaml."))
+    return rows
+
+
+def _jetpack(name: str) -> list[Row]:
+    """A row on what is known of this Jetson's JetPack; none on other machines."""
+    l4t = installed_l4t()
+    if l4t is None:
+        return []
+    stacks = stacks_with(name, l4t)
+    if not stacks:
+        return [_row("jetpack", False, f"zoo knows no JetPack with L4T {l4t} on a {name}", "See docs/jetson.md.")]
+    rows = []
+    for stack in stacks:
+        wheel = f"; or pip install '{stack.wheel}'" if stack.has_wheel else ""
+        what = (
+            f"{stack.jetpack} (L4T {l4t}): target {stack.target}, TensorRT {stack.tensorrt}, CUDA {stack.cuda}, Python "
+            f"{stack.python}. {stack.install}{wheel}; pip install '{stack.bindings}' numpy"
+        )
+        rows.append(_row("jetpack", True, what))
     return rows
 
 

@@ -21,7 +21,7 @@ from pipeline.recipe import Recipe
 from pipeline.stages import bundle, calibrate, device, measure
 from pipeline.stages import compile as compilation
 from pipeline.stages import unsupported as broken
-from targets.contract import Target, make_target, precisions_of, runtime_version
+from targets.contract import Target, make_target, precisions_of, runtime_version, version_check
 from targets.errors import Unusable
 from targets.machine.device import is_board, this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
@@ -280,7 +280,7 @@ def check_targets(plan: Sequence[Planned], targets: Mapping[str, TargetSettings]
 
     Raises:
         Unusable: one on this machine is not.
-        DeviceError: one over ssh is not reached, or lacks Python, numpy or the runtime.
+        DeviceError: one over ssh is not reached, lacks Python, numpy or the runtime, or has another version of it.
     """
     for step in (planned.step.id for planned in plan if not planned.hit):
         if step.target is None or step.stage not in ("measure", "device"):
@@ -289,7 +289,8 @@ def check_targets(plan: Sequence[Planned], targets: Mapping[str, TargetSettings]
         if step.stage == "measure":
             make_target(settings).check()
         elif settings.host:
-            check_device(settings.host, settings.python, make_target(settings).distribution)
+            runner = make_target(settings)
+            check_device(settings.host, settings.python, runner.distribution, version_check(runner))
 
 
 def check_calibration(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None:

@@ -19,7 +19,7 @@ from pipeline.planning.deployment import place_of
 from pipeline.recipe import Recipe
 from pipeline.stages import bundle, latency_budget, latency_table
 from pipeline.stages.width_graphs import LIBRARIES
-from targets.contract import make_target, precisions_of, runtime_version
+from targets.contract import make_target, precisions_of, runtime_version, version_check
 from targets.machine.device import this_device
 from targets.measuring.energy import find_meter
 from targets.settings import TargetSettings
@@ -126,7 +126,8 @@ def check_latency(plan: Sequence[Planned], target: TargetSettings, recipe: Recip
 
     Raises:
         Unusable: the target is on this machine, and is not usable.
-        DeviceError: the target is over ssh, and is not reached, or lacks Python, numpy or the runtime.
+        DeviceError: the target is over ssh, and is not reached, or lacks Python, numpy or a version of the runtime that
+            the target takes.
         BudgetError: it has no meter for the energy that the budget limits.
     """
     runs = {planned.step.stage for planned in plan if not planned.hit} & {"latency_table", LATENCY_BUDGET.stage}
@@ -143,4 +144,4 @@ def check_latency(plan: Sequence[Planned], target: TargetSettings, recipe: Recip
                 "or it is not readable. Use p50_ms instead."
             )
     elif target.host:
-        check_device(target.host, target.python, runner.distribution)
+        check_device(target.host, target.python, runner.distribution, version_check(runner))

@@ -28,7 +28,7 @@ from targets.bundles.archive import write_archive
 from targets.bundles.contents import BUNDLE_LIST, MAIN
 from targets.bundles.contents import Variant as BundledVariant
 from targets.bundles.pixels import pack
-from targets.contract import find_runtime
+from targets.contract import find_runtime, make_target, needs_of
 from targets.files import sha256
 from targets.settings import Precision, TargetSettings
 
@@ -159,6 +159,8 @@ def write_bundle(
         "variants": [asdict(one) for one in variants],
         "broken": [one.model_dump(mode="json") for one in broken],
     }
+    if needs := needs_of(make_target(target)):
+        shown = {**shown, "needs": needs}
     path = work.out / f"{release.replace('@', '-')}-{name}{SUFFIX}"
     write_archive(path, BUNDLE_LIST, shown, files)
     work.progress.say(f"bundle for {name}: {path.stat().st_size / 1e6:.1f} MB")

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
@@ -20,7 +20,7 @@ from pipeline.stages.bundle import device_code
 from targets.bundles.archive import read_list, write_archive
 from targets.bundles.contents import BUNDLE_LIST, MAIN, RESULT_LIST
 from targets.bundles.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
-from targets.contract import Job, Runtime, describe_runtime, find_runtime, make_target, thread_count
+from targets.contract import Job, Runtime, describe_runtime, find_runtime, make_target, needs_of, thread_count
 from targets.errors import BadBundle, first_line
 from targets.machine.device import Device, this_device
 from targets.measuring.conditions import Conditions
@@ -150,7 +150,7 @@ def write_widths_bundle(
 ) -> None:
     """Write an archive with graphs and the code that times them (`targets.bundles.widths`)."""
     entry = find_runtime(target.runtime)
-    about = {
+    about: dict[str, Any] = {
         "kind": KIND,
         "release": release,
         "target": name,
@@ -163,6 +163,8 @@ def write_widths_bundle(
         "max_seconds": MAX_SECONDS,
         "graphs": [*graphs],
     }
+    if needs := needs_of(make_target(target)):
+        about["needs"] = needs
     files: dict[str, Path | bytes] = {"__main__.py": MAIN.encode(), **device_code(target.runtime)}
     files |= {GRAPH_NAME.format(number): graph for number, graph in graphs.items()}
     write_archive(path, BUNDLE_LIST, about, files)

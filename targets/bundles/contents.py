@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from targets.bundles.archive import read_archive
+from targets.bundles.archive import read_archive, read_list
 from targets.bundles.pixels import unpack
 from targets.bundles.retrieval import Labelled
 from targets.contract import find_runtime
-from targets.errors import BadBundle, first_line
+from targets.errors import BadBundle, first_line, shorten
 from targets.names import NAME, RELEASE
 from targets.settings import PRECISIONS, TargetSettings
 
@@ -206,6 +206,15 @@ def open_bundle(path: Path, folder: Path) -> Bundle:
         check_entry(path, checked.entry, checked.settings, about["files"])
         _check_test_set(checked)
     return checked
+
+
+def bundle_needs(path: Path) -> str:
+    """What a device needs to run a bundle, in words; empty if it says nothing, or can't be read."""
+    try:
+        needs = read_list(path, BUNDLE_LIST).get("needs")
+    except (BadBundle, OSError):
+        return ""
+    return shorten(needs) if isinstance(needs, str) and needs.isprintable() else ""
 
 
 @contextmanager

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from targets.bundles.archive import read_list, write_archive
-from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, open_bundle
+from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, bundle_needs, open_bundle
 from targets.bundles.retrieval import quick_accuracy
 from targets.bundles.widths import WidthsBundle, figures_of, is_widths, open_widths
-from targets.contract import Job, Session, Target, describe_runtime, thread_count
+from targets.contract import Job, Session, Target, describe_runtime, needs_of, thread_count
 from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, first_line, in_a_line
 from targets.machine.device import cache_folder, is_board, this_device
 from targets.measuring.trial import run_trial
@@ -60,7 +60,8 @@ def _ready(bundle: Bundle | WidthsBundle, tell: Tell) -> Target:
     target = _target(bundle)
     if not is_board(bundle.settings.board):
         raise Unusable(
-            f"this bundle is for a {bundle.settings.board}, but this machine is a {this_device().name}",
+            f"this bundle is for {needs_of(target) or f'a {bundle.settings.board}'}, but this machine is a "
+            f"{this_device().name}",
             "Run it there, or build for this machine with another --target.",
         )
     tell(f"{bundle.release} for {bundle.target}: {target.check()}")
@@ -261,7 +262,9 @@ def main(bundle: str, *words: str) -> None:
             stream.reconfigure(errors="replace")  # a terminal may lack some characters
     path = Path(bundle)
     if len(words) > 1 or any(word.startswith("-") for word in words):
-        sys.exit(f"Usage: python3 {path.name} [RESULT]\nCompiles and measures on this machine, and writes RESULT.")
+        needs = bundle_needs(path)
+        on = f"Runs on {needs}.\n" if needs else ""
+        sys.exit(f"Usage: python3 {path.name} [RESULT]\n{on}Compiles and measures on this machine, and writes RESULT.")
     result = words[0] if words else None
     out = Path(result) if result else default_result(path)
     try:

@@ -14,6 +14,7 @@ from typing import Any
 from targets.contract import Job
 from targets.errors import ArtifactFailed, shorten
 from targets.nvidia.cache import read_cache, write_cache
+from targets.nvidia.dla import DlaUse, prefer_dla, use_of_dla
 from targets.nvidia.log import make_log
 
 
@@ -24,6 +25,7 @@ class Plan:
     content: bytes
     flags: tuple[str, ...]
     batches: tuple[int, int, int]
+    dla: DlaUse | None = None
 
 
 class Shares:
@@ -78,10 +80,12 @@ def _make_monitor(trt: Any, tell: Callable[[str, float], None]) -> Any:
     return Monitor()
 
 
-def _parse(trt: Any, builder: Any, graph: Path) -> tuple[Any, Any]:
+def _parse(trt: Any, builder: Any, config: Any, graph: Path, dla: int | None) -> tuple[Any, Any]:
     """The network, and the parser that owns its weights."""
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, make_log(trt))
+    if dla is not None:
+        prefer_dla(trt, config, parser, dla)
     if not parser.parse_from_file(str(graph)):
         if not parser.num_errors:
             raise ArtifactFailed(f"{trt.__name__} can't read {graph}: {make_log(trt).reason()}")
@@ -108,15 +112,24 @@ def _configure(
 
 
 def build_plan(
-    trt: Any, graph: Path, job: Job, capabilities: tuple[str, ...] = (), tf32: bool = False, timing: Path | None = None
+    trt: Any,
+    graph: Path,
+    job: Job,
+    capabilities: tuple[str, ...] = (),
+    tf32: bool = False,
+    timing: Path | None = None,
+    dla: int | None = None,
 ) -> Plan:
     """Build an engine for 1 to the job's largest batch, optimised for its smallest.
+
+    With a DLA it takes 1 image, and nothing else: a DLA's shapes are fixed.
 
     Args:
         trt: the package `tensorrt` or `tensorrt_rtx`.
         capabilities: names of GPU generations to build for without a GPU; None: this machine's GPU.
         tf32: whether fp32 layers may compute in TF32.
         timing: file that caches the timing of kernels.
+        dla: number of the DLA that computes what it supports; None: the GPU computes everything.
 
     Raises:
         ArtifactFailed: the runtime refuses the graph.
@@ -127,9 +140,12 @@ def build_plan(
     monitor = _make_monitor(trt, job.tell)
     _configure(trt, config, capabilities, tf32, timing, monitor)
     log.clear()
-    network, _parser = _parse(trt, builder, graph)
+    network, _parser = _parse(trt, builder, config, graph, dla)
+    use = None if dla is None else use_of_dla(trt, network, config, dla, graph)
+    if use:
+        job.tell(f"DLA.{use.core} supports {use.layers} of {use.of} layers", 0.0)
     profile = builder.create_optimization_profile()
-    images, batches = network.get_input(0), (1, job.batches[0], job.batches[-1])
+    images, batches = network.get_input(0), (1, 1, 1) if use else (1, job.batches[0], job.batches[-1])
     profile.set_shape(images.name, *((batch, job.height, job.width, 3) for batch in batches))
     config.add_optimization_profile(profile)
     content = builder.build_serialized_network(network, config)
@@ -142,4 +158,4 @@ def build_plan(
         kept = config.get_timing_cache()
         write_cache(timing, bytes(kept.serialize()))
     flags = [name for name, flag in trt.BuilderFlag.__members__.items() if config.get_flag(flag)]
-    return Plan(bytes(content), ("STRONGLY_TYPED", *flags), batches)
+    return Plan(bytes(content), ("STRONGLY_TYPED", *flags), batches, use)

@@ -16,8 +16,11 @@ from targets.nvidia.jit import Kernels, check_header, compiles_at_load
 from targets.nvidia.log import make_log
 
 
-def open_engine(trt: Any, plan: bytes) -> Any:
+def open_engine(trt: Any, plan: bytes, dla: int | None = None) -> Any:
     """Deserialise an engine on the current GPU.
+
+    Args:
+        dla: number of the DLA that computes its part of an engine.
 
     Raises:
         ForeignEngine: it is for another GPU, or from another release, and says so.
@@ -28,6 +31,8 @@ def open_engine(trt: Any, plan: bytes) -> Any:
     log = make_log(trt)
     log.clear()
     runtime = trt.Runtime(log)
+    if dla is not None:
+        runtime.DLA_core = dla
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise ArtifactFailed(f"{trt.__name__} {trt.__version__} can't load this engine: {log.reason()}")

@@ -15,6 +15,7 @@ Ctrl-C stops the program on the device and keeps the files that were sent. A los
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -60,17 +61,18 @@ def run_on_device(host: str, python: str, bundle: Path, result: Path, progress: 
     _remote_job().run(read_address(host), python, bundle, result, progress)
 
 
-def check_device(host: str, python: str, distribution: str) -> None:
+def check_device(host: str, python: str, distribution: str, check_version: Callable[[str], None] | None = None) -> None:
     """Check whether a device could run a bundle, and leave nothing there.
 
     Args:
         host, python: see `run_on_device`.
         distribution: the PyPI name of the runtime.
+        check_version: see `targets.contract.version_check`.
 
     Raises:
-        DeviceError: it can't be reached or trusted, or lacks Python, numpy or the runtime.
+        DeviceError: it can't be reached or trusted, lacks Python, numpy or the runtime, or has another version of it.
     """
-    _remote_job().check(read_address(host), python, distribution)
+    _remote_job().check(read_address(host), python, distribution, check_version)
 
 
 def _remote_job() -> ModuleType:

@@ -87,13 +87,12 @@ class RemoteJob:
         """Whether Python has the packages that the program needs."""
         return {"numpy": importlib.util.find_spec("numpy") is not None}
 
-    def has(self, distribution: str) -> bool:
-        """Whether a package is installed."""
+    def version(self, distribution: str) -> str | None:
+        """Version of a package; None if it is not installed."""
         try:
-            importlib.metadata.version(distribution)
+            return importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
-            return False
-        return True
+            return None
 
     def alive(self) -> None:
         """Do nothing: the request itself shows that the host is alive."""

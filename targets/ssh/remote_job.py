@@ -7,6 +7,7 @@ import getpass
 import logging
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import asyncssh
 from targets.bundles.archive import read_list
 from targets.bundles.contents import BUNDLE_LIST
 from targets.carried import carried_version
-from targets.errors import DeviceError
+from targets.errors import DeviceError, Unusable
 from targets.files import sha256
 from targets.measuring.quiet import VARIABLE
 from targets.ssh.address import Address
@@ -33,6 +34,7 @@ WAITS = (1, 2, 4, 8, 15, 30)  # seconds before a reconnection; a board boots wit
 BUSY_SECONDS = 2  # between checks whether the device is free
 FOLLOW_SECONDS = 2.0  # between reads of the program's output; the first ones come sooner
 STOP_SECONDS = 20
+CheckVersion = Callable[[str], None]
 
 
 def needed_bytes(about: dict[str, Any], packed: int) -> int:
@@ -201,20 +203,26 @@ def run(address: Address, python: str, bundle: Path, result: Path, progress: Pro
     asyncio.run(RemoteJob(address, python, bundle, result, progress).run())
 
 
-async def _check(address: Address, python: str, distribution: str) -> None:
+async def _check(address: Address, python: str, distribution: str, check_version: CheckVersion | None) -> None:
     try:
         async with (
             connected(address) as connection,
             supervise(connection, address, python, "check", "") as supervisor,
         ):
-            if carried_version(distribution) is None and not await supervisor.ask("has", distribution):
-                raise DeviceError(
-                    f"{python!r} on {address} has no {distribution}. Run: {supervisor.install_command(distribution)}"
-                )
+            if carried_version(distribution) is None:
+                version = await supervisor.ask("version", distribution)
+                if version is None:
+                    raise DeviceError(
+                        f"{python!r} on {address} has no {distribution}. Run: {supervisor.install_command(distribution)}"
+                    )
+                if check_version:
+                    check_version(str(version))
+    except Unusable as error:
+        raise DeviceError(f"{python!r} on {address}: {error}") from None
     except Lost as lost:
         raise unreached(address, lost) from None
 
 
-def check(address: Address, python: str, distribution: str) -> None:
+def check(address: Address, python: str, distribution: str, check_version: CheckVersion | None) -> None:
     """See `targets.ssh.check_device`."""
-    asyncio.run(_check(address, python, distribution))
+    asyncio.run(_check(address, python, distribution, check_version))

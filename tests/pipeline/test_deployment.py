@@ -243,6 +243,27 @@ def test_an_unreachable_device_over_ssh_is_reported_before_training(untouched):
     assert message == "127.0.0.1 can't be reached: connection refused at port 9 (is its ssh server running?)."
 
 
+def test_another_version_on_a_device_over_ssh_is_reported_before_training(untouched, monkeypatch):
+    def check(host, python, distribution, check_version):
+        assert (host, distribution) == ("ssh://there", "tensorrt")
+        check_version("10.3.0.26")
+        check_version("10.16.2.10")
+
+    monkeypatch.setattr("pipeline.planning.deployment.check_device", check)
+    message = untouched.refused("build", "tiny", "--target", "jetson", "--host", "ssh://there")
+    assert message == (
+        "this target takes TensorRT >=10.3,<10.4 (JetPack 6.1 to 6.2), and the device has 10.16.2.10. "
+        "10.16.2.10 belongs to JetPack 7.2: build for --target jetson-orin-nano-jp72."
+    )
+
+
+def test_a_dla_that_is_not_possible_is_reported_before_anything_is_built(untouched):
+    shop = more_targets(untouched, mine={"runtime": "tensorrt", "device": "DLA", "board": "Jetson AGX Thor"})
+    message = shop.refused("build", "tiny", "--target", "mine", "--plan")
+    assert message == "device: DLA is not possible for this target: a Jetson Thor has no DLA. Set `device: GPU`."
+    assert planned(untouched, "--target", "jetson-orin-agx-dla")[-2:] == ["bundle/jetson-orin-agx-dla", "record"]
+
+
 def keys(model, tmp_path, target, result=None):
     recipe, data = model
     steps = [*training_steps(recipe, data), *on(model, target).steps(result)]

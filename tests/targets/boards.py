@@ -1,7 +1,12 @@
 """Fake machines: the files and commands of a laptop, a Raspberry Pi 5 and a Jetson Orin Nano."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
+
+from targets.machine.device import this_device
 
 BUS_ID = "0000:65:00.0"  # of the GPU that NVML knows here
 ORIN_NANO = (
@@ -130,6 +135,19 @@ def jetson(root: Path, commands: Path) -> Path:
             "proc/loadavg": "1.00 1.00 1.00 1/300 77",
         },
     )
+
+
+def jetson_here(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str | None, l4t: str | None = None) -> None:
+    """Make this machine look like a Jetson: its name, and its release of Jetson Linux, such as 36.4.3."""
+    release = folder / "nv_tegra_release"
+    if l4t:
+        major, _, rest = l4t.partition(".")
+        release.write_text(f"# R{major} (release), REVISION: {rest}, GCID: 38968081, BOARD: generic, EABI: aarch64\n")
+    monkeypatch.setattr("targets.nvidia.jetpacks.TEGRA", release)
+    if name:
+        here = dataclasses.replace(this_device(), name=name)
+        for module in ("targets.machine.device", "targets.nvidia.tensorrt", "targets.bundles.program", "zoo.doctor"):
+            monkeypatch.setattr(f"{module}.this_device", lambda: here)
 
 
 class Library:

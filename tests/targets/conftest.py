@@ -1,10 +1,26 @@
-"""A machine whose commands and NVML a test defines."""
+"""A machine whose commands and NVML a test defines; and graphs to compile."""
 
 import sys
 
 import pytest
 
+from targets.settings import PRECISIONS
 from tests.targets.boards import Library
+
+
+@pytest.fixture(scope="session")
+def graphs(tmp_path_factory):
+    """One graph per precision, as `export` and `calibrate` make them; read-only."""
+    from calibration.quantize import Quantizer, write_half
+    from pipeline.stages.export import deployed, write_graph
+    from tests.helpers import alive_network, random_images
+
+    folder = tmp_path_factory.mktemp("graphs")
+    paths = {precision: folder / f"{precision}.onnx" for precision in PRECISIONS}
+    write_graph(deployed(alive_network()), random_images(9), 18, paths["fp32"])
+    write_half(paths["fp32"], paths["fp16"])
+    Quantizer(paths["fp32"], random_images(8), "symmetric", folder).write(paths["int8"])
+    return paths
 
 
 @pytest.fixture

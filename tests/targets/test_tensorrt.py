@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from calibration.quantize import Quantizer, write_half
-from pipeline.stages.export import deployed, write_graph
+from calibration.quantize import Quantizer
+from pipeline.stages.export import deployed
 from targets.contract import Job
 from targets.errors import BadOption, ForeignEngine, Unusable
 from targets.nvidia.engine import Place, read_engine, write_engine
@@ -19,6 +19,7 @@ from targets.nvidia.tensorrt import GENERATIONS, TensorRt, TensorRtRtx
 from targets.settings import PRECISIONS, TargetSettings
 from tests.graphs import unquantised
 from tests.helpers import alive_network, random_images
+from tests.targets.boards import jetson_here
 from tests.targets.engine_layers import read_layers
 from tests.targets.fake_cuda import FakeCuda
 from tests.targets.refusal import refusal
@@ -31,17 +32,6 @@ def rtx(*capabilities, device="GPU", **options):
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
     given = {"capabilities": list(capabilities), **options} if capabilities else options
     return TensorRtRtx(TargetSettings(runtime="tensorrt-rtx", device=device, options=given))
-
-
-@pytest.fixture(scope="module")
-def graphs(tmp_path_factory):
-    """One graph per precision, as `export` and `calibrate` make them."""
-    folder = tmp_path_factory.mktemp("graphs")
-    paths = {precision: folder / f"{precision}.onnx" for precision in PRECISIONS}
-    write_graph(deployed(alive_network()), random_images(9), 18, paths["fp32"])
-    write_half(paths["fp32"], paths["fp16"])
-    Quantizer(paths["fp32"], random_images(8), "symmetric", folder).write(paths["int8"])
-    return paths
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +220,7 @@ def test_a_jetson_has_tensorrt_from_its_system(monkeypatch, tmp_path):
     target = TensorRt(TargetSettings(runtime="tensorrt", device="GPU"))
     with pytest.raises(Unusable, match=r"tensorrt is not installed. Run: pip install .*\[tensorrt\]"):
         target.check()
-    monkeypatch.setattr("targets.nvidia.tensorrt.TEGRA", tmp_path)
+    jetson_here(monkeypatch, tmp_path, "NVIDIA Jetson Orin Nano Developer Kit", "36.4.3")
     with pytest.raises(Unusable, match="tensorrt is not installed. Run: sudo apt install python3-libnvinfer"):
         target.check()
 

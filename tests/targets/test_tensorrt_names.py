@@ -1,7 +1,9 @@
-"""Every NVIDIA name in use exists: in TensorRT-RTX, in TensorRT 11's runtime, in JetPack 6's 10.3.
+"""Every NVIDIA name in use exists: in TensorRT-RTX, in TensorRT 11's runtime, in the bindings that JetPacks bring.
 
 The packages of the full TensorRT can't be imported without its libraries of gigabytes. TensorRT-RTX stands for the
-builder of 11, whose API it shares; `tensorrt_lean` is the runtime of 11; of 10.3 the names are looked up in its binary.
+builder of 11, whose API it shares; `tensorrt_lean` is the runtime of 11. Of bindings that are installed without their
+libraries (10.3, 10.13, 10.16, 11.4; also those for aarch64, into a folder in PYTHONPATH) the names are looked up in the
+binary.
 """
 
 import ast
@@ -16,6 +18,7 @@ import pytest
 
 import targets.nvidia
 from targets.nvidia.jit import compiles_at_load
+from targets.nvidia.ranges import numbers_of
 
 ROOM = Path(targets.nvidia.__file__).parent
 BUILDER = {
@@ -42,8 +45,18 @@ RTX_ONLY = {
     "settings": "IRuntimeConfig",
     "kept": "IRuntimeCache",
 }
+DLA = {
+    "trt": "",
+    "builder": "Builder",
+    "config": "IBuilderConfig",
+    "network": "INetworkDefinition",
+    "parser": "OnnxParser",
+    "layer": "ILayer",
+    "output": "ITensor",
+}
 OWNERS = {  # classes of variables
     "builder.py": BUILDER,
+    "dla.py": DLA,
     "log.py": {"trt": ""},
     "session.py": RUNTIME,
     "jit.py": RTX_ONLY,
@@ -117,15 +130,17 @@ def test_the_runtime_of_tensorrt_11_has_what_runs_an_engine():
     assert not compiles_at_load(package)
 
 
-def test_jetpack_6_has_what_builds_and_runs_an_engine():
-    try:
-        bindings = importlib.metadata.distribution("tensorrt_cu12_bindings")
-    except importlib.metadata.PackageNotFoundError:
-        bindings = None
-    if not bindings or bindings.version != "10.3.0":
-        pytest.skip("the bindings of TensorRT 10.3 are not installed")
+def test_bindings_of_jetpacks_have_what_builds_and_runs_an_engine():
+    packages = ("tensorrt_cu12_bindings", "tensorrt_cu13_bindings")
+    found = [one for one in importlib.metadata.distributions() if one.metadata["Name"] in packages]
+    if not found:
+        pytest.skip("no bindings of the full TensorRT are installed")
+    bindings = found[0]
     content = Path(bindings.locate_file("tensorrt_bindings/tensorrt.so")).read_bytes()  # type: ignore[arg-type]
-    names = {part for name in names_of("builder.py", "session.py", "log.py") for part in name}
+    files = ["builder.py", "session.py", "log.py"]
+    adjusts = numbers_of(bindings.version) >= (10, 16)
+    assert (b"ADJUST_FOR_DLA\0" in content) == adjusts
+    names = {part for name in names_of(*files, *["dla.py"] * adjusts) for part in name}
     # TensorRT-RTX's: not reached where no capabilities are asked for
     names -= {"num_compute_capabilities", "set_compute_capability", "ComputeCapability"}
     # ends of strings: linkers keep a name that ends another one only once

@@ -10,7 +10,7 @@ import pytest
 
 from targets.errors import ArtifactFailed
 from targets.nvidia.cuda import find_gpu
-from targets.nvidia.session import EngineSession
+from targets.nvidia.session import EngineSession, open_engine
 from tests.targets.engine_layers import parse_layers
 from tests.targets.fake_cuda import FakeCuda
 
@@ -192,6 +192,25 @@ def test_kernels_that_rtx_compiles_are_kept_for_the_next_process(trt, engine, tm
         session.close()
         assert kept.read_bytes() == b"compiled kernels"
     EngineSession(trt, engine, find_gpu()).close()  # without a place to keep them
+
+
+@pytest.mark.parametrize("dla", [None, 1])
+def test_the_dla_is_named_before_its_engine_is_read(dla, trt):
+    read = []
+
+    class Runtime:
+        DLA_core = 0
+
+        def __init__(self, log):
+            self.log = log
+
+        def deserialize_cuda_engine(self, plan):
+            read.append((self.DLA_core, plan))
+            return "engine"
+
+    trt.Runtime = Runtime
+    assert open_engine(trt, b"plan", dla) == "engine"
+    assert read == [(dla or 0, b"plan")]
 
 
 def layer(name, kind, reads, writes):

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from pipeline.engine.plan import Planned
+from targets.bundles.contents import bundle_needs
 from zoo.cli.screen import Screen
 from zoo.release.local import Release
 from zoo.sanitize import one_line
@@ -80,6 +81,8 @@ def print_release(release: Release, bundles: Path) -> None:
     click.echo(f"manifest: {_near(release.path)}")
     for waiting in reversed(release.pending):  # so that the first requested target comes last
         bundle = one_line(_near(bundles / waiting.bundle))
+        if needs := bundle_needs(bundles / waiting.bundle):
+            click.echo(f"{one_line(waiting.target)} runs on {needs}")
         click.echo(f"{one_line(waiting.target)} is pending. Copy {bundle} to the device and run:")
         click.echo(f"python3 {one_line(waiting.bundle)}")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from targets.contract import Runtime
+from targets.settings import REQUIREMENTS
 from zoo.release.local import Release
 from zoo.release.manifest import BudgetRecord, Manifest
 from zoo.release.measurements import Measured, Pending
@@ -16,7 +17,7 @@ UNITS = {"CUDA": "GPU"}  # devices that runtimes call by different names
 
 
 def _runtime(runtime: Runtime) -> str:
-    options = ", ".join(f"{name}: {value}" for name, value in runtime.options.items())
+    options = ", ".join(f"{name}: {value}" for name, value in runtime.options.items() if name not in REQUIREMENTS)
     return f"{runtime.name} {runtime.version}" + f" ({options})" * bool(options)
 
 

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
-from targets.errors import DeviceError
+from targets.errors import DeviceError, Unusable
 from targets.ssh import check_device
 from tests.targets.sshd import free_port  # type: ignore[attr-defined]
 
@@ -32,6 +33,23 @@ def test_a_python_without_numpy_is_reported(device, tmp_path):
         check_device(device.address, str(tmp_path / "bare/bin/python"), "onnxruntime")
 
 
+def test_a_version_that_will_not_do_is_reported(device):
+    seen = []
+
+    def refuses(version):
+        seen.append(version)
+        raise Unusable(f"this target takes numpy >=99, and the device has {version}", "Install it.")
+
+    with pytest.raises(DeviceError) as caught:
+        check_device(device.address, sys.executable, "numpy", refuses)
+    assert seen == [version("numpy")]
+    assert str(caught.value) == (
+        f"'{sys.executable}' on {device.user}@127.0.0.1: this target takes numpy >=99, and the device has {seen[0]}. "
+        "Install it."
+    )
+    check_device(device.address, sys.executable, "numpy", print)
+
+
 def test_a_device_that_is_off_is_reported(device):
     address = device.address.replace(str(device.wire.port), str(free_port()))
     with pytest.raises(DeviceError, match="can't be reached: connection refused"):
@@ -44,4 +62,4 @@ def test_what_is_asked_of_a_device_is_logged(device, caplog):
     told = [record.getMessage() for record in caplog.records]
     assert f"connecting to {device.user}@127.0.0.1" in told
     assert any(line.startswith(f"{device.user}@127.0.0.1: command {sys.executable} -c ") for line in told)
-    assert f"{device.user}@127.0.0.1: has('numpy',)" in told
+    assert f"{device.user}@127.0.0.1: version('numpy',)" in told

@@ -11,7 +11,10 @@ from shutil import which
 
 import pytest
 
+from targets.nvidia.jetpacks import STACKS
+
 BIN = Path(sys.executable).parent
+JETSONS = sorted(["jetson", "jetson-orin-agx-dla", *(stack.target for stack in STACKS)])
 
 
 def offered(environment, line, shell="bash", **more):
@@ -35,7 +38,7 @@ def offered(environment, line, shell="bash", **more):
         ("zoo query a.jpg --model t", ["tiny"]),
         ("zoo build resnet50-v", ["resnet50-veri"]),
         ("zoo pull resnet50-v", ["resnet50-veri"]),
-        ("zoo build tiny --target jetson", ["jetson", "jetson-orin-agx", "jetson-orin-nano", "jetson-thor"]),
+        ("zoo build tiny --target jetson", JETSONS),
         ("zoo embed cars --target openvino", ["openvino", "openvino-cpu", "openvino-gpu", "openvino-npu"]),
         ("zoo build --eve", ["--events"]),
         ("zoo comp", ["compare", "compile"]),
@@ -76,7 +79,7 @@ def test_bash_completes_what_is_typed(environment):
         typed(terminal, 'eval "$(_ZOO_COMPLETE=bash_source zoo)"; echo rea""dy\n', "ready")
         typed(terminal, "zoo show ti\t", "tiny ")
         typed(terminal, "\x15zoo show tiny@1\t", "1.0.0 ")
-        typed(terminal, "\x15zoo build --target jetson-t\t", "jetson-thor ")
+        typed(terminal, "\x15zoo build --target raspb\t", "raspberrypi5 ")
     finally:
         os.close(terminal)
         os.waitpid(process, 0)

@@ -27,7 +27,10 @@ def waiting(finished, tmp_path_factory):
     """A workshop in which `tiny` is pending on `board`, and the output of its build; read-only."""
     shop = copied(finished, tmp_path_factory.mktemp("waiting") / "shop")
     board = {"runtime": "onnxruntime", "board": this_device().name, "about": "a board"}
-    targets = {"board": board, "engine": {**board, "runtime": "tensorrt", "device": "GPU"}}
+    targets = {
+        "board": board,
+        "engine": {**board, "runtime": "tensorrt", "device": "GPU", "options": {"versions": ">=10.3,<10.4"}},
+    }
     lines = [f"  {name}: {json.dumps(content)}\n" for name, content in targets.items()]
     shop.catalogue.write_text(shop.catalogue.read_text() + "\ntargets:\n" + "".join(lines))
     return shop, build(shop)

@@ -25,9 +25,12 @@ def test_a_machine_that_is_not_the_board_is_refused(desk, quick, tmp_path):
 
 
 def test_a_missing_runtime_is_named_with_its_install_command(desk, shop):
-    """A bundle for TensorRT, of a build without it."""
+    """A bundle for TensorRT, of a build without it. It says which versions it runs on."""
     with board_elsewhere():
-        shop.build("tiny", "--target", "engine", "--precision", "fp32", "--set", "measure.dense=[]")
+        told = shop.build("tiny", "--target", "engine", "--precision", "fp32", "--set", "measure.dense=[]").output
+    assert "engine runs on TensorRT >=10.3,<10.4\nengine is pending. Copy " in told
+    _, _, usage = desk.run(str(shop.home / "bundles" / "tiny-1.0.0-engine.zoo"), "--help")
+    assert "\nRuns on TensorRT >=10.3,<10.4.\nCompiles and measures on this machine" in usage
     message = desk.refused(str(shop.home / "bundles" / "tiny-1.0.0-engine.zoo"))
     assert message == "tensorrt is not installed. Run: pip install tensorrt"
 

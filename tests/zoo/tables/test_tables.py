@@ -350,3 +350,14 @@ def test_rows_are_sorted_from_the_best_and_those_without_a_value_are_last():
     assert [row["p50_ms"] for row in by_column(rows, "p50_ms")] == [4, 5, None]
     assert [row["map"] for row in by_column(rows, "map")] == [80, 70, 60]
     assert len(by_column(rows, "void")) == 3
+
+
+def test_options_of_a_runtime_are_told_except_those_that_change_no_result():
+    runtime = {"name": "tensorrt", "version": "10.3.0", "device": "GPU"}
+    options = {"versions": ">=10.3,<10.4", "tf32": True}
+    asked = [measurement(runtime=runtime | {"options": {name: options[name]}}, target=name) for name in options]
+    rows = compare([release(records=asked)]).rows
+    assert {row["target"]: row["runtime"] for row in rows} == {
+        "versions": "tensorrt 10.3.0",
+        "tf32": "tensorrt 10.3.0 (tf32: True)",
+    }

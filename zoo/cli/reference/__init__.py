@@ -3,6 +3,7 @@
     pages     which page has which part; and the JSON Schemas
     api       what `import zoo` offers
     fields    a JSON Schema, as tables
+    jetpacks  what each JetPack brings to each Jetson, as a table
     settings  a recipe's settings, as tables
     shapes    what scripts read, as tables
 

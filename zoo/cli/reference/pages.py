@@ -10,6 +10,7 @@ import click
 from zoo.cli import main
 from zoo.cli.reference.api import api
 from zoo.cli.reference.fields import sections
+from zoo.cli.reference.jetpacks import jetpacks
 from zoo.cli.reference.settings import settings
 from zoo.cli.reference.shapes import events, exit_codes, shapes
 from zoo.release.manifest import manifest_schema
@@ -64,6 +65,11 @@ def with_api(text: str) -> str:
 def with_shapes(text: str) -> str:
     """docs/scripts.md with its generated parts renewed."""
     return _with(text, events=events(), codes=exit_codes(), shapes=shapes())
+
+
+def with_jetpacks(text: str) -> str:
+    """docs/jetson.md with its table of boards and JetPacks renewed."""
+    return _with(text, jetpacks=jetpacks())
 
 
 def with_fields(text: str, *examples: str) -> str:

@@ -24,9 +24,9 @@
     return (value < 0 || Object.is(value, -0)) && !text.startsWith("-") ? `-${text}` : text;
   };
 
-  /** A number with spaces between thousands. */
+  /** A number with spaces between thousands; 0 instead of -0. */
   Zoo.number = (value, digits = 0) => {
-    const [whole, ...part] = Zoo.fixed(value, digits).split(".");
+    const [whole, ...part] = Zoo.fixed(value, digits).replace(/^-(0(\.0*)?)$/, "$1").split(".");
     return [whole.replace(/\B(?=(\d{3})+$)/g, " "), ...part].join(".");
   };
 
