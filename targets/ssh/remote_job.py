@@ -212,9 +212,8 @@ async def _check(address: Address, python: str, distribution: str, check_version
             if carried_version(distribution) is None:
                 version = await supervisor.ask("version", distribution)
                 if version is None:
-                    raise DeviceError(
-                        f"{python!r} on {address} has no {distribution}. Run: {supervisor.install_command(distribution)}"
-                    )
+                    install = supervisor.install_command(distribution)
+                    raise DeviceError(f"{python!r} on {address} has no {distribution}. Run: {install}")
                 if check_version:
                     check_version(str(version))
     except Unusable as error:

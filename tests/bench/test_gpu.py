@@ -32,7 +32,7 @@ def test_all_jobs_are_there_in_order_and_fit_nine_minutes(miniature, tmp_path):
 
 
 def test_every_gpu_test_is_included():
-    assert gpu_tests() == ["tests/pipeline/test_gpu.py", "tests/targets/test_tensorrt.py"]
+    assert gpu_tests() == ["tests/bench/test_trials.py", "tests/pipeline/test_gpu.py", "tests/targets/test_tensorrt.py"]
 
 
 def test_jobs_are_chosen_by_name_and_stay_in_order(tmp_path):

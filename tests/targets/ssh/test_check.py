@@ -23,7 +23,7 @@ def test_a_runtime_that_comes_with_the_bundle_is_not_asked_for(device):
 def test_a_missing_runtime_is_reported_with_the_install_command(device):
     with pytest.raises(DeviceError) as caught:
         check_device(device.address, sys.executable, "no-such-runtime")
-    assert f"'{sys.executable}' on {device.user}@127.0.0.1 has no no-such-runtime. ssh -p" in str(caught.value)
+    assert f"'{sys.executable}' on {device.user}@127.0.0.1 has no no-such-runtime. Run: ssh -p" in str(caught.value)
     assert str(caught.value).endswith(f"'{sys.executable} -m pip install no-such-runtime'")
 
 
