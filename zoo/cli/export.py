@@ -15,7 +15,7 @@ CONSUMERS = ("deepstream", "triton", "ovms", "boxmot", "ultralytics", "onnx")
 BACKENDS = ("onnxruntime", "openvino", "tensorrt")
 
 
-def _three(_context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+def _three(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     if value is None:
         return None
     try:

@@ -58,7 +58,8 @@ class Consumer:
         for key in chosen:
             if key not in self.choice:
                 raise ExportError(
-                    f"{self.title} feeds {self.view.words}: --{key} can't be chosen for it. Leave it out, or use --for onnx."
+                    f"{self.title} feeds {self.view.words}: --{key} can't be chosen for it. Leave it out, or use "
+                    "--for onnx."
                 )
         if chosen.get("range", self.view.range) != "normalised":
             for key in ("mean", "std"):

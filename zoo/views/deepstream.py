@@ -31,8 +31,8 @@ def tracker(made: Made) -> str:
     """The section `ReID` of a tracker's configuration."""
     return f"""\
 # {made.release}, {made.precision}. Put this section in place of the section ReID of config_tracker_NvDCF_accuracy.yml
-# (re-association) or config_tracker_NvDeepSORT.yml (reidType: 1). Paths are relative to the configuration from
-# DeepStream 9 on; write absolute ones for older versions.
+# (re-association) or config_tracker_NvDeepSORT.yml (reidType: 1). In DeepStream 9.2 paths are relative to the
+# tracker's configuration; write absolute ones for older versions.
 ReID:
   reidType: 2    # 1: NvDeepSORT, 2: re-association, 3: both
 
@@ -95,8 +95,8 @@ def readme(made: Made) -> str:
     built = {
         "fp32": "DeepStream builds the engine itself when it starts, or run it before, on the device.",
         "fp16": "Run it on the device first: it keeps the precision of each layer as it was measured.",
-        "int8": "Run it on the device first: DeepStream itself would look for a calibration file in place of the scales "
-        "that are in the graph.",
+        "int8": "Run it on the device first: DeepStream itself would look for a calibration file, and not "
+        "use the scales in the graph.",
     }[made.precision]
     return f"""\
 {made.intro}

@@ -14,14 +14,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.data.images import Input
+from pipeline.networks.serialization import WEIGHTS
 from targets.files import sha256
 from targets.installing import install_command
 from targets.settings import Precision
 from zoo import __version__
-from zoo.documents.graph_metadata import read_facts
+from zoo.documents.graph_metadata import facts
 from zoo.errors import ExportError, ManifestError
 from zoo.home import Home
-from zoo.layout import LICENSES
+from zoo.layout import LICENSES, NETWORK
 from zoo.release.local import Release
 from zoo.release.manifest import File
 from zoo.views.consumers import Consumer, find_consumer
@@ -30,8 +31,8 @@ from zoo.views.made import Made
 from zoo.views.record import VIEW, Check, InputRecord, Origin, OutputRecord, ViewRecord, to_json
 from zoo.views.source import Source, find_source
 from zoo.views.triton import Backend
-from zoo.views.view import View
-from zoo.views.wrapping import input_size, read_graph, wrap
+from zoo.views.view import Range, View
+from zoo.views.wrapping import input_size, output_dimension, read_graph, wrap
 
 EXTRA = "export"
 
@@ -78,27 +79,31 @@ def _own_input(release: Release) -> Input:
         raise ManifestError(f"the manifest of {release.manifest.label} lacks input. Build it again.") from None
 
 
-def _facts(source: Source, view: View, consumer: Consumer, release: Release) -> dict[str, str]:
-    """Facts for the metadata of the view's graph: those of the release's graph that still hold, and the view's."""
-    told = {key: value for key, value in read_facts(source.files[0]).items() if key != "source_sha256"}
-    inside = {
-        "255": "inside the graph: (pixel / 255 - mean) / std; give it pixels 0 … 255",
-        "1": "inside the graph: (x - mean) / std; give it pixels / 255",
-        "normalised": "before the graph: give it (pixel / 255 - mean) / std",
-    }[view.range]
+NORMALISING: Mapping[Range, str] = {
+    "255": "inside the graph: (pixel / 255 - mean) / std; give it pixels, 0 … 255",
+    "1": "inside the graph: (x - mean) / std; give it pixels / 255",
+    "normalised": "before the graph: give it (pixel / 255 - mean) / std",
+}
+
+
+def _facts(source: Source, view: View, consumer: Consumer, release: Release, dimension: int) -> dict[str, str]:
+    """Facts for the metadata of the view's graph: those of the release's graphs, where the view differs the view's."""
+    manifest, own = release.manifest, _own_input(release)
+    weights = {artifact.path: artifact.sha256 for artifact in manifest.artifacts}.get(f"{NETWORK}/{WEIGHTS}", "unknown")
+    licenses = manifest.licenses.weights, manifest.licenses.data
+    told = facts(manifest.label, licenses, own, dimension, manifest.recipe_digest, weights)
     if view.range == "normalised":
         told |= {"mean": ",".join(map(str, view.mean)), "std": ",".join(map(str, view.std))}
     return told | {
-        "release": release.manifest.label,
-        "view_of_sha256": source.sha256,
-        "view_for": consumer.name,
-        "precision": source.precision,
         "layout": view.layout.upper(),
         "dtype": view.dtype,
         "colors": view.colors.upper(),
         "range": view.range,
-        "normalization": inside,
+        "normalization": NORMALISING[view.range],
         "batch": str(view.batch or "any"),
+        "precision": source.precision,
+        "view_for": consumer.name,
+        "view_of_sha256": source.sha256,
     }
 
 
@@ -112,9 +117,9 @@ def _graph(
     if find_spec("onnx") is None:
         raise ExportError(f"a view needs onnx, which is not installed. Run: {install_command(EXTRA)}")
     model = read_graph(source.files[0])
-    size = input_size(model)
+    size, dimension = input_size(model), output_dimension(model)
     path = scratch / "view.onnx"
-    path.write_bytes(wrap(model, view, _facts(source, view, consumer, release)))
+    path.write_bytes(wrap(model, view, _facts(source, view, consumer, release, dimension)))
     return (path,), size
 
 
@@ -130,6 +135,8 @@ def export_release(release: Release, home: Home, wanted: Wanted, out: Path) -> V
     check_out(out)
     consumer = find_consumer(wanted.consumer, wanted.backend, wanted.max_batch)
     view = consumer.settle(wanted.options, _own_input(release))
+    if view.batch and wanted.max_batch:
+        raise ExportError(f"--batch {view.batch} is the only batch: leave out --max-batch.")
     forms = consumer.forms if view.is_plain else ("onnx",)  # OpenVINO's own model is taken as it is
     with tempfile.TemporaryDirectory(prefix="zoo-") as name:
         scratch = Path(name)

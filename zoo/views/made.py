@@ -43,8 +43,8 @@ class Made:
         return (
             f"# {self.release} in {self.precision}\n\n"
             f"Input `{self.view.input}`: {self.view.words}, {self.width} pixels wide and {self.height} high.\n"
-            f"Output `{self.view.output}`: float32 N×{self.dimension}, rows of length 1; their dot product is the cosine "
-            "similarity.\n\n"
+            f"Output `{self.view.output}`: float32 N×{self.dimension}, rows of length 1; their dot product is the "
+            "cosine similarity.\n\n"
             "`view.json` says which release this was made from, and has the digest of every file.\n"
         )
 
@@ -69,7 +69,8 @@ def engine_script(made: Made, graph: str, engine: str) -> str:
     shapes = [f"--{name}Shapes={made.view.input}:{count}x{inner}" for name, count in profile.items()]
     shapes = [] if made.view.batch else shapes
     typed = "$(trtexec --help 2>&1 | grep -o -e --stronglyTyped | head -n 1)" if made.precision != "fp32" else ""
-    lines = [f"trtexec --onnx={graph}", f"--saveEngine={engine}", *shapes, *([typed] if typed else [])]
-    return "#!/bin/sh\n# Builds the engine on the device that runs it.\nset -eu\n" + (
-        'cd "$(dirname "$0")"\n' + " \\\n    ".join(lines) + "\n"
-    )
+    command = [f"trtexec --onnx={graph}", f"--saveEngine={engine}", *shapes, *([typed] if typed else [])]
+    lines = ["#!/bin/sh", "# Builds the engine on the device that runs it.", "set -eu", 'cd "$(dirname "$0")"']
+    if "/" in engine:
+        lines.append(f"mkdir -p {engine.rpartition('/')[0]}")
+    return "\n".join([*lines, " \\\n    ".join(command)]) + "\n"

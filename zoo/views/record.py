@@ -34,7 +34,8 @@ class InputRecord(Record):
     dtype: Dtype = Field(description="type of its numbers")
     layout: Layout = Field(description="nhwc is N×H×W×3, nchw is N×3×H×W")
     range: Range = Field(
-        description="what to make of a pixel x of 0 … 255: itself (255), x / 255 (1), or (x / 255 - mean) / std (normalised)"
+        description="what to make of a pixel x of 0 … 255: itself (255), x / 255 (1), or (x / 255 - mean) / std "
+        "(normalised)"
     )
     colors: Colors = Field(description="order of the channels")
     height: int = Field(description="pixels")

@@ -29,6 +29,7 @@ from zoo.release.local import Release
 from zoo.release.manifest import Artifact, Calibration
 
 Form = Literal["onnx", "openvino"]
+ONNX: tuple[Form, ...] = ("onnx",)
 SUFFIXES: dict[str, Form] = {".onnx": "onnx", ".xml": "openvino"}
 
 
@@ -114,7 +115,7 @@ def _from_store(release: Release, precision: Precision, kinds: Sequence[Activati
 
 def _converted(release: Release, scratch: Path) -> Source | None:
     """The fp32 graph in fp16, where that passed the gate."""
-    exact, _ = _from_release(release, "fp32", (), ("onnx",))
+    exact, _ = _from_release(release, "fp32", (), ONNX)
     if exact is None or not _holding(release, "fp16", ()):
         return None
     path = scratch / "fp16.onnx"
@@ -166,9 +167,9 @@ def _why(release: Release, precision: Precision, kinds: Sequence[Activations]) -
     if precision != "fp32" and not any(one.holds for one in known):
         return "it lost more mAP than its recipe allows, so it never ships. Use --precision fp32."
     if precision == "int8":
-        wanted = " or ".join(kinds) or "no"
+        which = f" with {kinds[0]} activations" if len(kinds) == 1 else ""
         return (
-            f"an int8 graph with {wanted} activations is no part of what was published, and can't be made without "
-            f"training images. Use --precision fp16, or build the release here: {build}"
+            f"it ships no int8 ONNX file{which}, and none can be made without training images. Use --precision fp16, "
+            f"or build it here: {build}"
         )
     return f"{GRAPH} is not listed in its manifest. Build it again: {build}"

@@ -56,16 +56,14 @@ def config(made: Made, backend: Backend) -> str:
 
 def readme(made: Made, backend: Backend) -> str:
     """How to use the files."""
-    engine = (
-        f"- `{made.name}/{SCRIPT}`: builds `1/model.plan` from `model.onnx`. Run it first, on the machine of the server: an\n"
-        "  engine runs only with the TensorRT and the kind of GPU that built it.\n"
-        if backend == "tensorrt"
-        else ""
-    )
+    engine = f"""\
+- `{made.name}/{SCRIPT}`: builds `1/model.plan` from `model.onnx`. Run it first, on the machine of the server: an engine
+  runs only with the TensorRT and the kind of GPU that built it.
+"""
     return f"""\
 {made.intro}
 - `{made.name}`: a model for Triton's backend `{backend}`.
-{engine}
+{engine if backend == "tensorrt" else ""}
 ```console
 docker run --rm -p 8000:8000 -p 8001:8001 -v "$PWD":/models nvcr.io/nvidia/tritonserver:VERSION-py3 \\
     tritonserver --model-repository=/models
@@ -77,6 +75,5 @@ def files(made: Made, backend: Backend) -> dict[str, str]:
     """Content by path."""
     written = {f"{made.name}/config.pbtxt": config(made, backend), "README.md": readme(made, backend)}
     if backend == "tensorrt":
-        script = engine_script(made, "model.onnx", "1/model.plan").replace("trtexec --onnx", "mkdir -p 1\ntrtexec --onnx")
-        written[f"{made.name}/{SCRIPT}"] = script
+        written[f"{made.name}/{SCRIPT}"] = engine_script(made, "model.onnx", "1/model.plan")
     return written

@@ -67,7 +67,8 @@ class View:
             return None
         if self.range == "1":
             return (255.0,) * 3, (0.0,) * 3
-        return _three(255 * one for one in self.std), _three(255 * one for one in self.mean)
+        (r, g, b), (red, green, blue) = self.std, self.mean
+        return (255 * r, 255 * g, 255 * b), (255 * red, 255 * green, 255 * blue)
 
     @property
     def words(self) -> str:
@@ -85,15 +86,11 @@ class View:
         if self.range != "255":
             values /= np.float32(255)
         if self.range == "normalised":
-            values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+            values -= np.array(self.mean, np.float32)
+            values /= np.array(self.std, np.float32)
         values = values[..., ::-1] if self.colors == "bgr" else values
         values = values.transpose(0, 3, 1, 2) if self.layout == "nchw" else values
         return np.ascontiguousarray(values, np.dtype(self.dtype))
-
-
-def _three(values: object) -> Three:
-    first, second, third = values  # type: ignore[misc]
-    return first, second, third
 
 
 def _list(values: Three) -> str:

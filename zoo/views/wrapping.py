@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,11 +40,10 @@ def read_graph(path: Path) -> onnx.ModelProto:
         ExportError: it is not one.
     """
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load(path, load_external_data=False)
-    except (DecodeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - protobuf's errors, of a library that only onnx knows
         raise ExportError(f"{path} is not an ONNX graph: {first_line(error)}") from None
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
@@ -79,6 +78,21 @@ def input_size(model: onnx.ModelProto) -> tuple[int, int]:
             "takes uint8 N×H×W×3 with any N. Build the release again."
         )
     return dims[1], dims[2]
+
+
+def output_dimension(model: onnx.ModelProto) -> int:
+    """D, components of an embedding.
+
+    Raises:
+        ExportError: its output is not float32 N×D with a fixed D.
+    """
+    from onnx import TensorProto
+
+    entry = model.graph.output[0]
+    dims = [one.dim_value for one in entry.type.tensor_type.shape.dim]
+    if entry.type.tensor_type.elem_type != TensorProto.FLOAT or len(dims) != 2 or not dims[1]:
+        raise ExportError(f"its output {entry.name} is not float32 N×D. Build the release again.")
+    return int(dims[1])
 
 
 def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
@@ -184,7 +198,7 @@ def _entry(graph: onnx.GraphProto, view: View, end: str, layout: str) -> list[on
     nodes: list[onnx.NodeProto] = []
     axis = 1 if view.layout == "nchw" else 3
 
-    def add(kind: str, *constants: np.ndarray, **attributes: object) -> None:
+    def add(kind: str, *constants: np.ndarray, **attributes: Any) -> None:
         name = f"{ADDED}{kind.lower()}"
         names = [f"{name}.{place}" for place in range(len(constants))]
         graph.initializer.extend(numpy_helper.from_array(*pair) for pair in zip(constants, names, strict=True))
