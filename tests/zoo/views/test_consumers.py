@@ -1,7 +1,8 @@
 """The consumers themselves, where they run on this machine: each from a package index, in a folder of its own.
 
-They are not in the extra `dev`: BoxMOT and Ultralytics are under the AGPL, and PyTriton contains a server of 150 MB. And
-BoxMOT installs what it misses, whatever else uses the environment: it gets one of its own, and no index while it runs.
+They are not in the extra `dev`: BoxMOT and Ultralytics are under the AGPL, and PyTriton contains a server of 150 MB.
+BoxMOT installs what it misses, into whatever environment it runs in: it gets one of its own, and no index while it
+runs.
 """
 
 import json
