@@ -31,7 +31,7 @@ def _three(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--for", "consumer", type=click.Choice(CONSUMERS), required=True, help="Program that will run it; onnx: any other."
 )
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="New folder to write.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Graph to export.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the graph.")
 @click.option("--layout", type=click.Choice(("nhwc", "nchw")), help="N×H×W×3 or N×3×H×W.")
 @click.option("--dtype", type=click.Choice(("uint8", "float32")), help="Type of the input.")
 @click.option(

@@ -31,7 +31,7 @@ def boxmot(made: Made) -> dict[str, str]:
 - `{graph(made)}`: the graph. It takes the place of the weights for re-identification:
 
 ```console
-boxmot track --reid {graph(made)} --tracker botsort --source video.mp4
+boxmot track --detector DETECTOR --reid {graph(made)} --tracker botsort --source video.mp4
 ```
 """
     return {"README.md": usage}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -33,7 +34,12 @@ from zoo.views.triton import BACKENDS
 from zoo.views.view import View
 from zoo.views.wrapping import wrap
 
+DOCS = Path(__file__).parents[3] / "docs"
 EVERYONE = [(name, None) for name in CONSUMERS if name != "triton"] + [("triton", one) for one in BACKENDS]
+
+
+def test_the_schema_is_published():
+    assert json.loads((DOCS / "view.schema.json").read_text()) == view_schema()
 
 
 def test_the_command_line_has_every_consumer_and_backend():
