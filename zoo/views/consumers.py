@@ -86,7 +86,8 @@ def _triton(backend: triton.Backend) -> Consumer:
         "onnxruntime": ANY, "openvino": ("symmetric",), "tensorrt": ("symmetric",),
     }  # fmt: skip
     return Consumer(
-        "triton", f"Triton with the backend {backend}", View(), CHOSEN, kinds[backend], triton.MAX_BATCH,
+        "triton", f"Triton with the backend {backend}", View(), CHOSEN, kinds[backend],
+        None if backend == "openvino" else triton.MAX_BATCH,
         lambda made: triton.graph(made, backend), lambda made: triton.files(made, backend),
         ("onnx", "openvino") if backend == "openvino" else ("onnx",),
     )  # fmt: skip

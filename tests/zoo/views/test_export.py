@@ -189,6 +189,7 @@ def test_another_input_for_openvino_s_server_takes_the_onnx_graph(export):
         ("--for onnx --range normalised --std 0,1,1", "std three numbers above 0"),
         ("--for onnx --backend openvino", "--backend is Triton's"),
         ("--for boxmot --max-batch 4", "BoxMOT is told of no largest batch"),
+        ("--for triton --backend openvino --max-batch 4", "Triton with the backend openvino is told of no largest"),
         ("--for triton --batch 4 --max-batch 8", "--batch 4 is the only batch"),
         ("--for onnx --batch 5000", "a fixed batch must be 1 … 4096"),
         ("--for onnx --precision fp16", "tiny@1.0.0 has no graph in fp16 for this: it was built without"),
