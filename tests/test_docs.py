@@ -16,7 +16,7 @@ import zoo
 from zoo.catalogue import load_catalogue
 from zoo.cli import main
 from zoo.cli.exit_codes import MEANINGS
-from zoo.cli.reference.pages import with_api, with_jetpacks, with_reference, with_settings, with_shapes
+from zoo.cli.reference.pages import with_api, with_jetpacks, with_reference, with_settings, with_shapes, with_view
 
 TOP = Path(__file__).parents[1]
 DOCS = TOP / "docs"
@@ -31,6 +31,7 @@ KILOBYTE = 1000
         ("api.md", with_api),
         ("command-line.md", with_reference),
         ("jetson.md", with_jetpacks),
+        ("export.md", with_view),
         ("recipes.md", with_settings),
         ("scripts.md", with_shapes),
     ],

@@ -3,6 +3,7 @@
 ZooError                    root of all errors that a user can fix, those of lower packages too (`targets.errors`)
 ├── CatalogueError          zoo.yaml or an override is not valid: every problem with file, line and key
 ├── CompareError            figures can't be compared, searched or drawn as asked
+├── ExportError             a release can't be written for a consumer as asked, or what was made is not the release
 ├── GalleryError            a gallery can't be built, read, or searched with this model
 ├── ImageError              not an image, or not in a form that is accepted
 ├── LicenseError            a release does not fit the licenses that its user accepts
@@ -30,6 +31,10 @@ class CompareError(ZooError):
 
 class LicenseError(ZooError):
     """A release does not fit the licenses that its user accepts, or one of these is unknown."""
+
+
+class ExportError(ZooError):
+    """A release can't be written for a consumer as asked, or what was made is not the release."""
 
 
 class ManifestError(ZooError):

@@ -22,6 +22,7 @@ from zoo.cli.compare import compare, diff, search
 from zoo.cli.data import data
 from zoo.cli.doctor import doctor
 from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND
+from zoo.cli.export import export
 from zoo.cli.migrate import migrate
 from zoo.cli.options import begin_events
 from zoo.cli.registry import gc, publish, pull, verify, yank
@@ -122,7 +123,7 @@ def main() -> None:
 
 
 for command in (
-    build, data, weights, bench, list_releases, show, compare, search, diff, site, embed, query, samples, compile_,
-    receive, doctor, publish, pull, verify, yank, gc, migrate, clean,
+    build, data, weights, bench, list_releases, show, compare, search, diff, site, embed, query, export, samples,
+    compile_, receive, doctor, publish, pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
     main.add_command(verbose(command))

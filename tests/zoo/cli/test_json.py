@@ -18,6 +18,7 @@ from zoo.tables.comparison import KEYS
 LOOKING = (
     "build", "build --plan", "data squares", "list",
     "show tiny", "compare tiny", "search map>0", "doctor", "verify tiny",
+    "export tiny --for onnx --out EXPORTED",
     "samples", "embed IMAGES -o x.npz", "query IMAGE -g x.npz -m tiny --top 2", "publish tiny", "list --registry",
     "search map>0 --registry", "compare tiny --registry", "gc --dry-run", "gc", "site OUT",
     "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo", "migrate --all", "weights",

@@ -14,7 +14,7 @@ from tests.zoo.site.sources import source
 from zoo.cli.compare import LATENCY_PERCENT, MAP_POINTS
 from zoo.site.build import build
 from zoo.tables import compare
-from zoo.tables.columns import COLUMNS, Number, number, shown
+from zoo.tables.columns import COLUMNS, Number, shown
 from zoo.tables.comparison import KEYS
 from zoo.tables.diff import BUCKETS, diff
 from zoo.tables.formats import comma_separated
@@ -102,7 +102,7 @@ def test_numbers_are_rounded_as_in_python(page):
     )
     for digits in range(4):
         told = page.evaluate("([values, digits]) => values.map((one) => Zoo.number(one, digits))", [values, digits])
-        assert told == [number(digits)(value) for value in values]
+        assert told == [Number(digits, 1.0)(value) for value in values]
 
 
 @pytest.mark.parametrize("cost", COSTS)

@@ -14,7 +14,8 @@ from zoo.cli.reference.pages import (
     with_reference,
     with_settings,
     with_shapes,
-)  # fmt: skip
+    with_view,
+)
 
 docs = Path(sys.argv[1])
 examples = [(docs / f"{kind}.example.json").read_text(encoding="utf-8") for kind in ("manifest", "measurement")]
@@ -22,6 +23,7 @@ pages = {
     "api.md": with_api,
     "command-line.md": with_reference,
     "jetson.md": with_jetpacks,
+    "export.md": with_view,
     "manifest.md": lambda text: with_fields(text, *examples),
     "recipes.md": with_settings,
     "scripts.md": with_shapes,

@@ -15,6 +15,7 @@ from zoo.cli.reference.settings import settings
 from zoo.cli.reference.shapes import events, exit_codes, shapes
 from zoo.release.manifest import manifest_schema
 from zoo.release.measurements import measurement_schema
+from zoo.views.record import view_schema
 
 WIDTH = 100
 
@@ -83,7 +84,16 @@ def with_fields(text: str, *examples: str) -> str:
     return _with(text, manifest=sections(manifest), measurement=sections(measurement, manifest), examples=shown)
 
 
+def with_view(text: str) -> str:
+    """docs/export.md, renewed."""
+    return _with(text, view=sections(view_schema()))
+
+
 def schemas() -> dict[str, str]:
     """The published schemas, by file name."""
-    made = {"manifest.schema.json": manifest_schema(), "measurement.schema.json": measurement_schema()}
+    made = {
+        "manifest.schema.json": manifest_schema(),
+        "measurement.schema.json": measurement_schema(),
+        "view.schema.json": view_schema(),
+    }
     return {name: json.dumps(schema, indent=2) + "\n" for name, schema in made.items()}

@@ -3,6 +3,7 @@
     common    shared by several
     tables    of `zoo compare`, `zoo search`, `zoo diff`
     weights   of `zoo weights`
+    views     of `zoo export`
     commands  one per command
     events    lines of `--events`
 

@@ -18,6 +18,7 @@ from zoo.building.budget import PlannedBudget
 from zoo.cli.shapes.common import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.data import DataOverview, Splits
 from zoo.cli.shapes.tables import Changes, Compared
+from zoo.cli.shapes.views import Exported
 from zoo.cli.shapes.weights import WeightsFetched, WeightsListed
 
 
@@ -352,6 +353,7 @@ COMMANDS: Mapping[str, Any] = {
     "diff": Changes,
     "doctor": list[Usable],
     "embed": EmbeddedFile,
+    "export": Exported,
     "gc": Collected,
     "list": Listed,
     "migrate": Migration,

@@ -1,0 +1,227 @@
+"""Writes a release for a consumer into a folder: the whole of it, or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.data.images import Input
+from pipeline.networks.serialization import WEIGHTS
+from targets.files import sha256
+from targets.installing import install_command
+from targets.settings import Precision
+from zoo import __version__
+from zoo.documents.graph_metadata import facts
+from zoo.errors import ExportError, ManifestError
+from zoo.home import Home
+from zoo.layout import LICENSES, NETWORK
+from zoo.release.local import Release
+from zoo.release.manifest import File
+from zoo.views.consumers import Consumer, find_consumer
+from zoo.views.gate import Passed, pass_gate
+from zoo.views.made import Made
+from zoo.views.record import VIEW, Check, InputRecord, Origin, OutputRecord, ViewRecord, to_json
+from zoo.views.source import Source, find_source
+from zoo.views.triton import Backend
+from zoo.views.view import Range, View
+from zoo.views.wrapping import input_size, output_dimension, read_graph, wrap
+
+EXTRA = "export"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asks for.
+
+    Attributes:
+        consumer: name in `CONSUMERS`.
+        backend: of Triton; None: ONNX Runtime, or another consumer.
+        max_batch: None: the consumer's own.
+        options: parts of the view; None where none was chosen.
+    """
+
+    consumer: str
+    precision: Precision = "fp32"
+    backend: Backend | None = None
+    max_batch: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_out(out: Path) -> None:
+    """Check, before the work, that a folder can be written.
+
+    Raises:
+        ExportError: it is there and not empty, or it can't be written.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise ExportError(f"can't write to {out}: it is a file or a link. Name a new folder.")
+    if out.exists() and any(out.iterdir()):
+        raise ExportError(f"{out} is there and not empty. Name a new folder, or remove it first.")
+    parent = out.absolute().parent
+    if not parent.is_dir():
+        raise ExportError(f"can't write {out}: the folder {parent} does not exist. Create it, or name another.")
+    if not os.access(parent, os.W_OK):
+        raise ExportError(f"can't write {out}: {parent} is not writable. Name another folder.")
+
+
+def _own_input(release: Release) -> Input:
+    try:
+        return Input.model_validate(release.manifest.recipe["input"])
+    except (KeyError, ValidationError):
+        raise ManifestError(f"the manifest of {release.manifest.label} lacks input. Build it again.") from None
+
+
+NORMALISING: Mapping[Range, str] = {
+    "255": "inside the graph: (pixel / 255 - mean) / std; give it pixels, 0 … 255",
+    "1": "inside the graph: (x - mean) / std; give it pixels / 255",
+    "normalised": "before the graph: give it (pixel / 255 - mean) / std",
+}
+
+
+def _facts(source: Source, view: View, consumer: Consumer, release: Release, dimension: int) -> dict[str, str]:
+    """Facts for the metadata of the view's graph: those of the release's graphs, where the view differs the view's."""
+    manifest, own = release.manifest, _own_input(release)
+    weights = {artifact.path: artifact.sha256 for artifact in manifest.artifacts}.get(f"{NETWORK}/{WEIGHTS}", "unknown")
+    licenses = manifest.licenses.weights, manifest.licenses.data
+    told = facts(manifest.label, licenses, own, dimension, manifest.recipe_digest, weights)
+    if view.range == "normalised":
+        told |= {"mean": ",".join(map(str, view.mean)), "std": ",".join(map(str, view.std))}
+    return told | {
+        "layout": view.layout.upper(),
+        "dtype": view.dtype,
+        "colors": view.colors.upper(),
+        "range": view.range,
+        "normalization": NORMALISING[view.range],
+        "batch": str(view.batch or "any"),
+        "precision": source.precision,
+        "view_for": consumer.name,
+        "view_of_sha256": source.sha256,
+    }
+
+
+def _graph(
+    source: Source, view: View, consumer: Consumer, release: Release, scratch: Path
+) -> tuple[tuple[Path, ...], tuple[int, int]]:
+    """The view's graph with what it needs beside it, and its height and width."""
+    if source.form == "openvino":
+        own = _own_input(release)
+        return source.files, (own.height, own.width)
+    if find_spec("onnx") is None:
+        raise ExportError(f"a view needs onnx, which is not installed. Run: {install_command(EXTRA)}")
+    model = read_graph(source.files[0])
+    size, dimension = input_size(model), output_dimension(model)
+    path = scratch / "view.onnx"
+    path.write_bytes(wrap(model, view, _facts(source, view, consumer, release, dimension)))
+    return (path,), size
+
+
+def export_release(release: Release, home: Home, wanted: Wanted, out: Path) -> ViewRecord:
+    """Write a release for a consumer into the folder `out`.
+
+    Raises:
+        ExportError: the consumer can't take it, the release has no such graph, the view is not the release, or the
+            folder can't be written.
+        ManifestError: a file of the release is damaged.
+        TargetError: nothing is installed that could check the view, or it refuses a graph.
+    """
+    check_out(out)
+    consumer = find_consumer(wanted.consumer, wanted.backend, wanted.max_batch)
+    view = consumer.settle(wanted.options, _own_input(release))
+    if view.batch and wanted.max_batch:
+        raise ExportError(f"--batch {view.batch} is the only batch: leave out --max-batch.")
+    forms = consumer.forms if view.is_plain else ("onnx",)  # OpenVINO's own model is taken as it is
+    with tempfile.TemporaryDirectory(prefix="zoo-") as name:
+        scratch = Path(name)
+        source = find_source(release, wanted.precision, consumer.kinds, forms, home, scratch)
+        files, size = _graph(source, view, consumer, release, scratch)
+        passed = pass_gate(release, source, files, view, scratch)
+        largest = view.batch or consumer.max_batch or 1
+        manifest = release.manifest
+        made = Made(
+            manifest.label, manifest.name, view, *size, passed.dimension, source.precision, largest, source.form
+        )
+        fresh = Path(tempfile.mkdtemp(dir=out.absolute().parent, prefix=f".{out.name}."))
+        try:
+            fresh.chmod(0o755)
+            _fill(fresh, consumer, made, files, release)
+            record = _record(fresh, consumer, made, source, passed, release, wanted)
+            (fresh / VIEW).write_text(to_json(record), encoding="utf-8")
+            fresh.rename(out.absolute())
+        except OSError as error:
+            raise ExportError(
+                f"can't write {out}: {error.strerror or error}. Free some space, or name another folder."
+            ) from None
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return record
+
+
+def _fill(folder: Path, consumer: Consumer, made: Made, files: tuple[Path, ...], release: Release) -> None:
+    """Write everything but the record."""
+    graph = PurePosixPath(consumer.graph(made))
+    first, *others = files
+    for source, path in [(first, graph), *((one, graph.with_name(one.name)) for one in others)]:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / path)
+    for name, text in consumer.files(made).items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+        if text.startswith("#!"):
+            place.chmod(0o755)
+    licenses = release.path.parent / LICENSES
+    if licenses.is_file():
+        shutil.copyfile(licenses, folder / LICENSES)
+
+
+def _record(
+    folder: Path, consumer: Consumer, made: Made, source: Source, passed: Passed, release: Release, wanted: Wanted
+) -> ViewRecord:
+    view, manifest = made.view, release.manifest
+    normalised = view.range == "normalised"
+    written = sorted(path for path in folder.rglob("*") if path.is_file())
+    return ViewRecord(
+        consumer=consumer.name,
+        backend=(wanted.backend or "onnxruntime") if consumer.name == "triton" else None,
+        origin=Origin(
+            release=manifest.label,
+            content_sha256=manifest.content_sha256,
+            graph=source.origin,
+            graph_sha256=source.sha256,
+            precision=source.precision,
+        ),
+        input=InputRecord(
+            name=view.input,
+            dtype=view.dtype,
+            layout=view.layout,
+            range=view.range,
+            colors=view.colors,
+            height=made.height,
+            width=made.width,
+            batch=view.batch,
+            mean=view.mean if normalised else None,
+            std=view.std if normalised else None,
+        ),
+        output=OutputRecord(name=view.output, dimension=made.dimension),
+        max_batch=made.max_batch if consumer.max_batch else None,
+        check=Check(
+            cosine=passed.cosine,
+            golden_cosine=passed.golden_cosine,
+            runtime=passed.runtime[0],
+            runtime_version=passed.runtime[1],
+        ),
+        licenses=manifest.licenses,
+        zoo=__version__,
+        files=[
+            File(path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size, sha256=sha256(path))
+            for path in written
+        ],
+    )
