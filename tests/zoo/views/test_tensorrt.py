@@ -18,7 +18,7 @@ def test_the_network_is_as_it_is_fed(export, consumer, backend, precision):
     out, record = export(consumer, precision, backend)
     (graph,) = out.rglob("*.onnx")
     builder = trt.Builder(make_log(trt))
-    network, _parser = _parse(trt, builder, graph)
+    network, _parser = _parse(trt, builder, builder.create_builder_config(), graph, None)
     entry, left = network.get_input(0), network.get_output(0)
     kinds = {"deepstream": trt.DataType.FLOAT, "triton": trt.DataType.UINT8}
     assert (entry.name, entry.dtype, left.name) == (record.input.name, kinds[consumer], record.output.name)
@@ -37,8 +37,8 @@ def test_an_engine_is_built_for_the_profile_of_the_script(export, consumer, back
     shapes = [tuple(map(int, word.rpartition(":")[2].split("x"))) for word in given]
     assert [shape[0] for shape in shapes] == [1, 8, record.max_batch]
     builder = trt.Builder(make_log(trt))
-    network, _parser = _parse(trt, builder, graph)
     config = builder.create_builder_config()
+    network, _parser = _parse(trt, builder, config, graph, None)
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.SM89, 0)
     profile = builder.create_optimization_profile()
