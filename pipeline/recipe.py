@@ -25,6 +25,11 @@ from pipeline.stages.teacher import Teacher
 
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$")]
 
+Shipped = Annotated[
+    Literal["auto", "fp32", "fp16", "int8"],
+    Field(description="precision that ships; auto: the fastest on the target that passes the accuracy gate"),
+]
+
 HubModel = Annotated[
     str, StringConstraints(max_length=96, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
@@ -63,9 +68,7 @@ class Recipe(Settings):
     compact: Compact = Compact()
     export: Export = Export()
     calibrate: Calibrate = Calibrate()
-    precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
-        "auto", description="precision that ships; auto: the fastest on the target that passes the accuracy gate"
-    )
+    precision: Shipped = "auto"
     measure: Measure = Measure()
 
     @property

@@ -97,7 +97,7 @@ def build(
         prepared = prepare(catalogue, Home.find(), request, data_root, progress)
     if plan_only:
         told = check_recipe(prepared) if alone else []
-        budget = planned_budget(prepared.plan, prepared.store, prepared.recipe.distill.compress)
+        budget = planned_budget(prepared.plan, prepared.store, prepared.compress)
         if as_json:
             print_json(plan_json(prepared.plan, prepared.recipe.dataset, prepared.data, budget))
         elif alone:

@@ -82,6 +82,7 @@ BESIDE: Mapping[str, Column] = {
     "dataset": Column("data", kind="text"),
     "license": Column("license", kind="text"),
     "data_license": Column("license of the data", kind="text"),
+    "foreign": Column("not trained by zoo", kind="yes or no"),
     "map_drop_points": Column("mAP lost", number(2), better="low"),
     "map_drop_low": Column("mAP lost, from", number(2), better="low"),
     "map_drop_high": Column("mAP lost, to", number(2), better="low"),
