@@ -132,4 +132,6 @@ def shown(row: Row, key: str) -> str:
     column = COLUMNS.get(key, Column(key))
     if column.timed and row.get("void"):
         return VOID
+    if key == "network" and row.get("foreign"):
+        return "foreign"
     return column.show(row[key])

@@ -182,7 +182,7 @@ def _said(row: Row, key: str) -> str:
 
 def name_of(row: Row) -> str:
     """The name of a row within its release."""
-    return f"{row['network']} {row['precision']} on {row['target']}"
+    return f"{shown(row, 'network')} {row['precision']} on {row['target']}"
 
 
 def _counted(n: int, what: str) -> str:
