@@ -73,8 +73,14 @@ class Recipe(Settings):
 
     @property
     def teacher_network(self) -> Network:
-        """The student's network, with the teacher's architecture if that differs."""
-        return self.network.model_copy(update={"architecture": self.teacher.architecture or self.network.architecture})
+        """The student's network, with the teacher's architecture and stride if these differ."""
+        teacher, own = self.teacher, self.network
+        return own.model_copy(
+            update={
+                "architecture": teacher.architecture or own.architecture,
+                "last_stride": teacher.last_stride or own.last_stride,
+            }
+        )
 
     @property
     def teacher_is_released(self) -> bool:

@@ -20,7 +20,7 @@ from pipeline.foreign.original import Original, as_rows, open_session, run, sele
 from pipeline.foreign.reading import DOMAINS
 from pipeline.foreign.settings import Foreign
 from pipeline.networks.cost import Cost, model_cost
-from pipeline.stages.export import INPUT, OUTPUT
+from pipeline.networks.ends import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     import onnx

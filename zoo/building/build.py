@@ -38,6 +38,7 @@ from zoo.building.parent import Parent, check_parent, find_parent, pinned
 from zoo.building.received import received
 from zoo.building.record import publish, record_step
 from zoo.catalogue import Catalogue
+from zoo.catalogue.student import release_name
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.layout import MANIFEST
@@ -104,7 +105,7 @@ def _latency(
     catalogue: Catalogue,
     home: Home,
     recipe: Recipe,
-    request: BuildRequest,
+    built: str,
     settings: Mapping[str, TargetSettings],
     store: Store,
     progress: Progress,
@@ -118,7 +119,7 @@ def _latency(
         return None
     name = catalogue.target(compress.target)
     target = settings.get(name, catalogue.targets[name])
-    release = f"{request.name}@{recipe.version}"
+    release = f"{built}@{recipe.version}"
     result = received(home, release, name, widths=True)
     if result.exists():
         steps = list(latency_steps(recipe, release, name, target, result, start))
@@ -136,6 +137,7 @@ class BuildRequest:
     """What to build.
 
     Attributes:
+        name: of the model; the release has another one if an override names a student (`zoo.catalogue.student`).
         targets: names of targets; empty: those of the recipe.
         host: where they run, in place of the catalogue's host.
         overrides: `key.path=value`, applied to the recipe.
@@ -188,11 +190,12 @@ def prepare(
     wanted = catalogue.parent(request.name, request.overrides)
     parent = find_parent(catalogue, home, wanted, progress) if wanted is not None else None
     recipe = catalogue.recipe(request.name, request.overrides, parent.inherited if parent else None)
+    name = release_name(request.name, request.overrides)
     if parent:
-        check_parent(parent, request.name, recipe)
+        check_parent(parent, name, recipe)
     start = parent.network if parent else None
     settings = asked_targets(catalogue, request.targets or recipe.targets, request.host)
-    check_name(home, request.name, recipe, settings)
+    check_name(home, name, recipe, settings)
     store = Store(home.store)
     data = open_data(catalogue, home, recipe.dataset, data_root, progress)
     try:
@@ -200,19 +203,19 @@ def prepare(
     except DataError as error:
         few = " For few images, add --set base=_few." if parent and recipe.gate == Gate() else ""
         raise DataError(f"{error}{few}") from None
-    latency = _latency(catalogue, home, recipe, request, settings, store, progress, start)
+    latency = _latency(catalogue, home, recipe, name, settings, store, progress, start)
     places = weights_places(home, store.cache)
     trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, places, start)]
-    last = remembered(home, request.name)
-    deployment = Deployment(request.name, recipe, data, home, store, trained, progress.say)
+    last = remembered(home, name)
+    deployment = Deployment(name, recipe, data, home, store, trained, progress.say)
     settings, steps = deployment.all_steps(settings, catalogue.targets, last)
     runtimes = {target: spec.runtime for target, spec in settings.items()}
     data_license = catalogue.datasets[recipe.dataset].license
     ancestors = parent.ancestors if parent else ()
     overrides = tuple(pinned(request.overrides, parent))
-    recorded = record_step(request.name, recipe, data, data_license, steps, runtimes, overrides, ancestors)
+    recorded = record_step(name, recipe, data, data_license, steps, runtimes, overrides, ancestors, model=request.name)
     plan = make_plan([*steps, recorded], store, last)
-    return Build(request.name, recipe, data, home, store, settings, plan, latency, parent)
+    return Build(name, recipe, data, home, store, settings, plan, latency, parent)
 
 
 def place_bundles(build: Build) -> None:

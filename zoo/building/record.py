@@ -42,7 +42,7 @@ from zoo.release.measurements import Measured, Measurement, read_measurements, w
 VERSION = 8
 # used for documents and metadata
 LIBRARIES = (*IMAGES, "onnx", "onnxruntime", "cyclonedx-python-lib", "huggingface-hub", "timm")
-OPTIONS = ("from", "dataset")  # overrides that have an option of their own
+OPTIONS = ("from", "dataset", "student")  # overrides that have an option of their own
 LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
 
 
@@ -138,6 +138,7 @@ def record_release(
     results: Mapping[StepId, Path],
     ancestors: tuple[Ancestor, ...] = (),
     given: Given | None = None,
+    model: str | None = None,
 ) -> None:
     """Write `manifest.json` and all files that it names.
 
@@ -148,6 +149,7 @@ def record_release(
         results: folders of all earlier steps.
         ancestors: the release that training started from, and those before it.
         given: the file of a foreign network.
+        model: name in the catalogue, if the release has another one.
     """
     out, origin = work.out, origin_of(recipe, results, given)
     recipe_digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
@@ -211,7 +213,7 @@ def record_release(
                 seed=recipe.seed,
                 seconds=round(sum(stage["seconds"] for stage in stages), 1),
                 command=shlex.join(
-                    ["zoo", "add" if given else "build", name, *(given.words if given else ())]
+                    ["zoo", "add" if given else "build", model or name, *(given.words if given else ())]
                     + [word for target in targets for word in ("--target", target)]
                     + [word for override in overrides for word in _option(override)]
                 ),
@@ -232,6 +234,7 @@ def record_step(
     overrides: tuple[str, ...],
     ancestors: tuple[Ancestor, ...] = (),
     given: Given | None = None,
+    model: str | None = None,
 ) -> Step:
     """The step that records the results of `steps`."""
     return Step(
@@ -248,6 +251,7 @@ def record_step(
             "overrides": overrides,
             **({"ancestors": ancestors} if ancestors else {}),  # others keep their keys
             **({"given": given} if given else {}),
+            **({"model": model} if model not in (None, name) else {}),
         },
         inputs={"results": {step.id: step.id for step in steps}},
         libraries=LIBRARIES,

@@ -11,7 +11,7 @@ from pipeline.foreign_recipe import ForeignRecipe
 from zoo.catalogue.load import Catalogue
 from zoo.catalogue.names import wrong_name
 from zoo.catalogue.problems import did_you_mean, problems
-from zoo.catalogue.source import Origin, Source, override
+from zoo.catalogue.source import KeyPath, Origin, Source, override
 from zoo.errors import CatalogueError
 
 
@@ -46,8 +46,10 @@ def foreign_recipe(values: Mapping[str, Any], overrides: Sequence[str]) -> Forei
         CatalogueError: an override does not fit.
     """
     written = Origin("the command")
-    inner = {(key, name): written for key, part in values.items() if isinstance(part, dict) for name in part}
-    source = Source(dict(values), {(): written, **{(key,): written for key in values}, **inner})
+    inner: dict[KeyPath, Origin] = {
+        (key, name): written for key, part in values.items() if isinstance(part, dict) for name in part
+    }
+    source = Source(dict(values), {(): written, **inner, **{(key,): written for key in values}})
     for assignment in overrides:
         source = override(source, assignment)
     try:

@@ -89,7 +89,8 @@ def _gate(manifest: Manifest) -> str:
     data = manifest.data
     if not data.gate_identities:
         return "the test set itself"
-    return f"{data.gate_images} images of {data.gate_identities} other training identities, never trained on"
+    used = "not used for calibration" if manifest.foreign else "never trained on"
+    return f"{data.gate_images} images of {data.gate_identities} other training identities, {used}"
 
 
 def _data(manifest: Manifest) -> str:
@@ -151,7 +152,7 @@ def _compression(manifest: Manifest) -> str:
 def _calibration(manifest: Manifest) -> str:
     rows = [
         [
-            one.network,
+            manifest.role(one.network),
             one.precision,
             one.target or "all",
             one.judge,

@@ -80,8 +80,8 @@ def checked_expression(terms: str) -> str:
     node = _parsed(text) if stated(text) else None
     if node is None:
         raise LicenseError(
-            f"--license {one_line(text)[:SHOWN]!r} is no SPDX expression. Write one, as in: MIT, or Apache-2.0 AND MIT; "
-            "LicenseRef-NAME stands for a license that is not on SPDX's list."
+            f"--license {one_line(text)[:SHOWN]!r} is no SPDX expression. Write one, as in: MIT, or Apache-2.0 AND "
+            "MIT; LicenseRef-NAME stands for a license that is not on SPDX's list."
         )
     return str(node)
 

@@ -391,6 +391,10 @@ class Manifest(Record):
         """Cost of the teacher, the baseline of ratios; of a foreign network, which has none, its own."""
         return self.compression.teacher if self.compression else self.cost
 
+    def role(self, network: str) -> str:
+        """What a network of this release is called in tables: a foreign one is nobody's student."""
+        return "foreign" if self.foreign and network == "student" else network
+
     @property
     def reference(self) -> str:
         """What computed `accuracy`."""

@@ -158,7 +158,7 @@ def _sites(manifest: Manifest) -> list[SiteBars]:
 def _calibrations(manifest: Manifest) -> HtmlTable | None:
     rows = [
         [
-            one.network,
+            manifest.role(one.network),
             one.precision,
             one.target or "all",
             one.judge,

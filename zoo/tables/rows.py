@@ -195,7 +195,7 @@ def calibration_rows(manifest: Manifest) -> list[Row]:
     """One row per quantised graph: its cost in the reference runtime, and its layers that stay in float."""
     return [
         {
-            "network": one.network,
+            "network": manifest.role(one.network),
             "precision": one.precision,
             "target": one.target or "all",
             "judged in": one.judge,
