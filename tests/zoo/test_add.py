@@ -16,9 +16,10 @@ from zoo.cli.shapes.commands import COMMANDS
 from zoo.home import Home
 from zoo.release.licensing import accepted
 from zoo.release.local import find_release
+from zoo.release.manifest import Manifest
 from zoo.tables import measurement_rows
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
+SCHEMA, EXAMPLE = (Path(__file__).parents[2] / "docs" / f"manifest.{name}.json" for name in ("schema", "example"))
 FAST = ["gate.identities=2", "calibrate.images=16", "calibrate.min_images=8", "calibrate.max_map_drop_points=100"]
 FAST += ["measure.batches=[1, 2]", "measure.calls=50", "measure.max_seconds=0.3"]
 SET = [word for one in FAST for word in ("--set", one)]
@@ -86,6 +87,37 @@ def test_the_manifest_fits_the_published_schema(theirs):
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(json.loads(theirs.path.read_text()))
 
 
+def test_the_site_shows_it_without_a_teacher(added, tmp_path):
+    shop, _, _ = added
+    assert shop.zoo("site", str(tmp_path / "site")).exit_code == 0
+    (page,) = (tmp_path / "site").rglob("theirs*.html")
+    text = page.read_text()
+    assert "zoo did not train this network, and removed nothing from it" in text
+    assert "mAP, teacher" not in text
+    assert "Accuracy in ONNX Runtime" in text
+
+
+def without_file(values):
+    del values["foreign"]
+
+
+def with_compression(values):
+    values["compression"] = json.loads(EXAMPLE.read_text())["compression"]
+
+
+def with_teacher(values):
+    values["accuracy"]["teacher"] = values["accuracy"]["student"]
+
+
+@pytest.mark.parametrize("change", [without_file, with_compression, with_teacher])
+def test_a_manifest_has_one_origin(change, theirs):
+    values = json.loads(theirs.path.read_text())
+    Manifest.model_validate(values)
+    change(values)
+    with pytest.raises(ValueError, match="foreign"):
+        Manifest.model_validate(values)
+
+
 def test_its_licenses_are_those_that_were_named(theirs):
     assert accepted(["mit"]).objection_to(theirs.manifest) is None
     assert "weights are under MIT" in accepted(["apache-2.0"]).objection_to(theirs.manifest)
@@ -144,7 +176,7 @@ def test_output_for_scripts_has_the_documented_shape(added):
     words = adding(shop, file, "-t", "onnxruntime-cpu", *ABOUT, "--json")
     for name, more in (("add", ()), ("add --plan", ("--plan",))):
         result = shop.zoo(*words, *more)
-        TypeAdapter(COMMANDS[name]).validate_python(json.loads(result.stdout)["result"])
+        TypeAdapter(COMMANDS[name]).validate_python(json.loads(result.stdout))
 
 
 @pytest.mark.parametrize(
