@@ -25,7 +25,7 @@ from zoo.catalogue.foreign import check_dataset, check_free, foreign_recipe
 from zoo.home import Home
 from zoo.release.licensing import checked_expression
 
-TRAINED_FOR_A_BATCH = 1  # identities that must remain beside the gate's: nothing is trained on them
+IDENTITIES_LEFT = 1  # that must remain beside the gate's, for calibration: nothing is trained
 logger = logging.getLogger(__name__)
 
 
@@ -91,7 +91,7 @@ def prepare_foreign(
     )
     check_name(home, request.name, recipe, settings)
     store = Store(home.store)
-    data = hold_out(open_data(catalogue, home, recipe.dataset, data_root, progress), recipe.gate, TRAINED_FOR_A_BATCH)
+    data = hold_out(open_data(catalogue, home, recipe.dataset, data_root, progress), recipe.gate, IDENTITIES_LEFT)
     taken = list(foreign_steps(recipe, data, parts))
     last = remembered(home, request.name)
     deployment = Deployment(request.name, recipe, data, home, store, taken, progress.say)
