@@ -137,7 +137,7 @@ def runs(options: argparse.Namespace, progress: Progress) -> Iterator[Run]:
     opened = open_dataset(recipe.dataset, dataset, options.data_root, home.data, progress.say)
     known = load_network(parent.network.weights.parent)
     zero = evaluate_network(known, opened.query, opened.gallery, recipe.input, "cpu")
-    yield Run(ZERO, None, 0, zero.map, None, parent.release.manifest.compression.after.macs)
+    yield Run(ZERO, None, 0, zero.map, None, parent.release.manifest.cost.macs)
     starts: dict[str, tuple[Recipe, Parent | None]] = {
         RELEASE: (recipe, parent),
         **({IMAGENET: (other_start(recipe, options.weights), None)} if options.weights else {}),

@@ -142,8 +142,8 @@ def changes(before: Release, after: Release) -> Iterator[str]:
         yield f"version {old.version} → {new.version}"
     rows: Mapping[str, tuple[float, float]] = {
         "mAP of the student in torch, %": (round(old.accuracy.student.map, 2), round(new.accuracy.student.map, 2)),
-        "MACs": (old.compression.after.macs, new.compression.after.macs),
-        "parameters": (old.compression.after.parameters, new.compression.after.parameters),
+        "MACs": (old.cost.macs, new.cost.macs),
+        "parameters": (old.cost.parameters, new.cost.parameters),
         "bytes": (_size(before), _size(after)),
     }
     yield from (f"{what}: {was:,} → {now:,}" for what, (was, now) in rows.items() if was != now)

@@ -3,6 +3,7 @@
 PipelineError               what, why, what next: one or two lines, shown without a traceback
 ├── DataError               the data set: missing folder, unreadable image, unusable identities
 ├── WeightsError            pretrained weights that are missing or do not match
+├── ForeignError            an ONNX file of somebody else that can't become a release
 ├── MissingLibrary          an extra is not installed
 ├── StoreError              the store can't be read or written
 ├── BudgetError             a budget that the network can't meet
@@ -30,6 +31,10 @@ class DataError(PipelineError):
 
 class WeightsError(PipelineError):
     """Weights can't be found or do not match the network."""
+
+
+class ForeignError(PipelineError):
+    """A network in an ONNX file can't be read, described, or given zoo's input and output."""
 
 
 class MissingLibrary(PipelineError):

@@ -25,6 +25,11 @@ from pipeline.stages.teacher import Teacher
 
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}$")]
 
+Shipped = Annotated[
+    Literal["auto", "fp32", "fp16", "int8"],
+    Field(description="precision that ships; auto: the fastest on the target that passes the accuracy gate"),
+]
+
 HubModel = Annotated[
     str, StringConstraints(max_length=96, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
@@ -63,15 +68,19 @@ class Recipe(Settings):
     compact: Compact = Compact()
     export: Export = Export()
     calibrate: Calibrate = Calibrate()
-    precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
-        "auto", description="precision that ships; auto: the fastest on the target that passes the accuracy gate"
-    )
+    precision: Shipped = "auto"
     measure: Measure = Measure()
 
     @property
     def teacher_network(self) -> Network:
-        """The student's network, with the teacher's architecture if that differs."""
-        return self.network.model_copy(update={"architecture": self.teacher.architecture or self.network.architecture})
+        """The student's network, with the teacher's architecture and stride if these differ."""
+        teacher, own = self.teacher, self.network
+        return own.model_copy(
+            update={
+                "architecture": teacher.architecture or own.architecture,
+                "last_stride": teacher.last_stride or own.last_stride,
+            }
+        )
 
     @property
     def teacher_is_released(self) -> bool:

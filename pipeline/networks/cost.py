@@ -12,6 +12,7 @@ from pipeline.data.images import Input
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    import onnx
     from torch import nn
 
 
@@ -65,11 +66,19 @@ def network_cost(network: nn.Module, size: Input) -> Cost:
 
 
 def graph_cost(path: Path) -> Cost:
+    """`model_cost` of a file."""
+    import onnx
+
+    return model_cost(onnx.load(path))
+
+
+def model_cost(given: onnx.ModelProto) -> Cost:
     """Cost of an ONNX graph at batch 1: initializers, and multiplications of Conv, Gemm and MatMul."""
     import onnx
     from onnx import numpy_helper, shape_inference
 
-    model = onnx.load(path)
+    model = onnx.ModelProto()
+    model.CopyFrom(given)
     batch = model.graph.input[0].type.tensor_type.shape.dim[0]
     batch.ClearField("dim_param")
     batch.dim_value = 1

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
+from pipeline.data.images import Input
 from pipeline.data.samples import Index
 from pipeline.engine.plan import Planned
 from pipeline.engine.step import Step, StepId, Variant
 from pipeline.planning.training import NETWORKS
-from pipeline.recipe import Recipe
+from pipeline.recipe import Shipped
 from pipeline.stages import bundle, calibrate, device, measure
 from pipeline.stages import compile as compilation
 from pipeline.stages import unsupported as broken
@@ -29,6 +30,21 @@ from targets.ssh import check_device
 from targets.ssh.address import read_address
 
 Place = Literal["here", "ssh", "elsewhere"]
+
+
+class Deployed(Protocol):
+    """The part of a recipe that decides what becomes of a graph, wherever the graph comes from."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def input(self) -> Input: ...
+    @property
+    def calibrate(self) -> calibrate.Calibrate: ...
+    @property
+    def precision(self) -> Shipped: ...
+    @property
+    def measure(self) -> measure.Measure: ...
 
 
 def graph_of(variant: Variant, target: str) -> StepId:
@@ -68,7 +84,7 @@ class TargetPlan:
         UnknownRuntime: no installed package provides the target's runtime.
     """
 
-    recipe: Recipe
+    recipe: Deployed
     data: Index
     release: str
     name: str
@@ -293,7 +309,7 @@ def check_targets(plan: Sequence[Planned], targets: Mapping[str, TargetSettings]
             check_device(settings.host, settings.python, runner.distribution, version_check(runner))
 
 
-def check_calibration(plan: Sequence[Planned], recipe: Recipe, data: Index) -> None:
+def check_calibration(plan: Sequence[Planned], recipe: Deployed, data: Index) -> None:
     """Check, before hours of training, that there are enough calibration images.
 
     Raises:

@@ -57,8 +57,8 @@ def training_steps(
         {
             **trained,
             "network": recipe.teacher_network,
-            # `network` holds the architecture, and the weights' file the revision
-            "settings": recipe.teacher.model_copy(update={"architecture": None, "revision": None}),
+            # `network` holds architecture and stride, and the weights' file the revision
+            "settings": recipe.teacher.model_copy(update=dict.fromkeys(("architecture", "last_stride", "revision"))),
         },
         files=teacher_files,
         libraries=teacher.LIBRARIES,

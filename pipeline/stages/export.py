@@ -13,6 +13,7 @@ from pipeline.data.images import Input
 from pipeline.data.samples import Index
 from pipeline.engine.work import Work
 from pipeline.errors import CheckFailed
+from pipeline.networks.ends import INPUT, OUTPUT
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 LIBRARIES = (*IMAGES, "torch", "timm", "onnx", "onnxscript", "onnxsim", "onnxruntime")
-GRAPH, INPUT, OUTPUT = "model.onnx", "images", "embeddings"
+GRAPH = "model.onnx"
 CHECKED_IMAGES = 64
 TIE = 1e-5  # neighbours whose cosines differ by less are ties
 

@@ -25,6 +25,11 @@ class Teacher(Supervision):
     architecture: str | None = Field(
         None, description="another one than the student's, such as a deeper or wider one of the same family"
     )
+    last_stride: Literal[1, 2] | None = Field(
+        None,
+        exclude_if=lambda stride: stride is None,  # so that recipes without it keep their digests
+        description="another stride of its last stage than the student's (`network.last_stride`)",
+    )
     pretrained: bool | Literal["release"] = Field(
         True, description="start from timm's weights, from random ones (false), or from the network of `from`"
     )

@@ -28,12 +28,16 @@ from pipeline.data.dataset import open_dataset
 from pipeline.engine.processes import Processes
 from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, StepId
 from pipeline.engine.work import Work
+from pipeline.foreign.describing import Asked, describe
+from pipeline.foreign.reading import file_parts, read_model
+from pipeline.foreign_recipe import ForeignRecipe
 from pipeline.method.compactor import insert_compactors
 from pipeline.networks.factory import build_network
 from pipeline.networks.serialization import save_network
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_tensors, save_module
 from pipeline.planning.deployment import TargetPlan
+from pipeline.planning.foreign import foreign_steps
 from pipeline.planning.training import training_steps
 from pipeline.progress import Silent
 from pipeline.stages.distill import COMPACTED
@@ -41,6 +45,7 @@ from targets.bundles.contents import BUNDLE_LIST
 from targets.settings import TargetSettings
 from tests.conftest import make_workshop
 from tests.examples import laid_out
+from tests.foreign import MEAN, STD, write_foreign
 from tests.helpers import enliven, settle
 from zoo.building import record
 from zoo.catalogue import load_catalogue
@@ -218,9 +223,25 @@ def run_stages(root):
             if step not in done:
                 run(step)
         found[stage] = {str(step): result_of(folders[step]) for step in wanted}
+    found["foreign"] = run_foreign(root, data)
     for content in found["calibrate"].values():
         content["calibration.json"] |= dict.fromkeys(ROUNDED & content["calibration.json"].keys(), OF_ITS_OWN)
     return json.loads(json.dumps(found))
+
+
+def run_foreign(root, data):
+    """Results of the steps that take a file."""
+    file = write_foreign(root / "net.onnx")
+    size, foreign = describe(read_model(file), file.name, "0" * 64, Asked(mean=MEAN, std=STD))
+    recipe = ForeignRecipe(license="MIT", dataset="squares", targets=("ort",), input=size, foreign=foreign)
+    folders = {}
+    for step in foreign_steps(recipe, data, file_parts(file)):
+        out = folders[step.id] = root / f"foreign {step.stage}"
+        work = Work(out, root / f"scratch of {out.name}", Processes("cpu"), Silent())
+        out.mkdir()
+        work.scratch.mkdir()
+        step.run(work, **step.given(folders))
+    return {str(step): result_of(folder) for step, folder in folders.items()}
 
 
 def read_finished(shop):
@@ -276,7 +297,7 @@ def complaint(stage, found, expected, now, then):
     return None
 
 
-@pytest.mark.parametrize("stage", [*STEPS, "measure", "record"])
+@pytest.mark.parametrize("stage", [*STEPS, "foreign", "measure", "record"])
 def test_a_stage_whose_result_changes_raises_its_version(stage, results, golden):
     for earlier in [*STEPS][: [*STEPS].index(stage)] if stage in STEPS else []:
         if [*differences(results[earlier], golden["stages"][earlier]["result"])]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +15,15 @@ from pipeline.engine.claims import claimed
 from pipeline.engine.plan import LastBuild, Planned, make_plan
 from pipeline.engine.processes import Processes
 from pipeline.engine.run import help_train, run_plan
-from pipeline.engine.step import Step, StepId
+from pipeline.engine.step import Step
 from pipeline.engine.store import Store, explain
-from pipeline.errors import DataError, LaunchError, MissingLibrary, NeedsDevice
+from pipeline.errors import DataError, LaunchError, NeedsDevice
 from pipeline.files import place_file, write_text
+from pipeline.foreign_recipe import ForeignRecipe
+from pipeline.method.settings import Compress
 from pipeline.networks.released import Released
-from pipeline.planning.deployment import TargetPlan, check_calibration, check_targets
+from pipeline.planning.deployment import check_calibration, check_targets
+from pipeline.planning.foreign import check_graph
 from pipeline.planning.latency import check_latency, latency_steps
 from pipeline.planning.training import check_sampling, check_student, check_weights, fetch_weights, training_steps
 from pipeline.progress import Progress
@@ -28,13 +31,14 @@ from pipeline.recipe import Recipe
 from pipeline.stages.bundle import bundle_file
 from targets.bundles.archive import read_list
 from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
-from targets.errors import TargetError
 from targets.settings import TargetSettings
+from zoo.building.deployment import Deployment
 from zoo.building.name import check_content, check_name
 from zoo.building.parent import Parent, check_parent, find_parent, pinned
 from zoo.building.received import received
 from zoo.building.record import publish, record_step
 from zoo.catalogue import Catalogue
+from zoo.catalogue.student import release_name
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.layout import MANIFEST
@@ -54,10 +58,15 @@ class Latency:
 
 @dataclass(frozen=True)
 class Build:
-    """A model's build, ready to run; `targets` are those of the record, by name."""
+    """A model's build, ready to run.
+
+    Attributes:
+        targets: those of the record, by name.
+        foreign: the file of a network that zoo did not train.
+    """
 
     name: str
-    recipe: Recipe
+    recipe: Recipe | ForeignRecipe
     data: Index
     home: Home
     store: Store
@@ -65,82 +74,38 @@ class Build:
     plan: list[Planned]
     latency: Latency | None = None
     parent: Parent | None = None
+    foreign: Path | None = None
+
+    @property
+    def compress(self) -> Compress | None:
+        """The budget, if there is one."""
+        return self.recipe.distill.compress if isinstance(self.recipe, Recipe) else None
 
     @property
     def memory(self) -> Path:
         """File with the inputs of the latest build."""
-        return self.home.builds / f"{self.name}.json"
+        return memory(self.home, self.name)
 
 
-def _remembered(path: Path) -> LastBuild:
+def memory(home: Home, name: str) -> Path:
+    """File with the inputs of a model's latest build."""
+    return home.builds / f"{name}.json"
+
+
+def remembered(home: Home, name: str) -> LastBuild:
+    """Inputs of a model's latest build; none if there was none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(memory(home, name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}  # it only serves to report changes
     return content if isinstance(content, dict) else {}
-
-
-def _unique(steps: Iterable[Step]) -> list[Step]:
-    """Each step once: targets share graphs."""
-    return list({step.id: step for step in steps}.values())
-
-
-@dataclass(frozen=True)
-class _Deployment:
-    """Inputs of a target's steps."""
-
-    name: str
-    recipe: Recipe
-    data: Index
-    home: Home
-    store: Store
-    trained: list[Step]
-    say: Callable[[str], None]
-
-    def steps(self, target: str, settings: TargetSettings, measured: bool = False) -> list[Step]:
-        """Steps of a target. A result that was copied from a device counts if it is of this exact bundle."""
-        release = f"{self.name}@{self.recipe.version}"
-        result = received(self.home, release, target)
-        plan = TargetPlan(self.recipe, self.data, release, target, settings)
-        if result.exists():
-            steps = list(plan.steps(result, measured))
-            if self._is_of(result, target, steps):
-                return steps
-            self.say(f"{result.name} belongs to another build of {release} and is ignored")
-        return list(plan.steps(None, measured))
-
-    def plan(self, steps: Iterable[Step]) -> list[Planned]:
-        return make_plan(_unique((*self.trained, *steps)), self.store, {})
-
-    def _is_of(self, result: Path, target: str, steps: list[Step]) -> bool:
-        for planned in self.plan(steps):
-            if planned.step.id == StepId("bundle", target=target) and planned.hit:
-                archive = bundle_file(self.store.folder("bundle", planned.key))
-                return bool(read_list(archive, BUNDLE_LIST)["key"] == read_list(result, RESULT_LIST).get("bundle"))
-        return False
-
-    def built_before(self, targets: Mapping[str, TargetSettings], last: LastBuild) -> Iterator[str]:
-        """Targets for which this exact model was built before: they stay in the record."""
-        ends = {str(StepId(stage, target=name)): name for stage in ("measure", "device", "bundle") for name in targets}
-        for name in dict.fromkeys(ends[step] for step in last if step in ends):
-            try:
-                if all(p.hit for p in self.plan(self.again(name, targets[name], last))):
-                    yield name
-            except (TargetError, MissingLibrary):
-                continue
-
-    def again(self, target: str, settings: TargetSettings, last: LastBuild) -> list[Step]:
-        """Steps of a target as it was built before, with measured figures if its device has run, wherever that was."""
-        device = last.get(str(StepId("device", target=target)))
-        host = device and device["settings"].get("host")
-        return self.steps(target, replace(settings, host=host or settings.host), measured=device is not None)
 
 
 def _latency(
     catalogue: Catalogue,
     home: Home,
     recipe: Recipe,
-    request: BuildRequest,
+    built: str,
     settings: Mapping[str, TargetSettings],
     store: Store,
     progress: Progress,
@@ -154,7 +119,7 @@ def _latency(
         return None
     name = catalogue.target(compress.target)
     target = settings.get(name, catalogue.targets[name])
-    release = f"{request.name}@{recipe.version}"
+    release = f"{built}@{recipe.version}"
     result = received(home, release, name, widths=True)
     if result.exists():
         steps = list(latency_steps(recipe, release, name, target, result, start))
@@ -172,6 +137,7 @@ class BuildRequest:
     """What to build.
 
     Attributes:
+        name: of the model; the release has another one if an override names a student (`zoo.catalogue.student`).
         targets: names of targets; empty: those of the recipe.
         host: where they run, in place of the catalogue's host.
         overrides: `key.path=value`, applied to the recipe.
@@ -181,6 +147,31 @@ class BuildRequest:
     targets: Sequence[str] = ()
     overrides: Sequence[str] = ()
     host: str | None = None
+
+
+def asked_targets(catalogue: Catalogue, names: Iterable[str], host: str | None) -> dict[str, TargetSettings]:
+    """Settings of targets by their own names.
+
+    Args:
+        host: where they run, in place of the catalogue's host.
+
+    Raises:
+        CatalogueError: unknown or faulty target.
+    """
+    found = {own: catalogue.targets[own] for own in map(catalogue.target, names)}
+    return {name: replace(spec, host=host) for name, spec in found.items()} if host else found
+
+
+def open_data(catalogue: Catalogue, home: Home, name: str, root: Path, progress: Progress) -> Index:
+    """A data set of the catalogue.
+
+    Raises:
+        DataError, StoreError: it can't be read, or drawn.
+    """
+    try:
+        return open_dataset(name, catalogue.datasets[name], root, home.data, progress.say)
+    except OSError as error:
+        raise explain(error, home.root) from None
 
 
 def prepare(
@@ -199,42 +190,32 @@ def prepare(
     wanted = catalogue.parent(request.name, request.overrides)
     parent = find_parent(catalogue, home, wanted, progress) if wanted is not None else None
     recipe = catalogue.recipe(request.name, request.overrides, parent.inherited if parent else None)
+    name = release_name(request.name, request.overrides)
     if parent:
-        check_parent(parent, request.name, recipe)
+        check_parent(parent, name, recipe)
     start = parent.network if parent else None
-    asked = tuple(dict.fromkeys(catalogue.target(target) for target in request.targets or recipe.targets))
-    settings = {target: catalogue.targets[target] for target in asked}
-    if request.host:
-        settings = {target: replace(spec, host=request.host) for target, spec in settings.items()}
-    check_name(home, request.name, recipe, asked)
+    settings = asked_targets(catalogue, request.targets or recipe.targets, request.host)
+    check_name(home, name, recipe, settings)
     store = Store(home.store)
-    try:
-        data = open_dataset(recipe.dataset, catalogue.datasets[recipe.dataset], data_root, home.data, progress.say)
-    except OSError as error:
-        raise explain(error, home.root) from None
+    data = open_data(catalogue, home, recipe.dataset, data_root, progress)
     try:
         data = hold_out(data, recipe.gate, recipe.sampling.identities)
     except DataError as error:
         few = " For few images, add --set base=_few." if parent and recipe.gate == Gate() else ""
         raise DataError(f"{error}{few}") from None
-    latency = _latency(catalogue, home, recipe, request, settings, store, progress, start)
+    latency = _latency(catalogue, home, recipe, name, settings, store, progress, start)
     places = weights_places(home, store.cache)
     trained = [*(latency.steps if latency else ()), *training_steps(recipe, data, places, start)]
-    last = _remembered(Build(request.name, recipe, data, home, store, {}, []).memory)
-    deployment = _Deployment(request.name, recipe, data, home, store, trained, progress.say)
-    deployed = [step for target, spec in settings.items() for step in deployment.steps(target, spec)]
-    for target in deployment.built_before(catalogue.targets, last):
-        if target not in settings:
-            settings[target] = catalogue.targets[target]
-            deployed += deployment.again(target, settings[target], last)
-    steps = _unique((*trained, *deployed))
+    last = remembered(home, name)
+    deployment = Deployment(name, recipe, data, home, store, trained, progress.say)
+    settings, steps = deployment.all_steps(settings, catalogue.targets, last)
     runtimes = {target: spec.runtime for target, spec in settings.items()}
     data_license = catalogue.datasets[recipe.dataset].license
     ancestors = parent.ancestors if parent else ()
     overrides = tuple(pinned(request.overrides, parent))
-    recorded = record_step(request.name, recipe, data, data_license, steps, runtimes, overrides, ancestors)
+    recorded = record_step(name, recipe, data, data_license, steps, runtimes, overrides, ancestors, model=request.name)
     plan = make_plan([*steps, recorded], store, last)
-    return Build(request.name, recipe, data, home, store, settings, plan, latency, parent)
+    return Build(name, recipe, data, home, store, settings, plan, latency, parent)
 
 
 def place_bundles(build: Build) -> None:
@@ -272,12 +253,16 @@ def check_recipe(build: Build) -> list[str]:
     Raises:
         PipelineError: too few identities or images, an unknown network, a budget that can't be met, and the like.
     """
-    check_sampling(build.plan, build.recipe, build.data)
-    check_calibration(build.plan, build.recipe, build.data)
-    parent = build.parent
+    recipe, parent = build.recipe, build.parent
+    check_calibration(build.plan, recipe, build.data)
+    if isinstance(recipe, ForeignRecipe):
+        if build.foreign:
+            check_graph(build.plan, recipe, build.foreign)
+        return []
+    check_sampling(build.plan, recipe, build.data)
     told = ancestor_lines(parent.ancestors) if parent else []
-    check_weights(build.plan, build.recipe)
-    return [*told, *check_student(build.plan, build.recipe, parent.network if parent else None)]
+    check_weights(build.plan, recipe)
+    return [*told, *check_student(build.plan, recipe, parent.network if parent else None)]
 
 
 def help_run(build: Build, processes: Processes, progress: Progress) -> None:
@@ -297,7 +282,7 @@ def run(build: Build, processes: Processes, progress: Progress) -> Path:
         PipelineError, TargetError: a stage failed; results of earlier stages are kept.
         ManifestError: see `check_content`.
     """
-    if build.latency:
+    if build.latency and isinstance(build.recipe, Recipe):
         check_latency(build.plan, build.latency.target, build.recipe)
     check_targets(build.plan, build.targets)
     for line in check_recipe(build):

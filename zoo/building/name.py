@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.foreign_recipe import ForeignRecipe
 from pipeline.recipe import Recipe
 from zoo.errors import ManifestError
 from zoo.home import Home
@@ -36,7 +37,7 @@ def _can_give_way(folder: Path, manifest: Manifest) -> bool:
     return is_shipped(manifest.name, manifest.version, (folder / MANIFEST).read_bytes())
 
 
-def check_name(home: Home, name: str, recipe: Recipe, targets: Iterable[str]) -> None:
+def check_name(home: Home, name: str, recipe: Recipe | ForeignRecipe, targets: Iterable[str]) -> None:
     """Check, before hours of training, that a build can lead to the pulled release of the same name.
 
     Args:

@@ -16,13 +16,11 @@ from typing import Any
 
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.samples import Index
-from pipeline.engine.step import COMPACT, DISTILL, RECORD, TEACHER, Step, StepId
+from pipeline.engine.step import RECORD, Step, StepId
 from pipeline.engine.store import Store, explain, read_record
 from pipeline.engine.work import Work, read_json
 from pipeline.files import place_file
-from pipeline.method.settings import SELECTION
-from pipeline.networks.serialization import DESCRIPTION, WEIGHTS
-from pipeline.planning.training import NETWORKS
+from pipeline.foreign_recipe import ForeignRecipe
 from pipeline.recipe import Recipe
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.compile import ARTIFACTS
@@ -32,18 +30,19 @@ from targets.files import sha256
 from targets.settings import PRECISIONS, Precision
 from zoo import __version__
 from zoo.building.budget import budget_record
+from zoo.building.origin import Given, origin_of
 from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.documents.graph_metadata import facts, write_facts
 from zoo.home import user_catalogue
-from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS, NETWORK
+from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS
 from zoo.release.manifest import Ancestor, Manifest, Provenance
 from zoo.release.measurements import Measured, Measurement, read_measurements, write_measurements
 
 VERSION = 9
 # used for documents and metadata
 LIBRARIES = (*IMAGES, "onnx", "onnxruntime", "cyclonedx-python-lib", "huggingface-hub", "timm")
-OPTIONS = ("from", "dataset")  # overrides that have an option of their own
+OPTIONS = ("from", "dataset", "student")  # overrides that have an option of their own
 LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
 
 
@@ -82,16 +81,6 @@ def _git() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None
-
-
-def _cut(cut: dict[str, Any]) -> dict[str, Any]:
-    told = {key: value for key, value in cut.items() if key != "search"}
-    return {**told, "tries": max(0, len(cut["search"]) - 1)}
-
-
-def _cuts(path: Path) -> list[dict[str, Any]]:
-    """Steps at which channels were removed by importance, from the output of stage `distill`."""
-    return [_cut(cut) for cut in read_json(path)["cuts"]] if path.exists() else []
 
 
 def _stage(step: StepId, folder: Path) -> dict[str, Any]:
@@ -141,13 +130,15 @@ def record_release(
     *,
     data: Index,
     name: str,
-    recipe: Recipe,
+    recipe: Recipe | ForeignRecipe,
     data_license: str,
     targets: Mapping[str, str],
     overrides: tuple[str, ...],
     git: str | None,
     results: Mapping[StepId, Path],
     ancestors: tuple[Ancestor, ...] = (),
+    given: Given | None = None,
+    model: str | None = None,
 ) -> None:
     """Write `manifest.json` and all files that it names.
 
@@ -157,24 +148,22 @@ def record_release(
         git: commit of the catalogue's folder, if it is in a repository.
         results: folders of all earlier steps.
         ancestors: the release that training started from, and those before it.
+        given: the file of a foreign network.
+        model: name in the catalogue, if the release has another one.
     """
-    out, student = work.out, results[COMPACT]
+    out, origin = work.out, origin_of(recipe, results, given)
     recipe_digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
     told = facts(
         f"{name}@{recipe.version}",
         (recipe.license, data_license),
         recipe.input,
-        recipe.network.embedding,
+        origin.embedding,
         recipe_digest,
-        sha256(student / WEIGHTS),
+        origin.digest,
     )
     artifacts = []
     known: list[Measurement] = []
-    for source, path in (
-        (student / WEIGHTS, f"{NETWORK}/{WEIGHTS}"),
-        (student / DESCRIPTION, f"{NETWORK}/{DESCRIPTION}"),
-        (results[StepId("export", "student")] / EXPORTED, GRAPH),
-    ):
+    for source, path in (*origin.files, (results[StepId("export", "student")] / EXPORTED, GRAPH)):
         place_file(source, out / path)
         write_facts(out / path, told)
         artifacts.append(_artifact(out, path))
@@ -190,10 +179,6 @@ def record_release(
         write_measurements(out / MEASUREMENTS, records)
         known += records
     stages = [_stage(step, folder) for step, folder in results.items()]
-    parity = {}
-    for network in NETWORKS:
-        exported = read_json(results[StepId("export", network)] / "export.json")
-        parity[network] = {key: exported[key] for key in ("min_cosine", "images", "opset")}
     draft = Manifest.model_validate(
         {
             "name": name,
@@ -215,17 +200,7 @@ def record_release(
             "licenses": {"code": LICENSE, "weights": recipe.license, "data": data_license},
             "ancestors": ancestors,
             "stages": stages,
-            "accuracy": {
-                "teacher": read_json(results[TEACHER] / "accuracy.json"),
-                "dense_student": read_json(results[DISTILL] / "accuracy.json"),
-                "student": read_json(student / "accuracy.json"),
-            },
-            "compression": {
-                "teacher": read_json(results[TEACHER] / "cost.json"),
-                "cuts": _cuts(results[DISTILL] / SELECTION),
-                **read_json(student / "compression.json"),
-            },
-            "parity": parity,
+            **origin.told,
             "budget": budget_record(results, known),
             "calibrations": list(_calibrations(results)),
             "artifacts": artifacts,
@@ -238,7 +213,7 @@ def record_release(
                 seed=recipe.seed,
                 seconds=round(sum(stage["seconds"] for stage in stages), 1),
                 command=shlex.join(
-                    ["zoo", "build", name]
+                    ["zoo", "add" if given else "build", model or name, *(given.words if given else ())]
                     + [word for target in targets for word in ("--target", target)]
                     + [word for override in overrides for word in _option(override)]
                 ),
@@ -251,13 +226,15 @@ def record_release(
 
 def record_step(
     name: str,
-    recipe: Recipe,
+    recipe: Recipe | ForeignRecipe,
     data: Index,
     data_license: str,
     steps: list[Step],
     targets: Mapping[str, str],
     overrides: tuple[str, ...],
     ancestors: tuple[Ancestor, ...] = (),
+    given: Given | None = None,
+    model: str | None = None,
 ) -> Step:
     """The step that records the results of `steps`."""
     return Step(
@@ -273,6 +250,8 @@ def record_step(
             "targets": targets,
             "overrides": overrides,
             **({"ancestors": ancestors} if ancestors else {}),  # others keep their keys
+            **({"given": given} if given else {}),
+            **({"model": model} if model not in (None, name) else {}),
         },
         inputs={"results": {step.id: step.id for step in steps}},
         libraries=LIBRARIES,

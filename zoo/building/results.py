@@ -9,6 +9,7 @@ from pipeline.engine.step import COMPACT, StepId, Variant
 from pipeline.engine.store import read_record
 from pipeline.engine.work import read_json
 from pipeline.planning.deployment import graph_of
+from pipeline.planning.foreign import REFERENCE
 from pipeline.stages.bundle import bundle_file
 from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.measurement import BrokenVariant, Run
@@ -20,6 +21,11 @@ from targets.settings import Precision
 from zoo.release.measurements import Broken, Estimated, Measurement, Pending, measured_rows
 
 Folders = Mapping[StepId, Path]  # results of steps
+
+
+def student_accuracy(folders: Folders) -> Path:
+    """The file with the accuracy of the network that ships, before any runtime: in torch, or of a foreign graph."""
+    return folders[COMPACT if COMPACT in folders else REFERENCE] / "accuracy.json"
 
 
 def target_records(
@@ -59,7 +65,7 @@ def _waiting(target: str, release: str, data: str, folders: Folders) -> Iterator
         if refusal:
             yield from _broken(target, release, found_at, [BrokenVariant.of(variant, refusal)])
         elif variant.network == "student" and judged.exists():
-            found, in_torch = read_json(judged), read_json(folders[COMPACT] / "accuracy.json")
+            found, in_torch = read_json(judged), read_json(student_accuracy(folders))
             expected = {
                 "map": in_torch["map"] - found["agreement"]["map_drop_points"],
                 "agreement": found["agreement"],

@@ -19,6 +19,7 @@ from zoo.catalogue.names import wrong_name, wrong_target
 from zoo.catalogue.problems import did_you_mean, none_named, problems
 from zoo.catalogue.registry_settings import RegistrySettings
 from zoo.catalogue.source import Source, merge, override, read_source
+from zoo.catalogue.student import has_weights, student_of, with_student
 from zoo.errors import CatalogueError
 from zoo.home import shipped_catalogue, user_catalogue
 
@@ -94,9 +95,12 @@ class Catalogue:
         """
         at, source = f"models.{name}", self._source(name, overrides)
         recipe = self.models.get(name)
-        if inherited or overrides or recipe is None:
+        if inherited or overrides or recipe is None or student_of(source):
             if inherited:
                 source = on_top(inherited, self._base("_from"), source)
+            student, source = student_of(source), with_student(source)
+            if student and source.data["distill"]["init"] == "pretrained" and not has_weights(student):
+                source = override(source, "distill.init=random")
             found: list[str] = []
             recipe = _validated(Recipe, source, at, found)
             if recipe:
@@ -249,7 +253,7 @@ def read_catalogue(own: Path | None) -> Catalogue:
     entries = source.at("models")
     sources = _models(entries, faulty)
     starting = _starting(sources, entries, faulty)
-    complete = {name: part for name, part in sources.items() if name not in starting}
+    complete = _with_students({name: part for name, part in sources.items() if name not in starting}, faulty)
     recipes = _sound("models", Recipe, complete, wrong_name, faulty)
     names = (source.data["datasets"], source.data["targets"])
     for name, recipe in recipes.items():
@@ -317,6 +321,17 @@ def _models(models: Source, faulty: dict[str, list[str]]) -> dict[str, Source]:
     return found
 
 
+def _with_students(models: Mapping[str, Source], faulty: dict[str, list[str]]) -> dict[str, Source]:
+    """Models with the settings that `student` stands for; one with a wrong `student` is faulty."""
+    found = {}
+    for name, part in models.items():
+        try:
+            found[name] = with_student(part)
+        except CatalogueError as error:
+            _note(faulty, f"models.{name}", [str(error)])
+    return found
+
+
 def _starting(models: Mapping[str, Source], entries: Source, faulty: dict[str, list[str]]) -> dict[str, str]:
     """The releases that models start from. What such a model sets is checked now, and the rest when it is built."""
     found = {}
@@ -328,6 +343,7 @@ def _starting(models: Mapping[str, Source], entries: Source, faulty: dict[str, l
         if why := wrong_name(name):
             lines.append(f"{part.origin(())}: {at}: {why}")
         own = with_method(merge(with_bases("_from", entries), part))
+        (own,) = _with_students({name: own}, faulty).values() or (empty(FROM),)
         _validated(Recipe, own, at, lines, incomplete=True)
         _note(faulty, at, lines)
     return found

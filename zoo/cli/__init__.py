@@ -14,6 +14,7 @@ import click
 
 from zoo import __version__
 from zoo.building.launch import launched_here
+from zoo.cli.add import add
 from zoo.cli.bench import bench
 from zoo.cli.build import build
 from zoo.cli.bundles import compile_, receive
@@ -37,7 +38,7 @@ from zoo.cli.weights import weights
 from zoo.errors import ZooError
 from zoo.sanitize import printable, without_secrets
 
-RESUMED = ("build", "publish", "pull")
+RESUMED = ("build", "add", "publish", "pull")
 
 
 def _told(message: str, exit_code: int) -> int:
@@ -123,7 +124,7 @@ def main() -> None:
 
 
 for command in (
-    build, data, weights, bench, list_releases, show, compare, search, diff, site, embed, query, export, samples,
+    build, add, data, weights, bench, list_releases, show, compare, search, diff, site, embed, query, export, samples,
     compile_, receive, doctor, publish, pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
     main.add_command(verbose(command))

@@ -28,6 +28,11 @@ from zoo.cli.options import DATA_ROOT, TARGETS, scripted
     help="Start from the network of this release: NAME, NAME@VERSION or NAME@^RANGE.",
 )
 @click.option("--dataset", metavar="DATASET", shell_complete=datasets, help="Train and test on this data set.")
+@click.option(
+    "--student",
+    metavar="timm:ARCHITECTURE",
+    help="Train this small network of timm in place of a compressed one; the release is called NAME-ARCHITECTURE.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override the recipe: distill.epochs=3.")
 @click.option(
     "--precision",
@@ -49,6 +54,7 @@ def build(
     data_root: Path,
     parent: str | None,
     dataset: str | None,
+    student: str | None,
     overrides: tuple[str, ...],
     precision: str | None,
     host: str | None,
@@ -85,7 +91,7 @@ def build(
     from zoo.release.local import read_release
     from zoo.sanitize import one_line
 
-    chosen = {"from": parent, "dataset": dataset}
+    chosen = {"from": parent, "dataset": dataset, "student": student}
     overrides = (*(f"{key}={value}" for key, value in chosen.items() if value is not None), *overrides)
     overrides += (f"precision={precision}",) if precision else ()
     catalogue = load_catalogue()
@@ -97,7 +103,7 @@ def build(
         prepared = prepare(catalogue, Home.find(), request, data_root, progress)
     if plan_only:
         told = check_recipe(prepared) if alone else []
-        budget = planned_budget(prepared.plan, prepared.store, prepared.recipe.distill.compress)
+        budget = planned_budget(prepared.plan, prepared.store, prepared.compress)
         if as_json:
             print_json(plan_json(prepared.plan, prepared.recipe.dataset, prepared.data, budget))
         elif alone:

@@ -59,10 +59,11 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
     release = find_release(Home.find(), name)
     done = send(release, place, sign_key, reporter())
     label = release.manifest.label
+    where = "with zoo add" if release.manifest.foreign else "in zoo.yaml"
     unknown = [part for part, terms in release.manifest.licenses if terms == "not stated"]
     if unknown:
         click.echo(
-            f"license not stated: {', '.join(unknown)}. Set it in zoo.yaml: without one, it may not be used.",
+            f"license not stated: {', '.join(unknown)}. Set it {where}: without one, it may not be used.",
             err=True,
         )
     signed = ", signed" if done.signed else ""

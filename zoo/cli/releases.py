@@ -134,16 +134,18 @@ def show(name: str, as_json: bool) -> None:
     )
     for line in ancestor_lines(manifest.ancestors):
         out.print(one_line(line), markup=False)
-    accuracy = [
-        {"network": label, **getattr(manifest.accuracy, key).model_dump()}
-        for key, label in (("teacher", "teacher"), ("dense_student", "student, dense"), ("student", "student, pruned"))
-    ]
-    protocol = f"torch; {manifest.accuracy.student.protocol}; {manifest.accuracy.student.queries} queries"
+    labels = {"teacher": "teacher", "dense_student": "student, dense", "student": "student, pruned"}
+    labels |= {"student": "not trained by zoo"} if manifest.foreign else {}
+    found = {label: getattr(manifest.accuracy, key) for key, label in labels.items()}
+    accuracy = [{"network": label, **one.model_dump()} for label, one in found.items() if one]
+    protocol = (
+        f"{manifest.reference}; {manifest.accuracy.student.protocol}; {manifest.accuracy.student.queries} queries"
+    )
     out.print(table(accuracy, ("network", "map", "cmc1", "cmc5", "cmc10", "minp"), protocol))
     if sites := site_rows(manifest):
         out.print(table(sites, sites[0]))
     if calibrations := calibration_rows(manifest):
-        told = "compared with the network in torch; int8 ranges observed on training images"
+        told = f"compared with the network in {manifest.reference}; int8 ranges observed on training images"
         out.print(table(calibrations, calibrations[0], told))
     artifacts = [{**a.model_dump(), "sha256": a.sha256[:12], "target": a.target or ""} for a in manifest.artifacts]
     out.print(table(artifacts, ("path", "target", "precision", "size_bytes", "sha256")))

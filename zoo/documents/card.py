@@ -32,11 +32,17 @@ def _millions(value: int) -> str:
 
 
 def _about(manifest: Manifest) -> str:
-    shares, accuracy = saved(manifest), manifest.accuracy
+    head, accuracy = f"# {manifest.label}\n\n{escaped(manifest.description)}\n\n", manifest.accuracy
+    if manifest.compression is None or accuracy.teacher is None:
+        return (
+            f"{head}An image-retrieval network that zoo did not train: it maps an image to an embedding, and images of "
+            "one identity have a high cosine. zoo gave its graph another input, made smaller precisions of it, and "
+            f"measured it on {escaped(manifest.data.name)}: mAP {accuracy.student.map:.2f} % in {manifest.reference}."
+        )
+    shares = saved(manifest.compression)
     return (
-        f"# {manifest.label}\n\n{escaped(manifest.description)}\n\n"
-        f"An image-retrieval network, trained on {escaped(manifest.data.name)}: it maps an image to an embedding, "
-        "and images of one identity have a high cosine. It is a compacted student: "
+        f"{head}An image-retrieval network, trained on {escaped(manifest.data.name)}: it maps an image to an "
+        "embedding, and images of one identity have a high cosine. It is a compacted student: "
         f"{shares['macs']:.1f} % of its MACs and {shares['parameters']:.1f} % of its parameters were removed; "
         f"mAP {accuracy.teacher.map:.2f} % (teacher) → {accuracy.student.map:.2f} % (this network, in torch)."
     )
@@ -84,15 +90,17 @@ def _gate(manifest: Manifest) -> str:
     data = manifest.data
     if not data.gate_identities:
         return "the test set itself"
-    return f"{data.gate_images} images of {data.gate_identities} other training identities, never trained on"
+    used = "not used for calibration" if manifest.foreign else "never trained on"
+    return f"{data.gate_images} images of {data.gate_identities} other training identities, {used}"
 
 
 def _data(manifest: Manifest) -> str:
     data = manifest.data
+    use = "calibration images are chosen from" if manifest.foreign else "training"
     return "## Data and protocol\n\n" + bullets(
         [
             f"data set {escaped(data.name)}, fingerprint `{data.fingerprint}`",
-            f"training: {data.train_images} images of {data.train_identities} identities",
+            f"{use}: {data.train_images} images of {data.train_identities} identities",
             f"gate, which chose precision and float layers: {_gate(manifest)}",
             f"test, on other identities: {data.query_images} queries against {data.gallery_images} gallery images",
             f"protocol: {escaped(manifest.accuracy.student.protocol)}",
@@ -105,18 +113,22 @@ def _accuracy(manifest: Manifest) -> str:
     figures = {
         "teacher": manifest.accuracy.teacher,
         "student before compaction": manifest.accuracy.dense_student,
-        "student": manifest.accuracy.student,
+        "foreign network" if manifest.foreign else "student": manifest.accuracy.student,
     }
     rows = [
         [name, *(f"{value:.2f}" for value in (one.map, one.cmc1, one.cmc5, one.cmc10, one.minp)), str(one.queries)]
         for name, one in figures.items()
+        if one
     ]
     headings = ["network", "mAP %", "R1 %", "R5 %", "R10 %", "mINP %", "queries"]
-    return f"## Accuracy in torch\n\n{table(headings, rows)}"
+    return f"## Accuracy in {manifest.reference}\n\n{table(headings, rows)}"
 
 
 def _compression(manifest: Manifest) -> str:
     compression = manifest.compression
+    if compression is None:
+        cost = [["foreign network", _millions(manifest.cost.parameters), _millions(manifest.cost.macs)]]
+        return f"## Cost\n\n{table(['network', 'parameters M', 'MACs M'], cost)}"
     costs: dict[str, Cost] = {
         "teacher": compression.teacher,
         "student before compaction": compression.before,
@@ -141,7 +153,7 @@ def _compression(manifest: Manifest) -> str:
 def _calibration(manifest: Manifest) -> str:
     rows = [
         [
-            one.network,
+            manifest.role(one.network),
             one.precision,
             one.target or "all",
             one.judge,
@@ -164,7 +176,7 @@ def _calibration(manifest: Manifest) -> str:
     ]
     said = (
         "`images` are training images on which ranges were observed; mAP lost is in points, against the network in "
-        f"torch on the gate's split ({_gate(manifest)}); the gate limits that loss."
+        f"{manifest.reference} on the gate's split ({_gate(manifest)}); the gate limits that loss."
     )
     return "\n\n".join(
         ["## Calibration", table(headings, rows, words=len(who)), said, *[bullets(layers)] * bool(layers)]
@@ -198,7 +210,8 @@ def _provenance(manifest: Manifest) -> str:
 
 def _origins(manifest: Manifest) -> str:
     lines = origins(manifest)
-    return f"## Initial weights\n\n{bullets(lines)}" if lines else ""
+    heading = "Where the network comes from" if manifest.foreign else "Initial weights"
+    return f"## {heading}\n\n{bullets(lines)}" if lines else ""
 
 
 def _intended() -> str:

@@ -56,7 +56,9 @@ def hub_license(terms: str) -> dict[str, Any]:
 
 
 def front_matter(manifest: Manifest, measurements: Sequence[Measurement]) -> str:
-    """The head, with its separator lines. Figures are the student's: in torch, and as shipped on targets."""
+    """The head, with its separator lines. Figures are the student's: in torch, a foreign network's in ONNX Runtime, and
+    as shipped on targets.
+    """
     from huggingface_hub import EvalResult, ModelCardData
 
     data = manifest.data
@@ -78,7 +80,7 @@ def front_matter(manifest: Manifest, measurements: Sequence[Measurement]) -> str
 
     # One figure per target: the latest. `read_measurements` returns them in the order of time.
     latest = {f"{one.precision} on {one.target}": one.accuracy for one in shipped if one.accuracy}
-    figures = {"torch": manifest.accuracy.student, **latest}
+    figures = {manifest.reference: manifest.accuracy.student, **latest}
     base = hub_models(manifest) or None
     head = ModelCardData(
         **hub_license(manifest.licenses.weights),

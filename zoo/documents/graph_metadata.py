@@ -10,7 +10,7 @@ In OpenVINO's IR the weights are another file, and `rt_info` has no effect on ex
 
 A file can't hold the digest of the manifest, since the manifest holds the digest of the file. It holds three digests
 that the manifest has, too: of the recipe (`recipe_digest`), of the network's weights (artifact
-network/network.safetensors), and its release's name and version.
+network/network.safetensors) or the foreign file (`foreign`), and its release's name and version.
 
 Source: onnx.proto, `ModelProto.metadata_props`; protobuf, "Encoding", on merging; OpenVINO, "Model representation".
 """

@@ -53,16 +53,19 @@ def licenses_text(manifest: Manifest) -> str:
     """The document, in Markdown."""
     given = manifest.licenses
     name = escaped(manifest.data.name)
+    covers = f"The data set {name}, on which the network was trained. This release contains none of its images."
+    if manifest.foreign:
+        known = escaped(manifest.foreign.trained_on) or "not stated which"
+        covers = (
+            f"The images on which its authors trained the network ({known}). This release contains none of them; zoo "
+            f"calibrated and tested it on {name}."
+        )
     return "\n".join(
         (
             f"# Licenses of {manifest.label}\n",
             _section("Code", given.code, "zoo, which made this release, and run.py in it."),
             _section("Weights", given.weights, "The network, its graph, and everything compiled from it."),
-            _section(
-                "Data",
-                given.data,
-                f"The data set {name}, on which the network was trained. This release contains none of its images.",
-            ),
+            _section("Data", given.data, covers),
             *(part for ancestor in manifest.ancestors for part in _inherited(ancestor)),
         )
     )

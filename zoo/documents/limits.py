@@ -15,6 +15,13 @@ FEW_QUERIES = 1000  # for a share of this many, the 95 % interval is up to ±3 p
 def _of_accuracy(manifest: Manifest) -> Iterator[str]:
     data, accuracy = manifest.data, manifest.accuracy.student
     yield f"Accuracy is known for {data.name} only, not for other cameras, places or kinds of objects."
+    if manifest.foreign:
+        known = manifest.foreign.trained_on
+        yield (
+            "zoo did not train this network, and can't know whether images or identities of the test set were "
+            "among its training images, which would inflate the accuracy. "
+            + (f"It was trained on {known}, as stated." if known else "What it was trained on is not stated.")
+        )
     if accuracy.queries < FEW_QUERIES:
         points = 98 / accuracy.queries**0.5  # 1.96 √(¼ ÷ n), in per cent, or more, see below
         yield (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.networks.wheels import wheel_by_converted
-from zoo.release.manifest import Manifest, StageRecord
+from zoo.markdown import escaped
+from zoo.release.manifest import ForeignFile, Manifest, StageRecord
 
 # The Hub knows four relations: adapter, finetune, merge, quantized (https://huggingface.co/docs/hub/model-cards). A
 # student is another network for another task, so it is a fine-tuned one; `quantized` would list it among conversions
@@ -67,9 +69,17 @@ def _local(manifest: Manifest, network: str, digest: str) -> str:
     return what if another or not said else f"{what}, a copy of `{said}` according to the recipe"
 
 
+def _foreign(file: ForeignFile) -> Iterator[str]:
+    yield f"file: {escaped(file.file)}, {file.size_bytes / 1e6:.2f} MB, sha256 `{file.sha256}`"
+    yield f"source: {escaped(file.source) or 'not stated'}"
+    yield f"trained on: {escaped(file.trained_on) or 'not stated'}"
+    if file.producer:
+        yield f"written by: {escaped(file.producer)}"
+
+
 def origins(manifest: Manifest) -> list[str]:
-    """Initial weights of teacher and student, a line of Markdown each."""
-    lines = []
+    """Initial weights of teacher and student, or the file of a foreign network, a line of Markdown each."""
+    lines = [*_foreign(manifest.foreign)] if manifest.foreign else []
     for stage, network in (("teacher", "teacher"), ("distill", "student")):
         record = _given(manifest, stage)
         for name, digest in record.files.items() if record else ():

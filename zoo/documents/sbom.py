@@ -1,8 +1,9 @@
 """sbom.cdx.json: the software bill of materials of a release, in CycloneDX 1.6.
 
-The subject is the model. Its components are its artifacts with their digests, the data set that it was trained on, and
-the libraries that built it; a compiled artifact depends on the runtime that compiled it. Its pedigree is the release
-that training started from, with the digest of that manifest. Everything comes from the manifest and the measurements of
+The subject is the model. Its components are its artifacts with their digests, the data set that it was trained on (a
+foreign network: tested on), and the libraries that built it; a compiled artifact depends on the runtime that compiled
+it. Its pedigree is the release that training started from, with the digest of that manifest, or the file of a foreign
+network. Everything comes from the manifest and the measurements of
 its build: equal ones give equal bytes, including serial number (UUIDv5) and time.
 
 Source: https://cyclonedx.org/docs/1.6/json/. cyclonedx-python-lib 11 has no class for the format's model card (a
@@ -25,7 +26,7 @@ from pipeline.files import write_text
 from zoo.documents.sbom_card import model_card
 from zoo.layout import SBOM
 from zoo.release.licensing import stated
-from zoo.release.manifest import Ancestor, Manifest
+from zoo.release.manifest import Ancestor, ForeignFile, Manifest
 from zoo.release.measurements import Measurement, to_bytes
 
 if TYPE_CHECKING:
@@ -97,6 +98,21 @@ def _pedigree(ancestors: Sequence[Ancestor]) -> Pedigree | None:
     return Pedigree(ancestors=[component])
 
 
+def _file_pedigree(file: ForeignFile) -> Pedigree:
+    """The file that a foreign network came from."""
+    from cyclonedx.model import HashAlgorithm, HashType
+    from cyclonedx.model.component import Component, ComponentType, Pedigree
+
+    component = Component(
+        name=file.file,
+        type=ComponentType.FILE,
+        bom_ref=f"foreign:{file.sha256}",
+        description=file.source or None,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=file.sha256)],
+    )
+    return Pedigree(ancestors=[component], notes="zoo did not train this network.")
+
+
 def bill(manifest: Manifest, measurements: Sequence[Measurement]) -> Bom:
     """The bill of materials of a release, without the model card."""
     from cyclonedx.model import Property
@@ -111,7 +127,7 @@ def bill(manifest: Manifest, measurements: Sequence[Measurement]) -> Bom:
         name=manifest.data.name,
         type=ComponentType.DATA,
         bom_ref=_data_ref(manifest),
-        licenses=_licenses(manifest.licenses.data),
+        licenses=[] if manifest.foreign else _licenses(manifest.licenses.data),  # of what it was trained on, see there
         properties=[Property(name="zoo:data:fingerprint", value=manifest.data.fingerprint)],
     )
     model = Component(
@@ -121,7 +137,7 @@ def bill(manifest: Manifest, measurements: Sequence[Measurement]) -> Bom:
         bom_ref=f"model:{manifest.label}",
         description=manifest.description or None,
         licenses=_licenses(manifest.licenses.weights),
-        pedigree=_pedigree(manifest.ancestors),
+        pedigree=_file_pedigree(manifest.foreign) if manifest.foreign else _pedigree(manifest.ancestors),
     )
     tool = _library(TOOL, made_by.zoo, _licenses(manifest.licenses.code))
     content = hashlib.sha256(b"".join(map(to_bytes, measurements))).hexdigest()

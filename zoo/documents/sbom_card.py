@@ -41,8 +41,10 @@ def _metrics(manifest: Manifest, measurements: Sequence[Measurement]) -> Iterato
     """mAP and R1 of each network in torch, then of each precision on each device; estimates are called so."""
     test = f"test identities of {manifest.data.name}"
     accuracy = manifest.accuracy
-    for network, figures in (("teacher", accuracy.teacher), ("student", accuracy.student)):
-        yield from _figures(figures, f"{network} in torch; {test}")
+    own = "foreign network" if manifest.foreign else "student"
+    for network, figures in (("teacher", accuracy.teacher), (own, accuracy.student)):
+        if figures:
+            yield from _figures(figures, f"{network} in {manifest.reference}; {test}")
     for one in measurements:
         if not isinstance(one, Measured | Estimated):
             continue
@@ -76,13 +78,24 @@ def _parameters(manifest: Manifest, size: Input, data: str) -> Mapping[str, Any]
     }
     length = f", D = {network['embedding']}" if "embedding" in network else ""
     return {
-        "approach": {"type": "supervised"},
+        **({} if manifest.foreign else {"approach": {"type": "supervised"}}),
         "task": TASK,
         **{key: value for key, value in said.items() if value},
-        "datasets": [{"ref": data}],
+        **({} if manifest.foreign else {"datasets": [{"ref": data}]}),  # CycloneDX: "used to train"
         "inputs": [{"format": f"image: uint8 RGB, N×{size.height}×{size.width}×3; normalised inside the graph"}],
         "outputs": [{"format": f"embedding: float32 N×D{length}, rows of length 1"}],
     }
+
+
+def _trade(manifest: Manifest) -> Iterator[str]:
+    """What compaction cost; nothing for a foreign network."""
+    compression, teacher = manifest.compression, manifest.accuracy.teacher
+    if compression and teacher:
+        yield (
+            f"{compression.after.macs / compression.teacher.macs:.1%} of the teacher's MACs and "
+            f"{compression.after.parameters / compression.teacher.parameters:.1%} of its parameters; mAP in torch: "
+            f"{teacher.map:.2f} % (teacher), {manifest.accuracy.student.map:.2f} % (this network)."
+        )
 
 
 def model_card(manifest: Manifest, measurements: Sequence[Measurement], size: Input, data: str) -> dict[str, Any]:
@@ -92,21 +105,21 @@ def model_card(manifest: Manifest, measurements: Sequence[Measurement], size: In
         size: input size of the graph.
         data: `bom-ref` of the data set in the same bill.
     """
-    base = [{"name": "zoo:base-model", "value": f"https://huggingface.co/{name}"} for name in hub_models(manifest)]
-    compression, accuracy = manifest.compression, manifest.accuracy
-    trade = (
-        f"{compression.after.macs / compression.teacher.macs:.1%} of the teacher's MACs and "
-        f"{compression.after.parameters / compression.teacher.parameters:.1%} of its parameters; mAP in torch: "
-        f"{accuracy.teacher.map:.2f} % (teacher), {accuracy.student.map:.2f} % (this network)."
-    )
+    file = manifest.foreign
+    properties = [
+        {"name": "zoo:base-model", "value": f"https://huggingface.co/{name}"} for name in hub_models(manifest)
+    ]
+    if file:
+        told = {"sha256": file.sha256, "file": file.file, "source": file.source, "trained-on": file.trained_on}
+        properties += [{"name": f"zoo:foreign:{key}", "value": value} for key, value in told.items() if value]
     return {
         "modelParameters": _parameters(manifest, size, data),
         "quantitativeAnalysis": {"performanceMetrics": [*_metrics(manifest, measurements)]},
         "considerations": {
             "useCases": [*USE_CASES],
             "technicalLimitations": limits(manifest, measurements),
-            "performanceTradeoffs": [trade],
+            **({"performanceTradeoffs": trade} if (trade := [*_trade(manifest)]) else {}),
             "ethicalConsiderations": [{"name": one.name, "mitigationStrategy": one.mitigation} for one in RISKS],
         },
-        **({"properties": base} if base else {}),
+        **({"properties": properties} if properties else {}),
     }

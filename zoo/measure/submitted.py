@@ -131,7 +131,7 @@ def problems(record: Measured, release: Release, golden: Golden) -> Iterator[str
     yield from _run(record, release)
     yield from _accuracy(record, release)
     for one in record.latency:
-        yield from _times(one, manifest.compression.after.macs)
+        yield from _times(one, manifest.cost.macs)
 
 
 def _check(sent: Sent, release: Release) -> None:

@@ -13,6 +13,7 @@ license. This is a filter, not legal advice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,7 @@ from zoo.release.manifest import Manifest
 from zoo.sanitize import one_line
 
 OPEN = ("Permissive", "Public Domain", "Copyleft", "Copyleft Limited")  # categories that allow any purpose
+OWN_LICENSE = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
 SHOWN = 80  # characters of a license in an error
 
 
@@ -64,6 +66,24 @@ def _parsed(terms: str) -> Any:
 def _base(symbol: Any) -> str:
     """A license's identifier, without its exception."""
     return str(getattr(symbol, "license_symbol", symbol).key)
+
+
+def checked_expression(terms: str) -> str:
+    """A license that `zoo add` was given, with identifiers as SPDX writes them.
+
+    Raises:
+        LicenseError: it is no SPDX expression. `LicenseRef-NAME` stands for a license that is not on SPDX's list.
+    """
+    text = terms.strip()
+    if OWN_LICENSE.fullmatch(text):
+        return text
+    node = _parsed(text) if stated(text) else None
+    if node is None:
+        raise LicenseError(
+            f"--license {one_line(text)[:SHOWN]!r} is no SPDX expression. Write one, as in: MIT, or Apache-2.0 AND "
+            "MIT; LicenseRef-NAME stands for a license that is not on SPDX's list."
+        )
+    return str(node)
 
 
 @dataclass(frozen=True)

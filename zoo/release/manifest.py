@@ -171,6 +171,26 @@ class BudgetRecord(Record):
     runtime_version: str = Field(description="version of its runtime library; other versions have other times")
 
 
+class ForeignFile(Record):
+    """The ONNX file of a network that zoo did not train."""
+
+    file: str = Field(max_length=255, description="its name, without folders; what to look for")
+    sha256: Sha256 = Field(description="digest of its content; identifies it wherever it lies")
+    size_bytes: int = Field(ge=0, description="size, bytes, with external data; tells it from another export")
+    source: str = Field(description="where it came from, as `zoo add --source` said; may be empty")
+    trained_on: str = Field(
+        description="what it was trained on, as `zoo add --trained-on` said; may be empty. If test images were among "
+        "it, accuracy is inflated"
+    )
+    producer: str = Field(
+        description="the program that wrote it, as the file says; what to suspect if it can't be read"
+    )
+    cost: Cost = Field(
+        description="cost of the network in its graph, simplified, without zoo's preprocessing; comparable with "
+        "`compression.after` of others"
+    )
+
+
 class Licenses(Record):
     """Licenses: SPDX expressions where possible, otherwise words."""
 
@@ -269,12 +289,17 @@ class Calibration(Record):
 
 
 class Accuracies(Record):
-    """Accuracy in torch, on identities that were never trained on."""
+    """Accuracy in torch, on identities that were never trained on; of a foreign network in ONNX Runtime."""
 
-    teacher: Accuracy = Field(description="the dense network; the upper baseline")
-    dense_student: Accuracy = Field(description="the student after distillation; what distillation lost")
+    teacher: Accuracy | None = Field(
+        description="the dense network; the upper baseline. null if zoo did not train the network (`foreign`)"
+    )
+    dense_student: Accuracy | None = Field(
+        description="the student after distillation; what distillation lost. null if zoo did not train the network"
+    )
     student: Accuracy = Field(
-        description="the compacted student of the release, as exported; the reference of each artifact's agreement"
+        description="the compacted student of the release, as exported; the reference of each artifact's agreement. "
+        "Of a foreign network: its graph in ONNX Runtime, in fp32"
     )
 
 
@@ -315,9 +340,17 @@ class Manifest(Record):
     )
     stages: list[StageRecord] = Field(description="stages in the order of the build; how each result was made")
     accuracy: Accuracies = Field(description="accuracy in torch; where accuracy was lost")
-    compression: Compression = Field(description="what was removed, and evidence that nothing else changed")
+    compression: Compression | None = Field(
+        description="what was removed, and evidence that nothing else changed; null if zoo did not train the network"
+    )
+    foreign: ForeignFile | None = Field(
+        None,
+        exclude_if=lambda file: file is None,  # so that the manifests of other releases keep their form
+        description="the file that the network came from, if zoo did not train it; what the release is made of",
+    )
     parity: dict[Literal["teacher", "student"], Parity] = Field(
-        description="agreement of each network's graph with torch; that the compiled network is the trained one"
+        description="agreement of each network's graph with torch, or with the foreign file; that the compiled network "
+        "is the given one"
     )
     budget: BudgetRecord | None = Field(
         None,
@@ -346,10 +379,43 @@ class Manifest(Record):
         return [*self.artifacts, *self.documents]
 
     @property
+    def cost(self) -> Cost:
+        """Cost of the network that ships."""
+        if self.foreign:
+            return self.foreign.cost
+        assert self.compression is not None  # see `_has_one_origin`
+        return self.compression.after
+
+    @property
+    def dense_cost(self) -> Cost:
+        """Cost of the teacher, the baseline of ratios; of a foreign network, which has none, its own."""
+        return self.compression.teacher if self.compression else self.cost
+
+    def role(self, network: str) -> str:
+        """What a network of this release is called in tables: a foreign one is nobody's student."""
+        return "foreign" if self.foreign and network == "student" else network
+
+    @property
+    def reference(self) -> str:
+        """What computed `accuracy`."""
+        return "ONNX Runtime" if self.foreign else "torch"
+
+    @property
     def content_sha256(self) -> str:
         """The release's identity: a digest over paths and content of its artifacts, without dates and documents."""
         listed = {artifact.path: artifact.sha256 for artifact in self.artifacts}
         return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        trained = (self.compression, self.accuracy.teacher, self.accuracy.dense_student)
+        if self.foreign is None and None in trained:
+            raise ValueError(
+                "compression and the accuracy of teacher and student are missing, and there is no foreign file"
+            )
+        if self.foreign is not None and any(part is not None for part in trained):
+            raise ValueError("a foreign network has neither a teacher nor a compression")
+        return self
 
     @model_validator(mode="after")
     def _names_are_apart(self) -> Self:

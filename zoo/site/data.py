@@ -249,7 +249,7 @@ def _devices(rows: Sequence[Row]) -> list[DeviceJson]:
 
 def _release(entry: Entry) -> ReleaseJson:
     manifest = entry.release.manifest
-    teacher = manifest.compression.teacher
+    teacher = manifest.dense_cost
     return {
         "model": manifest.label,
         "page": release_page(manifest),

@@ -49,7 +49,7 @@ class ReleaseFacts:
     page: str
     pull: str
     gate: float | None
-    shares: Mapping[str, float]
+    shares: Mapping[str, float] | None
     gains: Sequence[str]
     tables: Sequence[HtmlTable]
     apart: str | None
@@ -83,7 +83,7 @@ def release_facts(entry: Entry, site: SiteJson) -> ReleaseFacts:
         page=release_page(manifest),
         pull=_pull(entry, site["pull"]),
         gate=gate,
-        shares=saved(manifest),
+        shares=saved(manifest.compression) if manifest.compression else None,
         gains=[one_line(line) for line in gains(release)],
         tables=[measured_table(group, {manifest.label: gate}, without=TOLD) for group in comparison.groups],
         apart=comparison.apart,
@@ -115,37 +115,37 @@ def _plain(url: str | None) -> bool:
     return url is not None and all(one.isalnum() or one in "-._~:/@%+" for one in url) and url.isascii()
 
 
+def shipping(manifest: Manifest) -> str:
+    """The network that ships, in a word."""
+    return "foreign network" if manifest.foreign else "student"
+
+
 def _figures(accuracy: Any) -> list[str]:
     return [f"{getattr(accuracy, key):.2f}" for key in ("map", "cmc1", "cmc5", "cmc10", "minp")]
 
 
 def _accuracy(manifest: Manifest) -> HtmlTable:
     told = manifest.accuracy
-    rows = [
-        ["teacher", *_figures(told.teacher), told.teacher.queries],
-        ["student before compaction", *_figures(told.dense_student), told.dense_student.queries],
-        ["student", *_figures(told.student), told.student.queries],
-    ]
-    headings = ["network, in torch", "mAP %", "R1 %", "R5 %", "R10 %", "mINP %", "queries"]
-    table = plain_table("Accuracy in torch", headings, rows)
+    named = {"teacher": told.teacher, "student before compaction": told.dense_student, shipping(manifest): told.student}
+    rows = [[name, *_figures(one), one.queries] for name, one in named.items() if one]
+    headings = [f"network, in {manifest.reference}", "mAP %", "R1 %", "R5 %", "R10 %", "mINP %", "queries"]
+    table = plain_table(f"Accuracy in {manifest.reference}", headings, rows)
     table.lines.append(one_line(told.student.protocol))
     return table
 
 
 def _costs(manifest: Manifest) -> HtmlTable:
     compression = manifest.compression
-    costs: dict[str, Cost] = {
-        "teacher": compression.teacher,
-        "student before compaction": compression.before,
-        "student": compression.after,
-    }
+    costs: dict[str, Cost] = {shipping(manifest): manifest.cost}
+    if compression:
+        costs = {"teacher": compression.teacher, "student before compaction": compression.before, **costs}
     millions = number(3, 1e-6), number(1, 1e-6)
     rows = [[name, millions[0](cost.parameters), millions[1](cost.macs)] for name, cost in costs.items()]
     return plain_table("Parameters and multiply-accumulates", ["network", "parameters M", "MACs M"], rows)
 
 
 def _sites(manifest: Manifest) -> list[SiteBars]:
-    sites = manifest.compression.sites
+    sites = manifest.compression.sites if manifest.compression else []
     figures = [
         (
             (one.width_before, one.width_after),
@@ -171,7 +171,7 @@ def _sites(manifest: Manifest) -> list[SiteBars]:
 def _calibrations(manifest: Manifest) -> HtmlTable | None:
     rows = [
         [
-            one.network,
+            manifest.role(one.network),
             one.precision,
             one.target or "all",
             one.judge,

@@ -175,7 +175,7 @@ def _data(
         [
             Cell(one.label, kind="text", link=above(links[one.label])),
             Cell(one_line(one.description), kind="text wide"),
-            f"{one.accuracy.teacher.map:.2f}",
+            f"{one.accuracy.teacher.map:.2f}" if one.accuracy.teacher else NOTHING,
             f"{one.accuracy.student.map:.2f}",
             f"{one.accuracy.student.cmc1:.2f}",
         ]

@@ -95,6 +95,7 @@ BESIDE: Mapping[str, Column] = {
     "dataset": Column("data", kind="text"),
     "license": Column("license", kind="text"),
     "data_license": Column("license of the data", kind="text"),
+    "foreign": Column("not trained by zoo", kind="yes or no"),
     "map_drop_points": Column("mAP lost", number(2), better="low"),
     "map_drop_low": Column("mAP lost, from", number(2), better="low"),
     "map_drop_high": Column("mAP lost, to", number(2), better="low"),
@@ -144,4 +145,6 @@ def shown(row: Row, key: str) -> str:
     column = COLUMNS.get(key, Column(key))
     if column.timed and row.get("void"):
         return VOID
+    if key == "network" and row.get("foreign"):
+        return "foreign"
     return column.show(row[key])

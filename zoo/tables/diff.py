@@ -131,7 +131,7 @@ def evidence(release: Release) -> list[Evidence]:
 
 
 def _seen(release: Release) -> dict[Key, list[_Seen]]:
-    teacher = release.manifest.compression.teacher
+    teacher = release.manifest.dense_cost
     found: dict[Key, list[_Seen]] = {}
     rows = measurement_rows([release])
     for row, record in sorted(zip(rows, release.measured, strict=True), key=lambda pair: pair[1].measured_at):

@@ -77,6 +77,7 @@ class Group:
             void.setdefault(row["void"], []).append(row)
         lines = [f"void, throttled by {why}: {self._names(rows)}" for why, rows in void.items() if why]
         lines += [f"unsteady, times not compared ({why}): {self._names(rows)}" for why, rows in doubts.items()]
+        foreign = [row for row in self.rows if row["foreign"]]
         blind = [row for row in self.rows if self.first["protocol"] and not row["protocol"]]
         sent: dict[str, list[Row]] = {}
         for row in self.rows:
@@ -84,6 +85,7 @@ class Group:
                 repeated = "repeated here" if row["standing"] == "repeated" else "not repeated, never best"
                 sent.setdefault(f"reported by {row['reported_by']}, {repeated}", []).append(row)
         lines += [f"{words}: {self._names(rows)}" for words, rows in sent.items()]
+        lines += [f"not trained by zoo: {self._names(foreign)}"] * bool(foreign)
         lines += [f"only times measured, no accuracy: {self._names(blind)}"] * bool(blind)
         lines += [f"mJ/image by {'; not comparable with '.join(meters)}"] * bool(meters)
         lines += [f"{runs} runs: only figures of one run were timed in turn"] * (runs > 1)
@@ -180,7 +182,7 @@ def _said(row: Row, key: str) -> str:
 
 def name_of(row: Row) -> str:
     """The name of a row within its release."""
-    return f"{row['network']} {row['precision']} on {row['target']}"
+    return f"{shown(row, 'network')} {row['precision']} on {row['target']}"
 
 
 def _counted(n: int, what: str) -> str:

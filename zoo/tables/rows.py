@@ -8,7 +8,7 @@ from typing import Any
 from targets.contract import Runtime
 from targets.settings import REQUIREMENTS
 from zoo.release.local import Release
-from zoo.release.manifest import BudgetRecord, Manifest
+from zoo.release.manifest import BudgetRecord, Compression, Manifest
 from zoo.release.measurements import Measured, Pending
 from zoo.tables.columns import COLUMNS, Row, number
 from zoo.tables.standing import EXACT_POINTS, UNNAMED, standing
@@ -41,8 +41,8 @@ def _doubt_of_ratio(release: Release, record: Measured) -> bool:
 def _row(release: Release, record: Measured) -> Row:
     manifest = release.manifest
     teacher = record.network == "teacher"
-    cost = manifest.compression.teacher if teacher else manifest.compression.after
-    in_torch = manifest.accuracy.teacher if teacher else manifest.accuracy.student
+    cost = manifest.dense_cost if teacher else manifest.cost
+    in_torch = (manifest.accuracy.teacher if teacher else None) or manifest.accuracy.student
     same_data = manifest.data.fingerprint == record.data
     here, agreement = record.accuracy, record.agreement
     same_protocol = here and (in_torch.protocol, in_torch.queries) == (here.protocol, here.queries)
@@ -56,6 +56,7 @@ def _row(release: Release, record: Measured) -> Row:
         "name": manifest.name,
         "license": manifest.licenses.weights,
         "data_license": manifest.licenses.data,
+        "foreign": manifest.foreign is not None,
         "target": record.target,
         "network": record.network,
         "precision": record.precision,
@@ -158,9 +159,9 @@ def release_rows(releases: Iterable[Release]) -> list[Row]:
             "data": manifest.data.name,
             "map": manifest.accuracy.student.map,
             "cmc1": manifest.accuracy.student.cmc1,
-            "parameters": manifest.compression.after.parameters,
-            "macs": manifest.compression.after.macs,
-            "macs_saved": saved(manifest)["macs"],
+            "parameters": manifest.cost.parameters,
+            "macs": manifest.cost.macs,
+            "macs_saved": saved(manifest.compression)["macs"] if manifest.compression else None,
             "targets": list(
                 dict.fromkeys(
                     one.target + " (pending)" * (one.kind == "pending")
@@ -181,7 +182,7 @@ def site_rows(manifest: Manifest) -> list[Row]:
         "width": str, "parameters M": number(3, 1e-6), "MACs M": number(1, 1e-6),
     }  # fmt: skip
     rows = []
-    for site in manifest.compression.sites:
+    for site in manifest.compression.sites if manifest.compression else ():
         figures = site.model_dump()
         row = {"site": site.site}
         for heading, show in shown.items():
@@ -195,7 +196,7 @@ def calibration_rows(manifest: Manifest) -> list[Row]:
     """One row per quantised graph: its cost in the reference runtime, and its layers that stay in float."""
     return [
         {
-            "network": one.network,
+            "network": manifest.role(one.network),
             "precision": one.precision,
             "target": one.target or "all",
             "judged in": one.judge,
@@ -210,9 +211,9 @@ def calibration_rows(manifest: Manifest) -> list[Row]:
     ]
 
 
-def saved(manifest: Manifest) -> dict[str, float]:
+def saved(compression: Compression) -> dict[str, float]:
     """Shares of parameters and MACs that compaction removed, in %."""
-    before, after = manifest.compression.before, manifest.compression.after
+    before, after = compression.before, compression.after
     return {key: 100 * (1 - getattr(after, key) / getattr(before, key)) for key in ("parameters", "macs")}
 
 
@@ -254,6 +255,20 @@ def _budget_line(budget: BudgetRecord, release: Release) -> str:
     )
 
 
+def _origin(manifest: Manifest) -> str:
+    """The effect of compaction; or that there was none, since the network is foreign."""
+    accuracy = manifest.accuracy
+    if manifest.compression and accuracy.teacher:
+        shares = saved(manifest.compression)
+        return (
+            f"compaction removed {shares['macs']:.1f} % of MACs and {shares['parameters']:.1f} % of parameters; "
+            f"mAP {accuracy.teacher.map:.2f} (teacher) → {accuracy.student.map:.2f} (student)"
+        )
+    file = manifest.foreign
+    told = f" {file.file}, sha256 {file.sha256[:12]};" if file else ""
+    return f"not trained by zoo, nothing was removed:{told} mAP {accuracy.student.map:.2f} in {manifest.reference}"
+
+
 def _unsaid(shipped: Measured, row: Row) -> str:
     """Why no speed is claimed and how to measure again; empty if it is claimed."""
     by = ", the smallest that passes the gate, since no time is reliable" if shipped.ships_by == "size" else ""
@@ -264,14 +279,11 @@ def _unsaid(shipped: Measured, row: Row) -> str:
 
 
 def gains(release: Release) -> list[str]:
-    """The effect of compaction, one line per target, and another line with re-ranking."""
+    """The effect of compaction, or that zoo did not train the network; one line per target, and another line with
+    re-ranking.
+    """
     manifest = release.manifest
-    shares = saved(manifest)
-    accuracy = manifest.accuracy
-    lines = [
-        f"compaction removed {shares['macs']:.1f} % of MACs and {shares['parameters']:.1f} % of parameters; "
-        f"mAP {accuracy.teacher.map:.2f} (teacher) → {accuracy.student.map:.2f} (student)"
-    ]
+    lines = [_origin(manifest)]
     if manifest.budget:
         lines.append(_budget_line(manifest.budget, release))
     dense = {one.run: one for one in release.measured if (one.network, one.precision) == ("teacher", "fp32")}

@@ -23,8 +23,8 @@ LOOKING = (
     "search map>0 --registry", "compare tiny --registry", "gc --dry-run", "gc", "site OUT",
     "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo", "migrate --all", "weights",
 )  # fmt: skip
-# `bench`: tests/zoo/measure, `clean`: tests/zoo, `weights fetch`: tests/zoo/weights
-APART = ("compile", "receive", "pull", "diff", "bench", "clean")
+# `add`: tests/zoo/test_add.py, `bench`: tests/zoo/measure, `clean`: tests/zoo, `weights fetch`: tests/zoo/weights
+APART = ("add", "compile", "receive", "pull", "diff", "bench", "clean")
 
 
 def test_every_command_has_json_and_a_shape():

@@ -74,7 +74,7 @@ class ReleaseRow(TypedDict):
     cmc1: Annotated[float, "rank 1, %"]
     parameters: int
     macs: Annotated[int, "of one image"]
-    macs_saved: Annotated[float, "by compaction, %"]
+    macs_saved: Annotated[float | None, "by compaction, %; null if zoo did not train the network"]
     targets: Annotated[list[str], "ends in ` (pending)` if its device has not run yet"]
     created_at: Moment
 
@@ -343,6 +343,8 @@ class Migration(TypedDict):
 
 
 COMMANDS: Mapping[str, Any] = {
+    "add": ReleaseAndFigures,
+    "add --plan": Plan,
     "bench": Added,
     "build": ReleaseAndFigures,
     "build --plan": Plan,

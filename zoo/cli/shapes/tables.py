@@ -38,6 +38,7 @@ class MeasurementRow(TypedDict):
     dataset: Annotated[str | None, "name of the data set; null if it is not the release's own"]
     license: Annotated[str, "of the weights"]
     data_license: Annotated[str, "of the training images"]
+    foreign: Annotated[bool, "whether zoo did not train the network; `network` is then `student`"]
     map_drop_points: Annotated[float | None, "mAP lost by the artifact against torch, in percentage points"]
     map_drop_low: Annotated[float | None, "lower end of its 95 % interval; null for one identity, too"]
     map_drop_high: Annotated[float | None, "upper end"]

@@ -1,0 +1,58 @@
+"""The recipe of `zoo add`, from its options; names of data sets and targets are the catalogue's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.foreign_recipe import ForeignRecipe
+from zoo.catalogue.load import Catalogue
+from zoo.catalogue.names import wrong_name
+from zoo.catalogue.problems import did_you_mean, problems
+from zoo.catalogue.source import KeyPath, Origin, Source, override
+from zoo.errors import CatalogueError
+
+
+def check_free(catalogue: Catalogue, name: str) -> None:
+    """Check that a foreign network can have a name.
+
+    Raises:
+        CatalogueError: it is not valid, or is that of a model of the catalogue.
+    """
+    if why := wrong_name(name):
+        raise CatalogueError(f"{name!r}: {why}")
+    if name in catalogue.entries.data:
+        raise CatalogueError(f"{name} is a model of the catalogue, which zoo build trains. Choose another name.")
+
+
+def check_dataset(catalogue: Catalogue, name: str) -> None:
+    """Check that the catalogue has a data set.
+
+    Raises:
+        CatalogueError: it is unknown or faulty.
+    """
+    if lines := catalogue.faulty.get(f"datasets.{name}"):
+        raise CatalogueError("\n".join(lines))
+    if name not in catalogue.datasets:
+        raise CatalogueError(f"no data set {name!r} in the catalogue. {did_you_mean(name, catalogue.datasets)}")
+
+
+def foreign_recipe(values: Mapping[str, Any], overrides: Sequence[str]) -> ForeignRecipe:
+    """A recipe of options, with `key.path=value` overrides.
+
+    Raises:
+        CatalogueError: an override does not fit.
+    """
+    written = Origin("the command")
+    inner: dict[KeyPath, Origin] = {
+        (key, name): written for key, part in values.items() if isinstance(part, dict) for name in part
+    }
+    source = Source(dict(values), {(): written, **inner, **{(key,): written for key in values}})
+    for assignment in overrides:
+        source = override(source, assignment)
+    try:
+        return TypeAdapter(ForeignRecipe).validate_python(source.data)
+    except ValidationError as error:
+        raise CatalogueError("\n".join(problems(error, ForeignRecipe, source, "recipe", False))) from None
