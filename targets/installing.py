@@ -7,7 +7,7 @@ from pathlib import Path
 
 EXTRAS = (  # of this project
     "build", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx",
-    "ssh", "s3", "hub", "oci", "sign", "plot", "site", "export",
+    "ssh", "s3", "hub", "oci", "sign", "plot", "site", "export", "serve", "index",
 )  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]
 

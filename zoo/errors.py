@@ -13,6 +13,7 @@ ZooError                    root of all errors that a user can fix, those of low
 ├── RegistryError           a registry can't be reached or trusted
 │   ├── NoRegistry          none is configured, or it can't be reached
 │   └── NothingPrebuilt     a release has nothing compiled for a target
+├── ServeError              a server can't start: its port is in use, or limits exclude each other
 ├── SheetError              a contact sheet can't be drawn under this name
 ├── SiteError               a site can't be written
 └── SubmissionError         measurements that somebody sent are not of a release here, or can't be true
@@ -67,6 +68,10 @@ class NothingRuns(ZooError):
 
 class GalleryError(ZooError):
     """A gallery can't be built, read, written, or searched with this model."""
+
+
+class ServeError(ZooError):
+    """A server can't start."""
 
 
 class SheetError(ZooError):

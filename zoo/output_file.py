@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.files import write_bytes
@@ -33,3 +35,30 @@ def write_file(path: Path, content: bytes) -> None:
         write_bytes(path, content)
     except OSError as error:
         raise OutputError(f"can't write {path}: {error.strerror}. Free some space, or name another file.") from None
+
+
+def write_by(path: Path, write: Callable[[Path], None]) -> None:
+    """Let a library write a large file, and give it its name in one rename.
+
+    Args:
+        write: writes to the path that it is given.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    fresh = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        os.close(handle)
+        fresh = Path(name)
+        write(fresh)
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        fresh.chmod(0o644)
+        fresh.replace(path)
+    except OSError as error:
+        why = error.strerror or error
+        raise OutputError(f"can't write {path}: {why}. Free some space, or name another file.") from None
+    finally:
+        if fresh:
+            fresh.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ ALLOWED = {
 }
 HEAVY = (
     "torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "safetensors", "huggingface_hub", "tensorrt_rtx",
-    "asyncssh", "jinja2",
+    "asyncssh", "jinja2", "faiss", "prometheus_client",
 )  # fmt: skip
 
 

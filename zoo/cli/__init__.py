@@ -24,12 +24,14 @@ from zoo.cli.data import data
 from zoo.cli.doctor import doctor
 from zoo.cli.exit_codes import INTERRUPTED, LOST, MEND
 from zoo.cli.export import export
+from zoo.cli.index import index
 from zoo.cli.migrate import migrate
 from zoo.cli.options import begin_events
 from zoo.cli.registry import gc, publish, pull, verify, yank
 from zoo.cli.releases import list_releases, show
 from zoo.cli.samples import samples
 from zoo.cli.script import script
+from zoo.cli.serve import serve
 from zoo.cli.site import site
 from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
@@ -124,7 +126,7 @@ def main() -> None:
 
 
 for command in (
-    build, add, data, weights, bench, list_releases, show, compare, search, diff, site, embed, query, export, samples,
-    compile_, receive, doctor, publish, pull, verify, yank, gc, migrate, clean,
+    build, add, data, weights, bench, list_releases, show, compare, search, diff, site, embed, index, query, serve,
+    export, samples, compile_, receive, doctor, publish, pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
     main.add_command(verbose(command))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.progress import Progress
     from zoo.cli.shapes.commands import Answered, Embedded
     from zoo.use.embedder import Embedder
-    from zoo.use.gallery import Gallery
+    from zoo.use.origin import Origin
     from zoo.use.query import Answer, Loader
 
 PATH = click.Path(path_type=Path)
@@ -38,7 +38,7 @@ TARGET = click.option(
 )
 
 
-def _loader(progress: Progress) -> Loader:
+def loader(progress: Progress) -> Loader:
     """Loads a release; one that comes with zoo and is not here is pulled first, with a line."""
     from zoo.home import Home
     from zoo.loading import provide
@@ -51,7 +51,7 @@ def _loader(progress: Progress) -> Loader:
     return loaded
 
 
-def gallery_json(gallery: Gallery, runtime: str) -> Embedded:
+def gallery_json(gallery: Origin, runtime: str) -> Embedded:
     """A gallery, for scripts."""
     return {
         "model": gallery.model,
@@ -59,8 +59,8 @@ def gallery_json(gallery: Gallery, runtime: str) -> Embedded:
         "precision": gallery.precision,
         "runtime": runtime,
         "folder": str(gallery.folder),
-        "images": len(gallery.paths),
-        "dimension": gallery.embeddings.shape[1],
+        "images": gallery.count,
+        "dimension": gallery.dimension,
         "skipped": [{"path": one.path, "why": one.why} for one in gallery.skipped],
     }
 
@@ -77,11 +77,16 @@ def answer_json(query: Path, answer: Answer, sheet: Path) -> Answered:
         "sheet": str(sheet),
         "checked": answer.checked,
         "stale": [{"path": one.path, "why": one.why} for one in answer.stale],
+        "recall": answer.recall,
     }
 
 
-def _stale(answer: Answer, where: Path) -> str:
-    """Images of the gallery that changed, in a line; empty if none did."""
+def _stale(answer: Answer, command: str, where: Path) -> str:
+    """Images of the gallery that changed, in a line; empty if none did.
+
+    Args:
+        command: that made the file `where`: embed or index.
+    """
     folder = answer.gallery.folder
     if not answer.checked:
         return f"{folder} is not here: images that changed since embedding can't be detected"
@@ -89,10 +94,11 @@ def _stale(answer: Answer, where: Path) -> str:
         return ""
     few = ", ".join(f"{one.path} ({one.why})" for one in answer.stale[:TOLD])
     more = f", and {len(answer.stale) - TOLD} more" if len(answer.stale) > TOLD else ""
-    return f"left out, changed since embedding: {few}{more}. Embed again: zoo embed {folder} -o {where}"
+    again = f"{command.capitalize()} again: zoo {command} {folder} -o {where}"
+    return f"left out, changed since embedding: {few}{more}. {again}"
 
 
-def _skipped(gallery: Gallery) -> str:
+def skipped(gallery: Origin) -> str:
     return f", {len(gallery.skipped)} skipped" if gallery.skipped else ""
 
 
@@ -124,7 +130,7 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
 
     check_writable(out)
     find_images(folder)  # an unreadable folder is reported before a model is loaded
-    embedder = _loader(reporter())(model or release_to_use(Home.find()), target)
+    embedder = loader(reporter())(model or release_to_use(Home.find()), target)
     gallery = embed_folder(embedder, folder, batch, reporter())
     write_gallery(out, gallery)
     if as_json:
@@ -132,14 +138,15 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
         return
     rows, columns = gallery.embeddings.shape
     click.echo(
-        f"embedded: {rows} images{_skipped(gallery)}, {columns} dimensions, by {gallery.model} ({gallery.target}, "
+        f"embedded: {rows} images{skipped(gallery)}, {columns} dimensions, by {gallery.model} ({gallery.target}, "
         f"{gallery.precision})\ngallery: {out}"
     )
 
 
 @click.command(short_help="Find and draw the images nearest to a query.")
 @click.argument("image", type=FILE)
-@click.option("--gallery", "-g", "where", type=PATH, required=True, help="Folder of images, or a file of zoo embed.")
+@click.option("--gallery", "-g", "where", type=PATH, help="Folder of images, or a file of zoo embed.")
+@click.option("--index", "-i", "index", type=FILE, help="File of zoo index, for very many images.")
 @MODEL
 @TARGET
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Number of images.")
@@ -148,7 +155,8 @@ def embed(folder: Path, out: Path, model: str | None, target: str | None, batch:
 @scripted
 def query(
     image: Path,
-    where: Path,
+    where: Path | None,
+    index: Path | None,
     model: str | None,
     target: str | None,
     top: int,
@@ -156,10 +164,10 @@ def query(
     opens: bool,
     as_json: bool,
 ) -> None:
-    """Find the images of a gallery that are nearest to IMAGE; print them and draw them on a contact sheet.
+    """Find the images of a gallery or an index that are nearest to IMAGE; print them and draw them on a contact sheet.
 
-    A gallery file is searched with the model and target that embedded it. Images that changed or are gone since then
-    are listed and left out.
+    A gallery file or an index is searched with the model and target that embedded it. Images that changed or are gone
+    since then are listed and left out; of an index, only images near the query are looked at.
     """
     from zoo.cli.output import console
     from zoo.cli.script import print_json, reporter
@@ -167,19 +175,25 @@ def query(
     from zoo.loading import release_to_use
     from zoo.sanitize import one_line
     from zoo.tables import table
-    from zoo.use.query import find_nearest
+    from zoo.use.query import find_in_index, find_nearest
     from zoo.use.sheet import MOST, check_sheet, draw_sheet, write_sheet
 
     sheet = sheet or Path(f"{image.stem}.sheet.png")
-    check_sheet(sheet, (image, where))
-    if where.is_dir():  # a file names its own
+    searched = where or index
+    if searched is None or (where and index):
+        raise click.UsageError("name what to search: either --gallery or --index.")
+    check_sheet(sheet, (image, searched))
+    if searched.is_dir():  # a file names its own
         model = model or release_to_use(Home.find())
-    answer = find_nearest(image, where, top, model, target, reporter(), _loader(reporter()))
+    if where:
+        answer = find_nearest(image, where, top, model, target, reporter(), loader(reporter()))
+    else:
+        answer = find_in_index(image, searched, top, model, target, loader(reporter()))
     gallery = answer.gallery
     how = f"by {gallery.model} ({gallery.target}, {gallery.precision})"
     shown = min(len(answer.nearest), MOST)
-    write_sheet(sheet, draw_sheet(image, answer.nearest, f"{shown} nearest of {len(gallery.paths)} {how}"))
-    if told := _stale(answer, where):
+    write_sheet(sheet, draw_sheet(image, answer.nearest, f"{shown} nearest of {gallery.count} {how}"))
+    if told := _stale(answer, "embed" if where else "index", searched):
         click.echo(one_line(told), err=True)
     if as_json:
         print_json(answer_json(image, answer, sheet))
@@ -190,6 +204,9 @@ def query(
         ]
         where_from = one_line(str(gallery.folder))
         console().print(table(rows, ("rank", "similarity", "path")))
-        click.echo(f"cosine {how}; {len(gallery.paths)} images{_skipped(gallery)} below {where_from}\nsheet: {sheet}")
+        click.echo(f"cosine {how}; {gallery.count} images{skipped(gallery)} below {where_from}")
+        if answer.recall is not None:
+            click.echo(f"approximate: the nearest image of {answer.recall:.1f} % of queries was found (zoo index)")
+        click.echo(f"sheet: {sheet}")
     if opens and click.launch(str(sheet)):
         click.echo("No program on this machine opens it.", err=True)

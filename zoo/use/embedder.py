@@ -84,6 +84,7 @@ class Embedder:
         artifact_sha256: digest of the artifact, see `Runnable.sha256`.
         input_size: height and width in pixels to which images are resized.
         dimension: D, components of an embedding.
+        largest_batch: images that the artifact takes at once.
     """
 
     def __init__(self, manifest: Manifest, size: Input, runnable: Runnable, session: Session, limit: int) -> None:
@@ -92,7 +93,8 @@ class Embedder:
         self.runtime = runnable.settings.runtime if runnable.settings else ""
         self.artifact_sha256 = runnable.sha256
         self.input_size = (size.height, size.width)
-        self._size, self._session, self._limit, self._lock = size, session, limit, Lock()
+        self.largest_batch = limit
+        self._size, self._session, self._lock = size, session, Lock()
         self.dimension = session.embed(np.zeros((1, *self.input_size, 3), np.uint8)).shape[1]
 
     def __repr__(self) -> str:
@@ -126,16 +128,24 @@ class Embedder:
                 waiting.append(self.read(picture))
             except ImageError as error:
                 raise ImageError(f"image {place}: {error}") from None
-            if len(waiting) == min(batch, self._limit):
-                rows.append(self._run(waiting, place + 1 - len(waiting)))
+            if len(waiting) == min(batch, self.largest_batch):
+                rows.append(self.embed_pixels(np.stack(waiting), place + 1 - len(waiting)))
                 waiting = []
         if waiting:
-            rows.append(self._run(waiting, sum(map(len, rows))))
+            rows.append(self.embed_pixels(np.stack(waiting), sum(map(len, rows))))
         return np.concatenate(rows)
 
-    def _run(self, pixels: list[np.ndarray], first: int) -> np.ndarray:
+    def embed_pixels(self, pixels: np.ndarray, first: int = 0) -> np.ndarray:
+        """Embed what `read` returned: uint8 N×H×W×3, at most `largest_batch`; float32 N×D, rows of length 1.
+
+        Args:
+            first: number of the first image in messages.
+
+        Raises:
+            ImageError: an embedding is not finite.
+        """
         with self._lock:
-            rows = self._session.embed(np.stack(pixels)).astype(np.float32)
+            rows = self._session.embed(pixels).astype(np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
         if len(bad):

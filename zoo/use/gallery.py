@@ -36,19 +36,13 @@ from targets.errors import first_line
 from zoo.errors import GalleryError, ImageError
 from zoo.output_file import write_file
 from zoo.use.embedder import Embedder
+from zoo.use.origin import Skipped
 from zoo.use.unchanged import File
 
 SHEET = ".sheet"  # `zoo query car.jpg` draws `car.sheet.png`, which is not an image of a gallery
 FILES = ("sizes", "mtimes_ns", "sha256")
+INDEX, HEAD = b"zoo.index/", 4096  # what says in the first bytes of a file that it is an index
 TEXTS = ("model", "target", "precision", "artifact_sha256", "folder")
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An image that could not be read, and why."""
-
-    path: str
-    why: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,25 +59,15 @@ class Gallery:
     folder: Path
     skipped: tuple[Skipped, ...] = field(default=())
 
-    def check_fits(self, embedder: Embedder, name: str) -> None:
-        """Refuse to compare with embeddings of another model.
+    @property
+    def count(self) -> int:
+        """Images."""
+        return len(self.paths)
 
-        Args:
-            name: of the gallery, for the message.
-
-        Raises:
-            GalleryError: the gallery comes from another model, or from another form of the same.
-        """
-        if self.model != embedder.release:
-            raise GalleryError(
-                f"{name} was embedded by {self.model}, which can't be compared with embeddings of {embedder.release}. "
-                f"Use --model {self.model}, or embed its folder again."
-            )
-        if self.artifact_sha256 != embedder.artifact_sha256:
-            how, ours = (f"{one.target} in {one.precision}" for one in (self, embedder))
-            again = f"Use --target {self.target}, or embed" if self.target != embedder.target else "Embed"
-            same = f"another build of {self.model}" if how == ours else f"{self.model} as {how}, not as {ours}"
-            raise GalleryError(f"{name} was embedded by {same}: similarities would be wrong. {again} its folder again.")
+    @property
+    def dimension(self) -> int:
+        """D, components of an embedding."""
+        return int(self.embeddings.shape[1])
 
     def nearest(self, embedding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Indices of all images and their cosine similarities.
@@ -232,6 +216,8 @@ def read_gallery(path: Path) -> Gallery:
     """
     try:
         with path.open("rb") as content:
+            if INDEX in content.read(HEAD):
+                raise GalleryError(f"{path} is an index, not a gallery. Search it with --index {path}")
             if not zipfile.is_zipfile(content):
                 raise ValueError("it is not an archive of arrays")
             if any(info.compress_type != zipfile.ZIP_STORED for info in zipfile.ZipFile(content).infolist()):
@@ -241,6 +227,8 @@ def read_gallery(path: Path) -> Gallery:
                 raise ValueError("it lacks sizes, times and sha256 of its images: an older version wrote it")
             arrays = {name: file[name] for name in ("paths", "embeddings", *FILES, *TEXTS)}
         _valid(arrays)
+    except GalleryError:
+        raise
     except OSError as error:
         raise GalleryError(f"can't read the gallery {path}: {error.strerror or error}.") from None
     except Exception as error:  # noqa: BLE001 - numpy's reader raises many errors on invalid files

@@ -1,4 +1,4 @@
-"""Finds the images of a gallery that are nearest to a query."""
+"""Finds the images of a gallery or an index that are nearest to a query."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from targets.settings import EMBED_BATCH
 from zoo.errors import GalleryError
 from zoo.home import Home
 from zoo.use.embedder import Embedder, default_release, load
-from zoo.use.gallery import Gallery, embed_folder, read_gallery
+from zoo.use.gallery import embed_folder, read_gallery
+from zoo.use.index import open_index
+from zoo.use.origin import Origin, check_fits
 from zoo.use.sheet import Neighbour
-from zoo.use.unchanged import Stale, Unchanged
+from zoo.use.unchanged import Stale, Unchanged, why_stale
+
+PATIENCE = 1000  # images of an index that are looked at in vain before it counts as outdated
 
 Loader = Callable[[str, str | None], Embedder]
 """Loads a release by name, for a target or the best one."""
@@ -25,18 +29,22 @@ class Answer:
     """The nearest images, nearest first, and the model that found them.
 
     Attributes:
-        stale: images that changed or are gone since they were embedded; they are left out.
+        gallery: what was searched.
+        stale: images that changed or are gone since they were embedded; they are left out. Of an index, only those
+            that are near.
         checked: False if the gallery's folder is not here, so that changes can't be detected.
+        recall: of an index, see `zoo.use.index.Index`; None: every image was compared.
     """
 
     embedder: Embedder
-    gallery: Gallery
+    gallery: Origin
     nearest: list[Neighbour]
     stale: tuple[Stale, ...] = ()
     checked: bool = True
+    recall: float | None = None
 
 
-def _load_for(gallery: Gallery, model: str | None, target: str | None, loader: Loader) -> Embedder:
+def _load_for(gallery: Origin, model: str | None, target: str | None, loader: Loader) -> Embedder:
     """Load the model that embedded the gallery, unless another is requested."""
     own = gallery.model.partition("@")[0]
     if target is None and (model is None or model.partition("@")[0] == own):
@@ -69,7 +77,7 @@ def find_nearest(
     kept = None if where.is_dir() else read_gallery(where)
     embedder = _load_for(kept, model, target, loader) if kept else loader(model or default_release(Home.find()), target)
     if kept:
-        kept.check_fits(embedder, str(where))
+        check_fits(kept, embedder, str(where))
     pixels = embedder.read(image)  # before the gallery, which may take long
     gallery = kept or embed_folder(embedder, where, EMBED_BATCH, progress)
     places, similarities = gallery.nearest(embedder.embed(pixels)[0])
@@ -85,3 +93,47 @@ def find_nearest(
             f"{stale[0].path}. Embed again: zoo embed {gallery.folder} -o {where}"
         )
     return Answer(embedder, gallery, nearest, stale, checked)
+
+
+def find_in_index(
+    image: Path, file: Path, count: int, model: str | None, target: str | None, loader: Loader = load
+) -> Answer:
+    """The `count` images of an index that are nearest to a query and unchanged since they were embedded.
+
+    Only the images that are found are checked for changes.
+
+    Args:
+        file: of `zoo index`.
+        model, target: by default those that embedded its gallery.
+        loader: loads the model; by default a release on this machine.
+
+    Raises:
+        ZooError: the query or the index can't be read; the model is not here, or is not the index's; or all images
+            near the query changed.
+    """
+    index = open_index(file)
+    embedder = _load_for(index, model, target, loader)
+    check_fits(index, embedder, str(file), "make an index of a gallery that it embedded")
+    embedding = embedder.embed(embedder.read(image))[0]
+    checked, stale = index.folder.is_dir(), dict[int, Stale]()
+    wanted, nearest, seen = min(count, index.count), list[Neighbour](), set[int]()
+    while len(nearest) < count and len(seen) < min(index.count, count + PATIENCE):
+        for place, similarity in zip(*(one.tolist() for one in index.nearest(embedding, wanted)), strict=True):
+            if place in seen or len(nearest) == count:
+                continue
+            seen.add(place)
+            path = index.path(place)
+            if why := why_stale(index.folder / path, index.file(place)) if checked else "":
+                stale[place] = Stale(path, why)
+            else:
+                nearest.append(Neighbour(index.folder / path, path, similarity))
+        wanted = min(2 * wanted, index.count)
+    if not nearest:
+        first = min(stale.values(), key=lambda one: one.path)
+        raise GalleryError(
+            f"all {len(seen)} images near the query changed or are gone since they were embedded, such as "
+            f"{first.path}. Index again: zoo index {index.folder} -o {file}"
+        )
+    nearest.sort(key=lambda one: -one.similarity)  # the last search may have found nearer ones
+    gone = tuple(sorted(stale.values(), key=lambda one: one.path))
+    return Answer(embedder, index, nearest, gone, checked, index.recall)

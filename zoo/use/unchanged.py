@@ -35,8 +35,8 @@ class Stale:
     why: str
 
 
-def _content(path: Path, was: File) -> str:
-    """Why it is stale, by its content; empty if it is not."""
+def why_stale(path: Path, was: File) -> str:
+    """Why an image is stale, by its content; empty if it is not."""
     try:
         return "" if sha256(path) == was.sha256 else CHANGED
     except (FileNotFoundError, NotADirectoryError):
@@ -79,7 +79,7 @@ class Unchanged:
                     bar.advance()
 
     def _read(self, place: int) -> str:
-        return _content(self._folder / self._paths[place], self._files[place])
+        return why_stale(self._folder / self._paths[place], self._files[place])
 
     def _note(self, place: int, why: str) -> None:
         if why:

@@ -19,12 +19,14 @@ LOOKING = (
     "build", "build --plan", "data squares", "list",
     "show tiny", "compare tiny", "search map>0", "doctor", "verify tiny",
     "export tiny --for onnx --out EXPORTED",
-    "samples", "embed IMAGES -o x.npz", "query IMAGE -g x.npz -m tiny --top 2", "publish tiny", "list --registry",
+    "samples", "embed IMAGES -o x.npz", "query IMAGE -g x.npz -m tiny --top 2",
+    "index x.npz -o x.index", "query IMAGE -i x.index", "publish tiny", "list --registry",
     "search map>0 --registry", "compare tiny --registry", "gc --dry-run", "gc", "site OUT",
     "yank tiny@1.0.0 --reason old", "yank tiny@1.0.0 --undo", "migrate --all", "weights",
 )  # fmt: skip
-# `add`: tests/zoo/test_add.py, `bench`: tests/zoo/measure, `clean`: tests/zoo, `weights fetch`: tests/zoo/weights
-APART = ("add", "compile", "receive", "pull", "diff", "bench", "clean")
+# `serve`: tests/zoo/serve, `add`: tests/zoo/test_add.py, `bench`: tests/zoo/measure, `clean`: tests/zoo,
+# `weights fetch`: tests/zoo/weights
+APART = ("add", "compile", "receive", "pull", "diff", "bench", "clean", "serve")
 
 
 def test_every_command_has_json_and_a_shape():

@@ -48,7 +48,7 @@ def test_json_is_stable(shop, folder, images):
     }  # fmt: skip
     assert made == {**about, "file": "x.npz"}
     found = json.loads(done(shop, "query", images[0], "-g", "x.npz", "--top", 2, "--sheet", "s.jpg", "--json").stdout)
-    assert set(found) == {"query", "gallery", "nearest", "sheet", "checked", "stale"}
+    assert set(found) == {"query", "gallery", "nearest", "sheet", "checked", "stale", "recall"}
     assert (found["checked"], found["stale"]) == (True, [])
     assert (found["query"], found["gallery"], found["sheet"]) == (str(images[0]), about, "s.jpg")
     assert found["nearest"][0] == {"rank": 1, "similarity": pytest.approx(1, abs=1e-5), "path": images[0].name}

@@ -95,7 +95,7 @@ class Counting:
 
 
 def test_batches_do_not_exceed_the_artifacts_limit(model, monkeypatch):
-    monkeypatch.setattr(model, "_limit", 4)
+    monkeypatch.setattr(model, "largest_batch", 4)
     monkeypatch.setattr(model, "_session", session := Counting())
     rows = model.embed(random_images(11), batch=1000)
     assert session.batches == [4, 4, 3]

@@ -13,6 +13,7 @@ import zoo
 from pipeline.progress import Silent
 from zoo.errors import GalleryError, OutputError
 from zoo.use.gallery import embed_folder, find_images, read_gallery, write_gallery
+from zoo.use.origin import check_fits
 
 
 def test_links_are_followed_and_unreadable_folders_are_an_error(tmp_path):
@@ -66,7 +67,7 @@ def test_a_file_gives_the_gallery_back_without_pickle(gallery, model, images, tm
     assert (again.paths, again.files, again.model, again.target, again.folder) == (
         gallery.paths, gallery.files, "tiny@1.0.0", model.target, images[0].parent,
     )  # fmt: skip
-    again.check_fits(model, "x.npz")
+    check_fits(again, model, "x.npz")
     assert [path.name for path in tmp_path.glob("*x.npz*")] == ["x.npz"]
 
 
@@ -121,12 +122,12 @@ def test_a_folder_without_images_is_refused(model, tmp_path):
 
 def test_a_gallery_of_another_model_is_refused(gallery, model):
     with pytest.raises(GalleryError, match=r"x was embedded by other@2.0.0, .*Use --model other@2.0.0"):
-        replace(gallery, model="other@2.0.0").check_fits(model, "x")
+        check_fits(replace(gallery, model="other@2.0.0"), model, "x")
     with pytest.raises(GalleryError, match="another build of tiny@1.0.0.*Embed its folder again"):
-        replace(gallery, artifact_sha256="0" * 64).check_fits(model, "x")
+        check_fits(replace(gallery, artifact_sha256="0" * 64), model, "x")
     graph = zoo.load("tiny", "onnxruntime")
     with pytest.raises(GalleryError, match=f"Use --target {model.target}"):
-        gallery.check_fits(graph, "x")
+        check_fits(gallery, graph, "x")
 
 
 def damaged(path, **changes):

@@ -130,6 +130,18 @@ class EmbeddedFile(Embedded):
 
 
 @exact
+class Indexed(Embedded):
+    """An index of a gallery."""
+
+    file: Annotated[str, "path of the file"]
+    size_bytes: int
+    lists: Annotated[int, "into which the images are divided"]
+    searched: Annotated[int, "lists that a query searches"]
+    recall: Annotated[float, "queries whose nearest image is found, %"]
+    recall_queries: Annotated[int, "images of the gallery that were the queries"]
+
+
+@exact
 class NearImage(TypedDict):
     """One of the nearest images."""
 
@@ -156,6 +168,23 @@ class Answered(TypedDict):
     sheet: Annotated[str, "the picture that was drawn"]
     checked: Annotated[bool, "false: the gallery's folder is not here, so changed images can't be detected"]
     stale: Annotated[list[StaleImage], "images left out since they changed after embedding; by path"]
+    recall: Annotated[
+        float | None, "with `--index`: queries whose nearest image is found, %; null: every image was compared"
+    ]
+
+
+@exact
+class Serving(TypedDict):
+    """A server that has started; printed once, before the first request is answered."""
+
+    url: str
+    process: Annotated[int, "its id, to send SIGTERM to"]
+    release: Label
+    target: str
+    precision: str
+    runtime: str
+    artifact_sha256: Annotated[str, "digest of the artifact, as in a gallery and an index"]
+    dimension: Annotated[int, "components of an embedding"]
 
 
 @exact
@@ -357,6 +386,7 @@ COMMANDS: Mapping[str, Any] = {
     "embed": EmbeddedFile,
     "export": Exported,
     "gc": Collected,
+    "index": Indexed,
     "list": Listed,
     "migrate": Migration,
     "publish": PublishedRelease,
@@ -365,6 +395,7 @@ COMMANDS: Mapping[str, Any] = {
     "receive": Received,
     "samples": Samples,
     "search": Compared,
+    "serve": Serving,
     "show": ReleaseAndFigures,
     "site": SiteWritten,
     "verify": Verified,
