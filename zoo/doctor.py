@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from tempfile import TemporaryFile
 
-from targets.contract import make_target
+from targets.contract import converters, make_target
 from targets.errors import TargetError, UnknownRuntime, Unusable, first_line
 from targets.installing import install_command
 from targets.machine.device import is_board, this_device
@@ -45,7 +45,11 @@ def _target(name: str, settings: TargetSettings) -> Row:
             why = f"another machine, a {settings.board} ({settings.about})"
             return _row(name, False, why, "A build ends in a bundle to run there. Or set `host: ssh://USER@HOST`.")
         try:
-            return _row(name, True, runner.check())
+            what = runner.check()
+            try:
+                return _row(name, True, f"{what}, {runner.check_compiler()}" if converters(runner) else what)
+            except Unusable as error:
+                return _row(name, False, f"{what} runs releases, but none can be built: {error.why}", error.mend)
         except Unusable as error:
             if not runner.compiles_ahead:
                 return _row(name, False, error.why, error.mend)

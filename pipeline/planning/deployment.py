@@ -3,6 +3,8 @@
 here        calibrate ─► compile ─► measure
 over ssh    calibrate ─► bundle ─► device
 elsewhere   calibrate ─► bundle [─► device, once its result is here]; ─► compile, if possible without the device
+
+A bundle carries the results of `compile` in place of graphs if they are the same for every board.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pipeline.recipe import Recipe
 from pipeline.stages import bundle, calibrate, device, measure
 from pipeline.stages import compile as compilation
 from pipeline.stages import unsupported as broken
-from targets.contract import Target, make_target, precisions_of, runtime_version
+from targets.contract import Target, converters, is_portable, make_target, precisions_of, runtime_version
 from targets.errors import Unusable
 from targets.machine.device import is_board, this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
@@ -118,9 +120,11 @@ class TargetPlan:
 
         Raises:
             UnsupportedPrecision: see `precisions`.
-            Unusable: the runtime has to run here, and is not installed.
+            Unusable: the runtime or its converters have to run here, and are not installed.
             DeviceError: the address of the device is not valid.
         """
+        if converters(self.runner):
+            self.runner.check_compiler()
         if self.place == "here":
             runtime_version(self.runner)
             yield from self._graphs(self.target)
@@ -128,7 +132,7 @@ class TargetPlan:
             yield self._measured()
             return
         yield from self._graphs(calibrate.HOST)
-        if self.runner.compiles_ahead and _compiles_here(self.runner):
+        if is_portable(self.runner) or (self.runner.compiles_ahead and _compiles_here(self.runner)):
             yield from self._compiled(tried=False)
         yield self._bundle()
         if self.target.host:
@@ -193,7 +197,7 @@ class TargetPlan:
                     "tried": tried,
                 },
                 inputs={"graph": graph_of(variant, self.name)},
-                libraries=(self.runner.distribution,),
+                libraries=(self.runner.distribution, *converters(self.runner)),
             )
 
     @property
@@ -224,6 +228,7 @@ class TargetPlan:
 
     def _bundle(self) -> Step:
         student = StepId("reference", "student")
+        compiled = {variant: StepId("compile", *variant, self.name) for variant in self.variants}
         return Step(
             StepId("bundle", target=self.name),
             bundle.write_bundle,
@@ -240,6 +245,7 @@ class TargetPlan:
             inputs={
                 "graphs": {variant: graph_of(variant, self.name) for variant in self.variants},
                 "references": {student: student},
+                **({"compiled": compiled} if is_portable(self.runner) else {}),
             },
             libraries=bundle.LIBRARIES,
             data=self.data,

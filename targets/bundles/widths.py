@@ -24,6 +24,7 @@ from targets.bundles.contents import (
     reading_list,
     require,
 )
+from targets.bundles.packed import make_artifact
 from targets.contract import Job, Target
 from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.energy import find_meter, measure_energy
@@ -33,7 +34,7 @@ from targets.names import NAME
 from targets.settings import TargetSettings
 
 KIND = "widths"  # in the list of a bundle and of its result
-GRAPH_NAME = "graphs/{}.onnx"
+GRAPH_NAME = "graphs/{}.onnx"  # an artifact in its place keeps the name, see `targets.bundles.packed`
 LOW = 10  # percentile of undisturbed calls
 
 
@@ -87,7 +88,7 @@ def time_widths(
     """Compile graphs and time them in turn, in one run, on an idle machine (`targets.measuring.quiet`).
 
     Args:
-        graphs: by name.
+        graphs: by name; graphs, or artifacts (`targets.bundles.packed`).
         scratch: a folder for artifacts, which the caller removes.
         job: its largest batch is the batch of every call.
         calls, max_seconds: see `targets.measuring.latency.measure_latency`.
@@ -101,7 +102,7 @@ def time_widths(
             tell(f"compiling network {number} of {len(graphs)}")
         folder = scratch / "widths" / name
         folder.mkdir(parents=True, exist_ok=True)
-        target.compile(graph, folder, job)
+        make_artifact(target, graph, folder, job)
         sessions[name] = target.load(folder, job.cache)
     batch = max(job.batches)
     tell(f"timing {len(graphs)} networks in turn at batch {batch}")

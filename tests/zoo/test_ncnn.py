@@ -1,0 +1,63 @@
+"""A release for ncnn: built, measured, and taken to a board that has numpy and ncnn and nothing to compile with."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from targets.bundles.archive import read_archive
+from targets.bundles.contents import BUNDLE_LIST
+from targets.bundles.packed import is_packed
+from targets.machine.device import this_device
+from targets.ncnn.convert import pnnx_program
+
+if not find_spec("ncnn") or not pnnx_program():
+    pytest.skip("the extra `ncnn` is not installed", allow_module_level=True)
+
+
+def bare(folder, *packages):
+    """Python without site-packages, but with some packages: as a device has it."""
+    for package in packages:
+        place = Path(find_spec(package).origin).parents[1]
+        for found in place.glob(f"{package}*"):
+            (folder / found.name).symlink_to(found)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder), "ZOO_CACHE": str(folder)}
+    return [sys.executable, "-S"], environment
+
+
+@pytest.mark.slow
+def test_it_is_built_measured_and_runs_elsewhere_from_a_bundle_with_artifacts(built, monkeypatch, tmp_path):
+    far = f"  far: {{runtime: ncnn, threads: 1, board: {json.dumps(this_device().name)}}}"
+    built.catalogue.write_text(f"{built.catalogue.read_text()}\n{far}\n")
+    said = built.build("tiny", "--target", "ncnn-cpu").stdout
+    assert "ncnn-cpu" in said
+    shown = json.loads(built.zoo("show", "tiny", "--json").stdout)
+    rows = {row["precision"]: row for row in shown["measurements"] if row["network"] == "student"}
+    assert {*rows} == {"fp32", "int8"}
+    assert rows["fp32"]["runtime"]["name"] == "ncnn"
+    assert rows["fp32"]["agreement"]["mean_cosine"] > 0.99999
+    assert rows["int8"]["size_bytes"] < rows["fp32"]["size_bytes"]
+    assert built.zoo("verify", "tiny").exit_code == 0
+
+    monkeypatch.setattr("pipeline.planning.deployment.is_board", lambda words: words is None)  # as if it were not this
+    said = built.build("tiny", "--target", "far").stdout.splitlines()[-1]
+    bundle = built.home / "bundles" / said.removeprefix("python3 ")
+    about = read_archive(bundle, BUNDLE_LIST, tmp_path / "unpacked")
+    assert {is_packed(tmp_path / "unpacked" / one["graph"]) for one in about["variants"]} == {True}
+    (tmp_path / "site").mkdir()
+    python, environment = bare(tmp_path / "site", "numpy", "ncnn", "tqdm", "requests", "portalocker", "urllib3")
+    done = subprocess.run([*python, bundle], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"tiny@1.0.0 for far: ncnn {version('ncnn')} on CPU" in done.stdout
+
+    built.zoo("receive", str(tmp_path / f"{bundle.stem}.result"))
+    built.build("tiny", "--target", "far")
+    shown = json.loads(built.zoo("show", "tiny", "--json").stdout)
+    found = [row for row in shown["measurements"] if (row["target"], row["network"]) == ("far", "student")]
+    assert {row["precision"] for row in found} == {*rows}
+    assert all(row["agreement"] == rows[row["precision"]]["agreement"] for row in found)
