@@ -43,12 +43,14 @@ class PlainGraph:
     Attributes:
         model: float32 throughout; without Q/DQ.
         half: whether the weights were fp16.
-        layers: those with constant weights, in the graph's order.
+        layers: those with constant weights, by the name of their output, in the graph's order.
+        steps: of activations that passed Q/DQ, by the name of the tensor; their zero points are 0.
     """
 
     model: onnx.ModelProto
     half: bool = False
-    layers: list[Layer] = field(default_factory=list)
+    layers: dict[str, Layer] = field(default_factory=dict)
+    steps: dict[str, float] = field(default_factory=dict)
 
 
 def planes(images: np.ndarray) -> np.ndarray:
@@ -78,7 +80,8 @@ def make_plain(graph: Path) -> PlainGraph:
     return found
 
 
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Attributes of a node, as Python's values."""
     import onnx
 
     return {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
@@ -92,7 +95,7 @@ def _take_planes(name: str, graph: onnx.GraphProto) -> None:
     cast = readers.get(graph.input[0].name) if len(graph.input) == 1 else None
     turn = readers.get(cast.output[0]) if cast is not None else None
     right = cast is not None and turn is not None and (cast.op_type, turn.op_type) == ("Cast", "Transpose")
-    if not right or list(_attributes(turn)["perm"]) != NHWC_TO_NCHW:  # type: ignore[arg-type]
+    if not right or list(attributes(turn)["perm"]) != NHWC_TO_NCHW:  # type: ignore[arg-type]
         raise ArtifactFailed(
             f"{name} does not begin with a Cast and a Transpose of uint8 N×H×W×3. Export it with zoo, or with the same "
             "input."
@@ -117,7 +120,8 @@ def _rename(graph: onnx.GraphProto, direct: dict[str, str]) -> None:
             node.input[place] = name
 
 
-def _constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+def constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+    """Constants of a graph, by name."""
     from onnx import numpy_helper
 
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -128,7 +132,7 @@ def _drop_quantisation(name: str, found: PlainGraph) -> None:
     from onnx import numpy_helper
 
     graph = found.model.graph
-    values = _constants(graph)
+    values = constants(graph)
     steps: dict[str, float] = {}  # of an activation that passed Q/DQ
     scales: dict[str, np.ndarray] = {}  # of weights, by the name of the float values
     direct: dict[str, str] = {}
@@ -143,21 +147,23 @@ def _drop_quantisation(name: str, found: PlainGraph) -> None:
         scale = values[node.input[1]].astype(np.float32).reshape(-1)
         if node.op_type == "DequantizeLinear" and node.input[0] in values:
             whole = np.maximum(values[node.input[0]], -127).astype(np.float32)  # some kernels negate it in int8
-            axis = _attributes(node).get("axis", 1) if scale.size > 1 else 0
+            axis = attributes(node).get("axis", 1) if scale.size > 1 else 0
             real = whole * scale.reshape([-1 if at == axis else 1 for at in range(whole.ndim)])
             values[node.output[0]], scales[node.output[0]] = real, scale
             graph.initializer.append(numpy_helper.from_array(real, node.output[0]))
         else:
             direct[node.output[0]] = node.input[0]
             steps[node.output[0]] = float(scale[0])
+            if node.op_type == "QuantizeLinear":
+                found.steps[node.input[0]] = float(scale[0])
     for node in graph.node:
         if node.op_type in LAYERS and node.input[1] in values:
             weight = values[node.input[1]].astype(np.float32)
-            outputs_last = node.op_type == "MatMul" or (node.op_type == "Gemm" and not _attributes(node).get("transB"))
+            outputs_last = node.op_type == "MatMul" or (node.op_type == "Gemm" and not attributes(node).get("transB"))
             weight = np.ascontiguousarray(weight.T if outputs_last else weight)
             quantised = node.input[0] in steps and node.input[1] in scales
             step = np.broadcast_to(scales[node.input[1]], (len(weight),)) if quantised else None
-            found.layers.append(Layer(weight, step, steps[node.input[0]] if quantised else None))
+            found.layers[node.output[0]] = Layer(weight, step, steps[node.input[0]] if quantised else None)
     _rename(graph, direct)
     for node in gone:
         graph.node.remove(node)
@@ -174,7 +180,7 @@ def _drop_half(found: PlainGraph) -> None:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
     casts = [node for node in graph.node if node.op_type == "Cast"]
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
-    gone = [node for node in casts if found.half and _attributes(node)["to"] in floats]
+    gone = [node for node in casts if found.half and attributes(node)["to"] in floats]
     outputs = {output.name for output in graph.output}
     for node in gone:
         if node.output[0] in outputs:  # the output keeps its name; its producer takes that name

@@ -37,8 +37,8 @@ def convert(graph: Path, folder: Path, height: int, width: int) -> bool:
         onnx.save(plain.model, Path(scratch, "model.onnx"))
         _run_pnnx(Path(scratch), height, width, plain.half, graph.name)
         _check_layers(Path(scratch, PARAM), graph.name)
-        if any(layer.scales is not None for layer in plain.layers):
-            quantize(Path(scratch, PARAM), Path(scratch, WEIGHTS), plain.layers)
+        if any(layer.scales is not None for layer in plain.layers.values()):
+            quantize(Path(scratch, PARAM), Path(scratch, WEIGHTS), [*plain.layers.values()])
         for name in (PARAM, WEIGHTS):
             Path(folder, name).write_bytes(Path(scratch, name).read_bytes())
     return plain.half
