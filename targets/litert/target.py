@@ -14,6 +14,7 @@ from targets.carried import library_version
 from targets.contract import Job, Session, runtime_version, thread_count
 from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.installing import install_command
+from targets.notices import without_notices
 from targets.settings import Activations, Precision, TargetSettings, read_options
 
 ARTIFACT = "model.tflite"
@@ -81,8 +82,9 @@ class LiteRt:
             content = path.read_bytes()
             if content[4:8] != b"TFL3":
                 raise ValueError("it is not a .tflite file")
-            interpreter = Interpreter(model_content=content, num_threads=thread_count(self.settings))
-            interpreter.allocate_tensors()
+            with without_notices():
+                interpreter = Interpreter(model_content=content, num_threads=thread_count(self.settings))
+                interpreter.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             raise ArtifactFailed(f"LiteRT can't load {path}: {first_line(error)}") from None
         return _Session(interpreter)

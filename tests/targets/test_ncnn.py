@@ -5,19 +5,18 @@ import sys
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 from calibration.quantize import Quantizer, write_half
-from pipeline.stages.export import deployed, same_neighbours, write_graph
+from pipeline.stages.export import same_neighbours
 from targets.contract import Job, is_portable, make_target
 from targets.errors import ArtifactFailed, BadOption, Unusable
 from targets.ncnn.convert import PARAM, WEIGHTS
 from targets.ncnn.target import FACTS, Ncnn
-from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
-from tests.helpers import alive_network, random_images
+from tests.helpers import random_images
+from tests.targets.parity import by_onnxruntime, cosine, exactly, with_nodes
 
 pytest.importorskip("ncnn", reason="the extra `ncnn` is not installed")
 pytest.importorskip("targets.ncnn.convert").pnnx_program() or pytest.skip("pnnx is missing", allow_module_level=True)
@@ -34,26 +33,6 @@ def compiled(graph, folder):
     target = Ncnn(HERE)
     target.compile(graph, folder, JOB)
     return target.load(folder)
-
-
-def by_onnxruntime(graph, folder, images):
-    """What ONNX Runtime gives for a graph."""
-    folder.mkdir(exist_ok=True)
-    target = OnnxRuntime(TargetSettings("onnxruntime", threads=1))
-    target.compile(graph, folder, JOB)
-    return target.load(folder).embed(images)
-
-
-def exactly(graph, images):
-    """A graph's result with Q/DQ computed as written: ONNX Runtime's own int8 kernels round otherwise."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(graph, options).run(None, {"images": images})[0]
-
-
-def cosine(some, others):
-    """The smallest cosine of rows."""
-    return float((some * others).sum(1).min())
 
 
 def int8_terms(folder):
@@ -95,23 +74,6 @@ def test_fp16_halves_the_file_and_agrees_with_onnxruntime(exported, tmp_path):
     assert cosine(session.embed(images), full.embed(images)) > 0.99
     sizes = [(tmp_path / name / WEIGHTS).stat().st_size for name in ("half", "full")]
     assert sizes[0] < 0.51 * sizes[1]
-
-
-def with_nodes(graph, path, change):
-    """The graph with something changed."""
-    model = onnx.load(graph)
-    change(model.graph)
-    onnx.save(model, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def depthwise(tmp_path_factory):
-    """A graph with depthwise convolutions, squeeze-and-excitation and hard activations; and images."""
-    folder = tmp_path_factory.mktemp("depthwise")
-    network, images = deployed(alive_network("mobilenetv3_small_050", last_stride=2)), random_images(9)
-    write_graph(network, images, 18, folder / "model.onnx")
-    return folder / "model.onnx", images
 
 
 def only_inputs_in_int8(graph):

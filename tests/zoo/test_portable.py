@@ -1,10 +1,11 @@
-"""A release for ncnn: built, measured, and taken to a board that has numpy and ncnn and nothing to compile with."""
+"""A release for ncnn or LiteRT: built, measured, and taken to a board that has numpy and the runtime, and nothing to
+compile with.
+"""
 
 import json
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,17 +14,23 @@ import pytest
 from targets.bundles.archive import read_archive
 from targets.bundles.contents import BUNDLE_LIST
 from targets.bundles.packed import is_packed
+from targets.contract import make_target
 from targets.machine.device import this_device
 from targets.ncnn.convert import pnnx_program
+from targets.settings import TargetSettings
 
-if not find_spec("ncnn") or not pnnx_program():
-    pytest.skip("the extra `ncnn` is not installed", allow_module_level=True)
+# Packages of the runtime on a board, by the runtime; and what makes its artifacts here.
+BOARD = {
+    "ncnn": ("ncnn", "tqdm", "requests", "portalocker", "urllib3"),
+    "litert": ("ai_edge_litert", "flatbuffers", "ml_dtypes", "backports"),
+}
+MISSING = {"ncnn": not find_spec("ncnn") or not pnnx_program(), "litert": not find_spec("ai_edge_litert")}
 
 
 def bare(folder, *packages):
     """Python without site-packages, but with some packages: as a device has it."""
     for package in packages:
-        place = Path(find_spec(package).origin).parents[1]
+        place = Path(next(iter(find_spec(package).submodule_search_locations))).parent
         for found in place.glob(f"{package}*"):
             (folder / found.name).symlink_to(found)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder), "ZOO_CACHE": str(folder)}
@@ -31,16 +38,23 @@ def bare(folder, *packages):
 
 
 @pytest.mark.slow
-def test_it_is_built_measured_and_runs_elsewhere_from_a_bundle_with_artifacts(built, monkeypatch, tmp_path):
-    far = f"  far: {{runtime: ncnn, threads: 1, board: {json.dumps(this_device().name)}}}"
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(missing, reason=f"the extra `{name}` is not installed"))
+        for name, missing in MISSING.items()
+    ],
+)
+def test_it_is_built_measured_and_runs_elsewhere_from_a_bundle_with_artifacts(runtime, built, monkeypatch, tmp_path):
+    far = f"targets:\n  far: {{runtime: {runtime}, threads: 1, board: {json.dumps(this_device().name)}}}"
     built.catalogue.write_text(f"{built.catalogue.read_text()}\n{far}\n")
-    said = built.build("tiny", "--target", "ncnn-cpu").stdout
-    assert "ncnn-cpu" in said
+    said = built.build("tiny", "--target", f"{runtime}-cpu").stdout
+    assert f"{runtime}-cpu" in said
     shown = json.loads(built.zoo("show", "tiny", "--json").stdout)
-    own = [row for row in shown["measurements"] if (row["target"], row["network"]) == ("ncnn-cpu", "student")]
+    own = [row for row in shown["measurements"] if (row["target"], row.get("network")) == (f"{runtime}-cpu", "student")]
     rows = {row["precision"]: row for row in own}
     assert {*rows} == {"fp32", "int8"}
-    assert rows["fp32"]["runtime"]["name"] == "ncnn"
+    assert rows["fp32"]["runtime"]["name"] == runtime
     assert rows["fp32"]["agreement"]["mean_cosine"] > 0.99999
     assert rows["int8"]["size_bytes"] < rows["fp32"]["size_bytes"]
     assert built.zoo("verify", "tiny").exit_code == 0
@@ -51,14 +65,15 @@ def test_it_is_built_measured_and_runs_elsewhere_from_a_bundle_with_artifacts(bu
     about = read_archive(bundle, BUNDLE_LIST, tmp_path / "unpacked")
     assert {is_packed(tmp_path / "unpacked" / one["graph"]) for one in about["variants"]} == {True}
     (tmp_path / "site").mkdir()
-    python, environment = bare(tmp_path / "site", "numpy", "ncnn", "tqdm", "requests", "portalocker", "urllib3")
+    python, environment = bare(tmp_path / "site", "numpy", *BOARD[runtime])
     done = subprocess.run([*python, bundle], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert f"tiny@1.0.0 for far: ncnn {version('ncnn')} on CPU" in done.stdout
+    assert f"tiny@1.0.0 for far: {make_target(TargetSettings(runtime)).check()}" in done.stdout
 
     built.zoo("receive", str(tmp_path / f"{bundle.stem}.result"))
     built.build("tiny", "--target", "far")
     shown = json.loads(built.zoo("show", "tiny", "--json").stdout)
-    found = [row for row in shown["measurements"] if (row["target"], row["network"]) == ("far", "student")]
+    found = [row for row in shown["measurements"] if (row["target"], row.get("network")) == ("far", "student")]
+    assert found, [(row["target"], row["kind"]) for row in shown["measurements"]]
     assert {row["precision"] for row in found} == {*rows}
     assert all(row["agreement"] == rows[row["precision"]]["agreement"] for row in found)
