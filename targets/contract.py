@@ -180,6 +180,13 @@ def is_portable(target: Target) -> bool:
     return bool(getattr(target, "portable", False))
 
 
+def compiles_slowly(target: Target) -> bool:
+    """Whether `compile` takes many seconds even for a small network: its attribute `slow_compiler`, if it has one. The
+    search for layers that stay in float then runs in ONNX Runtime; the gate on the artifact is the same.
+    """
+    return bool(getattr(target, "slow_compiler", False))
+
+
 def runtime_version(target: Target) -> str:
     """Version of the runtime's package.
 

@@ -23,7 +23,15 @@ from pipeline.recipe import Recipe
 from pipeline.stages import bundle, calibrate, device, measure
 from pipeline.stages import compile as compilation
 from pipeline.stages import unsupported as broken
-from targets.contract import Target, converters, is_portable, make_target, precisions_of, runtime_version
+from targets.contract import (
+    Target,
+    compiles_slowly,
+    converters,
+    is_portable,
+    make_target,
+    precisions_of,
+    runtime_version,
+)
 from targets.errors import Unusable
 from targets.machine.device import is_board, this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
@@ -127,7 +135,7 @@ class TargetPlan:
             self.runner.check_compiler()
         if self.place == "here":
             runtime_version(self.runner)
-            yield from self._graphs(self.target)
+            yield from self._graphs(calibrate.HOST if compiles_slowly(self.runner) else self.target)
             yield from self._compiled(tried=True)
             yield self._measured()
             return

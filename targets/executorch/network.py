@@ -199,6 +199,15 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
     def hard_sigmoid(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
         return torch.clamp(read(node.input[0]) * how.get("alpha", 0.2) + how.get("beta", 0.5), 0, 1)
 
+    def squeeze(node: onnx.NodeProto, _: dict[str, Any], read: Operation) -> Tensor:
+        return read(node.input[0]).squeeze(values[node.input[1]].tolist())
+
+    def reshape(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
+        x, goal = read(node.input[0]), values[node.input[1]].tolist()
+        if how.get("allowzero"):
+            raise ArtifactFailed(f"{node.name} makes empty tensors, which ExecuTorch can't")
+        return x.reshape([x.shape[axis] if size == 0 else size for axis, size in enumerate(goal)])
+
     def one(function: Operation) -> Operation:
         return lambda node, _how, read: function(read(node.input[0]))
 
@@ -206,10 +215,10 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
         return lambda node, _how, read: function(read(node.input[0]), read(node.input[1]))
 
     return {
-        "Add": two(torch.add), "Sub": two(torch.sub), "Mul": two(torch.mul), "Div": two(torch.div),
+        "Add": two(torch.add), "Sub": two(torch.sub), "Mul": two(torch.mul), "Div": two(torch.div), "Clip": clip,
         "Relu": one(functional.relu), "Sigmoid": one(torch.sigmoid), "HardSwish": one(functional.hardswish),
-        "Identity": one(lambda x: x), "Flatten": one(lambda x: x.flatten(1)), "HardSigmoid": hard_sigmoid, "Clip": clip,
-        "MaxPool": pool, "AveragePool": pool, "ReduceMean": mean, "ReduceL2": length, "BatchNormalization": norm,
-        "GlobalAveragePool": one(lambda x: x.mean((2, 3), True)), "Slice": cut,
+        "HardSigmoid": hard_sigmoid, "MaxPool": pool, "AveragePool": pool, "ReduceMean": mean, "ReduceL2": length,
+        "GlobalAveragePool": one(lambda x: x.mean((2, 3), True)), "BatchNormalization": norm, "Slice": cut,
+        "Squeeze": squeeze, "Reshape": reshape, "Flatten": one(lambda x: x.flatten(1)), "Identity": one(lambda x: x),
         "Concat": lambda node, how, read: torch.cat([read(name) for name in node.input], how["axis"]),
     }  # fmt: skip

@@ -39,6 +39,7 @@ class ExecuTorch:
     activations: ClassVar[Activations] = "symmetric"
     compiles_ahead: ClassVar[bool] = False
     portable: ClassVar[bool] = True
+    slow_compiler: ClassVar[bool] = True
     gpu_bus_id: ClassVar[str | None] = None  # its GPU backends are not used
 
     def __init__(self, settings: TargetSettings) -> None:
@@ -55,7 +56,8 @@ class ExecuTorch:
         if not find_spec("torch"):
             raise Unusable("torch is not installed, which ExecuTorch's Python package needs", "Run: pip install torch")
         try:
-            from executorch import runtime
+            with without_notices():
+                from executorch import runtime
 
             backends = runtime.Runtime.get().backend_registry.registered_backend_names
         except (ImportError, RuntimeError, OSError) as error:
@@ -116,14 +118,15 @@ class ExecuTorch:
 def _lower(network: Any, name: str, job: Job) -> bytes:
     """A network as ExecuTorch's program."""
     import torch
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
 
     largest = max(2, *job.batches)
     images = torch.zeros((2, job.height, job.width, 3), dtype=torch.uint8)
     sizes = ({0: torch.export.Dim("batch", min=1, max=largest)},)
     try:
         with torch.no_grad(), without_notices():
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+            from executorch.exir import to_edge_transform_and_lower
+
             program = torch.export.export(network, (images,), dynamic_shapes=sizes)
             job.tell("lowering", 0.3)
             lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]).to_executorch()
