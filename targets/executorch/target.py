@@ -143,10 +143,16 @@ class _Session:
         import torch
 
         self._torch, self._program, self._method = torch, program, method
+        self._most, *self._size = method.metadata.input_tensor_meta(0).sizes()
         self.compute_ms: float | None = None
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """See `Session.embed`."""
+        if [*images.shape[1:]] != self._size or not 0 < len(images) <= self._most:
+            raise ArtifactFailed(
+                f"this artifact of ExecuTorch takes 1 to {self._most} images of {'×'.join(map(str, self._size))}, not "
+                f"{'×'.join(map(str, images.shape))}"
+            )
         given = self._torch.from_numpy(np.require(images, requirements=["C", "W"]))
         try:
             begun = perf_counter()

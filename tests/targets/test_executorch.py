@@ -104,8 +104,10 @@ def test_it_embeds_as_torch_does_at_any_batch_and_refuses_damage(exported, tmp_p
     assert_embeds_at_any_batch(session, images, expected)
     assert session.compute_ms > 0
     for shape in ((10, 32, 32, 3), (1, 16, 32, 3)):
-        with pytest.raises(ArtifactFailed, match="ExecuTorch can't run on uint8"):
+        with pytest.raises(ArtifactFailed, match="takes 1 to 9 images of 32×32×3, not "):
             session.embed(np.zeros(shape, np.uint8))
+    with pytest.raises(ArtifactFailed, match="ExecuTorch can't run on float32"):
+        session.embed(np.zeros((1, 32, 32, 3), np.float32))
     assert np.allclose(session.embed(images[:2]), expected[:2], atol=1e-5)
     capfd.readouterr()
     whole = (tmp_path / ARTIFACT).read_bytes()

@@ -1,5 +1,5 @@
-"""A release for ncnn or LiteRT: built, measured, and taken to a board that has numpy and the runtime, and nothing to
-compile with.
+"""A release for ncnn, LiteRT or ExecuTorch: built, measured, and taken to a board that has numpy and the runtime, and
+nothing to compile with.
 """
 
 import json
@@ -24,7 +24,11 @@ BOARD = {
     "ncnn": ("ncnn", "tqdm", "requests", "portalocker", "urllib3"),
     "litert": ("ai_edge_litert", "flatbuffers", "ml_dtypes", "backports"),
 }
-MISSING = {"ncnn": not find_spec("ncnn") or not pnnx_program(), "litert": not find_spec("ai_edge_litert")}
+MISSING = {
+    "ncnn": not find_spec("ncnn") or not pnnx_program(),
+    "litert": not find_spec("ai_edge_litert"),
+    "executorch": not find_spec("executorch"),
+}
 
 
 def bare(folder, *packages):
@@ -37,7 +41,14 @@ def bare(folder, *packages):
     return [sys.executable, "-S"], environment
 
 
+def here(folder):
+    """This Python without this project, for a runtime that needs torch."""
+    rest = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return [sys.executable], {**rest, "ZOO_CACHE": str(folder)}
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # ExecuTorch and its libraries warn of one another
 @pytest.mark.parametrize(
     "runtime",
     [
@@ -65,7 +76,7 @@ def test_it_is_built_measured_and_runs_elsewhere_from_a_bundle_with_artifacts(ru
     about = read_archive(bundle, BUNDLE_LIST, tmp_path / "unpacked")
     assert {is_packed(tmp_path / "unpacked" / one["graph"]) for one in about["variants"]} == {True}
     (tmp_path / "site").mkdir()
-    python, environment = bare(tmp_path / "site", "numpy", *BOARD[runtime])
+    python, environment = bare(tmp_path / "site", "numpy", *BOARD[runtime]) if runtime in BOARD else here(tmp_path)
     done = subprocess.run([*python, bundle], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"tiny@1.0.0 for far: {make_target(TargetSettings(runtime)).check()}" in done.stdout
