@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from tempfile import TemporaryFile
 
-from targets.contract import converters, make_target
+from targets.contract import converters, is_portable, make_target
 from targets.errors import TargetError, UnknownRuntime, Unusable, first_line
 from targets.installing import install_command
 from targets.machine.device import is_board, this_device
@@ -39,6 +39,8 @@ def _training() -> Row:
 def _target(name: str, settings: TargetSettings) -> Row:
     try:
         runner = make_target(settings)
+        if is_portable(runner) and (settings.host or not is_board(settings.board)):
+            runner.check_compiler()  # a bundle carries its artifacts
         if settings.host:
             return _row(name, True, f"over ssh at {settings.host}; contacted when it is built for")
         if not is_board(settings.board):

@@ -18,6 +18,7 @@ from targets.contract import make_target
 from targets.machine.device import this_device
 from targets.ncnn.convert import pnnx_program
 from targets.settings import TargetSettings
+from zoo.doctor import _target
 
 # Packages of the runtime on a board, by the runtime; and what makes its artifacts here.
 BOARD = {
@@ -29,6 +30,20 @@ MISSING = {
     "litert": not find_spec("ai_edge_litert"),
     "executorch": not find_spec("executorch"),
 }
+
+
+@pytest.mark.skipif(MISSING["ncnn"], reason="the extra `ncnn` is not installed")
+def test_doctor_says_what_is_missing_to_build(monkeypatch):
+    row = _target("ncnn-cpu", TargetSettings("ncnn"))
+    assert row["usable"]
+    assert row["what"].startswith("ncnn 1.")
+    monkeypatch.setattr("targets.ncnn.target.pnnx_program", lambda: None)
+    row = _target("ncnn-cpu", TargetSettings("ncnn"))
+    assert not row["usable"]
+    assert "on CPU runs releases, but none can be built: pnnx not installed" in row["what"]
+    assert row["mend"].startswith("Run: pip install")
+    far = _target("pi", TargetSettings("ncnn", board="Raspberry Pi 99"))
+    assert (far["usable"], far["what"]) == (False, "pnnx not installed, which ncnn's artifacts are made with")
 
 
 def bare(folder, *packages):
