@@ -30,7 +30,7 @@ class Options:
 
 
 class ExecuTorch:
-    """ExecuTorch's XNNPACK backend. In fp16 XNNPACK computes on some ARM CPUs only, so it is not offered."""
+    """ExecuTorch's XNNPACK backend. XNNPACK has fp16 kernels for some CPUs only, so fp16 is not offered."""
 
     distribution: ClassVar[str] = "executorch"
     extra: ClassVar[str] = "executorch"
