@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := 0.13.9
 # Without tensorrt, which comes from NVIDIA's own index and is needed on the device only.
-LOCKED := build openvino onnxruntime tensorrt-rtx ssh s3 hub oci sign plot site serve index dev
+LOCKED := build openvino onnxruntime ncnn litert tensorrt-rtx ssh s3 hub oci sign plot site serve index dev
 
 # The registry that `make site` shows; made-up records, as in tests, where there is none
 SHOWN := $(if $(wildcard prebuilt/index.json),prebuilt)

@@ -169,6 +169,28 @@ def make_target(settings: TargetSettings) -> Target:
     return target
 
 
+def converters(target: Target) -> tuple[str, ...]:
+    """PyPI names of what a target compiles with, besides its runtime: its attribute `converters`, if it has one. Their
+    versions are part of every artifact.
+    """
+    found: tuple[str, ...] = getattr(target, "converters", ())
+    return found
+
+
+def is_portable(target: Target) -> bool:
+    """Whether what `compile` writes is the same for every board: its attribute `portable`, if it has one. A bundle then
+    carries artifacts in place of graphs, and the device needs no converter.
+    """
+    return bool(getattr(target, "portable", False))
+
+
+def compiles_slowly(target: Target) -> bool:
+    """Whether `compile` takes many seconds even for a small network: its attribute `slow_compiler`, if it has one. The
+    search for layers that stay in float then runs in ONNX Runtime; the gate on the artifact is the same.
+    """
+    return bool(getattr(target, "slow_compiler", False))
+
+
 def runtime_version(target: Target) -> str:
     """Version of the runtime's package.
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 EXTRAS = (  # of this project
-    "build", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx",
+    "build", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "ncnn", "litert", "executorch",
     "ssh", "s3", "hub", "oci", "sign", "plot", "site", "export", "serve", "index",
 )  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]

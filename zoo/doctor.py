@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from tempfile import TemporaryFile
 
-from targets.contract import make_target, needs_of
+from targets.contract import converters, is_portable, make_target, needs_of
 from targets.errors import TargetError, UnknownRuntime, Unusable, first_line
 from targets.installing import install_command
 from targets.machine.device import is_board, this_device
@@ -40,13 +40,19 @@ def _training() -> Row:
 def _target(name: str, settings: TargetSettings) -> Row:
     try:
         runner = make_target(settings)
+        if is_portable(runner) and (settings.host or not is_board(settings.board)):
+            runner.check_compiler()  # a bundle carries its artifacts
         if settings.host:
             return _row(name, True, f"over ssh at {settings.host}; contacted when it is built for")
         if not is_board(settings.board):
             why = f"another machine, {needs_of(runner) or f'a {settings.board} ({settings.about})'}"
             return _row(name, False, why, "A build ends in a bundle to run there. Or set `host: ssh://USER@HOST`.")
         try:
-            return _row(name, True, runner.check())
+            what = runner.check()
+            try:
+                return _row(name, True, f"{what}, {runner.check_compiler()}" if converters(runner) else what)
+            except Unusable as error:
+                return _row(name, False, f"{what} runs releases, but none can be built: {error.why}", error.mend)
         except Unusable as error:
             if not runner.compiles_ahead:
                 return _row(name, False, error.why, error.mend)

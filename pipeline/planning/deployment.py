@@ -3,6 +3,8 @@
 here        calibrate ─► compile ─► measure
 over ssh    calibrate ─► bundle ─► device
 elsewhere   calibrate ─► bundle [─► device, once its result is here]; ─► compile, if possible without the device
+
+A bundle carries the results of `compile` in place of graphs if they are the same for every board.
 """
 
 from __future__ import annotations
@@ -22,7 +24,16 @@ from pipeline.recipe import Shipped
 from pipeline.stages import bundle, calibrate, device, measure
 from pipeline.stages import compile as compilation
 from pipeline.stages import unsupported as broken
-from targets.contract import Target, make_target, precisions_of, runtime_version, version_check
+from targets.contract import (
+    Target,
+    compiles_slowly,
+    converters,
+    is_portable,
+    make_target,
+    precisions_of,
+    runtime_version,
+    version_check,
+)
 from targets.errors import Unusable
 from targets.machine.device import is_board, this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
@@ -134,17 +145,19 @@ class TargetPlan:
 
         Raises:
             UnsupportedPrecision: see `precisions`.
-            Unusable: the runtime has to run here, and is not installed.
+            Unusable: the runtime or its converters have to run here, and are not installed.
             DeviceError: the address of the device is not valid.
         """
+        if converters(self.runner):
+            self.runner.check_compiler()
         if self.place == "here":
             runtime_version(self.runner)
-            yield from self._graphs(self.target)
+            yield from self._graphs(calibrate.HOST if compiles_slowly(self.runner) else self.target)
             yield from self._compiled(tried=True)
             yield self._measured()
             return
         yield from self._graphs(calibrate.HOST)
-        if self.runner.compiles_ahead and _compiles_here(self.runner):
+        if is_portable(self.runner) or (self.runner.compiles_ahead and _compiles_here(self.runner)):
             yield from self._compiled(tried=False)
         yield self._bundle()
         if self.target.host:
@@ -186,7 +199,7 @@ class TargetPlan:
                 )
             if variant.precision == "int8":
                 how = {"seed": self.recipe.seed, "activations": self.runner.activations, "judge": judge.computing}
-                timed = self.recipe.calibrate.layers == "fastest" and self.place == "here"
+                timed = self.recipe.calibrate.layers == "fastest" and self.place == "here" and judge == self.target
                 if timed:
                     how["here"] = True
                 yield Step(
@@ -213,7 +226,7 @@ class TargetPlan:
                     "tried": tried,
                 },
                 inputs={"graph": graph_of(variant, self.name)},
-                libraries=(self.runner.distribution,),
+                libraries=(self.runner.distribution, *converters(self.runner)),
             )
 
     @property
@@ -244,6 +257,7 @@ class TargetPlan:
 
     def _bundle(self) -> Step:
         student = StepId("reference", "student")
+        compiled = {variant: StepId("compile", *variant, self.name) for variant in self.variants}
         return Step(
             StepId("bundle", target=self.name),
             bundle.write_bundle,
@@ -260,6 +274,7 @@ class TargetPlan:
             inputs={
                 "graphs": {variant: graph_of(variant, self.name) for variant in self.variants},
                 "references": {student: student},
+                **({"compiled": compiled} if is_portable(self.runner) else {}),
             },
             libraries=bundle.LIBRARIES,
             data=self.data,

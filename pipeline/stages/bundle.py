@@ -20,6 +20,7 @@ from pipeline.data.samples import Index
 from pipeline.engine.step import StepId, Variant
 from pipeline.engine.work import Work, read_json
 from pipeline.stages.calibrate import CALIBRATION
+from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.export import GRAPH
 from pipeline.stages.measure import Measure, files_below
 from pipeline.stages.reference import GALLERY, QUERY
@@ -27,7 +28,8 @@ from pipeline.stages.unsupported import check_left, parted
 from targets.bundles.archive import write_archive
 from targets.bundles.contents import BUNDLE_LIST, MAIN
 from targets.bundles.contents import Variant as BundledVariant
-from targets.bundles.pixels import pack
+from targets.bundles.packed import pack
+from targets.bundles.pixels import pack as pack_pixels
 from targets.contract import find_runtime, make_target, needs_of
 from targets.files import sha256
 from targets.settings import Precision, TargetSettings
@@ -94,7 +96,7 @@ def _write_test_set(folder: Path, data: Index, size: Input) -> None:
     shape = (len(places), 3, size.height, size.width)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
     for path, place in places.items():
-        images[place] = pack(read_image(data.query.root / path, size)[None])[0]
+        images[place] = pack_pixels(read_image(data.query.root / path, size)[None])[0]
     images.flush()
 
 
@@ -111,6 +113,7 @@ def write_bundle(
     precisions: tuple[Precision, ...],
     graphs: Mapping[Variant, Path],
     references: Mapping[StepId, Path],
+    compiled: Mapping[Variant, Path] | None = None,
 ) -> None:
     """Write `NAME-VERSION-TARGET.zoo`. A broken variant is in its list, without a graph.
 
@@ -121,21 +124,26 @@ def write_bundle(
         precisions: those that may ship.
         graphs: folders of the stages `export` and `calibrate`.
         references: folder of the student's stage `reference`.
+        compiled: folders of the stage `compile`, if the bundle carries artifacts in place of graphs.
 
     Raises:
         CheckFailed: see `check_left`.
     """
-    sound, broken = parted(graphs)
+    sound, broken = parted(compiled or graphs)
     check_left(broken, precisions)
     scratch = work.scratch / "bundle"
     scratch.mkdir(exist_ok=True)
-    variants = [BundledVariant(*variant, f"graphs/{variant.network}-{variant.precision}.onnx") for variant in sound]
+    suffix = "artifact" if compiled else "onnx"
+    variants = [BundledVariant(*variant, f"graphs/{variant.network}-{variant.precision}.{suffix}") for variant in sound]
     files: dict[str, Path | bytes] = {"__main__.py": MAIN.encode(), **device_code(target.runtime)}
     calibrations = {}
     for (variant, folder), bundled in zip(sound.items(), variants, strict=True):
         files[bundled.graph] = folder / GRAPH
-        if (folder / CALIBRATION).exists():
-            calibrations[str(variant)] = read_json(folder / CALIBRATION)
+        if compiled:
+            files[bundled.graph] = scratch / f"{variant.network}-{variant.precision}.{suffix}"
+            pack(folder / ARTIFACTS, scratch / f"{variant.network}-{variant.precision}.{suffix}")
+        if (graphs[variant] / CALIBRATION).exists():
+            calibrations[str(variant)] = read_json(graphs[variant] / CALIBRATION)
     files |= {f"test/{path.name}": path for path in sorted(_test_set(scratch, data, input).iterdir())}
     for split in (QUERY, GALLERY):
         half = np.load(references[StepId("reference", "student")] / split).astype(

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
@@ -19,8 +20,19 @@ from pipeline.settings import Settings
 from pipeline.stages.bundle import device_code
 from targets.bundles.archive import read_list, write_archive
 from targets.bundles.contents import BUNDLE_LIST, MAIN, RESULT_LIST
+from targets.bundles.packed import pack
 from targets.bundles.widths import GRAPH_NAME, KIND, WidthFigures, time_widths
-from targets.contract import Job, Runtime, describe_runtime, find_runtime, make_target, needs_of, thread_count
+from targets.contract import (
+    Job,
+    Runtime,
+    Target,
+    describe_runtime,
+    find_runtime,
+    is_portable,
+    make_target,
+    needs_of,
+    thread_count,
+)
 from targets.errors import BadBundle, first_line
 from targets.machine.device import Device, this_device
 from targets.measuring.conditions import Conditions
@@ -148,7 +160,15 @@ def time_here(work: Work, graphs: Mapping[str, Path], input: Input, target: Targ
 def write_widths_bundle(
     path: Path, graphs: Mapping[str, Path], input: Input, release: str, name: str, target: TargetSettings, batch: int
 ) -> None:
-    """Write an archive with graphs and the code that times them (`targets.bundles.widths`)."""
+    """Write an archive with graphs, or the artifacts of a portable target, and the code that times them
+    (`targets.bundles.widths`).
+
+    Raises:
+        ArtifactFailed: the runtime refuses a graph.
+        Unusable: what the target converts with is not installed.
+    """
+    if is_portable(runner := make_target(target)):
+        graphs = _compiled_graphs(runner, graphs, path.parent, Job(input.height, input.width, (batch,)))
     entry = find_runtime(target.runtime)
     about: dict[str, Any] = {
         "kind": KIND,
@@ -168,6 +188,17 @@ def write_widths_bundle(
     files: dict[str, Path | bytes] = {"__main__.py": MAIN.encode(), **device_code(target.runtime)}
     files |= {GRAPH_NAME.format(number): graph for number, graph in graphs.items()}
     write_archive(path, BUNDLE_LIST, about, files)
+
+
+def _compiled_graphs(runner: Target, graphs: Mapping[str, Path], folder: Path, job: Job) -> dict[str, Path]:
+    """Artifacts of graphs, each packed beside its graph."""
+    packed = {}
+    for number, graph in graphs.items():
+        packed[number] = graph.with_suffix(".artifact")
+        with TemporaryDirectory(dir=folder, prefix=".compiling-") as scratch:
+            runner.compile(graph, Path(scratch), job)
+            pack(Path(scratch), packed[number])
+    return packed
 
 
 def read_result(result: Path, archive: Path) -> WidthTimings:

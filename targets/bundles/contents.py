@@ -2,9 +2,11 @@
 
     BUNDLE                                          RESULT
     __main__.py, targets/…   the code               artifacts/NETWORK-PRECISION/…   compiled files
-    graphs/…                 one per variant        embeddings/NETWORK-PRECISION-query.npy, …-gallery.npy, …-gate.npy
+    graphs/…                 one per variant¹       embeddings/NETWORK-PRECISION-query.npy, …-gallery.npy, …-gate.npy
     test/…                   images and labels, also of the gate's split
     reference/…              embeddings in torch
+
+¹ or the artifact itself, see `targets.bundles.packed`
 
 `python3 BUNDLE` runs it on a device with numpy and the runtime, since Python runs an archive's `__main__.py`.
 `zoo compile BUNDLE` runs no code of the bundle: its list and arrays are treated as untrusted, and the target is an

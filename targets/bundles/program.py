@@ -23,6 +23,7 @@ import numpy as np
 
 from targets.bundles.archive import read_list, write_archive
 from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST, SPLITS, Bundle, Variant, bundle_needs, open_bundle
+from targets.bundles.packed import make_artifact
 from targets.bundles.retrieval import quick_accuracy
 from targets.bundles.widths import WidthsBundle, figures_of, is_widths, open_widths
 from targets.contract import Job, Session, Target, describe_runtime, needs_of, thread_count
@@ -149,7 +150,7 @@ def finish(bundle: Bundle, result: Path, scratch: Path, cache: Path, tell: Tell)
         folders[variant.name] = folder = scratch / "artifacts" / variant.name
         folder.mkdir(parents=True)
         with refused.noted(variant):
-            target.compile(bundle.folder / variant.graph, folder, job)
+            make_artifact(target, bundle.folder / variant.graph, folder, job)
     for variant in bundle.variants:
         if variant.name not in refused:
             with refused.noted(variant):

@@ -24,6 +24,7 @@ from targets.bundles.contents import (
     reading_list,
     require,
 )
+from targets.bundles.packed import make_artifact
 from targets.contract import Job, Target
 from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.energy import find_meter, measure_energy
@@ -32,7 +33,7 @@ from targets.names import NAME
 from targets.settings import TargetSettings
 
 KIND = "widths"  # in the list of a bundle and of its result
-GRAPH_NAME = "graphs/{}.onnx"
+GRAPH_NAME = "graphs/{}.onnx"  # an artifact in its place keeps the name, see `targets.bundles.packed`
 LOW = 10  # percentile of undisturbed calls
 
 
@@ -83,12 +84,16 @@ def time_widths(
     max_seconds: float,
     tell: Callable[[str], None],
 ) -> tuple[list[WidthFigures], Conditions]:
-    """Compile graphs and time them in turn; arguments as for `targets.measuring.graphs.time_graphs`.
+    """Compile graphs, or take artifacts of a portable target (`targets.bundles.packed`), and time them in turn.
+
+    Arguments as for `targets.measuring.graphs.time_graphs`.
 
     Raises:
         ArtifactFailed: the runtime refuses a graph.
     """
-    sessions, timing, conditions = time_graphs(target, graphs, scratch / "widths", job, calls, max_seconds, tell)
+    sessions, timing, conditions = time_graphs(
+        target, graphs, scratch / "widths", job, calls, max_seconds, tell, make_artifact
+    )
     batch, gpu = max(job.batches), target.gpu_bus_id
     images = np.random.default_rng(0).integers(0, 256, (batch, job.height, job.width, 3), np.uint8)
     meter = find_meter(gpu)

@@ -12,6 +12,13 @@ from targets.measuring.conditions import Conditions, Watch
 from targets.measuring.latency import Timing, measure_latency
 from targets.measuring.quiet import assess, when_quiet
 
+Make = Callable[[Target, Path, Path, Job], None]
+
+
+def compile_graph(target: Target, graph: Path, folder: Path, job: Job) -> None:
+    """Compile a graph into a folder."""
+    target.compile(graph, folder, job)
+
 
 def time_graphs(
     target: Target,
@@ -21,6 +28,7 @@ def time_graphs(
     calls: int,
     max_seconds: float,
     tell: Callable[[str], None],
+    make: Make = compile_graph,
 ) -> tuple[dict[str, Session], Timing, Conditions]:
     """Compile graphs and time them in turn.
 
@@ -29,6 +37,7 @@ def time_graphs(
         scratch: a folder for artifacts, which the caller removes.
         job: its largest batch is the batch of every call.
         calls, max_seconds: see `targets.measuring.latency.measure_latency`.
+        make: writes the artifact of a target and graph into a folder.
 
     Returns:
         Sessions and times by name, and the conditions of the run.
@@ -42,7 +51,7 @@ def time_graphs(
             tell(f"compiling network {number} of {len(graphs)}")
         folder = scratch / name
         folder.mkdir(parents=True, exist_ok=True)
-        target.compile(graph, folder, job)
+        make(target, graph, folder, job)
         sessions[name] = target.load(folder, job.cache)
     batch = max(job.batches)
     tell(f"timing {len(graphs)} networks in turn at batch {batch}")

@@ -147,6 +147,31 @@ def test_what_compiles_ahead_is_compiled_although_its_device_is_not_here(model, 
     assert names(model, TargetSettings("limited", device="none")) == ["calibrate/student/fp16", "bundle/mine"]
 
 
+class Portable(Limited):
+    """A runtime whose artifacts are the same on every board, made by a converter."""
+
+    compiles_ahead, portable, converters = False, True, ("onnx",)
+
+    def check(self):
+        return "a runtime"
+
+
+def test_a_bundle_carries_the_artifacts_of_a_portable_runtime(model, limited, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.Limited", Portable)
+    steps = [*on(model, TargetSettings("limited", board=BOARD)).steps()]
+    compiled = [step for step in steps if step.id.stage == "compile"]
+    assert [str(step.id) for step in compiled] == [
+        "compile/teacher/fp32/mine", "compile/student/fp32/mine", "compile/student/fp16/mine",
+    ]  # fmt: skip
+    assert {step.libraries for step in compiled} == {("numpy", "onnx")}
+    assert {*steps[-1].inputs["compiled"].values()} == {step.id for step in compiled}
+    assert "compiled" not in [*on(model, replace(HERE, board=BOARD)).steps()][-1].inputs
+    with pytest.raises(Unusable, match="no compiler"):
+        names(model, TargetSettings("limited", device="none", board=BOARD))
+    with pytest.raises(Unusable, match="no compiler"):
+        names(model, TargetSettings("limited", device="none"))
+
+
 @pytest.mark.parametrize(
     ("precision", "asked", "student"),
     [

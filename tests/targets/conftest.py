@@ -4,7 +4,9 @@ import sys
 
 import pytest
 
+from pipeline.stages.export import deployed, write_graph
 from targets.settings import PRECISIONS
+from tests.helpers import alive_network, random_images
 from tests.targets.boards import Library
 
 
@@ -38,3 +40,12 @@ def nvml(monkeypatch):
     library = Library()
     monkeypatch.setitem(sys.modules, "pynvml", library)
     return library
+
+
+@pytest.fixture(scope="session")
+def depthwise(tmp_path_factory):
+    """A graph with depthwise convolutions, squeeze-and-excitation and hard activations; and images."""
+    folder = tmp_path_factory.mktemp("depthwise")
+    network, images = deployed(alive_network("mobilenetv3_small_050", last_stride=2)), random_images(9)
+    write_graph(network, images, 18, folder / "model.onnx")
+    return folder / "model.onnx", images

@@ -1,0 +1,1 @@
+"""ExecuTorch: PyTorch's runtime for phones and small boards, by its XNNPACK kernels."""

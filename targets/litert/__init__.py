@@ -1,0 +1,1 @@
+"""LiteRT, formerly TensorFlow Lite: networks on the CPUs of phones and small boards."""

@@ -1,0 +1,1 @@
+"""ncnn: networks on the CPUs of phones and small boards, converted by pnnx."""

@@ -1,0 +1,68 @@
+"""An ONNX graph becomes ncnn's two files: pnnx converts it; layers in int8 are written by `targets.ncnn.int8`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from targets.errors import ArtifactFailed, shorten
+from targets.ncnn.int8 import quantize
+from targets.plain_graph import make_plain
+
+PARAM, WEIGHTS = "model.ncnn.param", "model.ncnn.bin"
+SECONDS = 600  # pnnx needs one or two
+
+
+def pnnx_program() -> Path | None:
+    """The program in pnnx's wheel; None without it. Importing the package would import torch, which pnnx needs not."""
+    spec = find_spec("pnnx")
+    folders = spec.submodule_search_locations if spec else None
+    found = [Path(folder, name) for folder in folders or () for name in ("pnnx", "pnnx.exe")]
+    return next((path for path in found if path.is_file()), None)
+
+
+def convert(graph: Path, folder: Path, height: int, width: int) -> bool:
+    """Write ncnn's files for images of this size, one at a time; return whether the weights are fp16.
+
+    Raises:
+        ArtifactFailed: pnnx refuses the graph, or leaves an operation that ncnn does not have.
+    """
+    import onnx
+
+    plain = make_plain(graph)
+    with TemporaryDirectory(prefix="zoo-ncnn-") as scratch:
+        onnx.save(plain.model, Path(scratch, "model.onnx"))
+        _run_pnnx(Path(scratch), height, width, plain.half, graph.name)
+        _check_layers(Path(scratch, PARAM), graph.name)
+        if any(layer.scales is not None for layer in plain.layers.values()):
+            quantize(Path(scratch, PARAM), Path(scratch, WEIGHTS), [*plain.layers.values()])
+        for name in (PARAM, WEIGHTS):
+            Path(folder, name).write_bytes(Path(scratch, name).read_bytes())
+    return plain.half
+
+
+def _run_pnnx(folder: Path, height: int, width: int, half: bool, name: str) -> None:
+    program = pnnx_program()
+    if program is None:
+        raise ArtifactFailed("pnnx is not installed, which converts graphs for ncnn")
+    command = [str(program), "model.onnx", f"inputshape=[1,3,{height},{width}]f32", f"fp16={int(half)}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace", timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise ArtifactFailed(f"pnnx did not convert {name} within {SECONDS // 60} minutes") from None
+    if done.returncode or not (folder / PARAM).is_file() or not (folder / WEIGHTS).is_file():
+        said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise ArtifactFailed(f"pnnx can't convert {name}: {shorten(said)}")
+
+
+def _check_layers(param: Path, name: str) -> None:
+    """Check that pnnx knew every operation: it writes the others under their own names, which ncnn can't load."""
+    kinds = {line.split()[0] for line in param.read_text().splitlines()[2:] if line.strip()}
+    if unknown := sorted(kind for kind in kinds if "." in kind or "::" in kind):
+        raise ArtifactFailed(f"ncnn can't run {name}: it has no {', '.join(unknown)}")

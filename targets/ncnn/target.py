@@ -1,0 +1,141 @@
+"""ncnn on the CPU. Artifacts: model.ncnn.param, model.ncnn.bin, and model.json with what else loading them needs.
+
+An artifact is the same on every board. ncnn computes one image at a time, so a batch takes as long as its images.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import ClassVar
+
+import numpy as np
+
+from targets.carried import library_version
+from targets.contract import Job, Session, runtime_version, thread_count
+from targets.errors import ArtifactFailed, Unusable, first_line
+from targets.files import sha256
+from targets.installing import install_command
+from targets.ncnn.convert import PARAM, WEIGHTS, convert, pnnx_program
+from targets.plain_graph import planes
+from targets.settings import Activations, Precision, TargetSettings, read_options
+
+FACTS = "model.json"
+INPUT, OUTPUT = "in0", "out0"  # pnnx's names
+
+
+@dataclass(frozen=True)
+class Options:
+    """ncnn has no options here."""
+
+
+class Ncnn:
+    """ncnn's CPU kernels: x86, ARM, RISC-V."""
+
+    distribution: ClassVar[str] = "ncnn"
+    extra: ClassVar[str] = "ncnn"
+    converters: ClassVar[tuple[str, ...]] = ("pnnx", "onnx")
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
+    activations: ClassVar[Activations] = "symmetric"
+    compiles_ahead: ClassVar[bool] = False
+    portable: ClassVar[bool] = True
+    gpu_bus_id: ClassVar[str | None] = None  # its Vulkan kernels are not used
+
+    def __init__(self, settings: TargetSettings) -> None:
+        read_options(Options, settings)
+        self.settings = settings
+
+    def check(self) -> str:
+        """See `Target.check`."""
+        if self.settings.device != "CPU":
+            raise Unusable(f"ncnn runs on CPU here, not on {self.settings.device}", "Set `device: CPU` in the target.")
+        version = runtime_version(self)
+        try:
+            import ncnn  # noqa: F401 - only the import is tested
+        except ImportError as error:
+            why = f"ncnn {version} does not start: {first_line(error)}"
+            raise Unusable(why, "Reinstall it for this machine.") from None
+        return f"ncnn {version} on CPU"
+
+    def check_compiler(self) -> str:
+        """See `Target.check_compiler`. Needs pnnx and onnx, and not ncnn."""
+        if missing := [name for name, there in (("pnnx", pnnx_program()), ("onnx", find_spec("onnx"))) if not there]:
+            raise Unusable(
+                f"{' and '.join(missing)} not installed, which ncnn's artifacts are made with",
+                f"Run: {install_command(self.extra)}",
+            )
+        return f"pnnx {library_version('pnnx')} for ncnn"
+
+    def compile(self, graph: Path, folder: Path, job: Job) -> None:
+        """See `Target.compile`. The artifact takes any batch, and images of the job's size only."""
+        self.check_compiler()
+        half = convert(graph, folder, job.height, job.width)
+        facts = {
+            "half": half,
+            "height": job.height,
+            "width": job.width,
+            "pnnx": library_version("pnnx"),
+            "sha256": {name: sha256(folder / name) for name in (PARAM, WEIGHTS)},
+        }
+        (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+    def load(self, folder: Path, cache: Path | None = None) -> Session:  # noqa: ARG002 - it has no cache
+        """See `Target.load`. Files that differ from what `compile` wrote are refused before ncnn reads them."""
+        try:
+            facts = json.loads((folder / FACTS).read_bytes())
+            half, size = facts["half"], (int(facts["height"]), int(facts["width"]))
+            damaged = [name for name in (PARAM, WEIGHTS) if sha256(folder / name) != facts["sha256"][name]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactFailed(f"ncnn can't load {folder / FACTS}: {first_line(error)}") from None
+        if damaged:
+            raise ArtifactFailed(f"ncnn can't load {folder / damaged[0]}: it is damaged, its sha256 is another one")
+        return _Session(folder, bool(half), size, thread_count(self.settings))
+
+
+class _Session:
+    def __init__(self, folder: Path, half: bool, size: tuple[int, int], threads: int) -> None:
+        import ncnn
+
+        self._ncnn, self._size = ncnn, size
+        self._net = net = ncnn.Net()
+        option = net.opt
+        option.num_threads = threads
+        option.use_vulkan_compute = False
+        # In the graph's precision: by default ncnn stores and computes in fp16 or bf16 where the CPU has it.
+        for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"):
+            setattr(option, name, half)
+        option.use_bf16_storage = False
+        # ncnn's 4×4 Winograd kernels need weights of 6 bits, else their sums can overflow.
+        option.use_winograd43_convolution = not _in_int8(folder / PARAM)
+        if net.load_param(str(folder / PARAM)) or net.load_model(str(folder / WEIGHTS)):
+            raise ArtifactFailed(f"ncnn can't load {folder / PARAM}: this ncnn does not know its layers")
+        self.compute_ms: float | None = None
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """See `Session.embed`."""
+        if images.shape[1:3] != self._size:
+            raise ArtifactFailed(
+                f"this artifact of ncnn takes images of {self._size[0]}×{self._size[1]}, not "
+                f"{'×'.join(map(str, images.shape[1:3]))}"
+            )
+        rows, spent = [], 0.0
+        for plane in planes(images):
+            begun = perf_counter()
+            extractor = self._net.create_extractor()
+            # A copy in ncnn's own memory: its layers that work in place crash on memory of others (ncnn 20261020).
+            extractor.input(INPUT, self._ncnn.Mat(plane).clone())
+            code, found = extractor.extract(OUTPUT)
+            spent += perf_counter() - begun
+            if code:
+                raise ArtifactFailed(f"ncnn can't run: its code is {code}. It may lack memory.")
+            rows.append(np.array(found, np.float32).reshape(-1))
+        self.compute_ms = 1000 * spent
+        return np.stack(rows)
+
+
+def _in_int8(param: Path) -> bool:
+    return any(" 8=" in line and line.split()[0] in ("Convolution", "ConvolutionDepthWise", "InnerProduct")
+               for line in param.read_text().splitlines()[2:])  # fmt: skip

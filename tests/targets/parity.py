@@ -1,0 +1,107 @@
+"""What a graph gives, to compare runtimes with, and small graphs of single operations."""
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper
+
+from targets.contract import Job
+from targets.onnxruntime import OnnxRuntime
+from targets.settings import TargetSettings
+
+
+def by_onnxruntime(graph, folder, images):
+    """What ONNX Runtime gives for a graph."""
+    folder.mkdir(exist_ok=True)
+    target = OnnxRuntime(TargetSettings("onnxruntime", threads=1))
+    target.compile(graph, folder, Job(32, 32, (1, 9)))
+    return target.load(folder).embed(images)
+
+
+def exactly(graph, images):
+    """A graph's result with Q/DQ computed as written: ONNX Runtime's own int8 kernels round otherwise."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(graph, options).run(None, {"images": images})[0]
+
+
+def cosine(some, others):
+    """The smallest cosine of rows."""
+    return float((some * others).sum(1).min())
+
+
+def with_nodes(graph, path, change):
+    """The graph with something changed."""
+    model = onnx.load(graph)
+    change(model.graph)
+    onnx.save(model, path)
+    return path
+
+
+def constant(name, values, kind=np.float32):
+    """A constant of a graph."""
+    return onnx.numpy_helper.from_array(np.asarray(values, kind), name)
+
+
+def small(folder, nodes, constants):
+    """A graph that does some operations to planes 0 … 255 (`x` → `y`), averages, and normalises; and its result."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["x"], perm=[0, 3, 1, 2]),
+        *nodes,
+        helper.make_node("ReduceMean", ["y", "axes"], ["mean"], keepdims=0),
+        helper.make_node("ReduceL2", ["mean", "one"], ["length"], keepdims=1),
+        helper.make_node("Div", ["mean", "length"], ["embeddings"]),
+    ]
+    constants = [*constants, constant("axes", [2, 3], np.int64), constant("one", [1], np.int64)]
+    start = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 32, 31, 3])
+    end = helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", "d"])
+    made = helper.make_graph(nodes, "small", [start], [end], constants)
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "small.onnx")
+    return folder / "small.onnx"
+
+
+RANDOM = np.random.default_rng(0)
+CASES = {
+    "a grouped convolution with another border on each side": (
+        [helper.make_node("Conv", ["x", "w1"], ["wide"], pads=[0, 1, 2, 3], strides=[2, 1]),
+         helper.make_node("Conv", ["wide", "w2", "b"], ["y"], group=4, dilations=[2, 1])],
+        [constant("w1", RANDOM.normal(size=(16, 3, 3, 3))), constant("w2", RANDOM.normal(size=(32, 4, 2, 3))),
+         constant("b", RANDOM.normal(size=32))],
+    ),
+    "a depthwise convolution with two results for each channel": (
+        [helper.make_node("Conv", ["x", "w"], ["y"], group=3, pads=[1, 1, 1, 1], strides=[2, 2])],
+        [constant("w", RANDOM.normal(size=(6, 1, 3, 3)))],
+    ),
+    "largest values with a border below": (
+        [helper.make_node("Sub", ["x", "level"], ["negative"]),
+         helper.make_node("MaxPool", ["negative"], ["y"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])],
+        [constant("level", 300)],
+    ),
+    "averages over what is left at the edge": (
+        [helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)], [],
+    ),
+    "limits": (
+        [helper.make_node("Clip", ["x", "low", "high"], ["y"])], [constant("low", 20), constant("high", 100)],
+    ),
+    "relu6": (
+        [helper.make_node("Div", ["x", "scale"], ["some"]), helper.make_node("Clip", ["some", "low", "high"], ["y"])],
+        [constant("scale", 20), constant("low", 0), constant("high", 6)],
+    ),
+    "a swish, and a shift for each channel": (
+        [helper.make_node("Add", ["x", "shift"], ["z"]), helper.make_node("Sigmoid", ["z"], ["s"]),
+         helper.make_node("Mul", ["z", "s"], ["y"])],
+        [constant("shift", [[[[-100]], [[-120]], [[-90]]]])],
+    ),
+    "a part of the channels and of the image": (
+        [helper.make_node("Slice", ["x", "from", "to", "along"], ["y"])],
+        [constant("from", [1, -9, 2], np.int64), constant("to", [3, 2**31, 20], np.int64),
+         constant("along", [1, 2, 3], np.int64)],
+    ),
+    "channels side by side, and a norm": (
+        [helper.make_node("Concat", ["x", "x"], ["z"], axis=1),
+         helper.make_node("BatchNormalization", ["z", "scale", "shift", "centre", "spread"], ["y"])],
+        [constant("scale", RANDOM.normal(size=6)), constant("shift", RANDOM.normal(size=6)),
+         constant("centre", RANDOM.normal(size=6)), constant("spread", RANDOM.uniform(1, 2, 6))],
+    ),
+}  # fmt: skip
