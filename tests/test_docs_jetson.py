@@ -54,9 +54,10 @@ def strings(path):
 def templates():
     """Patterns of what the code can print: lines, and their first sentences, with anything in the holes."""
     texts = (text for pattern in PRINTERS for path in TOP.glob(pattern) for text in strings(path))
-    lines = {line for text in texts for line in text.split("\n") if len(re.findall("[A-Za-z]", line)) >= LETTERS}
+    lines = {line for text in texts for line in text.split("\n")}
     firsts = {line[: end.start() + 1] for line in lines for end in re.finditer(r"\. ", line)}
-    return [re.compile(".*".join(map(re.escape, line.split("\0")))) for line in lines | firsts]
+    told = {line for line in lines | firsts if len(re.findall("[A-Za-z]", line)) >= LETTERS}
+    return [re.compile(".*".join(map(re.escape, line.split("\0")))) for line in told]
 
 
 TEMPLATES = templates()

@@ -22,7 +22,7 @@ from pipeline.stages.export import deployed, write_graph
 from tests.helpers import SMALL, alive_network, random_images, settle
 
 FAMILIES = [
-    "repvgg_a0",
+    pytest.param("repvgg_a0", marks=pytest.mark.slow),
     pytest.param("mobileone_s0", marks=pytest.mark.slow),
     "repghostnet_050",
     pytest.param("fastvit_t8", marks=pytest.mark.slow),

@@ -30,8 +30,8 @@ from tests.pipeline.test_training import batches, train  # noqa: F401 - a fixtur
 FAMILIES = [
     ("resnet10t", "all"),
     ("resnet26", "all"),
-    ("resnet26d", "all"),
-    ("resnext50_32x4d", "all"),
+    pytest.param("resnet26d", "all", marks=pytest.mark.slow),
+    pytest.param("resnext50_32x4d", "all", marks=pytest.mark.slow),
     ("seresnet18", "all"),
     ("regnety_002", "all"),
     ("mobilenetv2_035", "all"),

@@ -150,7 +150,8 @@ def test_a_kind_is_more_than_its_name(kinds):
 
 
 def test_no_other_module_opens_images():
-    """Other readers would get other pixels. `golden` and `run` open the picture that zoo has drawn."""
+    """Other readers would get other pixels. `golden` and `run` open the picture that zoo has drawn, and `serve`
+    checks the size of what it is sent before `decoding` reads it."""
     root = Path(decoding.__file__).parents[2]
     packages = ("zoo", "pipeline", "targets", "calibration")
     opening = {
@@ -159,4 +160,5 @@ def test_no_other_module_opens_images():
         for path in (root / package).rglob("*.py")
         if re.search(r"\bImage\.open\(|\bimread\(|\bdecode_image\(|\bread_image\(.*ImageReadMode", path.read_text())
     }
-    assert opening == {"pipeline/data/decoding.py", "zoo/use/golden.py", "zoo/documents/run.py"}
+    drawn = {"zoo/use/golden.py", "zoo/documents/run.py"}
+    assert opening == {"pipeline/data/decoding.py", "zoo/serve/pictures.py", *drawn}

@@ -58,7 +58,7 @@ def test_a_schedule_reaches_the_budget_in_the_first_half():
     ("chosen", "epochs"),
     [
         pytest.param(settings(learn_epochs=1), [1], id="behind a first phase", marks=pytest.mark.slow),
-        pytest.param(settings(shrink="gradual"), [0, 1], id="gradually"),
+        pytest.param(settings(shrink="gradual"), [0, 1], id="gradually", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_killed_after_a_cut_equals_an_uninterrupted_one(chosen, epochs, batches, tmp_path, monkeypatch):  # noqa: F811

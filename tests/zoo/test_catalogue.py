@@ -261,7 +261,7 @@ def test_overrides_that_do_not_fit(override, expected):
         ("data qqq", "describe it under datasets in zoo.yaml, then check it: zoo data NAME."),
         ("build tiny -t qqq", "describe it under targets in zoo.yaml; zoo doctor shows what is usable here."),
         ("build tiny --set targets=[qqq]", "describe it under targets in zoo.yaml; zoo doctor shows"),
-        ("build tiny --set network.architecture=qqq", "timm.list_models() in Python lists those that it has."),
+        ("build tiny --set network.architecture=qqq", "timm.list_models() has all names."),
     ],
 )
 def test_an_unknown_name_comes_with_a_way_to_add_it(words, told, workshop):

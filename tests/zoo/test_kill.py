@@ -94,10 +94,8 @@ def kill_inside(shop, stage, seconds, moment):
     return at_work(shop, stage)
 
 
-@pytest.mark.parametrize(
-    "stage",
-    [pytest.param(stage, marks=pytest.mark.slow if stage != "record" else ()) for stage in STAGES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
 def test_kill_at_random_moments(stage, built, finished):
     expected, moment = results(finished), random.Random(stage)
     forget(built, stage)

@@ -79,7 +79,7 @@ def test_bash_completes_what_is_typed(environment):
         typed(terminal, 'eval "$(_ZOO_COMPLETE=bash_source zoo)"; echo rea""dy\n', "ready")
         typed(terminal, "zoo show ti\t", "tiny ")
         typed(terminal, "\x15zoo show tiny@1\t", "1.0.0 ")
-        typed(terminal, "\x15zoo build --target raspb\t", "raspberrypi5 ")
+        typed(terminal, "\x15zoo build --target raspberrypi5-n\t", "raspberrypi5-ncnn ")
     finally:
         os.close(terminal)
         os.waitpid(process, 0)

@@ -14,7 +14,10 @@ from tests.zoo.cli.conftest import document, stream
 from zoo.cli import main
 from zoo.cli.events import Events
 
-LONG = {"add", "bench", "build", "compile", "data", "embed", "export", "publish", "pull", "query", "site", "verify"}
+LONG = {
+    *("add", "bench", "build", "compile", "data", "embed", "export", "index", "publish", "pull", "query", "site"),
+    "verify",
+}
 
 
 def test_long_commands_have_events():

@@ -12,7 +12,7 @@ from zoo.registry.index import Blob
 from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import collect_garbage, read_index, read_listed
 
-COUNT = 8
+COUNT = 5
 
 
 def publisher(url, name, first, count, *content):
