@@ -94,6 +94,7 @@ def masked(network, sites, kept):
     return norms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_a_student_with_compactors_is_fused_and_costs_what_its_budget_counted(architecture, tmp_path):
     size = size_of(architecture)

@@ -39,6 +39,7 @@ def states(runs, name):
     return [load_tensors(runs / some / name / f"{index}.safetensors")[0] for some, index in places]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["weights", "masks", "budget"])
 def test_both_processes_hold_the_same_to_the_bit(name, runs):
     _, first, second = states(runs, name)
@@ -48,6 +49,7 @@ def test_both_processes_hold_the_same_to_the_bit(name, runs):
         assert torch.equal(value, second[key]), key
 
 
+@pytest.mark.slow
 def test_two_processes_mask_what_one_does_and_keep_the_same_features(runs):
     one, two, _ = states(runs, "masks")
     masks = [key for key in one if key.endswith("mask")]
@@ -61,6 +63,7 @@ def test_two_processes_mask_what_one_does_and_keep_the_same_features(runs):
         assert torch.allclose(one[key], two[key], atol=1e-5), key
 
 
+@pytest.mark.slow
 def test_two_processes_meet_a_budget_as_one_does(runs):
     left = [
         float([*csv.DictReader((runs / some / "budget" / "metrics.csv").open())][-1]["left"]) for some in ("one", "two")
@@ -68,6 +71,7 @@ def test_two_processes_meet_a_budget_as_one_does(runs):
     assert all(0.588 <= share <= 0.6 for share in left)
 
 
+@pytest.mark.slow
 def test_two_processes_reach_the_losses_and_weights_of_one(runs):
     one, two, _ = states(runs, "weights")
     still, _, _ = states(runs, "masks")  # what both began with: it has hardly moved

@@ -30,7 +30,7 @@ NETWORK = Network(architecture="resnet10t", last_stride=2, embedding=16)
 SAMPLING = Sampling(identities=4, images=2, pad=2)
 TEACHER = Teacher(pretrained=False, epochs=5, lr=0.02)
 WAYS = [name for name in load_catalogue().models if name.startswith("study-")]
-QUICK = ("study-prune", "study-cdd-rggr", "study-deap", "study-torch-pruning-taylor")
+QUICK = ("study-prune", "study-cdd-rggr")
 SHORT = {"epochs": 5, "precision": "fp32", "score_steps": 2, "warmup_epochs": 1}
 EQUAL, ALIKE = 1e-4, 0.1  # relative, on the CPU and torch of the recording, and on others
 

@@ -40,11 +40,15 @@ FAMILIES = [
     ("convnext_atto", "coupled"),
     ("repvgg_a0", "coupled"),  # identity branches are norms of the stream
 ]
-QUICK = [("resnet10t", "spatial"), ("resnet10t", "coupled")]
+QUICK = [("resnet10t", "spatial")]
 SLOW = ("resnet10t", "resnetv2_50", "regnety_002", "vgg11_bn", "convnext_atto", "repvgg_a0")  # whose streams take long
+LARGE = ("resnext50_32x4d", "efficientnet_b0", "resnet26d")  # relatives of which are tested too
 PRUNED = [
     pytest.param(
-        name, sites, marks=pytest.mark.slow if sites == "coupled" and name in SLOW else (), id=f"{name}-{sites}"
+        name,
+        sites,
+        marks=pytest.mark.slow if (sites == "coupled" and name in SLOW) or name in LARGE else (),
+        id=f"{name}-{sites}",
     )
     for name, sites in FAMILIES
 ]

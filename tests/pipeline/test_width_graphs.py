@@ -49,6 +49,7 @@ def test_a_graph_has_the_requested_widths_and_precision(tmp_path, precision, mon
     assert graph.stat().st_mtime_ns == before  # an interrupted build does not make it again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["ncnn", "litert"])
 def test_a_bundle_of_widths_carries_the_artifacts_of_a_portable_runtime(runtime, tmp_path, monkeypatch):
     target = TargetSettings(runtime, threads=1)

@@ -83,7 +83,7 @@ def test_networks_near_a_budget_meet_it_closely_and_differ():
     assert near_widths(sites, 1, cost, 0.0, 6, seed=1) == []
 
 
-@pytest.mark.parametrize("architecture", ["resnet10t", "repghostnet_050"])
+@pytest.mark.parametrize("architecture", ["resnet10t", pytest.param("repghostnet_050", marks=pytest.mark.slow)])
 def test_a_network_that_runs_with_fewer_channels_passes(architecture):
     network = alive_network(architecture, 2)
     try_narrow(network, find_sites(network, "coupled"))

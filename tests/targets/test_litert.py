@@ -51,6 +51,7 @@ def test_it_embeds_as_torch_does_at_any_batch(exported, tmp_path):
     assert session.compute_ms > 0
 
 
+@pytest.mark.slow
 def test_a_network_with_depthwise_convolutions_and_squeezes_agrees(depthwise, tmp_path):
     graph, images = depthwise
     found = compiled(graph, tmp_path / "own").embed(images)

@@ -93,7 +93,7 @@ def only_inputs_in_int8(graph):
         graph.node.remove(node)
 
 
-@pytest.mark.parametrize("network", ["plain", "depthwise"])
+@pytest.mark.parametrize("network", [pytest.param("plain", marks=pytest.mark.slow), "depthwise"])
 def test_each_layer_in_int8_agrees_with_onnxruntime(network, exported, depthwise, tmp_path):
     """One layer at a time: with all of them, rounding in a random network decides everything."""
     graph, images = exported[:2] if network == "plain" else depthwise

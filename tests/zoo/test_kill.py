@@ -124,6 +124,7 @@ def test_kill_at_random_moments(stage, built, finished):
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_resume(workshop):
     endless = ("--set", "teacher.epochs=500")
     child, deadline = start(workshop, *endless), time.monotonic() + 120

@@ -5,6 +5,8 @@ import random
 import time
 from pathlib import Path
 
+import pytest
+
 from pipeline.progress import Silent
 from tests.forked import context
 from tests.zoo.registry.conftest import Quiet
@@ -41,6 +43,7 @@ def start(url, home):
     return child
 
 
+@pytest.mark.slow
 def test_killed_pulls_leave_no_partial_release(home, folder, serve, tmp_path):
     """At random moments after the first byte; after some, the same command comes through."""
     files = {**files_of(), "openvino-cpu/weights.bin": os.urandom(2_000_000)}

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any
 
+import pytest
+
 from tests.zoo.registry.samples import sha, tree
 from zoo.registry.index import Blob
 from zoo.registry.places.by_url import open_place
@@ -33,6 +35,7 @@ def check_whole(place):
     return index
 
 
+@pytest.mark.slow
 def test_two_processes_with_many_releases_each_lose_no_release(writable):
     running = [publisher(writable.url, name, 0, COUNT) for name in ("one", "two")]
     for process in running:
@@ -71,6 +74,7 @@ def test_two_processes_on_the_same_name_lose_no_release(tmp_path):
     assert len(check_whole(place).releases["same"]) == 20
 
 
+@pytest.mark.slow
 def test_killed_publishers_leave_a_valid_registry(tmp_path):
     """At random moments: listed releases are complete, unlisted files are garbage, and the next publisher continues."""
     place, dice, seen = open_place(str(tmp_path / "registry")), random.Random(0), 0
