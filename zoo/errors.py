@@ -9,13 +9,13 @@ ZooError                    root of all errors that a user can fix, those of low
 ├── LicenseError            a release does not fit the licenses that its user accepts
 ├── ManifestError           a release is unknown, damaged, or of a newer schema
 ├── NothingRuns             no artifact of a release can run here
-├── OutputError             a file that the user named can't be written
+├── OutputError             a file or folder that the user named can't be written
 ├── RegistryError           a registry can't be reached or trusted
 │   ├── NoRegistry          none is configured, or it can't be reached
 │   └── NothingPrebuilt     a release has nothing compiled for a target
 ├── ServeError              a server can't start: its port is in use, or limits exclude each other
 ├── SheetError              a contact sheet can't be drawn under this name
-├── SiteError               a site can't be written
+├── SiteError               a site can't be made
 └── SubmissionError         measurements that somebody sent are not of a release here, or can't be true
 """
 
@@ -79,11 +79,11 @@ class SheetError(ZooError):
 
 
 class OutputError(ZooError):
-    """A file that the user named can't be written."""
+    """A file or folder that the user named can't be written."""
 
 
 class SiteError(ZooError):
-    """A site can't be written."""
+    """A site can't be made."""
 
 
 class SubmissionError(ZooError):

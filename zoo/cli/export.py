@@ -71,10 +71,11 @@ def export(
     from zoo.cli.script import print_json, reporter
     from zoo.home import Home
     from zoo.loading import provide
+    from zoo.output_folder import check_new_folder
     from zoo.release.local import find_release
-    from zoo.views.export import Wanted, check_out, export_release
+    from zoo.views.export import Wanted, export_release
 
-    check_out(out)
+    check_new_folder(out)
     home = Home.find()
     provide(home, name, None, reporter())
     record = export_release(

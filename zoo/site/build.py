@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,6 +15,7 @@ from targets.browser.files import copy_runtime
 from targets.installing import install_command
 from zoo.errors import RegistryError, SiteError
 from zoo.layout import GRAPH
+from zoo.output_folder import check_folder, fresh_folder
 from zoo.sanitize import finite
 from zoo.site.cells import beside_table, measured_table
 from zoo.site.data import FORMAT, SiteJson, site_data
@@ -57,19 +56,13 @@ def check_out(out: Path) -> None:
     """Check, before the work, that a site can be written to a folder.
 
     Raises:
-        SiteError: it has something else in it, it can't be written, or a library is missing.
+        SiteError: it has something else in it, or a library is missing.
+        OutputError: it can't be written.
     """
     if find_spec("jinja2") is None:
         raise SiteError(f"a site needs jinja2, which is not installed. Run: {install_command('site')}")
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise SiteError(f"can't write a site to {out}: it is a file or a link. Name a folder.")
-    if out.exists() and any(out.iterdir()) and not _is_site(out):
+    if check_folder(out) and not _is_site(out):
         raise SiteError(f"{out} holds something else than a site of zoo, which would be lost. Name another folder.")
-    parent = out.absolute().parent
-    if not parent.is_dir():
-        raise SiteError(f"can't write {out}: the folder {parent} does not exist. Create it, or name another.")
-    if not os.access(parent, os.W_OK):
-        raise SiteError(f"can't write {out}: {parent} is not writable. Name another folder.")
 
 
 def _is_site(folder: Path) -> bool:
@@ -87,37 +80,11 @@ def build(source: Source, out: Path, models: bool, progress: Progress) -> Built:
         models: include graphs, for contact sheets and the panel that runs them.
 
     Raises:
-        SiteError: see `check_out`; or the disk is full.
+        SiteError, OutputError: see `check_out`; or the disk is full.
     """
     check_out(out)
-    out = out.absolute()
-    fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
-        fresh.chmod(0o755)
-        built = _fill(fresh, source, models, progress)
-        _replace(out, fresh)
-    except OSError as error:
-        raise SiteError(
-            f"can't write {out}: {error.strerror or error}. Free some space, or name another folder."
-        ) from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return built
-
-
-def _replace(out: Path, fresh: Path) -> None:
-    """Put a complete folder in place of an older one."""
-    if not out.exists():
-        fresh.rename(out)
-        return
-    old = fresh.with_name(f"{fresh.name}.old")
-    out.rename(old)
-    try:
-        fresh.rename(out)
-    except BaseException:
-        old.rename(out)
-        raise
-    shutil.rmtree(old)
+    with fresh_folder(out, replace=True) as fresh:
+        return _fill(fresh, source, models, progress)
 
 
 def _fill(folder: Path, source: Source, models: bool, progress: Progress) -> Built:

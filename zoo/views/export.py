@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from zoo.documents.graph_metadata import facts
 from zoo.errors import ExportError, ManifestError
 from zoo.home import Home
 from zoo.layout import LICENSES, NETWORK
+from zoo.output_folder import check_new_folder, fresh_folder
 from zoo.release.local import Release
 from zoo.release.manifest import File
 from zoo.views.consumers import Consumer, find_consumer
@@ -53,23 +53,6 @@ class Wanted:
     backend: Backend | None = None
     max_batch: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-def check_out(out: Path) -> None:
-    """Check, before the work, that a folder can be written.
-
-    Raises:
-        ExportError: it is there and not empty, or it can't be written.
-    """
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise ExportError(f"can't write to {out}: it is a file or a link. Name a new folder.")
-    if out.exists() and any(out.iterdir()):
-        raise ExportError(f"{out} is there and not empty. Name a new folder, or remove it first.")
-    parent = out.absolute().parent
-    if not parent.is_dir():
-        raise ExportError(f"can't write {out}: the folder {parent} does not exist. Create it, or name another.")
-    if not os.access(parent, os.W_OK):
-        raise ExportError(f"can't write {out}: {parent} is not writable. Name another folder.")
 
 
 def _own_input(release: Release) -> Input:
@@ -127,12 +110,12 @@ def export_release(release: Release, home: Home, wanted: Wanted, out: Path) -> V
     """Write a release for a consumer into the folder `out`.
 
     Raises:
-        ExportError: the consumer can't take it, the release has no such graph, the view is not the release, or the
-            folder can't be written.
+        ExportError: the consumer can't take it, the release has no such graph, or the view is not the release.
+        OutputError: the folder can't be written.
         ManifestError: a file of the release is damaged.
         TargetError: nothing is installed that could check the view, or it refuses a graph.
     """
-    check_out(out)
+    check_new_folder(out)
     consumer = find_consumer(wanted.consumer, wanted.backend, wanted.max_batch)
     view = consumer.settle(wanted.options, _own_input(release))
     if view.batch and wanted.max_batch:
@@ -148,19 +131,10 @@ def export_release(release: Release, home: Home, wanted: Wanted, out: Path) -> V
         made = Made(
             manifest.label, manifest.name, view, *size, passed.dimension, source.precision, largest, source.form
         )
-        fresh = Path(tempfile.mkdtemp(dir=out.absolute().parent, prefix=f".{out.name}."))
-        try:
-            fresh.chmod(0o755)
+        with fresh_folder(out) as fresh:
             _fill(fresh, consumer, made, files, release)
             record = _record(fresh, consumer, made, source, passed, release, wanted)
             (fresh / VIEW).write_text(to_json(record), encoding="utf-8")
-            fresh.rename(out.absolute())
-        except OSError as error:
-            raise ExportError(
-                f"can't write {out}: {error.strerror or error}. Free some space, or name another folder."
-            ) from None
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
     return record
 
 

@@ -14,7 +14,7 @@ from pipeline.progress import Silent
 from tests.zoo.records import measurement, pending, release
 from tests.zoo.site.example import example
 from tests.zoo.site.sources import RECIPE, entry, source
-from zoo.errors import SiteError
+from zoo.errors import OutputError, SiteError
 from zoo.site import build as building
 from zoo.site.build import build, check_out
 from zoo.site.data import IN_ROWS, gate_of, site_data
@@ -130,9 +130,9 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
     with pytest.raises(SiteError, match="holds something else than a site of zoo"):
         build(small(), tmp_path / "thesis", False, Silent())
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(SiteError, match="is a file or a link"):
+    with pytest.raises(OutputError, match="is a file or a link"):
         build(small(), tmp_path / "file", False, Silent())
-    with pytest.raises(SiteError, match="does not exist"):
+    with pytest.raises(OutputError, match="does not exist"):
         check_out(tmp_path / "no" / "site")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "thesis"]
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "mine"
@@ -150,7 +150,7 @@ def test_an_older_site_is_replaced_whole_or_stays(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(building, "site_data", full)
-    with pytest.raises(SiteError, match=r"No space left on device\. Free some space"):
+    with pytest.raises(OutputError, match=r"No space left on device\. Free some space"):
         build(source(release("three")), out, False, Silent())
     assert contents(out) == before
     assert [path.name for path in tmp_path.iterdir()] == ["site"]

@@ -22,7 +22,7 @@ from targets.errors import ArtifactFailed, Unusable
 from targets.files import sha256
 from zoo.cli.export import BACKENDS as OFFERED_BACKENDS
 from zoo.cli.export import CONSUMERS as OFFERED
-from zoo.errors import ExportError
+from zoo.errors import ExportError, OutputError
 from zoo.layout import GRAPH
 from zoo.use.golden import read_golden
 from zoo.views import deepstream
@@ -224,6 +224,8 @@ def test_folders_that_are_there_or_can_not_be_made(finished, tmp_path):
         (full / "mine", "it is a file or a link"),
         (tmp_path / "link", "it is a file or a link"),
         (tmp_path / "no/where", "does not exist"),
+        (tmp_path / ("n" * 300), "File name too long"),
+        (Path("/proc/export"), "can't write /proc/export: "),
     ):
         assert said in finished.refused("export", "tiny", "--for", "onnx", "--out", str(out))
     assert (full / "mine").read_text() == "kept"
@@ -278,7 +280,7 @@ def test_a_full_disk_leaves_nothing(export, monkeypatch, tmp_path):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exporting, "_record", full)
-    with pytest.raises(ExportError, match=r"No space left on device\. Free some space"):
+    with pytest.raises(OutputError, match=r"No space left on device\. Free some space"):
         export("onnx")
     assert [*tmp_path.iterdir()] == []
 
