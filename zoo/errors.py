@@ -4,6 +4,7 @@ ZooError                    root of all errors that a user can fix, those of low
 ├── CatalogueError          zoo.yaml or an override is not valid: every problem with file, line and key
 ├── CompareError            figures can't be compared, searched or drawn as asked
 ├── ExportError             a release can't be written for a consumer as asked, or what was made is not the release
+│   └── NotPulled           a file of the release is not on this machine
 ├── GalleryError            a gallery can't be built, read, or searched with this model
 ├── ImageError              not an image, or not in a form that is accepted
 ├── LicenseError            a release does not fit the licenses that its user accepts
@@ -36,6 +37,15 @@ class LicenseError(ZooError):
 
 class ExportError(ZooError):
     """A release can't be written for a consumer as asked, or what was made is not the release."""
+
+
+class NotPulled(ExportError):
+    """A file of a release was not pulled; `target` is the target that it belongs to, None for a file of all targets."""
+
+    def __init__(self, what: str, label: str, target: str | None) -> None:
+        only = f" --target {target}" if target else ""
+        super().__init__(f"{what} of {label} is not here. Get it: zoo pull {label}{only}")
+        self.target = target
 
 
 class ManifestError(ZooError):

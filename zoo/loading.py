@@ -11,11 +11,11 @@ from zoo.catalogue import load_catalogue
 from zoo.errors import CatalogueError
 from zoo.home import Home
 from zoo.registry.choice import chooser
-from zoo.registry.listing import shipped_registry
+from zoo.registry.listing import find_offered, shipped_registry
 from zoo.registry.opening import uses_shipped
 from zoo.registry.pull import pull
 from zoo.registry.shipped import comes_with_zoo
-from zoo.release.local import is_here, recorded
+from zoo.release.local import Release, is_here, recorded
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measurement
 from zoo.use.embedder import Embedder, default_release
@@ -48,6 +48,30 @@ def provide(home: Home, wanted: str, target: str | None, progress: Progress) -> 
     label = pull(shipped_registry(home), home, wanted, choose, progress).manifest.label
     logger.info("%s was not here, and was pulled from the releases that come with zoo to %s", label, home.pulled)
     return label
+
+
+def complete(home: Home, release: Release, target: str | None, progress: Progress) -> bool:
+    """Pull what is missing of a release that was pulled, if it comes with zoo and no registry is configured.
+
+    Args:
+        target: the release's target whose artifact is missing, too; None: only files of all targets are.
+
+    Returns:
+        whether it was pulled.
+
+    Raises:
+        RegistryError: a file that comes with zoo is damaged, or the home can't be written.
+    """
+    label = release.manifest.label
+    pulled = release.path.parent == home.pulled / release.manifest.name / release.manifest.version
+    if not pulled or not uses_shipped() or comes_with_zoo(label) is None:
+        return False
+    registry = shipped_registry(home)
+    offered = find_offered(registry, label, lambda _: None)
+    if offered.manifest.content_sha256 != release.manifest.content_sha256:
+        return False
+    pull(registry, home, label, lambda *_: [target] if target else [], progress)
+    return True
 
 
 def release_to_use(home: Home) -> str:

@@ -75,9 +75,17 @@ class FoundImages:
         return [row.path for some in self.rows.values() for row in some]
 
 
-def _root(
+def dataset_folder(
     name: str, dataset: Dataset, data_root: Path, drawn_root: Path, announce: Callable[[str], None] = lambda _: None
 ) -> Path:
+    """The folder that paths of images are relative to; a data set that is drawn is drawn there first.
+
+    Args:
+        data_root, drawn_root, announce: see `open_dataset`.
+
+    Raises:
+        DataError: it is not there.
+    """
     if dataset.draw == "toycars":
         from pipeline.data import toycars
 
@@ -106,7 +114,7 @@ def find_dataset(
     Raises:
         DataError: a folder or list is missing or can't be read, or a split would be empty.
     """
-    root = _root(name, dataset, data_root, drawn_root, announce)
+    root = dataset_folder(name, dataset, data_root, drawn_root, announce)
     rows: dict[SplitName, list[Row]] = {}
     left_out: dict[SplitName, tuple[LeftOut, ...]] = {}
     splits: dict[SplitName, Split] = {"train": dataset.train, "query": dataset.query, "gallery": dataset.gallery}
@@ -174,7 +182,7 @@ def open_dataset(
 ) -> Index:
     """Find the images of a data set and check that it can be used for training and test.
 
-    data_root: folder of data sets; `dataset.path` is relative to it.
+    Args:
         data_root: folder that holds data sets; `dataset.path` is relative to it.
         drawn_root: folder of data sets that are drawn (`draw:`).
         announce: called before an operation that takes seconds.

@@ -36,9 +36,14 @@ def test_the_longest_name_of_a_folder_is_no_problem(tmp_path):
 def test_what_another_process_wrote_meanwhile_is_kept(tmp_path):
     out = tmp_path / "out"
     check_new_folder(out)
-    with pytest.raises(OutputError, match="out was written by another process meanwhile"), fresh_folder(out):
-        write(out)
-        (out / "inside").write_text("theirs")
+
+    def late():
+        with fresh_folder(out):
+            write(out)
+            (out / "inside").write_text("theirs")
+
+    with pytest.raises(OutputError, match="out was written by another process meanwhile"):
+        late()
     assert (out / "inside").read_text() == "theirs"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

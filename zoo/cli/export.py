@@ -9,7 +9,7 @@ import click
 
 from targets.settings import PRECISIONS, Precision
 from zoo.cli.completion import release
-from zoo.cli.options import scripted
+from zoo.cli.options import DATA_ROOT, scripted
 
 CONSUMERS = ("deepstream", "triton", "ovms", "boxmot", "ultralytics", "onnx")
 BACKENDS = ("onnxruntime", "openvino", "tensorrt")
@@ -49,6 +49,7 @@ def _three(_context: click.Context, _parameter: click.Parameter, value: str | No
     help="Largest batch in the configuration, for deepstream (default: 100) and triton (default: 32).",
 )
 @click.option("--backend", type=click.Choice(BACKENDS), help="Of Triton. Default: onnxruntime.")
+@DATA_ROOT
 @scripted
 def export(
     name: str,
@@ -57,6 +58,7 @@ def export(
     precision: Precision,
     max_batch: int | None,
     backend: Any,
+    data_root: Path,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -66,11 +68,17 @@ def export(
     Before anything is written, the golden input of the release goes through the view, prepared as the program does; the
     embedding has to be that of the release (cosine 0.9999). view.json says what was made from what.
 
-    A release that comes with zoo is pulled if it is not here. Only triton, ovms and onnx take options of the input.
+    A release that comes with zoo is pulled if it is not here. triton, ovms and onnx take all options of the input,
+    boxmot and ultralytics only --batch, deepstream none.
+
+    int8 that the release does not ship is made again from the training images of its calibration, if they are below
+    --data-root.
     """
     from zoo.cli.script import print_json, reporter
+    from zoo.data.folder import find_folder
+    from zoo.errors import NotPulled
     from zoo.home import Home
-    from zoo.loading import provide
+    from zoo.loading import complete, provide
     from zoo.output_folder import check_new_folder
     from zoo.release.local import find_release
     from zoo.views.export import Wanted, export_release
@@ -78,9 +86,18 @@ def export(
     check_new_folder(out)
     home = Home.find()
     provide(home, name, None, reporter())
-    record = export_release(
-        find_release(home, name), home, Wanted(consumer, precision, backend, max_batch, options), out
-    )
+    wanted = Wanted(consumer, precision, backend, max_batch, options)
+
+    def folder_of(data: str) -> Path:
+        return find_folder(home, data, data_root, reporter())
+
+    release = find_release(home, name)
+    try:
+        record = export_release(release, home, wanted, out, folder_of)
+    except NotPulled as error:
+        if not complete(home, release, error.target, reporter()):
+            raise
+        record = export_release(find_release(home, name), home, wanted, out, folder_of)
     if as_json:
         print_json({"folder": str(out), "view": record.model_dump(mode="json")})
         return

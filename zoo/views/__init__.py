@@ -2,6 +2,9 @@
 
     view        what a consumer feeds: layout, type, range, colors, batch
     wrapping    the release's graph behind that input, by onnx's own helpers
+    libraries   what making a view needs
+    recalibration
+                int8 that a release does not ship, made again
     source      which file of a release, or result in the store, has a precision
     gate        whether the view gives the release's embedding of the golden input
     consumers   which views each consumer takes, and what it needs beside the graph

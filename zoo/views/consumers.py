@@ -12,7 +12,7 @@ from zoo.errors import ExportError
 from zoo.views import deepstream, ovms, trackers, triton
 from zoo.views.made import Made
 from zoo.views.source import Form
-from zoo.views.view import View
+from zoo.views.view import MOST, View
 
 ANY: tuple[Activations, ...] = ("asymmetric", "symmetric")  # ONNX Runtime's kernels on x86 prefer the first
 CHOSEN = ("layout", "dtype", "range", "colors", "batch", "mean", "std")  # parts of a view that may be chosen
@@ -129,4 +129,6 @@ def find_consumer(name: str, backend: triton.Backend | None, max_batch: int | No
         found = _triton(backend)
     if max_batch is not None and found.max_batch is None:
         raise ExportError(f"{found.title} is told of no largest batch: leave out --max-batch.")
+    if max_batch is not None and not 1 <= max_batch <= MOST:
+        raise ExportError(f"--max-batch must be 1 … {MOST}, not {max_batch}.")
     return found if max_batch is None else replace(found, max_batch=max_batch)

@@ -6,20 +6,15 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import ValidationError
-
-from pipeline.data.images import Input
 from pipeline.networks.serialization import WEIGHTS
 from targets.files import sha256
-from targets.installing import install_command
 from targets.settings import Precision
 from zoo import __version__
 from zoo.documents.graph_metadata import facts
-from zoo.errors import ExportError, ManifestError
+from zoo.errors import ExportError
 from zoo.home import Home
 from zoo.layout import LICENSES, NETWORK
 from zoo.output_folder import check_new_folder, fresh_folder
@@ -27,14 +22,13 @@ from zoo.release.local import Release
 from zoo.release.manifest import File
 from zoo.views.consumers import Consumer, find_consumer
 from zoo.views.gate import Passed, pass_gate
+from zoo.views.libraries import check_libraries
 from zoo.views.made import Made
 from zoo.views.record import VIEW, Check, InputRecord, Origin, OutputRecord, ViewRecord, to_json
-from zoo.views.source import Source, find_source
+from zoo.views.source import FolderOf, Source, checked_file, find_source, own_input
 from zoo.views.triton import Backend
 from zoo.views.view import Range, View
 from zoo.views.wrapping import input_size, output_dimension, read_graph, wrap
-
-EXTRA = "export"
 
 
 @dataclass(frozen=True)
@@ -55,13 +49,6 @@ class Wanted:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _own_input(release: Release) -> Input:
-    try:
-        return Input.model_validate(release.manifest.recipe["input"])
-    except (KeyError, ValidationError):
-        raise ManifestError(f"the manifest of {release.manifest.label} lacks input. Build it again.") from None
-
-
 NORMALISING: Mapping[Range, str] = {
     "255": "inside the graph: (pixel / 255 - mean) / std; give it pixels, 0 … 255",
     "1": "inside the graph: (x - mean) / std; give it pixels / 255",
@@ -71,7 +58,7 @@ NORMALISING: Mapping[Range, str] = {
 
 def _facts(source: Source, view: View, consumer: Consumer, release: Release, dimension: int) -> dict[str, str]:
     """Facts for the metadata of the view's graph: those of the release's graphs, where the view differs the view's."""
-    manifest, own = release.manifest, _own_input(release)
+    manifest, own = release.manifest, own_input(release)
     weights = {artifact.path: artifact.sha256 for artifact in manifest.artifacts}.get(f"{NETWORK}/{WEIGHTS}", "unknown")
     licenses = manifest.licenses.weights, manifest.licenses.data
     told = facts(manifest.label, licenses, own, dimension, manifest.recipe_digest, weights)
@@ -95,10 +82,9 @@ def _graph(
 ) -> tuple[tuple[Path, ...], tuple[int, int]]:
     """The view's graph with what it needs beside it, and its height and width."""
     if source.form == "openvino":
-        own = _own_input(release)
+        own = own_input(release)
         return source.files, (own.height, own.width)
-    if find_spec("onnx") is None:
-        raise ExportError(f"a view needs onnx, which is not installed. Run: {install_command(EXTRA)}")
+    check_libraries()
     model = read_graph(source.files[0])
     size, dimension = input_size(model), output_dimension(model)
     path = scratch / "view.onnx"
@@ -106,24 +92,30 @@ def _graph(
     return (path,), size
 
 
-def export_release(release: Release, home: Home, wanted: Wanted, out: Path) -> ViewRecord:
+def export_release(
+    release: Release, home: Home, wanted: Wanted, out: Path, folder_of: FolderOf | None = None
+) -> ViewRecord:
     """Write a release for a consumer into the folder `out`.
+
+    Args:
+        folder_of: where data sets are, to make int8 again that does not ship; None: it is not made again.
 
     Raises:
         ExportError: the consumer can't take it, the release has no such graph, or the view is not the release.
+        NotPulled: a file of the release is not here.
         OutputError: the folder can't be written.
         ManifestError: a file of the release is damaged.
         TargetError: nothing is installed that could check the view, or it refuses a graph.
     """
     check_new_folder(out)
     consumer = find_consumer(wanted.consumer, wanted.backend, wanted.max_batch)
-    view = consumer.settle(wanted.options, _own_input(release))
+    view = consumer.settle(wanted.options, own_input(release))
     if view.batch and wanted.max_batch:
         raise ExportError(f"--batch {view.batch} is the only batch: leave out --max-batch.")
     forms = consumer.forms if view.is_plain else ("onnx",)  # OpenVINO's own model is taken as it is
     with tempfile.TemporaryDirectory(prefix="zoo-") as name:
         scratch = Path(name)
-        source = find_source(release, wanted.precision, consumer.kinds, forms, home, scratch)
+        source = find_source(release, wanted.precision, consumer.kinds, forms, home, scratch, folder_of)
         files, size = _graph(source, view, consumer, release, scratch)
         passed = pass_gate(release, source, files, view, scratch)
         largest = view.batch or consumer.max_batch or 1
@@ -151,9 +143,9 @@ def _fill(folder: Path, consumer: Consumer, made: Made, files: tuple[Path, ...],
         place.write_text(text, encoding="utf-8")
         if text.startswith("#!"):
             place.chmod(0o755)
-    licenses = release.path.parent / LICENSES
-    if licenses.is_file():
-        shutil.copyfile(licenses, folder / LICENSES)
+    for document in release.manifest.documents:
+        if document.path == LICENSES:
+            shutil.copyfile(checked_file(release, document), folder / LICENSES)
 
 
 def _record(

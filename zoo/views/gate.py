@@ -1,14 +1,15 @@
 """Whether a view gives the embedding of the release: the golden input, prepared as the consumer does, through the view.
 
 It is compared with the embedding of the graph that the view was made from, which in turn has to give the release's
-golden embedding within the limit of its precision (`zoo.documents.golden`).
+golden embedding within the limit of its precision (`zoo.documents.golden`): that in the release, or for a precision
+that it does not ship the one that its calibrations allow.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ import numpy as np
 from targets.contract import Session, make_target, runtime_version
 from targets.onnxruntime import ARTIFACT
 from targets.openvino import ARTIFACT as IR
-from targets.settings import TargetSettings
-from zoo.errors import ExportError
+from targets.settings import Precision, TargetSettings
+from zoo.documents.golden import least
+from zoo.errors import ExportError, NotPulled
+from zoo.layout import GOLDEN_EMBEDDING, GOLDEN_INPUT
 from zoo.release.local import Release
-from zoo.use.golden import read_golden
-from zoo.views.source import Form, Source
+from zoo.use.golden import Golden, read_golden
+from zoo.views.source import Form, Source, checked_file
 from zoo.views.view import View
 
 LEAST = 0.9999
@@ -63,6 +66,23 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other) / length if np.isfinite(length) and length > 0 else 0.0
 
 
+def _golden(release: Release, precision: Precision) -> Golden:
+    """The golden input, with a limit for the precision."""
+    label = release.manifest.label
+    for document in release.manifest.documents:
+        if document.path in (GOLDEN_INPUT, GOLDEN_EMBEDDING):
+            checked_file(release, document)
+    golden = read_golden(release.path.parent)
+    if golden is None:
+        raise NotPulled("the golden input", label, None)
+    known = [
+        one.agreement.min_cosine
+        for one in release.manifest.calibrations
+        if (one.network, one.precision, one.holds) == ("student", precision, True)
+    ]
+    return replace(golden, min_cosine={precision: least(known), **golden.min_cosine})
+
+
 def pass_gate(release: Release, source: Source, files: tuple[Path, ...], view: View, scratch: Path) -> Passed:
     """Check a view before it is written.
 
@@ -71,13 +91,13 @@ def pass_gate(release: Release, source: Source, files: tuple[Path, ...], view: V
         scratch: a folder for copies that runtimes load.
 
     Raises:
-        ExportError: the view gives another embedding, or the release has no golden input here.
+        ExportError: the view gives another embedding.
+        NotPulled: the release has no golden input here.
+        ManifestError: that is damaged.
         TargetError: no runtime is here (`Unusable`), or it refuses a graph.
     """
     label, runtime = release.manifest.label, RUNTIMES[source.form]
-    golden = read_golden(release.path.parent)
-    if golden is None:
-        raise ExportError(f"the golden input of {label} is not here, so a view can't be checked: zoo pull {label}")
+    golden = _golden(release, source.precision)
     target = make_target(TargetSettings(runtime))
     target.check()
     graph = _load(source.files, source.form, scratch)

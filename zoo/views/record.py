@@ -22,8 +22,13 @@ class Origin(Record):
         description="digest over paths and content of the release's artifacts, as in the index of a registry; "
         "identifies it wherever it is published"
     )
-    graph: str = Field(description="artifact of the release, or result in the store, in words; whose weights these are")
-    graph_sha256: Sha256 = Field(description="digest of that file, as in the release's manifest for an artifact")
+    graph: str = Field(
+        description="artifact of the release and what was made of it, or result in the store, in words; whose weights "
+        "these are"
+    )
+    graph_sha256: Sha256 = Field(
+        description="digest of that artifact or result, as in the release's manifest for an artifact"
+    )
     precision: Precision = Field(description="numeric precision of the graph")
 
 

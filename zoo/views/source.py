@@ -4,32 +4,38 @@ Where it is looked for, the first that is there:
 
 1. an artifact of the release: `graph/model.onnx` in fp32, the ONNX files of its targets, OpenVINO's model.xml;
 2. the store, where the release was built here: the graph that the stage `calibrate` wrote;
-3. fp16 only: the fp32 artifact, converted by the same function as in the stage `calibrate`.
+3. fp16 only: the fp32 artifact, converted by the same function as in the stage `calibrate`;
+4. int8 only: the fp32 artifact, quantised again on the images of its calibration (`zoo.views.recalibration`).
 
-int8 can't be made again without training images, so a pulled release has the int8 graphs that it ships and no others.
 Which activations a consumer's runtime needs is its own matter (`calibration.quantize`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
 from calibration.errors import CalibrationError
 from calibration.quantize import write_half
+from pipeline.data.images import Input
 from pipeline.stages.export import GRAPH as STORED
 from targets.files import sha256
 from targets.settings import Activations, Precision
-from zoo.errors import ExportError, ManifestError
+from zoo.errors import ExportError, ManifestError, NotPulled, ZooError
 from zoo.home import Home
 from zoo.layout import GRAPH
 from zoo.release.local import Release
-from zoo.release.manifest import Artifact, Calibration
+from zoo.release.manifest import Artifact, Calibration, File
+from zoo.views.libraries import check_libraries
+from zoo.views.recalibration import quantize_again
 
 Form = Literal["onnx", "openvino"]
 ONNX: tuple[Form, ...] = ("onnx",)
+FolderOf = Callable[[str], Path]  # of a data set by name; raises a `ZooError` if it is not here
 SUFFIXES: dict[str, Form] = {".onnx": "onnx", ".xml": "openvino"}
 
 
@@ -75,10 +81,18 @@ def _artifacts(
         yield SUFFIXES[Path(one.path).suffix], one, beside
 
 
-def _checked(root: Path, artifact: Artifact, label: str) -> Path:
-    path = root / artifact.path
+def checked_file(release: Release, file: File) -> Path:
+    """Path of a file of a release, whose content was compared with the manifest.
+
+    Raises:
+        NotPulled: it is not here.
+        ManifestError: it is damaged, or can't be read.
+    """
+    path, label = release.path.parent / file.path, release.manifest.label
     try:
-        intact = sha256(path) == artifact.sha256
+        if not path.is_file():
+            raise NotPulled(file.path, label, file.target if isinstance(file, Artifact) else None)
+        intact = sha256(path) == file.sha256
     except OSError as error:
         raise ManifestError(f"can't read {path}: {error.strerror}. Check its owner and mode.") from None
     if not intact:
@@ -88,17 +102,18 @@ def _checked(root: Path, artifact: Artifact, label: str) -> Path:
 
 def _from_release(
     release: Release, precision: Precision, kinds: Sequence[Activations], forms: Collection[Form]
-) -> tuple[Source | None, list[str]]:
-    """A graph of the release that is here, and paths of those that were not pulled."""
-    root, label = release.path.parent, release.manifest.label
-    absent = []
+) -> tuple[Source | None, NotPulled | None]:
+    """A graph of the release that is here; or else which one was not pulled, if any."""
+    absent = None
     for form, artifact, beside in _artifacts(release, precision, kinds, forms):
-        files = [artifact, *beside] if form == "openvino" else [artifact]
-        if not all((root / one.path).is_file() for one in files):
-            absent.append(artifact.path)
+        try:
+            paths = tuple(
+                checked_file(release, one) for one in ([artifact, *beside] if form == "openvino" else [artifact])
+            )
+        except NotPulled as error:
+            absent = absent or error
             continue
-        paths = tuple(_checked(root, one, label) for one in files)
-        return Source(precision, form, paths, artifact.sha256, f"artifact {artifact.path}"), absent
+        return Source(precision, form, paths, artifact.sha256, f"artifact {artifact.path}"), None
     return None, absent
 
 
@@ -115,15 +130,59 @@ def _from_store(release: Release, precision: Precision, kinds: Sequence[Activati
 
 def _converted(release: Release, scratch: Path) -> Source | None:
     """The fp32 graph in fp16, where that passed the gate."""
-    exact, _ = _from_release(release, "fp32", (), ONNX)
-    if exact is None or not _holding(release, "fp16", ()):
+    if not _holding(release, "fp16", ()):
         return None
+    exact = _exact(release)
     path = scratch / "fp16.onnx"
+    check_libraries()
     try:
         write_half(exact.files[0], path)
     except CalibrationError as error:
         raise ExportError(str(error)) from None
     return Source("fp16", "onnx", (path,), exact.sha256, f"artifact {GRAPH}, converted to fp16")
+
+
+def _quantised(release: Release, kinds: Sequence[Activations], folder_of: FolderOf, scratch: Path) -> Source | None:
+    """The fp32 graph in int8, made again as a calibration that passed the gate describes it."""
+    one = next((one for one in _holding(release, "int8", kinds) if one.images and one.images_sha256), None)
+    if one is None:
+        return None
+    exact, data = _exact(release), release.manifest.data.name
+    path = scratch / "int8.onnx"
+    check_libraries()
+    try:
+        quantize_again(exact.files[0], own_input(release), one, folder_of(data), path)
+    except ZooError as error:
+        raise ExportError(
+            f"{release.manifest.label} does not ship this int8 graph ({one.activations} activations), and it can't be "
+            f"made again from {len(one.images)} training images of {data}: {error} {_instead(release)}"
+        ) from None
+    how = f"quantised again as for {one.target}: {one.activations}, {len(one.images)} images of {data}"
+    return Source("int8", "onnx", (path,), exact.sha256, f"artifact {GRAPH}, {how}")
+
+
+def _exact(release: Release) -> Source:
+    """The fp32 graph.
+
+    Raises:
+        NotPulled, ManifestError: it is not here, or damaged.
+    """
+    found, absent = _from_release(release, "fp32", (), ONNX)
+    if found is None:
+        raise absent or ManifestError(f"the manifest of {release.manifest.label} lists no {GRAPH}. Build it again.")
+    return found
+
+
+def own_input(release: Release) -> Input:
+    """The input of a release.
+
+    Raises:
+        ManifestError: its manifest does not say it.
+    """
+    try:
+        return Input.model_validate(release.manifest.recipe["input"])
+    except (KeyError, ValidationError):
+        raise ManifestError(f"the manifest of {release.manifest.label} lacks input. Build it again.") from None
 
 
 def find_source(
@@ -133,6 +192,7 @@ def find_source(
     forms: Collection[Form],
     home: Home,
     scratch: Path,
+    folder_of: FolderOf | None = None,
 ) -> Source:
     """The graph of a release in a precision.
 
@@ -140,9 +200,11 @@ def find_source(
         kinds: activations of int8 that will do, the preferred ones first.
         forms: files that will do.
         scratch: a folder for a graph that is made here.
+        folder_of: where data sets are; None: int8 is not made again.
 
     Raises:
         ExportError: the release has none; the message says which it has, or how to get it.
+        NotPulled: it has one, which is not here.
         ManifestError: a file is damaged, or can't be read.
     """
     found, absent = _from_release(release, precision, kinds, forms)
@@ -150,26 +212,31 @@ def find_source(
         found = _from_store(release, precision, kinds, home)
     if found is None and "onnx" in forms and precision == "fp16":
         found = _converted(release, scratch)
-    if found is not None:
-        return found
-    manifest = release.manifest
-    if absent:
-        raise ExportError(f"{absent[0]} of {manifest.label} is not here. Get it: zoo pull {manifest.label} --all")
-    raise ExportError(f"{manifest.label} has no graph in {precision} for this: {_why(release, precision, kinds)}")
+    if found is None and absent is not None:
+        raise absent
+    if found is None and folder_of and "onnx" in forms and precision == "int8":
+        found = _quantised(release, kinds, folder_of, scratch)
+    if found is None:
+        why = _why(release, precision, kinds)
+        raise ExportError(f"{release.manifest.label} has no graph in {precision} for this: {why}")
+    return found
+
+
+def _instead(release: Release) -> str:
+    return f"Or use --precision {'fp16' if _holding(release, 'fp16', ()) else 'fp32'}."
 
 
 def _why(release: Release, precision: Precision, kinds: Sequence[Activations]) -> str:
     manifest = release.manifest
     known = [one for one in manifest.calibrations if one.network == "student" and one.precision == precision]
-    build = f"zoo build {manifest.name}"
+    build = f"zoo {'add' if manifest.foreign else 'build'} {manifest.name}"
     if precision != "fp32" and not known:
         return f"it was built without that precision. Build it: {build}"
     if precision != "fp32" and not any(one.holds for one in known):
         return "it lost more mAP than its recipe allows, so it never ships. Use --precision fp32."
     if precision == "int8":
         which = f" with {kinds[0]} activations" if len(kinds) == 1 else ""
-        return (
-            f"it ships no int8 ONNX file{which}, and none can be made without training images. Use --precision fp16, "
-            f"or build it here: {build}"
-        )
+        if not _holding(release, "int8", kinds):
+            return f"it was calibrated for no target{which}. Build it for one that needs them: {build} -t openvino-cpu"
+        return f"it ships no int8 ONNX file{which}. Build it here: {build}"
     return f"{GRAPH} is not listed in its manifest. Build it again: {build}"

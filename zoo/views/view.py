@@ -15,7 +15,8 @@ Dtype = Literal["uint8", "float32"]
 Range = Literal["255", "1", "normalised"]
 Colors = Literal["rgb", "bgr"]
 Three = tuple[float, float, float]
-MOST = 4096  # images of a fixed batch
+MOST = 4096  # images of a batch
+WIDEST = 1000  # of a mean or deviation, beyond which float32 loses the pixels
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class View:
             raise ExportError(f"uint8 holds 0 … 255 only: --range {self.range} needs --dtype float32.")
         if self.batch is not None and not 1 <= self.batch <= MOST:
             raise ExportError(f"a fixed batch must be 1 … {MOST}, not {self.batch}.")
-        if not all(np.isfinite([*self.mean, *self.std])) or not all(one > 0 for one in self.std):
-            raise ExportError("mean must be three finite numbers, and std three numbers above 0.")
+        if not all(abs(one) <= WIDEST for one in self.mean) or not all(1 / WIDEST <= one <= WIDEST for one in self.std):
+            raise ExportError(
+                f"mean must be three numbers from -{WIDEST} to {WIDEST}, and std three from {1 / WIDEST:g} to {WIDEST}."
+            )
 
     @property
     def is_plain(self) -> bool:

@@ -3,12 +3,14 @@
 import shutil
 from dataclasses import replace
 
+import onnx
 import pytest
 
+from pipeline.errors import DataError
 from targets.files import sha256
 from tests.zoo.records import a_calibration, an_artifact
 from tests.zoo.records import release as a_release
-from zoo.errors import ExportError, ManifestError
+from zoo.errors import ExportError, ManifestError, NotPulled
 from zoo.home import Home
 from zoo.layout import GRAPH
 from zoo.views.source import find_source
@@ -24,8 +26,8 @@ def moved(tiny, tmp_path):
     return replace(tiny, path=tmp_path / "pulled" / tiny.path.name)
 
 
-def find(release, precision, kinds=("asymmetric", "symmetric"), forms=ONNX, home=NOWHERE, scratch=None):
-    return find_source(release, precision, kinds, forms, home, scratch)
+def find(release, precision, kinds=("asymmetric", "symmetric"), forms=ONNX, home=NOWHERE, scratch=None, data=None):
+    return find_source(release, precision, kinds, forms, home, scratch, data)
 
 
 def test_fp32_is_the_release_s_graph(moved):
@@ -38,7 +40,9 @@ def test_fp32_is_the_release_s_graph(moved):
 def test_int8_is_the_artifact_with_activations_that_will_do(moved):
     found = find(moved, "int8")
     assert found.origin == "artifact onnxruntime-cpu/model.onnx"
-    with pytest.raises(ExportError, match="ships no int8 ONNX file with symmetric activations.* zoo build tiny"):
+    with pytest.raises(
+        ExportError, match="no int8 ONNX file with symmetric activations. Build it here: zoo build tiny"
+    ):
         find(moved, "int8", ("symmetric",))
     ir = find(moved, "int8", ("symmetric",), ("onnx", "openvino"))
     assert (ir.form, [path.name for path in ir.files]) == ("openvino", ["model.xml", "model.bin"])
@@ -91,8 +95,12 @@ def test_a_precision_that_failed_the_gate_is_refused(moved):
 
 def test_a_file_that_was_not_pulled_is_named(moved):
     (moved.path.parent / "onnxruntime-cpu/model.onnx").unlink()
-    with pytest.raises(ExportError, match=r"onnxruntime-cpu/model.onnx of tiny@1.0.0 is not here. Get it: zoo pull"):
+    with pytest.raises(NotPulled, match=r"is not here. Get it: zoo pull tiny@1.0.0 --target onnxruntime-cpu$") as error:
         find(moved, "int8")
+    assert error.value.target == "onnxruntime-cpu"
+    (moved.path.parent / GRAPH).unlink()
+    with pytest.raises(NotPulled, match=rf"{GRAPH} of tiny@1.0.0 is not here. Get it: zoo pull tiny@1.0.0$"):
+        find(moved, "fp32")
 
 
 def test_a_damaged_file_is_refused(moved):
@@ -109,5 +117,89 @@ def test_a_release_of_another_target_has_nothing(tmp_path):
     found = a_release(artifacts=[an_artifact("jetson/model.engine", "int8", "jetson", "tensorrt")])
     with pytest.raises(ExportError, match="ships no int8 ONNX file"):
         find(found, "int8")
+    with pytest.raises(ExportError, match="calibrated for no target with symmetric activations. Build it for one"):
+        find(found, "int8", ("symmetric",))
     with pytest.raises(ExportError, match=f"{GRAPH} is not listed"):
         find(found, "fp32")
+
+
+def test_int8_that_does_not_ship_is_made_again_as_the_build_made_it(moved, tiny, home, finished, tmp_path):
+    asked: list[str] = []
+
+    def folder_of(name):
+        asked.append(name)
+        return finished.root / "data" / name
+
+    for kind in ("symmetric", "asymmetric"):
+        (scratch := tmp_path / kind).mkdir()
+        kept = [one for one in moved.manifest.artifacts if one.precision == "fp32"]
+        bare = replace(moved, manifest=moved.manifest.model_copy(update={"artifacts": kept}))
+        found = find(bare, "int8", (kind,), scratch=scratch, data=folder_of)
+        built = find(replace(tiny, manifest=bare.manifest), "int8", (kind,), home=home)
+        assert built.origin.startswith("stage calibrate/student/int8/")
+        graphs = [onnx.load(one.files[0]).graph.SerializeToString(deterministic=True) for one in (found, built)]
+        assert graphs[0] == graphs[1]  # metadata differ: the release's graph has some
+        assert found.sha256 == sha256(moved.path.parent / GRAPH)
+        assert found.origin == f"artifact {GRAPH}, quantised again as for {TARGETS[kind]}: {kind}, 16 images of squares"
+    assert asked == ["squares"] * 2
+
+
+TARGETS = {"symmetric": "openvino-cpu", "asymmetric": "onnxruntime-cpu"}
+
+
+def test_layers_that_stayed_in_float_do_so_again(moved, finished, tmp_path):
+    (one,) = [one for one in moved.manifest.calibrations if one.target == "openvino-cpu"]
+    whole = find(moved, "int8", ("symmetric",), scratch=tmp_path, data=lambda _: finished.root / "data/squares")
+    layers = [node.name for node in onnx.load(moved.path.parent / GRAPH).graph.node if node.op_type in ("Conv", "Gemm")]
+    assert weights_in_int8(whole.files[0]) == len(layers)
+    changed = one.model_copy(update={"float_layers": layers[1:]})
+    less = replace(moved, manifest=moved.manifest.model_copy(update={"calibrations": [changed]}))
+    few = find(less, "int8", ("symmetric",), scratch=tmp_path, data=lambda _: finished.root / "data/squares")
+    assert weights_in_int8(few.files[0]) == 1
+
+
+def weights_in_int8(graph):
+    kept = onnx.load(graph).graph.initializer
+    return sum(one.data_type == onnx.TensorProto.INT8 and len(one.dims) > 1 for one in kept)
+
+
+def test_other_images_than_those_of_the_calibration_are_refused(moved, finished, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(finished.root / "data/squares", data)
+
+    def refusal(release=moved, folder_of=lambda _: data):
+        with pytest.raises(ExportError) as error:
+            find(release, "int8", ("symmetric",), scratch=tmp_path, data=folder_of)
+        message = str(error.value)
+        assert message.startswith(
+            "tiny@1.0.0 does not ship this int8 graph (symmetric activations), and it can't be made "
+        )
+        assert message.endswith("Or use --precision fp32.")
+        assert "\n" not in message
+        return message
+
+    (one,) = [one for one in moved.manifest.calibrations if one.target == "openvino-cpu"]
+    first, second, *_ = one.images
+
+    def gone(_):
+        raise DataError("no folder data/squares")
+
+    assert "16 training images of squares: no folder data/squares Or use" in refusal(folder_of=gone)
+    shutil.copyfile(data / second, data / first)
+    assert "their pixels have another sha256" in refusal()
+    (data / first).write_bytes(b"nothing")
+    assert "can't decode image" in refusal()
+    (data / first).unlink()
+    assert f"lacks the image {first}, on which int8 was calibrated" in refusal()
+    for path in ("../secret.png", "/etc/secret.png"):
+        evil = one.model_copy(update={"images": [path]})
+        changed = replace(moved, manifest=moved.manifest.model_copy(update={"calibrations": [evil]}))
+        assert "which leads out of the data set. Refused." in refusal(changed)
+
+
+def test_what_makes_graphs_is_missing(moved, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.views.libraries.find_spec", lambda name: None if name == "onnxruntime" else name)
+    with pytest.raises(ExportError, match=r"a view needs onnxruntime: not installed. Run: pip install .*export"):
+        find(with_half(moved), "fp16", scratch=tmp_path)
+    with pytest.raises(ExportError, match="a view needs onnxruntime: not installed"):
+        find(moved, "int8", ("symmetric",), scratch=tmp_path, data=lambda _: finished.root / "data/squares")

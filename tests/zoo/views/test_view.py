@@ -42,13 +42,21 @@ def test_a_fixed_batch_is_filled():
     assert np.array_equal(fed[3], IMAGES[1])
 
 
+def test_the_widest_means_and_deviations_lose_no_pixel():
+    view = View("nhwc", "float32", "normalised", mean=(1000, -1000, 0), std=(0.001, 1000, 1))
+    factors, summands = view.to_pixels or (1.0, 0.0)
+    np.testing.assert_allclose(
+        view.feed(IMAGES) * np.array(factors, np.float32) + np.array(summands, np.float32), IMAGES, atol=0.1
+    )
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
         ({"range": "1"}, "uint8 holds 0 … 255 only: --range 1 needs --dtype float32"),
         ({"batch": 0}, "a fixed batch must be 1 … 4096, not 0"),
-        ({"dtype": "float32", "range": "normalised", "std": (1.0, 0.0, 1.0)}, "std three numbers above 0"),
-        ({"dtype": "float32", "range": "normalised", "mean": (float("nan"), 0.0, 1.0)}, "three finite numbers"),
+        ({"dtype": "float32", "range": "normalised", "std": (1.0, 0.0, 1.0)}, "std three from 0.001 to 1000"),
+        ({"dtype": "float32", "range": "normalised", "mean": (float("nan"), 0.0, 1.0)}, "three numbers from -1000"),
     ],
 )
 def test_what_can_not_be_fed_is_refused(parts, said):
