@@ -101,7 +101,9 @@ def _jetpack(name: str) -> list[Row]:
         return []
     stacks = stacks_with(name, l4t)
     if not stacks:
-        return [_row("jetpack", False, f"zoo knows no JetPack with L4T {l4t} on a {name}", "See docs/jetson.md.")]
+        return [
+            _row("jetpack", False, f"zoo knows no JetPack with L4T {l4t} on this board ({name})", "See docs/jetson.md.")
+        ]
     rows = []
     for stack in stacks:
         wheel = f"; or pip install '{stack.wheel}'" if stack.has_wheel else ""

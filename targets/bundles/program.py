@@ -61,8 +61,8 @@ def _ready(bundle: Bundle | WidthsBundle, tell: Tell) -> Target:
     target = _target(bundle)
     if not is_board(bundle.settings.board):
         raise Unusable(
-            f"this bundle is for {needs_of(target) or f'a {bundle.settings.board}'}, but this machine is a "
-            f"{this_device().name}",
+            f"this bundle is for {needs_of(target) or f'a {bundle.settings.board}'}, but this machine is another one "
+            f"({this_device().name})",
             "Run it there, or build for this machine with another --target.",
         )
     tell(f"{bundle.release} for {bundle.target}: {target.check()}")

@@ -93,10 +93,13 @@ def read_engine(folder: Path) -> tuple[EngineRecord, bytes]:
     """
     side_file = folder / SIDE_FILE
     try:
-        plan, text = (folder / ENGINE).read_bytes(), side_file.read_text(encoding="utf-8")
+        plan, content = (folder / ENGINE).read_bytes(), side_file.read_bytes()
     except FileNotFoundError as error:
         raise ArtifactFailed(f"{error.filename} is missing; an engine needs its side file. {AGAIN}") from None
+    except OSError as error:
+        raise ArtifactFailed(f"can't read {error.filename}: {error.strerror}. Check its owner and mode.") from None
     try:
+        text = content.decode()
         values: dict[str, Any] = json.loads(text)
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         dla = values.get("dla")
@@ -160,9 +163,9 @@ def check_fit(record: EngineRecord, here: Place) -> None:
             f"this engine is for SM {', '.join(map(str, record.capabilities))}{of}, but this GPU is {here.gpu} with "
             f"SM {here.sm}: an engine runs only on the GPUs it was built for.\n{AGAIN}"
         )
-    boards = [board_of(place.board) for place in (built, here) if place.board]
+    boards = [board_of(place.board) or place.board for place in (built, here) if place.board]
     if len(boards) == 2 and boards[0] != boards[1]:
         raise ForeignEngine(
-            f"this engine was built on a {built.board}, but this is a {here.board}: "
+            f"this engine was built on another board ({built.board}) than this one ({here.board}): "
             f"its kernels were chosen there.\n{AGAIN}"
         )

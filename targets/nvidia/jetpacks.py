@@ -178,6 +178,6 @@ def needs_words(board: str | None, versions: str) -> str:
 
 def how_to_install(stacks: Sequence[Stack]) -> str:
     """How TensorRT's Python package is installed on a machine with one of these stacks, in a sentence."""
-    ways = dict.fromkeys(stack.install for stack in stacks) or [f"Run: {SYSTEM}"]
-    told = " Or, for JetPack 7.2.2 or later: ".join(ways)
+    ways = {stack.install: stack.jetpack for stack in stacks} or {f"Run: {SYSTEM}": ""}
+    told = ". ".join(f"For JetPack {jetpack}: {way}" if len(ways) > 1 else way for way, jetpack in ways.items())
     return f"{told} (a virtual environment needs --system-site-packages to see it)."

@@ -189,7 +189,11 @@ def test_a_side_file_without_a_version_is_damaged(version, tmp_path):
             "NVIDIA Jetson AGX Orin", "39.2.1", ">=11.4.1,<12",
             "Add NVIDIA's Debian repository of TensorRT 11.4.1 or later (Ubuntu 24.04, ARM SBSA), then run: sudo apt",
         ),
-        ("NVIDIA Jetson AGX Orin", "39.2.1", "", "Or, for JetPack 7.2.2 or later: Add NVIDIA's Debian repository"),
+        (
+            "NVIDIA Jetson AGX Orin", "39.2.1", "",
+            "installed. For JetPack 7.2: Run: sudo apt install python3-libnvinfer. For JetPack 7.2.2 or later: Add "
+            "NVIDIA's Debian repository",
+        ),
         ("NVIDIA Jetson AGX Xavier", "35.4.1", "", "Run: sudo apt install python3-libnvinfer (a virtual environment"),
     ],
 )  # fmt: skip

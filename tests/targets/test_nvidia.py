@@ -39,7 +39,7 @@ def test_an_engine_of_this_gpu_and_release_fits():
         ({"sm": 86, "gpu": "RTX 3090"}, "is for SM 87 (built on Orin), but this GPU is RTX 3090 with SM 86"),
         (
             {"board": "NVIDIA Jetson AGX Orin Developer Kit"},
-            "was built on a NVIDIA Jetson Orin Nano Developer Kit, but this is a NVIDIA Jetson AGX Orin Developer Kit",
+            "was built on another board (NVIDIA Jetson Orin Nano Developer Kit) than this one (NVIDIA Jetson AGX",
         ),
     ],
 )
@@ -75,6 +75,24 @@ def test_an_engine_in_its_targets_range_is_taken():
     assert "built for a DLA, but this target computes on the GPU" in refusal(
         check_wanted, on_dla, "", None, False, of=ForeignEngine
     )
+
+
+def test_two_boards_that_the_table_lacks_are_told_apart_by_their_names():
+    """As carrier boards of other makers have."""
+    built = dataclasses.replace(BUILT, board="Acme X1")
+    record = dataclasses.replace(RECORD, built=built)
+    check_fit(record, built)
+    message = refusal(check_fit, record, dataclasses.replace(BUILT, board="Acme X2"), of=ForeignEngine)
+    assert "was built on another board (Acme X1) than this one (Acme X2)" in message
+
+
+def test_a_side_file_that_is_no_text_or_no_file_is_an_error_in_a_line(tmp_path):
+    write_engine(tmp_path, b"plan", BUILT, (87,), (), (1, 1, 8))
+    (tmp_path / "engine.json").write_bytes(b"\xff\xfe")
+    assert "engine.json is damaged" in refusal(read_engine, tmp_path)
+    (tmp_path / "engine.json").unlink()
+    (tmp_path / "engine.json").mkdir()
+    assert "engine.json: Is a directory" in refusal(read_engine, tmp_path)
 
 
 @pytest.mark.parametrize("dla", [None, DlaUse(1, 60, 70)])

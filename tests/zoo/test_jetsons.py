@@ -90,5 +90,5 @@ def test_doctor_on_a_jetson_whose_tensorrt_is_another_jetpacks(catalogue, tmp_pa
 def test_doctor_on_a_jetson_that_the_table_lacks(catalogue, tmp_path, monkeypatch):
     jetson_here(monkeypatch, tmp_path, NANO, "36.3.0")
     (row,) = rows_of(catalogue, tmp_path)["jetpack"]
-    assert (row["usable"], row["what"]) == (False, f"zoo knows no JetPack with L4T 36.3.0 on a {NANO}")
+    assert (row["usable"], row["what"]) == (False, f"zoo knows no JetPack with L4T 36.3.0 on this board ({NANO})")
     assert row["mend"] == "See docs/jetson.md."

@@ -37,7 +37,7 @@ class _NotHere(Unusable):
 def _check_here(release: Release, target: str, known: TargetSettings | None, found: Sequence[Runnable]) -> None:
     if known and not is_board(known.board):
         raise Unusable(
-            f"{target} is a {known.board}, but this machine is a {this_device().name}",
+            f"{target} is a {known.board}, but this machine is another one ({this_device().name})",
             "Measure there, or use a target of this machine: zoo doctor lists them.",
         )
     for one in found:

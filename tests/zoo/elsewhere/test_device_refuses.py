@@ -19,8 +19,8 @@ def test_a_machine_that_is_not_the_board_is_refused(desk, quick, tmp_path):
     settings = {**read_list(quick, BUNDLE_LIST)["settings"], "board": "Jetson Orin Nano"}
     message = desk.refused(str(altered(quick, tmp_path / "jetson.zoo", BUNDLE_LIST, settings=settings)))
     assert message == (
-        f"this bundle is for a Jetson Orin Nano, but this machine is a {this_device().name}. Run it there, or build "
-        "for this machine with another --target."
+        f"this bundle is for a Jetson Orin Nano, but this machine is another one ({this_device().name}). Run it there, "
+        "or build for this machine with another --target."
     )
 
 
