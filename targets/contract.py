@@ -191,7 +191,16 @@ def compiles_slowly(target: Target) -> bool:
     return bool(getattr(target, "slow_compiler", False))
 
 
-def runtime_version(target: Target) -> str:
+class Installed(Protocol):
+    """The part of a target that says what has to be installed."""
+
+    @property
+    def distribution(self) -> str: ...
+    @property
+    def extra(self) -> str: ...
+
+
+def runtime_version(target: Installed) -> str:
     """Version of the runtime's package.
 
     Raises:

@@ -77,7 +77,27 @@ def make_plain(graph: Path) -> PlainGraph:
     _drop_quantisation(graph.name, found)
     _drop_half(found)
     _drop_unread(model.graph)
+    _spell_out_pads(graph.name, model)
     return found
+
+
+def called(node: onnx.NodeProto) -> str:
+    """What a node is called in an error."""
+    return f"{node.op_type} {node.name or node.output[0]}"
+
+
+def shapes_of(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """Shapes of all tensors at batch 1, channels first; a size that is not known is 0."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    for end in (*model.graph.input, *model.graph.output):
+        end.type.tensor_type.shape.dim[0].dim_value = 1
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    return {
+        one.name: [size.dim_value for size in one.type.tensor_type.shape.dim]
+        for one in (*inferred.input, *inferred.value_info, *inferred.output)
+    }
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
@@ -201,3 +221,36 @@ def _drop_unread(graph: onnx.GraphProto) -> None:
     del graph.initializer[:]
     graph.initializer.extend(kept)
     del graph.value_info[:]
+
+
+def _spell_out_pads(name: str, model: onnx.ModelProto) -> None:
+    """Replace `auto_pad`, which other frameworks write, by the pads that it stands for.
+
+    Source: ONNX operators, Conv: SAME_UPPER and SAME_LOWER give ceil(size / stride) results, with the odd pixel of the
+    border at the end or at the beginning.
+    """
+    import onnx
+
+    automatic = [node for node in model.graph.node if attributes(node).get("auto_pad", b"NOTSET") != b"NOTSET"]
+    if not automatic:
+        return
+    shapes = shapes_of(model)
+    kernels = {tensor.name: list(tensor.dims)[2:] for tensor in model.graph.initializer}
+    for node in automatic:
+        how = attributes(node)
+        kernel = how.get("kernel_shape") or (kernels.get(node.input[1]) if len(node.input) > 1 else None)
+        sizes = shapes.get(node.input[0], [])[2:]
+        if not kernel or not sizes or not all(sizes):
+            raise ArtifactFailed(f"{name}: the border of {called(node)} depends on shapes that are not known")
+        before, after = [], []
+        ones = [1] * len(sizes)
+        given = sizes, kernel, how.get("strides", ones), how.get("dilations", ones)
+        for size, width, stride, gap in zip(*given, strict=True):
+            border = max(0, (-(-size // stride) - 1) * stride + (width - 1) * gap + 1 - size)
+            border = 0 if how["auto_pad"] == b"VALID" else border
+            less, more = border // 2, border - border // 2
+            before.append(more if how["auto_pad"] == b"SAME_LOWER" else less)
+            after.append(less if how["auto_pad"] == b"SAME_LOWER" else more)
+        kept = [one for one in node.attribute if one.name not in ("auto_pad", "pads")]
+        del node.attribute[:]
+        node.attribute.extend([*kept, onnx.helper.make_attribute("pads", [*before, *after])])

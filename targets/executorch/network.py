@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from targets.errors import ArtifactFailed
-from targets.plain_graph import PlainGraph, attributes, constants
+from targets.plain_graph import PlainGraph, attributes, called, constants
+from targets.plain_ops import LARGEST, NotConvertible, axes_of, check_nodes, limits_of, parts_of
 
 if TYPE_CHECKING:
     import onnx
@@ -42,6 +43,10 @@ def make_network(name: str, plain: PlainGraph) -> nn.Module:
     known = _operations(values)
     if unknown := sorted({node.op_type for node in graph.node} - {*known, "Conv", "Gemm", "MatMul"}):
         raise ArtifactFailed(f"{name} can't be converted for ExecuTorch: zoo does not know its {', '.join(unknown)}")
+    try:
+        check_nodes(plain, values)
+    except NotConvertible as error:
+        raise ArtifactFailed(f"{name} can't be converted for ExecuTorch: {error}") from None
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for read in node.input:
@@ -113,11 +118,7 @@ def make_network(name: str, plain: PlainGraph) -> nn.Module:
             for node in graph.node:
                 result, how = node.output[0], attributes(node)
                 if node.op_type in ("Conv", "Gemm", "MatMul"):
-                    if result not in plain.layers:
-                        raise ArtifactFailed(
-                            f"{name} can't be converted for ExecuTorch: {node.name} has no constant weights"
-                        )
-                    bias = read(node.input[2]) if len(node.input) > 2 else None
+                    bias = read(node.input[2]) if len(node.input) > 2 and node.input[2] else None
                     value = _layer(node, how, read(node.input[0]), self.weight(result), bias)
                 else:
                     value = known[node.op_type](node, how, read)
@@ -147,23 +148,11 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
     import torch
     from torch.nn import functional
 
-    def axes(node: onnx.NodeProto, how: dict[str, Any]) -> list[int]:
-        found: list[int] = how.get("axes") or values[node.input[1]].tolist()
-        return found
-
-    def limits(node: onnx.NodeProto) -> tuple[float | None, float | None]:
-        low, high = (values.get(name) for name in [*node.input, "", ""][1:3])
-        largest = float(np.finfo(np.float32).max)
-        upper = None if high is None or float(high) >= largest else float(high)
-        return None if low is None else float(low), upper
-
     def clip(node: onnx.NodeProto, _: dict[str, Any], read: Operation) -> Tensor:
-        low, high = limits(node)
-        return (
-            functional.relu6(read(node.input[0]))
-            if (low, high) == (0, 6)
-            else torch.clamp(read(node.input[0]), low, high)
-        )
+        low, high = limits_of(node, values)
+        if (low, high) == (0, 6):
+            return functional.relu6(read(node.input[0]))
+        return torch.clamp(read(node.input[0]), low, None if high >= LARGEST else high)
 
     def pool(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
         top, left, bottom, right = how.get("pads", [0, 0, 0, 0])
@@ -174,7 +163,7 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
                 x, padding = functional.pad(x, (left, right, top, bottom), value=-torch.inf), (0, 0)
             return functional.max_pool2d(x, kernel, strides, padding, how.get("dilations", [1, 1]), above)
         if (top, left) != (bottom, right):
-            raise ArtifactFailed(f"{node.name} averages over a border, which ExecuTorch can't")
+            raise ArtifactFailed(f"{called(node)} averages over a border, which ExecuTorch can't")
         return functional.avg_pool2d(x, kernel, strides, padding, above, bool(how.get("count_include_pad", 0)))
 
     def norm(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
@@ -182,19 +171,18 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
         return functional.batch_norm(x, mean, variance, scale, shift, eps=how.get("epsilon", 1e-5))
 
     def cut(node: onnx.NodeProto, _: dict[str, Any], read: Operation) -> Tensor:
-        starts, ends, *rest = (values[name].tolist() for name in node.input[1:])
-        x, along = read(node.input[0]), rest[0] if rest else range(len(starts))
-        for start, end, axis in zip(starts, ends, along, strict=True):
-            first, last = slice(start, end).indices(x.shape[axis])[:2]
-            x = x.narrow(axis, first, last - first)
+        x = read(node.input[0])
+        for axis, part in parts_of(node, values, dict(enumerate(x.shape))).items():
+            x = x.narrow(axis, *part)
         return x
 
     def mean(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
-        return read(node.input[0]).mean(axes(node, how), bool(how.get("keepdims", 1)))
+        x = read(node.input[0])
+        return x.mean(axes_of(node, how, values, x.ndim), bool(how.get("keepdims", 1)))
 
     def length(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
         x = read(node.input[0])
-        return (x * x).sum(axes(node, how), bool(how.get("keepdims", 1))).sqrt()
+        return (x * x).sum(axes_of(node, how, values, x.ndim), bool(how.get("keepdims", 1))).sqrt()
 
     def hard_sigmoid(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
         return torch.clamp(read(node.input[0]) * how.get("alpha", 0.2) + how.get("beta", 0.5), 0, 1)
@@ -205,7 +193,7 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
     def reshape(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
         x, goal = read(node.input[0]), values[node.input[1]].tolist()
         if how.get("allowzero"):
-            raise ArtifactFailed(f"{node.name} makes empty tensors, which ExecuTorch can't")
+            raise ArtifactFailed(f"{called(node)} makes empty tensors, which ExecuTorch can't")
         return x.reshape([x.shape[axis] if size == 0 else size for axis, size in enumerate(goal)])
 
     def one(function: Operation) -> Operation:

@@ -5,7 +5,6 @@ Its Python package is for machines that have torch, too. An application in C++, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -13,68 +12,39 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from targets.carried import library_version
 from targets.contract import Job, Session, runtime_version, thread_count
 from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.files import sha256
-from targets.installing import install_command
 from targets.notices import without_notices
-from targets.settings import Activations, Precision, TargetSettings, read_options
+from targets.on_cpu import OnCpu
+from targets.settings import Precision
 
 ARTIFACT, DIGEST = "model.pte", "model.sha256"
 
 
-@dataclass(frozen=True)
-class Options:
-    """ExecuTorch has no options here."""
-
-
-class ExecuTorch:
+class ExecuTorch(OnCpu):
     """ExecuTorch's XNNPACK backend. XNNPACK has fp16 kernels for some CPUs only, so fp16 is not offered."""
 
+    title: ClassVar[str] = "ExecuTorch"
     distribution: ClassVar[str] = "executorch"
     extra: ClassVar[str] = "executorch"
     converters: ClassVar[tuple[str, ...]] = ("torch", "onnx")
+    compiles_by_itself: ClassVar[bool] = True
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "int8")
-    activations: ClassVar[Activations] = "symmetric"
-    compiles_ahead: ClassVar[bool] = False
-    portable: ClassVar[bool] = True
     slow_compiler: ClassVar[bool] = True
-    gpu_bus_id: ClassVar[str | None] = None  # its GPU backends are not used
 
-    def __init__(self, settings: TargetSettings) -> None:
-        read_options(Options, settings)
-        self.settings = settings
+    def start(self) -> None:
+        """See `OnCpu.start`."""
+        with without_notices():
+            from executorch import runtime
+        if "XnnpackBackend" not in runtime.Runtime.get().backend_registry.registered_backend_names:
+            raise RuntimeError("this build has no XNNPACK")
 
     def check(self) -> str:
         """See `Target.check`."""
-        if self.settings.device != "CPU":
-            raise Unusable(
-                f"ExecuTorch runs on CPU here, not on {self.settings.device}", "Set `device: CPU` in the target."
-            )
-        version = runtime_version(self)
-        if not find_spec("torch"):
+        if self.settings.device == "CPU" and runtime_version(self) and not find_spec("torch"):
             raise Unusable("torch is not installed, which ExecuTorch's Python package needs", "Run: pip install torch")
-        try:
-            with without_notices():
-                from executorch import runtime
-
-            backends = runtime.Runtime.get().backend_registry.registered_backend_names
-        except (ImportError, RuntimeError, OSError) as error:
-            why = f"ExecuTorch {version} does not start: {first_line(error)}"
-            raise Unusable(why, "Reinstall it for this machine and this torch.") from None
-        if "XnnpackBackend" not in backends:
-            raise Unusable(f"ExecuTorch {version} has no XNNPACK here", "Install a build that does.")
-        return f"ExecuTorch {version} with XNNPACK on CPU"
-
-    def check_compiler(self) -> str:
-        """See `Target.check_compiler`."""
-        if missing := [name for name in ("executorch", "torch", "onnx") if not find_spec(name)]:
-            raise Unusable(
-                f"{' and '.join(missing)} not installed, which ExecuTorch's artifacts are made with",
-                f"Run: {install_command(self.extra)}",
-            )
-        return f"torch {library_version('torch')} for ExecuTorch"
+        return super().check().replace(" on CPU", " with XNNPACK on CPU")
 
     def compile(self, graph: Path, folder: Path, job: Job) -> None:
         """See `Target.compile`. The artifact takes batches up to the job's largest, and images of its size."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from targets.litert.tensors import Tensors
+from targets.plain_graph import called
 
 if TYPE_CHECKING:
     import onnx
@@ -19,10 +20,7 @@ Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 
 def pairs_of(how: dict[str, Any]) -> Pairs:
-    """Pixels above and below, left and right, that a convolution or pooling adds.
-
-    `auto_pad` is NOTSET in what torch exports.
-    """
+    """Pixels above and below, left and right, that a convolution or pooling adds."""
     top, left, bottom, right = how.get("pads", [0, 0, 0, 0])
     return (top, bottom), (left, right)
 
@@ -32,7 +30,9 @@ class Layers(Tensors):
 
     def on_Conv(self, node: onnx.NodeProto, how: dict[str, Any]) -> None:
         layer = self.plain.layers[node.output[0]]
-        groups, channels = how.get("group", 1), self.shapes[node.input[0]][1]
+        if layer.weight.ndim != 4:
+            raise self.refuse(f"{called(node)} is no convolution of images")
+        groups, channels = how.get("group", 1), self.shape(node.input[0])[1]
         deep = groups == channels and layer.weight.shape[1] == 1
         order, axis = ((1, 2, 3, 0), 3) if deep and groups > 1 else ((0, 2, 3, 1), 0)
         kernel, strides = layer.weight.shape[2:], how.get("strides", [1, 1])
@@ -58,14 +58,12 @@ class Layers(Tensors):
         code, kind = ("DEPTHWISE_CONV_2D", "DepthwiseConv2D") if axis == 3 else ("CONV_2D", "Conv2D")
         self.layer_of(node, order, axis, lambda *given: write(code, kind, *given), None if same else pads)
 
-    def on_Gemm(self, node: onnx.NodeProto, how: dict[str, Any]) -> None:
-        if how.get("alpha", 1) != 1 or how.get("beta", 1) != 1 or how.get("transA"):
-            raise self.refuse(f"{node.name} scales or transposes")
+    def on_Gemm(self, node: onnx.NodeProto, _: dict[str, Any]) -> None:
         self.layer_of(node, (0, 1), 0, self._connect, None)
 
     def on_MatMul(self, node: onnx.NodeProto, _: dict[str, Any]) -> None:
-        if node.output[0] not in self.plain.layers or len(self.shapes[node.input[0]]) != 2:
-            raise self.refuse(f"{node.name} multiplies no N×C by constants")
+        if len(self.shape(node.input[0])) != 2:
+            raise self.refuse(f"{called(node)} multiplies no N×C by constants")
         self.layer_of(node, (0, 1), 0, self._connect, None)
 
     def _connect(self, source: int, weight: int, bias: int, output: int, act: str) -> None:
@@ -84,7 +82,7 @@ class Layers(Tensors):
     ) -> None:
         """A layer with constant weights, which are stored in another order of axes; padded before it if needed."""
         name, layer = node.output[0], self.plain.layers[node.output[0]]
-        bias = self.values[node.input[2]] if len(node.input) > 2 else np.zeros(len(layer.weight))
+        bias = self.values[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros(len(layer.weight))
         bias = np.broadcast_to(bias.astype(np.float32).reshape(-1), (len(layer.weight),))
         result, act, step = self.fused(node)
         if layer.scales is not None and step is not None:

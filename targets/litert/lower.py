@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from targets.litert.layers import Layers, pairs_of
-from targets.litert.tensors import LARGEST, TO_LAST
-from targets.plain_graph import attributes, make_plain
+from targets.litert.tensors import TO_LAST
+from targets.plain_graph import attributes, called, make_plain
+from targets.plain_ops import LARGEST, NotConvertible, axes_of, check_nodes, limits_of, parts_of
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +29,11 @@ def convert(graph: Path) -> bytes:
     Raises:
         ArtifactFailed: it has an operation that is not known here.
     """
-    return Lowering(graph.name, make_plain(graph)).run()
+    lowering = Lowering(graph.name, make_plain(graph))
+    try:
+        return lowering.run()
+    except NotConvertible as error:
+        raise lowering.refuse(str(error)) from None
 
 
 class Lowering(Layers):
@@ -39,8 +44,9 @@ class Lowering(Layers):
         known = {name.removeprefix("on_") for name in dir(self) if name.startswith("on_")}
         if unknown := sorted({node.op_type for node in self.graph.node} - known):
             raise self.refuse(f"zoo does not know its {', '.join(unknown)}")
+        check_nodes(self.plain, self.values)
         plane, result = self.graph.input[0].name, self.graph.output[0].name
-        _, channels, height, width = self.shapes[plane]
+        _, channels, height, width = self.shape(plane)
         shape = (1, height, width, channels)
         source = self.out.tensor("images", np.uint8, shape)
         self.floats[plane] = self.out.tensor(plane, np.float32, shape)
@@ -57,31 +63,38 @@ class Lowering(Layers):
 
     def on_AveragePool(self, node: onnx.NodeProto, how: dict[str, Any]) -> None:
         if np.any(pairs_of(how)):
-            raise self.refuse(f"{node.name} averages over a border")
+            raise self.refuse(f"{called(node)} averages over a border")
         self._pool("AVERAGE_POOL_2D", node, how)
 
     def _pool(self, code: str, node: onnx.NodeProto, how: dict[str, Any]) -> None:
         """A pooling: in int8 its result has the steps of its input."""
         name, kernel, strides = node.input[0], how["kernel_shape"], how.get("strides", [1, 1])
         if how.get("dilations", [1, 1]) != [1, 1]:
-            raise self.refuse(f"{node.name} has dilations")
+            raise self.refuse(f"{called(node)} has dilations")
         pads, step = pairs_of(how), None
         if self.is_whole(name):
             source, step = self.whole(name)
         else:
             source = self.real(name)
+        sizes = [size + sum(pair) for size, pair in zip(self.last(name)[1:3], pads, strict=True)]
+        rests = [
+            -(size - k) % s for size, k, s in zip(sizes, kernel, strides, strict=True)
+        ]  # pixels that a window lacks
+        rests = rests if how.get("ceil_mode", 0) else [0, 0]
+        same = (
+            any(rests) and not np.any(pads) and kernel == strides and max(rests) < 2
+        )  # TensorFlow's border, all at the end
+        if any(rests) and not same:
+            if code != "MAX_POOL_2D" or any(s > k for s, k in zip(strides, kernel, strict=True)):
+                raise self.refuse(f"{called(node)} leaves the image")
+            (top, bottom), (left, right) = pads
+            pads = (top, bottom + rests[0]), (left, right + rests[1])
         least = -LARGEST if step is None else -128
         source = self.padded(name, source, pads, step, least if code == "MAX_POOL_2D" else None)
         result = node.output[0]
         output = self.new_real(result) if step is None else self.new_whole(result, step)
-        sizes = self.last(name)[1:3]
-        over = how.get("ceil_mode", 0) and any(
-            (size - k) % s for size, k, s in zip(sizes, kernel, strides, strict=True)
-        )
-        if over and (np.any(pads) or kernel != strides):
-            raise self.refuse(f"{node.name} leaves the image")
         self.out.operate(
-            code, [source], output, "Pool2D", padding=self.out.padding(bool(over)), strideH=strides[0],
+            code, [source], output, "Pool2D", padding=self.out.padding(same), strideH=strides[0],
             strideW=strides[1], filterHeight=kernel[0], filterWidth=kernel[1],
         )  # fmt: skip
 
@@ -92,13 +105,11 @@ class Lowering(Layers):
         self._mean(node, self._axes(node, how), bool(how.get("keepdims", 1)))
 
     def _axes(self, node: onnx.NodeProto, how: dict[str, Any]) -> list[int]:
-        rank = len(self.shapes[node.input[0]])
-        axes = how.get("axes") or (self.values[node.input[1]].tolist() if len(node.input) > 1 else [*range(rank)])
-        return [axis % rank for axis in axes]
+        return axes_of(node, how, self.values, len(self.shape(node.input[0])))
 
     def _mean(self, node: onnx.NodeProto, axes: Sequence[int], keep: bool) -> None:
         name, result = node.input[0], node.output[0]
-        at = [AXES[axis] for axis in axes] if len(self.shapes[name]) == 4 else axes
+        at = [AXES[axis] for axis in axes] if len(self.shape(name)) == 4 else axes
         numbers = self.out.constant(f"{result}_axes", np.array(at, np.int32))
         if self.is_whole(name) and result in self.plain.steps:
             source, output = self.whole(name)[0], self.new_whole(result, self.plain.steps[result])
@@ -112,7 +123,7 @@ class Lowering(Layers):
         squares = self.out.tensor(f"{result}_squares", np.float32, self.last(name))
         self.out.operate("MUL", [source, source], squares, "Mul")
         summed = self.out.tensor(f"{result}_sum", np.float32, self.last(result))
-        at = [AXES[axis] for axis in axes] if len(self.shapes[name]) == 4 else axes
+        at = [AXES[axis] for axis in axes] if len(self.shape(name)) == 4 else axes
         numbers = self.out.constant(f"{result}_axes", np.array(at, np.int32))
         self.out.operate("SUM", [squares, numbers], summed, "Reducer", keepDims=keep)
         self.out.operate("SQRT", [summed], self.new_real(result))
@@ -137,7 +148,10 @@ class Lowering(Layers):
             inputs = [self.whole(name)[0] for name in node.input]
             output = self.new_whole(result, step)
         else:
-            inputs = [self.real(name) for name in node.input]
+            rank = len(self.shape(result))
+            if any(len(self.shape(name)) != rank for name in node.input if name not in self.values):
+                raise self.refuse(f"{called(node)} combines tensors with different numbers of axes")
+            inputs = [self.real(name, rank) for name in node.input]
             output = self.new_real(result)
         self.out.operate(code, inputs, output, kind, fusedActivationFunction=self.out.activation(act))
 
@@ -179,7 +193,7 @@ class Lowering(Layers):
         if self._rectifier(node):
             self._each("RELU6", node)
             return
-        low, high = self.limits(node)
+        low, high = limits_of(node, self.values)
         inner = (
             self.out.tensor(f"{result}_above", np.float32, self.last(name)) if high < LARGEST else self.new_real(result)
         )
@@ -213,29 +227,23 @@ class Lowering(Layers):
     def _flat(self, node: onnx.NodeProto) -> None:
         name, result = node.input[0], node.output[0]
         shape = self.last(name)
-        if len(self.shapes[result]) != 2 or (len(shape) == 4 and max(shape[1:3]) > 1):
-            raise self.refuse(f"{node.name} changes the order of values")
-        goal = self.out.constant(f"{result}_shape", np.array([-1, self.shapes[result][1]], np.int32))
+        if len(self.shape(result)) != 2 or (len(shape) == 4 and max(shape[1:3]) > 1):
+            raise self.refuse(f"{called(node)} changes the order of values")
+        goal = self.out.constant(f"{result}_shape", np.array([-1, self.shape(result)[1]], np.int32))
         self.out.operate("RESHAPE", [self.real(name), goal], self.new_real(result), "Reshape")
 
     def on_Concat(self, node: onnx.NodeProto, how: dict[str, Any]) -> None:
-        four = len(self.shapes[node.output[0]]) == 4
+        four = len(self.shape(node.output[0])) == 4
         axis = AXES[how["axis"] % 4] if four else how["axis"]
         inputs = [self.real(name) for name in node.input]
         self.out.operate("CONCATENATION", inputs, self.new_real(node.output[0]), "Concatenation", axis=axis)
 
     def on_Slice(self, node: onnx.NodeProto, _: dict[str, Any]) -> None:
         name, result = node.input[0], node.output[0]
-        starts, ends, *rest = (self.values[read].tolist() for read in node.input[1:])
-        axes = rest[0] if rest else [*range(len(starts))]
-        steps = rest[1] if len(rest) > 1 else [1]
-        if set(steps) != {1}:
-            raise self.refuse(f"{node.name} leaves values out")
-        shape = self.shapes[name]
+        shape = self.shape(name)
         begin, size = [0] * len(shape), [-1] * len(shape)
-        for start, end, axis in zip(starts, ends, axes, strict=True):
-            first, last = slice(start, end).indices(shape[axis])[:2]
-            begin[axis], size[axis] = first, last - first
+        for axis, part in parts_of(node, self.values, dict(enumerate(shape))).items():
+            begin[axis], size[axis] = part
         order = TO_LAST if len(shape) == 4 else range(len(shape))
         places = [
             self.out.constant(f"{result}_{what}", np.array([values[axis] for axis in order], np.int32))

@@ -2,68 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
 
-from targets.carried import library_version
-from targets.contract import Job, Session, runtime_version, thread_count
-from targets.errors import ArtifactFailed, Unusable, first_line
-from targets.installing import install_command
+from targets.contract import Job, Session, thread_count
+from targets.errors import ArtifactFailed, first_line
 from targets.notices import without_notices
-from targets.settings import Activations, Precision, TargetSettings, read_options
+from targets.on_cpu import OnCpu
+from targets.settings import Precision
 
 ARTIFACT = "model.tflite"
 
 
-@dataclass(frozen=True)
-class Options:
-    """LiteRT has no options here."""
+class LiteRt(OnCpu):
+    """LiteRT's CPU kernels. The schema of its files is in its own package."""
 
-
-class LiteRt:
-    """LiteRT's CPU kernels."""
-
+    title: ClassVar[str] = "LiteRT"
     distribution: ClassVar[str] = "ai-edge-litert"
     extra: ClassVar[str] = "litert"
     converters: ClassVar[tuple[str, ...]] = ("flatbuffers", "onnx")
+    compiles_by_itself: ClassVar[bool] = True
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
-    activations: ClassVar[Activations] = "symmetric"
-    compiles_ahead: ClassVar[bool] = False
-    portable: ClassVar[bool] = True
-    gpu_bus_id: ClassVar[str | None] = None  # its GPU delegate is not used
 
-    def __init__(self, settings: TargetSettings) -> None:
-        read_options(Options, settings)
-        self.settings = settings
-
-    def check(self) -> str:
-        """See `Target.check`."""
-        if self.settings.device != "CPU":
-            raise Unusable(
-                f"LiteRT runs on CPU here, not on {self.settings.device}", "Set `device: CPU` in the target."
-            )
-        version = runtime_version(self)
-        try:
-            from ai_edge_litert import interpreter  # noqa: F401 - only the import is tested
-        except ImportError as error:
-            why = f"LiteRT {version} does not start: {first_line(error)}"
-            raise Unusable(why, "Reinstall it for this machine.") from None
-        return f"LiteRT {version} on CPU"
-
-    def check_compiler(self) -> str:
-        """See `Target.check_compiler`. The schema of its files is in LiteRT's package."""
-        names = {"ai-edge-litert": "ai_edge_litert", "flatbuffers": "flatbuffers", "onnx": "onnx"}
-        if missing := [name for name, module in names.items() if not find_spec(module)]:
-            raise Unusable(
-                f"{' and '.join(missing)} not installed, which LiteRT's artifacts are made with",
-                f"Run: {install_command(self.extra)}",
-            )
-        return f"flatbuffers {library_version('flatbuffers')} for LiteRT"
+    def start(self) -> None:
+        """See `OnCpu.start`."""
+        from ai_edge_litert import interpreter  # noqa: F401 - only the import is tested
 
     def compile(self, graph: Path, folder: Path, job: Job) -> None:  # noqa: ARG002 - takes any batch
         """See `Target.compile`."""
@@ -85,15 +51,17 @@ class LiteRt:
             with without_notices():
                 interpreter = Interpreter(model_content=content, num_threads=thread_count(self.settings))
                 interpreter.allocate_tensors()
+            return _Session(interpreter)
         except (ValueError, RuntimeError, OSError) as error:
             raise ArtifactFailed(f"LiteRT can't load {path}: {first_line(error)}") from None
-        return _Session(interpreter)
 
 
 class _Session:
     def __init__(self, interpreter: Any) -> None:
-        self._interpreter = interpreter
-        (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ValueError(f"it has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
+        self._interpreter, (source,), (result,) = interpreter, inputs, outputs
         self._input, self._output = source["index"], result["index"]
         self._shape = tuple(source["shape"])
         self.compute_ms: float | None = None

@@ -12,27 +12,13 @@ import numpy as np
 
 from targets.errors import ArtifactFailed
 from targets.litert.flatbuffer import FlatWriter
-from targets.plain_graph import PlainGraph, constants
+from targets.plain_graph import PlainGraph, constants, shapes_of
+from targets.plain_ops import limits_of
 
 if TYPE_CHECKING:
     import onnx
 
 TO_LAST = (0, 2, 3, 1)  # N×C×H×W → N×H×W×C
-LARGEST = float(np.finfo(np.float32).max)
-
-
-def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
-    """Shapes of all tensors at batch 1, channels first."""
-    import onnx
-
-    model = onnx.ModelProto.FromString(model.SerializeToString())
-    for end in (*model.graph.input, *model.graph.output):
-        end.type.tensor_type.shape.dim[0].dim_value = 1
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    return {
-        one.name: [size.dim_value for size in one.type.tensor_type.shape.dim]
-        for one in (*inferred.input, *inferred.value_info, *inferred.output)
-    }
 
 
 class Tensors:
@@ -40,9 +26,10 @@ class Tensors:
 
     def __init__(self, name: str, plain: PlainGraph) -> None:
         self.name, self.plain, self.graph = name, plain, plain.model.graph
-        self.shapes, self.values = _shapes(plain.model), constants(plain.model.graph)
+        self.shapes, self.values = shapes_of(plain.model), constants(plain.model.graph)
         self.out = FlatWriter()
         self.floats: dict[str, int] = {}  # numbers of tensors by the graph's names
+        self.constants: dict[tuple[str, bool], int] = {}  # and whether they are broadcast to images
         self.wholes: dict[str, tuple[int, float]] = {}  # numbers and steps of those in int8
         self.skipped: set[str] = set()  # outputs of activations that the operation before them computes
         self.readers: dict[str, list[onnx.NodeProto]] = {}
@@ -50,24 +37,42 @@ class Tensors:
             for read in node.input:
                 self.readers.setdefault(read, []).append(node)
 
-    def last(self, name: str) -> list[int]:
-        """Shape of a tensor, channels last."""
+    def shape(self, name: str) -> list[int]:
+        """Shape of a tensor at batch 1, channels first."""
         shape = self.shapes.get(name)
         if not shape or not all(shape):
             raise self.refuse(f"the shape of {name} is not known")
+        return shape
+
+    def last(self, name: str) -> list[int]:
+        """Shape of a tensor, channels last."""
+        shape = self.shape(name)
         return [shape[axis] for axis in TO_LAST] if len(shape) == 4 else shape
 
-    def real(self, name: str) -> int:
-        """Number of a tensor in float32."""
-        if name not in self.floats and name in self.values:
-            value = self.values[name].astype(np.float32)
-            if value.ndim in (3, 4) and value.size > 1:
-                value = value.transpose(TO_LAST if value.ndim == 4 else (1, 2, 0))
-            self.floats[name] = self.out.constant(name, value)
+    def real(self, name: str, rank: int = 0) -> int:
+        """Number of a tensor in float32.
+
+        Args:
+            rank: axes of the result of an operation that broadcasts it.
+        """
+        if name in self.values:
+            return self._constant(name, rank)
         if name not in self.floats:
             self.floats[name] = self.out.tensor(name, np.float32, self.last(name))
             self.out.operate("DEQUANTIZE", [self.wholes[name][0]], self.floats[name])
         return self.floats[name]
+
+    def _constant(self, name: str, rank: int) -> int:
+        """Number of a constant in float32, channels last where it meets N×C×H×W, even with fewer axes than that."""
+        value = self.values[name].astype(np.float32)
+        images = value.size > 1 and 4 in (rank, value.ndim)
+        if (name, images) not in self.constants:
+            if images and value.ndim == 3:
+                value = value.transpose(1, 2, 0)
+            elif images:
+                value = value.reshape([1] * (4 - value.ndim) + [*value.shape]).transpose(TO_LAST)
+            self.constants[name, images] = self.out.constant(name, value)
+        return self.constants[name, images]
 
     def whole(self, name: str) -> tuple[int, float]:
         """Number and step of a tensor in int8."""
@@ -106,15 +111,9 @@ class Tensors:
     def _rectifier(self, node: onnx.NodeProto) -> str | None:
         if node.op_type == "Relu":
             return "RELU"
-        if node.op_type == "Clip" and self.limits(node) == (0, 6):
+        if node.op_type == "Clip" and limits_of(node, self.values) == (0, 6):
             return "RELU6"
         return None
-
-    def limits(self, node: onnx.NodeProto) -> tuple[float, float]:
-        """Limits of a Clip."""
-        given = [*node.input, "", ""][1:3]
-        low, high = (self.values.get(name) for name in given)
-        return float(-LARGEST if low is None else low), float(LARGEST if high is None else high)
 
     def refuse(self, why: str) -> ArtifactFailed:
         """The error for a graph that can't be converted."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from targets.errors import ArtifactFailed, shorten
 from targets.ncnn.int8 import quantize
-from targets.plain_graph import make_plain
+from targets.plain_graph import attributes, called, make_plain
+
+if TYPE_CHECKING:
+    import onnx
 
 PARAM, WEIGHTS = "model.ncnn.param", "model.ncnn.bin"
 SECONDS = 600  # pnnx needs one or two
@@ -33,6 +38,7 @@ def convert(graph: Path, folder: Path, height: int, width: int) -> bool:
     import onnx
 
     plain = make_plain(graph)
+    _check_borders(plain.model.graph.node, graph.name)
     with TemporaryDirectory(prefix="zoo-ncnn-") as scratch:
         onnx.save(plain.model, Path(scratch, "model.onnx"))
         _run_pnnx(Path(scratch), height, width, plain.half, graph.name)
@@ -42,6 +48,14 @@ def convert(graph: Path, folder: Path, height: int, width: int) -> bool:
         for name in (PARAM, WEIGHTS):
             Path(folder, name).write_bytes(Path(scratch, name).read_bytes())
     return plain.half
+
+
+def _check_borders(nodes: Iterable[onnx.NodeProto], name: str) -> None:
+    """Check that no pooling has another border on each side: pnnx takes that of the first side for both."""
+    for node in nodes:
+        pads = attributes(node).get("pads", []) if node.op_type in ("MaxPool", "AveragePool") else []
+        if pads[: len(pads) // 2] != pads[len(pads) // 2 :]:
+            raise ArtifactFailed(f"ncnn can't run {name}: {called(node)} has another border on each side")
 
 
 def _run_pnnx(folder: Path, height: int, width: int, half: bool, name: str) -> None:

@@ -6,8 +6,6 @@ An artifact is the same on every board. ncnn computes one image at a time, so a 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import ClassVar
@@ -15,59 +13,34 @@ from typing import ClassVar
 import numpy as np
 
 from targets.carried import library_version
-from targets.contract import Job, Session, runtime_version, thread_count
-from targets.errors import ArtifactFailed, Unusable, first_line
+from targets.contract import Job, Session, thread_count
+from targets.errors import ArtifactFailed, first_line
 from targets.files import sha256
-from targets.installing import install_command
 from targets.ncnn.convert import PARAM, WEIGHTS, convert, pnnx_program
+from targets.on_cpu import OnCpu
 from targets.plain_graph import planes
-from targets.settings import Activations, Precision, TargetSettings, read_options
+from targets.settings import Precision
 
 FACTS = "model.json"
 INPUT, OUTPUT = "in0", "out0"  # pnnx's names
 
 
-@dataclass(frozen=True)
-class Options:
-    """ncnn has no options here."""
+class Ncnn(OnCpu):
+    """ncnn's CPU kernels: x86, ARM, RISC-V. Making artifacts needs pnnx and onnx, and not ncnn."""
 
-
-class Ncnn:
-    """ncnn's CPU kernels: x86, ARM, RISC-V."""
-
+    title: ClassVar[str] = "ncnn"
     distribution: ClassVar[str] = "ncnn"
     extra: ClassVar[str] = "ncnn"
     converters: ClassVar[tuple[str, ...]] = ("pnnx", "onnx")
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
-    activations: ClassVar[Activations] = "symmetric"
-    compiles_ahead: ClassVar[bool] = False
-    portable: ClassVar[bool] = True
-    gpu_bus_id: ClassVar[str | None] = None  # its Vulkan kernels are not used
 
-    def __init__(self, settings: TargetSettings) -> None:
-        read_options(Options, settings)
-        self.settings = settings
+    def start(self) -> None:
+        """See `OnCpu.start`."""
+        import ncnn  # noqa: F401 - only the import is tested
 
-    def check(self) -> str:
-        """See `Target.check`."""
-        if self.settings.device != "CPU":
-            raise Unusable(f"ncnn runs on CPU here, not on {self.settings.device}", "Set `device: CPU` in the target.")
-        version = runtime_version(self)
-        try:
-            import ncnn  # noqa: F401 - only the import is tested
-        except ImportError as error:
-            why = f"ncnn {version} does not start: {first_line(error)}"
-            raise Unusable(why, "Reinstall it for this machine.") from None
-        return f"ncnn {version} on CPU"
-
-    def check_compiler(self) -> str:
-        """See `Target.check_compiler`. Needs pnnx and onnx, and not ncnn."""
-        if missing := [name for name, there in (("pnnx", pnnx_program()), ("onnx", find_spec("onnx"))) if not there]:
-            raise Unusable(
-                f"{' and '.join(missing)} not installed, which ncnn's artifacts are made with",
-                f"Run: {install_command(self.extra)}",
-            )
-        return f"pnnx {library_version('pnnx')} for ncnn"
+    def has(self, package: str) -> bool:
+        """See `OnCpu.has`. Of pnnx only its program is needed."""
+        return pnnx_program() is not None if package == "pnnx" else super().has(package)
 
     def compile(self, graph: Path, folder: Path, job: Job) -> None:
         """See `Target.compile`. The artifact takes any batch, and images of the job's size only."""

@@ -61,6 +61,14 @@ def small(folder, nodes, constants):
     return folder / "small.onnx"
 
 
+def after_convolution(nodes, constants):
+    """The operations behind a convolution, as in every network."""
+    for node in nodes:
+        node.input[:] = ["mixed" if name == "x" else name for name in node.input]
+    first = helper.make_node("Conv", ["x", "mixing"], ["mixed"])
+    return [first, *nodes], [*constants, constant("mixing", RANDOM.normal(size=(3, 3, 1, 1)))]
+
+
 RANDOM = np.random.default_rng(0)
 CASES = {
     "a grouped convolution with another border on each side": (
@@ -80,6 +88,22 @@ CASES = {
     ),
     "averages over what is left at the edge": (
         [helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)], [],
+    ),
+    "windows that leave the image": (
+        [helper.make_node("MaxPool", ["x"], ["z"], kernel_shape=[3, 3], strides=[3, 3], ceil_mode=1),
+         helper.make_node("MaxPool", ["z"], ["y"], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4, ceil_mode=1)], [],
+    ),
+    "borders as other frameworks write them": (
+        [helper.make_node("Conv", ["x", "w"], ["z"], strides=[2, 2], auto_pad="SAME_UPPER"),
+         helper.make_node("MaxPool", ["z"], ["v"], kernel_shape=[2, 3], strides=[2, 2], auto_pad="SAME_LOWER"),
+         helper.make_node("Conv", ["v", "w2"], ["y"], dilations=[2, 1], auto_pad="VALID")],
+        [constant("w", RANDOM.normal(size=(8, 3, 3, 2))), constant("w2", RANDOM.normal(size=(4, 8, 3, 3)))],
+    ),
+    "a factor for each column, with as many channels as columns": (
+        [helper.make_node("Conv", ["x", "w"], ["wide"]), helper.make_node("Mul", ["wide", "factor"], ["z"]),
+         helper.make_node("Add", ["z", "rows"], ["y"])],
+        [constant("w", RANDOM.normal(size=(31, 3, 1, 1))), constant("factor", RANDOM.uniform(1, 2, 31)),
+         constant("rows", RANDOM.uniform(1, 200, (32, 1)))],
     ),
     "limits": (
         [helper.make_node("Clip", ["x", "low", "high"], ["y"])], [constant("low", 20), constant("high", 100)],
@@ -103,5 +127,31 @@ CASES = {
          helper.make_node("BatchNormalization", ["z", "scale", "shift", "centre", "spread"], ["y"])],
         [constant("scale", RANDOM.normal(size=6)), constant("shift", RANDOM.normal(size=6)),
          constant("centre", RANDOM.normal(size=6)), constant("spread", RANDOM.uniform(1, 2, 6))],
+    ),
+}  # fmt: skip
+
+# What LiteRT's and ExecuTorch's converters both refuse.
+REFUSED = {
+    "leaves values out": (
+        [helper.make_node("Slice", ["x", "one", "far", "two", "two"], ["y"])],
+        [constant("two", [2], np.int64), constant("far", [31], np.int64)],
+    ),
+    "Gemm long scales or transposes": (
+        [helper.make_node("ReduceMean", ["x", "axes"], ["short"], keepdims=0),
+         helper.make_node("Gemm", ["short", "w"], ["long"], alpha=2.0),
+         helper.make_node("Reshape", ["long", "s"], ["y"])],
+        [constant("w", np.eye(3)), constant("s", [0, 3, 1, 1], np.int64)],
+    ),
+    "Conv y has no constant weights": (
+        [helper.make_node("Concat", ["half", "half"], ["w"], axis=0), helper.make_node("Conv", ["x", "w"], ["y"])],
+        [constant("half", np.ones((2, 3, 1, 1)))],
+    ),
+    "Conv y takes from another operation what has to be a constant": (
+        [helper.make_node("Add", ["b", "b"], ["sum"]), helper.make_node("Conv", ["x", "w", "sum"], ["y"])],
+        [constant("w", np.ones((2, 3, 1, 1))), constant("b", [1, 2])],
+    ),
+    "Clip y takes from another operation what has to be a constant": (
+        [helper.make_node("Add", ["b", "b"], ["sum"]), helper.make_node("Clip", ["x", "sum"], ["y"])],
+        [constant("b", 9)],
     ),
 }  # fmt: skip

@@ -20,7 +20,7 @@ from targets.executorch.target import ARTIFACT, DIGEST, ExecuTorch
 from targets.plain_graph import make_plain
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch, random_images
-from tests.targets.parity import CASES, cosine, exactly, small
+from tests.targets.parity import CASES, REFUSED, cosine, exactly, small
 
 HERE = TargetSettings("executorch", threads=1)
 JOB = Job(32, 32, (1, 9))
@@ -68,6 +68,13 @@ def test_an_unknown_operation_is_named(tmp_path):
         make_network(graph.name, make_plain(graph))
 
 
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_it_can_not_convert_is_named(why, tmp_path):
+    graph = small(tmp_path, *REFUSED[why])
+    with pytest.raises(ArtifactFailed, match=f"small.onnx can't be converted for ExecuTorch: .*{why}"):
+        make_network(graph.name, make_plain(graph))
+
+
 def test_fp16_is_refused_with_what_is_possible():
     with pytest.raises(UnsupportedPrecision, match="can't compute in fp16, only in fp32, int8"):
         precisions_of(ExecuTorch(HERE), HERE, "fp16")
@@ -78,7 +85,7 @@ def test_what_is_missing_is_named(exported, tmp_path, monkeypatch):
         ExecuTorch(TargetSettings("executorch", "GPU")).check()
     with pytest.raises(BadOption, match="has no option 'backend'"):
         ExecuTorch(TargetSettings("executorch", options={"backend": "x"}))
-    monkeypatch.setattr("targets.executorch.target.find_spec", lambda name: None if name == "executorch" else name)
+    monkeypatch.setattr("targets.on_cpu.find_spec", lambda name: None if name == "executorch" else name)
     with pytest.raises(Unusable, match=r"executorch not installed, which ExecuTorch's artifacts .* Run: pip install"):
         ExecuTorch(HERE).compile(exported[0], tmp_path, JOB)
 

@@ -14,8 +14,9 @@ from targets.errors import ArtifactFailed, BadOption, Unusable
 from targets.litert.target import ARTIFACT, LiteRt
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch, random_images
-from tests.targets.parity import CASES, by_onnxruntime, constant, cosine, exactly, small, with_nodes
+from tests.targets.parity import CASES, REFUSED, by_onnxruntime, constant, cosine, exactly, small, with_nodes
 
+flatbuffers = pytest.importorskip("flatbuffers", reason="the extra `litert` is not installed")
 pytest.importorskip("ai_edge_litert", reason="the extra `litert` is not installed")
 
 HERE = TargetSettings("litert", threads=1)
@@ -120,22 +121,52 @@ def test_operations_agree_with_onnxruntime_on_images_that_are_not_square(case, t
         assert np.allclose(session.embed(images[:count]), exactly(graph, images[:count]), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("nodes", "why"),
-    [
-        ([helper.make_node("Erf", ["x"], ["z"]), helper.make_node("Softmax", ["z"], ["y"])], "know its Erf, Softmax"),
-        ([helper.make_node("Slice", ["x", "one", "far", "two", "two"], ["y"])], "leaves values out"),
-        ([helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1] * 4)], "averages over a border"),
-        (
-            [helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, pads=[0] * 4)],
-            "leaves the image",
-        ),
+OWN_REFUSALS = {
+    "know its Erf, Softmax": [helper.make_node("Erf", ["x"], ["z"]), helper.make_node("Softmax", ["z"], ["y"])],
+    "AveragePool y averages over a border": [
+        helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1] * 4)
     ],
-)
-def test_what_it_can_not_convert_is_named(nodes, why, tmp_path):
+    "AveragePool y leaves the image": [
+        helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
+    ],
+    "MaxPool y leaves the image": [
+        helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[3, 3], ceil_mode=1)
+    ],
+    "Mul y combines tensors with different numbers of axes": [
+        helper.make_node("ReduceMean", ["x", "rows"], ["short"], keepdims=0),
+        helper.make_node("Mul", ["x", "short"], ["y"]),
+    ],
+    "the shape of y is not known": [
+        helper.make_node("ReduceMean", ["x", "axes"], ["short"], keepdims=0),
+        helper.make_node("Mul", ["x", "short"], ["y"]),
+    ],
+}
+ALL_REFUSALS = {
+    **REFUSED,
+    **{why: (nodes, [constant("rows", [1, 2], np.int64)]) for why, nodes in OWN_REFUSALS.items()},
+}
+
+
+@pytest.mark.parametrize("why", ALL_REFUSALS)
+def test_what_it_can_not_convert_is_named(why, tmp_path):
     with pytest.raises(ArtifactFailed, match=f"small.onnx can't be converted for LiteRT: .*{why}"):
-        compiled(small(tmp_path, nodes, [constant("two", [2], np.int64), constant("far", [31], np.int64)]), tmp_path)
+        compiled(small(tmp_path, *ALL_REFUSALS[why]), tmp_path)
     assert not (tmp_path / ARTIFACT).exists()
+
+
+def test_a_file_of_another_form_is_refused(exported, tmp_path):
+    """A bundle's artifact comes from elsewhere."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    compiled(exported[0], tmp_path)
+    model = schema.ModelT.InitFromPackedBuf((tmp_path / ARTIFACT).read_bytes())
+    model.subgraphs[0].outputs = [*model.subgraphs[0].outputs] * 2
+    model.signatureDefs = []
+    builder = flatbuffers.Builder(2**20)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    (tmp_path / ARTIFACT).write_bytes(builder.Output())
+    with pytest.raises(ArtifactFailed, match="LiteRT can't load .*: it has 1 inputs and 2 outputs, not one of each"):
+        LiteRt(HERE).load(tmp_path)
 
 
 def test_uint8_activations_and_files_that_are_no_graphs_are_refused(exported, tmp_path):
@@ -170,9 +201,12 @@ def test_what_is_missing_is_named(exported, tmp_path, monkeypatch):
         LiteRt(TargetSettings("litert", "GPU")).check()
     with pytest.raises(BadOption, match="has no option 'delegate'"):
         make_target(TargetSettings("litert", options={"delegate": "x"}))
-    monkeypatch.setattr("targets.litert.target.find_spec", lambda name: None if name == "onnx" else name)
+    monkeypatch.setattr("targets.on_cpu.find_spec", lambda name: None if name == "onnx" else name)
     with pytest.raises(Unusable, match=r"onnx not installed, which LiteRT's artifacts are made with. Run: pip install"):
         LiteRt(HERE).compile(exported[0], tmp_path, JOB)
+    monkeypatch.setattr("targets.on_cpu.find_spec", lambda _: None)
+    with pytest.raises(Unusable, match="ai-edge-litert, flatbuffers and onnx not installed"):
+        LiteRt(HERE).check_compiler()
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     with pytest.raises(Unusable, match="does not start"):
         LiteRt(HERE).check()

@@ -1,5 +1,6 @@
 """ncnn: it agrees with torch and ONNX Runtime, int8 included, and says what is wrong. Needs the extra `ncnn`."""
 
+import copy
 import json
 import sys
 
@@ -16,7 +17,7 @@ from targets.ncnn.convert import PARAM, WEIGHTS
 from targets.ncnn.target import FACTS, Ncnn
 from targets.settings import TargetSettings
 from tests.helpers import random_images
-from tests.targets.parity import by_onnxruntime, cosine, exactly, with_nodes
+from tests.targets.parity import CASES, after_convolution, by_onnxruntime, cosine, exactly, small, with_nodes
 
 pytest.importorskip("ncnn", reason="the extra `ncnn` is not installed")
 pytest.importorskip("targets.ncnn.convert").pnnx_program() or pytest.skip("pnnx is missing", allow_module_level=True)
@@ -25,6 +26,10 @@ HERE = TargetSettings("ncnn", threads=1)
 JOB = Job(32, 32, (1, 9))
 # Its 3×3 convolutions use Winograd's transform, whose sums round otherwise than ONNX Runtime's: 2e-5 was seen here.
 CLOSE = 1e-4
+NOT_IN_NCNN = (
+    "a part of the channels and of the image",  # it crops 3 axes at most in one operation, and says so when it runs
+    "borders as other frameworks write them",  # among them a pooling, see below
+)
 
 
 def compiled(graph, folder):
@@ -159,6 +164,22 @@ def test_a_grouped_convolution_stays_in_float_and_the_input_may_be_scaled_in_pla
     session = compiled(tmp_path / "int8.onnx", tmp_path / "int8")
     assert int8_terms(tmp_path / "int8") == ["8=2"]  # the other convolution
     assert cosine(session.embed(images), by_onnxruntime(graph, tmp_path / "other", images)) > 0.999
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in NOT_IN_NCNN])
+def test_operations_agree_with_onnxruntime_on_images_that_are_not_square(case, tmp_path):
+    images = random_images(3)[:, :, :31].copy()
+    graph = small(tmp_path, *after_convolution(*copy.deepcopy(CASES[case])))
+    (folder := tmp_path / "own").mkdir()
+    (target := Ncnn(HERE)).compile(graph, folder, Job(32, 31, (1, 3)))
+    assert np.allclose(target.load(folder).embed(images), exactly(graph, images), atol=CLOSE)
+
+
+def test_a_pooling_with_another_border_on_each_side_is_refused(tmp_path):
+    """pnnx would drop the difference without a word."""
+    node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
+    with pytest.raises(ArtifactFailed, match="ncnn can't run small.onnx: MaxPool y has another border on each side"):
+        compiled(small(tmp_path, *after_convolution([node], [])), tmp_path)
 
 
 def test_uint8_activations_are_refused(exported, tmp_path):
