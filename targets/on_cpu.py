@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from targets.carried import library_version
 from targets.contract import runtime_version
-from targets.errors import Unusable, first_line
+from targets.errors import BadOption, Unusable, first_line
 from targets.installing import install_command
 from targets.settings import Activations, TargetSettings, read_options
 
@@ -41,6 +41,8 @@ class OnCpu:
 
     def __init__(self, settings: TargetSettings) -> None:
         read_options(NoOptions, settings)
+        if settings.device != "CPU":  # also for a board elsewhere, which would only say so after the build
+            raise BadOption(f"device: {self.title} runs on CPU here, not on {settings.device}. Set `device: CPU`.")
         self.settings = settings
 
     def start(self) -> None:
@@ -49,10 +51,6 @@ class OnCpu:
 
     def check(self) -> str:
         """See `Target.check`."""
-        if self.settings.device != "CPU":
-            raise Unusable(
-                f"{self.title} runs on CPU here, not on {self.settings.device}", "Set `device: CPU` in the target."
-            )
         version = runtime_version(self)
         try:
             self.start()

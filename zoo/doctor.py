@@ -45,7 +45,8 @@ def _target(name: str, settings: TargetSettings) -> Row:
         if settings.host:
             return _row(name, True, f"over ssh at {settings.host}; contacted when it is built for")
         if not is_board(settings.board):
-            why = f"another machine, {needs_of(runner) or f'a {settings.board} ({settings.about})'}"
+            about = f" ({settings.about})" if settings.about else ""
+            why = f"another machine, {needs_of(runner) or f'a {settings.board}{about}'}"
             return _row(name, False, why, "A build ends in a bundle to run there. Or set `host: ssh://USER@HOST`.")
         try:
             what = runner.check()

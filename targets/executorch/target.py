@@ -42,7 +42,7 @@ class ExecuTorch(OnCpu):
 
     def check(self) -> str:
         """See `Target.check`."""
-        if self.settings.device == "CPU" and runtime_version(self) and not find_spec("torch"):
+        if runtime_version(self) and not find_spec("torch"):
             raise Unusable("torch is not installed, which ExecuTorch's Python package needs", "Run: pip install torch")
         return super().check().replace(" on CPU", " with XNNPACK on CPU")
 

@@ -104,6 +104,9 @@ class TensorRt:
     def __init__(self, settings: TargetSettings) -> None:
         self.settings = settings
         self.options = self._read_options()
+        if not any(re.fullmatch(rf"{kind}(\.\d+)?", settings.device) for kind in self.devices):
+            kinds = " or ".join(f"{kind} ({kind}.1 is the second one)" for kind in self.devices)
+            raise BadOption(f"device: {self.title} runs on {kinds}, not on {settings.device}. Set `device: GPU`.")
         if self._dla is not None and (why := why_never(settings.board, self.options.versions)):
             raise BadOption(f"device: {settings.device} is not possible for this target: {why}. Set `device: GPU`.")
 
@@ -234,13 +237,7 @@ class TensorRt:
 
     def _gpu_number(self) -> int:
         """CUDA's index of the GPU. A board with a DLA has one."""
-        number = 0 if self._dla is not None else self._number("GPU")
-        if number is None:
-            kinds = " or ".join(f"{kind} ({kind}.1 is the second one)" for kind in self.devices)
-            raise Unusable(
-                f"{self.title} runs on {kinds}, not on {self.settings.device}", "Set `device: GPU` in the target."
-            )
-        return number
+        return self._number("GPU") or 0
 
     def _gpu(self) -> Gpu:
         return find_gpu(self._gpu_number())

@@ -56,11 +56,23 @@ def test_a_dla_that_may_be_possible_is_not_refused(board, versions):
     assert isinstance(make_target(dla(board, versions)), TensorRt)
 
 
-def test_tensorrt_rtx_has_no_dla(monkeypatch):
-    monkeypatch.setattr("targets.carried.version", lambda _: "1.7.1")
-    target = make_target(dla(runtime="tensorrt-rtx"))
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", SimpleNamespace())
-    assert "TensorRT-RTX runs on GPU (GPU.1 is the second one), not on DLA" in refusal(target.check, of=Unusable)
+@pytest.mark.parametrize(
+    ("runtime", "device", "said"),
+    [
+        ("tensorrt-rtx", "DLA", "TensorRT-RTX runs on GPU (GPU.1 is the second one), not on DLA"),
+        (
+            "tensorrt",
+            "DLA.-1",
+            "TensorRT runs on GPU (GPU.1 is the second one) or DLA (DLA.1 is the second one), not on DLA.-1",
+        ),
+        ("tensorrt", "NPU", "(DLA.1 is the second one), not on NPU"),
+    ],
+)
+def test_a_device_that_there_is_not_is_refused_for_a_board_elsewhere_too(runtime, device, said):
+    """A bundle for it would fail there."""
+    message = refusal(make_target, dla(AGX_ORIN, device=device, runtime=runtime), of=BadOption)
+    assert message.startswith("device: ")
+    assert said in message
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ def test_fp16_is_refused_with_what_is_possible():
 
 
 def test_what_is_missing_is_named(exported, tmp_path, monkeypatch):
-    with pytest.raises(Unusable, match="runs on CPU here, not on GPU"):
-        ExecuTorch(TargetSettings("executorch", "GPU")).check()
+    with pytest.raises(BadOption, match="device: ExecuTorch runs on CPU here, not on GPU"):
+        make_target(TargetSettings("executorch", "GPU", board="a board elsewhere"))
     with pytest.raises(BadOption, match="has no option 'backend'"):
         ExecuTorch(TargetSettings("executorch", options={"backend": "x"}))
     monkeypatch.setattr("targets.on_cpu.find_spec", lambda name: None if name == "executorch" else name)

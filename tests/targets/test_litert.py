@@ -197,8 +197,8 @@ def test_other_images_are_refused(exported, tmp_path):
 
 
 def test_what_is_missing_is_named(exported, tmp_path, monkeypatch):
-    with pytest.raises(Unusable, match="runs on CPU here, not on GPU"):
-        LiteRt(TargetSettings("litert", "GPU")).check()
+    with pytest.raises(BadOption, match="device: LiteRT runs on CPU here, not on GPU"):
+        make_target(TargetSettings("litert", "GPU", board="a board elsewhere"))
     with pytest.raises(BadOption, match="has no option 'delegate'"):
         make_target(TargetSettings("litert", options={"delegate": "x"}))
     monkeypatch.setattr("targets.on_cpu.find_spec", lambda name: None if name == "onnx" else name)

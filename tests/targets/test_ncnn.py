@@ -229,8 +229,8 @@ def test_images_of_another_size_are_refused(exported, tmp_path):
 
 
 def test_what_is_missing_is_named(exported, tmp_path, monkeypatch):
-    with pytest.raises(Unusable, match="runs on CPU here, not on GPU"):
-        Ncnn(TargetSettings("ncnn", "GPU")).check()
+    with pytest.raises(BadOption, match="device: ncnn runs on CPU here, not on GPU"):
+        make_target(TargetSettings("ncnn", "GPU", board="a board elsewhere"))
     with pytest.raises(BadOption, match="has no option 'vulkan'"):
         make_target(TargetSettings("ncnn", options={"vulkan": True}))
     monkeypatch.setattr("targets.ncnn.target.pnnx_program", lambda: None)

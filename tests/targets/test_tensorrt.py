@@ -201,8 +201,8 @@ def test_a_foreign_engine_is_refused_before_it_is_loaded(copied, monkeypatch):
 
 
 def test_missing_packages_are_named(monkeypatch):
-    with pytest.raises(Unusable, match="runs on GPU .*, not on CPU. Set `device: GPU`"):
-        rtx(device="CPU").check()
+    with pytest.raises(BadOption, match="device: TensorRT-RTX runs on GPU .*, not on CPU. Set `device: GPU`"):
+        rtx(device="CPU")
     FakeCuda().install(monkeypatch)
     with pytest.raises(Unusable, match="there is no GPU 1 here, only 0 to 0. Set another `device:`"):
         rtx(device="GPU.1").check()
