@@ -14,8 +14,9 @@ from pipeline.recipe import Recipe
 from tests.examples import DOCS, LONGEST, examples
 from zoo.cli.reference.fields import in_words, parts
 from zoo.cli.reference.pages import with_fields
-from zoo.release.manifest import File, Manifest, manifest_schema
+from zoo.release.manifest import Manifest, manifest_schema
 from zoo.release.measurements import Measured, from_bytes, measurement_schema
+from zoo.release.record import File
 
 PAGE = (DOCS / "manifest.md").read_text()
 EXAMPLES = {name: (DOCS / name).read_text() for name in ("manifest.example.json", "measurement.example.json")}

@@ -10,7 +10,8 @@ import numpy as np
 from pipeline.data.images import Input
 from targets.files import sha256
 from tests.zoo.records import measurement
-from zoo.release.manifest import Artifact, Manifest
+from zoo.release.manifest import Manifest
+from zoo.release.record import Artifact
 
 SIZE = Input(height=24, width=32)
 DIMENSION = 8

@@ -20,8 +20,8 @@ from zoo.home import Home
 from zoo.registry.places.folder import Folder
 from zoo.registry.publish import publish
 from zoo.release.ancestry import ancestor_lines
+from zoo.release.lineage import Ancestor
 from zoo.release.local import find_release
-from zoo.release.manifest import Ancestor
 
 GATE = ("--set", "gate.identities=2")
 START = ("build", "mine", "--from", "tiny", "--dataset", "squares", *GATE)

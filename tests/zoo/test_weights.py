@@ -13,7 +13,7 @@ from pipeline.engine.step import TEACHER
 from pipeline.files import write_text
 from pipeline.networks.serialization import load_network
 from zoo.building.record import _stage
-from zoo.release.manifest import StageRecord
+from zoo.release.lineage import StageRecord
 from zoo.release.reading import read_manifest
 
 ARCHITECTURE = "test_resnet"  # timm's smallest, whose weights were trained with 0.5

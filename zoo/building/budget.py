@@ -15,7 +15,7 @@ from pipeline.method.settings import Compress, Counted
 from pipeline.stages.latency_budget import LatencyBudget
 from pipeline.stages.latency_table import NETWORKS
 from targets.settings import Precision
-from zoo.release.manifest import BudgetRecord
+from zoo.release.compression import BudgetRecord
 from zoo.release.measurements import Measured, Measurement
 
 

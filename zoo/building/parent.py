@@ -17,8 +17,8 @@ from zoo.home import Home
 from zoo.layout import NETWORK
 from zoo.registry.opening import open_registry
 from zoo.registry.pull import pull
+from zoo.release.lineage import Ancestor
 from zoo.release.local import Release, find_release, rebuilding
-from zoo.release.manifest import Ancestor
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ from zoo.documents import write_documents
 from zoo.documents.graph_metadata import facts, write_facts
 from zoo.home import user_catalogue
 from zoo.layout import GRAPH, MANIFEST, MEASUREMENTS
-from zoo.release.manifest import Ancestor, Manifest, Provenance
+from zoo.release.lineage import Ancestor, Provenance
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement, read_measurements, write_measurements
 
 VERSION = 9

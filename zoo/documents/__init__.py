@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pipeline.data.images import Input
 from targets.files import sha256
-from zoo.release.manifest import File, Manifest
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measurement
+from zoo.release.record import File
 
 
 def write_documents(folder: Path, manifest: Manifest, measurements: Sequence[Measurement], size: Input) -> list[File]:

@@ -10,7 +10,8 @@ from pipeline.files import write_text
 from zoo.layout import LICENSES
 from zoo.markdown import escaped
 from zoo.release.licensing import stated
-from zoo.release.manifest import Ancestor, Manifest
+from zoo.release.lineage import Ancestor
+from zoo.release.manifest import Manifest
 
 UNKNOWN = (
     "**Not stated.** Without a license nobody may copy, change or distribute it, except as the law permits. Ask its "

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pipeline.networks.wheels import wheel_by_converted
 from zoo.markdown import escaped
-from zoo.release.manifest import ForeignFile, Manifest, StageRecord
+from zoo.release.lineage import ForeignFile, StageRecord
+from zoo.release.manifest import Manifest
 
 # The Hub knows four relations: adapter, finetune, merge, quantized (https://huggingface.co/docs/hub/model-cards). A
 # student is another network for another task, so it is a fine-tuned one; `quantized` would list it among conversions

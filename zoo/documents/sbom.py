@@ -26,7 +26,8 @@ from pipeline.files import write_text
 from zoo.documents.sbom_card import model_card
 from zoo.layout import SBOM
 from zoo.release.licensing import stated
-from zoo.release.manifest import Ancestor, ForeignFile, Manifest
+from zoo.release.lineage import Ancestor, ForeignFile
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measurement, to_bytes
 
 if TYPE_CHECKING:

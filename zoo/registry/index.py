@@ -14,8 +14,8 @@ from pydantic import Field
 
 from pipeline.recipe import Version
 from zoo.errors import RegistryError
-from zoo.release.manifest import Name, Record, Sha256
 from zoo.release.reading import first_problem
+from zoo.release.record import Name, Record, Sha256
 from zoo.sanitize import parse_json
 
 INDEX = "index.json"

@@ -25,10 +25,11 @@ from zoo.registry.reader import Registry
 from zoo.registry.resolution import resolve
 from zoo.registry.shipped import comes_with_zoo
 from zoo.release.local import Release, read_release
-from zoo.release.manifest import Artifact, Manifest
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import LIMIT as RECORD_LIMIT
 from zoo.release.measurements import Measurement, Pending, from_bytes, merged
 from zoo.release.reading import Parsed, read_manifest
+from zoo.release.record import Artifact
 from zoo.sanitize import one_line
 
 logger = logging.getLogger(__name__)

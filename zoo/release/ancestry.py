@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo.release.manifest import Ancestor
+from zoo.release.lineage import Ancestor
 
 
 def ancestor_lines(ancestors: Sequence[Ancestor]) -> list[str]:

@@ -28,9 +28,9 @@ from targets.measuring.latency import Latency
 from targets.measuring.ratio import Ratio
 from targets.settings import PRECISIONS, Precision
 from zoo.errors import ManifestError, OutputError
-from zoo.release.manifest import Name, Record, Sha256
 from zoo.release.migrate import RECORD_SCHEMA, schema_of
 from zoo.release.reading import first_problem
+from zoo.release.record import Name, Record, Sha256
 from zoo.sanitize import parse_json
 
 LIMIT = 2**20  # bytes; more than any record needs

@@ -21,10 +21,11 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from targets.names import RELEASE
 from zoo.errors import SubmissionError
-from zoo.release.manifest import Manifest, Record, Sha256
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import LONGEST_NAME, Measured
 from zoo.release.migrate import RECORD_SCHEMA, schema_of
 from zoo.release.reading import first_problem
+from zoo.release.record import Record, Sha256
 from zoo.sanitize import one_line, parse_json, without_secrets
 
 FORMAT = "zoo measurements"

@@ -7,8 +7,9 @@ from typing import Any
 
 from targets.contract import Runtime
 from targets.settings import REQUIREMENTS
+from zoo.release.compression import BudgetRecord, Compression
 from zoo.release.local import Release
-from zoo.release.manifest import BudgetRecord, Compression, Manifest
+from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Pending
 from zoo.tables.columns import COLUMNS, Row, number
 from zoo.tables.standing import EXACT_POINTS, UNNAMED, standing

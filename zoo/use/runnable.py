@@ -18,8 +18,8 @@ from zoo.errors import CatalogueError, NothingRuns
 from zoo.home import user_catalogue
 from zoo.layout import GRAPH
 from zoo.release.local import Release
-from zoo.release.manifest import Artifact
 from zoo.release.measurements import Measured
+from zoo.release.record import Artifact
 
 # Runtimes that run the graph directly, by the name they are asked for; the second one replaces the first if needed.
 GRAPH_RUNTIMES = {

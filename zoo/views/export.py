@@ -19,7 +19,7 @@ from zoo.home import Home
 from zoo.layout import LICENSES, NETWORK
 from zoo.output_folder import check_new_folder, fresh_folder
 from zoo.release.local import Release
-from zoo.release.manifest import File
+from zoo.release.record import File
 from zoo.views.consumers import Consumer, find_consumer
 from zoo.views.gate import Passed, pass_gate
 from zoo.views.libraries import check_libraries

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from targets.settings import Precision
-from zoo.release.manifest import File, Licenses, Record, Sha256
+from zoo.release.record import File, Licenses, Record, Sha256
 from zoo.views.view import Colors, Dtype, Layout, Range
 
 VIEW = "view.json"

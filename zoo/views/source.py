@@ -29,7 +29,8 @@ from zoo.errors import ExportError, ManifestError, NotPulled, ZooError
 from zoo.home import Home
 from zoo.layout import GRAPH
 from zoo.release.local import Release
-from zoo.release.manifest import Artifact, Calibration, File
+from zoo.release.manifest import Calibration
+from zoo.release.record import Artifact, File
 from zoo.views.libraries import check_libraries
 from zoo.views.recalibration import quantize_again
 

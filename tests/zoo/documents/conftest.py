@@ -11,7 +11,8 @@ from tests.zoo.records import a_manifest
 from tests.zoo.shelf import SIZE, a_measurement, fill
 from zoo.documents import write_documents
 from zoo.layout import MANIFEST
-from zoo.release.manifest import File, Manifest
+from zoo.release.manifest import Manifest
+from zoo.release.record import File
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pipeline.recipe import HubModel, Version
 from zoo.markdown import table
-from zoo.release.manifest import Name, Sha256
+from zoo.release.record import Name, Sha256
 
 Schema = Mapping[str, Any]
 PATTERNS = {
