@@ -222,6 +222,7 @@ def impatient(monkeypatch):
         monkeypatch.setattr(f"zoo.registry.places.{module}.PART_SECONDS", 0.5)
     if find_spec("oras"):
         monkeypatch.setattr("zoo.registry.places.oci_client.FILE_SECONDS", 0.5)
+        monkeypatch.setattr("zoo.registry.places.oci_connection.FILE_SECONDS", 0.5)
         monkeypatch.setattr("zoo.registry.places.oci.PART_SECONDS", 0.5)
     monkeypatch.setattr("zoo.registry.places.hub.PIECE", 1)
 

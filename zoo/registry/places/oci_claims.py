@@ -29,7 +29,7 @@ from collections.abc import Callable, Collection
 
 logger = logging.getLogger(__name__)
 CLAIM = re.compile(r"claim-([0-9a-f]{16})-([0-9a-f]{16})")
-LEASE, ABANDONED = 30.0, 150.0  # s. A write takes up to 80 s (`oci_client.TIMEOUT`); the second is longer than both
+LEASE, ABANDONED = 30.0, 150.0  # s. A write takes up to 80 s (`oci_connection.TIMEOUT`); the second is longer than both
 PAUSE = 0.05  # s between two looks at the tags
 
 

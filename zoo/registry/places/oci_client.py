@@ -1,30 +1,20 @@
-"""Requests to one repository of an OCI registry, by the library ORAS, with limits on what is read and waited for.
+"""Requests to one repository of an OCI registry, by the library ORAS (`zoo.registry.places.oci_connection`).
 
-ORAS (oras-py) knows Docker's credentials and their helpers, token and basic authentication, uploads, and the rules of
-addresses. Its own retries sleep for two minutes, its requests have no time limit, and it reads bodies to their end;
-these parts are replaced here. Source: OCI Distribution Specification 1.1.
+Source: OCI Distribution Specification 1.1.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import logging
 import os
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-import oras.provider
-from oras.auth.token import TokenAuth
-from oras.auth.utils import parse_auth_header
-from oras.logger import logger as oras_logger
-from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
+from requests import Response
 from requests.exceptions import ConnectionError as NotConnected
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError, NewConnectionError
@@ -32,178 +22,16 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from zoo.errors import RegistryError
 from zoo.registry.index import INDEX
 from zoo.registry.places.oci_artifact import OCI_MANIFEST
-from zoo.registry.places.patience import patiently, refusal
-from zoo.registry.places.place import (
-    CREDENTIALS,
-    FILE_SECONDS,
-    Cut,
-    GivenUp,
-    Later,
-    check_plain,
-    check_redirects,
-    said,
-    too_long,
-    too_slow,
-)
+from zoo.registry.places.oci_connection import SMALL, Connection, check_answer, is_loopback, read_body, why
+from zoo.registry.places.patience import patiently
+from zoo.registry.places.place import FILE_SECONDS, GivenUp, Later, said, too_long
 
-logger = logging.getLogger(__name__)
-oras_logger.log_handler = []  # it would print to standard error
-
-TIMEOUT = (20.0, 60.0)  # s: to connect, and between two bytes
-REDIRECTS = 10
-PIECE = 2**16  # bytes per read
-SMALL = 2**20  # bytes of a token or an error
 PAGE = 1000  # tags per request
 MOST_TAGS = 1_000_000
 WHOLE = 32 * 2**20  # bytes; larger files are uploaded in parts of `CHUNK`
 CHUNK = 16 * 2**20
 REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a registry is on this machine. Its traffic needs no TLS, as for Docker."""
-    name = urlsplit(f"//{host}").hostname or ""
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _body(answer: Response, skip: int, count: int, seconds: float) -> bytes:
-    """At most `count` bytes of a body, after `skip` others; no more is read than that, and nothing is decompressed."""
-    check_plain(answer.headers.get("Content-Encoding"))
-    cut, deadline, raw = Cut(skip, count), time.monotonic() + seconds, answer.raw
-    read: Callable[..., bytes] = getattr(raw, "read1", raw.read)  # urllib3 1 has no read1
-    try:
-        while piece := read(PIECE, decode_content=False):
-            if cut.add(piece):
-                break
-            if time.monotonic() > deadline:
-                raise too_slow(seconds)
-    finally:
-        answer.close()
-    return cut.content
-
-
-class _Limited(HTTPAdapter):
-    """Waits no longer than `TIMEOUT`, reads no body of a redirect, and of others that nobody reads piece by piece at
-    most `SMALL` bytes.
-    """
-
-    def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,  # noqa: ARG002 - ORAS sets none
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Any = None,
-    ) -> Response:
-        answer = super().send(request, True, TIMEOUT, verify, cert, proxies)
-        if answer.is_redirect:
-            check_redirects((str(request.url), urljoin(str(request.url), answer.headers["Location"])))
-            answer._content = b""
-            answer.close()
-        elif not stream:
-            answer._content = _body(answer, 0, SMALL, FILE_SECONDS)
-        return answer
-
-
-class _Auth(TokenAuth):  # type: ignore[misc]
-    """Token or basic authentication, as the registry asks; without credentials, an anonymous token."""
-
-    basic = False
-
-    def get_auth_header(self) -> dict[str, str]:
-        if self.basic and self.token:
-            return {"Authorization": f"Basic {self.token}"}
-        header: dict[str, str] = super().get_auth_header()
-        return header
-
-    def authenticate_request(
-        self, original: Response, headers: dict[str, str], refresh: bool = False
-    ) -> tuple[dict[str, str], bool]:
-        asked = original.headers.get("Www-Authenticate", "")
-        if asked.lower().startswith("basic"):
-            self.basic, self.token = True, getattr(self, "_basic_auth", None)
-            return headers, bool(self.token)
-        realm = parse_auth_header(asked).realm
-        check_redirects((str(original.url), realm or str(original.url)))  # the password goes there
-        changed: bool
-        headers, changed = super().authenticate_request(original, headers, refresh)
-        return headers, changed
-
-
-def _why(answer: Response) -> str:
-    """The server's error, in a line."""
-    told = ""
-    try:
-        errors = json.loads(answer.content if answer._content is not False else _body(answer, 0, SMALL, FILE_SECONDS))
-        told = "; ".join(str(one.get("message") or one.get("code")) for one in errors["errors"][:3])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError, HTTPError):
-        pass
-    return said(f"HTTP {answer.status_code} {told or answer.reason or ''}".rstrip())
-
-
-def _check(answer: Response, url: str) -> None:
-    """Refuse a failed response.
-
-    Raises:
-        RegistryError: the registry wants other credentials.
-        FileNotFoundError: it does not have what was asked for.
-        OSError: it fails otherwise; `Later` if a retry may help.
-    """
-    if answer.status_code in (401, 403):
-        host = url.partition("://")[2].partition("/")[0]
-        raise RegistryError(f"{host} refuses {url}: {_why(answer)}. {CREDENTIALS['oci']}")
-    if answer.status_code in (404, 410):
-        raise FileNotFoundError(answer.status_code, _why(answer))
-    if answer.status_code not in (200, 201, 202, 206):
-        raise refusal(answer.status_code, _why(answer), answer.headers)
-
-
-class _Registry(oras.provider.Registry):  # type: ignore[misc]
-    """ORAS's client, with our limits."""
-
-    def __init__(self, host: str, url: str) -> None:
-        super().__init__(hostname=host, insecure=_is_loopback(host))
-        self._url = url
-        for scheme in ("http://", "https://"):
-            self.session.mount(scheme, _Limited())
-        self.session.max_redirects = REDIRECTS
-        self.auth = _Auth()
-        self.auth.session, self.auth.prefix, self.auth._tls_verify = self.session, self.prefix, True
-
-    def do_request(
-        self,
-        url: str,
-        method: str = "GET",
-        data: Any = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        stream: bool = False,
-    ) -> Response:
-        """One request, and a second one if the registry asks for other credentials: a token expires, and one for
-        reading does not allow to write. Credentials go to the registry's own host only.
-        """
-        check_redirects((f"{self.prefix}://", url))  # an upload's address comes from the server
-        sent = {"Accept-Encoding": "identity", **(headers or {})}
-        ours = urlsplit(url).netloc == self.hostname
-        for last in (False, True):
-            given = self.auth.get_auth_header() if ours else {}
-            answer: Response = self.session.request(
-                method, url, data=data, json=json, headers={**sent, **given}, stream=stream
-            )
-            logger.debug("%s %s: HTTP %d", method, url.partition("?")[0], answer.status_code)
-            if answer.status_code not in (401, 403) or last or not ours:
-                break
-            if not self.auth.authenticate_request(answer, {}, refresh=True)[1]:
-                break
-            answer.close()
-        if method in ("POST", "PATCH"):  # ORAS does not look at the reason why an upload fails
-            _check(answer, self._url)
-        return answer
 
 
 class Client:
@@ -223,8 +51,8 @@ class Client:
             )
         self.url = f"oci://{host}/{repository}"
         # ORAS takes a host without dot and port for a part of the repository's name
-        self._host = host if re.search("[.:]", host) else f"{host}:{80 if _is_loopback(host) else 443}"
-        self._registry = _Registry(self._host, self.url)
+        self._host = host if re.search("[.:]", host) else f"{host}:{80 if is_loopback(host) else 443}"
+        self._registry = Connection(self._host, self.url)
         self._at = self._registry.get_container(f"{self._host}/{repository}")
         self._ready = False
 
@@ -236,7 +64,7 @@ class Client:
         """
         path = self._at.get_blob_url(f"sha256:{digest}")
         with self._answer(path, headers={"Range": f"bytes={start}-{end - 1}"}) as answer:
-            return _body(answer, 0 if answer.status_code == 206 else start, end - start, seconds)
+            return read_body(answer, 0 if answer.status_code == 206 else start, end - start, seconds)
 
     def blob(self, digest: str, limit: int) -> bytes:
         """A small blob.
@@ -255,7 +83,7 @@ class Client:
 
         def get() -> tuple[bytes, str]:
             with self._answer(self._at.manifest_url(tag), headers={"Accept": OCI_MANIFEST}) as answer:
-                return _body(answer, 0, limit + 1, FILE_SECONDS), answer.headers.get("Docker-Content-Digest", "")
+                return read_body(answer, 0, limit + 1, FILE_SECONDS), answer.headers.get("Docker-Content-Digest", "")
 
         try:
             content, digest = patiently(get)
@@ -283,7 +111,7 @@ class Client:
     def _page(self, path: str) -> tuple[list[str], str | None]:
         try:
             with self._answer(path) as answer:
-                content = _body(answer, 0, SMALL + 1, FILE_SECONDS)
+                content = read_body(answer, 0, SMALL + 1, FILE_SECONDS)
                 link = answer.links.get("next", {}).get("url")
         except FileNotFoundError:
             return [], None
@@ -316,9 +144,9 @@ class Client:
         def put() -> None:
             with self._working():
                 if size > WHOLE:
-                    _check(self._registry.chunked_upload(str(source), self._at, layer, CHUNK), self.url)
+                    check_answer(self._registry.chunked_upload(str(source), self._at, layer, CHUNK), self.url)
                 else:
-                    _check(self._registry.put_upload(str(source), self._at, layer), self.url)
+                    check_answer(self._registry.put_upload(str(source), self._at, layer), self.url)
 
         patiently(put)
 
@@ -337,8 +165,8 @@ class Client:
             with self._working():
                 answer = self._registry.upload_manifest(dict(manifest), at)
                 if b"BLOB_UNKNOWN" in answer.content:
-                    raise FileNotFoundError(404, _why(answer))
-                _check(answer, self.url)
+                    raise FileNotFoundError(404, why(answer))
+                check_answer(answer, self.url)
 
         if patient:
             patiently(put)
@@ -355,7 +183,7 @@ class Client:
                 if answer.status_code in (400, 405):
                     return False
                 if answer.status_code != 404:
-                    _check(answer, self.url)
+                    check_answer(answer, self.url)
                 return True
 
         return bool(patiently(ask))
@@ -368,7 +196,7 @@ class Client:
                 f"{self._registry.prefix}://{path}", method, headers=headers, stream=True
             )
             try:
-                _check(answer, self.url)
+                check_answer(answer, self.url)
                 yield answer
             finally:
                 answer.close()
