@@ -28,9 +28,11 @@ from PIL import Image
 from pipeline.data.dataset import open_dataset
 from pipeline.data.images import decode
 from pipeline.data.samples import Samples
+from pipeline.progress import Silent
 from pipeline.retrieval.agreement import Answered, agreement, answer
 from zoo.catalogue import load_catalogue
 from zoo.home import Home
+from zoo.loading import provide
 from zoo.release.local import Release, find_release
 from zoo.views import deepstream
 from zoo.views.export import Wanted, export_release
@@ -142,6 +144,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     home = Home.find()
+    for name in given.releases:
+        provide(home, name, None, Silent())
     found = [measure(find_release(home, name), home, given.data_root) for name in given.releases]
     content = {"precision": "fp32", "runtime": f"onnxruntime {onnxruntime.__version__}", "releases": found}
     if given.out:

@@ -92,6 +92,18 @@ def test_a_fixed_batch_is_in_the_shapes(graphs, exported):
         run(content, View("nchw", "float32", "255").feed(images[:3]))
 
 
+def test_shapes_in_between_are_those_of_the_view(graphs, tmp_path):
+    """Not those that a graph brings, with another batch."""
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(graphs["fp32"])), tmp_path / "model.onnx")
+    assert len(read_graph(tmp_path / "model.onnx").graph.value_info) > 10
+    content = wrap(read_graph(tmp_path / "model.onnx"), View("nchw", "float32", "255", batch=4), {})
+    graph = onnx.load_from_string(content).graph
+    made = {name for node in graph.node for name in node.output}
+    assert {one.name for one in graph.value_info} <= made
+    first = {one.type.tensor_type.shape.dim[0].dim_value for one in graph.value_info if one.name.startswith("conv")}
+    assert first == {4}
+
+
 def test_facts_take_the_place_of_those_of_the_release(graphs, tmp_path):
     model = read_graph(graphs["fp32"])
     for key, value in (("zoo.layout", "NHWC"), ("zoo.source_sha256", "a"), ("tool", "kept")):
