@@ -9,13 +9,19 @@ from targets.contract import Job
 from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
 
+JOB = Job(32, 32, (1, 9))
+
+
+def compiled_by(target, graph, folder, job=JOB):
+    """A session of a graph."""
+    folder.mkdir(exist_ok=True)
+    target.compile(graph, folder, job)
+    return target.load(folder)
+
 
 def by_onnxruntime(graph, folder, images):
     """What ONNX Runtime gives for a graph."""
-    folder.mkdir(exist_ok=True)
-    target = OnnxRuntime(TargetSettings("onnxruntime", threads=1))
-    target.compile(graph, folder, Job(32, 32, (1, 9)))
-    return target.load(folder).embed(images)
+    return compiled_by(OnnxRuntime(TargetSettings("onnxruntime", threads=1)), graph, folder).embed(images)
 
 
 def exactly(graph, images):

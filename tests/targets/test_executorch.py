@@ -13,17 +13,16 @@ import torch
 from onnx import helper
 
 from calibration.quantize import Quantizer
-from targets.contract import Job, compiles_slowly, is_portable, make_target, precisions_of
+from targets.contract import compiles_slowly, is_portable, make_target, precisions_of
 from targets.errors import ArtifactFailed, BadOption, UnsupportedPrecision, Unusable
 from targets.executorch.network import make_network
 from targets.executorch.target import ARTIFACT, DIGEST, ExecuTorch
 from targets.plain_graph import make_plain
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch, random_images
-from tests.targets.parity import CASES, REFUSED, cosine, exactly, small
+from tests.targets.parity import CASES, JOB, REFUSED, compiled_by, cosine, exactly, small
 
 HERE = TargetSettings("executorch", threads=1)
-JOB = Job(32, 32, (1, 9))
 INSTALLED = pytest.mark.skipif(not find_spec("executorch"), reason="the extra `executorch` is not installed")
 
 
@@ -33,12 +32,9 @@ def embedded(graph, images):
         return make_network(graph.name, make_plain(graph))(torch.from_numpy(images)).numpy()
 
 
-def compiled(graph, folder):
+def compiled(graph, folder, job=JOB):
     """A session of a graph."""
-    folder.mkdir(exist_ok=True)
-    target = ExecuTorch(HERE)
-    target.compile(graph, folder, JOB)
-    return target.load(folder)
+    return compiled_by(ExecuTorch(HERE), graph, folder, job)
 
 
 @pytest.mark.parametrize("network", ["plain", "depthwise"])

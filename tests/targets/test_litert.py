@@ -9,26 +9,33 @@ import pytest
 from onnx import helper
 
 from calibration.quantize import Quantizer, write_half
-from targets.contract import Job, is_portable, make_target
+from targets.contract import is_portable, make_target
 from targets.errors import ArtifactFailed, BadOption, Unusable
 from targets.litert.target import ARTIFACT, LiteRt
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch, random_images
-from tests.targets.parity import CASES, REFUSED, by_onnxruntime, constant, cosine, exactly, small, with_nodes
+from tests.targets.parity import (
+    CASES,
+    JOB,
+    REFUSED,
+    by_onnxruntime,
+    compiled_by,
+    constant,
+    cosine,
+    exactly,
+    small,
+    with_nodes,
+)
 
 flatbuffers = pytest.importorskip("flatbuffers", reason="the extra `litert` is not installed")
 pytest.importorskip("ai_edge_litert", reason="the extra `litert` is not installed")
 
 HERE = TargetSettings("litert", threads=1)
-JOB = Job(32, 32, (1, 9))
 
 
-def compiled(graph, folder):
+def compiled(graph, folder, job=JOB):
     """A session of a graph."""
-    folder.mkdir(exist_ok=True)
-    target = LiteRt(HERE)
-    target.compile(graph, folder, JOB)
-    return target.load(folder)
+    return compiled_by(LiteRt(HERE), graph, folder, job)
 
 
 def kinds(folder):

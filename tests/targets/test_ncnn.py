@@ -17,13 +17,22 @@ from targets.ncnn.convert import PARAM, WEIGHTS
 from targets.ncnn.target import FACTS, Ncnn
 from targets.settings import TargetSettings
 from tests.helpers import random_images
-from tests.targets.parity import CASES, after_convolution, by_onnxruntime, cosine, exactly, small, with_nodes
+from tests.targets.parity import (
+    CASES,
+    JOB,
+    after_convolution,
+    by_onnxruntime,
+    compiled_by,
+    cosine,
+    exactly,
+    small,
+    with_nodes,
+)
 
 pytest.importorskip("ncnn", reason="the extra `ncnn` is not installed")
 pytest.importorskip("targets.ncnn.convert").pnnx_program() or pytest.skip("pnnx is missing", allow_module_level=True)
 
 HERE = TargetSettings("ncnn", threads=1)
-JOB = Job(32, 32, (1, 9))
 # Its 3×3 convolutions use Winograd's transform, whose sums round otherwise than ONNX Runtime's: 2e-5 was seen here.
 CLOSE = 1e-4
 NOT_IN_NCNN = (
@@ -32,12 +41,9 @@ NOT_IN_NCNN = (
 )
 
 
-def compiled(graph, folder):
+def compiled(graph, folder, job=JOB):
     """A session of a graph."""
-    folder.mkdir(exist_ok=True)
-    target = Ncnn(HERE)
-    target.compile(graph, folder, JOB)
-    return target.load(folder)
+    return compiled_by(Ncnn(HERE), graph, folder, job)
 
 
 def int8_terms(folder):
@@ -170,9 +176,8 @@ def test_a_grouped_convolution_stays_in_float_and_the_input_may_be_scaled_in_pla
 def test_operations_agree_with_onnxruntime_on_images_that_are_not_square(case, tmp_path):
     images = random_images(3)[:, :, :31].copy()
     graph = small(tmp_path, *after_convolution(*copy.deepcopy(CASES[case])))
-    (folder := tmp_path / "own").mkdir()
-    (target := Ncnn(HERE)).compile(graph, folder, Job(32, 31, (1, 3)))
-    assert np.allclose(target.load(folder).embed(images), exactly(graph, images), atol=CLOSE)
+    session = compiled(graph, tmp_path / "own", Job(32, 31, (1, 3)))
+    assert np.allclose(session.embed(images), exactly(graph, images), atol=CLOSE)
 
 
 def test_a_pooling_with_another_border_on_each_side_is_refused(tmp_path):
