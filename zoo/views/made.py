@@ -50,6 +50,11 @@ class Made:
 
 
 OPTIMAL = 8  # batch that an engine is tuned for
+FIND_TRTEXEC = (  # NVIDIA's packages put it where no PATH leads
+    'PATH="$PATH:/usr/src/tensorrt/bin"',
+    "command -v trtexec > /dev/null || { echo \"no trtexec here. Install NVIDIA's libnvinfer-bin, or add its folder to "
+    'PATH." >&2; exit 1; }',
+)
 
 
 def engine_script(made: Made, graph: str, engine: str) -> str:
@@ -70,7 +75,13 @@ def engine_script(made: Made, graph: str, engine: str) -> str:
     shapes = [] if made.view.batch else shapes
     typed = "$(trtexec --help 2>&1 | grep -o -e --stronglyTyped | head -n 1)" if made.precision != "fp32" else ""
     command = [f"trtexec --onnx={graph}", f"--saveEngine={engine}", *shapes, *([typed] if typed else [])]
-    lines = ["#!/bin/sh", "# Builds the engine on the device that runs it.", "set -eu", 'cd "$(dirname "$0")"']
+    lines = [
+        "#!/bin/sh",
+        "# Builds the engine on the device that runs it.",
+        "set -eu",
+        'cd "$(dirname "$0")"',
+        *FIND_TRTEXEC,
+    ]
     if "/" in engine:
         lines.append(f"mkdir -p {engine.rpartition('/')[0]}")
     return "\n".join([*lines, " \\\n    ".join(command)]) + "\n"

@@ -163,6 +163,14 @@ def test_the_engine_script_calls_trtexec_once(export, tmp_path):
     assert (out / "tiny/1").is_dir()
 
 
+@pytest.mark.skipif(Path("/usr/src/tensorrt/bin/trtexec").exists(), reason="trtexec is here")
+def test_the_engine_script_says_that_trtexec_is_missing(export):
+    out, _ = export("deepstream")
+    run = subprocess.run([out / "build_engine.sh"], capture_output=True, text=True, env={"PATH": os.defpath})
+    assert run.returncode == 1
+    assert run.stderr == "no trtexec here. Install NVIDIA's libnvinfer-bin, or add its folder to PATH.\n"
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_openvino_reads_the_repository_of_its_server(export, tiny, precision):
     out, record = export("ovms", precision)
