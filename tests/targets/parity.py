@@ -148,6 +148,12 @@ REFUSED = {
          helper.make_node("Reshape", ["long", "s"], ["y"])],
         [constant("w", np.eye(3)), constant("s", [0, 3, 1, 1], np.int64)],
     ),
+    "Gemm biased scales or transposes": (
+        [helper.make_node("ReduceMean", ["x", "axes"], ["short"], keepdims=0),
+         helper.make_node("Gemm", ["short", "w", "b"], ["biased"], beta=0.5),
+         helper.make_node("Reshape", ["biased", "s"], ["y"])],
+        [constant("w", np.eye(3)), constant("b", np.ones(3)), constant("s", [0, 3, 1, 1], np.int64)],
+    ),
     "Conv y has no constant weights": (
         [helper.make_node("Concat", ["half", "half"], ["w"], axis=0), helper.make_node("Conv", ["x", "w"], ["y"])],
         [constant("half", np.ones((2, 3, 1, 1)))],
