@@ -59,6 +59,8 @@ def small(folder, nodes, constants):
         helper.make_node("ReduceL2", ["mean", "one"], ["length"], keepdims=1),
         helper.make_node("Div", ["mean", "length"], ["embeddings"]),
     ]
+    for node in nodes:
+        node.name = node.output[0]  # by which the quantiser finds it
     constants = [*constants, constant("axes", [2, 3], np.int64), constant("one", [1], np.int64)]
     start = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 32, 31, 3])
     end = helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", "d"])

@@ -23,6 +23,7 @@ from tests.targets.parity import (
     after_convolution,
     by_onnxruntime,
     compiled_by,
+    constant,
     cosine,
     exactly,
     small,
@@ -185,6 +186,22 @@ def test_a_pooling_with_another_border_on_each_side_is_refused(tmp_path):
     node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
     with pytest.raises(ArtifactFailed, match="ncnn can't run small.onnx: MaxPool y has another border on each side"):
         compiled(small(tmp_path, *after_convolution([node], [])), tmp_path)
+
+
+def test_weights_in_int8_are_filled_up_to_whole_words(tmp_path):
+    """15 weights take 16 bytes in ncnn's file; what follows them would be read at another place otherwise."""
+    random, images = np.random.default_rng(0), random_images(9)[:, :, :31].copy()
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b"], ["few"], name="first"),
+        helper.make_node("Conv", ["few", "w2"], ["y"], name="second"),
+    ]
+    weights = {"w1": random.normal(size=(5, 3, 1, 1)), "w2": random.normal(size=(8, 5, 3, 3))}
+    weights["b"] = 99 * random.normal(size=5)
+    graph = small(tmp_path, nodes, [constant(name, value) for name, value in weights.items()])
+    Quantizer(graph, images, "symmetric", tmp_path).write(tmp_path / "int8.onnx")
+    session = compiled(tmp_path / "int8.onnx", tmp_path / "int8", Job(32, 31, (1, 9)))
+    assert len(int8_terms(tmp_path / "int8")) == 2
+    assert cosine(session.embed(images), exactly(graph, images)) > 0.999
 
 
 def test_uint8_activations_are_refused(exported, tmp_path):
