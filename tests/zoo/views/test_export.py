@@ -31,7 +31,7 @@ from zoo.layout import GRAPH
 from zoo.registry.places.folder import Folder
 from zoo.registry.publish import publish
 from zoo.use.golden import read_golden
-from zoo.views import deepstream
+from zoo.views import deepstream, gate
 from zoo.views import export as exporting
 from zoo.views.consumers import CONSUMERS
 from zoo.views.gate import _golden
@@ -290,6 +290,20 @@ def test_a_graph_that_is_not_the_release_s_any_more_is_not_wrapped(export, tiny,
     with pytest.raises(ArtifactFailed, match="produces a different embedding"):
         export("onnx")
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_graph_is_held_to_the_limit_of_its_own_precision(export, monkeypatch, precision):
+    """A limit that nothing reaches: only a graph in that precision is refused."""
+    unreachable = {"fp32": 0.0, "int8": 0.0, precision: 1.1}
+    real = gate._golden
+    monkeypatch.setattr(gate, "_golden", lambda *given: replace(real(*given), min_cosine=unreachable))
+    for asked in ("fp32", "int8"):
+        if asked == precision:
+            with pytest.raises(ArtifactFailed, match=rf"in {precision} produces a different embedding .*at least 1.1"):
+                export("onnx", asked)
+        else:
+            export("onnx", asked)
 
 
 def test_a_full_disk_leaves_nothing(export, monkeypatch, tmp_path):
