@@ -28,8 +28,10 @@ from zoo.documents.golden import least
 from zoo.errors import ExportError, ManifestError, NotPulled, OutputError, ZooError
 from zoo.home import Home
 from zoo.layout import GRAPH
+from zoo.loading import complete
 from zoo.registry.places.folder import Folder
 from zoo.registry.publish import publish
+from zoo.release.local import find_release
 from zoo.use.golden import read_golden
 from zoo.views import deepstream, gate
 from zoo.views import export as exporting
@@ -92,12 +94,13 @@ def test_the_record_says_what_was_made_from_what(export, tiny, consumer, backend
 
 
 def test_the_graph_itself_says_what_it_takes(export):
-    out, _ = export("onnx", layout="nchw", dtype="float32", range="1", colors="bgr", batch=2)
+    out, record = export("onnx", layout="nchw", dtype="float32", range="1", colors="bgr", batch=2)
     found = {one.key: one.value for one in onnx.load(out / "tiny.onnx").metadata_props}
     told = {key: found[f"zoo.{key}"] for key in ("layout", "dtype", "colors", "range", "batch", "precision")}
     assert told == {
         "layout": "NCHW", "dtype": "float32", "colors": "BGR", "range": "1", "batch": "2", "precision": "fp32",
     }  # fmt: skip
+    assert (found["zoo.view_for"], found["zoo.view_of_sha256"]) == ("onnx", record.origin.graph_sha256)
     assert found["zoo.mean"] == "0.485,0.456,0.406"
     assert found["zoo.normalization"].endswith("give it pixels / 255")
     assert (found["zoo.height"], found["zoo.release"]) == ("32", "tiny@1.0.0")
@@ -427,6 +430,14 @@ def test_files_of_a_release_that_comes_with_zoo_are_pulled_as_they_are_needed(ti
     shutil.rmtree(folder / "openvino-cpu")
     monkeypatch.setenv("ZOO_REGISTRY", str(tmp_path / "elsewhere"))
     assert user.refused(*words, str(tmp_path / "other")).endswith("Get it: zoo pull tiny@1.0.0 --target openvino-cpu")
+
+    monkeypatch.delenv("ZOO_REGISTRY")
+    home = Home(user.home)
+    release = find_release(home, "tiny")
+    fewer = release.manifest.model_copy(update={"artifacts": release.manifest.artifacts[:1]})
+    assert not complete(home, replace(release, manifest=fewer), "openvino-cpu", Silent()), "another one of that name"
+    assert not (folder / "openvino-cpu").exists()
+    assert complete(home, release, "openvino-cpu", Silent())
 
 
 @pytest.mark.parametrize("arguments", ["--for deepstream", "--for boxmot --precision int8"])
