@@ -70,7 +70,7 @@ def _constant(found: list[np.ndarray]) -> np.ndarray | None:
     if len(found) != len(COUNTS) or any(one.ndim != 1 or not one.size for one in found):
         return None
     first, rest = [int(one[0]) for one in found], [one[1:] for one in found]
-    if not np.array_equal(*rest):
+    if not np.array_equal(rest[0], rest[1]):
         return None
     if first != list(COUNTS):
         return found[0].astype(np.int64) if first[0] == first[1] else None

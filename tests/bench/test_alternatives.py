@@ -3,6 +3,7 @@
 import io
 import tarfile
 import zipfile
+from collections import defaultdict
 from dataclasses import replace
 from hashlib import sha256
 
@@ -98,7 +99,7 @@ def registry(monkeypatch):
     for name in ("_model_entrypoints", "_model_to_module"):
         monkeypatch.setattr(_registry, name, dict(getattr(_registry, name)))
     modules = {key: set(value) for key, value in _registry._module_to_models.items()}
-    monkeypatch.setattr(_registry, "_module_to_models", type(_registry._module_to_models)(set, modules))
+    monkeypatch.setattr(_registry, "_module_to_models", defaultdict(set, modules))
 
 
 def test_osnet_is_built_and_saved_like_a_network_of_timm(packages, registry, tmp_path):
