@@ -8,7 +8,7 @@ does so itself changes the weights after they were quantised.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -101,7 +101,10 @@ def lift_constants(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def fold_norms(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with each norm behind a linear layer of constant weights as part of that layer, in place."""
+    """The model with each norm behind a linear layer of constant weights as part of that layer, in place.
+
+    Such a layer is a `Gemm` afterwards, also where it was a `MatMul` of rows N×C.
+    """
     from onnx import numpy_helper
 
     graph, known = model.graph, constants(model.graph)
@@ -109,26 +112,21 @@ def fold_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.node:
         for read in node.input:
             readers.setdefault(read, []).append(node)
-    outputs = {one.name for one in graph.output}
+    ends = {one.name for one in graph.output}
+    flat = {one.name for one in (*graph.value_info, *graph.output) if len(one.type.tensor_type.shape.dim) == 2}
     for number, node in enumerate([*graph.node]):
         result = node.output[0]
-        norm = readers[result][0] if len(readers.get(result, [])) == 1 and result not in outputs else None
-        if node.op_type != "Gemm" or norm is None or norm.op_type != "BatchNormalization" or len(norm.output) != 1:
+        norm = readers[result][0] if len(readers.get(result, [])) == 1 and result not in ends else None
+        if norm is None or norm.op_type != "BatchNormalization" or len(norm.output) != 1:
             continue
-        how = attributes(node)
-        if how.get("alpha", 1.0) != 1 or how.get("beta", 1.0) != 1 or how.get("transA", 0):
+        if not _is_linear(node, result in flat) or not {*node.input[1:], *norm.input[1:]} <= known.keys():
             continue
-        if not all(one in known for one in (*node.input[1:], *norm.input[1:])):
-            continue
-        weight, bias = _folded(node, norm, known, how)
-        for place, (what, value) in enumerate((("weight", weight), ("bias", bias)), 1):
-            own = f"zoo_folded_{what}_{number}"
-            graph.initializer.append(numpy_helper.from_array(value, own))
-            if place < len(node.input):
-                node.input[place] = own
-            else:
-                node.input.append(own)
-        node.output[0] = norm.output[0]
+        weight, bias = _folded(node, norm, known)
+        del node.input[1:]
+        for what, value in (("weight", weight), ("bias", bias)):
+            node.input.append(f"zoo_folded_{what}_{number}")
+            graph.initializer.append(numpy_helper.from_array(value, node.input[-1]))
+        node.op_type, node.output[0] = "Gemm", norm.output[0]
         graph.node.remove(norm)
         for value in [one for one in graph.value_info if one.name == result]:
             graph.value_info.remove(value)
@@ -138,13 +136,23 @@ def fold_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _folded(
-    node: onnx.NodeProto, norm: onnx.NodeProto, known: dict[str, np.ndarray], how: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
+def _is_linear(node: onnx.NodeProto, flat: bool) -> bool:
+    """Whether a node multiplies rows by a matrix, without factors.
+
+    Args:
+        flat: whether its result is known to be N×D.
+    """
+    if node.op_type == "MatMul":
+        return flat
+    how = attributes(node) if node.op_type == "Gemm" else {"transA": 1}
+    return how.get("alpha", 1.0) == 1 and how.get("beta", 1.0) == 1 and not how.get("transA", 0)
+
+
+def _folded(node: onnx.NodeProto, norm: onnx.NodeProto, known: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias of a linear layer and the norm behind it: γ · (Wx + b − μ) / √(σ² + ε) + β."""
     scale, shift, mean, variance = (known[one].astype(np.float64) for one in norm.input[1:5])
     factor = scale / np.sqrt(variance + attributes(norm).get("epsilon", EPSILON))
     weight = known[node.input[1]].astype(np.float64)
-    bias = known[node.input[2]].astype(np.float64) if len(node.input) > 2 and node.input[2] else 0.0
-    weight = weight * (factor[:, None] if how.get("transB", 0) else factor)
+    bias = known[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
+    weight = weight * (factor[:, None] if attributes(node).get("transB", 0) else factor)
     return weight.astype(np.float32), ((bias - mean) * factor + shift).astype(np.float32)

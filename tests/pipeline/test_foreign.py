@@ -87,7 +87,7 @@ def test_the_graph_gives_the_embeddings_of_the_file(changes, asked, pixels, outp
     assert shape == ["batch", HEIGHT, WIDTH, 3]
 
 
-def with_computed_shape(model, count=1):
+def with_computed_shape(model):
     """The model with the shape of its linear layer's input computed as by `x.view(x.size(0), -1)` in torch."""
     graph = model.graph
     (flat,) = [node for node in graph.node if node.op_type == "Flatten"]
@@ -109,8 +109,8 @@ def with_computed_shape(model, count=1):
     return model
 
 
-def with_norm(model, transposed):
-    """The model with a linear layer, as torch writes it, and a norm behind it."""
+def with_norm(model, **how):
+    """The model with a linear layer, as torch writes it with a bias and without, and a norm behind it."""
     graph, random = model.graph, np.random.default_rng(5)
     linear = graph.node[-1]
     weight = random.normal(size=(LENGTH, LENGTH))
@@ -118,14 +118,21 @@ def with_norm(model, transposed):
     numbers |= {"mu": random.normal(size=LENGTH), "var": random.uniform(0.5, 2, LENGTH)}
     graph.initializer.extend(onnx.numpy_helper.from_array(v.astype(np.float32), k) for k, v in numbers.items())
     del graph.node[-1]
-    graph.node.append(helper.make_node("Gemm", [linear.input[0], "weight"], ["mixed"], transB=int(transposed)))
+    kind = "Gemm" if how else "MatMul"
+    graph.node.append(helper.make_node(kind, [linear.input[0], "weight"], ["mixed"], **how))
     norms = ["mixed", "gamma", "beta", "mu", "var"]
     graph.node.append(helper.make_node("BatchNormalization", norms, ["features"], epsilon=0.01))
     return model
 
 
 @pytest.mark.parametrize(
-    "change", [with_computed_shape, lambda model: with_norm(model, True), lambda model: with_norm(model, False)]
+    "change",
+    [
+        with_computed_shape,
+        with_norm,
+        lambda model: with_norm(model, transB=1),
+        lambda model: with_norm(model, transB=0),
+    ],
 )
 def test_the_graph_has_operations_that_every_converter_reads(change, tmp_path):
     """Those of zoo's own export at the end, constant shapes, and no norm that a converter would fold itself."""
@@ -141,7 +148,7 @@ def test_the_graph_has_operations_that_every_converter_reads(change, tmp_path):
 
 
 def test_a_norm_is_counted_as_it_was(tmp_path):
-    onnx.save(with_norm(foreign_model(), True), tmp_path / "net.onnx")
+    onnx.save(with_norm(foreign_model(), transB=1), tmp_path / "net.onnx")
     assert taken(tmp_path / "net.onnx").cost.parameters == 8 * 27 + LENGTH * (8 * 9 + LENGTH) + LENGTH + 4 * LENGTH
 
 

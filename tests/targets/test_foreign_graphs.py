@@ -19,7 +19,7 @@ def test_a_foreign_graph_embeds_as_its_file_does(runtime, tmp_path):
         target.check_compiler()
     except Unusable as error:
         pytest.skip(str(error))
-    onnx.save(with_norm(with_computed_shape(foreign_model()), True), tmp_path / "net.onnx")
+    onnx.save(with_norm(with_computed_shape(foreign_model())), tmp_path / "net.onnx")
     wrapped = taken(tmp_path / "net.onnx")
     onnx.save(wrapped.model, tmp_path / "graph.onnx")
     target.compile(tmp_path / "graph.onnx", tmp_path, Job(HEIGHT, WIDTH, (1,)))
