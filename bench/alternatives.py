@@ -8,7 +8,10 @@ The networks are those of `bench.contenders`, on hcmc; `--only` takes some of th
 are get trained by zoo's stages on the same images, `--seeds` times. Results stay in the store, as in any build: a run
 that was interrupted continues, and a second one only prints. `--trained NAME=FOLDER`, once per seed, takes the network
 that stage `compact` or `teacher` wrote on another machine, in place of training it. Each network then becomes a release
-`NAME` or `NAME-SEED` as by `zoo add`, which `zoo compare`, `zoo export` and others take.
+`NAME` or `NAME-SEED` as by `zoo add`, which `zoo compare`, `zoo export` and others take. These are for the comparison
+only: they call our own students foreign, too. To publish a student, build it.
+
+It needs zoo's `build` extras and nothing else of the packages, whose archives are read and not installed.
 """
 
 from __future__ import annotations
