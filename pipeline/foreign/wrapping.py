@@ -17,6 +17,7 @@ from pipeline.errors import CheckFailed, ForeignError
 from pipeline.foreign.batching import BATCH, free_batch
 from pipeline.foreign.describing import AXES, image_input
 from pipeline.foreign.original import Original, as_rows, open_session, run, select_output, unit
+from pipeline.foreign.plainer import constant_shapes, fold_norms, lift_constants
 from pipeline.foreign.reading import DOMAINS
 from pipeline.foreign.settings import Foreign
 from pipeline.networks.cost import Cost, model_cost
@@ -64,7 +65,8 @@ def wrap(model: onnx.ModelProto, size: Input, foreign: Foreign, opset: int, name
     core = _converted(select_output(model, foreign.output), opset, name)
     for axis, pixels in zip(AXES[foreign.layout], (3, size.height, size.width), strict=True):
         image_input(core, name).type.tensor_type.shape.dim[axis].dim_value = pixels
-    core = _simplified(free_batch(core, original.images), name)
+    core = free_batch(core, original.images)
+    core = _simplified(constant_shapes(core, original.given(images[:1]), name), name)
     _check_batches(core, original, images, expected, name)
     try:
         cost = model_cost(core)
@@ -72,7 +74,7 @@ def wrap(model: onnx.ModelProto, size: Input, foreign: Foreign, opset: int, name
         raise ForeignError(
             f"{name} has no convolutions or linear layers of known shape, so there is nothing to compress or to count."
         ) from None
-    wrapped = _framed(core, size, foreign)
+    wrapped = _framed(fold_norms(lift_constants(core)), size, foreign)
     _name_nodes(wrapped)
     onnx.checker.check_model(wrapped, full_check=True)
     return Wrapped(wrapped, cost, original)
@@ -245,7 +247,7 @@ def _after(exit_: onnx.ValueInfoProto, weights: list[onnx.TensorProto]) -> Itera
         rows = f"{OWN}rows"
         yield helper.make_node("Flatten", [exit_.name], [rows], axis=1)
     yield helper.make_node("ReduceL2", [rows, axes], [f"{OWN}lengths"], keepdims=1)
-    yield helper.make_node("Max", [f"{OWN}lengths", least], [f"{OWN}safe"])
+    yield helper.make_node("Clip", [f"{OWN}lengths", least], [f"{OWN}safe"])
     yield helper.make_node("Div", [rows, f"{OWN}safe"], [OUTPUT])
 
 

@@ -176,7 +176,9 @@ class TargetPlan:
         needed = variant.network == "student" and (
             variant.precision == "fp32" or self.precisions == (variant.precision,)
         )
-        return run if needed else partial(broken.breakable, run, runs)
+        if needed:
+            return partial(broken.indispensable, run, self.name) if variant.precision == "fp32" else run
+        return partial(broken.breakable, run, runs)
 
     def _graphs(self, judge: TargetSettings) -> Iterator[Step]:
         """The graphs of all precisions but fp32, which `export` writes.

@@ -21,7 +21,7 @@ from pipeline.stages.calibrate import HOST, ReferenceRuntime, embed_samples
 from pipeline.stages.export import CHECKED_IMAGES, GRAPH, Export
 from pipeline.stages.reference import GALLERY, GATE, QUERY
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = (*IMAGES, "onnx", "onnxsim", "onnxruntime")
 REFERENCE_LIBRARIES = (*IMAGES, "torch", "onnxruntime")
 ACCURACY = "accuracy.json"

@@ -37,6 +37,24 @@ def breakable(run: Callable[..., None], runs: TargetSettings, work: Work, **give
         _write(work, Refusal(reason=in_a_line(error, *folders), runtime=runtime))
 
 
+def indispensable(run: Callable[..., None], needing: str, work: Work, **given: Any) -> None:
+    """Run the stage of the precision that a target can't do without.
+
+    Args:
+        run: the stage's function, which receives the remaining arguments.
+        needing: name of the target, for the error.
+
+    Raises:
+        ArtifactFailed: the target does not support it; the message says what to do.
+    """
+    try:
+        run(work, **given)
+    except ArtifactFailed as error:
+        folders = [work.out, work.scratch, *(value for value in given.values() if isinstance(value, Path))]
+        reason = in_a_line(error, *folders).rstrip(".")
+        raise ArtifactFailed(f"{reason}. So there is nothing for {needing}: build without this target.") from error
+
+
 def _write(work: Work, refusal: Refusal) -> None:
     write_text(work.out / BROKEN, refusal.model_dump_json(indent=2) + "\n")
     work.progress.say(f"broken: {refusal.reason}")

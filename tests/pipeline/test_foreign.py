@@ -87,6 +87,71 @@ def test_the_graph_gives_the_embeddings_of_the_file(changes, asked, pixels, outp
     assert shape == ["batch", HEIGHT, WIDTH, 3]
 
 
+def with_computed_shape(model):
+    """The model with the shape of its linear layer's input computed as by `x.view(x.size(0), -1)` in torch."""
+    graph = model.graph
+    (flat,) = [node for node in graph.node if node.op_type == "Flatten"]
+    numbers = {"zero": np.array(0, np.int64), "axis": np.array([0], np.int64), "rest": np.array([-1], np.int64)}
+    constants = [onnx.numpy_helper.from_array(value, name) for name, value in numbers.items()]
+    graph.initializer.extend(one for one in constants if one.name != "rest")
+    shape = [
+        helper.make_node("Constant", [], ["rest"], value=constants[2]),
+        helper.make_node("Shape", flat.input, ["sizes"]),
+        helper.make_node("Gather", ["sizes", "zero"], ["images"]),
+        helper.make_node("Unsqueeze", ["images", "axis"], ["number"]),
+        helper.make_node("Concat", ["number", "rest"], ["shape"], axis=0),
+        helper.make_node("Reshape", [flat.input[0], "shape"], flat.output),
+    ]
+    place = [*graph.node].index(flat)
+    nodes = [*graph.node[:place], *shape, *graph.node[place + 1 :]]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def with_norm(model, **how):
+    """The model with a linear layer, as torch writes it with a bias and without, and a norm behind it."""
+    graph, random = model.graph, np.random.default_rng(5)
+    linear = graph.node[-1]
+    weight = random.normal(size=(LENGTH, LENGTH))
+    numbers = {"gamma": random.normal(size=LENGTH), "beta": random.normal(size=LENGTH), "weight": weight}
+    numbers |= {"mu": random.normal(size=LENGTH), "var": random.uniform(0.5, 2, LENGTH)}
+    graph.initializer.extend(onnx.numpy_helper.from_array(v.astype(np.float32), k) for k, v in numbers.items())
+    del graph.node[-1]
+    kind = "Gemm" if how else "MatMul"
+    graph.node.append(helper.make_node(kind, [linear.input[0], "weight"], ["mixed"], **how))
+    norms = ["mixed", "gamma", "beta", "mu", "var"]
+    graph.node.append(helper.make_node("BatchNormalization", norms, ["features"], epsilon=0.01))
+    return model
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_computed_shape,
+        with_norm,
+        lambda model: with_norm(model, transB=1),
+        lambda model: with_norm(model, transB=0),
+    ],
+)
+def test_the_graph_has_operations_that_every_converter_reads(change, tmp_path):
+    """Those of zoo's own export at the end, constant shapes, and no norm that a converter would fold itself."""
+    path = tmp_path / "net.onnx"
+    onnx.save(change(foreign_model()), path)
+    wrapped = taken(path)
+    kinds = [node.op_type for node in wrapped.model.graph.node]
+    assert kinds[-3:] == ["ReduceL2", "Clip", "Div"]
+    assert not {"Shape", "Gather", "Unsqueeze", "Concat", "Constant", "BatchNormalization", "Max"} & {*kinds}
+    session = onnxruntime.InferenceSession(wrapped.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["embeddings"], {"images": PICTURES})
+    np.testing.assert_allclose(found, embed_by_hand(path, first(normalised())), atol=1e-5)
+
+
+def test_a_norm_is_counted_as_it_was(tmp_path):
+    onnx.save(with_norm(foreign_model(), transB=1), tmp_path / "net.onnx")
+    assert taken(tmp_path / "net.onnx").cost.parameters == 8 * 27 + LENGTH * (8 * 9 + LENGTH) + LENGTH + 4 * LENGTH
+
+
 def test_uint8_pixels_go_straight_into_a_cast(tmp_path):
     wrapped = taken(write_foreign(tmp_path / "net.onnx", kind=TensorProto.UINT8), Asked())
     kinds = [(node.op_type, node.input[0]) for node in wrapped.model.graph.node]

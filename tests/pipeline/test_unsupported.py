@@ -12,7 +12,7 @@ from pipeline.errors import CheckFailed
 from pipeline.progress import Silent
 from pipeline.stages.compile import compile_graph
 from pipeline.stages.measurement import BrokenVariant
-from pipeline.stages.unsupported import BROKEN, breakable, check_left, parted
+from pipeline.stages.unsupported import BROKEN, breakable, check_left, indispensable, parted
 from targets.contract import runtime_version
 from targets.errors import ArtifactFailed, in_a_line
 from targets.onnxruntime import OnnxRuntime
@@ -44,12 +44,20 @@ def work(tmp_path, told):
 
 
 def failing(error):
-    def stage(work, *, graph):
+    def stage(work, *, graph, target=None):
         (work.out / "artifacts").mkdir()
         (work.out / "artifacts" / "half.onnx").write_text(f"half of {graph}")
         raise error
 
     return stage
+
+
+def test_a_target_that_can_do_nothing_is_named_with_a_way_out(work, tmp_path):
+    stage = failing(ArtifactFailed(f"no Gather in {tmp_path}/graph/a.onnx."))
+    given = {"graph": tmp_path / "graph", "target": HERE}  # as of stage `compile`
+    with pytest.raises(ArtifactFailed) as caught:
+        indispensable(stage, "phone", work, **given)
+    assert str(caught.value) == "no Gather in a.onnx. So there is nothing for phone: build without this target."
 
 
 @pytest.mark.parametrize(("kind", "runtime"), [(NotQuantisable, None), (ArtifactFailed, ORT)])

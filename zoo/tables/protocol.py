@@ -85,7 +85,9 @@ class Group:
                 repeated = "repeated here" if row["standing"] == "repeated" else "not repeated, never best"
                 sent.setdefault(f"reported by {row['reported_by']}, {repeated}", []).append(row)
         lines += [f"{words}: {self._names(rows)}" for words, rows in sent.items()]
-        lines += [f"not trained by zoo: {self._names(foreign)}"] * bool(foreign)
+        if foreign:
+            models = ", ".join(dict.fromkeys(row["model"] for row in foreign))
+            lines.append(f"not trained by zoo: {'all' if len(foreign) == len(self.rows) else models}")
         lines += [f"only times measured, no accuracy: {self._names(blind)}"] * bool(blind)
         lines += [f"mJ/image by {'; not comparable with '.join(meters)}"] * bool(meters)
         lines += [f"{runs} runs: only figures of one run were timed in turn"] * (runs > 1)

@@ -13,7 +13,7 @@ Sources: onnx, "Python API: helper, checker, shape_inference"; ONNX operators, o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +114,9 @@ def wrap(model: onnx.ModelProto, view: View, facts: Mapping[str, str]) -> bytes:
 
     graph = model.graph
     size, (entry,) = input_size(model), _inputs(model)
-    _rename(graph, graph.output[0].name, view.output)
+    if graph.output[0].name != view.output:
+        _free(graph, view.output)
+        _rename(graph, graph.output[0].name, view.output)
     _replace_entry(graph, entry.name, view)
     for one in [*graph.input]:
         graph.input.remove(one)
@@ -144,23 +146,39 @@ def _set_batch(dim: onnx.TensorShapeProto.Dimension, view: View) -> None:
         dim.dim_param = BATCH
 
 
-def _check_free(name: str, taken: set[str], what: str) -> None:
-    if name in taken:
-        raise ExportError(f"the graph has a value called {name} already, so its {what} can't be called that.")
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """All nodes, those of branches and loops too, which read values of the graph around them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Give a value another name, which nothing else may have."""
-    if old == new:
-        return
-    taken = {name for node in graph.node for name in (*node.input, *node.output)}
-    taken |= {one.name for one in (*graph.input, *graph.initializer)}
-    _check_free(new, taken, "output")
-    for node in graph.node:
+    """Give a value another name, which nothing else has."""
+    for node in _nodes(graph):
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
-    for one in graph.output:
+    for one in (*graph.output, *graph.initializer):
         one.name = new if one.name == old else one.name
+
+
+def _names(graph: onnx.GraphProto) -> set[str]:
+    """Names of all values but the graph's inputs."""
+    return {name for node in _nodes(graph) for name in node.output} | {one.name for one in graph.initializer}
+
+
+def _free(graph: onnx.GraphProto, name: str) -> None:
+    """Make a name free: a value inside the graph that has it gets another one. A foreign network's own input and output
+    are such values, and mostly called `input` and `output`.
+    """
+    taken = _names(graph)
+    if name in taken:
+        other = f"{ADDED}{name}"
+        while other in taken:
+            other += "_"
+        _rename(graph, name, other)
 
 
 def _replace_entry(graph: onnx.GraphProto, pixels: str, view: View) -> None:
@@ -172,8 +190,9 @@ def _replace_entry(graph: onnx.GraphProto, pixels: str, view: View) -> None:
     if len(casts) != 1 or len(readers) != 1:
         raise ExportError(f"the graph does not begin with a cast of {pixels} to float. Build the release again.")
     (cast,) = casts
-    taken = {name for node in graph.node for name in node.output} | {one.name for one in graph.initializer}
-    _check_free(view.input, taken, "input")
+    if view.input == view.output:
+        raise ExportError(f"input and output of a view can't both be called {view.input}.")
+    _free(graph, view.input)
     behind = [node for node in graph.node if cast.output[0] in node.input]
     turn = behind[0] if len(behind) == 1 and _turns_to_nchw(behind[0]) else None
     graph.node.remove(cast)

@@ -199,7 +199,26 @@ def test_what_is_no_graph_at_all_is_refused(tmp_path):
     assert "is not an ONNX graph" in refusal(tmp_path / "model.onnx")
 
 
-def test_a_name_that_is_taken_is_refused(tmp_path):
+@pytest.mark.parametrize("names", [{"output": "floats"}, {"input": "floats"}, {"input": "input", "output": "output"}])
+def test_a_value_inside_gives_way_to_the_names_of_a_view(names, tmp_path):
+    """A foreign network's own input and output are inside a release's graph, and mostly called `input` and `output`."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["floats", "output"], ["input"]),
+        helper.make_node("Flatten", ["input"], ["rows"]),
+    ]
+    model = a_graph(nodes, [PIXELS], [ROWS])
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.5, np.float32), "output"))
+    view = View(**names)
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
+    expected = run(model.SerializeToString(), images)
+    onnx.save(model, tmp_path / "model.onnx")
+    content = wrap(read_graph(tmp_path / "model.onnx"), view, {})
+    np.testing.assert_allclose(run(content, view.feed(images)), expected)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    assert (session.get_inputs()[0].name, session.get_outputs()[0].name) == (view.input, view.output)
+
+
+def test_input_and_output_of_a_view_have_different_names(tmp_path):
     onnx.save(a_graph([CAST, FLAT], [PIXELS], [ROWS]), tmp_path / "model.onnx")
-    assert "called floats already" in refusal(tmp_path / "model.onnx", View(output="floats"))
-    assert "called floats already" in refusal(tmp_path / "model.onnx", View(input="floats"))
+    assert "can't both be called x" in refusal(tmp_path / "model.onnx", View(input="x", output="x"))
