@@ -35,6 +35,7 @@ class LiteRt:
     activations: ClassVar[Activations] = "symmetric"
     compiles_ahead: ClassVar[bool] = False
     portable: ClassVar[bool] = True
+    arm64: ClassVar[bool] = True
     gpu_bus_id: ClassVar[str | None] = None  # its GPU delegate is not used
 
     def __init__(self, settings: TargetSettings) -> None:

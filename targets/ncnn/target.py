@@ -42,6 +42,7 @@ class Ncnn:
     activations: ClassVar[Activations] = "symmetric"
     compiles_ahead: ClassVar[bool] = False
     portable: ClassVar[bool] = True
+    arm64: ClassVar[bool] = True
     gpu_bus_id: ClassVar[str | None] = None  # its Vulkan kernels are not used
 
     def __init__(self, settings: TargetSettings) -> None:
