@@ -90,7 +90,8 @@ class Emulated(Cell):
         )
         if self.accuracy is None or self.accuracy_here is None:
             return told
-        return f"{told}; mAP {self.accuracy.map:.2f}, and {self.accuracy_here.map:.2f} there"
+        here = f"{self.accuracy_here.map:.2f} on {self.compared_with.architecture}"
+        return f"{told}; mAP {self.accuracy.map:.2f} emulated, {here}"
 
 
 class Broken(Cell):
