@@ -184,6 +184,13 @@ def is_portable(target: Target) -> bool:
     return bool(getattr(target, "portable", False))
 
 
+def runs_on_arm64(target: Target) -> bool:
+    """Whether a 64-bit ARM processor runs what a target compiles, with a wheel of its runtime's package: its attribute
+    `arm64`, if it has one. `zoo check` emulates such a processor.
+    """
+    return bool(getattr(target, "arm64", False))
+
+
 def compiles_slowly(target: Target) -> bool:
     """Whether `compile` takes many seconds even for a small network: its attribute `slow_compiler`, if it has one. The
     search for layers that stay in float then runs in ONNX Runtime; the gate on the artifact is the same.

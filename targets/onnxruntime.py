@@ -47,6 +47,7 @@ class OnnxRuntime:
         on_cpu = settings.device == "CPU"
         self.distribution = self.extra = "onnxruntime" if on_cpu else "onnxruntime-gpu"
         self.activations: Activations = "asymmetric" if on_cpu else "symmetric"
+        self.arm64 = on_cpu
 
     @property
     def gpu_bus_id(self) -> str | None:

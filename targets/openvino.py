@@ -46,6 +46,7 @@ class OpenVino:
     def __init__(self, settings: TargetSettings) -> None:
         self.settings = settings
         self.options = read_options(Options, settings)
+        self.arm64 = settings.device == "CPU"
 
     def check(self) -> str:
         """See `Target.check`."""

@@ -3,6 +3,7 @@
 ZooError                    root of all errors that a user can fix, those of lower packages too (`targets.errors`)
 ├── CatalogueError          zoo.yaml or an override is not valid: every problem with file, line and key
 ├── CompareError            figures can't be compared, searched or drawn as asked
+├── EmulationError          another machine can't be emulated here, or an artifact does not run there
 ├── ExportError             a release can't be written for a consumer as asked, or what was made is not the release
 │   └── NotPulled           a file of the release is not on this machine
 ├── GalleryError            a gallery can't be built, read, or searched with this model
@@ -33,6 +34,10 @@ class CompareError(ZooError):
 
 class LicenseError(ZooError):
     """A release does not fit the licenses that its user accepts, or one of these is unknown."""
+
+
+class EmulationError(ZooError):
+    """Another machine can't be emulated here, or an artifact does not run there."""
 
 
 class ExportError(ZooError):

@@ -108,3 +108,8 @@ class Home:
     def data(self) -> Path:
         """Data sets that are drawn, and the fingerprints of all."""
         return self.root / "data"
+
+    @property
+    def emulated(self) -> Path:
+        """Files of emulated machines; may be removed at any time."""
+        return self.root / "emulated"

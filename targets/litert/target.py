@@ -26,6 +26,7 @@ class LiteRt(OnCpu):
     converters: ClassVar[tuple[str, ...]] = ("flatbuffers", "onnx")
     compiles_by_itself: ClassVar[bool] = True
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
+    arm64: ClassVar[bool] = True
 
     def start(self) -> None:
         """See `OnCpu.start`."""

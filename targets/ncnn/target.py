@@ -33,6 +33,7 @@ class Ncnn(OnCpu):
     extra: ClassVar[str] = "ncnn"
     converters: ClassVar[tuple[str, ...]] = ("pnnx", "onnx")
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
+    arm64: ClassVar[bool] = True
 
     def start(self) -> None:
         """See `OnCpu.start`."""

@@ -10,7 +10,7 @@ from zoo.home import Home
 from zoo.layout import MANIFEST, MEASUREMENTS
 from zoo.release.local import Release
 from zoo.release.manifest import Manifest
-from zoo.release.measurements import Broken, Estimated, Measured, Pending, write_measurements
+from zoo.release.measurements import Broken, Emulated, Estimated, Measured, Pending, write_measurements
 
 ACCURACY = {
     "map": 80.0, "cmc1": 95.0, "cmc5": 97.0, "cmc10": 98.0, "minp": 50.0, "queries": 100, "skipped": 0, "gallery": 500,
@@ -89,6 +89,17 @@ def estimated(target="jetson-orin-nano", **changes):
         "map": 80.0, "agreement": AGREEMENT, "method": "the graph, run elsewhere",
     }  # fmt: skip
     return Estimated.model_validate(record | changes)
+
+
+def emulated(target="openvino-cpu", **changes):
+    record = {
+        "release": "big@1.0.0", "target": target, "network": "student", "precision": "int8", "agrees": True,
+        "cpu": "cortex-a72", "emulator": "qemu-aarch64 7.2.22", "system": "Debian 12, Python 3.11",
+        "runtime": RUNTIMES[target.partition("-")[0]], "artifact_sha256": "e" * 64, "compared_with": DEVICE,
+        "data": "a" * 64, "images": 17, "largest_difference": 1e-6, "min_cosine": 0.9999, "mean_cosine": 0.99999,
+        "accuracy": None, "accuracy_here": None, "golden_cosine": 0.999, "checked_at": "2026-11-01T00:00:00+00:00",
+    }  # fmt: skip
+    return Emulated.model_validate(record | changes)
 
 
 def broken(target="jetson-orin-nano", **changes):

@@ -18,6 +18,7 @@ from zoo.cli.add import add
 from zoo.cli.bench import bench
 from zoo.cli.build import build
 from zoo.cli.bundles import compile_, receive
+from zoo.cli.check import check
 from zoo.cli.clean import clean
 from zoo.cli.compare import compare, diff, search
 from zoo.cli.data import data
@@ -126,7 +127,7 @@ def main() -> None:
 
 
 for command in (
-    build, add, data, weights, bench, list_releases, show, compare, search, diff, site, embed, index, query, serve,
-    export, samples, compile_, receive, doctor, publish, pull, verify, yank, gc, migrate, clean,
+    build, add, data, weights, bench, check, list_releases, show, compare, search, diff, site, embed, index, query,
+    serve, export, samples, compile_, receive, doctor, publish, pull, verify, yank, gc, migrate, clean,
 ):  # fmt: skip
     main.add_command(verbose(command))

@@ -10,7 +10,8 @@ MEANINGS: Mapping[int, str] = {
     MEND: "an error that you can fix, explained in a line or two on standard error",
     USAGE: "wrong usage",
     LOST: "another process of the build ended",
-    FOUND: "the check found something: regressions (`zoo diff`), damage or deviating figures (`zoo verify`)",
+    FOUND: "the check found something: regressions (`zoo diff`), damage or deviating figures (`zoo verify`), other "
+    "embeddings (`zoo check`)",
     INTERRUPTED: "interrupted",
     UNHEARD: "its output was closed (`| head`); finished work is kept",
 }

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from zoo.release.licensing import stated
 from zoo.release.manifest import Manifest
-from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending
+from zoo.release.measurements import Broken, Emulated, Estimated, Measured, Measurement, Pending
+from zoo.release.unmeasured import newest_emulated
 from zoo.tables.columns import against_torch
 
 FEW_QUERIES = 1000  # for a share of this many, the 95 % interval is up to ±3 points
@@ -45,7 +46,7 @@ def _of_accuracy(manifest: Manifest) -> Iterator[str]:
             )
 
 
-def _name(record: Measured | Estimated | Broken) -> str:
+def _name(record: Measured | Estimated | Emulated | Broken) -> str:
     return f"{record.network} {record.precision} on {record.target}"
 
 
@@ -71,6 +72,14 @@ def _of_times(measured: Sequence[Measured]) -> Iterator[str]:
         one.device.name for one in measured if not (one.conditions and one.conditions.tells_throttling)
     ):
         yield f"Does not report throttling: {', '.join(silent)}."
+
+
+def _of_emulated(record: Emulated) -> str:
+    """What emulation showed, and what it can't show."""
+    tail = (
+        "Boards may choose other kernels." if record.agrees else "Do not compare embeddings of the two with each other."
+    )
+    return f"{_name(record)} was emulated, not run on a board. On {record.words}. {tail}"
 
 
 def _of_pending(manifest: Manifest, target: str) -> str:
@@ -102,6 +111,7 @@ def limits(manifest: Manifest, measurements: Sequence[Measurement]) -> list[str]
     measured = [one for one in measurements if isinstance(one, Measured)]
     unstated = [part for part, terms in manifest.licenses if stated(terms) is None]
     lines = [*_of_accuracy(manifest), *_of_times(measured), *_of_unmeasured(manifest, measurements)]
+    lines += map(_of_emulated, newest_emulated(measurements))
     if unstated:
         lines.append(f"License not stated: {', '.join(unstated)}. See LICENSES.md before you use it.")
     return lines

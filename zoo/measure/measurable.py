@@ -22,15 +22,15 @@ def most_threads() -> int:
     return THREADS * this_device().cores
 
 
-def _candidates(release: Release, target: str, settings: TargetSettings | None, threads: int | None) -> list[Runnable]:
-    """Artifacts of a release to measure for a target: its fp32 graph, and those compiled for it."""
+def candidates(release: Release, target: str, settings: TargetSettings | None, threads: int | None) -> list[Runnable]:
+    """Artifacts of a release to run for a target: its fp32 graph, and those compiled for it."""
     found = [one for one in runnables(release, threads) if one.target == target and not one.is_graph]
     under = next((one.settings for one in found if one.settings), settings)
     graph = under and graph_on(release, target, replace(under, threads=threads or under.threads))
     return [graph, *found] if graph and all(one.precision != "fp32" for one in found) else found
 
 
-class _NotHere(Unusable):
+class NotHere(Unusable):
     """A file is missing that this machine could run."""
 
 
@@ -43,10 +43,19 @@ def _check_here(release: Release, target: str, known: TargetSettings | None, fou
     for one in found:
         if one.settings:
             make_target(one.settings).check()
+    check_files(release, target, found)
+
+
+def check_files(release: Release, target: str, found: Sequence[Runnable]) -> None:
+    """Check that the files of a target's artifacts are here.
+
+    Raises:
+        NotHere: one is not.
+    """
     missing = [file for one in found for file in one.files if not (release.path.parent / file.path).is_file()]
     if missing:
         get = f"Get it: zoo pull {release.manifest.label}" + f" --target {target}" * any(one.target for one in missing)
-        raise _NotHere(f"{missing[0].path} is not here", rebuilding(release.path) or get)
+        raise NotHere(f"{missing[0].path} is not here", rebuilding(release.path) or get)
 
 
 def _check_threads(threads: int | None) -> None:
@@ -60,7 +69,7 @@ def _check_threads(threads: int | None) -> None:
 def _nothing(release: Release, failed: Mapping[str, TargetError]) -> NothingRuns:
     """Why nothing can be measured, and what to do: get an artifact that would run, or use the graph."""
     whys = [f"{target}: {error.why if isinstance(error, Unusable) else error}" for target, error in failed.items()]
-    mends = [error.mend for error in failed.values() if isinstance(error, _NotHere)]
+    mends = [error.mend for error in failed.values() if isinstance(error, NotHere)]
     mends.append("To measure its fp32 graph, use a target of zoo doctor: --target onnxruntime-cpu")
     return NothingRuns(
         f"no artifact of {release.manifest.label} runs here: {'; '.join(whys) or 'it has none'}. {mends[0]}"
@@ -87,7 +96,7 @@ def measurable(
     failed: dict[str, TargetError] = {}
     for target in dict.fromkeys(t if t in built else catalogue.target(t) for t in targets) or built:
         known = catalogue.targets.get(target)
-        found = _candidates(release, target, known and known.computing, threads)
+        found = candidates(release, target, known and known.computing, threads)
         try:
             _check_here(release, target, known, found)
             plan[target] = found

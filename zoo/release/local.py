@@ -12,8 +12,18 @@ from zoo.errors import CatalogueError, ManifestError
 from zoo.home import Home
 from zoo.layout import MANIFEST, MEASUREMENTS, SCHEMA
 from zoo.release.manifest import Manifest
-from zoo.release.measurements import Broken, Estimated, Measured, Measurement, Pending, merged, read_measurements
+from zoo.release.measurements import (
+    Broken,
+    Emulated,
+    Estimated,
+    Measured,
+    Measurement,
+    Pending,
+    merged,
+    read_measurements,
+)
 from zoo.release.reading import read_parsed
+from zoo.release.unmeasured import newest_emulated
 from zoo.release.versions import newest, order
 from zoo.sanitize import one_line
 
@@ -48,6 +58,11 @@ class Release:
         known = {(one.target, one.network, one.precision) for one in self.measured if one.accuracy}
         estimates = [one for one in self.measurements if isinstance(one, Estimated)]
         return [one for one in estimates if (one.target, one.network, one.precision) not in known]
+
+    @property
+    def emulated(self) -> list[Emulated]:
+        """What ran on an emulated processor: the newest record of each artifact, processor and runtime."""
+        return newest_emulated(self.measurements)
 
     @property
     def pending(self) -> list[Pending]:

@@ -1,7 +1,8 @@
 """Measurements: records beside a release, one per artifact, device and time. Records are added and never changed.
 
-A record has one of four kinds, which are never mixed in a column: `measured` figures, figures `estimated` elsewhere, a
-`pending` target whose device has not run yet, and a `broken` precision with the reason.
+A record has one of five kinds, which are never mixed in a column: `measured` figures, and four without times
+(`zoo.release.unmeasured`): accuracy `estimated` elsewhere, an artifact `emulated` on another processor, a `pending`
+target whose device has not run yet, and a `broken` precision with the reason.
 """
 
 from __future__ import annotations
@@ -26,28 +27,20 @@ from targets.machine.device import Device
 from targets.measuring.conditions import Conditions
 from targets.measuring.latency import Latency
 from targets.measuring.ratio import Ratio
-from targets.settings import PRECISIONS, Precision
+from targets.settings import PRECISIONS
 from zoo.errors import ManifestError, OutputError
 from zoo.release.migrate import RECORD_SCHEMA, schema_of
 from zoo.release.reading import first_problem
-from zoo.release.record import Name, Record, Sha256
+from zoo.release.record import Record, Sha256
+from zoo.release.unmeasured import Broken as Broken
+from zoo.release.unmeasured import Cell
+from zoo.release.unmeasured import Emulated as Emulated
+from zoo.release.unmeasured import Estimated as Estimated
+from zoo.release.unmeasured import Pending as Pending
 from zoo.sanitize import parse_json
 
 LIMIT = 2**20  # bytes; more than any record needs
 LONGEST_NAME = 100  # characters, of who measured
-
-
-class _About(Record):
-    schema_version: Literal[1] = Field(1, description="version of this format; a reader refuses newer ones")
-    release: str = Field(description="name@version; identifies the release wherever the record lies")
-    target: Name = Field(description="target in the catalogue: a runtime on a device; to group records")
-
-
-class _Cell(_About):
-    network: Literal["teacher", "student"] = Field(
-        description="the student ships; the teacher is the dense network, as baseline"
-    )
-    precision: Precision = Field(description="numeric precision of the artifact")
 
 
 class Reported(Record):
@@ -60,7 +53,7 @@ class Reported(Record):
     file_sha256: Sha256 = Field(description="digest of the file that was sent; finds the message that brought it")
 
 
-class Measured(_Cell):
+class Measured(Cell):
     """Figures of one network in one precision on one device."""
 
     kind: Literal["measured"] = Field("measured", description="keeps measured and estimated figures apart")
@@ -143,36 +136,7 @@ class Measured(_Cell):
         return self
 
 
-class Estimated(_Cell):
-    """Expected accuracy on a target whose device has not run yet. Times are never estimated."""
-
-    kind: Literal["estimated"] = Field("estimated", description="keeps measured and estimated figures apart")
-    data: str = Field(description="fingerprint of the data set; accuracies on others do not compare")
-    map: float = Field(description="expected mean average precision, %; whether the bundle is worth running")
-    agreement: Agreement = Field(description="agreement with torch, where it was estimated; the expected cost")
-    method: str = Field(description="method, in words; how far to trust it")
-
-
-class Broken(_Cell):
-    """A precision that a target does not support."""
-
-    kind: Literal["broken"] = Field("broken", description="tells a known failure from a gap")
-    reason: str = Field(max_length=4000, description="error of the runtime; what would have to change")
-    runtime: Runtime | None = Field(
-        description="the runtime that refused it, since another version may not; null if there was no graph to compile"
-    )
-    found_at: str = Field(description="UTC, ISO 8601; whether another try is worthwhile")
-
-
-class Pending(_About):
-    """A target whose device has not run yet, with the bundle to run there."""
-
-    kind: Literal["pending"] = Field("pending", description="tells a target that is waiting from a gap")
-    bundle: str = Field(description="file name of the archive; what to copy to the device")
-    bundle_sha256: Sha256 = Field(description="digest of the archive; that it was built for this release")
-
-
-Measurement: TypeAlias = Measured | Estimated | Pending | Broken
+Measurement: TypeAlias = Measured | Estimated | Emulated | Pending | Broken
 _ANY: TypeAdapter[Measurement] = TypeAdapter(Annotated[Measurement, Field(discriminator="kind")])
 
 

@@ -118,7 +118,7 @@ def measured_table(
 
 
 def beside_table(comparison: Comparison, link: Link = no_link) -> HtmlTable:
-    """What was not measured: estimated, pending and broken; with names of releases if they lead somewhere."""
+    """What was not measured: estimated, emulated, pending and broken; with names of releases if they lead somewhere."""
     rows = [
         [
             Cell(one_line(row["model"]), kind="text", link=link(row["model"])) if link(row["model"]) else NOTHING,
@@ -127,9 +127,9 @@ def beside_table(comparison: Comparison, link: Link = no_link) -> HtmlTable:
             row["kind"],
             f"{row['map']:.2f}" if "map" in row else NOTHING,
             f"{row['map_drop_points']:.2f}" if "map_drop_points" in row else NOTHING,
-            Cell(one_line(row.get("method") or row.get("reason") or WAITING), kind="text long"),
+            Cell(one_line(row.get("method") or row.get("how") or row.get("reason") or WAITING), kind="text long"),
         ]
-        for row in (*comparison.estimated, *comparison.pending, *comparison.broken)
+        for row in comparison.beside
     ]
     headings, kept = filled(BESIDE_HEADINGS, rows)
     return plain_table("Not measured", headings, kept, words=headings.index("state") + 1 if kept else 0)

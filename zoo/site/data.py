@@ -22,7 +22,7 @@ from zoo.tables.columns import COLUMNS, MEASURED, Number, Row
 from zoo.tables.comparison import KEYS, Comparison
 from zoo.tables.diff import Evidence, evidence
 from zoo.tables.protocol import ACCURACY, LATENCY, Group, grouped
-from zoo.tables.rows import broken_rows, estimated_rows, measurement_rows, pending_rows
+from zoo.tables.rows import broken_rows, emulated_rows, estimated_rows, measurement_rows, pending_rows
 
 FORMAT: Literal["zoo site"] = "zoo site"
 SCHEMA: Literal[1] = 1
@@ -113,6 +113,7 @@ class SiteJson(TypedDict):
     tables: list[TableJson]
     releases: list[ReleaseJson]
     estimated: list[Row]
+    emulated: list[Row]
     pending: list[Row]
     broken: list[Row]
     damaged: dict[str, str]
@@ -161,7 +162,7 @@ def site_data(source: Source) -> tuple[SiteJson, Comparison]:
     measured = measurement_rows(releases)
     told = chain.from_iterable(map(evidence, releases))
     beside = {id(row): _beside(one) for row, one in zip(measured, told, strict=True)}
-    others = estimated_rows(releases), pending_rows(releases), broken_rows(releases)
+    others = estimated_rows(releases), emulated_rows(releases), pending_rows(releases), broken_rows(releases)
     comparison = Comparison(grouped(measured), *others)
     boards, devices = _boards(comparison.groups, source.entries), _devices(comparison.rows)
     by_board = {(one["data"], one["protocol"], one["queries"], one["gallery"]): at for at, one in enumerate(boards)}
@@ -196,6 +197,7 @@ def site_data(source: Source) -> tuple[SiteJson, Comparison]:
         "tables": [table(group) for group in comparison.groups],
         "releases": [_release(entry) for entry in source.entries],
         "estimated": comparison.estimated,
+        "emulated": comparison.emulated,
         "pending": [{key: row[key] for key in ("model", "target", "kind")} for row in comparison.pending],
         "broken": comparison.broken,
         "damaged": dict(source.damaged),

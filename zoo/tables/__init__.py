@@ -18,6 +18,7 @@ from zoo.tables.formats import measurement_table, table
 from zoo.tables.rows import (
     broken_rows,
     calibration_rows,
+    emulated_rows,
     estimated_rows,
     gains,
     measurement_rows,
@@ -33,6 +34,7 @@ __all__ = [
     "broken_rows",
     "calibration_rows",
     "compare",
+    "emulated_rows",
     "estimated_rows",
     "gains",
     "measurement_rows",

@@ -12,17 +12,18 @@ from zoo.errors import CompareError
 from zoo.release.local import Release
 from zoo.tables.columns import BESIDE, MEASURED, Row
 from zoo.tables.protocol import Group, apart, grouped, names_of
-from zoo.tables.rows import broken_rows, estimated_rows, measurement_rows, pending_rows
+from zoo.tables.rows import broken_rows, emulated_rows, estimated_rows, measurement_rows, pending_rows
 
 KEYS = ("model", *MEASURED, *(key for key in BESIDE if key != "model"))  # of a measurement's row, in this order
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is printed: tables of measured figures, and separately what is estimated, pending or broken."""
+    """What is printed: tables of measured figures, and separately what is estimated, emulated, pending or broken."""
 
     groups: list[Group]
     estimated: list[Row] = field(default_factory=list)
+    emulated: list[Row] = field(default_factory=list)
     pending: list[Row] = field(default_factory=list)
     broken: list[Row] = field(default_factory=list)
 
@@ -30,6 +31,11 @@ class Comparison:
     def apart(self) -> str | None:
         """Why there are several tables."""
         return apart(self.groups)
+
+    @property
+    def beside(self) -> list[Row]:
+        """What was not measured on a device."""
+        return [*self.estimated, *self.emulated, *self.pending, *self.broken]
 
     @property
     def rows(self) -> list[Row]:
@@ -50,7 +56,7 @@ def compare(
         CompareError: no record is of that device.
     """
     rows = measurement_rows(releases)
-    beside = [estimated_rows(releases), pending_rows(releases), broken_rows(releases)]
+    beside = [estimated_rows(releases), emulated_rows(releases), pending_rows(releases), broken_rows(releases)]
     if device is not None:
         rows, *beside = on_device([rows, *beside], device, aliases or {})
     return Comparison(grouped(rows), *beside)

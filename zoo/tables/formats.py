@@ -70,7 +70,7 @@ def _lines(group: Group) -> list[str]:
 
 
 def lines_beside(comparison: Comparison) -> list[str]:
-    """What was not measured, one line each: estimated, pending or broken."""
+    """What was not measured, one line each: estimated, emulated, pending or broken."""
 
     def cell(row: Row) -> str:
         return f"{row['model']} on {row['target']}, {row['network']} {row['precision']}"
@@ -81,6 +81,7 @@ def lines_beside(comparison: Comparison) -> list[str]:
             f"{row['method']}"
             for row in comparison.estimated
         ),
+        *(f"{cell(row)}: emulated, not measured: {row['how']}" for row in comparison.emulated),
         *(
             f"{row['model']} on {row['target']}: pending, not measured; zoo build {row['model'].partition('@')[0]} "
             f"--target {row['target']} makes its bundle"
@@ -148,13 +149,14 @@ def comma_separated(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """`{tables: [{protocol, rows, best}], apart, estimated, pending, broken}`.
+    """`{tables: [{protocol, rows, best}], apart, estimated, emulated, pending, broken}`.
 
     `protocol` holds what is equal in all rows of a table; `rows` hold `KEYS`, with null for missing and void values;
     `best` holds, by column, the indices of the best rows that ship; `apart` says why there are several tables, or null.
     The others were not measured: estimated accuracy (model, target, kind, network, precision, data, map, method,
-    map_drop_points), pending targets (model, target, kind, bundle, bundle_sha256), and unsupported precisions (model,
-    target, kind, network, precision, reason, runtime, found_at).
+    map_drop_points), artifacts on an emulated processor (`zoo.tables.rows.emulated_rows`), pending targets (model,
+    target, kind, bundle, bundle_sha256), and unsupported precisions (model, target, kind, network, precision, reason,
+    runtime, found_at).
     """
     return {
         "tables": [
@@ -167,6 +169,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         ],
         "apart": comparison.apart,
         "estimated": comparison.estimated,
+        "emulated": comparison.emulated,
         "pending": comparison.pending,
         "broken": comparison.broken,
     }

@@ -113,8 +113,8 @@ def measurement_rows(releases: Iterable[Release]) -> list[Row]:
     """One row per measured record: network, precision, target, run. The dense teacher comes before the pruned student.
 
     Times of a throttled run are None, and `void` says why. Times of a disturbed or unsteady run are shown, but have no
-    ratio and are never best; `doubt` says why. What was not measured is in `estimated_rows`, `pending_rows` and
-    `broken_rows`.
+    ratio and are never best; `doubt` says why. What was not measured is in `estimated_rows`, `emulated_rows`,
+    `pending_rows` and `broken_rows`.
     """
     return [_row(release, record) for release in releases for record in release.measured]
 
@@ -130,6 +130,25 @@ def estimated_rows(releases: Iterable[Release]) -> list[Row]:
         }
         for release in releases
         for one in release.estimated
+    ]
+
+
+def emulated_rows(releases: Iterable[Release]) -> list[Row]:
+    """One row per artifact that was run on an emulated processor; without times, since it has none of its own."""
+    fields = {
+        "target", "kind", "network", "precision", "agrees", "device", "cpu", "emulator", "runtime", "data", "images",
+        "largest_difference", "min_cosine", "mean_cosine", "golden_cosine", "checked_at",
+    }  # fmt: skip
+    return [
+        {
+            "model": release.manifest.label,
+            **one.model_dump(include=fields),
+            "how": one.words,
+            "emulated_map": one.accuracy and one.accuracy.map,
+            "map_here": one.accuracy_here and one.accuracy_here.map,
+        }
+        for release in releases
+        for one in release.emulated
     ]
 
 

@@ -190,6 +190,6 @@ def found(comparison: Comparison, question: Question, sort: str | None, all_prec
     unknown = sum(answer is None for _, answer in answered)
     told = f"{len(kept)} of {len(rows)} match"
     told += f"; {unknown} unknown: a value is missing or void" if unknown else ""
-    beside = Counter(row["kind"] for row in (*comparison.estimated, *comparison.pending, *comparison.broken))
+    beside = Counter(row["kind"] for row in comparison.beside)
     told += f"; not measured: {', '.join(f'{n} {kind}' for kind, n in beside.items())}" if beside else ""
     return Matches(Comparison(grouped(by_column(kept, sort) if sort else kept)), told)

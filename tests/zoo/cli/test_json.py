@@ -26,7 +26,7 @@ LOOKING = (
 )  # fmt: skip
 # `serve`: tests/zoo/serve, `add`: tests/zoo/test_add.py, `bench`: tests/zoo/measure, `clean`: tests/zoo,
 # `weights fetch`: tests/zoo/weights
-APART = ("add", "compile", "receive", "pull", "diff", "bench", "clean", "serve")
+APART = ("add", "check", "compile", "receive", "pull", "diff", "bench", "clean", "serve")
 
 
 def test_every_command_has_json_and_a_shape():

@@ -282,7 +282,7 @@ def test_csv_has_one_header_and_full_precision():
 
 def test_json_has_the_shape_that_is_documented():
     content = json.loads(json.dumps(as_json(compare([release(records=[measurement(), pending()])]))))
-    assert list(content) == ["tables", "apart", "estimated", "pending", "broken"]
+    assert list(content) == ["tables", "apart", "estimated", "emulated", "pending", "broken"]
     (one,) = content["tables"]
     assert list(one) == ["protocol", "rows", "best"]
     assert list(one["rows"][0]) == list(KEYS)

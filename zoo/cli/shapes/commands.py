@@ -305,6 +305,27 @@ class Added(TypedDict):
 
 
 @exact
+class VerdictOfArtifact(TypedDict):
+    """Whether an artifact agrees on an emulated machine."""
+
+    target: str
+    precision: Precision
+    agrees: Annotated[bool, "exit code 4 if one is false"]
+    why: Annotated[str, "what is wrong; otherwise empty"]
+
+
+@exact
+class Checked(TypedDict):
+    """A release on an emulated machine."""
+
+    release: Label
+    arch: Literal["arm64"]
+    cpu: Annotated[str, "the emulated processor"]
+    verdicts: list[VerdictOfArtifact]
+    added: Annotated[list[MeasurementJson], "records of what returned embeddings"]
+
+
+@exact
 class Yanked(TypedDict):
     """A release that was hidden or restored."""
 
@@ -377,6 +398,7 @@ COMMANDS: Mapping[str, Any] = {
     "bench": Added,
     "build": ReleaseAndFigures,
     "build --plan": Plan,
+    "check": Checked,
     "clean": Cleaned,
     "compare": Compared,
     "compile": Compiled,

@@ -129,6 +129,32 @@ class EstimatedRow(TypedDict):
 
 
 @exact
+class EmulatedRow(TypedDict):
+    """An artifact on an emulated processor; without times, which mean nothing there."""
+
+    model: Label
+    target: str
+    kind: Literal["emulated"]
+    network: Network
+    precision: Precision
+    agrees: Annotated[bool, "with the same artifact on a processor of another kind"]
+    device: Literal["arm64 (emulated)"]
+    cpu: str
+    emulator: str
+    runtime: Annotated[Runtime, "there and here"]
+    data: Annotated[str | None, "fingerprint of the data set; null with the golden input alone"]
+    images: int
+    largest_difference: float
+    min_cosine: float
+    mean_cosine: float
+    golden_cosine: float
+    checked_at: Moment
+    how: Annotated[str, "the same, in words"]
+    emulated_map: Annotated[float | None, "mAP there, %; null unless the whole test set was compared"]
+    map_here: Annotated[float | None, "mAP of the same on the other processor, %"]
+
+
+@exact
 class BrokenRow(TypedDict):
     """A precision that a target does not support."""
 
@@ -149,6 +175,7 @@ class Compared(TypedDict):
     tables: list[Table]
     apart: Annotated[str | None, "why there are several tables; null if there is one"]
     estimated: list[EstimatedRow]
+    emulated: list[EmulatedRow]
     pending: list[PendingRow]
     broken: list[BrokenRow]
 

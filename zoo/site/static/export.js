@@ -59,11 +59,12 @@
     }
     const models = new Set(rows.map((row) => row.model));
     const beside = (list) => list.filter((one) => models.has(one.model));
-    const { estimated, pending, broken } = Zoo.data;
+    const { estimated, emulated, pending, broken } = Zoo.data;
     return {
       tables: [{ protocol: table.protocol, rows: rows.map((row) => Zoo.whole(table, row)), best }],
       apart: null,
       estimated: beside(estimated),
+      emulated: beside(emulated),
       pending: beside(pending),
       broken: beside(broken),
     };

@@ -55,7 +55,7 @@
       text(one.kind),
       number(one.map),
       number(one.map_drop_points),
-      h("td", { class: "text long" }, one.method ?? one.reason ?? WAITING),
+      h("td", { class: "text long" }, one.method ?? one.how ?? one.reason ?? WAITING),
     );
   };
 
@@ -67,12 +67,12 @@
     return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of what was not measured" }, table);
   };
 
-  /** Estimated, pending and broken, never among the figures: of models on a board, and of others when one asks. */
+  /** Estimated, emulated, pending and broken, never among the figures: of models on a board, and of others when one asks. */
   Zoo.showBeside = (board) => {
     const at = data.columns.indexOf("model");
     const tables = data.tables.filter((one) => one.board === board);
     const models = new Set(tables.flatMap((one) => one.rows.map((row) => row[at])));
-    const all = [...data.estimated, ...data.pending, ...data.broken];
+    const all = [...data.estimated, ...data.emulated, ...data.pending, ...data.broken];
     const here = all.filter((one) => models.has(one.model)).slice(0, LISTED);
     const rest = all.filter((one) => !here.includes(one));
     $("beside").hidden = !all.length;
