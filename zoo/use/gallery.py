@@ -241,7 +241,8 @@ def read_gallery(path: Path) -> Gallery:
         raise
     except OSError as error:
         raise GalleryError(
-            f"can't read the gallery {path}: {error.strerror or error}. Name a folder of images, or a file of zoo embed."
+            f"can't read the gallery {path}: {error.strerror or error}. Name a folder of images, or a file of zoo "
+            "embed."
         ) from None
     except Exception as error:  # noqa: BLE001 - numpy's reader raises many errors on invalid files
         told = first_line(error)

@@ -49,6 +49,20 @@ def test_requests_in_progress_are_answered_after_sigterm(released, tmp_path):
     assert (tmp_path / "errors").read_text() == ""
 
 
+def test_clients_that_are_wrong_or_leave_write_nothing(released, tmp_path):
+    head = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    with process(released, tmp_path, "--target", "onnxruntime") as (running, client):
+        for text in (b"hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"):
+            assert b" 400 " in client.send(text)
+        with socket.create_connection(client.address) as leaving:
+            leaving.sendall(head + b"Content-Length: 999\r\n\r\na few")
+            time.sleep(0.1)
+        assert client.embed_one(picture(1)).status == 200
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 0
+    assert (tmp_path / "errors").read_text() == ""
+
+
 def test_the_access_log_is_json_on_standard_error(released, tmp_path):
     with process(released, tmp_path, "--access-log", "--target", "onnxruntime") as (running, client):
         client.embed(picture(1), picture(2))

@@ -201,6 +201,29 @@ class Held:
         return self._model.embed_pixels(pixels)
 
 
+def test_a_client_that_leaves_while_it_sends_is_no_failure(start, caplog):
+    import socket
+
+    client = start()
+    part = form(picture(1))[0][:200]
+    kinds = {b"image/png": b"a few", b"multipart/form-data; boundary=edge": part}
+    for kind, some in kinds.items():
+        head = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\nContent-Type: " + kind + b"\r\n\r\n"
+        with socket.create_connection(client.address) as impatient:
+            impatient.sendall(head + some)
+            for _ in range(200):
+                if b"zoo_buffer_bytes 999.0" in client.ask("/metrics").content:
+                    break
+                time.sleep(0.02)
+        for _ in range(200):
+            if b"zoo_buffer_bytes 0.0" in (told := client.ask("/metrics").content):
+                break
+            time.sleep(0.02)
+        assert b'status="500"' not in told
+        assert b"zoo_refused_total{" not in told
+    assert caplog.text == ""
+
+
 def test_a_full_queue(start, model):
     held = Held(model)
     client = start(held, queue=4, images=4)
