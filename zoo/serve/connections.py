@@ -161,5 +161,5 @@ class _TooMany(asyncio.Protocol):
         transport.write("\r\n".join([*lines, "\r\n"]).encode() + body)
         asyncio.get_running_loop().call_later(REFUSED_SECONDS, transport.abort)  # closed earlier, it might not arrive
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._gone(self)

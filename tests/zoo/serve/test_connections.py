@@ -98,9 +98,9 @@ def test_a_client_that_reads_no_answers_gives_way(start):
         greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         greedy.connect(client.address)
         greedy.settimeout(0.2)
-        with pytest.raises(OSError):  # noqa: PT011 - until the server reads no more
-            for _ in range(10_000):
-                greedy.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        requests = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100_000
+        with pytest.raises(TimeoutError):  # the server reads no more
+            greedy.sendall(requests)
         for _ in range(200):
             if client.ask("/healthz").status == 200:
                 break
