@@ -73,6 +73,8 @@ def build(
 
     if host and len(targets) != 1:
         raise click.UsageError("--host is for one target: name it with --target.")
+    if student == "":
+        raise click.UsageError("--student needs an architecture, as in timm:mobilenetv4_conv_small.")
     if parent is not None and name is None:
         raise click.UsageError("--from needs NAME: what the new model is called.")
     if gpus and device == "cpu":
