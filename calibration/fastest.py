@@ -3,8 +3,8 @@
 A narrow layer gains little in int8, and pays for conversions before and after it. How much, only the runtime on its
 machine can tell. To compile and time each layer of a large network takes long, so the search has three steps:
 
-1. Layers are ranked by how much they compute for what they move (`calibration.work`), least first. A short run times
-   the first of them alone in float, and the first 2, 4, 8 … together.
+1. Layers are ranked by how much they compute for each value that they take and give (`calibration.work`), least first.
+   A short run times the first of them alone in float, and the first 2, 4, 8 … together.
 2. The best of these, and the layers that gained alone, together, since the gains of neighbours do not add up, are timed
    in a long run.
 3. The winner is timed once more against the graph as it was, and replaces it only if the whole 95 % interval of the

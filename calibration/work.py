@@ -1,4 +1,8 @@
-"""How much a layer computes for what it moves: the less, the less it gains in int8."""
+"""How much a layer computes for each value that it takes and gives.
+
+int8 saves time in proportion to what is computed, and a layer in int8 among others in float, or the other way round,
+costs a conversion of each value. So a layer that computes little for each is the least likely to gain.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +29,10 @@ def _sizes(model: onnx.ModelProto) -> dict[str, list[int]]:
     }
 
 
-def intensities(graph: Path) -> dict[str, float]:
-    """Arithmetic intensity of each convolution and linear layer: multiply-accumulates per value read or written.
+def work_per_value(graph: Path) -> dict[str, float]:
+    """Multiply-accumulates of each convolution and linear layer, per value of its input and output.
 
-    Infinite where the graph does not tell shapes, or both factors are computed. Source: Williams, Waterman, Patterson,
-    "Roofline", Communications of the ACM 2009.
+    Infinite where the graph does not tell shapes, or both factors are computed.
 
     Args:
         graph: ONNX; its layers have names of their own.
@@ -47,5 +50,5 @@ def intensities(graph: Path) -> dict[str, float]:
             found[node.name] = inf
             continue
         channels = made[1] if node.op_type == "Conv" else made[-1]
-        found[node.name] = prod(made) * weight / channels / (prod(taken) + prod(made) + weight)
+        found[node.name] = prod(made) * weight / channels / (prod(taken) + prod(made))
     return found

@@ -18,7 +18,7 @@ from calibration.fallback import Sensitivity, fall_back, sensitivities
 from calibration.fastest import AS_IT_WAS, Fastest
 from calibration.quantize import Quantizer, write_half
 from calibration.samples import candidates, coverage, k_centre
-from calibration.work import intensities
+from calibration.work import work_per_value
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input, read_batches
 from pipeline.data.samples import Index, Samples
@@ -232,7 +232,7 @@ def quantize_graph(
             lambda found: found.map_drop_points <= settings.max_map_drop_points,
             work.scratch,
         )
-        work_of = intensities(graph / GRAPH)
+        work_of = work_per_value(graph / GRAPH)
         faster = search.find(excluded, most, sorted(quantizer.layers, key=lambda layer: work_of[layer]))
         if faster:
             excluded, verdict = faster.excluded, faster.verdict

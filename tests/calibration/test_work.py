@@ -1,4 +1,4 @@
-"""Arithmetic intensity of layers, by hand."""
+"""Work of layers per value, by hand."""
 
 from math import inf
 
@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.work import intensities
+from calibration.work import work_per_value
 
 
-def test_intensity_is_arithmetic_per_value_moved(tmp_path):
+def test_work_is_counted_per_value_of_input_and_output(tmp_path):
     weights = {"wide": (16, 3, 3, 3), "deep": (16, 1, 3, 3), "lin": (16, 5), "turned": (7, 5)}
     nodes = [
         helper.make_node("Conv", ["x", "wide"], ["a"], "wide", pads=[1, 1, 1, 1]),
@@ -30,11 +30,11 @@ def test_intensity_is_arithmetic_per_value_moved(tmp_path):
     graph = helper.make_graph(nodes, "net", [given], [made], constants)
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.example", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets), tmp_path / "net.onnx")
-    assert intensities(tmp_path / "net.onnx") == {
-        "wide": pytest.approx(16 * 64 * 27 / (3 * 64 + 16 * 64 + 16 * 27)),
-        "deep": pytest.approx(16 * 16 * 9 / (16 * 64 + 16 * 16 + 16 * 9)),
-        "lin": pytest.approx(16 * 5 / (16 + 5 + 80)),
-        "turned": pytest.approx(5 * 7 / (5 + 7 + 35)),
+    assert work_per_value(tmp_path / "net.onnx") == {
+        "wide": pytest.approx(16 * 64 * 27 / (3 * 64 + 16 * 64)),
+        "deep": pytest.approx(16 * 16 * 9 / (16 * 64 + 16 * 16)),
+        "lin": pytest.approx(16 * 5 / (16 + 5)),
+        "turned": pytest.approx(5 * 7 / (5 + 7)),
         "both": inf,
         "shapeless": inf,
     }
