@@ -162,6 +162,18 @@ def test_its_embeddings_are_the_file_s(added):
     assert found @ expected[0] > 0.99
 
 
+@pytest.mark.slow
+def test_layers_chosen_by_speed_are_in_the_manifest(workshop):
+    file = write_foreign(workshop.root / "net.onnx")
+    result = workshop.zoo(*adding(workshop, file, "-t", "onnxruntime-cpu", "--set", "calibrate.layers=fastest"))
+    assert result.exit_code == 0, result.output
+    release = find_release(Home(workshop.home), "theirs")
+    (found,) = (one.fastest for one in release.manifest.calibrations if one.precision == "int8")
+    assert len(found.alone) == 3
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(json.loads(release.path.read_text()))
+    assert workshop.zoo("show", "theirs").exit_code == 0
+
+
 def test_a_target_that_is_added_later_joins_the_release(workshop):
     file = write_foreign(workshop.root / "net.onnx")
     for target in ("onnxruntime-cpu", "openvino-cpu"):
