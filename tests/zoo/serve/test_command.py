@@ -33,11 +33,17 @@ def test_requests_in_progress_are_answered_after_sigterm(released, tmp_path):
         connection.putheader("Content-Length", str(len(image)))
         connection.endheaders(image[:1000])
         idle = socket.create_connection(client.address)
-        time.sleep(0.2)
+        kept = http.client.HTTPConnection(client.address[0], client.address[1], timeout=30)
+        kept.request("GET", "/readyz")
+        assert kept.getresponse().read() == b'{"status": "ready"}'
         running.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         with pytest.raises(OSError, match="refused"):
             client.ask("/healthz")
+        kept.request("POST", EMBED, image, {"Content-Type": "image/png"})
+        refused = kept.getresponse()
+        assert (refused.status, refused.headers["Connection"], refused.headers["Retry-After"]) == (503, "close", "5")
+        assert json.loads(refused.read())["what"] == "The server is shutting down."
         connection.send(image[1000:])
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()

@@ -220,6 +220,8 @@ def test_a_full_queue(start, model):
         client.wait_for("zoo_queue_images 4.0")
         answer = refused(client.embed_one(picture(1)), 503, "The queue holds 4 images")
         assert int(answer.headers["Retry-After"]) >= 1
+        head = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 999\r\n\r\n"
+        assert client.send(head).startswith(b"HTTP/1.1 503")  # before its body is read
         refused(client.ask("/readyz"), 503)
         assert client.ask("/healthz").status == 200
         held.let.set()

@@ -14,7 +14,7 @@ from pipeline.progress import Silent
 from zoo.errors import GalleryError, OutputError
 from zoo.use.gallery import Gallery, read_gallery, write_gallery
 from zoo.use.index import open_index
-from zoo.use.index_build import build_index, list_count
+from zoo.use.index_build import build_index, list_count, split
 from zoo.use.unchanged import File
 
 
@@ -113,6 +113,13 @@ def test_more_images_than_the_lists_have_are_found(gallery, file):
         places, _ = index.nearest(gallery.embeddings[0], count)
         assert len(set(places.tolist())) == min(count, 6000)
         assert places.min() >= 0
+
+
+@pytest.mark.parametrize("count", [100, 6000])
+def test_recall_is_measured_on_images_that_k_means_has_not_seen(count):
+    held, training = split(count, list_count(count))
+    assert len(held) == count // 10
+    assert not {*held.tolist()} & {*training.tolist()}
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
