@@ -1,5 +1,6 @@
 """Indexes: what is found, how often the nearest is, and files that are refused."""
 
+import hashlib
 import json
 import resource
 from dataclasses import replace
@@ -15,6 +16,7 @@ from zoo.errors import GalleryError, OutputError
 from zoo.use.gallery import Gallery, read_gallery, write_gallery
 from zoo.use.index import open_index
 from zoo.use.index_build import build_index, list_count, split
+from zoo.use.query import find_in_index
 from zoo.use.unchanged import File
 
 
@@ -254,3 +256,47 @@ def test_the_note_is_json_with_the_model(file):
     with safe_open(file, framework="numpy") as opened:
         about = json.loads(json.loads(opened.metadata()["zoo"])["about"])
     assert (about["format"], about["model"], about["artifact_sha256"]) == ("zoo.index/1", "big@1.0.0", "a" * 64)
+
+
+class Model:
+    """Embeds the name of a file: its number is that of a row."""
+
+    release, target, precision, artifact_sha256 = "big@1.0.0", "openvino-cpu", "int8", "a" * 64
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def read(self, path):
+        return int(path.stem)
+
+    def embed(self, number):
+        return self.rows[number][None]
+
+
+def test_what_replaces_changed_images_is_in_order_and_named_once(tmp_path):
+    """The lists that are near hold few images: for more of them, further lists are searched, with nearer images."""
+    rows, folder = directions(200), tmp_path / "images"
+    folder.mkdir()
+    paths = tuple(f"{number:03}.jpg" for number in range(200))
+    for path in paths:
+        (folder / path).write_text(path)
+    files = tuple(File(7, 0, hashlib.sha256(path.encode()).hexdigest()) for path in paths)
+    gallery = a_gallery(rows, paths=paths, files=files, folder=folder)
+    assert build_index(tmp_path / "x.index", gallery, 0.1, Silent())[0].probe == 1
+    unsorted = 0
+    for number in range(0, 200, 50):
+        index = open_index(tmp_path / "x.index")
+        first = index.nearest(rows[number], 30)[0]
+        for place in first[:10].tolist():
+            (folder / index.path(place)).write_text("changed")
+        query = Path(f"{number}.jpg")
+        answer = find_in_index(query, tmp_path / "x.index", 30, None, None, lambda *_: Model(rows))
+        similarities = [one.similarity for one in answer.nearest]
+        assert similarities == sorted(similarities, reverse=True)
+        assert len({one.name for one in answer.nearest}) == 30
+        assert {one.path for one in answer.stale} >= {index.path(place) for place in first[:10].tolist()}
+        kept = similarities[: len(similarities) - 10]
+        unsorted += kept != [float(rows[int(index.path(place)[:3])] @ rows[number]) for place in first[10:].tolist()]
+        for place in first[:10].tolist():
+            (folder / index.path(place)).write_text(index.path(place))
+    assert unsorted  # the case that is tested came up
