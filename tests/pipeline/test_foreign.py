@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from pipeline.errors import ForeignError
+from pipeline.errors import CheckFailed, ForeignError
 from pipeline.foreign import reading
 from pipeline.foreign.describing import Asked, describe
 from pipeline.foreign.reading import file_parts, read_model
@@ -194,6 +194,12 @@ def test_a_network_in_training_mode_is_refused(tmp_path):
     assert "Export it in evaluation mode" in refusal(tmp_path / "net.onnx")
 
 
+def test_a_simplified_graph_with_other_results_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("onnxsim.simplify", lambda model: (model, False))
+    with pytest.raises(CheckFailed, match=r"onnxsim changed the results of net\.onnx"):
+        taken(write_foreign(tmp_path / "net.onnx"))
+
+
 def test_a_graph_that_ignores_its_images_is_refused(tmp_path):
     model = foreign_model()
     for tensor in model.graph.initializer:
@@ -220,6 +226,10 @@ def test_a_file_beyond_protobuf_s_limit_is_refused_before_it_is_read(tmp_path, m
     path = write_foreign(tmp_path / "net.onnx")
     monkeypatch.setattr(reading, "MAX_BYTES", 1000)
     assert "GiB of weights" in refusal(path)
+    path = external(tmp_path, "net.data")
+    most = path.stat().st_size + (tmp_path / "net.data").stat().st_size - 1
+    monkeypatch.setattr(reading, "MAX_BYTES", most)
+    assert "GiB of weights" in refusal(path)  # all files together
 
 
 def test_a_file_that_was_replaced_since_it_was_described_is_refused(tmp_path):

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 import zoo as package
 from pipeline.data.images import Input, read_image
+from pipeline.foreign import original
 from tests.conftest import make_workshop
 from tests.foreign import HEIGHT, MEAN, NORMALISED, STD, WIDTH, embed_by_hand, write_foreign
 from zoo.cli.shapes.commands import COMMANDS
@@ -222,6 +223,19 @@ def test_bad_input_is_refused_in_a_line_and_writes_no_result(more, told, worksho
     assert len(error.splitlines()) <= 2
     assert not (workshop.home / "releases").exists()
     assert not list(workshop.home.rglob("*.onnx"))
+
+
+def test_a_graph_with_other_embeddings_than_the_file_is_refused(workshop, monkeypatch):
+    def wrong(session, images, name):
+        found = run(session, images, name)
+        return -found if images.dtype == np.uint8 else found  # of the graph that zoo made
+
+    run = original.run
+    monkeypatch.setattr(original, "run", wrong)
+    error = workshop.refused(*adding(workshop, write_foreign(workshop.root / "net.onnx"), "-t", "onnxruntime-cpu"))
+    assert "have cosine -1.000000 to the file's" in error
+    assert "below export.min_cosine" in error
+    assert not (workshop.home / "releases").exists()
 
 
 def test_a_network_that_fails_only_when_it_runs_is_refused_before_any_stage(workshop):
