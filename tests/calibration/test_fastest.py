@@ -94,6 +94,18 @@ def test_the_winner_is_timed_again_and_loses_if_the_first_time_was_luck(tmp_path
     assert clock.brief == [True, False, False, False]
 
 
+def test_both_long_runs_need_confidence(tmp_path):
+    for unsure in (1, 2):  # the run of all candidates, or that of the winner
+        clock = Clock()
+
+        def timed(graphs, brief, clock=clock, unsure=unsure):
+            clock.width = 0.2 if len(clock.runs) == unsure else 0.001
+            return clock(graphs, brief)
+
+        found = search(tmp_path, timed).find((), most=4, ranked=RANKED)
+        assert found is None or (unsure == 2 and found.excluded == ("narrow",))  # the second best, which was sure twice
+
+
 def test_a_faster_graph_that_loses_accuracy_is_not_taken(tmp_path):
     found = search(tmp_path, Clock(), spoils={"thin"}).find((), most=4, ranked=RANKED)
     assert found is not None

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
@@ -12,7 +13,7 @@ import zoo as package
 from pipeline.data.images import Input, read_image
 from pipeline.foreign import original
 from tests.conftest import make_workshop
-from tests.foreign import HEIGHT, MEAN, NORMALISED, STD, WIDTH, embed_by_hand, write_foreign
+from tests.foreign import HEIGHT, MEAN, NORMALISED, STD, WIDTH, embed_by_hand, foreign_model, write_foreign
 from zoo.cli.shapes.commands import COMMANDS
 from zoo.home import Home
 from zoo.release.licensing import accepted
@@ -165,10 +166,13 @@ def test_its_embeddings_are_the_file_s(added):
 
 @pytest.mark.slow
 def test_layers_chosen_by_speed_are_in_the_manifest(workshop):
-    file = write_foreign(workshop.root / "net.onnx")
+    file = workshop.root / "net.onnx"
+    onnx.save(foreign_model(), file, save_as_external_data=True, location="net.data", size_threshold=0)
     result = workshop.zoo(*adding(workshop, file, "-t", "onnxruntime-cpu", "--set", "calibrate.layers=fastest"))
     assert result.exit_code == 0, result.output
     release = find_release(Home(workshop.home), "theirs")
+    sizes = [(workshop.root / f"net.{one}").stat().st_size for one in ("onnx", "data")]
+    assert release.manifest.foreign.size_bytes == sum(sizes)
     (found,) = (one.fastest for one in release.manifest.calibrations if one.precision == "int8")
     assert len(found.alone) == 3
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(json.loads(release.path.read_text()))

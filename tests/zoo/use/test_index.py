@@ -5,6 +5,7 @@ import json
 import resource
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -290,7 +291,7 @@ def test_what_replaces_changed_images_is_in_order_and_named_once(tmp_path):
         for place in first[:10].tolist():
             (folder / index.path(place)).write_text("changed")
         query = Path(f"{number}.jpg")
-        answer = find_in_index(query, tmp_path / "x.index", 30, None, None, lambda *_: Model(rows))
+        answer = find_in_index(query, tmp_path / "x.index", 30, None, None, lambda *_: cast("Any", Model(rows)))
         similarities = [one.similarity for one in answer.nearest]
         assert similarities == sorted(similarities, reverse=True)
         assert len({one.name for one in answer.nearest}) == 30
