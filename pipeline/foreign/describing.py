@@ -207,6 +207,7 @@ def _output(model: onnx.ModelProto, name: str, asked: str | None) -> str:
             raise ForeignError(f"{name} has no value {asked[:80]!r}. Its outputs are {listed([*outputs])}.")
         return asked
     if len(outputs) != 1:
-        shown = listed([f"{key} ({shape_text(value)})" for key, value in outputs.items()])
+        shapes = {key: shape_text(value) for key, value in outputs.items()}
+        shown = listed([f"{key} ({shape})" if shape else key for key, shape in shapes.items()])
         raise ForeignError(f"{name} has {len(outputs)} outputs: {shown}. Name the embedding with --output.")
     return str(next(iter(outputs)))

@@ -68,7 +68,7 @@ def _external(model: onnx.ModelProto, path: Path) -> list[Path]:
     """Files with external data, each inside the folder of the ONNX file.
 
     Raises:
-        ForeignError: a location leads elsewhere, or to no file.
+        ForeignError: a location leads elsewhere, is a link, or names no file.
     """
     from onnx.external_data_helper import uses_external_data
 
@@ -78,13 +78,18 @@ def _external(model: onnx.ModelProto, path: Path) -> list[Path]:
         if not uses_external_data(tensor):
             continue
         location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        place = folder / location
         kinds = PurePosixPath(location), PureWindowsPath(location)
         leaves = any(kind.is_absolute() or ".." in kind.parts or kind.drive for kind in kinds) or "\0" in location
-        if not location or leaves or not place.resolve().is_relative_to(folder):
+        if not location or leaves:
             raise ForeignError(
                 f"{path} wants to read {location[:80]!r}, which is not in its folder. Nothing of it was read. Save the "
                 "model again with its external data beside it, or in one file."
+            )
+        place = folder / location
+        if place.resolve() != place:  # onnx refuses links, too
+            raise ForeignError(
+                f"{path} wants to read {location[:80]!r}, which is a link. Nothing of it was read. Put a copy of the "
+                "file that it leads to in its place."
             )
         if not place.is_file():
             raise ForeignError(f"{path} needs {location}, which is not beside it. Copy that file into {path.parent}.")
@@ -95,13 +100,17 @@ def _external(model: onnx.ModelProto, path: Path) -> list[Path]:
 def _proto(path: Path) -> onnx.ModelProto:
     import onnx
 
+    if path.exists() and not path.is_file():  # a device or a pipe would be read without end
+        raise ForeignError(f"{path} is not a file. Give the ONNX file of a network.")
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise _too_large(path, size)
         model: onnx.ModelProto = onnx.load(path, format="protobuf", load_external_data=False)
     except OSError as error:
-        raise ForeignError(f"can't read the network {path}: {error.strerror}.") from None
+        raise ForeignError(
+            f"can't read the network {path}: {error.strerror}. Give an ONNX file, as torch.onnx.export writes it."
+        ) from None
     except ForeignError:
         raise
     except Exception:  # noqa: BLE001 - errors of protobuf, which has no types
@@ -146,8 +155,11 @@ def read_model(path: Path) -> onnx.ModelProto:
     if external:
         try:
             load_external_data_for_model(model, str(path.parent.resolve()))
-        except (OSError, ValueError, RuntimeError) as error:  # onnx checks again, offsets and lengths too
-            raise ForeignError(f"{path}: its external data is damaged: {first_line(error)}") from None
+        except Exception as error:  # noqa: BLE001 - onnx checks again, offsets too; its errors have no common class
+            raise ForeignError(
+                f"the external data of {path} can't be read: {first_line(error)[:200].rstrip('.')}. Get its files "
+                "again, or save the model in one file."
+            ) from None
     _check_operators(model, path)
     if model.functions:
         model = inline_local_functions(model)

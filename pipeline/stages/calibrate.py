@@ -18,6 +18,7 @@ from calibration.fallback import Sensitivity, fall_back, sensitivities
 from calibration.fastest import AS_IT_WAS, Fastest
 from calibration.quantize import Quantizer, write_half
 from calibration.samples import candidates, coverage, k_centre
+from calibration.work import work_per_value
 from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input, read_batches
 from pipeline.data.samples import Index, Samples
@@ -35,7 +36,8 @@ VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")
 CALIBRATION = "calibration.json"
 SENSITIVITY_IMAGES = 32
-TIMED_CALLS, TIMED_SECONDS = 400, 20.0  # per graph, to tell which layers are faster in int8
+TIMED_CALLS, TIMED_SECONDS = 400, 20.0  # per graph, to tell whether it is faster
+BRIEF_CALLS, BRIEF_SECONDS = 80, 5.0  # per graph, to choose those that are worth it
 HOST = TargetSettings("onnxruntime")  # runs graphs of targets whose device is not here
 
 
@@ -102,11 +104,12 @@ class ReferenceRuntime:
         self.target.compile(graph, self._folder, Job(self._size.height, self._size.width, (1, EMBED_BATCH)))
         return self.target.load(self._folder)
 
-    def time(self, graphs: Mapping[str, Path], tell: Callable[[str], None]) -> dict[str, Ratio]:
+    def time(self, graphs: Mapping[str, Path], brief: bool, tell: Callable[[str], None]) -> dict[str, Ratio]:
         """Ratios of graphs to the one named `AS_IT_WAS`, timed in turn with one image a call."""
+        calls, seconds = (BRIEF_CALLS, BRIEF_SECONDS) if brief else (TIMED_CALLS, TIMED_SECONDS)
         with TemporaryDirectory(dir=self._folder.parent) as scratch:
             job = Job(self._size.height, self._size.width, (1,))
-            _, timing, _ = time_graphs(self.target, graphs, Path(scratch), job, TIMED_CALLS, TIMED_SECONDS, tell)
+            _, timing, _ = time_graphs(self.target, graphs, Path(scratch), job, calls, seconds, tell)
         return {name: timing.ratio(name, AS_IT_WAS) for name in graphs if name != AS_IT_WAS}
 
     def embed(self, graph: Path, images: np.ndarray) -> np.ndarray:
@@ -224,12 +227,13 @@ def quantize_graph(
     if settings.layers == "fastest" and here and outcome.holds:
         search = Fastest(
             quantizer,
-            lambda graphs: runs.time(graphs, work.progress.say),
+            lambda graphs, brief: runs.time(graphs, brief, work.progress.say),
             judged,
             lambda found: found.map_drop_points <= settings.max_map_drop_points,
             work.scratch,
         )
-        faster = search.find(excluded, most)
+        work_of = work_per_value(graph / GRAPH)
+        faster = search.find(excluded, most, sorted(quantizer.layers, key=lambda layer: work_of[layer]))
         if faster:
             excluded, verdict = faster.excluded, faster.verdict
             quantizer.write(work.out / GRAPH, excluded=excluded)

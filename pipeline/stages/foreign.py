@@ -14,12 +14,13 @@ from pipeline.data import LIBRARIES as IMAGES
 from pipeline.data.images import Input, read_batches
 from pipeline.data.samples import Index
 from pipeline.engine.work import Work
-from pipeline.errors import CheckFailed
+from pipeline.errors import CheckFailed, ForeignError
 from pipeline.foreign.settings import Foreign
 from pipeline.retrieval.agreement import answer
 from pipeline.stages.calibrate import HOST, ReferenceRuntime, embed_samples
 from pipeline.stages.export import CHECKED_IMAGES, GRAPH, Export
 from pipeline.stages.reference import GALLERY, GATE, QUERY
+from targets.files import sha256
 
 VERSION = 2
 LIBRARIES = (*IMAGES, "onnx", "onnxsim", "onnxruntime")
@@ -36,7 +37,8 @@ def take_graph(
         onnx: the file; its external data, which is given too, is found beside it.
 
     Raises:
-        ForeignError: see `pipeline.foreign.reading`, `pipeline.foreign.wrapping`.
+        ForeignError: the file is another one than the recipe's; see also `pipeline.foreign.reading` and
+            `pipeline.foreign.wrapping`.
         CheckFailed: embeddings of real images differ from the file's.
     """
     from onnx import save
@@ -45,6 +47,8 @@ def take_graph(
     from pipeline.foreign.reading import read_model
     from pipeline.foreign.wrapping import wrap
 
+    if sha256(onnx) != foreign.sha256:
+        raise ForeignError(f"{onnx} changed since this command began. Start it again.")
     model = read_model(onnx)
     wrapped = wrap(model, input, foreign, settings.opset, onnx.name)
     images = next(read_batches(data.gallery, input, CHECKED_IMAGES))

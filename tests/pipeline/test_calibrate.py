@@ -32,6 +32,7 @@ from targets.measuring.conditions import Conditions
 from targets.measuring.latency import Latency
 from targets.settings import Precision
 from tests.graphs import unquantised
+from zoo.release.manifest import Calibration
 
 SIZE = Input(height=16, width=16)
 CHANNELS = 8
@@ -448,6 +449,8 @@ def test_layers_are_chosen_by_speed_only_on_the_target(quiet, monkeypatch):
     assert faster is None or faster["low"] > 1
     assert found.agreement["map_drop_points"] <= FEW.max_map_drop_points
     assert quiet.cost() == told(found)
+    recorded = Calibration.model_validate({"network": "student", "target": "onnxruntime-cpu", **vars(found)})
+    assert recorded.model_dump(mode="json")["fastest"] == found.fastest
 
 
 def test_a_setting_that_is_not_used_does_not_change_a_recipe():

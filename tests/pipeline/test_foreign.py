@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -9,11 +10,13 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from pipeline.errors import ForeignError
+from pipeline.errors import CheckFailed, ForeignError
 from pipeline.foreign import reading
 from pipeline.foreign.describing import Asked, describe
 from pipeline.foreign.reading import file_parts, read_model
 from pipeline.foreign.wrapping import wrap
+from pipeline.stages.export import Export
+from pipeline.stages.foreign import take_graph
 from tests.foreign import HEIGHT, LENGTH, MEAN, STD, WIDTH, embed_by_hand, foreign_model, write_foreign
 
 NORMALISED = Asked(mean=MEAN, std=STD)
@@ -205,7 +208,7 @@ QUANTISED = helper.make_node("DynamicQuantizeLinear", ["b"], ["q", "s", "z"])
 @pytest.mark.parametrize(
     ("changes", "asked", "told"),
     [
-        ({"more_outputs": ("flat",)}, {}, "has 2 outputs: features (n×16), flat"),
+        ({"more_outputs": ("flat",)}, {}, "has 2 outputs: features (n×16), flat. Name the embedding"),
         ({"more_outputs": ("flat",)}, {"output": "nothing"}, "has no value 'nothing'. Its outputs are features, flat"),
         ({}, {"output": "d"}, "has shape 1×16×8×6 for 1 images"),
         ({"extra": (CUSTOM,)}, {}, "does not define: com.example.Sparkle"),
@@ -256,6 +259,12 @@ def test_a_network_in_training_mode_is_refused(tmp_path):
     assert "Export it in evaluation mode" in refusal(tmp_path / "net.onnx")
 
 
+def test_a_simplified_graph_with_other_results_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("onnxsim.simplify", lambda model: (model, False))
+    with pytest.raises(CheckFailed, match=r"onnxsim changed the results of net\.onnx"):
+        taken(write_foreign(tmp_path / "net.onnx"))
+
+
 def test_a_graph_that_ignores_its_images_is_refused(tmp_path):
     model = foreign_model()
     for tensor in model.graph.initializer:
@@ -271,13 +280,28 @@ def test_another_file_is_not_taken_for_onnx(content, tmp_path):
     path.write_bytes(content)
     assert "is not an ONNX file" in refusal(path)
     path.unlink()
-    assert "can't read the network" in refusal(path)
+    assert "No such file or directory. Give an ONNX file" in refusal(path)
+    for other in (path.parent, Path("/dev/zero")):
+        assert "is not a file. Give the ONNX file of a network." in refusal(other)
+    os.mkfifo(path)
+    assert "is not a file" in refusal(path)
 
 
 def test_a_file_beyond_protobuf_s_limit_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = write_foreign(tmp_path / "net.onnx")
     monkeypatch.setattr(reading, "MAX_BYTES", 1000)
     assert "GiB of weights" in refusal(path)
+    path = external(tmp_path, "net.data")
+    most = path.stat().st_size + (tmp_path / "net.data").stat().st_size - 1
+    monkeypatch.setattr(reading, "MAX_BYTES", most)
+    assert "GiB of weights" in refusal(path)  # all files together
+
+
+def test_a_file_that_was_replaced_since_it_was_described_is_refused(tmp_path):
+    path = write_foreign(tmp_path / "net.onnx")
+    size, described = describe(read_model(path), path.name, "0" * 64, NORMALISED)
+    with pytest.raises(ForeignError, match=r"net\.onnx changed since this command began"):
+        take_graph(None, data=None, input=size, settings=Export(), foreign=described, onnx=path)
 
 
 def test_half_precision_is_refused(tmp_path):
@@ -301,17 +325,35 @@ def external(folder, location):
 
 
 @pytest.mark.parametrize(
-    "location", ["../secret", "/etc/passwd", "inside/../../secret", r"..\secret", r"C:\secret", "link", "", "\0"]
+    "location", ["../secret", "/etc/passwd", "inside/../../secret", r"..\secret", r"C:\secret", "", "\0"]
 )
 def test_external_data_that_leaves_the_folder_is_refused_before_it_is_read(location, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     os.mkfifo(tmp_path / "secret")  # to read it would wait for ever
-    (folder / "link").symlink_to(tmp_path / "secret")
     path = external(folder, location)
     assert "which is not in its folder. Nothing of it was read" in refusal(path)
     with pytest.raises(ForeignError, match="not in its folder"):
         file_parts(path)
+
+
+@pytest.mark.parametrize("goal", ["../secret", "net.data", "nothing"])
+def test_links_to_external_data_are_refused_before_they_are_followed(goal, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    os.mkfifo(tmp_path / "secret")
+    (folder / "link").symlink_to(goal)
+    (folder / "inside").symlink_to(".")
+    for location in ("link", "inside/net.data"):
+        told = refusal(external(folder, location))
+        assert f"'{location}', which is a link. Nothing of it was read. Put a copy of the file" in told
+
+
+def test_a_file_that_is_itself_a_link_may_have_external_data_beside_it(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    path = external(tmp_path / "elsewhere", "net.data")
+    (tmp_path / "beside").symlink_to("elsewhere")
+    assert taken(tmp_path / "beside" / path.name).cost == taken(path).cost
 
 
 def test_external_data_beside_the_file_counts_like_the_file(tmp_path):
@@ -319,6 +361,6 @@ def test_external_data_beside_the_file_counts_like_the_file(tmp_path):
     assert file_parts(path) == {"onnx": path, "external_0": tmp_path / "net.data"}
     assert taken(path).cost == taken(write_foreign(tmp_path / "whole.onnx")).cost
     (tmp_path / "net.data").write_bytes(b"short")
-    assert "external data is damaged" in refusal(path)
+    assert "can't be read: External data " in refusal(path)
     (tmp_path / "net.data").unlink()
     assert "needs net.data, which is not beside it" in refusal(path)

@@ -42,6 +42,7 @@ from pipeline.planning.training import training_steps
 from pipeline.progress import Silent
 from pipeline.stages.distill import COMPACTED
 from targets.bundles.contents import BUNDLE_LIST
+from targets.files import sha256
 from targets.settings import TargetSettings
 from tests.conftest import make_workshop
 from tests.examples import laid_out
@@ -232,7 +233,7 @@ def run_stages(root):
 def run_foreign(root, data):
     """Results of the steps that take a file."""
     file = write_foreign(root / "net.onnx")
-    size, foreign = describe(read_model(file), file.name, "0" * 64, Asked(mean=MEAN, std=STD))
+    size, foreign = describe(read_model(file), file.name, sha256(file), Asked(mean=MEAN, std=STD))
     recipe = ForeignRecipe(license="MIT", dataset="squares", targets=("ort",), input=size, foreign=foreign)
     folders = {}
     for step in foreign_steps(recipe, data, file_parts(file)):

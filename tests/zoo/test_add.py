@@ -4,14 +4,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 import zoo as package
 from pipeline.data.images import Input, read_image
+from pipeline.foreign import original
 from tests.conftest import make_workshop
-from tests.foreign import HEIGHT, MEAN, NORMALISED, STD, WIDTH, embed_by_hand, write_foreign
+from tests.foreign import HEIGHT, MEAN, NORMALISED, STD, WIDTH, embed_by_hand, foreign_model, write_foreign
 from zoo.cli.shapes.commands import COMMANDS
 from zoo.home import Home
 from zoo.release.licensing import accepted
@@ -162,6 +164,21 @@ def test_its_embeddings_are_the_file_s(added):
     assert found @ expected[0] > 0.99
 
 
+@pytest.mark.slow
+def test_layers_chosen_by_speed_are_in_the_manifest(workshop):
+    file = workshop.root / "net.onnx"
+    onnx.save(foreign_model(), file, save_as_external_data=True, location="net.data", size_threshold=0)
+    result = workshop.zoo(*adding(workshop, file, "-t", "onnxruntime-cpu", "--set", "calibrate.layers=fastest"))
+    assert result.exit_code == 0, result.output
+    release = find_release(Home(workshop.home), "theirs")
+    sizes = [(workshop.root / f"net.{one}").stat().st_size for one in ("onnx", "data")]
+    assert release.manifest.foreign.size_bytes == sum(sizes)
+    (found,) = (one.fastest for one in release.manifest.calibrations if one.precision == "int8")
+    assert len(found.alone) == 3
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(json.loads(release.path.read_text()))
+    assert workshop.zoo("show", "theirs").exit_code == 0
+
+
 def test_a_target_that_is_added_later_joins_the_release(workshop):
     file = write_foreign(workshop.root / "net.onnx")
     for target in ("onnxruntime-cpu", "openvino-cpu"):
@@ -192,6 +209,11 @@ def test_output_for_scripts_has_the_documented_shape(added):
         ({"words": ["-t", "nowhere"]}, "no target 'nowhere'"),
         ({"words": ["--set", "distill.epochs=3"]}, "distill: unknown key"),
         ({"words": ["--set", "measure.dense=[fp32]"]}, "has no dense teacher"),
+        ({"words": ["--set", "dataset=circles"]}, "options for dataset. Use --data."),
+        ({"words": ["--set", "license=whatever"]}, "Use --license."),
+        ({"words": ["--set", "targets=[nowhere]"]}, "Use --target."),
+        ({"words": ["--set", f"foreign.sha256={'a' * 64}"]}, "options for foreign. Use --output"),
+        ({"words": ["--set", "input.height=64"]}, "options for input. Use --size"),
         ({"words": ["--set", "gate.identities=50"]}, "can't be held out"),
         ({"words": ["--set", "calibrate.min_images=500", "--set", "calibrate.images=500"]}, "calibration needs"),
     ],
@@ -205,6 +227,19 @@ def test_bad_input_is_refused_in_a_line_and_writes_no_result(more, told, worksho
     assert len(error.splitlines()) <= 2
     assert not (workshop.home / "releases").exists()
     assert not list(workshop.home.rglob("*.onnx"))
+
+
+def test_a_graph_with_other_embeddings_than_the_file_is_refused(workshop, monkeypatch):
+    def wrong(session, images, name):
+        found = run(session, images, name)
+        return -found if images.dtype == np.uint8 else found  # of the graph that zoo made
+
+    run = original.run
+    monkeypatch.setattr(original, "run", wrong)
+    error = workshop.refused(*adding(workshop, write_foreign(workshop.root / "net.onnx"), "-t", "onnxruntime-cpu"))
+    assert "have cosine -1.000000 to the file's" in error
+    assert "below export.min_cosine" in error
+    assert not (workshop.home / "releases").exists()
 
 
 def test_a_network_that_fails_only_when_it_runs_is_refused_before_any_stage(workshop):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from zoo.catalogue import load_catalogue
+from zoo.errors import CatalogueError
 from zoo.home import Home
 from zoo.release.local import find_release
 
@@ -60,6 +61,30 @@ def test_an_entry_of_a_catalogue_may_name_it(recipe):
         models=f"mine: {{base: resnet10t-toycars, student: 'timm:{SMALL}'}}, again: {{base: mine, student: null}}",
     )
     assert back == recipe("resnet10t-toycars").model_copy(update={"description": "", "license": "not stated"})
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["distill.compress.macs=0.5", "distill.compress={params: 0.5}", "distill.method=cdd", "distill.init=teacher"],
+)
+def test_settings_that_a_student_decides_can_t_be_overridden_unnoticed(setting, recipe):
+    with pytest.raises(CatalogueError, match="does not apply to it. Leave that out.") as caught:
+        recipe("resnet10t-toycars", f"student=timm:{SMALL}", setting)
+    assert str(caught.value).startswith(f"--set {setting}: ")
+    for same in ("distill.compress=null", "distill.method=fixed", "distill.epochs=3"):
+        assert recipe("resnet10t-toycars", f"student=timm:{SMALL}", same).distill.compress is None
+
+
+def test_an_empty_student_is_not_taken_for_none(workshop):
+    result = workshop.zoo("build", PLAIN, "--student", "", "--plan")
+    assert result.exit_code == 2
+    assert "--student needs an architecture" in result.stderr
+
+
+def test_a_spelling_that_yaml_reads_as_a_mapping_is_not_shown_as_one(workshop):
+    assert workshop.refused("build", PLAIN, "--student", "timm:").startswith(
+        "--set student=timm:: student: write timm:"
+    )
 
 
 @pytest.mark.parametrize("told", [SMALL, "timm:", "keras:small", "7", "timm:../../elsewhere"])

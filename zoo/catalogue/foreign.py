@@ -14,6 +14,16 @@ from zoo.catalogue.problems import did_you_mean, problems
 from zoo.catalogue.source import KeyPath, Origin, Source, override
 from zoo.errors import CatalogueError
 
+# What the command was told is checked against the file and the catalogue, and recorded, before `--set` applies.
+OPTIONS = {
+    "dataset": "--data",
+    "description": "--description",
+    "foreign": "--output, --layout or --channels",
+    "input": "--size, --mean, --std or --range",
+    "license": "--license",
+    "targets": "--target",
+}
+
 
 def check_free(catalogue: Catalogue, name: str) -> None:
     """Check that a foreign network can have a name.
@@ -43,7 +53,7 @@ def foreign_recipe(values: Mapping[str, Any], overrides: Sequence[str]) -> Forei
     """A recipe of options, with `key.path=value` overrides.
 
     Raises:
-        CatalogueError: an override does not fit.
+        CatalogueError: an override does not fit, or changes what an option says.
     """
     written = Origin("the command")
     inner: dict[KeyPath, Origin] = {
@@ -51,6 +61,9 @@ def foreign_recipe(values: Mapping[str, Any], overrides: Sequence[str]) -> Forei
     }
     source = Source(dict(values), {(): written, **inner, **{(key,): written for key in values}})
     for assignment in overrides:
+        key = assignment.partition("=")[0].strip().partition(".")[0]
+        if key in OPTIONS:
+            raise CatalogueError(f"--set {assignment}: zoo add has options for {key}. Use {OPTIONS[key]}.")
         source = override(source, assignment)
     try:
         return TypeAdapter(ForeignRecipe).validate_python(source.data)

@@ -14,6 +14,7 @@ from zoo.errors import CatalogueError
 logger = logging.getLogger(__name__)
 
 KeyPath = tuple[str | int, ...]
+OVERRIDE = "--set "  # how origins of overrides begin
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def override(source: Source, assignment: str) -> Source:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
         raise CatalogueError(f"--set {assignment}: {text!r} is not a YAML value.") from None
-    origin = Origin(f"--set {assignment}")
+    origin = Origin(f"{OVERRIDE}{assignment}")
     data: Any = value
     for key in reversed(keys):
         data = {key: data}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoo.catalogue.names import wrong_name
-from zoo.catalogue.source import KeyPath, Source, merge
+from zoo.catalogue.source import OVERRIDE, KeyPath, Source, merge
 from zoo.errors import CatalogueError
 
 KEY, PREFIX = "student", "timm:"
@@ -33,11 +33,28 @@ def student_of(source: Source) -> str | None:
         return None
     architecture = str(told).removeprefix(PREFIX)
     if not (isinstance(told, str) and told.startswith(PREFIX)) or wrong_name(architecture):  # it names a release, too
+        shown = f" {told[:80]!r}" if isinstance(told, str) else ""
         raise CatalogueError(
-            f"{source.origin((KEY,))}: student {str(told)[:80]!r}: write timm:ARCHITECTURE, as in "
-            "timm:mobilenetv4_conv_small."
+            f"{source.origin((KEY,))}: student{shown}: write timm:ARCHITECTURE, as in timm:mobilenetv4_conv_small."
         )
     return architecture
+
+
+def _check_overrides(source: Source, distill: dict[str, Any]) -> None:
+    """Refuse overrides of settings that a student decides; what a base says of them just gives way.
+
+    Raises:
+        CatalogueError: there is one.
+    """
+    decided = {"compress": None, "method": "fixed", "init": distill.get("init") in OWN_STARTS and distill["init"]}
+    for key, value in decided.items():
+        origin = source.origins.get(("distill", key))
+        if origin and origin.file.startswith(OVERRIDE) and distill.get(key) != value:
+            starts = " and starts without its teacher's weights" if key == "init" else ""
+            raise CatalogueError(
+                f"{origin}: a student from timm has its final size from the start{starts}, so distill.{key} does not "
+                "apply to it. Leave that out."
+            )
 
 
 def with_student(source: Source) -> Source:
@@ -47,7 +64,7 @@ def with_student(source: Source) -> Source:
     `distill.init` says so itself.
 
     Raises:
-        CatalogueError: see `student_of`.
+        CatalogueError: see `student_of`; or an override sets what the student decides.
     """
     architecture = student_of(source)
     if not isinstance(source.data, dict) or KEY not in source.data:
@@ -57,6 +74,7 @@ def with_student(source: Source) -> Source:
     if architecture is None:
         return plain
     network, teacher, distill = (_part(plain.data, key) for key in ("network", "teacher", "distill"))
+    _check_overrides(plain, distill)
     init = distill.get("init")
     if init not in OWN_STARTS:
         init = "pretrained" if teacher.get("pretrained", True) or teacher.get("weights") else "random"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.completion import dataset as datasets
-from zoo.cli.options import DATA_ROOT, TARGETS, scripted
+from zoo.cli.options import DATA_ROOT, HOST, PLAN, PRECISION, SET, TARGETS, check_host, scripted, with_precision
 
 if TYPE_CHECKING:
     from zoo.building.add import AddRequest
@@ -77,16 +77,10 @@ def _three(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--description", default="", metavar="TEXT", help="What the network is, for lists and tables.")
 @TARGETS("Compile and measure for this target; repeatable. Default: those of the catalogue's default model.")
 @DATA_ROOT
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: calibrate.images=64.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
-    help="Precision that ships; auto keeps the fastest on the target that passes the accuracy gate.",
-)
-@click.option(
-    "--host", metavar="ssh://USER@HOST:PORT", help="Compile and measure on that host; needs exactly one --target."
-)
-@click.option("--plan", "plan_only", is_flag=True, help="Show which steps would run and why, then stop.")
+@SET("Change a setting: calibrate.images=64.")
+@PRECISION
+@HOST
+@PLAN
 @scripted
 def add(
     data_root: Path, overrides: tuple[str, ...], precision: str | None, plan_only: bool, as_json: bool, **options: Any
@@ -98,8 +92,7 @@ def add(
     target the fastest of fp32, fp16 and int8 that passes the accuracy gate, and figures measured like those of other
     releases. Results of earlier runs are reused.
     """
-    if options["host"] and len(options["targets"]) != 1:
-        raise click.UsageError("--host is for one target: name it with --target.")
+    check_host(options["host"], options["targets"])
     from pipeline.data.account import account_lines
     from pipeline.engine.processes import Processes
     from zoo.building.add import prepare_foreign
@@ -111,7 +104,7 @@ def add(
     from zoo.release.local import read_release
     from zoo.sanitize import one_line
 
-    overrides += (f"precision={precision}",) if precision else ()
+    overrides = with_precision(overrides, precision)
     progress = reporter()
     prepared = prepare_foreign(load_catalogue(), Home.find(), _request(overrides, **options), data_root, progress)
     lines = account_lines(prepared.data.accounts)

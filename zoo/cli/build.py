@@ -13,7 +13,7 @@ from pipeline.progress import Silent
 from zoo.cli.completion import dataset as datasets
 from zoo.cli.completion import model
 from zoo.cli.completion import release as here
-from zoo.cli.options import DATA_ROOT, TARGETS, scripted
+from zoo.cli.options import DATA_ROOT, HOST, PLAN, PRECISION, SET, TARGETS, check_host, scripted, with_precision
 
 
 @click.command(short_help="Build a model, from the teacher to measured artifacts.")
@@ -33,20 +33,14 @@ from zoo.cli.options import DATA_ROOT, TARGETS, scripted
     metavar="timm:ARCHITECTURE",
     help="Train this small network of timm in place of a compressed one; the release is called NAME-ARCHITECTURE.",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override the recipe: distill.epochs=3.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
-    help="Precision that ships; auto keeps the fastest on the target that passes the accuracy gate.",
-)
-@click.option(
-    "--host", metavar="ssh://USER@HOST:PORT", help="Compile and measure on that host; needs exactly one --target."
-)
+@SET("Override the recipe: distill.epochs=3.")
+@PRECISION
+@HOST
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to train.")
 @click.option(
     "--gpus", type=click.IntRange(min=1), metavar="N", help="Train on N GPUs of this machine, one process each."
 )
-@click.option("--plan", "plan_only", is_flag=True, help="Show which steps would run and why, then stop.")
+@PLAN
 @scripted
 def build(
     name: str | None,
@@ -71,8 +65,9 @@ def build(
     """
     from zoo.building.launch import check_gpus, launch
 
-    if host and len(targets) != 1:
-        raise click.UsageError("--host is for one target: name it with --target.")
+    check_host(host, targets)
+    if student == "":
+        raise click.UsageError("--student needs an architecture, as in timm:mobilenetv4_conv_small.")
     if parent is not None and name is None:
         raise click.UsageError("--from needs NAME: what the new model is called.")
     if gpus and device == "cpu":
@@ -93,7 +88,7 @@ def build(
 
     chosen = {"from": parent, "dataset": dataset, "student": student}
     overrides = (*(f"{key}={value}" for key, value in chosen.items() if value is not None), *overrides)
-    overrides += (f"precision={precision}",) if precision else ()
+    overrides = with_precision(overrides, precision)
     catalogue = load_catalogue()
     processes = join(training_device(device)) if launched() else None
     alone = processes is None or processes.main

@@ -37,14 +37,15 @@ def index(gallery: Path, out: Path, model: str | None, target: str | None, recal
     from zoo.home import Home
     from zoo.loading import release_to_use
     from zoo.output_file import check_writable
-    from zoo.use.gallery import embed_folder, find_images, read_gallery
+    from zoo.use.gallery import check_exists, embed_folder, find_images, read_gallery
     from zoo.use.index_build import build_index, check_installed
 
+    check_exists(gallery)
     if not gallery.is_dir() and (model or target):
         raise click.UsageError("--model and --target are for a folder: a file has its own model.")
     check_installed()
     check_writable(out)
-    if out.exists() and gallery.exists() and out.samefile(gallery):
+    if out.exists() and out.samefile(gallery):
         raise click.UsageError("the index would replace its gallery: give it another name.")
     runtime = ""
     if gallery.is_dir():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +60,37 @@ def scripted(command: Command) -> Command:
 def TARGETS(about: str) -> Callable[[Command], Command]:
     """`targets`: any number of `--target`, by name or alias."""
     return click.option("--target", "-t", "targets", multiple=True, metavar="TARGET", shell_complete=target, help=about)
+
+
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "fp16", "int8"]),
+    help="Precision that ships; auto keeps the fastest on the target that passes the accuracy gate.",
+)
+HOST = click.option(
+    "--host", metavar="ssh://USER@HOST:PORT", help="Compile and measure on that host; needs exactly one --target."
+)
+PLAN = click.option("--plan", "plan_only", is_flag=True, help="Show which steps would run and why, then stop.")
+
+
+def SET(about: str) -> Callable[[Command], Command]:
+    """`overrides`: any number of `--set KEY=VALUE`."""
+    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=about)
+
+
+def check_host(host: str | None, targets: Sequence[str]) -> None:
+    """Refuse `--host` for several targets, or for all.
+
+    Raises:
+        click.UsageError: it is.
+    """
+    if host and len(targets) != 1:
+        raise click.UsageError("--host is for one target: name it with --target.")
+
+
+def with_precision(overrides: tuple[str, ...], precision: str | None) -> tuple[str, ...]:
+    """Overrides, with `--precision` as one of them."""
+    return (*overrides, f"precision={precision}") if precision else overrides
 
 
 LICENSE = click.option(

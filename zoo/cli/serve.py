@@ -30,6 +30,10 @@ def _limits(command: Command) -> Command:
             about="Size of an image, checked before it is decoded.",
         ),
         _limit("--queue", kind=click.IntRange(1, 65536), about="Images that are accepted at the same time."),
+        _limit(
+            "--connections", kind=click.IntRange(1, 65536),
+            about="Connections at the same time; fewer if the system allows fewer open files.",
+        ),
         _limit("--buffer-mib", kind=click.IntRange(1, 65536), about="Memory for all requests being received, MiB."),
         _limit("--receive-seconds", kind=click.FloatRange(0.1, 3600), about="Time for a request to arrive."),
         _limit("--batch", kind=click.IntRange(1, 1024), about="Images that are computed at once, at most."),

@@ -13,7 +13,7 @@ from zoo.cli.options import scripted
 
 if TYPE_CHECKING:
     from pipeline.progress import Progress
-    from zoo.cli.shapes.commands import Answered, Embedded
+    from zoo.cli.shapes.use import Answered, Embedded
     from zoo.use.embedder import Embedder
     from zoo.use.origin import Origin
     from zoo.use.query import Answer, Loader

@@ -21,6 +21,7 @@ from pipeline.networks.cost import Cost
 from pipeline.recipe import Version
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
+from targets.measuring.ratio import Ratio
 from zoo.release.compression import BudgetRecord, Compression
 from zoo.release.lineage import Ancestor, DataRecord, ForeignFile, Provenance, StageRecord
 from zoo.release.record import Artifact, File, Licenses, Name, Record
@@ -35,6 +36,22 @@ class Parity(Record):
     )
     images: int = Field(description="number of real images compared; the size of the check")
     opset: int = Field(description="ONNX operator set of the graph; which runtimes can read it")
+
+
+class LayersBySpeed(Record):
+    """Times of a target that decided which layers stay in float, with `calibrate.layers: fastest`."""
+
+    alone: dict[str, float] = Field(
+        description="by layer, speed of the int8 graph with it in float, too, relative to the graph without; of the "
+        "layers that compute least, in a short run. Which ones are slower in int8"
+    )
+    for_accuracy: list[str] = Field(
+        description="layers that were in float before, for accuracy; the others of `float_layers` are for speed"
+    )
+    faster: Ratio | None = Field(
+        description="speed of the graph relative to the one with only `for_accuracy` in float (`all`); null if no "
+        "graph was faster with confidence"
+    )
 
 
 class Calibration(Record):
@@ -70,7 +87,8 @@ class Calibration(Record):
         None, description="agreement with every layer in int8; what float layers gain; null for fp16"
     )
     float_layers: list[str] = Field(
-        default_factory=list, description="layers kept in float; why int8 is slower than it could be"
+        default_factory=list,
+        description="layers kept in float, for accuracy, or, if `fastest` is there, for speed; what is not in int8",
     )
     sensitivities: dict[str, float] = Field(
         default_factory=dict,
@@ -78,6 +96,12 @@ class Calibration(Record):
         "no layer is kept in float",
     )
     layers: int | None = Field(None, description="number of quantisable layers; which share is int8; null for fp16")
+    fastest: LayersBySpeed | None = Field(
+        None,
+        exclude_if=lambda found: found is None,  # so that the manifests of other releases keep their form
+        description="times that chose layers to stay in float; null unless `calibrate.layers` was `fastest` and the "
+        "target was the building machine",
+    )
 
 
 class Accuracies(Record):

@@ -19,6 +19,7 @@ from zoo.serve.access import Log, silent
 from zoo.serve.answers import IMAGES, answer, form_of
 from zoo.serve.batching import Admission, Batcher
 from zoo.serve.bodies import Body, Buffer
+from zoo.serve.connections import Connections
 from zoo.serve.draining import Drain
 from zoo.serve.limits import MIB, Limits
 from zoo.serve.metrics import Metrics
@@ -174,7 +175,7 @@ def _response(refusal: Refusal, headers: dict[str, str]) -> StreamResponse:
     return response
 
 
-def _answering(metrics: Metrics, drain: Drain, log: Log) -> Any:
+def _answering(metrics: Metrics, drain: Drain, connections: Connections, log: Log) -> Any:
     """The middleware that turns errors into answers, counts requests, and logs them."""
     from aiohttp.web import HTTPException, middleware
 
@@ -183,12 +184,16 @@ def _answering(metrics: Metrics, drain: Drain, log: Log) -> Any:
         begun = time.monotonic()
         refusal, headers = None, {}
         try:
-            with drain.request():
+            with drain.request(), connections.request(request.protocol):
                 response = await handler(request)
         except Refusal as error:
             refusal = error
         except HTTPException as error:
             refusal, headers = _of_http(error), {name: error.headers[name] for name in {"Allow"} & error.headers.keys()}
+        except ConnectionError:
+            if request.transport is None:  # the client is gone
+                raise asyncio.CancelledError from None
+            raise
         except Exception as error:  # noqa: BLE001 - the client gets an answer, the log the reason
             refusal = _unexpected(error)
         if refusal:
@@ -231,20 +236,20 @@ def _limiting(rates: Rates) -> Any:
     return run
 
 
-def make_app(embedder: Embedder, limits: Limits, log: Log = silent) -> tuple[Application, Drain]:
-    """The application, and its requests in progress. To be called in the loop that runs it."""
+def make_app(embedder: Embedder, limits: Limits, log: Log = silent) -> tuple[Application, Drain, Connections]:
+    """The application, its requests in progress, and its connections. To be called in the loop that runs it."""
     from aiohttp.web import Application
 
     limits = replace(limits, batch=min(limits.batch, embedder.largest_batch))
     buffer = Buffer(limits.buffer_mib * MIB)
     batcher = Batcher(embedder.embed_pixels, limits.batch, limits.wait_ms / 1000, limits.queue)
     metrics = Metrics(embedder, lambda: batcher.accepted, lambda: buffer.used)
-    drain = Drain()
+    drain, connections = Drain(), Connections(limits.connections, metrics.refused)
     batcher.observe = metrics.batch
     decoders = ThreadPoolExecutor(usable_cores(), "decode")
     server = Server(embedder, limits, buffer, batcher, metrics, decoders, drain)
     limiting = [_limiting(Rates(limits.rate, time.monotonic))] if limits.rate else []
-    app = Application(middlewares=[_answering(metrics, drain, log), *limiting])
+    app = Application(middlewares=[_answering(metrics, drain, connections, log), *limiting])
     app.router.add_post(EMBED, server.embed)
     for path, handler in {
         MODEL: server.model, OPENAPI: server.openapi, HEALTH: server.health, READY: server.ready, METRICS: server.told,
@@ -259,4 +264,4 @@ def make_app(embedder: Embedder, limits: Limits, log: Log = silent) -> tuple[App
         decoders.shutdown(wait=False, cancel_futures=True)
 
     app.cleanup_ctx.append(computing)
-    return app, drain
+    return app, drain, connections

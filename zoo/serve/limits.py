@@ -20,6 +20,7 @@ class Limits:
         megapixels: of an image, before it is resized.
         rate: requests per second of a client; None: not limited.
         queue: images that the server has accepted and not answered yet.
+        connections: at the same time; fewer if the system allows fewer open files.
         buffer_mib: bodies that the server holds at the same time, MiB.
         receive_seconds: time in which a body has to arrive.
         batch: images that are computed at once, at most as many as the artifact takes.
@@ -32,6 +33,7 @@ class Limits:
     megapixels: int = 16
     rate: float | None = None
     queue: int = 256
+    connections: int = 512
     buffer_mib: int = 256
     receive_seconds: float = 30.0
     batch: int = EMBED_BATCH

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import signal
 import socket
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from targets.installing import install_command
 from zoo.errors import ServeError
 from zoo.serve.access import Log, silent
+from zoo.serve.connections import BACKLOG, room
 from zoo.serve.limits import Limits
 
 if TYPE_CHECKING:
     from zoo.use.embedder import Embedder
 
-BACKLOG = 512  # connections that the kernel keeps while the loop is busy
 LINGER_SECONDS = 5.0  # how long a client may go on with a body that was refused, so that it reads the answer
+logger = logging.getLogger(__name__)
 Stop = Callable[[], None]
 KEEPALIVE_SECONDS = 75.0  # of an idle connection; proxies usually close theirs after 60
+LAST_PORT = 65535
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -40,7 +44,8 @@ def check_installed() -> None:
 def _why_not(host: str, port: int, error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"port {port} of {host} is in use. Stop the program that uses it, or take another: --port {port + 1}"
+            other = port + 1 if port < LAST_PORT else 0
+            return f"port {port} of {host} is in use. Stop the program that uses it, or take another: --port {other}"
         case errno.EACCES:
             return f"port {port} of {host} needs more rights. Take one from 1024 upwards: --port 8000"
         case errno.EADDRNOTAVAIL:
@@ -89,16 +94,18 @@ def url_of(host: str, sockets: list[socket.socket]) -> str:
 async def _serve(
     embedder: Embedder, sockets: list[socket.socket], limits: Limits, log: Log, started: Callable[[Stop], None]
 ) -> None:
-    from aiohttp.web import AppRunner, SockSite
+    from aiohttp.web import AppRunner
 
     from zoo.serve.app import make_app
 
-    app, drain = make_app(embedder, limits, log)
+    most, backlog = room(limits.connections)
+    app, drain, connections = make_app(embedder, replace(limits, connections=most), log)
     runner = AppRunner(
         app,
         handler_cancellation=True,  # the work for a client that is gone
         auto_decompress=False,  # such bodies are refused: they may be bombs
         access_log=None,
+        logger=logger,  # aiohttp's own prints a traceback for whatever is not HTTP
         keepalive_timeout=KEEPALIVE_SECONDS,
         lingering_time=LINGER_SECONDS,
         shutdown_timeout=LINGER_SECONDS,
@@ -118,14 +125,17 @@ async def _serve(
     with suppress(RuntimeError, ValueError):  # not in the main thread, as in tests
         for one in SIGNALS:
             loop.add_signal_handler(one, end)
+    assert runner.server is not None
+    servers: list[asyncio.Server] = []
     try:
         for listening in sockets:
-            await SockSite(runner, listening, backlog=BACKLOG).start()
+            new = connections.of(runner.server)
+            servers.append(await loop.create_server(new, sock=listening, backlog=backlog))
         started(stop)
         await told.wait()
     finally:
-        for site in runner.sites:
-            await site.stop()
+        for server in servers:
+            server.close()
         await drain.end(limits.drain_seconds)
         await runner.cleanup()
 

@@ -187,6 +187,16 @@ def write_gallery(path: Path, gallery: Gallery) -> None:
     write_file(path, content.getvalue())
 
 
+def check_exists(where: Path) -> None:
+    """Check that a gallery is there, before anything is said of its form.
+
+    Raises:
+        GalleryError: it is not.
+    """
+    if not where.exists():
+        raise GalleryError(f"the gallery {where} does not exist. Name a folder of images, or a file of zoo embed.")
+
+
 def _valid(arrays: dict[str, np.ndarray]) -> None:
     paths, embeddings = arrays["paths"], arrays["embeddings"]
     texts = [arrays[name] for name in TEXTS]
@@ -230,7 +240,10 @@ def read_gallery(path: Path) -> Gallery:
     except GalleryError:
         raise
     except OSError as error:
-        raise GalleryError(f"can't read the gallery {path}: {error.strerror or error}.") from None
+        raise GalleryError(
+            f"can't read the gallery {path}: {error.strerror or error}. Name a folder of images, or a file of zoo "
+            "embed."
+        ) from None
     except Exception as error:  # noqa: BLE001 - numpy's reader raises many errors on invalid files
         told = first_line(error)
         raise GalleryError(f"{path} is not a gallery: {told}. Make one: zoo embed FOLDER -o gallery.npz") from None

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from pipeline.progress import Bar, Progress
 from targets.installing import install_command
 from zoo.errors import GalleryError
 from zoo.use.gallery import Gallery
-from zoo.use.index_file import About, write_index
+from zoo.use.index_file import DIGEST, NAMES, SHA256, About, write_index
 from zoo.use.inverted import InvertedFile, use_cores
 
 FEWEST = 39  # images per list, below which faiss doubts the centroids
@@ -146,10 +145,18 @@ def make_lists(embeddings: np.ndarray, wanted: float, bar: Bar) -> Lists:
     return Lists(order, ordered, centroids, starts, probe, recall, len(held))
 
 
-def _joined(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    encoded = [text.encode() for text in texts]
+def _joined(paths: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    encoded = [path.encode(errors=NAMES) for path in paths]
     starts = np.concatenate([[0], np.cumsum([len(one) for one in encoded])]).astype(np.int64)
     return np.frombuffer(b"".join(encoded), np.uint8), starts
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def build_index(path: Path, gallery: Gallery, wanted: float, progress: Progress) -> tuple[About, int]:
@@ -159,19 +166,20 @@ def build_index(path: Path, gallery: Gallery, wanted: float, progress: Progress)
         wanted: recall@1, 0 … 1.
 
     Raises:
-        GalleryError: the gallery's records of its files are damaged.
+        GalleryError: the gallery's records of its files are damaged, or its folder's name is not UTF-8.
         OutputError: the index can't be written.
     """
+    import faiss
+
+    if not _is_utf8(str(gallery.folder)):
+        raise GalleryError(f"the folder {gallery.folder} has a name that is not UTF-8. Rename it, and embed it again.")
     with progress.bar("indexing", 3) as bar:
         lists = make_lists(gallery.embeddings, wanted, bar)
     files = [gallery.files[place] for place in lists.order.tolist()]
     paths, path_starts = _joined([gallery.paths[place] for place in lists.order.tolist()])
-    try:
-        contents = np.array([[*bytes.fromhex(one.sha256)] for one in files], np.uint8)
-    except ValueError:
-        contents = np.empty((0, 0), np.uint8)
-    if contents.shape != (len(files), 32):
+    if not all(SHA256.fullmatch(one.sha256) for one in files):
         raise GalleryError("the gallery has a sha256 that is none. Make it again: zoo embed FOLDER -o gallery.npz")
+    contents = np.frombuffer(b"".join(bytes.fromhex(one.sha256) for one in files), np.uint8).reshape(-1, DIGEST)
     small = {
         "centroids": lists.centroids,
         "starts": lists.starts,
@@ -187,6 +195,6 @@ def build_index(path: Path, gallery: Gallery, wanted: float, progress: Progress)
         "probe": lists.probe,
         "recall": 100 * lists.recall,
         "queries": lists.queries,
-        "faiss": version("faiss-cpu"),
+        "faiss": faiss.__version__,
     }
     return write_index(path, about, lists.embeddings, small), len(lists.centroids)

@@ -4,7 +4,7 @@
     digests      L×32, uint8: sha256 of each list's embeddings
     centroids    L×D, float32, of length 1
     starts       L+1, int64: where each list starts
-    paths        uint8: UTF-8 of all paths, in the order of `embeddings`
+    paths        uint8: the bytes of all paths (usually UTF-8), in the order of `embeddings`
     path_starts  N+1, int64: where each path starts
     sizes        N, int64: sizes of the embedded files, bytes
     mtimes_ns    N, int64: their modification times, ns since 1970
@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,7 +37,9 @@ from zoo.use.unchanged import File
 
 FORMAT = "zoo.index/1"
 DIGEST = 32  # bytes of a sha256
-SHA256 = r"^[0-9a-f]{64}$"
+NAMES = "surrogateescape"  # how Python holds names of files that are not UTF-8
+OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how Rust ends the text of an error of the system
+SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
 
 class About(BaseModel):
@@ -55,7 +59,7 @@ class About(BaseModel):
     model: str
     target: str
     precision: str
-    artifact_sha256: str = Field(pattern=SHA256)
+    artifact_sha256: str = Field(pattern=SHA256.pattern)
     folder: str
     probe: int = Field(ge=1)
     recall: float = Field(ge=0, le=100)
@@ -84,7 +88,7 @@ class Tensors:
             GalleryError: it leads out of the folder.
         """
         start, end = self.path_starts[place : place + 2]
-        path = self.paths[start:end].tobytes().decode(errors="replace")
+        path = self.paths[start:end].tobytes().decode(errors=NAMES)
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise GalleryError(f"the index names an image outside its folder: {path}. Make it again: zoo index GALLERY")
         return path
@@ -114,15 +118,30 @@ def write_index(path: Path, about: dict[str, Any], embeddings: np.ndarray, small
     Raises:
         OutputError: it can't be written.
     """
-    from safetensors.numpy import save_file
-
     starts = small["starts"].tolist()
     digests = b"".join(_digest(embeddings[start:end]) for start, end in pairwise(starts))
     small = {**small, "digests": np.frombuffer(digests, np.uint8).reshape(-1, DIGEST)}
     whole = About(**about, digests={name: _digest(array).hex() for name, array in sorted(small.items())})
     tensors = {"embeddings": embeddings, **small}
-    write_by(path, lambda fresh: save_file(tensors, fresh, {"zoo": _note(whole)}))
+    write_by(path, lambda fresh: _save(tensors, fresh, {"zoo": _note(whole)}))
     return whole
+
+
+def _save(tensors: dict[str, np.ndarray], path: Path, note: dict[str, str]) -> None:
+    """Write a safetensors file; its errors of the disk become errors of the system.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(tensors, path, note)
+    except SafetensorError as error:
+        if found := OS_ERROR.search(str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
+        raise
 
 
 KINDS = {  # of the small tensors: type, and shape by N, L and D
@@ -208,6 +227,9 @@ def read_index(path: Path) -> tuple[About, Tensors]:
             raise ValueError("it has other tensors")
         return about, _tensors(path, file, about)
     except OSError as error:
-        raise GalleryError(f"can't read the index {path}: {error.strerror or error}.") from None
+        raise GalleryError(
+            f"can't read the index {path}: {error.strerror or error}. Name a file of zoo index, or make one: "
+            f"zoo index GALLERY -o {path}"
+        ) from None
     except (SafetensorError, ValueError, IndexError) as error:
         raise _damaged(path, first_line(error)) from None

@@ -12,7 +12,7 @@ from targets.settings import EMBED_BATCH
 from zoo.errors import GalleryError
 from zoo.home import Home
 from zoo.use.embedder import Embedder, default_release, load
-from zoo.use.gallery import embed_folder, read_gallery
+from zoo.use.gallery import check_exists, embed_folder, read_gallery
 from zoo.use.index import open_index
 from zoo.use.origin import Origin, check_fits
 from zoo.use.sheet import Neighbour
@@ -72,8 +72,7 @@ def find_nearest(
         ZooError: the query or the gallery can't be read; the model is not here, or is not the gallery's; or all images
             of the gallery changed.
     """
-    if not where.exists():
-        raise GalleryError(f"the gallery {where} does not exist. Name a folder of images, or a file of zoo embed.")
+    check_exists(where)
     kept = None if where.is_dir() else read_gallery(where)
     embedder = _load_for(kept, model, target, loader) if kept else loader(model or default_release(Home.find()), target)
     if kept:

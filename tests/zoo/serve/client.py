@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,3 +72,12 @@ class Client:
         with socket.create_connection(self.address, timeout=30) as connection:
             connection.sendall(text)
             return connection.recv(65536)
+
+    def wait_for(self, metric: str) -> bytes:
+        """Wait until the metrics have a line, such as `zoo_queue_images 4.0`; all metrics."""
+        for _ in range(300):
+            metrics = self.ask("/metrics").content
+            if f"\n{metric}\n".encode() in metrics:
+                return metrics
+            time.sleep(0.02)
+        raise AssertionError(f"never {metric}")

@@ -15,9 +15,14 @@ from tests.zoo.serve.client import Client
 
 
 @contextmanager
-def process(release: Path, scratch: Path, *options: str) -> Iterator[tuple[Any, Client]]:
-    """The process and a client. Standard error goes to `scratch/errors`."""
-    command = [sys.executable, "-m", "zoo", "serve", str(release), "--port", "0", "--json", *options]
+def process(release: Path, scratch: Path, *options: str, files: int | None = None) -> Iterator[tuple[Any, Client]]:
+    """The process and a client. Standard error goes to `scratch/errors`.
+
+    Args:
+        files: that it may open.
+    """
+    limited = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"] if files else []
+    command = [*limited, sys.executable, "-m", "zoo", "serve", str(release), "--port", "0", "--json", *options]
     environment = {**os.environ, "ZOO_HOME": str(scratch / "home"), "ZOO_CACHE": str(scratch / "cache")}
     with (scratch / "errors").open("wb") as errors:
         running: Any = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)

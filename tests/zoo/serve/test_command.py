@@ -33,11 +33,17 @@ def test_requests_in_progress_are_answered_after_sigterm(released, tmp_path):
         connection.putheader("Content-Length", str(len(image)))
         connection.endheaders(image[:1000])
         idle = socket.create_connection(client.address)
-        time.sleep(0.2)
+        kept = http.client.HTTPConnection(client.address[0], client.address[1], timeout=30)
+        kept.request("GET", "/readyz")
+        assert kept.getresponse().read() == b'{"status": "ready"}'
         running.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         with pytest.raises(OSError, match="refused"):
             client.ask("/healthz")
+        kept.request("POST", EMBED, image, {"Content-Type": "image/png"})
+        refused = kept.getresponse()
+        assert (refused.status, refused.headers["Connection"], refused.headers["Retry-After"]) == (503, "close", "5")
+        assert json.loads(refused.read())["what"] == "The server is shutting down."
         connection.send(image[1000:])
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
@@ -46,6 +52,20 @@ def test_requests_in_progress_are_answered_after_sigterm(released, tmp_path):
         assert running.wait(20) == 0
         assert idle.recv(10) == b""
         idle.close()
+    assert (tmp_path / "errors").read_text() == ""
+
+
+def test_clients_that_are_wrong_or_leave_write_nothing(released, tmp_path):
+    head = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    with process(released, tmp_path, "--target", "onnxruntime") as (running, client):
+        for text in (b"hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"):
+            assert b" 400 " in client.send(text)
+        with socket.create_connection(client.address) as leaving:
+            leaving.sendall(head + b"Content-Length: 999\r\n\r\na few")
+            time.sleep(0.1)
+        assert client.embed_one(picture(1)).status == 200
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 0
     assert (tmp_path / "errors").read_text() == ""
 
 

@@ -27,7 +27,7 @@ def test_the_description_is_valid(described):
 
 def test_every_route_is_described_and_the_other_way_round(described, model):
     async def routes():
-        app, _ = make_app(model, Limits())
+        app, *_ = make_app(model, Limits())
         return {(route.resource.canonical, route.method) for route in app.router.routes()}
 
     import asyncio

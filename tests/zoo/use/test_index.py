@@ -1,9 +1,11 @@
 """Indexes: what is found, how often the nearest is, and files that are refused."""
 
+import hashlib
 import json
-import os
+import resource
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from pipeline.progress import Silent
 from zoo.errors import GalleryError, OutputError
 from zoo.use.gallery import Gallery, read_gallery, write_gallery
 from zoo.use.index import open_index
-from zoo.use.index_build import build_index, list_count
+from zoo.use.index_build import build_index, list_count, split
+from zoo.use.query import find_in_index
 from zoo.use.unchanged import File
 
 
@@ -71,6 +74,31 @@ def test_an_index_keeps_paths_files_and_the_model(gallery, file):
     assert kept == dict(zip(gallery.paths, gallery.files, strict=True))
 
 
+def test_names_of_files_that_are_not_utf_8_are_kept(tmp_path):
+    paths = ("a.jpg", "b\udcff\udcfe/ö.jpg")
+    build_index(tmp_path / "x.index", a_gallery(directions(2), paths=paths), 0.99, Silent())
+    index = open_index(tmp_path / "x.index")
+    assert {index.path(place) for place in range(2)} == {*paths}
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused(tmp_path):
+    with pytest.raises(GalleryError, match="not UTF-8. Rename it"):
+        build_index(tmp_path / "x.index", a_gallery(directions(2), folder=Path("/b\udcff")), 0.99, Silent())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_the_index_as_it_was(tmp_path):
+    (tmp_path / "x.index").write_bytes(b"before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"can't write .*File too large\. Free some space"):
+            build_index(tmp_path / "x.index", a_gallery(directions(500)), 0.99, Silent())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"before"]
+
+
 def test_more_recall_searches_more_lists(gallery, tmp_path):
     probes = []
     for wanted in (0.2, 0.9, 1.0):
@@ -88,6 +116,13 @@ def test_more_images_than_the_lists_have_are_found(gallery, file):
         places, _ = index.nearest(gallery.embeddings[0], count)
         assert len(set(places.tolist())) == min(count, 6000)
         assert places.min() >= 0
+
+
+@pytest.mark.parametrize("count", [100, 6000])
+def test_recall_is_measured_on_images_that_k_means_has_not_seen(count):
+    held, training = split(count, list_count(count))
+    assert len(held) == count // 10
+    assert not {*held.tolist()} & {*training.tolist()}
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
@@ -212,21 +247,6 @@ def test_an_index_never_names_an_image_outside_its_folder(tmp_path):
             [index.path(place) for place in range(2)]
 
 
-def test_a_failed_write_leaves_the_old_index(gallery, file, tmp_path, monkeypatch):
-    path = tmp_path / "x.index"
-    path.write_bytes(b"old")
-
-    def full(_tensors, fresh, _note):
-        Path(fresh).write_bytes(b"half")
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
-    with pytest.raises(OutputError, match="No space left"):
-        build_index(path, a_gallery(directions(9)), 0.99, Silent())
-    assert [one.name for one in tmp_path.iterdir()] == ["x.index"]
-    assert path.read_bytes() == b"old"
-
-
 def test_without_the_extra(file, monkeypatch):
     monkeypatch.setattr("zoo.use.index_build.find_spec", lambda name: None if name == "faiss" else True)
     with pytest.raises(GalleryError, match=r"an index needs faiss-cpu, .*\[index\]"):
@@ -237,3 +257,47 @@ def test_the_note_is_json_with_the_model(file):
     with safe_open(file, framework="numpy") as opened:
         about = json.loads(json.loads(opened.metadata()["zoo"])["about"])
     assert (about["format"], about["model"], about["artifact_sha256"]) == ("zoo.index/1", "big@1.0.0", "a" * 64)
+
+
+class Model:
+    """Embeds the name of a file: its number is that of a row."""
+
+    release, target, precision, artifact_sha256 = "big@1.0.0", "openvino-cpu", "int8", "a" * 64
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def read(self, path):
+        return int(path.stem)
+
+    def embed(self, number):
+        return self.rows[number][None]
+
+
+def test_what_replaces_changed_images_is_in_order_and_named_once(tmp_path):
+    """The lists that are near hold few images: for more of them, further lists are searched, with nearer images."""
+    rows, folder = directions(200), tmp_path / "images"
+    folder.mkdir()
+    paths = tuple(f"{number:03}.jpg" for number in range(200))
+    for path in paths:
+        (folder / path).write_text(path)
+    files = tuple(File(7, 0, hashlib.sha256(path.encode()).hexdigest()) for path in paths)
+    gallery = a_gallery(rows, paths=paths, files=files, folder=folder)
+    assert build_index(tmp_path / "x.index", gallery, 0.1, Silent())[0].probe == 1
+    unsorted = 0
+    for number in range(0, 200, 50):
+        index = open_index(tmp_path / "x.index")
+        first = index.nearest(rows[number], 30)[0]
+        for place in first[:10].tolist():
+            (folder / index.path(place)).write_text("changed")
+        query = Path(f"{number}.jpg")
+        answer = find_in_index(query, tmp_path / "x.index", 30, None, None, lambda *_: cast("Any", Model(rows)))
+        similarities = [one.similarity for one in answer.nearest]
+        assert similarities == sorted(similarities, reverse=True)
+        assert len({one.name for one in answer.nearest}) == 30
+        assert {one.path for one in answer.stale} >= {index.path(place) for place in first[:10].tolist()}
+        kept = similarities[: len(similarities) - 10]
+        unsorted += kept != [float(rows[int(index.path(place)[:3])] @ rows[number]) for place in first[10:].tolist()]
+        for place in first[:10].tolist():
+            (folder / index.path(place)).write_text(index.path(place))
+    assert unsorted  # the case that is tested came up

@@ -73,7 +73,10 @@ def test_files_that_are_no_index_are_refused(shop, folder, images):
     content = Path("x.index").read_bytes()
     Path("x.index").write_bytes(content[:-1])
     assert "x.index is damaged or no index" in shop.refused("query", str(images[0]), "-i", "x.index")
-    assert "can't read the index none.index" in shop.refused("query", str(images[0]), "-i", "none.index")
+    none = shop.refused("query", str(images[0]), "-i", "none.index")
+    assert "can't read the index none.index" in none
+    assert "make one: zoo index GALLERY -o none.index" in none
+    assert "Name a folder of images" in shop.refused("index", "none", "-o", "y.index", "-m", "tiny")
     assert "is not a gallery" in shop.refused("index", str(images[0]), "-o", "y.index")
     assert "the folder " in shop.refused("index", "x.npz", "-o", "none/y.index")
     assert not Path("y.index").exists()

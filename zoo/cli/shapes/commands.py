@@ -17,7 +17,9 @@ from targets.settings import Precision
 from zoo.building.budget import PlannedBudget
 from zoo.cli.shapes.common import AS_MEASURED, Label, ManifestJson, MeasurementJson, Moment, Network, exact
 from zoo.cli.shapes.data import DataOverview, Splits
+from zoo.cli.shapes.registries import Collected, Migration, PublishedRelease, Verified, Yanked
 from zoo.cli.shapes.tables import Changes, Compared
+from zoo.cli.shapes.use import Answered, EmbeddedFile, Indexed, Samples, Serving
 from zoo.cli.shapes.views import Exported
 from zoo.cli.shapes.weights import WeightsFetched, WeightsListed
 
@@ -101,93 +103,6 @@ class Listed(TypedDict):
 
 
 @exact
-class SkippedImage(TypedDict):
-    """An image that could not be read."""
-
-    path: str
-    why: str
-
-
-@exact
-class Embedded(TypedDict):
-    """A gallery, and the model that embedded it."""
-
-    model: Label
-    target: str
-    precision: str
-    runtime: str
-    folder: Annotated[str, "absolute; paths are below it"]
-    images: Annotated[int, "how many were embedded"]
-    dimension: Annotated[int, "components of an embedding"]
-    skipped: Annotated[list[SkippedImage], "images that could not be read; empty if the gallery was read from a file"]
-
-
-@exact
-class EmbeddedFile(Embedded):
-    """A gallery, and its file."""
-
-    file: Annotated[str, "path of the file"]
-
-
-@exact
-class Indexed(Embedded):
-    """An index of a gallery."""
-
-    file: Annotated[str, "path of the file"]
-    size_bytes: int
-    lists: Annotated[int, "into which the images are divided"]
-    searched: Annotated[int, "lists that a query searches"]
-    recall: Annotated[float, "queries whose nearest image is found, %"]
-    recall_queries: Annotated[int, "images of the gallery that were the queries"]
-
-
-@exact
-class NearImage(TypedDict):
-    """One of the nearest images."""
-
-    rank: Annotated[int, "from 1"]
-    similarity: Annotated[float, "cosine, -1 … 1"]
-    path: Annotated[str, "below `gallery.folder`"]
-
-
-@exact
-class StaleImage(TypedDict):
-    """An image of a gallery that changed since it was embedded."""
-
-    path: Annotated[str, "below `gallery.folder`"]
-    why: Annotated[str, "changed, gone, or why it can't be read"]
-
-
-@exact
-class Answered(TypedDict):
-    """The images nearest to a query."""
-
-    query: str
-    gallery: Annotated[Embedded, "as in `zoo embed`, without `file`"]
-    nearest: list[NearImage]
-    sheet: Annotated[str, "the picture that was drawn"]
-    checked: Annotated[bool, "false: the gallery's folder is not here, so changed images can't be detected"]
-    stale: Annotated[list[StaleImage], "images left out since they changed after embedding; by path"]
-    recall: Annotated[
-        float | None, "with `--index`: queries whose nearest image is found, %; null: every image was compared"
-    ]
-
-
-@exact
-class Serving(TypedDict):
-    """A server that has started; printed once, before the first request is answered."""
-
-    url: str
-    process: Annotated[int, "its id, to send SIGTERM to"]
-    release: Label
-    target: str
-    precision: str
-    runtime: str
-    artifact_sha256: Annotated[str, "digest of the artifact, as in a gallery and an index"]
-    dimension: Annotated[int, "components of an embedding"]
-
-
-@exact
 class CompiledRow(TypedDict):
     """One artifact."""
 
@@ -240,14 +155,6 @@ class Received(TypedDict):
 
 
 @exact
-class Samples(TypedDict):
-    """Sample pictures that were written."""
-
-    folder: str
-    pictures: Annotated[list[str], "paths, the queries first"]
-
-
-@exact
 class Usable(TypedDict):
     """The machine, the home, training, then each target."""
 
@@ -255,44 +162,6 @@ class Usable(TypedDict):
     usable: bool
     what: Annotated[str, "what is available, or why it can't be used"]
     mend: Annotated[str, "how to fix it; otherwise empty"]
-
-
-@exact
-class PublishedRelease(TypedDict):
-    """The outcome of publishing."""
-
-    release: Label
-    registry: Annotated[str, "URL or folder"]
-    new: Annotated[bool, "false: it was there already"]
-    measurements: Annotated[int, "how many were added"]
-    signed: Annotated[bool, "whether a signature was added"]
-
-
-@exact
-class FigureAgain(TypedDict):
-    """A published figure, and the same figure measured here."""
-
-    target: str
-    precision: Precision
-    figure: Annotated[str, "`cosine` to the golden embedding; else a key of `MeasurementRow`"]
-    published: Annotated[float | None, "null if not published; a cosine never is"]
-    here: Annotated[float | None, "null if not measured"]
-    low: Annotated[float | None, "lower limit of the tolerance"]
-    high: Annotated[float | None, "upper limit of the tolerance"]
-    verdict: Annotated[Literal["within", "outside", "not judged"], "exit code 4 if one is outside"]
-    why: Annotated[str, "why it is not judged; otherwise empty"]
-
-
-@exact
-class Verified(TypedDict):
-    """The result of a check of every byte."""
-
-    release: Label
-    damage: Annotated[list[str], "one line each; exit code 4 if there is any"]
-    missing: Annotated[list[str], "files that were not pulled"]
-    signed_by: Annotated[list[str], "trusted keys with a valid signature"]
-    unchecked: Annotated[str | None, "why the registry was not asked; null if it was, or if that was unnecessary"]
-    figures: Annotated[list[FigureAgain] | None, "null without `--measure`, or if files are damaged"]
 
 
 @exact
@@ -326,25 +195,6 @@ class Checked(TypedDict):
 
 
 @exact
-class Yanked(TypedDict):
-    """A release that was hidden or restored."""
-
-    release: Label
-    registry: Annotated[str, "URL or folder"]
-    yanked: Annotated[str | None, "why it is hidden; null if it is not"]
-
-
-@exact
-class Collected(TypedDict):
-    """Files that no release needs."""
-
-    registry: Annotated[str, "URL or folder"]
-    dry_run: Annotated[bool, "true: nothing was removed"]
-    files: int
-    size_bytes: int
-
-
-@exact
 class SiteWritten(TypedDict):
     """A site that was written."""
 
@@ -366,30 +216,6 @@ class Cleaned(TypedDict):
     results: Annotated[list[str], "STAGE/KEY"]
     unfinished: Annotated[list[str], "folders left by interrupted stages"]
     size_bytes: Annotated[int, "disk space that they take"]
-
-
-@exact
-class MigratedRelease(TypedDict):
-    """A release and its schema."""
-
-    release: Label
-    schema: Annotated[int, "of its manifest before"]
-    outcome: Annotated[
-        Literal["migrated", "current", "published"],
-        "`current`: it had the current schema; `published`: it has an older one, and keeps it",
-    ]
-    measurements: Annotated[int, "records that were moved out of the old manifest"]
-    kept: Annotated[str | None, "name of the copy of the old manifest; null if nothing was migrated"]
-    unknown: Annotated[list[str], "what the old manifest does not record, in words"]
-
-
-@exact
-class Migration(TypedDict):
-    """Releases and their schemas."""
-
-    registry: Annotated[str | None, "URL or folder; null for releases of this home"]
-    dry_run: Annotated[bool, "true: nothing was written"]
-    releases: list[MigratedRelease]
 
 
 COMMANDS: Mapping[str, Any] = {
