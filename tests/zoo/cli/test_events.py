@@ -15,7 +15,21 @@ from zoo.cli import main
 from zoo.cli.events import Events
 
 LONG = {
-    *("add", "bench", "build", "compile", "data", "embed", "export", "index", "publish", "pull", "query", "site"),
+    *(
+        "add",
+        "bench",
+        "build",
+        "check",
+        "compile",
+        "data",
+        "embed",
+        "export",
+        "index",
+        "publish",
+        "pull",
+        "query",
+        "site",
+    ),
     "verify",
 }
 
