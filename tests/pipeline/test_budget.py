@@ -11,8 +11,7 @@ from pipeline.method.merge import kept_count, merge_site, prune_network
 from pipeline.method.settings import Compress
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.cost import network_cost
-from pipeline.networks.sites import find_sites
-from tests.helpers import SMALL, alive_network
+from tests.helpers import SMALL, alive_network, sites_of
 
 
 @pytest.mark.parametrize(("what", "align"), [("macs", 1), pytest.param("params", 8, marks=pytest.mark.slow)])
@@ -36,7 +35,7 @@ from tests.helpers import SMALL, alive_network
 )
 def test_cost_is_predicted_to_the_last_parameter(architecture, which, what, align):
     network = alive_network(architecture, 2)
-    sites = find_sites(network, which)
+    sites = sites_of(network, which)
     model = CostModel(network, sites, what)
     random = torch.Generator().manual_seed(3)
     kept, norms = {}, {}
@@ -57,7 +56,7 @@ def test_cost_is_predicted_to_the_last_parameter(architecture, which, what, alig
 
 def shrunk(network, compress, align=1, steps=120, proximal=True):
     """Rows of random length under a budget's penalty alone; the budget and its compactors."""
-    sites = find_sites(network)
+    sites = sites_of(network)
     budget = Budget(CostModel(network, sites, compress.what), compress, align)
     random = torch.Generator().manual_seed(0)
     compactors = {site.writer: Compactor(site.channels, linear=site.linear, groups=site.groups) for site in sites}
