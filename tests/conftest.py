@@ -57,8 +57,8 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that run one after another in one process, since they share what is costly; in this order, the longest first, so
-# that no core waits for another's last file.
+# Files and folders that run one after another in one process, since they share what is costly; then single files that
+# take long. In this order, so that no core waits for another's last file.
 TOGETHER = (
     # processes forked from one (`tests.forked`) that takes 14 s for its imports
     (
@@ -68,7 +68,8 @@ TOGETHER = (
         "tests/pipeline/test_loading.py",
         "tests/pipeline/test_data.py",
     ),
-    ("tests/zoo/test_build.py",),
+    # a browser, and sites
+    ("tests/zoo/site/",),
     # an S3 server, of which only one can run at a time
     (
         "tests/zoo/registry/test_whole_way.py",
@@ -76,13 +77,42 @@ TOGETHER = (
         "tests/zoo/registry/test_publish.py",
         "tests/zoo/registry/test_pull.py",
     ),
+    # a build that waits for a device, and an interpreter without zoo
+    ("tests/zoo/elsewhere/",),
+    ("tests/zoo/test_build.py",),
+    ("tests/pipeline/test_training.py",),
+    ("tests/pipeline/test_merge.py",),
+    ("tests/pipeline/test_budget.py",),
+    ("tests/pipeline/test_selection.py",),
+    ("tests/pipeline/test_deap.py",),
+    ("tests/targets/ssh/test_lost.py",),
+    ("tests/targets/test_ncnn.py",),
+    ("tests/pipeline/test_width_graphs.py",),
+    ("tests/pipeline/test_export.py",),
+    ("tests/pipeline/test_golden.py",),
+    ("tests/targets/browser/test_target.py",),
+    ("tests/targets/test_litert.py",),
+    ("tests/targets/test_executorch.py",),
+    ("tests/zoo/documents/test_runner.py",),
+    ("tests/zoo/registry/test_hub.py",),
+    ("tests/zoo/registry/test_hostile_places.py",),
+    ("tests/zoo/registry/test_shipped.py",),
+    ("tests/pipeline/test_sites.py",),
+    ("tests/zoo/cli/test_terminal.py",),
+    ("tests/zoo/cli/test_streams.py",),
+    ("tests/zoo/use/test_commands.py",),
 )
 NOTHING = Path(__file__).parent / "no-prebuilt"  # tests see no releases that come with zoo unless they name some
-FIRST = [file for files in TOGETHER for file in files]
+FIRST = [(start, files[0]) for files in TOGETHER for start in files]
 
 
 def _file(nodeid: str) -> str:
     return nodeid.partition("::")[0]
+
+
+def _place(nodeid: str) -> int:
+    """Place of a test's file in `FIRST`; after the last one for files that are not there."""
+    return next((at for at, (start, _) in enumerate(FIRST) if nodeid.startswith(start)), len(FIRST))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -134,14 +164,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFiles(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((files[0] for files in TOGETHER if _file(nodeid) in files), _file(nodeid))
+            return FIRST[at][1] if (at := _place(nodeid)) < len(FIRST) else _file(nodeid)
 
     return ByFiles(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order files from the longest; skip GPU tests without a GPU."""
-    items.sort(key=lambda item: FIRST.index(_file(item.nodeid)) if _file(item.nodeid) in FIRST else len(FIRST))
+    items.sort(key=lambda item: _place(item.nodeid))
     if torch.cuda.is_available():
         return
     for item in items:

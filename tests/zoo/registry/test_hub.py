@@ -107,7 +107,7 @@ def asked(hub, method, part):
     return [path for how, path, _ in hub.asked if how == method and part in path]
 
 
-def test_published_by_one_process_pulled_and_verified_by_others(hub, tmp_path, monkeypatch):
+def test_published_by_one_process_pulled_by_another_and_verified_by_a_third(hub, tmp_path, monkeypatch):
     """Large files go to LFS, the others into the single commit; readers need no token."""
     files = {**files_of(), "openvino-cpu/weights.bin": BIG}
     put_release(Home(tmp_path / "here"), files=files)
@@ -120,7 +120,6 @@ def test_published_by_one_process_pulled_and_verified_by_others(hub, tmp_path, m
     monkeypatch.delenv("HF_TOKEN")
     release = zoo(away, "pull", "tiny", "--all")
     assert release.returncode == 0, release.stderr
-    assert f"tiny@1.0.0: {len(files)} files" in release.stdout + release.stderr
     check(find_release(Home(away), "tiny"), files)
 
 

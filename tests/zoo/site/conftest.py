@@ -119,6 +119,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of 640 models in one table, each in three precisions."""
+    return kept(tmp_path_factory, "crowd", lambda: large(3 * 640))
+
+
+@pytest.fixture(scope="session")
+def thousands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site of 5 000 measurements in one table."""
     return kept(tmp_path_factory, "large", large)
 
