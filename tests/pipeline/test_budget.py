@@ -20,15 +20,15 @@ from tests.helpers import SMALL, alive_network, sites_of
     [
         ("resnet10t", "spatial"),
         ("resnet26", "all"),
-        ("resnext50_32x4d", "all"),
+        pytest.param("resnext50_32x4d", "all", marks=pytest.mark.slow),
         ("regnety_002", "spatial"),
         ("mobilenetv3_small_050", "spatial"),
         ("convnext_atto", "spatial"),
         ("vit_tiny_patch16_224", "spatial"),
         ("resnet26d", "coupled"),
         ("seresnet18", "coupled"),
-        ("resnetv2_50", "coupled"),
-        ("efficientnet_b0", "coupled"),
+        pytest.param("resnetv2_50", "coupled", marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", "coupled", marks=pytest.mark.slow),
         ("lcnetv2_small", "coupled"),  # a map writes the channels that it reads; branches are fused
         ("repghostnet_050", "coupled"),
     ],

@@ -1,7 +1,5 @@
 """One-shot pruning: which channels are removed, how many, and that nothing else changes."""
 
-import itertools
-
 import pytest
 import torch
 import torch_pruning
@@ -293,7 +291,13 @@ def test_a_small_student_is_taught_by_the_channels_that_it_kept():
     assert 0 < losses["features"] < 5 * task.settings.features_weight
 
 
-@pytest.mark.parametrize(("importance", "allocation"), [*itertools.product(["l1", "taylor"], ["uniform", "global"])])
+@pytest.mark.parametrize(
+    ("importance", "allocation"),
+    [
+        ("l1", "uniform"), ("taylor", "global"),
+        pytest.param("l1", "global", marks=pytest.mark.slow), pytest.param("taylor", "uniform", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_torch_pruning_meets_a_budget(importance, allocation):
     student, teacher = pair()
     chosen = settings(0.3).model_copy(

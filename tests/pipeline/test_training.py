@@ -59,7 +59,7 @@ AVERAGED = BUDGETED.model_copy(update={"ema": 0.9})
 
 @pytest.mark.parametrize(
     ("settings", "often"),
-    [(SETTINGS, False), (BUDGETED, True), (AVERAGED, True), (BANKED, True)],
+    [(SETTINGS, False), pytest.param(BUDGETED, True, marks=pytest.mark.slow), (AVERAGED, True), (BANKED, True)],
     ids=["paper, by epoch", "budget, by step", "average, by step", "bank, by step"],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(settings, often, batches, tmp_path, monkeypatch):
@@ -264,8 +264,14 @@ def test_a_small_student_is_trained_and_a_heavy_one_before_it(batches, tmp_path)
 WIDE = [("tf_efficientnet_lite2", 2, True), ("test_resnet", 1, False), ("test_nfnet", 2, False)]
 
 
-@pytest.mark.parametrize(("wide", "stride", "compared"), WIDE)
-@pytest.mark.parametrize("kind", [FixedStudent, CapacityDynamicDistillation])
+# the second with one: what compares is decided in `TaughtStudent`, the base of both
+KINDS = [(FixedStudent, *one) for one in WIDE] + [
+    pytest.param(CapacityDynamicDistillation, *one, marks=pytest.mark.slow if one[0] != "test_resnet" else ())
+    for one in WIDE
+]
+
+
+@pytest.mark.parametrize(("kind", "wide", "stride", "compared"), KINDS)
 def test_a_teacher_of_other_widths_teaches_what_compares(batches, kind, wide, stride, compared):
     student, teacher = (Classified(alive_network(*one), 8) for one in (("tf_efficientnet_lite0", 2), (wide, stride)))
     settings = SETTINGS.model_copy(update={"rggr": Resetting(by="none"), "relations_weight": 1.0})

@@ -93,7 +93,7 @@ def s3_server(tmp_path_factory):
             server.kill()
             server.wait()
             shutil.rmtree(root, ignore_errors=True)
-            for socket_file in Path("/tmp").glob("seaweedfs-*.sock"):
+            for socket_file in Path("/tmp").glob("seaweedfs-*.sock"):  # wherever the temporary folder is
                 if socket_file.stat().st_mtime >= started - 1:
                     socket_file.unlink(missing_ok=True)
             for name, value in before.items():
