@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +57,8 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that run one after another in one process, since they share what is costly; in this order, the longest first, so
-# that no core waits for another's last file.
+# Files and folders that run one after another in one process, since they share what is costly; then single files that
+# take long. In this order, so that no core waits for another's last file.
 TOGETHER = (
     # processes forked from one (`tests.forked`) that takes 14 s for its imports
     (
@@ -65,7 +68,8 @@ TOGETHER = (
         "tests/pipeline/test_loading.py",
         "tests/pipeline/test_data.py",
     ),
-    ("tests/zoo/test_build.py",),
+    # a browser, and sites
+    ("tests/zoo/site/",),
     # an S3 server, of which only one can run at a time
     (
         "tests/zoo/registry/test_whole_way.py",
@@ -73,18 +77,81 @@ TOGETHER = (
         "tests/zoo/registry/test_publish.py",
         "tests/zoo/registry/test_pull.py",
     ),
+    # a build that waits for a device, and an interpreter without zoo
+    ("tests/zoo/elsewhere/",),
+    ("tests/zoo/test_build.py",),
+    ("tests/pipeline/test_training.py",),
+    ("tests/pipeline/test_merge.py",),
+    ("tests/pipeline/test_budget.py",),
+    ("tests/pipeline/test_selection.py",),
+    ("tests/pipeline/test_deap.py",),
+    ("tests/targets/ssh/test_lost.py",),
+    ("tests/targets/test_ncnn.py",),
+    ("tests/pipeline/test_width_graphs.py",),
+    ("tests/pipeline/test_export.py",),
+    ("tests/pipeline/test_golden.py",),
+    ("tests/targets/browser/test_target.py",),
+    ("tests/targets/test_litert.py",),
+    ("tests/targets/test_executorch.py",),
+    ("tests/zoo/documents/test_runner.py",),
+    ("tests/zoo/registry/test_hub.py",),
+    ("tests/zoo/registry/test_hostile_places.py",),
+    ("tests/zoo/registry/test_shipped.py",),
+    ("tests/pipeline/test_sites.py",),
+    ("tests/zoo/cli/test_terminal.py",),
+    ("tests/zoo/cli/test_streams.py",),
+    ("tests/zoo/use/test_commands.py",),
 )
 NOTHING = Path(__file__).parent / "no-prebuilt"  # tests see no releases that come with zoo unless they name some
-FIRST = [file for files in TOGETHER for file in files]
+FIRST = [(start, files[0]) for files in TOGETHER for start in files]
 
 
 def _file(nodeid: str) -> str:
     return nodeid.partition("::")[0]
 
 
+def _place(nodeid: str) -> int:
+    """Place of a test's file in `FIRST`; after the last one for files that are not there."""
+    return next((at for at, (start, _) in enumerate(FIRST) if nodeid.startswith(start)), len(FIRST))
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep xdist from starting with the files that have most tests."""
+    """Keep xdist from starting with the files that have most tests; import faster.
+
+    Bytecode is kept even where PYTHONDONTWRITEBYTECODE is set, as in images of containers: each process of the suite,
+    and each that a test starts, would compile everything again. Collection makes millions of objects that stay.
+    """
     config.option.loadscopereorder = False
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    gc.disable()
+    if not hasattr(config, "workerinput"):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+        own = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="zoo-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
+
+
+# What libraries leave in the temporary folder: of multiprocessing, since xdist's processes end without their finalizers
+# and a folder of torch's that stays empty.
+LEFT = ("pymp-", "torchinductor_")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail if a test, or zoo itself, left something in the temporary folder, which the whole run has for its own."""
+    if hasattr(session.config, "workerinput") or session.exitstatus != pytest.ExitCode.OK:
+        return
+    left = sorted(path.name for path in Path(tempfile.gettempdir()).iterdir() if not path.name.startswith(LEFT))
+    if left:
+        print(f"\nleft in the temporary folder: {', '.join(left)}", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_collection_finish() -> None:
+    """Collect no garbage among what was imported: it took a seventh of the time of tests that export networks."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -97,14 +164,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFiles(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((files[0] for files in TOGETHER if _file(nodeid) in files), _file(nodeid))
+            return FIRST[at][1] if (at := _place(nodeid)) < len(FIRST) else _file(nodeid)
 
     return ByFiles(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order files from the longest; skip GPU tests without a GPU."""
-    items.sort(key=lambda item: FIRST.index(_file(item.nodeid)) if _file(item.nodeid) in FIRST else len(FIRST))
+    items.sort(key=lambda item: _place(item.nodeid))
     if torch.cuda.is_available():
         return
     for item in items:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from PIL import Image
 from torch import nn
 
 from pipeline.data.images import Input
+from pipeline.networks.cost import network_cost
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.factory import Network, build_network
+from pipeline.networks.site import Site
+from pipeline.networks.sites import Which, find_sites
 from pipeline.stages.export import same_neighbours
 from targets.contract import Session
 
@@ -53,6 +57,26 @@ def alive_network(architecture: str = "resnet10t", last_stride: int = 1, size: I
     network = build_network(Network(architecture=architecture, last_stride=last_stride, embedding=16), size)
     enliven(network)
     return settle(network, size)
+
+
+_found: dict[tuple[str, Input, Which], list[Site]] = {}
+
+
+def sites_of(network: Embedder, which: Which = "spatial") -> list[Site]:
+    """`find_sites` of a network as it is built. Networks of the same layers have the same sites: one of them is traced.
+
+    For tests of what is done with sites; those of `find_sites` itself call that.
+    """
+    key = (repr(network), network.size, which)
+    if key not in _found:
+        _found[key] = find_sites(network, which)
+    return list(_found[key])
+
+
+@cache
+def dense_macs(architecture: str, last_stride: int = 2) -> int:
+    """Multiplications and additions of `alive_network`, for one image."""
+    return network_cost(alive_network(architecture, last_stride), SMALL).macs
 
 
 def random_images(count: int, size: Input = SMALL, seed: int = 0) -> np.ndarray:

@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def strings(path):
             yield node.value
 
 
+@cache
 def templates():
     """Patterns of what the code can print: lines, and their first sentences, with anything in the holes."""
     texts = (text for pattern in PRINTERS for path in TOP.glob(pattern) for text in strings(path))
@@ -60,11 +62,8 @@ def templates():
     return [re.compile(".*".join(map(re.escape, line.split("\0")))) for line in told]
 
 
-TEMPLATES = templates()
-
-
 def can_be_printed(line):
-    return any(template.fullmatch(line) for template in TEMPLATES)
+    return any(template.fullmatch(line) for template in templates())
 
 
 @pytest.fixture

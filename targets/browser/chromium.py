@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
@@ -16,6 +17,8 @@ VARIABLE = "ZOO_CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 MEND = f"Run: apt install chromium; or set {VARIABLE} to the program of a Chromium or Chrome."
 PREFIX = "zoo-browser-"  # of profiles, followed by the id of the process that they belong to
+SOCKET = "org.chromium.Chromium.123456/SingletonSocket"  # which Chromium makes in its temporary folder
+LONGEST = 107 if sys.platform == "linux" else 103  # bytes of a socket's path
 FLAGS = (
     "--headless",
     "--no-first-run",
@@ -59,9 +62,16 @@ def find() -> Path:
     raise Unusable("there is no Chromium and no Chrome here", MEND)
 
 
+def _room() -> str:
+    """Where profiles are: the temporary folder, or /tmp where that one's path is too long for Chromium's socket."""
+    own = f"{gettempdir()}/{PREFIX}{os.getpid()}-12345678/{SOCKET}"
+    fits = len(os.fsencode(own)) <= LONGEST
+    return gettempdir() if fits or not os.access("/tmp", os.W_OK) else "/tmp"
+
+
 def _remove_abandoned() -> None:
     """Remove profiles of processes that were killed, and so could not."""
-    for folder in Path(gettempdir()).glob(f"{PREFIX}*-*"):
+    for folder in (one for place in {gettempdir(), _room()} for one in Path(place).glob(f"{PREFIX}*-*")):
         owner = folder.name.removeprefix(PREFIX).partition("-")[0]
         if owner.isdecimal() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -77,7 +87,7 @@ class Chromium:
     def __init__(self, program: Path, url: str) -> None:
         self.program = program
         _remove_abandoned()
-        self.folder = Path(mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        self.folder = Path(mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_room()))
         self._said = self.folder / "stderr"
         # Chromium refuses to sandbox itself as root, as in most containers. It opens no page but ours.
         unconfined = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []

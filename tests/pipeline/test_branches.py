@@ -17,9 +17,8 @@ from pipeline.networks.cost import graph_cost, network_cost
 from pipeline.networks.factory import Network
 from pipeline.networks.layers import Constant
 from pipeline.networks.serialization import load_deployed, load_network, save_network
-from pipeline.networks.sites import find_sites
 from pipeline.stages.export import deployed, write_graph
-from tests.helpers import SMALL, alive_network, random_images, settle
+from tests.helpers import SMALL, alive_network, random_images, settle, sites_of
 
 FAMILIES = [
     pytest.param("repvgg_a0", marks=pytest.mark.slow),
@@ -45,7 +44,7 @@ def embed(network):
 def narrow(architecture):
     """A network that has lost some of all its channels, in training form."""
     network = alive_network(architecture, 2, size_of(architecture))
-    sites = find_sites(network, "coupled")
+    sites = sites_of(network, "coupled")
     model = CostModel(network, sites, "macs")
     share = (1 + model.least()) / 2
     remove_channels(network, sites, channels_above(model, position_scores(sites), Compress(macs=share)))
@@ -99,7 +98,7 @@ def masked(network, sites, kept):
 def test_a_student_with_compactors_is_fused_and_costs_what_its_budget_counted(architecture, tmp_path):
     size = size_of(architecture)
     network, dense = (alive_network(architecture, 2, size) for _ in range(2))
-    sites = find_sites(network, "coupled")
+    sites = sites_of(network, "coupled")
     models = {what: CostModel(network, sites, what) for what in ("macs", "params")}
     assert models["macs"].dense == network_cost(fuse_branches(dense), size).macs
     share = (1 + models["macs"].least()) / 2
@@ -133,7 +132,7 @@ def test_a_block_without_one_of_its_branches_keeps_the_others():
 
 def test_networks_whose_times_are_measured_are_fused():
     network = alive_network("repvgg_a0", 2)
-    sites = find_sites(network, "coupled")
+    sites = sites_of(network, "coupled")
     narrow = Narrowing(network, sites).of({site.writer: site.channels // 2 for site in sites})
     assert not branched(narrow)
     assert network_cost(narrow, SMALL).macs < network_cost(fuse_branches(network), SMALL).macs / 2

@@ -11,8 +11,7 @@ from pipeline.method.merge import kept_count, merge_site, prune_network
 from pipeline.method.settings import Compress
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.cost import network_cost
-from pipeline.networks.sites import find_sites
-from tests.helpers import SMALL, alive_network
+from tests.helpers import SMALL, alive_network, sites_of
 
 
 @pytest.mark.parametrize(("what", "align"), [("macs", 1), pytest.param("params", 8, marks=pytest.mark.slow)])
@@ -21,22 +20,22 @@ from tests.helpers import SMALL, alive_network
     [
         ("resnet10t", "spatial"),
         ("resnet26", "all"),
-        ("resnext50_32x4d", "all"),
+        pytest.param("resnext50_32x4d", "all", marks=pytest.mark.slow),
         ("regnety_002", "spatial"),
         ("mobilenetv3_small_050", "spatial"),
         ("convnext_atto", "spatial"),
         ("vit_tiny_patch16_224", "spatial"),
         ("resnet26d", "coupled"),
         ("seresnet18", "coupled"),
-        ("resnetv2_50", "coupled"),
-        ("efficientnet_b0", "coupled"),
+        pytest.param("resnetv2_50", "coupled", marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", "coupled", marks=pytest.mark.slow),
         ("lcnetv2_small", "coupled"),  # a map writes the channels that it reads; branches are fused
         ("repghostnet_050", "coupled"),
     ],
 )
 def test_cost_is_predicted_to_the_last_parameter(architecture, which, what, align):
     network = alive_network(architecture, 2)
-    sites = find_sites(network, which)
+    sites = sites_of(network, which)
     model = CostModel(network, sites, what)
     random = torch.Generator().manual_seed(3)
     kept, norms = {}, {}
@@ -57,7 +56,7 @@ def test_cost_is_predicted_to_the_last_parameter(architecture, which, what, alig
 
 def shrunk(network, compress, align=1, steps=120, proximal=True):
     """Rows of random length under a budget's penalty alone; the budget and its compactors."""
-    sites = find_sites(network)
+    sites = sites_of(network)
     budget = Budget(CostModel(network, sites, compress.what), compress, align)
     random = torch.Generator().manual_seed(0)
     compactors = {site.writer: Compactor(site.channels, linear=site.linear, groups=site.groups) for site in sites}

@@ -3,8 +3,7 @@
 import torch
 
 from pipeline.method.compactor import Compactor, insert_compactors, sparsity_loss
-from pipeline.networks.sites import find_sites
-from tests.helpers import alive_network, random_images
+from tests.helpers import alive_network, random_images, sites_of
 
 
 def test_inserting_compactors_changes_nothing():
@@ -12,7 +11,7 @@ def test_inserting_compactors_changes_nothing():
     images = torch.from_numpy(random_images(4)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         before = network(images)
-        compacted = insert_compactors(network, find_sites(network))
+        compacted = insert_compactors(network, sites_of(network))
         assert len(compacted) == 4
         assert torch.allclose(network(images), before, atol=1e-6)
 

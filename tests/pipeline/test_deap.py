@@ -20,10 +20,9 @@ from pipeline.method.deap import (
     merge_before,
 )
 from pipeline.method.settings import Compress
-from pipeline.networks.sites import find_sites
 from pipeline.stages.distill import Distill
 from pipeline.training.supervised import Classified
-from tests.helpers import alive_network, random_images, settle
+from tests.helpers import alive_network, random_images, settle, sites_of
 from tests.pipeline.test_merge import check_exported, check_pruned, embed, is_alive
 from tests.pipeline.test_training import batches, train  # noqa: F401 - a fixture
 
@@ -48,7 +47,7 @@ def pictures(count=8):
 def pruned(architecture, which="all", dead=0.4):
     """A network whose pruners are random, with a share of channels at zero on one side or the other."""
     network = alive_network(architecture, 2)
-    sites = find_sites(network, which)
+    sites = sites_of(network, which)
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
         inserted = insert_pruners(network, sites)
@@ -93,7 +92,7 @@ def test_a_pruner_merges_into_the_convolution_after_it(groups, stride):
 def test_columns_before_and_rows_after_the_3x3_convolution_of_a_bottleneck():
     network = alive_network("resnet26", 2)
     before = embed(network, pictures())
-    sites = find_sites(network, "all")
+    sites = sites_of(network, "all")
     inserted = insert_pruners(network, sites)
     assert len(inserted) == 16
     block = network.backbone.layer2[1]
@@ -107,7 +106,7 @@ def test_columns_before_and_rows_after_the_3x3_convolution_of_a_bottleneck():
 
 def test_channels_between_two_3x3_convolutions_have_both_and_live_while_they_do_in_both():
     network = alive_network()
-    inserted = insert_pruners(network, find_sites(network, "all"))
+    inserted = insert_pruners(network, sites_of(network, "all"))
     assert all(isinstance(rows, BothSides) for rows in inserted.values())
     rows = inserted["backbone.layer1.0.conv1"]
     with torch.no_grad():
@@ -164,10 +163,10 @@ def test_networks_and_sites_without_a_place_for_pruners_are_refused():
     with pytest.raises(ValidationError, match="prunes inner channels only: set sites to all or spatial"):
         Distill(method="deap", sites="coupled")
     bottlenecks, inverted = alive_network("resnet26"), alive_network("mobilenetv2_050", 2)
-    check_places(bottlenecks, find_sites(bottlenecks, "all"))
+    check_places(bottlenecks, sites_of(bottlenecks, "all"))
     for network, which in ((bottlenecks, "spatial"), (inverted, "all")):
         with pytest.raises(PipelineError, match="no k×k convolution is the only reader"):
-            check_places(network, find_sites(network, which))  # type: ignore[arg-type]
+            check_places(network, sites_of(network, which))  # type: ignore[arg-type]
 
 
 def test_the_penalty_is_the_gradient_of_the_group_lasso_from_the_first_step(batches):  # noqa: F811

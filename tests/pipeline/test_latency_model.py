@@ -14,9 +14,8 @@ from pipeline.method.latency_model import LatencyModel, fit, non_negative_least_
 from pipeline.method.settings import Compress
 from pipeline.method.width_choice import pattern, spread_widths
 from pipeline.method.widths import Narrowing, full_widths, layer_widths
-from pipeline.networks.sites import find_sites
 from pipeline.stages.latency_budget import check_budget, costs_of
-from tests.helpers import alive_network
+from tests.helpers import alive_network, sites_of
 
 
 def machine(layers, kept):
@@ -34,7 +33,7 @@ def machine(layers, kept):
 @pytest.fixture(scope="module")
 def student():
     network = alive_network("resnet26")
-    sites = find_sites(network, "all")
+    sites = sites_of(network, "all")
     return network, sites, layer_widths(Narrowing(network, sites))
 
 

@@ -5,14 +5,13 @@ import torch
 
 from pipeline.method.compactor import insert_compactors
 from pipeline.method.row_scores import RowScores
-from pipeline.networks.sites import find_sites
-from tests.helpers import alive_network
+from tests.helpers import alive_network, sites_of
 
 
 @pytest.fixture(scope="module")
 def student():
     network = alive_network("test_resnet")
-    sites = find_sites(network)
+    sites = sites_of(network)
     rows = insert_compactors(network, sites)
     random = torch.Generator().manual_seed(0)
     for one in rows.values():

@@ -1,7 +1,5 @@
 """One-shot pruning: which channels are removed, how many, and that nothing else changes."""
 
-import itertools
-
 import pytest
 import torch
 import torch_pruning
@@ -22,9 +20,8 @@ from pipeline.networks.cost import network_cost
 from pipeline.networks.coupled import left_whole
 from pipeline.networks.factory import Network
 from pipeline.networks.serialization import load_network, save_network
-from pipeline.networks.sites import find_sites
 from pipeline.training.supervised import Classified
-from tests.helpers import SMALL, alive_network, random_images
+from tests.helpers import SMALL, alive_network, random_images, sites_of
 
 
 def settings(macs=0.5, **changes):
@@ -48,7 +45,7 @@ def pair(architecture="resnet10t"):
 
 
 def selected(student, teacher, chosen):
-    sites = find_sites(student.embedder, chosen.sites)
+    sites = sites_of(student.embedder, chosen.sites)
     model = CostModel(student.embedder, sites, "macs")
     return sites, select_channels(student, teacher, sites, model, chosen, chosen.compress.macs, batches, 0)
 
@@ -97,7 +94,7 @@ def test_a_budget_is_met_and_the_small_network_is_saved_and_loaded(architecture,
 def test_removal_equals_merging_and_pruning(architecture, which):
     """Two ways to the same small network: channels zeroed by a compactor or gate, or removed beforehand."""
     one, other = alive_network(architecture, 2), alive_network(architecture, 2)
-    sites = find_sites(one, which)
+    sites = sites_of(one, which)
     random = torch.Generator().manual_seed(1)
     scores = {site.writer: torch.rand(site.channels, generator=random) for site in sites}
     kept = channels_above(CostModel(one, sites, "macs"), scores, Compress(macs=0.6))
@@ -119,7 +116,7 @@ def test_removal_equals_merging_and_pruning(architecture, which):
 
 def test_removal_agrees_with_torch_prunings_graph():
     ours, theirs = alive_network("resnet26d", 2), alive_network("resnet26d", 2)
-    site = next(site for site in find_sites(ours, "coupled") if site.coupled)
+    site = next(site for site in sites_of(ours, "coupled") if site.coupled)
     graph = torch_pruning.DependencyGraph().build_dependency(theirs, torch.zeros(1, 3, 32, 32))
     cut = torch_pruning.prune_conv_out_channels
     graph.get_pruning_group(theirs.get_submodule(site.writer), cut, idxs=[0, 3]).prune()
@@ -131,7 +128,7 @@ def test_removal_agrees_with_torch_prunings_graph():
 def test_duplicate_channels_are_reconstructed_exactly():
     """Half of a site's channels are copies: without them, and with reconstruction, nothing is lost."""
     network = alive_network("resnet10t", 2)
-    site = next(site for site in find_sites(network, "coupled") if not site.coupled and "layer2" in site.writer)
+    site = next(site for site in sites_of(network, "coupled") if not site.coupled and "layer2" in site.writer)
     writer, norm = (network.get_submodule(name) for name in (site.writer, site.norm))
     half = site.channels // 2
     with torch.no_grad():
@@ -159,7 +156,7 @@ def test_reconstruction_brings_a_pruned_student_nearer_to_its_teacher():
 
 def test_a_gates_gradient_is_the_sum_over_all_that_write_the_channel():
     network = alive_network("resnet10t", 2)
-    sites = find_sites(network, "coupled")
+    sites = sites_of(network, "coupled")
     gates = insert_gates(network, sites)
     scores = gradient_scores(gates, (network(images(8, number)).square().sum() for number in range(2)))
     site = next(site for site in sites if site.coupled)
@@ -178,7 +175,7 @@ def test_a_gates_gradient_is_the_sum_over_all_that_write_the_channel():
 
 def test_importance_without_gradients_is_refused():
     network = alive_network("resnet10t", 2)
-    gates = insert_gates(network, find_sites(network, "coupled"))
+    gates = insert_gates(network, sites_of(network, "coupled"))
     name = next(iter(gates))
     with pytest.raises(PipelineError, match="none reaches the channels of .*Set distill.importance: norm"):
         gradient_scores({"alone": gates[name]}, [network.head[2].weight.sum()])
@@ -186,7 +183,7 @@ def test_importance_without_gradients_is_refused():
 
 def test_uniform_takes_the_smallest_filters_of_every_site_alike():
     network = alive_network("resnet26")
-    sites = find_sites(network, "all")
+    sites = sites_of(network, "all")
     scores = norm_scores(network, sites, l1=True)
     kept = channels_above(CostModel(network, sites, "macs"), comparable(scores, sites, "uniform"), Compress(macs=0.5))
     shares = [len(kept[site.writer]) / site.channels for site in sites]
@@ -199,7 +196,7 @@ def test_uniform_takes_the_smallest_filters_of_every_site_alike():
 
 def test_global_takes_the_smallest_wherever_they_are_and_isomorphic_the_same_from_each_topology():
     network = alive_network("resnet26")
-    sites = find_sites(network, "coupled")
+    sites = sites_of(network, "coupled")
     inner = next(number for number, site in enumerate(sites) if not site.coupled)
     with torch.no_grad():
         network.get_submodule(sites[inner].norm).weight[: sites[inner].channels // 2] *= 1e-3  # almost no contribution
@@ -216,7 +213,7 @@ def test_global_takes_the_smallest_wherever_they_are_and_isomorphic_the_same_fro
 
 def test_a_search_keeps_the_best_and_is_deterministic():
     network = alive_network("resnet10t", 2)
-    sites = find_sites(network, "coupled")
+    sites = sites_of(network, "coupled")
     model, scores = CostModel(network, sites, "macs"), norm_scores(network, sites)
     wanted = sites[0].writer
 
@@ -234,14 +231,14 @@ def test_a_search_keeps_the_best_and_is_deterministic():
 
 
 def test_narrow_students_ignore_weights():
-    sites = find_sites(alive_network("resnet26"), "coupled")
+    sites = sites_of(alive_network("resnet26"), "coupled")
     assert all(values[0] == 1 and values.diff().max() < 0 for values in position_scores(sites).values())
 
 
 @pytest.mark.parametrize("architecture", ["resnet10t", "resnet18", "resnet50", "tf_efficientnet_lite0"])
 def test_coupled_sites_reach_a_few_per_cent_of_the_cost(architecture):
     network = alive_network(architecture, 2)
-    model = CostModel(network, find_sites(network, "coupled"), "macs")
+    model = CostModel(network, sites_of(network, "coupled"), "macs")
     assert model.least() < 0.04
 
 
@@ -275,7 +272,7 @@ def test_channels_that_can_not_be_gated_are_reported_with_the_blocking_layer(arc
 
 def test_an_unreachable_budget_is_refused():
     network = alive_network("resnet26")
-    sites = find_sites(network)
+    sites = sites_of(network)
     model = CostModel(network, sites, "macs")
     with pytest.raises(BudgetError, match=r"macs 0.05 can't be met: .* 0\.\d+ of .* or set distill.sites: coupled"):
         channels_above(model, position_scores(sites), Compress(macs=0.05))
@@ -294,7 +291,13 @@ def test_a_small_student_is_taught_by_the_channels_that_it_kept():
     assert 0 < losses["features"] < 5 * task.settings.features_weight
 
 
-@pytest.mark.parametrize(("importance", "allocation"), [*itertools.product(["l1", "taylor"], ["uniform", "global"])])
+@pytest.mark.parametrize(
+    ("importance", "allocation"),
+    [
+        ("l1", "uniform"), ("taylor", "global"),
+        pytest.param("l1", "global", marks=pytest.mark.slow), pytest.param("taylor", "uniform", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_torch_pruning_meets_a_budget(importance, allocation):
     student, teacher = pair()
     chosen = settings(0.3).model_copy(

@@ -14,7 +14,6 @@ from pipeline.method.cdd import CapacityDynamicDistillation
 from pipeline.method.fixed_width import FixedStudent
 from pipeline.method.removal import remove_channels
 from pipeline.method.settings import Compress, Resetting
-from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_tensors
 from pipeline.progress import Silent
 from pipeline.stages.distill import Distill
@@ -22,7 +21,7 @@ from pipeline.training.checkpoint import restore_checkpoint
 from pipeline.training.learner import Learner
 from pipeline.training.loop import fit
 from pipeline.training.supervised import Classified
-from tests.helpers import SMALL, alive_network, draw_vehicles
+from tests.helpers import SMALL, alive_network, draw_vehicles, sites_of
 from tests.pipeline.test_data import VERI
 
 SMALLEST = "test_resnet"  # of 0.4 M parameters: every step here writes a checkpoint
@@ -60,7 +59,7 @@ AVERAGED = BUDGETED.model_copy(update={"ema": 0.9})
 
 @pytest.mark.parametrize(
     ("settings", "often"),
-    [(SETTINGS, False), (BUDGETED, True), (AVERAGED, True), (BANKED, True)],
+    [(SETTINGS, False), pytest.param(BUDGETED, True, marks=pytest.mark.slow), (AVERAGED, True), (BANKED, True)],
     ids=["paper, by epoch", "budget, by step", "average, by step", "bank, by step"],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(settings, often, batches, tmp_path, monkeypatch):
@@ -249,7 +248,7 @@ def test_a_small_student_is_trained_and_a_heavy_one_before_it(batches, tmp_path)
     for cut in (False, True):
         teacher, student = (Classified(alive_network(SMALLEST), 8) for _ in range(2))
         before = {name: value.clone() for name, value in student.state_dict().items()}
-        sites = find_sites(student.embedder)
+        sites = sites_of(student.embedder)
         kept = {site.writer: torch.arange(site.channels // 2) for site in sites} if cut else None
         if kept:
             remove_channels(student.embedder, sites, kept)
@@ -265,12 +264,18 @@ def test_a_small_student_is_trained_and_a_heavy_one_before_it(batches, tmp_path)
 WIDE = [("tf_efficientnet_lite2", 2, True), ("test_resnet", 1, False), ("test_nfnet", 2, False)]
 
 
-@pytest.mark.parametrize(("wide", "stride", "compared"), WIDE)
-@pytest.mark.parametrize("kind", [FixedStudent, CapacityDynamicDistillation])
+# the second with one: what compares is decided in `TaughtStudent`, the base of both
+KINDS = [(FixedStudent, *one) for one in WIDE] + [
+    pytest.param(CapacityDynamicDistillation, *one, marks=pytest.mark.slow if one[0] != "test_resnet" else ())
+    for one in WIDE
+]
+
+
+@pytest.mark.parametrize(("kind", "wide", "stride", "compared"), KINDS)
 def test_a_teacher_of_other_widths_teaches_what_compares(batches, kind, wide, stride, compared):
     student, teacher = (Classified(alive_network(*one), 8) for one in (("tf_efficientnet_lite0", 2), (wide, stride)))
     settings = SETTINGS.model_copy(update={"rggr": Resetting(by="none"), "relations_weight": 1.0})
-    sites = [find_sites(student.embedder)] if kind is FixedStudent else []
+    sites = [sites_of(student.embedder)] if kind is FixedStudent else []
     images, labels = next(batches.epoch(0))
     losses = Learner(kind(student, teacher, settings, *sites), settings, "cpu")(images, labels, 1.0)
     assert ("features" in losses) == compared

@@ -8,8 +8,7 @@ from pipeline.errors import PipelineError
 from pipeline.method.width_choice import near_widths, pattern, spread_widths
 from pipeline.method.widths import Narrowing, enliven, full_widths, layer_widths, least_widths, try_narrow
 from pipeline.networks.factory import Network, build_network
-from pipeline.networks.sites import find_sites
-from tests.helpers import SMALL, alive_network
+from tests.helpers import SMALL, alive_network, sites_of
 
 
 def layers_of(network):
@@ -31,7 +30,7 @@ def layers_of(network):
 )
 def test_widths_are_those_of_the_network_that_is_built(architecture, which):
     network = alive_network(architecture, 2)
-    sites = find_sites(network, which)
+    sites = sites_of(network, which)
     narrowing = Narrowing(network, sites)
     layers = layer_widths(narrowing)
     random = np.random.default_rng(4)
@@ -48,7 +47,7 @@ def test_widths_are_those_of_the_network_that_is_built(architecture, which):
 def test_narrow_copies_are_alive_and_do_not_change_the_network():
     network = enliven(build_network(Network(architecture="resnet10t", embedding=16), SMALL))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    sites = find_sites(network, "coupled")
+    sites = sites_of(network, "coupled")
     images = torch.randint(0, 256, (4, 3, 32, 32))
     with torch.inference_mode():
         for kept in (full_widths(sites), pattern(sites, 8, np.random.default_rng(0))(0.4)):
@@ -58,7 +57,7 @@ def test_narrow_copies_are_alive_and_do_not_change_the_network():
 
 
 def test_networks_to_measure_go_from_the_dense_to_the_least_and_are_aligned():
-    sites = find_sites(alive_network("resnet26"), "coupled")
+    sites = sites_of(alive_network("resnet26"), "coupled")
     drawn = spread_widths(sites, 8, 20)
     assert drawn[:2] == [full_widths(sites), least_widths(sites, 8)]
     assert all(count % 8 == 0 for kept in drawn for count in kept.values())
@@ -71,7 +70,7 @@ def test_networks_to_measure_go_from_the_dense_to_the_least_and_are_aligned():
 
 
 def test_networks_near_a_budget_meet_it_closely_and_differ():
-    sites = find_sites(alive_network("resnet26"), "all")
+    sites = sites_of(alive_network("resnet26"), "all")
 
     def cost(kept):
         return sum(kept[site.writer] * site.resolution for site in sites)
@@ -86,10 +85,10 @@ def test_networks_near_a_budget_meet_it_closely_and_differ():
 @pytest.mark.parametrize("architecture", ["resnet10t", pytest.param("repghostnet_050", marks=pytest.mark.slow)])
 def test_a_network_that_runs_with_fewer_channels_passes(architecture):
     network = alive_network(architecture, 2)
-    try_narrow(network, find_sites(network, "coupled"))
+    try_narrow(network, sites_of(network, "coupled"))
 
 
 def test_a_network_that_depends_on_its_original_widths_is_refused():
     network = alive_network("lambda_resnet26t", 2)
     with pytest.raises(PipelineError, match=r"does not run with fewer channels \(shape .*\).*another architecture"):
-        try_narrow(network, find_sites(network, "coupled"))
+        try_narrow(network, sites_of(network, "coupled"))

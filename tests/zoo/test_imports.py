@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -26,12 +27,17 @@ HEAVY = (
 )  # fmt: skip
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
 @pytest.mark.parametrize("room", ALLOWED)
 def test_imports_go_one_way(room):
     paths = [*(TOP / room).rglob("*.py")]
     assert paths
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             tops = {name.split(".")[0] for name in names} & set(ALLOWED)
@@ -40,7 +46,7 @@ def test_imports_go_one_way(room):
 
 def imported_modules(path, modules):
     """Ours among the modules that a file imports, functions included; not those that only types need."""
-    found, waiting = set(), [*ast.parse(path.read_text()).body]
+    found, waiting = set(), [*parsed(path).body]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
@@ -73,7 +79,7 @@ def test_code_in_a_bundle_needs_only_numpy():
     paths = [path for path in (TOP / "targets").rglob("*.py") if "ssh" not in path.parts]
     assert paths
     for path in paths:
-        for node in ast.parse(path.read_text()).body:
+        for node in parsed(path).body:
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             tops = {name.split(".")[0] for name in names} - {"targets", "numpy"} - sys.stdlib_module_names
@@ -119,7 +125,7 @@ def test_every_library_that_is_imported_is_declared():
     offered = packages_distributions()
     imported = set()
     for path in (path for top in (*ALLOWED, "bench", "tests") for path in (TOP / top).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             imported |= {name.split(".")[0] for name in names}

@@ -105,6 +105,15 @@ def test_the_browser_ends_with_its_last_network(own):
     assert not folder.exists()
 
 
+def test_it_starts_where_the_temporary_folder_is_too_long_for_its_socket(own, exported, tmp_path, monkeypatch):
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    session = TARGET.load(own)
+    assert len(session.embed(exported[1])) == len(exported[1])
+    assert session._page._browser.folder.parent == Path("/tmp")
+
+
 @pytest.mark.slow
 def test_a_page_that_crashes_fails_the_call_and_not_the_next_network(own, exported):
     session, images = TARGET.load(own), exported[1]
@@ -177,8 +186,9 @@ def test_without_a_browser_the_error_says_how_to_get_one(monkeypatch, tmp_path):
         Unusable, match="no Chromium and no Chrome here. Run: apt install chromium; or set ZOO_CHROMIUM"
     ):
         TARGET.check()
-    monkeypatch.setenv("ZOO_CHROMIUM", str(tmp_path / "none"))
-    with pytest.raises(Unusable, match="ZOO_CHROMIUM is '.*none', which is not a program"):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_CHROMIUM", "./none")
+    with pytest.raises(Unusable, match="ZOO_CHROMIUM is './none', which is not a program"):
         TARGET.check()
 
 

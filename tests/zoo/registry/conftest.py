@@ -77,8 +77,9 @@ def s3_server(tmp_path_factory):
     keys = {"AWS_ACCESS_KEY_ID": "admin", "AWS_SECRET_ACCESS_KEY": "secret-of-admin"}
     settings = {**keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
     with FileLock(Path(tmp_path_factory.getbasetemp().parent, "s3.lock"), timeout=200):
-        command = [str(weed), "mini", f"-dir={root}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}",
-                   "-admin.ui=false", "-webdav=false"]  # fmt: skip
+        started = time.time()
+        command = [str(weed), "-logtostderr", "mini", f"-dir={root}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+                   f"-s3.port={port}", "-admin.ui=false", "-webdav=false"]  # fmt: skip
         server = subprocess.Popen(
             command, env={**os.environ, **keys}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=root
         )
@@ -92,6 +93,9 @@ def s3_server(tmp_path_factory):
             server.kill()
             server.wait()
             shutil.rmtree(root, ignore_errors=True)
+            for socket_file in Path("/tmp").glob("seaweedfs-*.sock"):  # wherever the temporary folder is
+                if socket_file.stat().st_mtime >= started - 1:
+                    socket_file.unlink(missing_ok=True)
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
 

@@ -79,7 +79,7 @@ def published(tmp_path_factory):
     assert min(told.values()) > 10, told  # both happen, or the test would prove nothing
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(text=mutants())
 def test_no_mutant_is_accepted_wrongly(published, text):
     root, folder, measurements, told = published

@@ -30,7 +30,7 @@ SHORT = (
     "teacher.epochs=1",
     "distill.epochs=2", "distill.rggr.bank=16", "targets=[onnxruntime-cpu]", "precision=int8",
     "calibrate={images: 16, min_images: 8, max_map_drop_points: 100}",
-    "measure={batches: [1, 2], calls: 10, max_seconds: 0.2, dense: [fp32]}",
+    "measure={batches: [1], calls: 10, max_seconds: 0.1, dense: [fp32]}",
 )  # fmt: skip
 RELEASES = ("resnet10t-toycars@1.0.0", "resnet10t-toycars@1.1.0", "resnet18-hcmc@1.0.0")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -70,25 +71,29 @@ class Watched:
         self.page.on("console", lambda told: told.type in ("error", "warning") and self.complaints.append(told.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
+    def check(self, url: str) -> None:
+        """It requested nothing from elsewhere and complained about nothing."""
+        origin = "file://" if url.startswith("file:") else "/".join(url.split("/")[:3])
+        own = (f"{origin}/", "data:", "blob:")
+        assert [one for one in self.requests if not one.startswith(own)] == []
+        assert self.complaints == []
+
+
+@contextmanager
+def watching(browser: Any, url: str, **options: Any) -> Iterator[Watched]:
+    """A page while it is open; checked when it is closed."""
+    watched = Watched(browser, **options)
+    watched.page.goto(url)
+    yield watched
+    watched.context.close()
+    watched.check(url)
+
 
 @pytest.fixture
 def watch(chromium: Any) -> Iterator[Any]:
     """`watch(url, **options)` opens a page. It must request nothing from elsewhere and complain about nothing."""
-    opened: list[tuple[str, Watched]] = []
-
-    def open_page(url: str, **options: Any) -> Watched:
-        watched = Watched(chromium, **options)
-        opened.append((url, watched))
-        watched.page.goto(url)
-        return watched
-
-    yield open_page
-    for url, watched in opened:
-        origin = "file://" if url.startswith("file:") else "/".join(url.split("/")[:3])
-        own = (f"{origin}/", "data:", "blob:")
-        watched.context.close()
-        assert [one for one in watched.requests if not one.startswith(own)] == []
-        assert watched.complaints == []
+    with ExitStack() as opened:
+        yield lambda url, **options: opened.enter_context(watching(chromium, url, **options))
 
 
 def kept(factory: pytest.TempPathFactory, name: str, make: Any) -> Path:
@@ -114,6 +119,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of 640 models in one table, each in three precisions."""
+    return kept(tmp_path_factory, "crowd", lambda: large(3 * 640))
+
+
+@pytest.fixture(scope="session")
+def thousands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site of 5 000 measurements in one table."""
     return kept(tmp_path_factory, "large", large)
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.progress import Silent
 from tests.zoo.records import CONDITIONS, dense, latency, measurement, ratio, release
+from tests.zoo.site.conftest import watching
 from tests.zoo.site.sources import source
 from zoo.cli.compare import LATENCY_PERCENT, MAP_POINTS
 from zoo.site.build import build
@@ -81,9 +82,10 @@ def site(releases, tmp_path_factory):
     return out
 
 
-@pytest.fixture
-def page(site, watch):
-    return watch(f"{site.as_uri()}/index.html").page
+@pytest.fixture(scope="module")
+def page(site, chromium):
+    with watching(chromium, f"{site.as_uri()}/index.html") as watched:
+        yield watched.page
 
 
 def test_cells_have_the_texts_of_the_terminal(releases, page):

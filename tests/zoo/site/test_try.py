@@ -19,6 +19,7 @@ from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
 from tests.zoo.records import an_artifact, release
 from tests.zoo.shelf import write_graph
+from tests.zoo.site.conftest import watching
 from tests.zoo.site.sources import RECIPE, SIZE, entry, source
 from zoo.documents.golden import draw
 from zoo.site.build import build
@@ -60,13 +61,26 @@ def tried(tmp_path_factory):
     return Tried(tmp_path_factory.mktemp("tried") / "one")
 
 
+@pytest.fixture(scope="module")
+def ready(tried, served, chromium):
+    """A page whose panel is ready; compiling its runtime takes seconds."""
+    url = f"{served(tried.folder)}/{PAGE}"
+    with watching(chromium, url) as watched:
+        watched.page.locator("#try").scroll_into_view_if_needed()
+        watched.page.get_by_role("status").filter(has_text="golden picture").wait_for()
+        yield watched, url
+
+
 @pytest.fixture
-def panel(tried, served, watch):
-    """The panel, ready."""
-    page = watch(f"{served(tried.folder)}/{PAGE}").page
-    page.locator("#try").scroll_into_view_if_needed()
-    page.get_by_role("status").filter(has_text="golden picture").wait_for()
-    return page.locator("#try-panel")
+def panel(ready):
+    """The panel, without pictures."""
+    watched, url = ready
+    panel = watched.page.locator("#try-panel")
+    yield panel
+    watched.check(url)
+    watched.page.emulate_media(color_scheme="light")
+    if (clear := panel.get_by_role("button", name="Remove all")).is_visible():
+        clear.click()
 
 
 def similarities(panel):
