@@ -19,6 +19,8 @@ from pipeline.method.merge import kept_rows
 from pipeline.method.settings import Allocation, Compress
 from pipeline.networks.site import Site
 
+CANDIDATES: tuple[Allocation, ...] = ("global", "isomorphic", "uniform")
+MARGIN = 0.1  # by which a candidate's loss must be lower: smaller differences say nothing about the trained network
 Kept = dict[str, Tensor]  # by the site's writer, indices of channels to keep, ascending
 
 
@@ -90,6 +92,30 @@ def channels_above(
         middle = (low + high) // 2
         low, high = (low, middle) if cost(bars[middle]) <= share else (middle + 1, high)
     return kept(bars[low])
+
+
+def best_allocation(
+    cut: Callable[[Scores], Kept], sites: Sequence[Site], scores: Scores, loss: Callable[[Kept], float]
+) -> tuple[Kept, Allocation, list[float]]:
+    """The best of `CANDIDATES`: the first one, unless the loss of another is lower by more than `MARGIN`.
+
+    Args:
+        cut: see `search_allocation`.
+        loss: see `search_allocation`.
+
+    Returns:
+        The channels to keep, the allocation that was chosen, and the loss of each candidate in their order.
+
+    Raises:
+        BudgetError: see `channels_above`.
+    """
+    tried = [cut(comparable(scores, sites, allocation)) for allocation in CANDIDATES]
+    losses = [loss(kept) for kept in tried]
+    chosen = 0
+    for number, found in enumerate(losses):
+        if found < (1 - MARGIN) * losses[chosen]:
+            chosen = number
+    return tried[chosen], CANDIDATES[chosen], losses
 
 
 def search_allocation(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.method.allocation import Kept, channels_above, comparable, search_allocation
+from pipeline.method.allocation import Kept, best_allocation, channels_above, comparable, search_allocation
 from pipeline.method.cost_model import WidthCost
 from pipeline.method.distillation import output_losses
 from pipeline.method.importance import (
@@ -24,7 +24,7 @@ from pipeline.method.importance import (
 from pipeline.method.losses import relational_distillation
 from pipeline.method.reconstruction import input_moments, reconstruction_maps
 from pipeline.method.removal import remove_channels
-from pipeline.method.settings import Distillation
+from pipeline.method.settings import Allocation, Distillation
 from pipeline.networks.site import Site
 from pipeline.training.distributed import averaged
 from pipeline.training.supervised import Classified
@@ -34,11 +34,18 @@ Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # a number of batche
 
 
 class Selection(NamedTuple):
-    """Channels to keep by the site's writer, maps by reader, and the lowest loss of a search after each try."""
+    """Channels to keep by the site's writer, and maps by reader.
+
+    Attributes:
+        search: losses of allocations that were tried: of each candidate (`best`), or the lowest after each try
+            (`searched`).
+        chosen: the candidate that `best` chose.
+    """
 
     kept: Kept
     maps: dict[str, Tensor]
     search: list[float]
+    chosen: Allocation | None = None
 
 
 class _Chooser:
@@ -96,7 +103,7 @@ class _Chooser:
         return {name: averaged(moment) for name, moment in found.items()}
 
     def proxy(self, moments: dict[str, Tensor]) -> Callable[[Kept], float]:
-        """The loss of a search: distance of the small student's neighbourhoods from the teacher's."""
+        """The loss of an allocation: distance of the small student's neighbourhoods from the teacher's."""
         seen = [images for images, _ in self.batches(PROXY_BATCHES)]
         with torch.no_grad():
             taught = [self.teacher.embedder(images) for images in seen]
@@ -143,14 +150,17 @@ def select_channels(
     cut = partial(channels_above, model, compress=settings.compress, align=settings.align, share=share)
     chooser = _Chooser(student, teacher, sites, settings, batches)
     scores, moments = chooser.scores(), chooser.moments()
-    if settings.allocation == "searched":
+    chosen = None
+    if settings.allocation == "best":
+        kept, chosen, search = best_allocation(cut, sites, scores, chooser.proxy(moments))
+    elif settings.allocation == "searched":
         proxy = chooser.proxy(moments)
         kept, search = search_allocation(cut, sites, scores, proxy, settings.search_tries, seed)
     elif settings.allocation == "raw":
         kept, search = cut(scores), []
     else:
         kept, search = cut(comparable(scores, sites, settings.allocation)), []
-    return Selection(kept, chooser.maps(kept, moments), search)
+    return Selection(kept, chooser.maps(kept, moments), search, chosen)
 
 
 def apply_selection(network: nn.Module, sites: list[Site], selection: Selection) -> None:

@@ -14,7 +14,8 @@ Distance = Literal["cosine", "euclidean"]
 Method = Literal["prune", "cdd", "deap", "torch_pruning", "fixed"]
 WITH_COMPACTORS: tuple[Method, ...] = ("cdd", "deap")  # methods whose students keep their width until `compact`
 Importance = Literal["norm", "l1", "taylor", "retrieval", "position"]
-Allocation = Literal["raw", "uniform", "global", "isomorphic", "searched"]
+Allocation = Literal["raw", "uniform", "global", "isomorphic", "best", "searched"]
+TRIED = ("best", "searched")  # allocations that compare small networks
 Counted = Literal["macs", "params", "p50_ms", "images_per_second", "mj_per_image"]
 SHARES: tuple[Counted, ...] = ("macs", "params")
 FIGURES: tuple[Counted, ...] = ("p50_ms", "images_per_second", "mj_per_image")
@@ -124,7 +125,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "prune": {
         "sites": "coupled",
         "importance": "taylor",
-        "allocation": "global",
+        "allocation": "best",
         "features": "relative",
         "features_weight": 0.0,
         "relations_weight": 1.0,
@@ -188,8 +189,9 @@ class Distillation(Supervision):
     allocation: Allocation = Field(
         "raw",
         description="how many each site keeps: the same share (`uniform`), by importance relative to the site's mean "
-        "(`global`), the same share for sites of one kind (`isomorphic`), the best of some tens (`searched`); `raw` "
-        "compares unnormalised importance across sites",
+        "(`global`), the same share for sites of one kind (`isomorphic`), whichever of these three changes embeddings "
+        "least (`best`), the least of some tens of changes (`searched`); `raw` compares unnormalised importance across "
+        "sites",
     )
     reconstruct: bool = Field(
         True, description="let the kept channels compensate for the removed ones, by least squares"
@@ -298,7 +300,7 @@ class Distillation(Supervision):
             return self
         if not self.compacts and self.compress is None:
             raise ValueError(f"method: {self.method} needs a budget: set compress, as in {{macs: 0.3}}")
-        if self.method == "deap" and (self.importance != "norm" or self.allocation == "searched"):
+        if self.method == "deap" and (self.importance != "norm" or self.allocation in TRIED):
             raise ValueError(
                 "method: deap removes the shortest rows and columns: set importance: norm, and allocation to raw, "
                 "uniform, global or isomorphic"
@@ -313,7 +315,7 @@ class Distillation(Supervision):
             raise ValueError(
                 "method: torch_pruning supports importance norm, l1, taylor and allocation uniform, global, isomorphic"
             )
-        if self.method == "cdd" and (self.importance in ("l1", "position") or self.allocation == "searched"):
+        if self.method == "cdd" and (self.importance in ("l1", "position") or self.allocation in TRIED):
             raise ValueError(
                 "method: cdd removes rows in training: set importance to norm, taylor or retrieval, and allocation to "
                 "raw, uniform, global or isomorphic"

@@ -104,7 +104,7 @@ class _Cutter:
         work, settings = self.work, self.settings
         assert settings.compress is not None
         work.progress.say(f"choosing channels: {to.share:.1%} of the {settings.compress.what} may remain")
-        started, search = monotonic(), list[float]()
+        started, search, chosen = monotonic(), list[float](), None
         student.to(work.device)
         take = _scoring_batches(self.batches, work.device)
         if settings.method == "torch_pruning":
@@ -115,7 +115,7 @@ class _Cutter:
             selection = select_channels(student, self.teacher(), sites, self.model, settings, to.share, take, self.seed)
             apply_selection(student.embedder, sites, selection)
             kept = {name: rows[selection.kept[name]] for name, rows in kept.items()}
-            search = selection.search
+            search, chosen = selection.search, selection.chosen
         if work.main:
             folder.mkdir(exist_ok=True)
             save_network(folder, student.embedder, self.network, self.input)
@@ -128,6 +128,7 @@ class _Cutter:
                 "allocation": settings.allocation,
                 "seconds": round(monotonic() - started, 1),
                 "search": search,
+                **({"chosen": chosen} if chosen else {}),
             }
             write_text(folder / CHOICE, json.dumps(about) + "\n")
 

@@ -5,7 +5,7 @@ import torch
 import torch_pruning
 
 from pipeline.errors import BudgetError, PipelineError
-from pipeline.method.allocation import channels_above, comparable, search_allocation
+from pipeline.method.allocation import best_allocation, channels_above, comparable, search_allocation
 from pipeline.method.compactor import insert_compactors, insert_gates
 from pipeline.method.cost_model import CostModel
 from pipeline.method.fixed_width import FixedStudent
@@ -54,6 +54,7 @@ def selected(student, teacher, chosen):
     ("architecture", "share", "chosen"),
     [
         ("resnet10t", 0.15, {}),
+        ("resnet10t", 0.3, {"allocation": "global"}),
         ("resnet10t", 0.3, {"importance": "retrieval", "align": 8}),
         ("resnet26", 0.3, {"importance": "l1", "allocation": "uniform", "sites": "all"}),
         pytest.param(
@@ -74,7 +75,8 @@ def test_a_budget_is_met_and_the_small_network_is_saved_and_loaded(architecture,
     assert (0.75 if chosen.align > 1 else 0.9) * share <= cost <= share
     for rows, site in zip(selection.kept.values(), sites, strict=True):
         assert len(rows) % chosen.align == 0 or len(rows) == site.channels
-    assert len(selection.search) == (4 if chosen.allocation == "searched" else 0)
+    assert len(selection.search) == {"best": 3, "searched": 4}.get(chosen.allocation, 0)
+    assert (selection.chosen is not None) == (chosen.allocation == "best")
     save_network(tmp_path, student.embedder, Network(architecture=architecture, last_stride=2, embedding=16), SMALL)
     with torch.inference_mode():
         assert torch.equal(load_network(tmp_path)(images()), student.embedder.eval()(images()))
@@ -228,6 +230,30 @@ def test_a_search_keeps_the_best_and_is_deterministic():
     assert one[1] == sorted(one[1], reverse=True)
     assert one[1][-1] < one[1][0]
     assert len(one[0][wanted]) == one[1][-1]
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [
+        ((1.0, 0.95, 0.91), "global"),  # within the margin, the first one stays
+        ((1.0, 0.85, 0.8), "isomorphic"),  # the third is not lower than the second by the margin
+        ((1.0, 0.95, 0.7), "uniform"),
+        ((0.0, 0.0, 0.0), "global"),
+    ],
+)
+def test_the_best_allocation_is_lower_by_a_margin(losses, best):
+    network = alive_network("resnet10t", 2)
+    sites = sites_of(network, "coupled")
+    model, scores = CostModel(network, sites, "macs"), norm_scores(network, sites)
+
+    def cut(changed):
+        return channels_above(model, changed, Compress(macs=0.3))
+
+    given = iter(losses)
+    kept, chosen, found = best_allocation(cut, sites, scores, lambda _: next(given))
+    assert (chosen, found) == (best, list(losses))
+    wanted = cut(comparable(scores, sites, best))
+    assert {name: rows.tolist() for name, rows in kept.items()} == {n: r.tolist() for n, r in wanted.items()}
 
 
 def test_narrow_students_ignore_weights():

@@ -31,7 +31,12 @@ class CutRecord(Record):
     share: float = Field(description="allowed share of the dense student's cost; the schedule towards the budget")
     importance: str = Field(description="how channels of a site were ranked, as in `distill.importance`")
     allocation: str = Field(description="how many channels each site kept, as in `distill.allocation`")
-    tries: int = Field(ge=0, description="allocations that a search tried; 0 without a search")
+    chosen: str | None = Field(
+        None,
+        exclude_if=lambda chosen: chosen is None,  # so that the manifests of other releases keep their form
+        description="the allocation that `best` chose; which one changed the embeddings least",
+    )
+    tries: int = Field(ge=0, description="allocations that were tried beside the first one; 0 without a comparison")
     seconds: float = Field(ge=0, description="time of the selection, s; part of the student's cost")
 
 
