@@ -97,7 +97,7 @@ def channels_above(
 def best_allocation(
     cut: Callable[[Scores], Kept], sites: Sequence[Site], scores: Scores, loss: Callable[[Kept], float]
 ) -> tuple[Kept, Allocation, list[float]]:
-    """The best of `CANDIDATES`: the first one, unless the loss of another is lower by more than `MARGIN`.
+    """The best of `CANDIDATES`: the first one, unless the lowest loss is lower than its own by more than `MARGIN`.
 
     Args:
         cut: see `search_allocation`.
@@ -111,10 +111,8 @@ def best_allocation(
     """
     tried = [cut(comparable(scores, sites, allocation)) for allocation in CANDIDATES]
     losses = [loss(kept) for kept in tried]
-    chosen = 0
-    for number, found in enumerate(losses):
-        if found < (1 - MARGIN) * losses[chosen]:
-            chosen = number
+    lowest = losses.index(min(losses))
+    chosen = lowest if losses[lowest] < (1 - MARGIN) * losses[0] else 0
     return tried[chosen], CANDIDATES[chosen], losses
 
 

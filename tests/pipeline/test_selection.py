@@ -236,8 +236,8 @@ def test_a_search_keeps_the_best_and_is_deterministic():
     ("losses", "best"),
     [
         ((1.0, 0.95, 0.91), "global"),  # within the margin, the first one stays
-        ((1.0, 0.85, 0.8), "isomorphic"),  # the third is not lower than the second by the margin
-        ((1.0, 0.95, 0.7), "uniform"),
+        ((1.0, 0.8, 0.85), "isomorphic"),
+        ((1.0, 0.85, 0.8), "uniform"),  # the lowest one, however close the second
         ((0.0, 0.0, 0.0), "global"),
     ],
 )
