@@ -301,7 +301,7 @@ def test_csv_and_json_hold_the_view(board):
     assert all(float(row["map"]) >= 66 for row in rows)
     told = json.loads(saved(board, "JSON"))
     assert [row["model"] for row in told["tables"][0]["rows"]] == [row["model"] for row in rows]
-    assert set(told) == {"tables", "apart", "estimated", "pending", "broken"}
+    assert set(told) == {"tables", "apart", "emulated", "estimated", "pending", "broken"}
 
 
 def test_pictures_of_the_plot_stand_alone(board):
