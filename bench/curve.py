@@ -1,6 +1,8 @@
-"""Plots mAP over MACs for all methods of a study from JSON of bench/study.py; one panel per file.
+"""Compares all methods of a study at all of its budgets, from JSON of bench/study.py: a table and a plot.
 
-python -m bench.curve docs/results/study-omniglot.json docs/results/study-photos.json --out docs/results/study.svg
+    python -m bench.curve docs/results/study-omniglot.json docs/results/study-photos.json --out docs/results/study.svg
+
+Prints a table per file, mAP by budget, and plots mAP over the MACs that are left, one panel per file.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import cycle
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -27,6 +30,47 @@ def points(runs: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, flo
         left = mean(100 * (1 - run["macs_saved"]) for run in some)
         found.setdefault(recipe, []).append((left, mean(accuracy), stdev(accuracy) if len(some) > 1 else 0.0))
     return {recipe: sorted(row) for recipe, row in found.items()}
+
+
+def title(study: dict[str, Any]) -> str:
+    """Data set and network."""
+    recipe = next(iter(study["recipes"].values()))
+    return f"{study['dataset']}, {recipe['network']['architecture']}, {recipe['input']['height']} px"
+
+
+def table(study: dict[str, Any]) -> str:
+    """Markdown: mAP % by method and budget, mean ± standard deviation, with the number of seeds; ours first.
+
+    A network that was not pruned to a budget stands in a column of its own, with its share of the teacher's MACs.
+    """
+    budgets = sorted({run["at"] for run in study["runs"] if run["at"]})
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in study["runs"]:
+        groups.setdefault((run["recipe"], run["at"]), []).append(run)
+    alone = any(not run["at"] for run in study["runs"])
+    heads = [f"{100 * float(at.partition('=')[2]):g} %" for at in budgets] + ["own size"] * alone
+    lines = [f"| method | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+
+    def accuracy(name: str, at: str) -> float:
+        return mean(run["map"] for run in groups[name, at]) if (name, at) in groups else 0.0
+
+    def cell(name: str, at: str) -> str:
+        some = groups.get((name, at))
+        if not some:
+            return ""
+        values = [run["map"] for run in some]
+        spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+        share = "" if at else f", {100 * mean(1 - run['macs_saved'] for run in some):.0f} % of the MACs"
+        return f"{mean(values):.2f}{spread} ({len(values)}{share})"
+
+    names = sorted({name for name, _ in groups}, key=lambda name: [-accuracy(name, at) for at in [*budgets, ""]])
+    for name in sorted(names, key=lambda name: name != OURS):
+        cells = [cell(name, at) for at in budgets + [""] * alone]
+        lines.append(f"| {name.removeprefix('study-')} | {' | '.join(cells)} |")
+    teachers = {run["seed"]: run["teacher_map"] for run in study["runs"]}.values()
+    spread = f" ± {stdev(teachers):.2f}" if len(teachers) > 1 else ""
+    lines.append(f"| (teacher, dense) | {mean(teachers):.2f}{spread} ({len(teachers)}) |{' |' * (len(heads) - 1)}")
+    return "\n".join(lines)
 
 
 def read_study(path: Path) -> dict[str, Any]:
@@ -52,15 +96,14 @@ def draw(studies: list[dict[str, Any]], out: Path) -> None:
 
     figure, panels = pyplot.subplots(1, len(studies), figsize=(6.5 * len(studies), 5), squeeze=False)
     for panel, study in zip(panels[0], studies, strict=True):
-        recipe = next(iter(study["recipes"].values()))
-        for style, (name, row) in zip(STYLES, sorted(points(study["runs"]).items()), strict=False):
+        for style, (name, row) in zip(cycle(STYLES), sorted(points(study["runs"]).items()), strict=False):
             left, accuracy, spread = zip(*row, strict=True)
             weight = {"linewidth": 2.5, "color": "black", "zorder": 3} if name == OURS else {"linewidth": 1}
             panel.errorbar(left, accuracy, spread, fmt=style, capsize=2, label=name.removeprefix("study-"), **weight)
         teacher = mean({run["seed"]: run["teacher_map"] for run in study["runs"]}.values())
         panel.axhline(teacher, color="grey", linewidth=0.8, linestyle="--", label="teacher, dense")
         panel.set(
-            title=f"{study['dataset']}, {recipe['network']['architecture']}",
+            title=title(study),
             xlabel="MACs left, % of the dense network's",
             ylabel="mAP, %",
         )
@@ -70,15 +113,17 @@ def draw(studies: list[dict[str, Any]], out: Path) -> None:
 
 
 def main() -> None:
-    """Read, draw, write."""
+    """Read, print, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="+", type=Path, help="JSON of bench/study.py")
     parser.add_argument("--out", type=Path, required=True, help=".svg or .png")
     options = parser.parse_args()
     try:
-        draw([read_study(path) for path in options.studies], options.out)
+        studies = [read_study(path) for path in options.studies]
+        draw(studies, options.out)
     except (OSError, ValueError) as error:
         sys.exit(f"Error: {error}")
+    print("\n\n".join(f"{title(study)}, mAP % (seeds)\n\n{table(study)}" for study in studies))
 
 
 if __name__ == "__main__":
