@@ -76,14 +76,13 @@ def _shapes(model: onnx.ModelProto, asked: list[str], image: np.ndarray, name: s
 
 def _constant(found: list[np.ndarray]) -> np.ndarray | None:
     """The shape for any number of images; None if more than its first axis depends on that number."""
-    if len(found) != len(COUNTS) or any(not one.all() for one in found):  # without values, 0 would mean a copied axis
+    if len(found) != len(COUNTS) or any(not shape.all() for shape in found):  # a 0 would mean a copied axis
         return None
-    if np.array_equal(*found):
-        return found[0]
-    first, rest = [int(one[0]) for one in found], [one[1:] for one in found]
-    if first != list(COUNTS) or not np.array_equal(*rest):
-        return None
-    return np.array([-1, *rest[0]], np.int64)
+    one, other = found
+    if np.array_equal(one, other):
+        return one
+    follows = (int(one[0]), int(other[0])) == COUNTS and np.array_equal(one[1:], other[1:])
+    return np.array([-1, *one[1:]], np.int64) if follows else None
 
 
 def lift_constants(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -83,7 +83,7 @@ def test_a_result_that_a_branch_reads_too_keeps_its_layer(tmp_path):
     model = with_norm(foreign_model())
     graph = model.graph
     graph.node[-1].output[0] = "before"
-    graph.initializer.append(numpy_helper.from_array(np.float32(1e9), "most"))
+    graph.initializer.append(numpy_helper.from_array(np.array(1e9, np.float32), "most"))
 
     def branch(read):
         result = helper.make_tensor_value_info(f"{read}_out", TensorProto.FLOAT, None)
