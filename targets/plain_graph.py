@@ -219,7 +219,7 @@ def _drop_half(found: PlainGraph) -> None:
 
 
 def _drop_defaults(graph: onnx.GraphProto) -> None:
-    """Remove inputs that say what holds without them: whole axes and steps of 1 of a Slice, and empty names at the end."""
+    """Remove inputs that say what holds without them: whole axes and steps of 1 of a Slice, empty names at the end."""
     values = constants(graph)
     for node in graph.node:
         if node.op_type == "Slice" and len(node.input) == 5 and np.all(values.get(node.input[4], 0) == 1):

@@ -129,6 +129,15 @@ def test_layers_are_timed_on_the_target_and_for_this_machine(model):
     assert all(step.place is None for step in on(model, HERE).steps() if step.stage == "calibrate")
 
 
+@pytest.mark.parametrize("place", [{}, {"board": BOARD}], ids=["here", "elsewhere"])
+def test_layers_by_speed_calibrate_anew_only_where_they_are_timed(model, tmp_path, place):
+    recipe, data = model
+    fastest = recipe.model_copy(update={"calibrate": recipe.calibrate.model_copy(update={"layers": "fastest"})})
+    before, after = (keys((one, data), tmp_path, replace(HERE, **place)) for one in (recipe, fastest))
+    changed = {name for name in before if name.startswith("calibrate/") and before[name] != after[name]}
+    assert changed == (set() if place else {"calibrate/student/int8/mine"})
+
+
 def test_elsewhere_it_ends_in_a_bundle_until_its_result_is_there(model, tmp_path):
     elsewhere = replace(HERE, board=BOARD)
     graphs = ["calibrate/student/fp16", "calibrate/student/int8/mine"]
