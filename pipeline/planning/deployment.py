@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
@@ -201,7 +201,8 @@ class TargetPlan:
                     data=self.data,
                 )
             if variant.precision == "int8":
-                how = {"seed": self.recipe.seed, "activations": self.runner.activations, "judge": judge.computing}
+                how: dict[str, Any] = {"seed": self.recipe.seed, "activations": self.runner.activations}
+                how["judge"] = judge.computing
                 timed = self.recipe.calibrate.layers == "fastest" and self.place == "here" and judge == self.target
                 if timed:
                     how |= {"here": True, "settings": self.recipe.calibrate}

@@ -238,6 +238,12 @@ REFUSED = {
     "MatMul y multiplies by more than one matrix": (
         [helper.make_node("MatMul", ["x", "w"], ["y"])], [constant("w", np.ones((3, 31, 5)))],
     ),
+    "Gemm biased takes from another operation what has to be a constant": (
+        [helper.make_node("ReduceMean", ["x", "axes"], ["short"], keepdims=0),
+         helper.make_node("Gemm", ["short", "w", "short"], ["biased"]),
+         helper.make_node("Reshape", ["biased", "s"], ["y"])],
+        [constant("w", np.eye(3)), constant("s", [0, 3, 1, 1], np.int64)],
+    ),
     "Clip y takes from another operation what has to be a constant": (
         [helper.make_node("Add", ["b", "b"], ["sum"]), helper.make_node("Clip", ["x", "sum"], ["y"])],
         [constant("b", 9)],
