@@ -240,11 +240,11 @@ def _drop_kept_axes(graph: onnx.GraphProto, node: onnx.NodeProto, given: list[np
 
     starts, ends, *axes = given
     parts = np.array([starts, ends, axes[0] if axes else np.arange(len(starts))], np.int64)
-    parts = parts[:, (starts != 0) | (ends < np.iinfo(np.int32).max)]
-    if not parts.size:  # it keeps all
+    part = (starts != 0) | (ends < np.iinfo(np.int32).max)
+    if part.all() or not part.any():
         return
     del node.input[1:]
-    for what, numbers in zip(("starts", "ends", "axes"), parts, strict=True):
+    for what, numbers in zip(("starts", "ends", "axes"), parts[:, part], strict=True):
         node.input.append(f"{node.output[0]}_{what}")
         graph.initializer.append(numpy_helper.from_array(numbers, node.input[-1]))
 

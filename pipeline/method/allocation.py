@@ -8,6 +8,7 @@ compares a channel with its own site.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf, isnan
 
 import torch
 from torch import Tensor
@@ -97,7 +98,7 @@ def channels_above(
 def best_allocation(
     cut: Callable[[Scores], Kept], sites: Sequence[Site], scores: Scores, loss: Callable[[Kept], float]
 ) -> tuple[Kept, Allocation, list[float]]:
-    """The best of `CANDIDATES`: the first one, unless the lowest loss is lower than its own by more than `MARGIN`.
+    """The best of `CANDIDATES`: the first one, unless the lowest loss is lower by more than `MARGIN`, or its own is NaN.
 
     Args:
         cut: see `search_allocation`.
@@ -111,8 +112,9 @@ def best_allocation(
     """
     tried = [cut(comparable(scores, sites, allocation)) for allocation in CANDIDATES]
     losses = [loss(kept) for kept in tried]
-    lowest = losses.index(min(losses))
-    chosen = lowest if losses[lowest] < (1 - MARGIN) * losses[0] else 0
+    lowest = min(range(len(losses)), key=lambda place: inf if isnan(losses[place]) else losses[place])
+    better = isnan(losses[0]) or losses[lowest] < (1 - MARGIN) * losses[0]
+    chosen = lowest if better else 0
     return tried[chosen], CANDIDATES[chosen], losses
 
 

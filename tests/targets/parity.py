@@ -178,6 +178,9 @@ SHORT = {
         [MEANS, helper.make_node("Gemm", ["rows", "w", "b"], ["y"])],
         [constant("w", RANDOM.normal(size=(3, 5))), constant("b", RANDOM.normal(size=5))],
     ),
+    "means along axes that are counted from the end": (
+        [helper.make_node("ReduceMean", ["x", "last"], ["y"], keepdims=0)], [constant("last", [-1, -2], np.int64)],
+    ),
     "a norm of rows": (
         [MEANS, helper.make_node("BatchNormalization", ["rows", *"abcd"], ["y"])],
         [constant(name, RANDOM.uniform(1, 2, 3)) for name in "abcd"],
