@@ -98,7 +98,9 @@ def channels_above(
 def best_allocation(
     cut: Callable[[Scores], Kept], sites: Sequence[Site], scores: Scores, loss: Callable[[Kept], float]
 ) -> tuple[Kept, Allocation, list[float]]:
-    """The best of `CANDIDATES`: the first one, unless the lowest loss is lower by more than `MARGIN`, or its own is NaN.
+    """The best of `CANDIDATES`: the first one, unless the lowest loss is lower than its own by more than `MARGIN`.
+
+    A loss that is NaN is higher than all others.
 
     Args:
         cut: see `search_allocation`.

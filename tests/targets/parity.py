@@ -140,6 +140,9 @@ CASES = {
         [constant("w", RANDOM.normal(size=(31, 3, 1, 1))), constant("factor", RANDOM.uniform(1, 2, 31)),
          constant("rows", RANDOM.uniform(1, 200, (32, 1)))],
     ),
+    "a mean of each row of pixels": (
+        [helper.make_node("ReduceMean", ["x", "last"], ["y"], keepdims=1)], [constant("last", [3], np.int64)],
+    ),
     "limits": (
         [helper.make_node("Clip", ["x", "low", "high"], ["y"])], [constant("low", 20), constant("high", 100)],
     ),
