@@ -288,3 +288,10 @@ def test_what_is_missing_is_named(exported, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ncnn", None)
     with pytest.raises(Unusable, match="does not start"):
         Ncnn(HERE).check()
+
+
+def test_artifacts_are_made_without_ncnn_too(exported, tmp_path, monkeypatch):
+    """For a board; then nothing is tried here."""
+    monkeypatch.setitem(sys.modules, "ncnn", None)
+    Ncnn(HERE).compile(exported[0], tmp_path, JOB)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((PARAM, WEIGHTS, FACTS))
