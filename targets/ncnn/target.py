@@ -61,6 +61,7 @@ class Ncnn(OnCpu):
             return
         length = self.load(folder).embed(np.zeros((1, job.height, job.width, 3), np.uint8)).shape[1]
         if made.length and length != made.length:  # pnnx may mistake an axis for another
+            (folder / FACTS).unlink()
             why = f"it gives {length} numbers for an image, not {made.length}"
             raise ArtifactFailed(f"ncnn can't run {graph.name}: {why}")
 

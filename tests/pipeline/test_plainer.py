@@ -6,6 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pipeline.foreign.plainer import lift_constants
 from tests.foreign import LENGTH, PICTURES, foreign_model, taken, with_computed_shape, with_nodes, with_norm
 
 
@@ -97,3 +98,33 @@ def test_a_result_that_a_branch_reads_too_keeps_its_layer(tmp_path):
         ]
     )
     taken_as_its_file(model, tmp_path / "net.onnx")
+
+
+def test_a_norm_of_channels_behind_a_product_along_rows_stays(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["d", "turn"], ["turned"]),
+        helper.make_node("BatchNormalization", ["turned", *"ijkl"], ["normed"]),
+        helper.make_node("GlobalAveragePool", ["normed"], ["pooled"]),
+    ]
+    random = np.random.default_rng(5)
+    numbers = {name: random.uniform(1, 2, LENGTH).astype(np.float32) for name in "ijkl"}
+    numbers["turn"] = random.normal(size=(6, LENGTH)).astype(np.float32)
+    model = taken_as_its_file(
+        with_nodes(foreign_model(), "GlobalAveragePool", nodes, **numbers), tmp_path / "net.onnx"
+    ).model
+    assert "BatchNormalization" in {node.op_type for node in model.graph.node}
+
+
+def test_constants_of_each_kind_but_text_become_initializers():
+    kinds = {
+        "value": numpy_helper.from_array(np.arange(3.0)), "value_float": 0.5, "value_floats": [0.5, 1.5],
+        "value_int": 7, "value_ints": [7, 8], "value_string": "words",
+    }  # fmt: skip
+    nodes = [helper.make_node("Constant", [], [kind], **{kind: value}) for kind, value in kinds.items()]
+    model = lift_constants(helper.make_model(helper.make_graph(nodes, "constants", [], [])))
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    assert [node.output[0] for node in model.graph.node] == ["value_string"]
+    assert {name: (value.dtype.name, value.tolist()) for name, value in found.items()} == {
+        "value": ("float64", [0.0, 1.0, 2.0]), "value_float": ("float32", 0.5), "value_floats": ("float32", [0.5, 1.5]),
+        "value_int": ("int64", 7), "value_ints": ("int64", [7, 8]),
+    }  # fmt: skip

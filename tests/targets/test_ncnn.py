@@ -206,6 +206,7 @@ def test_what_pnnx_would_compute_otherwise_without_a_word_is_refused(why, tmp_pa
     graph = small(tmp_path, *after_convolution(*copy.deepcopy(OTHERWISE[why])))
     with pytest.raises(ArtifactFailed, match=f"ncnn can't run small.onnx: {why}"):
         compiled(graph, tmp_path, Job(32, 31, (1, 3)))
+    assert not (tmp_path / FACTS).exists()
 
 
 def test_a_network_without_convolutions_is_refused(tmp_path):
