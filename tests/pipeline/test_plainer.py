@@ -1,5 +1,7 @@
 """Foreign graphs in the form that all converters read: the same results, and nothing that is needed is lost."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -116,7 +118,7 @@ def test_a_norm_of_channels_behind_a_product_along_rows_stays(tmp_path):
 
 
 def test_constants_of_each_kind_but_text_become_initializers():
-    kinds = {
+    kinds: dict[str, Any] = {
         "value": numpy_helper.from_array(np.arange(3.0)), "value_float": 0.5, "value_floats": [0.5, 1.5],
         "value_int": 7, "value_ints": [7, 8], "value_string": "words",
     }  # fmt: skip
