@@ -31,6 +31,7 @@ from bench.figures import command, installed, machine
 from bench.published import DEEPSORT, TORCHREID
 from bench.row_times import RowTimes, time_release
 from pipeline.files import write_text
+from pipeline.networks.serialization import DESCRIPTION
 from targets.files import sha256
 from zoo.catalogue import load_catalogue
 from zoo.cli.output import training_device
@@ -174,7 +175,13 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         name, equals, folder = assignment.partition("=")
         if not equals or name not in [one.name for one in CONTENDERS if one.recipe]:
             parser.error(f"--trained {assignment}: write NAME=FOLDER, with a network that is trained")
+        if not Path(folder, DESCRIPTION).is_file():
+            parser.error(
+                f"--trained {assignment}: {folder} has no {DESCRIPTION}: give what stage compact or teacher wrote"
+            )
         given.setdefault(name, []).append(Path(folder))
+        if len(given[name]) > options.seeds:
+            parser.error(f"--trained {assignment}: there are more folders of {name} than --seeds {options.seeds}")
     options.trained = given
     return options
 

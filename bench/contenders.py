@@ -33,6 +33,7 @@ from zoo.release.local import Release, read_release
 
 GRAPHS = "graphs"  # folder of exported networks below the home
 OPSET = 17
+FROM_SCRATCH = "hcmc, from random weights, by zoo"
 BRIEF = ("measure.calls=50", "measure.max_seconds=2")  # times that `zoo add` measures are not used
 
 
@@ -71,11 +72,17 @@ def _osnet(name: str, height: int, width: int) -> Contender:
         start=f"random; {epochs} epochs with labels",
         license=TORCHREID.license,
         source=TORCHREID.page,
-        trained_on="hcmc, from random weights, by zoo",
+        trained_on=FROM_SCRATCH,
         recipe="resnet18-hcmc",
         overrides=(f"network.architecture={OSNET}", *size),
         stage="teacher",
     )
+
+
+def _student(name: str, recipe: str, start: str, trained_on: str) -> Contender:
+    """A student of zoo, as its recipe has it."""
+    words = f"student of `{recipe}`"
+    return Contender(name, words, start, "Apache-2.0", "zoo", trained_on, recipe)
 
 
 CONTENDERS = (
@@ -89,23 +96,12 @@ CONTENDERS = (
     ),
     _osnet("osnet-96x96", 96, 96),
     _osnet("osnet-256x128", 256, 128),
-    Contender(
-        name="resnet18-student",
-        network="student of `resnet18-hcmc`",
-        start="random; teacher 40 epochs, student 30",
-        license="Apache-2.0",
-        source="zoo",
-        trained_on="hcmc, from random weights, by zoo",
-        recipe="resnet18-hcmc",
-    ),
-    Contender(
-        name="lite0-student",
-        network="student of `efficientnet_lite0-hcmc`",
-        start="ImageNet; teacher 15 epochs, student 20",
-        license="Apache-2.0",
-        source="zoo",
-        trained_on="ImageNet, then hcmc, by zoo",
-        recipe="efficientnet_lite0-hcmc",
+    _student("resnet18-student", "resnet18-hcmc", "random; teacher 40 epochs, student 30", FROM_SCRATCH),
+    _student(
+        "lite0-student",
+        "efficientnet_lite0-hcmc",
+        "ImageNet; teacher 15 epochs, student 20",
+        "ImageNet, then hcmc, by zoo",
     ),
 )
 

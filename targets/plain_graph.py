@@ -76,6 +76,7 @@ def make_plain(graph: Path) -> PlainGraph:
     _take_planes(graph.name, model.graph)
     _drop_quantisation(graph.name, found)
     _drop_half(found)
+    _drop_defaults(model.graph)
     _drop_unread(model.graph)
     _spell_out_pads(graph.name, model)
     return found
@@ -93,7 +94,10 @@ def shapes_of(model: onnx.ModelProto) -> dict[str, list[int]]:
     model = onnx.ModelProto.FromString(model.SerializeToString())
     for end in (*model.graph.input, *model.graph.output):
         end.type.tensor_type.shape.dim[0].dim_value = 1
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except onnx.shape_inference.InferenceError:  # an operation that ONNX does not define
+        inferred = model.graph
     return {
         one.name: [size.dim_value for size in one.type.tensor_type.shape.dim]
         for one in (*inferred.input, *inferred.value_info, *inferred.output)
@@ -212,6 +216,37 @@ def _drop_half(found: PlainGraph) -> None:
     _rename(graph, {node.output[0]: node.input[0] for node in gone if node.output[0] not in outputs})
     for node in gone:
         graph.node.remove(node)
+
+
+def _drop_defaults(graph: onnx.GraphProto) -> None:
+    """Remove inputs that say what holds without them: whole axes and steps of 1 of a Slice, empty names at the end."""
+    values = constants(graph)
+    for node in graph.node:
+        if node.op_type == "Slice" and len(node.input) == 5 and np.all(values.get(node.input[4], 0) == 1):
+            del node.input[4]
+        if node.op_type == "Slice" and len(node.input) < 5 and {*filter(None, node.input[1:])} <= values.keys():
+            _drop_kept_axes(graph, node, [values[name] for name in node.input[1:] if name])
+        while node.input and not node.input[-1]:
+            del node.input[-1]
+
+
+def _drop_kept_axes(graph: onnx.GraphProto, node: onnx.NodeProto, given: list[np.ndarray]) -> None:
+    """Let a Slice name only axes of which it takes a part; exporters name the axis of images, too.
+
+    Args:
+        given: starts, ends, and axes unless they are the first ones.
+    """
+    from onnx import numpy_helper
+
+    starts, ends, *axes = given
+    parts = np.array([starts, ends, axes[0] if axes else np.arange(len(starts))], np.int64)
+    part = (starts != 0) | (ends < np.iinfo(np.int32).max)
+    if part.all() or not part.any():
+        return
+    del node.input[1:]
+    for what, numbers in zip(("starts", "ends", "axes"), parts[:, part], strict=True):
+        node.input.append(f"{node.output[0]}_{what}")
+        graph.initializer.append(numpy_helper.from_array(numbers, node.input[-1]))
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:

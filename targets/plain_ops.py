@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LARGEST = float(np.finfo(np.float32).max)
 Values = Mapping[str, np.ndarray]
+REDUCTIONS = ("ReduceMean", "ReduceL2")
+POOLS = ("MaxPool", "AveragePool")
 # Inputs that say what an operation does, and so have to be constants.
 CONSTANT = {
     "Conv": (2,), "Gemm": (2,), "Clip": (1, 2), "Slice": (1, 2, 3, 4), "ReduceMean": (1,), "ReduceL2": (1,),
@@ -38,21 +40,41 @@ def check_nodes(plain: PlainGraph, values: Values) -> None:
 
 def _why_not(node: onnx.NodeProto, plain: PlainGraph, values: Values) -> str | None:
     how, kind = attributes(node), node.op_type
+    if sum(map(bool, node.output)) != 1:
+        return "has more than one result"
     if kind in LAYERS and node.output[0] not in plain.layers:
         return "has no constant weights"
+    if kind in LAYERS and plain.layers[node.output[0]].weight.ndim != (4 if kind == "Conv" else 2):
+        return "is no convolution of images" if kind == "Conv" else "multiplies by more than one matrix"
+    if kind in POOLS and len(how["kernel_shape"]) != 2:
+        return "is no pooling of images"
     if any(name and name not in values for place in CONSTANT.get(kind, ()) for name in node.input[place : place + 1]):
         return "takes from another operation what has to be a constant"
-    if kind == "Gemm" and (how.get("alpha", 1) != 1 or how.get("beta", 1) != 1 or how.get("transA")):
+    if kind == "Gemm" and is_scaled(how):
         return "scales or transposes"
     if kind == "Slice" and len(node.input) > 4 and np.any(values[node.input[4]] != 1):
         return "leaves values out"
+    if kind == "Squeeze" and len(node.input) < 2:
+        return "does not say which axes it removes"
+    if kind in REDUCTIONS and how.get("noop_with_empty_axes") and not axes_named(node, how, values):
+        return "reduces no axis"
     return None
+
+
+def is_scaled(how: Mapping[str, Any]) -> bool:
+    """Whether a Gemm is more than a linear layer."""
+    return how.get("alpha", 1) != 1 or how.get("beta", 1) != 1 or bool(how.get("transA"))
+
+
+def axes_named(node: onnx.NodeProto, how: Mapping[str, Any], values: Values) -> list[int]:
+    """Axes that a reduction names; none: it reduces all."""
+    named: list[int] = how.get("axes") or (values[node.input[1]].tolist() if len(node.input) > 1 else [])
+    return named
 
 
 def axes_of(node: onnx.NodeProto, how: Mapping[str, Any], values: Values, rank: int) -> list[int]:
     """Axes of a reduction, 0 … rank - 1; all where none are named."""
-    named = how.get("axes") or (values[node.input[1]].tolist() if len(node.input) > 1 and node.input[1] else None)
-    return [axis % rank for axis in (named or range(rank))]
+    return [axis % rank for axis in (axes_named(node, how, values) or range(rank))]
 
 
 def limits_of(node: onnx.NodeProto, values: Values) -> tuple[float, float]:
@@ -61,11 +83,11 @@ def limits_of(node: onnx.NodeProto, values: Values) -> tuple[float, float]:
     return float(-LARGEST if low is None else low), float(LARGEST if high is None else high)
 
 
-def parts_of(node: onnx.NodeProto, values: Values, shape: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+def parts_of(node: onnx.NodeProto, values: Values, shape: Sequence[int]) -> dict[int, tuple[int, int]]:
     """What a Slice keeps, by axis: its first index, and how many.
 
     Args:
-        shape: sizes by axis, at least of those that are sliced.
+        shape: sizes of all axes.
     """
     starts, ends, *rest = (values[name].tolist() for name in node.input[1:])
     axes = [axis % len(shape) for axis in (rest[0] if rest else range(len(starts)))]
@@ -73,4 +95,40 @@ def parts_of(node: onnx.NodeProto, values: Values, shape: Mapping[int, int]) -> 
     for start, end, axis in zip(starts, ends, axes, strict=True):
         first, last, _ = slice(start, end).indices(shape[axis])
         found[axis] = first, last - first
+    return found
+
+
+def missing_pixels(how: Mapping[str, Any], sizes: Sequence[int]) -> list[int]:
+    """Pixels that the last window of a pooling lacks in height and width, behind the border.
+
+    Args:
+        how: the pooling's attributes, without dilations.
+        sizes: height and width of its input.
+    """
+    found = []
+    for begun, last, width, end in _last_windows(how, sizes):
+        found.append(max(0, begun + width - end) if begun < last else 0)
+    return found
+
+
+def begins_behind(how: Mapping[str, Any], sizes: Sequence[int]) -> bool:
+    """Whether a pooling with `ceil_mode` has a window that begins behind the image, which ONNX leaves out.
+
+    Args:
+        how, sizes: see `missing_pixels`.
+    """
+    return any(begun >= last for begun, last, _, _ in _last_windows(how, sizes))
+
+
+def _last_windows(how: Mapping[str, Any], sizes: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """Of the last window in height and width: its begin, the image's end, its width, and the end of the border.
+
+    Source: ONNX operators, MaxPool and AveragePool. Without `ceil_mode` no window leaves the border.
+    """
+    pads, strides = how.get("pads", [0, 0, 0, 0]), how.get("strides", [1, 1])
+    found = []
+    for size, width, stride, before, after in zip(sizes, how["kernel_shape"], strides, pads[:2], pads[2:], strict=True):
+        end, up = before + size + after, stride - 1 if how.get("ceil_mode") else 0
+        begun = (end - width + up) // stride * stride
+        found.append((begun, before + size if how.get("ceil_mode") else end, width, end))
     return found

@@ -35,10 +35,12 @@ def free_batch(model: onnx.ModelProto, images: int | None) -> onnx.ModelProto:
         shape = constants.get(node.input[1]) if node.op_type == "Reshape" else None
         if shape is None or not shape.size or shape[0] != images:
             continue
-        # 0 copies the axis of the input; -1 is what remains
+        # 0 copies the axis of the input, unless `allowzero` is set; -1 is what remains
         rest = shape[1:]
         own = np.array([0 if (rest == -1).any() else -1, *rest], np.int64)
-        _set_shape(model, node, f"zoo_shape_{number}", own)
+        _set_shape(model, node, f"free_shape_{number}", own)
+        for attribute in [one for one in node.attribute if one.name == "allowzero" and rest.all()]:
+            node.attribute.remove(attribute)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 

@@ -3,16 +3,18 @@
 Exporters write `x.view(x.size(0), -1)` as four operations that compute the shape of a `Reshape`. That shape is constant
 but for the number of images, so it becomes a constant here. Constants become initializers, which is where converters
 look for them. And what simplifiers leave, a norm behind a linear layer, becomes part of that layer: a converter that
-does so itself changes the weights after they were quantised.
+does so itself changes the weights after they were quantised. Names that this adds begin with `plain_`.
 """
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.foreign.original import open_session
+from pipeline.foreign.reading import all_nodes
 from targets.plain_graph import attributes, constants
 
 if TYPE_CHECKING:
@@ -34,20 +36,24 @@ def constant_shapes(model: onnx.ModelProto, image: np.ndarray, name: str) -> onn
 
     known = constants(model.graph)
     computed = [node for node in model.graph.node if node.op_type == "Reshape" and node.input[1] not in known]
-    asked = sorted({node.input[1] for node in computed})
-    for number, (shape, found) in enumerate(zip(asked, _values(model, asked, image, name), strict=True)):
+    for node, found in zip(computed, _shapes(model, [one.output[0] for one in computed], image, name), strict=True):
         if (plain := _constant(found)) is None:
             continue
-        own = f"zoo_own_shape_{number}"
-        model.graph.initializer.append(numpy_helper.from_array(plain, own))
-        for node in computed:
-            if node.input[1] == shape:
-                node.input[1] = own
+        node.input[1] = _new_name(model, "plain_shape")
+        model.graph.initializer.append(numpy_helper.from_array(plain, node.input[1]))
     return model
 
 
-def _values(model: onnx.ModelProto, asked: list[str], image: np.ndarray, name: str) -> list[list[np.ndarray]]:
-    """Values of tensors, each at all of `COUNTS`; of none if the graph can't be run like this."""
+def _new_name(model: onnx.ModelProto, start: str) -> str:
+    """A name that no value of the graph has."""
+    nodes = all_nodes(model)
+    taken = {name for node in nodes for name in (*node.input, *node.output)}
+    taken |= {one.name for one in (*model.graph.input, *model.graph.initializer)}
+    return next(name for number in count() if (name := f"{start}_{number}") not in taken)
+
+
+def _shapes(model: onnx.ModelProto, asked: list[str], image: np.ndarray, name: str) -> list[list[np.ndarray]]:
+    """Shapes of tensors, each at all of `COUNTS`; of none if the graph can't be run like this."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -56,7 +62,10 @@ def _values(model: onnx.ModelProto, asked: list[str], image: np.ndarray, name: s
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
     del opened.graph.output[:]
-    opened.graph.output.extend(helper.make_tensor_value_info(one, TensorProto.INT64, None) for one in asked)
+    for tensor in asked:
+        shape = _new_name(opened, "plain_asked")
+        opened.graph.node.append(helper.make_node("Shape", [tensor], [shape]))
+        opened.graph.output.append(helper.make_tensor_value_info(shape, TensorProto.INT64, None))
     try:
         session = open_session(opened, name)
         runs = [session.run(None, {session.get_inputs()[0].name: np.repeat(image, n, axis=0)}) for n in COUNTS]
@@ -67,15 +76,13 @@ def _values(model: onnx.ModelProto, asked: list[str], image: np.ndarray, name: s
 
 def _constant(found: list[np.ndarray]) -> np.ndarray | None:
     """The shape for any number of images; None if more than its first axis depends on that number."""
-    if len(found) != len(COUNTS) or any(one.ndim != 1 or not one.size for one in found):
+    if len(found) != len(COUNTS) or any(not shape.all() for shape in found):  # a 0 would mean a copied axis
         return None
-    first, rest = [int(one[0]) for one in found], [one[1:] for one in found]
-    if not np.array_equal(rest[0], rest[1]):
-        return None
-    if first != list(COUNTS):
-        return found[0].astype(np.int64) if first[0] == first[1] else None
-    # 0 copies the axis of the input; -1 is what remains
-    return np.array([0 if (rest[0] == -1).any() else -1, *rest[0]], np.int64)
+    one, other = found
+    if np.array_equal(one, other):
+        return one
+    follows = (int(one[0]), int(other[0])) == COUNTS and np.array_equal(one[1:], other[1:])
+    return np.array([-1, *one[1:]], np.int64) if follows else None
 
 
 def lift_constants(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -107,30 +114,32 @@ def fold_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     from onnx import numpy_helper
 
-    graph, known = model.graph, constants(model.graph)
+    graph = model.graph
+    known = {name: value for name, value in constants(graph).items() if value.dtype == np.float32}
     readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
+    for node in all_nodes(model):
         for read in node.input:
             readers.setdefault(read, []).append(node)
     ends = {one.name for one in graph.output}
     flat = {one.name for one in (*graph.value_info, *graph.output) if len(one.type.tensor_type.shape.dim) == 2}
-    for number, node in enumerate([*graph.node]):
+    for node in [*graph.node]:
         result = node.output[0]
         norm = readers[result][0] if len(readers.get(result, [])) == 1 and result not in ends else None
         if norm is None or norm.op_type != "BatchNormalization" or len(norm.output) != 1:
             continue
-        if not _is_linear(node, result in flat) or not {*node.input[1:], *norm.input[1:]} <= known.keys():
+        given = {name for name in (*node.input[1:], *norm.input[1:]) if name}
+        if not _is_linear(node, result in flat) or not given <= known.keys() or known[node.input[1]].ndim != 2:
             continue
         weight, bias = _folded(node, norm, known)
         del node.input[1:]
         for what, value in (("weight", weight), ("bias", bias)):
-            node.input.append(f"zoo_folded_{what}_{number}")
+            node.input.append(_new_name(model, f"plain_{what}"))
             graph.initializer.append(numpy_helper.from_array(value, node.input[-1]))
         node.op_type, node.output[0] = "Gemm", norm.output[0]
         graph.node.remove(norm)
         for value in [one for one in graph.value_info if one.name == result]:
             graph.value_info.remove(value)
-    read = {name for node in graph.node for name in node.input}
+    read = ends | {name for node in all_nodes(model) for name in node.input}
     for tensor in [one for one in graph.initializer if one.name not in read]:
         graph.initializer.remove(tensor)
     return model
@@ -153,6 +162,6 @@ def _folded(node: onnx.NodeProto, norm: onnx.NodeProto, known: dict[str, np.ndar
     scale, shift, mean, variance = (known[one].astype(np.float64) for one in norm.input[1:5])
     factor = scale / np.sqrt(variance + attributes(norm).get("epsilon", EPSILON))
     weight = known[node.input[1]].astype(np.float64)
-    bias = known[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
+    bias = known[node.input[2]].astype(np.float64) if len(node.input) > 2 and node.input[2] else 0.0
     weight = weight * (factor[:, None] if attributes(node).get("transB", 0) else factor)
     return weight.astype(np.float32), ((bias - mean) * factor + shift).astype(np.float32)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ForeignError
@@ -100,12 +101,12 @@ def _external(model: onnx.ModelProto, path: Path) -> list[Path]:
 def _proto(path: Path) -> onnx.ModelProto:
     import onnx
 
-    if path.exists() and not path.is_file():  # a device or a pipe would be read without end
-        raise ForeignError(f"{path} is not a file. Give the ONNX file of a network.")
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise _too_large(path, size)
+        found = path.stat()
+        if not S_ISREG(found.st_mode):  # a device or a pipe would be read without end
+            raise ForeignError(f"{path} is not a file. Give the ONNX file of a network.")
+        if found.st_size > MAX_BYTES:
+            raise _too_large(path, found.st_size)
         model: onnx.ModelProto = onnx.load(path, format="protobuf", load_external_data=False)
     except OSError as error:
         raise ForeignError(

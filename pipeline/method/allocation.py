@@ -8,6 +8,7 @@ compares a channel with its own site.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf, isnan
 
 import torch
 from torch import Tensor
@@ -99,6 +100,8 @@ def best_allocation(
 ) -> tuple[Kept, Allocation, list[float]]:
     """The best of `CANDIDATES`: the first one, unless the lowest loss is lower than its own by more than `MARGIN`.
 
+    A loss that is NaN is higher than all others.
+
     Args:
         cut: see `search_allocation`.
         loss: see `search_allocation`.
@@ -111,8 +114,9 @@ def best_allocation(
     """
     tried = [cut(comparable(scores, sites, allocation)) for allocation in CANDIDATES]
     losses = [loss(kept) for kept in tried]
-    lowest = losses.index(min(losses))
-    chosen = lowest if losses[lowest] < (1 - MARGIN) * losses[0] else 0
+    lowest = min(range(len(losses)), key=lambda place: inf if isnan(losses[place]) else losses[place])
+    better = isnan(losses[0]) or losses[lowest] < (1 - MARGIN) * losses[0]
+    chosen = lowest if better else 0
     return tried[chosen], CANDIDATES[chosen], losses
 
 

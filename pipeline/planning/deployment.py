@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pipeline.data.images import Input
 from pipeline.data.samples import Index
@@ -186,7 +186,8 @@ class TargetPlan:
         Args:
             judge: settings of the target in which the cost of int8 is measured.
         """
-        common = {"input": self.recipe.input, "settings": self.recipe.calibrate}
+        untimed = self.recipe.calibrate.model_copy(update={"layers": "all"})  # so that this is in no key without effect
+        common = {"input": self.recipe.input, "settings": untimed}
         for variant in self.variants:
             inputs = {"graph": StepId("export", variant.network), "reference": StepId("reference", variant.network)}
             if variant.precision == "fp16":
@@ -200,10 +201,11 @@ class TargetPlan:
                     data=self.data,
                 )
             if variant.precision == "int8":
-                how = {"seed": self.recipe.seed, "activations": self.runner.activations, "judge": judge.computing}
+                how: dict[str, Any] = {"seed": self.recipe.seed, "activations": self.runner.activations}
+                how["judge"] = judge.computing
                 timed = self.recipe.calibrate.layers == "fastest" and self.place == "here" and judge == self.target
                 if timed:
-                    how["here"] = True
+                    how |= {"here": True, "settings": self.recipe.calibrate}
                 yield Step(
                     graph_of(variant, self.name),
                     self._tolerant(calibrate.quantize_graph, judge, variant),

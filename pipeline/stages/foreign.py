@@ -22,7 +22,7 @@ from pipeline.stages.export import CHECKED_IMAGES, GRAPH, Export
 from pipeline.stages.reference import GALLERY, GATE, QUERY
 from targets.files import sha256
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = (*IMAGES, "onnx", "onnxsim", "onnxruntime")
 REFERENCE_LIBRARIES = (*IMAGES, "torch", "onnxruntime")
 ACCURACY = "accuracy.json"

@@ -172,7 +172,7 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
 
     def cut(node: onnx.NodeProto, _: dict[str, Any], read: Operation) -> Tensor:
         x = read(node.input[0])
-        for axis, part in parts_of(node, values, dict(enumerate(x.shape))).items():
+        for axis, part in parts_of(node, values, x.shape).items():
             x = x.narrow(axis, *part)
         return x
 
@@ -206,7 +206,8 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
         "Add": two(torch.add), "Sub": two(torch.sub), "Mul": two(torch.mul), "Div": two(torch.div), "Clip": clip,
         "Relu": one(functional.relu), "Sigmoid": one(torch.sigmoid), "HardSwish": one(functional.hardswish),
         "HardSigmoid": hard_sigmoid, "MaxPool": pool, "AveragePool": pool, "ReduceMean": mean, "ReduceL2": length,
-        "GlobalAveragePool": one(lambda x: x.mean((2, 3), True)), "BatchNormalization": norm, "Slice": cut,
-        "Squeeze": squeeze, "Reshape": reshape, "Flatten": one(lambda x: x.flatten(1)), "Identity": one(lambda x: x),
+        "GlobalAveragePool": one(lambda x: x.mean(tuple(range(2, x.ndim)), True)), "BatchNormalization": norm,
+        "Slice": cut, "Squeeze": squeeze, "Reshape": reshape, "Flatten": one(lambda x: x.flatten(1)),
+        "Identity": one(lambda x: x),
         "Concat": lambda node, how, read: torch.cat([read(name) for name in node.input], how["axis"]),
     }  # fmt: skip

@@ -30,8 +30,6 @@ class Layers(Tensors):
 
     def on_Conv(self, node: onnx.NodeProto, how: dict[str, Any]) -> None:
         layer = self.plain.layers[node.output[0]]
-        if layer.weight.ndim != 4:
-            raise self.refuse(f"{called(node)} is no convolution of images")
         groups, channels = how.get("group", 1), self.shape(node.input[0])[1]
         deep = groups == channels and layer.weight.shape[1] == 1
         order, axis = ((1, 2, 3, 0), 3) if deep and groups > 1 else ((0, 2, 3, 1), 0)

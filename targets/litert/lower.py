@@ -15,7 +15,7 @@ import numpy as np
 from targets.litert.layers import Layers, pairs_of
 from targets.litert.tensors import TO_LAST
 from targets.plain_graph import attributes, called, make_plain
-from targets.plain_ops import LARGEST, NotConvertible, axes_of, check_nodes, limits_of, parts_of
+from targets.plain_ops import LARGEST, NotConvertible, axes_of, check_nodes, limits_of, missing_pixels, parts_of
 
 if TYPE_CHECKING:
     import onnx
@@ -76,14 +76,9 @@ class Lowering(Layers):
             source, step = self.whole(name)
         else:
             source = self.real(name)
-        sizes = [size + sum(pair) for size, pair in zip(self.last(name)[1:3], pads, strict=True)]
-        rests = [
-            -(size - k) % s for size, k, s in zip(sizes, kernel, strides, strict=True)
-        ]  # pixels that a window lacks
-        rests = rests if how.get("ceil_mode", 0) else [0, 0]
-        same = (
-            any(rests) and not np.any(pads) and kernel == strides and max(rests) < 2
-        )  # TensorFlow's border, all at the end
+        rests = missing_pixels(how, self.last(name)[1:3])
+        # TensorFlow's border, all at the end
+        same = any(rests) and not np.any(pads) and kernel == strides and max(rests) < 2
         if any(rests) and not same:
             if code != "MAX_POOL_2D" or any(s > k for s, k in zip(strides, kernel, strict=True)):
                 raise self.refuse(f"{called(node)} leaves the image")
@@ -99,7 +94,7 @@ class Lowering(Layers):
         )  # fmt: skip
 
     def on_GlobalAveragePool(self, node: onnx.NodeProto, _: dict[str, Any]) -> None:
-        self._mean(node, [2, 3], True)
+        self._mean(node, [*range(2, len(self.shape(node.input[0])))], True)
 
     def on_ReduceMean(self, node: onnx.NodeProto, how: dict[str, Any]) -> None:
         self._mean(node, self._axes(node, how), bool(how.get("keepdims", 1)))
@@ -107,10 +102,18 @@ class Lowering(Layers):
     def _axes(self, node: onnx.NodeProto, how: dict[str, Any]) -> list[int]:
         return axes_of(node, how, self.values, len(self.shape(node.input[0])))
 
+    def _numbers(self, node: onnx.NodeProto, axes: Sequence[int], keep: bool) -> int:
+        """The constant that names the axes of a reduction."""
+        images = len(self.shape(node.input[0])) == 4
+        left = [axis for axis in TO_LAST if axis not in axes]
+        if images and not keep and left != sorted(left):
+            raise self.refuse(f"{called(node)} leaves axes that have another order here")
+        at = [AXES[axis] for axis in axes] if images else axes
+        return self.out.constant(f"{node.output[0]}_axes", np.array(at, np.int32))
+
     def _mean(self, node: onnx.NodeProto, axes: Sequence[int], keep: bool) -> None:
         name, result = node.input[0], node.output[0]
-        at = [AXES[axis] for axis in axes] if len(self.shape(name)) == 4 else axes
-        numbers = self.out.constant(f"{result}_axes", np.array(at, np.int32))
+        numbers = self._numbers(node, axes, keep)
         if self.is_whole(name) and result in self.plain.steps:
             source, output = self.whole(name)[0], self.new_whole(result, self.plain.steps[result])
         else:
@@ -123,8 +126,7 @@ class Lowering(Layers):
         squares = self.out.tensor(f"{result}_squares", np.float32, self.last(name))
         self.out.operate("MUL", [source, source], squares, "Mul")
         summed = self.out.tensor(f"{result}_sum", np.float32, self.last(result))
-        at = [AXES[axis] for axis in axes] if len(self.shape(name)) == 4 else axes
-        numbers = self.out.constant(f"{result}_axes", np.array(at, np.int32))
+        numbers = self._numbers(node, axes, keep)
         self.out.operate("SUM", [squares, numbers], summed, "Reducer", keepDims=keep)
         self.out.operate("SQRT", [summed], self.new_real(result))
 
@@ -207,6 +209,8 @@ class Lowering(Layers):
         scale, shift, mean, variance = (self.values[name].astype(np.float64) for name in node.input[1:5])
         factor = scale / np.sqrt(variance + how.get("epsilon", 1e-5))
         name, result = node.input[0], node.output[0]
+        if len(self.shape(name)) not in (2, 4):
+            raise self.refuse(f"{called(node)} is no norm of images or of rows")
         scaled = self.out.tensor(f"{result}_scaled", np.float32, self.last(name))
         factors = self.out.constant(f"{result}_factor", factor.astype(np.float32))
         shifts = self.out.constant(f"{result}_shift", (shift - mean * factor).astype(np.float32))
@@ -242,7 +246,7 @@ class Lowering(Layers):
         name, result = node.input[0], node.output[0]
         shape = self.shape(name)
         begin, size = [0] * len(shape), [-1] * len(shape)
-        for axis, part in parts_of(node, self.values, dict(enumerate(shape))).items():
+        for axis, part in parts_of(node, self.values, shape).items():
             begin[axis], size[axis] = part
         order = TO_LAST if len(shape) == 4 else range(len(shape))
         places = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from targets.errors import ArtifactFailed, shorten
 from targets.ncnn.int8 import quantize
-from targets.plain_graph import attributes, called, make_plain
+from targets.plain_graph import PlainGraph, attributes, called, make_plain, shapes_of
+from targets.plain_ops import POOLS, begins_behind, is_scaled
 
 if TYPE_CHECKING:
     import onnx
@@ -29,8 +31,21 @@ def pnnx_program() -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
-def convert(graph: Path, folder: Path, height: int, width: int) -> bool:
-    """Write ncnn's files for images of this size, one at a time; return whether the weights are fp16.
+@dataclass(frozen=True)
+class Converted:
+    """Facts about ncnn's files.
+
+    Attributes:
+        half: whether the weights are fp16.
+        length: of embeddings; 0: the graph does not tell.
+    """
+
+    half: bool
+    length: int
+
+
+def convert(graph: Path, folder: Path, height: int, width: int) -> Converted:
+    """Write ncnn's files for images of this size, one at a time.
 
     Raises:
         ArtifactFailed: pnnx refuses the graph, or leaves an operation that ncnn does not have.
@@ -38,7 +53,15 @@ def convert(graph: Path, folder: Path, height: int, width: int) -> bool:
     import onnx
 
     plain = make_plain(graph)
-    _check_borders(plain.model.graph.node, graph.name)
+    shapes = shapes_of(plain.model)
+    for node in plain.model.graph.node:
+        if why := _why_not(node, plain, shapes):
+            raise ArtifactFailed(f"ncnn can't run {graph.name}: {called(node)} {why}")
+    if "Conv" not in {node.op_type for node in plain.model.graph.node}:
+        raise ArtifactFailed(
+            f"ncnn can't run {graph.name}: it has no convolution, by which pnnx tells the axis of images from others"
+        )
+    _without_bias(plain.model.graph)
     with TemporaryDirectory(prefix="zoo-ncnn-") as scratch:
         onnx.save(plain.model, Path(scratch, "model.onnx"))
         _run_pnnx(Path(scratch), height, width, plain.half, graph.name)
@@ -47,15 +70,36 @@ def convert(graph: Path, folder: Path, height: int, width: int) -> bool:
             quantize(Path(scratch, PARAM), Path(scratch, WEIGHTS), [*plain.layers.values()])
         for name in (PARAM, WEIGHTS):
             Path(folder, name).write_bytes(Path(scratch, name).read_bytes())
-    return plain.half
+    length = (shapes.get(plain.model.graph.output[0].name) or [0])[-1]
+    return Converted(plain.half, length)
 
 
-def _check_borders(nodes: Iterable[onnx.NodeProto], name: str) -> None:
-    """Check that no pooling has another border on each side: pnnx takes that of the first side for both."""
-    for node in nodes:
-        pads = attributes(node).get("pads", []) if node.op_type in ("MaxPool", "AveragePool") else []
+def _why_not(node: onnx.NodeProto, plain: PlainGraph, shapes: Mapping[str, list[int]]) -> str | None:
+    """What pnnx or ncnn would compute in another way, without a word."""
+    how, kind = attributes(node), node.op_type
+    if kind in POOLS:
+        pads, sizes = how.get("pads", []), shapes.get(node.input[0], [])[2:]
         if pads[: len(pads) // 2] != pads[len(pads) // 2 :]:
-            raise ArtifactFailed(f"ncnn can't run {name}: {called(node)} has another border on each side")
+            return "has another border on each side"  # pnnx takes that of the first side for both
+        if len(how["kernel_shape"]) != 2:
+            return "is no pooling of images"
+        if how.get("ceil_mode") and (len(sizes) != 2 or not all(sizes) or begins_behind(how, sizes)):
+            return "has windows that begin behind the image"
+        if how.get("ceil_mode") and how.get("count_include_pad"):
+            return "counts pixels behind the image"
+    if kind == "Conv" and node.output[0] in plain.layers and plain.layers[node.output[0]].weight.ndim != 4:
+        return "is no convolution of images"
+    if kind == "Gemm" and is_scaled(how):
+        return "scales or transposes"
+    return None
+
+
+def _without_bias(graph: onnx.GraphProto) -> None:
+    """Write Gemm without a bias as MatMul: pnnx reads the weights of such a Gemm in the order of `transB`."""
+    for node in graph.node:
+        if node.op_type == "Gemm" and len(node.input) == 2 and not attributes(node).get("transB"):
+            node.op_type = "MatMul"
+            del node.attribute[:]
 
 
 def _run_pnnx(folder: Path, height: int, width: int, half: bool, name: str) -> None:

@@ -46,15 +46,24 @@ class Ncnn(OnCpu):
     def compile(self, graph: Path, folder: Path, job: Job) -> None:
         """See `Target.compile`. The artifact takes any batch, and images of the job's size only."""
         self.check_compiler()
-        half = convert(graph, folder, job.height, job.width)
+        made = convert(graph, folder, job.height, job.width)
         facts = {
-            "half": half,
+            "half": made.half,
             "height": job.height,
             "width": job.width,
             "pnnx": library_version("pnnx"),
             "sha256": {name: sha256(folder / name) for name in (PARAM, WEIGHTS)},
         }
         (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+        try:
+            self.start()
+        except ImportError:  # it is made for another machine
+            return
+        length = self.load(folder).embed(np.zeros((1, job.height, job.width, 3), np.uint8)).shape[1]
+        if made.length and length != made.length:  # pnnx may mistake an axis for another
+            (folder / FACTS).unlink()
+            why = f"it gives {length} numbers for an image, not {made.length}"
+            raise ArtifactFailed(f"ncnn can't run {graph.name}: {why}")
 
     def load(self, folder: Path, cache: Path | None = None) -> Session:  # noqa: ARG002 - it has no cache
         """See `Target.load`. Files that differ from what `compile` wrote are refused before ncnn reads them."""

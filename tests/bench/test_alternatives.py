@@ -164,6 +164,18 @@ def test_a_folder_needs_the_name_of_a_trained_network(given, capsys):
     assert f"--trained {given}: write NAME=FOLDER, with a network that is trained" in capsys.readouterr().err
 
 
+def test_folders_have_networks_and_each_is_for_a_seed(tmp_path, capsys):
+    one = ("--trained", f"osnet-96x96={tmp_path}")
+    with pytest.raises(SystemExit):
+        read_options(one)
+    assert f"{tmp_path} has no network.json: give what stage compact or teacher wrote" in capsys.readouterr().err
+    (tmp_path / "network.json").touch()
+    assert read_options(one).trained == {"osnet-96x96": [tmp_path]}
+    with pytest.raises(SystemExit):
+        read_options([*one, *one, "--seeds", "1"])
+    assert "there are more folders of osnet-96x96 than --seeds 1" in capsys.readouterr().err
+
+
 def test_all_recipes_of_the_comparison_are_in_the_catalogue():
     catalogue = load_catalogue()
     recipes = {one.name: catalogue.recipe(one.recipe, one.overrides) for one in CONTENDERS if one.recipe}

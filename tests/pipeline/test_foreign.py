@@ -14,23 +14,26 @@ from pipeline.errors import CheckFailed, ForeignError
 from pipeline.foreign import reading
 from pipeline.foreign.describing import Asked, describe
 from pipeline.foreign.reading import file_parts, read_model
-from pipeline.foreign.wrapping import wrap
 from pipeline.stages.export import Export
 from pipeline.stages.foreign import take_graph
-from tests.foreign import HEIGHT, LENGTH, MEAN, STD, WIDTH, embed_by_hand, foreign_model, write_foreign
+from tests.foreign import (
+    ASKED,
+    HEIGHT,
+    LENGTH,
+    MEAN,
+    PICTURES,
+    STD,
+    WIDTH,
+    embed_by_hand,
+    foreign_model,
+    taken,
+    write_foreign,
+)
 
-NORMALISED = Asked(mean=MEAN, std=STD)
-PICTURES = np.random.default_rng(3).integers(0, 256, (5, HEIGHT, WIDTH, 3), np.uint8)
 FIXED = (1, 3, HEIGHT, WIDTH)
 
 
-def taken(path, asked=NORMALISED, opset=18):
-    model = read_model(path)
-    size, foreign = describe(model, path.name, "0" * 64, asked)
-    return wrap(model, size, foreign, opset, path.name)
-
-
-def refusal(path, asked=NORMALISED):
+def refusal(path, asked=ASKED):
     with pytest.raises(ForeignError) as caught:
         taken(path, asked)
     told = str(caught.value)
@@ -80,7 +83,7 @@ def normalised(images=PICTURES, mean=MEAN, std=STD, largest=1.0):
 )  # fmt: skip
 def test_the_graph_gives_the_embeddings_of_the_file(changes, asked, pixels, output, tmp_path):
     path = write_foreign(tmp_path / "net.onnx", **changes)
-    wrapped = taken(path, replace(NORMALISED, **asked))
+    wrapped = taken(path, replace(ASKED, **asked))
     session = onnxruntime.InferenceSession(wrapped.model.SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(["embeddings"], {"images": PICTURES})
     expected = embed_by_hand(path, pixels, output) if output == "features" else found
@@ -88,71 +91,6 @@ def test_the_graph_gives_the_embeddings_of_the_file(changes, asked, pixels, outp
     np.testing.assert_allclose(found, wrapped.original.embed(PICTURES), atol=1e-5)
     shape = [axis.dim_param or axis.dim_value for axis in wrapped.model.graph.input[0].type.tensor_type.shape.dim]
     assert shape == ["batch", HEIGHT, WIDTH, 3]
-
-
-def with_computed_shape(model):
-    """The model with the shape of its linear layer's input computed as by `x.view(x.size(0), -1)` in torch."""
-    graph = model.graph
-    (flat,) = [node for node in graph.node if node.op_type == "Flatten"]
-    numbers = {"zero": np.array(0, np.int64), "axis": np.array([0], np.int64), "rest": np.array([-1], np.int64)}
-    constants = [onnx.numpy_helper.from_array(value, name) for name, value in numbers.items()]
-    graph.initializer.extend(one for one in constants if one.name != "rest")
-    shape = [
-        helper.make_node("Constant", [], ["rest"], value=constants[2]),
-        helper.make_node("Shape", flat.input, ["sizes"]),
-        helper.make_node("Gather", ["sizes", "zero"], ["images"]),
-        helper.make_node("Unsqueeze", ["images", "axis"], ["number"]),
-        helper.make_node("Concat", ["number", "rest"], ["shape"], axis=0),
-        helper.make_node("Reshape", [flat.input[0], "shape"], flat.output),
-    ]
-    place = [*graph.node].index(flat)
-    nodes = [*graph.node[:place], *shape, *graph.node[place + 1 :]]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    return model
-
-
-def with_norm(model, **how):
-    """The model with a linear layer, as torch writes it with a bias and without, and a norm behind it."""
-    graph, random = model.graph, np.random.default_rng(5)
-    linear = graph.node[-1]
-    weight = random.normal(size=(LENGTH, LENGTH))
-    numbers = {"gamma": random.normal(size=LENGTH), "beta": random.normal(size=LENGTH), "weight": weight}
-    numbers |= {"mu": random.normal(size=LENGTH), "var": random.uniform(0.5, 2, LENGTH)}
-    graph.initializer.extend(onnx.numpy_helper.from_array(v.astype(np.float32), k) for k, v in numbers.items())
-    del graph.node[-1]
-    kind = "Gemm" if how else "MatMul"
-    graph.node.append(helper.make_node(kind, [linear.input[0], "weight"], ["mixed"], **how))
-    norms = ["mixed", "gamma", "beta", "mu", "var"]
-    graph.node.append(helper.make_node("BatchNormalization", norms, ["features"], epsilon=0.01))
-    return model
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        with_computed_shape,
-        with_norm,
-        lambda model: with_norm(model, transB=1),
-        lambda model: with_norm(model, transB=0),
-    ],
-)
-def test_the_graph_has_operations_that_every_converter_reads(change, tmp_path):
-    """Those of zoo's own export at the end, constant shapes, and no norm that a converter would fold itself."""
-    path = tmp_path / "net.onnx"
-    onnx.save(change(foreign_model()), path)
-    wrapped = taken(path)
-    kinds = [node.op_type for node in wrapped.model.graph.node]
-    assert kinds[-3:] == ["ReduceL2", "Clip", "Div"]
-    assert not {"Shape", "Gather", "Unsqueeze", "Concat", "Constant", "BatchNormalization", "Max"} & {*kinds}
-    session = onnxruntime.InferenceSession(wrapped.model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(["embeddings"], {"images": PICTURES})
-    np.testing.assert_allclose(found, embed_by_hand(path, first(normalised())), atol=1e-5)
-
-
-def test_a_norm_is_counted_as_it_was(tmp_path):
-    onnx.save(with_norm(foreign_model(), transB=1), tmp_path / "net.onnx")
-    assert taken(tmp_path / "net.onnx").cost.parameters == 8 * 27 + LENGTH * (8 * 9 + LENGTH) + LENGTH + 4 * LENGTH
 
 
 def test_uint8_pixels_go_straight_into_a_cast(tmp_path):
@@ -229,7 +167,7 @@ QUANTISED = helper.make_node("DynamicQuantizeLinear", ["b"], ["q", "s", "z"])
     ],
 )  # fmt: skip
 def test_what_can_t_be_taken_is_refused_in_a_line(changes, asked, told, tmp_path):
-    assert told in refusal(write_foreign(tmp_path / "net.onnx", **changes), replace(NORMALISED, **asked))
+    assert told in refusal(write_foreign(tmp_path / "net.onnx", **changes), replace(ASKED, **asked))
 
 
 def test_a_graph_for_one_image_only_is_refused_with_the_way_to_export_it(tmp_path):
@@ -285,6 +223,8 @@ def test_another_file_is_not_taken_for_onnx(content, tmp_path):
         assert "is not a file. Give the ONNX file of a network." in refusal(other)
     os.mkfifo(path)
     assert "is not a file" in refusal(path)
+    with pytest.raises(ForeignError, match="File name too long. Give an ONNX file"):
+        read_model(tmp_path / ("x" * 300))
 
 
 def test_a_file_beyond_protobuf_s_limit_is_refused_before_it_is_read(tmp_path, monkeypatch):
@@ -299,7 +239,7 @@ def test_a_file_beyond_protobuf_s_limit_is_refused_before_it_is_read(tmp_path, m
 
 def test_a_file_that_was_replaced_since_it_was_described_is_refused(tmp_path):
     path = write_foreign(tmp_path / "net.onnx")
-    size, described = describe(read_model(path), path.name, "0" * 64, NORMALISED)
+    size, described = describe(read_model(path), path.name, "0" * 64, ASKED)
     with pytest.raises(ForeignError, match=r"net\.onnx changed since this command began"):
         take_graph(None, data=None, input=size, settings=Export(), foreign=described, onnx=path)
 

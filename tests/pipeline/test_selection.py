@@ -1,5 +1,7 @@
 """One-shot pruning: which channels are removed, how many, and that nothing else changes."""
 
+from math import nan
+
 import pytest
 import torch
 import torch_pruning
@@ -239,6 +241,8 @@ def test_a_search_keeps_the_best_and_is_deterministic():
         ((1.0, 0.8, 0.85), "isomorphic"),
         ((1.0, 0.85, 0.8), "uniform"),  # the lowest one, however close the second
         ((0.0, 0.0, 0.0), "global"),
+        ((nan, 0.9, 0.8), "uniform"),
+        ((1.0, nan, 0.99), "global"),
     ],
 )
 def test_the_best_allocation_is_lower_by_a_margin(losses, best):

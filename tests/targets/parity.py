@@ -69,6 +69,18 @@ def small(folder, nodes, constants):
     return folder / "small.onnx"
 
 
+def short(folder, nodes, constants):
+    """A graph like `small` whose operations give rows N×C themselves."""
+    graph = small(folder, nodes, constants)
+    model = onnx.load(graph)
+    (mean,) = [node for node in model.graph.node if node.name == "mean"]
+    model.graph.node.remove(mean)
+    for node in model.graph.node:
+        node.input[:] = ["y" if name == "mean" else name for name in node.input]
+    onnx.save(model, graph)
+    return graph
+
+
 def after_convolution(nodes, constants):
     """The operations behind a convolution, as in every network."""
     for node in nodes:
@@ -101,6 +113,21 @@ CASES = {
         [helper.make_node("MaxPool", ["x"], ["z"], kernel_shape=[3, 3], strides=[3, 3], ceil_mode=1),
          helper.make_node("MaxPool", ["z"], ["y"], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4, ceil_mode=1)], [],
     ),
+    "windows that begin behind the image": (
+        [helper.make_node("Slice", ["x", "from", "to"], ["z"]),
+         helper.make_node("MaxPool", ["z"], ["y"], kernel_shape=[2, 2], strides=[2, 2], pads=[1] * 4, ceil_mode=1)],
+        [constant("from", [0, 0, 1], np.int64), constant("to", [2**31, 3, 32], np.int64)],
+    ),
+    "averages of what is left at the edge, as with a border": (
+        [helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1,
+                          count_include_pad=1)], [],
+    ),
+    "steps and axes that are not needed": (
+        [helper.make_node("Slice", ["x", "from", "to", "along", "steps"], ["z"]),
+         helper.make_node("Conv", ["z", "w", ""], ["y"])],
+        [constant("from", [0, 1], np.int64), constant("to", [3, 32], np.int64), constant("along", [1, 2], np.int64),
+         constant("steps", [1, 1], np.int64), constant("w", RANDOM.normal(size=(4, 3, 1, 1)))],
+    ),
     "borders as other frameworks write them": (
         [helper.make_node("Conv", ["x", "w"], ["z"], strides=[2, 2], auto_pad="SAME_UPPER"),
          helper.make_node("MaxPool", ["z"], ["v"], kernel_shape=[2, 3], strides=[2, 2], auto_pad="SAME_LOWER"),
@@ -112,6 +139,9 @@ CASES = {
          helper.make_node("Add", ["z", "rows"], ["y"])],
         [constant("w", RANDOM.normal(size=(31, 3, 1, 1))), constant("factor", RANDOM.uniform(1, 2, 31)),
          constant("rows", RANDOM.uniform(1, 200, (32, 1)))],
+    ),
+    "a mean of each row of pixels": (
+        [helper.make_node("ReduceMean", ["x", "last"], ["y"], keepdims=1)], [constant("last", [3], np.int64)],
     ),
     "limits": (
         [helper.make_node("Clip", ["x", "low", "high"], ["y"])], [constant("low", 20), constant("high", 100)],
@@ -135,6 +165,33 @@ CASES = {
          helper.make_node("BatchNormalization", ["z", "scale", "shift", "centre", "spread"], ["y"])],
         [constant("scale", RANDOM.normal(size=6)), constant("shift", RANDOM.normal(size=6)),
          constant("centre", RANDOM.normal(size=6)), constant("spread", RANDOM.uniform(1, 2, 6))],
+    ),
+}  # fmt: skip
+
+MEANS = helper.make_node("ReduceMean", ["x", "axes"], ["rows"], keepdims=0)
+SHORT = {
+    "a linear layer with its weights turned, without a bias": (
+        [MEANS, helper.make_node("Gemm", ["rows", "w"], ["y"])], [constant("w", RANDOM.normal(size=(3, 5)))],
+    ),
+    "a linear layer without a bias": (
+        [MEANS, helper.make_node("Gemm", ["rows", "w", ""], ["y"], transB=1)],
+        [constant("w", RANDOM.normal(size=(5, 3)))],
+    ),
+    "a linear layer with its weights turned": (
+        [MEANS, helper.make_node("Gemm", ["rows", "w", "b"], ["y"])],
+        [constant("w", RANDOM.normal(size=(3, 5))), constant("b", RANDOM.normal(size=5))],
+    ),
+    "means along axes that are counted from the end": (
+        [helper.make_node("ReduceMean", ["x", "last"], ["y"], keepdims=0)], [constant("last", [-1, -2], np.int64)],
+    ),
+    "a norm of rows": (
+        [MEANS, helper.make_node("BatchNormalization", ["rows", *"abcd"], ["y"])],
+        [constant(name, RANDOM.uniform(1, 2, 3)) for name in "abcd"],
+    ),
+    "parts of rows, side by side": (
+        [MEANS, helper.make_node("Slice", ["rows", "from", "to", "last"], ["z"]),
+         helper.make_node("Concat", ["z", "rows"], ["y"], axis=-1)],
+        [constant("from", [1], np.int64), constant("to", [3], np.int64), constant("last", [-1], np.int64)],
     ),
 }  # fmt: skip
 
@@ -163,6 +220,35 @@ REFUSED = {
     "Conv y takes from another operation what has to be a constant": (
         [helper.make_node("Add", ["b", "b"], ["sum"]), helper.make_node("Conv", ["x", "w", "sum"], ["y"])],
         [constant("w", np.ones((2, 3, 1, 1))), constant("b", [1, 2])],
+    ),
+    "ReduceMean y reduces no axis": ([helper.make_node("ReduceMean", ["x"], ["y"], noop_with_empty_axes=1)], []),
+    "Squeeze short does not say which axes it removes": (
+        [helper.make_node("GlobalAveragePool", ["x"], ["long"]), helper.make_node("Squeeze", ["long"], ["short"]),
+         helper.make_node("Reshape", ["short", "s"], ["y"])],
+        [constant("s", [-1, 3, 1, 1], np.int64)],
+    ),
+    "MaxPool y has more than one result": (
+        [helper.make_node("MaxPool", ["x"], ["y", "places"], kernel_shape=[2, 2])], [],
+    ),
+    "MaxPool pooled is no pooling of images": (
+        [helper.make_node("ReduceMean", ["x", "two"], ["line"], keepdims=0),
+         helper.make_node("MaxPool", ["line"], ["pooled"], kernel_shape=[2], pads=[1, 0]),
+         helper.make_node("Reshape", ["pooled", "s"], ["y"])],
+        [constant("two", [2], np.int64), constant("s", [0, 3, 1, -1], np.int64)],
+    ),
+    "Conv mixed is no convolution of images": (
+        [helper.make_node("ReduceMean", ["x", "two"], ["line"], keepdims=0),
+         helper.make_node("Conv", ["line", "w"], ["mixed"]), helper.make_node("Reshape", ["mixed", "s"], ["y"])],
+        [constant("two", [2], np.int64), constant("w", np.ones((4, 3, 1))), constant("s", [0, 4, 1, -1], np.int64)],
+    ),
+    "MatMul y multiplies by more than one matrix": (
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], [constant("w", np.ones((3, 31, 5)))],
+    ),
+    "Gemm biased takes from another operation what has to be a constant": (
+        [helper.make_node("ReduceMean", ["x", "axes"], ["short"], keepdims=0),
+         helper.make_node("Gemm", ["short", "w", "short"], ["biased"]),
+         helper.make_node("Reshape", ["biased", "s"], ["y"])],
+        [constant("w", np.eye(3)), constant("s", [0, 3, 1, 1], np.int64)],
     ),
     "Clip y takes from another operation what has to be a constant": (
         [helper.make_node("Add", ["b", "b"], ["sum"]), helper.make_node("Clip", ["x", "sum"], ["y"])],

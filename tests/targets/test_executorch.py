@@ -20,7 +20,7 @@ from targets.executorch.target import ARTIFACT, DIGEST, ExecuTorch
 from targets.plain_graph import make_plain
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch, random_images
-from tests.targets.parity import CASES, JOB, REFUSED, compiled_by, cosine, exactly, small
+from tests.targets.parity import CASES, JOB, REFUSED, SHORT, compiled_by, cosine, exactly, short, small
 
 HERE = TargetSettings("executorch", threads=1)
 INSTALLED = pytest.mark.skipif(not find_spec("executorch"), reason="the extra `executorch` is not installed")
@@ -51,10 +51,10 @@ def test_the_network_is_that_of_the_graph_also_in_int8(network, exported, depthw
         assert not np.allclose(found, whole, atol=1e-5), layer
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *SHORT])
 def test_operations_are_those_of_the_graph_on_images_that_are_not_square(case, tmp_path):
     images = random_images(3)[:, :, :31].copy()
-    graph = small(tmp_path, *CASES[case])
+    graph = (small if case in CASES else short)(tmp_path, *{**CASES, **SHORT}[case])
     assert np.allclose(embedded(graph, images), exactly(graph, images), atol=1e-5)
 
 

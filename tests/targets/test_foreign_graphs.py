@@ -7,8 +7,7 @@ import pytest
 from targets.contract import Job, make_target
 from targets.errors import Unusable
 from targets.settings import TargetSettings
-from tests.foreign import HEIGHT, WIDTH, foreign_model
-from tests.pipeline.test_foreign import PICTURES, taken, with_computed_shape, with_norm
+from tests.foreign import HEIGHT, PICTURES, WIDTH, foreign_model, taken, with_computed_shape, with_norm
 
 
 @pytest.mark.parametrize("runtime", ["ncnn", "litert", "executorch", "openvino"])

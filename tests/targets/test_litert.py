@@ -18,11 +18,13 @@ from tests.targets.parity import (
     CASES,
     JOB,
     REFUSED,
+    SHORT,
     by_onnxruntime,
     compiled_by,
     constant,
     cosine,
     exactly,
+    short,
     small,
     with_nodes,
 )
@@ -119,10 +121,10 @@ def test_int8_is_passed_from_operation_to_operation_and_quarters_the_file(export
     assert sizes[0] < 0.27 * sizes[1]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *SHORT])
 def test_operations_agree_with_onnxruntime_on_images_that_are_not_square(case, tmp_path):
     images = random_images(3)[:, :, :31].copy()
-    graph = small(tmp_path, *CASES[case])
+    graph = (small if case in CASES else short)(tmp_path, *{**CASES, **SHORT}[case])
     session = compiled(graph, tmp_path / "own")
     for count in (3, 1):
         assert np.allclose(session.embed(images[:count]), exactly(graph, images[:count]), atol=1e-5)
@@ -139,6 +141,18 @@ OWN_REFUSALS = {
     "MaxPool y leaves the image": [
         helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[3, 3], ceil_mode=1)
     ],
+    "ReduceMean line leaves axes that have another order here": [
+        helper.make_node("ReduceMean", ["x", "three"], ["line"], keepdims=0),
+        helper.make_node("ReduceMean", ["line", "three"], ["y"]),
+    ],
+    "ReduceL2 line leaves axes that have another order here": [
+        helper.make_node("ReduceL2", ["x", "three"], ["line"], keepdims=0),
+        helper.make_node("ReduceMean", ["line", "three"], ["y"]),
+    ],
+    "BatchNormalization y is no norm of images or of rows": [
+        helper.make_node("ReduceMean", ["x", "channels"], ["line"], keepdims=0),
+        helper.make_node("BatchNormalization", ["line", *["scale"] * 4], ["y"]),
+    ],
     "Mul y combines tensors with different numbers of axes": [
         helper.make_node("ReduceMean", ["x", "rows"], ["short"], keepdims=0),
         helper.make_node("Mul", ["x", "short"], ["y"]),
@@ -148,9 +162,15 @@ OWN_REFUSALS = {
         helper.make_node("Mul", ["x", "short"], ["y"]),
     ],
 }
+NUMBERS = [
+    constant("rows", [1, 2], np.int64),
+    constant("channels", [1], np.int64),
+    constant("three", [2], np.int64),
+    constant("scale", np.ones(32)),
+]
 ALL_REFUSALS = {
     **REFUSED,
-    **{why: (nodes, [constant("rows", [1, 2], np.int64)]) for why, nodes in OWN_REFUSALS.items()},
+    **{why: (nodes, NUMBERS) for why, nodes in OWN_REFUSALS.items()},
 }
 
 

@@ -20,12 +20,15 @@ from tests.helpers import random_images
 from tests.targets.parity import (
     CASES,
     JOB,
+    REFUSED,
+    SHORT,
     after_convolution,
     by_onnxruntime,
     compiled_by,
     constant,
     cosine,
     exactly,
+    short,
     small,
     with_nodes,
 )
@@ -38,7 +41,10 @@ HERE = TargetSettings("ncnn", threads=1)
 CLOSE = 1e-4
 NOT_IN_NCNN = (
     "a part of the channels and of the image",  # it crops 3 axes at most in one operation, and says so when it runs
-    "borders as other frameworks write them",  # among them a pooling, see below
+    # poolings, see below
+    "borders as other frameworks write them",
+    "windows that begin behind the image",
+    "averages of what is left at the edge, as with a border",
 )
 
 
@@ -173,19 +179,41 @@ def test_a_grouped_convolution_stays_in_float_and_the_input_may_be_scaled_in_pla
     assert cosine(session.embed(images), by_onnxruntime(graph, tmp_path / "other", images)) > 0.999
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in NOT_IN_NCNN])
+@pytest.mark.parametrize("case", [case for case in (*CASES, *SHORT) if case not in NOT_IN_NCNN])
 def test_operations_agree_with_onnxruntime_on_images_that_are_not_square(case, tmp_path):
     images = random_images(3)[:, :, :31].copy()
-    graph = small(tmp_path, *after_convolution(*copy.deepcopy(CASES[case])))
+    write = small if case in CASES else short
+    graph = write(tmp_path, *after_convolution(*copy.deepcopy({**CASES, **SHORT}[case])))
     session = compiled(graph, tmp_path / "own", Job(32, 31, (1, 3)))
     assert np.allclose(session.embed(images), exactly(graph, images), atol=CLOSE)
 
 
-def test_a_pooling_with_another_border_on_each_side_is_refused(tmp_path):
-    """pnnx would drop the difference without a word."""
-    node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
-    with pytest.raises(ArtifactFailed, match="ncnn can't run small.onnx: MaxPool y has another border on each side"):
-        compiled(small(tmp_path, *after_convolution([node], [])), tmp_path)
+OTHERWISE = {
+    "MaxPool y has another border on each side": (
+        [helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")], [],
+    ),
+    "MaxPool y has windows that begin behind the image": CASES["windows that begin behind the image"],
+    "AveragePool y counts pixels behind the image": CASES["averages of what is left at the edge, as with a border"],
+    "it gives 1 numbers for an image, not 3": REFUSED["ReduceMean y reduces no axis"],
+    **{why: REFUSED[why] for why in (
+        "Conv mixed is no convolution of images", "Gemm long scales or transposes", "Gemm biased scales or transposes",
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", OTHERWISE)
+def test_what_pnnx_would_compute_otherwise_without_a_word_is_refused(why, tmp_path):
+    graph = small(tmp_path, *after_convolution(*copy.deepcopy(OTHERWISE[why])))
+    with pytest.raises(ArtifactFailed, match=f"ncnn can't run small.onnx: {why}"):
+        compiled(graph, tmp_path, Job(32, 31, (1, 3)))
+    assert not (tmp_path / FACTS).exists()
+
+
+def test_a_network_without_convolutions_is_refused(tmp_path):
+    """pnnx would take the first axis for another, and most operations would compute along the wrong one."""
+    graph = short(tmp_path, *copy.deepcopy(SHORT["a linear layer without a bias"]))
+    with pytest.raises(ArtifactFailed, match="ncnn can't run small.onnx: it has no convolution, by which pnnx tells"):
+        compiled(graph, tmp_path)
 
 
 def test_weights_in_int8_are_filled_up_to_whole_words(tmp_path):
@@ -261,3 +289,10 @@ def test_what_is_missing_is_named(exported, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ncnn", None)
     with pytest.raises(Unusable, match="does not start"):
         Ncnn(HERE).check()
+
+
+def test_artifacts_are_made_without_ncnn_too(exported, tmp_path, monkeypatch):
+    """For a board; then nothing is tried here."""
+    monkeypatch.setitem(sys.modules, "ncnn", None)
+    Ncnn(HERE).compile(exported[0], tmp_path, JOB)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((PARAM, WEIGHTS, FACTS))

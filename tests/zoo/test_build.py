@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import safetensors.torch
 
+from pipeline.method.allocation import CANDIDATES
 from pipeline.networks.serialization import load_network
 from targets.contract import make_target
 from targets.settings import TargetSettings
@@ -175,6 +176,9 @@ def test_a_deeper_teacher_and_a_budget(workshop):
     assert compression.teacher.macs > compression.before.macs
     assert 0.55 <= compression.after.macs / compression.before.macs <= 0.6
     assert all(site.width_after % 8 == 0 for site in compression.sites)
+    (cut,) = compression.cuts
+    assert (cut.allocation, cut.tries) == ("best", len(CANDIDATES) - 1)
+    assert cut.chosen in CANDIDATES
 
 
 def test_a_budget_that_cannot_be_met_is_refused_before_a_teacher_is_trained(workshop):
