@@ -41,9 +41,11 @@ class Budget(nn.Module):
         super().__init__()
         self.model, self.target, self.align = model, compress.share(model.dense), align
         if model.least() > self.target:
+            coupled = any(site.coupled for site in model.sites.values())
             raise BudgetError(
                 f"distill.compress.{compress.what} {compress.asked:g} can't be met: with every removable channel "
-                f"removed, {compress.told(model.least(), model.dense)}. Relax it, or set distill.sites: coupled."
+                f"removed, {compress.told(model.least(), model.dense)}. Relax it"
+                + ("." if coupled else ", or set distill.sites: coupled.")
             )
         self._sizes = [site.channels for site in model.sites.values()]
         self.alive = torch.ones(sum(self._sizes), dtype=torch.bool)

@@ -13,8 +13,9 @@ from pipeline.method.importance import gradient_scores, norm_scores, position_sc
 from pipeline.method.merge import merge_site, prune_network
 from pipeline.method.reconstruction import input_moments, reconstruction_maps
 from pipeline.method.removal import remove_channels
-from pipeline.method.selection import apply_selection, select_channels
+from pipeline.method.selection import _Chooser, apply_selection, select_channels
 from pipeline.method.settings import Compress, Distillation
+from pipeline.method.taps import Taps
 from pipeline.method.torch_pruning import prune_with_library
 from pipeline.networks.cost import network_cost
 from pipeline.networks.coupled import left_whole
@@ -181,6 +182,31 @@ def test_importance_without_gradients_is_refused():
     name = next(iter(gates))
     with pytest.raises(PipelineError, match="none reaches the channels of .*Set distill.importance: norm"):
         gradient_scores({"alone": gates[name]}, [network.head[2].weight.sum()])
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_retrieval_scores_are_mean_contributions_to_the_nearest_images_and_leave_the_student_alone(distance):
+    student, teacher = pair()
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    chosen = settings(0.5, importance="retrieval", rggr={"neighbours": 3, "distance": distance})
+    sites = sites_of(student.embedder, "coupled")
+    scores = _Chooser(student.train(), teacher, sites, chosen, batches).scores()
+    assert student.embedder.training
+    assert all(torch.equal(before[name], value) for name, value in student.state_dict().items())
+    site = next(site for site in sites if not site.coupled)
+    taps = Taps({"": (student.embedder.get_submodule(site.place), False)})
+    rows = []
+    with torch.no_grad():
+        for some, _ in batches(2):
+            student.embedder.eval()(some)
+            rows += [row / row.norm() if distance == "cosine" else row for row in taps.features[""]]
+    sums = torch.zeros(site.channels)
+    for query in rows:
+        others = [row for row in rows if row is not query]
+        order = torch.stack([(row - query).norm() for row in others]).argsort()
+        sums += sum((others[number] * query).abs() for number in order[:3])
+    assert torch.allclose(scores[site.writer], sums / 3 / len(rows), rtol=1e-3, atol=1e-6)
+    assert [*scores] == [site.writer for site in sites]
 
 
 def test_uniform_takes_the_smallest_filters_of_every_site_alike():

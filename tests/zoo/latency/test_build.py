@@ -51,10 +51,10 @@ def test_an_unreachable_budget_is_refused_with_the_reachable_one(shop):
 def test_the_plan_shows_the_prediction_once_widths_are_measured(shop, asked):
     lines = plan(shop, "--set", asked)
     assert lines[-1].startswith("budget: p50_ms ")
-    assert lines[-1].endswith("a plan then tells what they predict")
+    assert lines[-1].endswith("a plan shows the prediction afterwards")
     _, build = before_training(shop, [asked])
     *_, told, widths = plan(shop, "--set", asked)
-    assert re.match(r"budget: p50_ms [\d.]+ on onnxruntime-cpu in fp32; predicted: dense [\d.]+, at the least", told)
+    assert re.match(r"budget: p50_ms [\d.]+ on onnxruntime-cpu in fp32; predicted: dense [\d.]+, at least", told)
     assert "near the budget" in told
     shares = [tuple(map(int, pair)) for pair in re.findall(r"layer\d\.0\.conv1 (\d+)/(\d+)", widths)]
     assert len(shares) == 4
