@@ -121,6 +121,15 @@ def test_an_unreachable_budget_is_refused_with_the_reachable_one():
         shrunk(alive_network(), Compress(macs=0.01))
 
 
+def test_what_alignment_keeps_counts_towards_the_reachable_budget():
+    network = alive_network("resnet10t", 2)
+    sites = sites_of(network, "coupled")
+    settings = Distillation(method="cdd", sites="coupled", compress=Compress(macs=0.005))
+    assert make_budget(network, sites, settings)
+    with pytest.raises(BudgetError, match=r"macs 0.005 can't be met: .* 0\.\d+ of"):
+        make_budget(network, sites, settings.model_copy(update={"align": 16}))
+
+
 def test_coupled_sites_are_not_recommended_to_those_who_have_them():
     network = alive_network("resnet10t", 2)
     settings = Distillation(method="cdd", sites="coupled", compress=Compress(macs=1e-5))

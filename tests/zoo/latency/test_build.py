@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from targets.machine.device import this_device
 from tests.zoo.latency.conftest import HUGE, before_training, budget
 from zoo.home import Home
 from zoo.release.local import find_release
@@ -93,7 +95,11 @@ def test_another_version_or_machine_is_measured_again_with_the_reason(shop, aske
 
     real = step._version
     monkeypatch.setattr("pipeline.engine.step._version", lambda library: versions.get(library) or real(library))
-    assert "runs: " in plan(shop, "--set", asked)[0]
+    version, machine = "onnxruntime .* → 99.0", r"another machine \(.* → a toaster"
+    assert re.search(f"runs: {version}", plan(shop, "--set", asked)[0])
+    versions.clear()
+    monkeypatch.setattr("pipeline.planning.latency.this_device", lambda: replace(this_device(), name="a toaster"))
+    assert re.search(f"runs: {machine}", plan(shop, "--set", asked)[0])
 
 
 def test_an_unknown_target_or_unsupported_precision_is_refused(workshop):
