@@ -109,7 +109,7 @@ class Compress(Settings):
             case "mj_per_image":
                 return f"an image takes {share * dense:.3g} mJ on {self.target} in {self.precision}"
             case _:
-                return f"{share:.3f} of the dense network's {self.what} remain"
+                return f"{share:.3g} of the dense network's {self.what} remain"
 
 
 # The best defaults of a method, or its paper's, where a recipe sets nothing.

@@ -87,7 +87,9 @@ def test_the_record_has_predicted_and_measured_figures(shop, asked):
 
 @pytest.mark.slow  # some tens of networks are exported and timed
 def test_another_version_or_machine_is_measured_again_with_the_reason(shop, asked, monkeypatch):
-    before_training(shop, [asked])
+    _, build = before_training(shop, [asked])
+    build.memory.parent.mkdir(exist_ok=True)
+    build.memory.write_text(json.dumps({str(planned.step.id): planned.ingredients for planned in build.plan}))
     lines = plan(shop, "--set", asked)
     assert all("reused" in line for line in lines[:2])
     versions = {"onnxruntime": "99.0"}
