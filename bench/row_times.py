@@ -11,7 +11,7 @@ from pipeline.engine.step import Variant
 from pipeline.progress import Progress
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.unsupported import parted
-from targets.contract import make_target, thread_count
+from targets.contract import Session, make_target, thread_count
 from targets.measuring.quiet import assess
 from targets.measuring.trial import run_trial
 from targets.settings import Precision
@@ -55,7 +55,9 @@ def time_release(build: Build, progress: Progress) -> list[RowTimes]:
             if (one.step.stage, one.step.id.target) == ("compile", name) and one.step.id.precision in PRECISIONS
         }
         sound, _ = parted(folders)
-        sessions = {variant.precision: target.load(folder / ARTIFACTS) for variant, folder in sound.items()}
+        sessions: dict[str, Session] = {
+            variant.precision: target.load(folder / ARTIFACTS) for variant, folder in sound.items()
+        }
         trial = run_trial(sessions, images, (1,), CALLS, MAX_SECONDS, None, target.gpu_bus_id, progress.say)
         p50 = {precision: round(rows[0].p50_ms, 4) for precision, rows in trial.latency.items()}
         unsteady = sum(not rows[0].steady for rows in trial.latency.values())

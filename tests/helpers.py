@@ -14,6 +14,8 @@ from PIL import Image
 from torch import nn
 
 from pipeline.data.images import Input
+from pipeline.method.cost_model import WidthCost
+from pipeline.method.widths import least_widths
 from pipeline.networks.cost import network_cost
 from pipeline.networks.embedder import Embedder
 from pipeline.networks.factory import Network, build_network
@@ -71,6 +73,11 @@ def sites_of(network: Embedder, which: Which = "spatial") -> list[Site]:
     if key not in _found:
         _found[key] = find_sites(network, which)
     return list(_found[key])
+
+
+def least_share(model: WidthCost) -> float:
+    """Cost with every removable channel removed, as a share of the dense network's."""
+    return model(least_widths([*model.sites.values()], 1)) / model.dense
 
 
 @cache

@@ -36,7 +36,8 @@ def _relative(values: Tensor) -> Tensor:
 
 
 def _topology(site: Site) -> tuple[object, ...]:
-    """Properties that sites of one kind share: stream or inner, kind of map, and total number of channels."""
+    """What sites of one kind share: stream or inner, convolution or linear layer, grouped or not, and whether there are
+    channelwise layers and factors between writers and readers."""
     return site.coupled, site.linear, site.groups > 1, len(site.channelwise) > 0, len(site.factors) > 0
 
 

@@ -40,15 +40,18 @@ class Budget(nn.Module):
     def __init__(self, model: WidthCost, compress: Compress, align: int) -> None:
         super().__init__()
         self.model, self.target, self.align = model, compress.share(model.dense), align
-        if model.least() > self.target:
-            raise BudgetError(
-                f"distill.compress.{compress.what} {compress.asked:g} can't be met: with every removable channel "
-                f"removed, {compress.told(model.least(), model.dense)}. Relax it, or set distill.sites: coupled."
-            )
         self._sizes = [site.channels for site in model.sites.values()]
         self.alive = torch.ones(sum(self._sizes), dtype=torch.bool)
         self.site_of = torch.arange(len(self._sizes)).repeat_interleave(torch.tensor(self._sizes))
         self.growth, self.behind, self.met = 1.0, True, False
+        least = self.share(torch.zeros_like(self.alive))
+        if least > self.target:
+            coupled = any(site.coupled for site in model.sites.values())
+            raise BudgetError(
+                f"distill.compress.{compress.what} {compress.asked:g} can't be met: with every removable channel "
+                f"removed, {compress.told(least, model.dense)}. Relax it"
+                + ("." if coupled else ", or set distill.sites: coupled.")
+            )
 
     def get_extra_state(self) -> Tensor:
         return torch.cat([torch.tensor([self.growth, self.behind, self.met], dtype=torch.float64), self.alive])

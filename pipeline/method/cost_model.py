@@ -34,9 +34,6 @@ class WidthCost(Protocol):
     def __call__(self, kept: Mapping[str, int]) -> float:
         """Cost with this many channels kept at each site, by its writer."""
 
-    def least(self) -> float:
-        """Cost with every removable channel removed, as a share of the dense network's."""
-
 
 @dataclass(frozen=True)
 class _Layer:
@@ -133,7 +130,3 @@ class CostModel:
             else:
                 total += layer.constant * given
         return total
-
-    def least(self) -> float:
-        """Cost with every removable channel removed, as a share of the dense network's."""
-        return self({name: 0 if site.branch else site.chunks for name, site in self.sites.items()}) / self.dense

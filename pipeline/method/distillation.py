@@ -52,7 +52,8 @@ def teacher_trust(student: Scores, teacher: Scores, labels: Tensor, settings: Di
         ]
     )
     own, known = averaged(losses)
-    trust: Tensor = (own / known).clamp(max=1.0) ** BALANCE_POWER
+    # Without label smoothing, both may be exactly zero.
+    trust: Tensor = (own / known.clamp_min(torch.finfo(known.dtype).tiny)).clamp(max=1.0) ** BALANCE_POWER
     return trust
 
 

@@ -95,15 +95,17 @@ def gated_copy(student: nn.Module, embedder: Embedder, sites: Sequence[Site]) ->
 class RetrievalScores:
     """Contribution of channels to matches, as a score: RGGR's contribution, averaged instead of voted on.
 
-    CVPR 2023, section 3.3: |gallery[n, c] · query[c]| for each query and its nearest neighbours n, pooled features of
-    unit length; here its mean over all queries and neighbours.
+    CVPR 2023, section 3.3: |gallery[n, c] · query[c]| for each query and its nearest neighbours n, pooled features (for
+    cosine: of length 1); here its mean over all queries and neighbours. Queries and gallery are the same images, and
+    none is its own neighbour.
 
     Args:
         network: features are taken after the norms of its sites.
+        settings: number of neighbours, most images, and the distance.
     """
 
     def __init__(self, network: nn.Module, sites: Sequence[Site], settings: Resetting) -> None:
-        self.sites, self.settings = sites, settings
+        self.sites, self.settings, self._cosine = sites, settings, settings.distance == "cosine"
         places = {w.layer: (norm_output(network.get_submodule(w.place)), w.linear) for s in sites for w in s.writers}
         self._taps = Taps(places)
         self._rows: dict[str, list[Tensor]] = {site.writer: [] for site in sites}
@@ -113,7 +115,7 @@ class RetrievalScores:
         """Add the features of the latest forward pass."""
         for site in self.sites:
             given = torch.stack([self._taps.features[writer.layer] for writer in site.writers]).sum(0)
-            self._rows[site.writer].append(functional.normalize(given).cpu())
+            self._rows[site.writer].append((functional.normalize(given) if self._cosine else given).cpu())
 
     def stop(self) -> None:
         """Restore the network."""
@@ -125,7 +127,10 @@ class RetrievalScores:
         found = {}
         for name, parts in self._rows.items():
             rows = torch.cat(parts)[-self.settings.bank :]
-            likeness = (rows @ rows.T).fill_diagonal_(-torch.inf)
+            likeness = rows @ rows.T
+            if not self._cosine:  # −‖r − s‖² without ‖r‖², which is equal for all s
+                likeness = 2 * likeness - rows.square().sum(1)
+            likeness.fill_diagonal_(-torch.inf)
             nearest = likeness.topk(min(self.settings.neighbours, len(rows) - 1), dim=1).indices
             found[name] = (rows[nearest] * rows[:, None, :]).abs().mean((0, 1))
         return found

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from pipeline.method.widths import KINDS, Kept, LayerWidths, least_widths
+from pipeline.method.widths import KINDS, Kept, LayerWidths
 from pipeline.networks.site import Site
 
 PADS = (1, 8, 16, 32)  # channels; the padding of a target is selected from these
@@ -197,10 +197,6 @@ class LatencyModel:
     def __call__(self, kept: Mapping[str, int]) -> float:
         """Cost with this many channels kept at each site, by its writer."""
         return float(self._terms(kept, self.found.pad) @ self._rates)
-
-    def least(self) -> float:
-        """Cost with every removable channel removed, as a share of the dense network's."""
-        return self(least_widths(list(self.sites.values()), 1)) / self.dense
 
 
 def read_fit(layers: Sequence[Mapping[str, Any]], fit: Mapping[str, Any]) -> tuple[list[LayerWidths], Fit]:

@@ -65,13 +65,7 @@ class _Chooser:
             case "position":
                 return position_scores(self.sites)
             case "retrieval":
-                found = RetrievalScores(embedder, self.sites, settings.rggr)
-                with torch.no_grad():
-                    for images, _ in self.batches(settings.score_steps):
-                        embedder(images)
-                        found.add()
-                found.stop()
-                scores = found.scores()
+                scores = self._retrieval_scores()
             case _:
                 scores = self._gradient_scores()
         return {name: averaged(values.to(self.device)).cpu() for name, values in scores.items()}
@@ -79,6 +73,19 @@ class _Chooser:
     @property
     def device(self) -> torch.device:
         return self.student.classifier.weight.device
+
+    def _retrieval_scores(self) -> Scores:
+        embedder = self.student.embedder
+        found = RetrievalScores(embedder, self.sites, self.settings.rggr)
+        training = embedder.training
+        embedder.eval()  # in training mode, norms would follow these images
+        with torch.no_grad():
+            for images, _ in self.batches(self.settings.score_steps):
+                embedder(images)
+                found.add()
+        embedder.train(training)
+        found.stop()
+        return found.scores()
 
     def _gradient_scores(self) -> Scores:
         copied, gates = gated_copy(self.student, self.student.embedder, self.sites)

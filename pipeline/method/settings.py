@@ -27,7 +27,8 @@ class Resetting(Settings):
 
     `retrieval` is the paper's RGGR, with neighbours K, share p of candidate channels, rows of the feature bank, and the
     distance. `norm` is ResRep's rule (Ding et al., ICCV 2021): the rows with the smallest norms, as many as a budget
-    requires. `none` leaves only the penalty.
+    requires. `none` leaves only the penalty. `method: prune` with `importance: retrieval` reads neighbours, bank and
+    distance.
     """
 
     by: Literal["retrieval", "norm", "none"] = "retrieval"
@@ -108,7 +109,7 @@ class Compress(Settings):
             case "mj_per_image":
                 return f"an image takes {share * dense:.3g} mJ on {self.target} in {self.precision}"
             case _:
-                return f"{share:.3f} of the dense network's {self.what} remain"
+                return f"{share:.3g} of the dense network's {self.what} remain"
 
 
 # The best defaults of a method, or its paper's, where a recipe sets nothing.
@@ -249,7 +250,10 @@ class Distillation(Supervision):
     def read(self) -> Self:
         """The settings, with defaults for those that `method` does not use, which can't change the result."""
         fields = type(self).model_fields
-        return self.model_copy(update={name: fields[name].get_default() for name in _UNREAD[self.method]})
+        update = {name: fields[name].get_default() for name in _UNREAD[self.method]}
+        if self.method == "prune" and self.importance == "retrieval":
+            update["rggr"] = self.rggr.model_copy(update={"by": "retrieval", "share": Resetting().share})
+        return self.model_copy(update=update)
 
     def with_reach(self, batches: int) -> Self:
         """The settings, with λ in place of `sparsity_reach`.
@@ -307,6 +311,11 @@ class Distillation(Supervision):
             )
         if self.method == "deap" and self.sites == "coupled":
             raise ValueError("method: deap prunes inner channels only: set sites to all or spatial")
+        if self.method == "torch_pruning" and self.compress is not None and self.compress.measured:
+            raise ValueError(
+                f"method: torch_pruning counts MACs or parameters, not {self.compress.what}: set compress, as in "
+                "{macs: 0.3}, or another method"
+            )
         if self.method == "torch_pruning" and self.features_weight:
             raise ValueError("method: torch_pruning does not report the channels it keeps: set features_weight to 0")
         if self.method == "torch_pruning" and (

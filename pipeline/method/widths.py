@@ -89,12 +89,12 @@ class Narrowing:
             merge_site(self._merged, site)
 
     def of(self, kept: Kept) -> Embedder:
-        """A compacted network with this many channels at each site; unnamed sites are not pruned. Branches are fused,
-        as for a device."""
+        """A compacted network with this many channels at each site; unnamed sites keep all. Branches are fused, as for
+        a device."""
         network = deepcopy(self._merged)
-        chosen = [site for site in self.sites if site.writer in kept]
-        norms = {site.writer: _mask(site, kept[site.writer]).float() for site in chosen}
-        prune_network(network, chosen, norms, threshold=0.5)
+        counts = {**full_widths(self.sites), **kept}
+        norms = {site.writer: _mask(site, counts[site.writer]).float() for site in self.sites}
+        prune_network(network, self.sites, norms, threshold=0.5)
         return fuse_branches(network, dense=self._dense).eval()
 
 

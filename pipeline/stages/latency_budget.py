@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pipeline.networks.embedder import Embedder
     from pipeline.networks.site import Site
 
-VERSION = 1
+VERSION = 2
 LATENCY = "latency.json"
 ROUNDS, NETWORKS = 3, 6  # of networks near the budget, and networks per round
 ANCHORS = 4  # networks of the table that are timed again, to compare runs
@@ -60,7 +60,7 @@ class LatencyBudget(Settings):
 
     Attributes:
         limit: cost that the budget allows.
-        dense, least: cost with all channels, and with every removable channel removed.
+        dense, least: cost with all channels, and with the fewest that the method can leave.
         error: mean relative error of the fit on networks that it does not include.
         near: networks near the budget that were measured after the table.
         even: channels by site that are predicted to meet the budget if every site keeps the same share; None if none.
@@ -194,6 +194,7 @@ def fit_budget(
     """
     from pipeline.method.latency_model import LatencyModel, fit, predict
     from pipeline.method.width_choice import even_pattern, near_widths, within
+    from pipeline.method.widths import least_widths
     from pipeline.networks.released import structure
     from pipeline.networks.sites import find_sites
 
@@ -243,6 +244,7 @@ def fit_budget(
         if fmean(map(abs, errors)) <= CLOSE:
             break
     check_budget(found, model, compress, method, align, embedder)
+    least = model(least_widths(found, align, drop=method in WITH_COMPACTORS))  # others can't remove branches
     even = within(model, compress.cost, even_pattern(found, align))
     assert compress.target is not None
     found_out = LatencyBudget(
@@ -253,7 +255,7 @@ def fit_budget(
         asked=compress.asked,
         limit=compress.cost,
         dense=model.dense,
-        least=model.least() * model.dense,
+        least=least,
         error=model.found.error,
         near=near,
         even=dict(even) if even else None,
@@ -265,5 +267,5 @@ def fit_budget(
         threads=about["threads"],
     )
     write_text(work.out / LATENCY, found_out.model_dump_json(indent=2) + "\n")
-    told = compress.told(model.least(), model.dense)
-    work.progress.say(f"{compress.told(1.0, model.dense)} dense; with every removable channel removed {told}")
+    told = compress.told(least / model.dense, model.dense)
+    work.progress.say(f"{compress.told(1.0, model.dense)} dense; with the fewest possible channels {told}")

@@ -18,7 +18,7 @@ from pipeline.networks.factory import Network
 from pipeline.networks.layers import Constant
 from pipeline.networks.serialization import load_deployed, load_network, save_network
 from pipeline.stages.export import deployed, write_graph
-from tests.helpers import SMALL, alive_network, random_images, settle, sites_of
+from tests.helpers import SMALL, alive_network, least_share, random_images, settle, sites_of
 
 FAMILIES = [
     pytest.param("repvgg_a0", marks=pytest.mark.slow),
@@ -46,7 +46,7 @@ def narrow(architecture):
     network = alive_network(architecture, 2, size_of(architecture))
     sites = sites_of(network, "coupled")
     model = CostModel(network, sites, "macs")
-    share = (1 + model.least()) / 2
+    share = (1 + least_share(model)) / 2
     remove_channels(network, sites, channels_above(model, position_scores(sites), Compress(macs=share)))
     return settle(network, network.size)
 
@@ -101,7 +101,7 @@ def test_a_student_with_compactors_is_fused_and_costs_what_its_budget_counted(ar
     sites = sites_of(network, "coupled")
     models = {what: CostModel(network, sites, what) for what in ("macs", "params")}
     assert models["macs"].dense == network_cost(fuse_branches(dense), size).macs
-    share = (1 + models["macs"].least()) / 2
+    share = (1 + least_share(models["macs"])) / 2
     kept = channels_above(models["macs"], position_scores(sites), Compress(macs=share))
     norms = masked(network, sites, kept)
     settle(network, size)

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from pipeline.errors import BudgetError
-from pipeline.method.budget import Budget
+from pipeline.method.budget import Budget, make_budget
 from pipeline.method.compactor import DEAD, Compactor, insert_compactors
 from pipeline.method.cost_model import CostModel
 from pipeline.method.merge import kept_count, merge_site, prune_network
-from pipeline.method.settings import Compress
+from pipeline.method.settings import Compress, Distillation
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.cost import network_cost
 from tests.helpers import SMALL, alive_network, sites_of
@@ -119,6 +119,22 @@ def test_alignment_counts_and_fills_up_with_rows_that_may_live():
 def test_an_unreachable_budget_is_refused_with_the_reachable_one():
     with pytest.raises(BudgetError, match=r"compress.macs 0.01 can't be met: .* 0\.\d+ .* remain.*sites: coupled"):
         shrunk(alive_network(), Compress(macs=0.01))
+
+
+def test_what_alignment_keeps_counts_towards_the_reachable_budget():
+    network = alive_network("resnet10t", 2)
+    sites = sites_of(network, "coupled")
+    settings = Distillation(method="cdd", sites="coupled", compress=Compress(macs=0.005))
+    assert make_budget(network, sites, settings)
+    with pytest.raises(BudgetError, match=r"macs 0.005 can't be met: .* 0\.\d+ of"):
+        make_budget(network, sites, settings.model_copy(update={"align": 16}))
+
+
+def test_coupled_sites_are_not_recommended_to_those_who_have_them():
+    network = alive_network("resnet10t", 2)
+    settings = Distillation(method="cdd", sites="coupled", compress=Compress(macs=1e-5))
+    with pytest.raises(BudgetError, match=r"can't be met: .* remain\. Relax it\.$"):
+        make_budget(network, sites_of(network, "coupled"), settings)
 
 
 def test_a_budget_is_state():

@@ -15,7 +15,7 @@ from pipeline.method.settings import Compress
 from pipeline.method.width_choice import pattern, spread_widths
 from pipeline.method.widths import Narrowing, full_widths, layer_widths
 from pipeline.stages.latency_budget import check_budget, costs_of
-from tests.helpers import alive_network, sites_of
+from tests.helpers import alive_network, least_share, sites_of
 
 
 def machine(layers, kept):
@@ -137,7 +137,7 @@ def refusal(student, model, asked, method="cdd"):
 
 
 def test_an_unreachable_budget_is_refused_with_the_reachable_one(student, model):
-    least = f"{model.least() * model.dense:.3g} ms"
+    least = f"{least_share(model) * model.dense:.3g} ms"
     assert f"p50_ms 0.01 can't be met: with every removable channel removed, a call takes {least} on board" in refusal(
         student, model, 0.01
     )

@@ -103,6 +103,13 @@ def test_regression_is_half_the_squared_distance_of_unit_embeddings():
     assert embedding_regression(3 * teacher, teacher) < 1e-6
 
 
+def test_two_perfect_networks_have_a_finite_weight():
+    """Without label smoothing, cross entropies of confident networks are exactly zero."""
+    settings = Distillation(compress=Compress(macs=0.5), balance="relative", label_smoothing=0)
+    perfect = Scores(torch.zeros(4, 2), torch.zeros(4, 2), 200 * torch.eye(4))
+    assert 0 <= teacher_trust(perfect, perfect, torch.arange(4), settings) <= 1
+
+
 def test_a_student_better_than_its_teacher_ignores_it():
     settings = Distillation(compress=Compress(macs=0.5), balance="relative")
     labels = torch.arange(4)

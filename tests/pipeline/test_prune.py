@@ -54,6 +54,23 @@ def test_a_schedule_reaches_the_budget_in_the_first_half():
     assert cuts[-1].share == pytest.approx(0.1)
 
 
+def test_channels_of_later_cuts_are_named_as_in_the_dense_student(batches, tmp_path, monkeypatch):  # noqa: F811
+    """They choose the teacher's features that a small student is compared with."""
+
+    def untrained(_task, _batches, _settings, folder, *_):
+        (folder / "metrics.csv").write_text("epoch\n")
+
+    monkeypatch.setattr(pipeline.stages.prune, "fit", untrained)
+    chosen = settings(shrink="gradual", importance="norm", allocation="global", reconstruct=False)
+    run(chosen, batches, tmp_path)
+    first, second = (
+        json.loads((tmp_path / "scratch" / f"cut-{epoch:05d}" / "kept.json").read_text()) for epoch in (0, 1)
+    )
+    for name, rows in second.items():
+        assert 0 < len(rows) < len(first[name])
+        assert {*rows} < {*first[name]}
+
+
 @pytest.mark.parametrize(
     ("chosen", "epochs"),
     [

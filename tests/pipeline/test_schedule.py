@@ -5,6 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from pipeline.method.compactor import Compactor
+from pipeline.method.settings import Resetting
 from pipeline.stages.distill import Distill
 from pipeline.training.learner import _optimizer
 from pipeline.training.schedule import Schedule
@@ -38,6 +39,19 @@ def test_the_papers_distillation_is_the_default():
         "bank": 24_000,
         "distance": "cosine",
     }
+
+
+def test_importance_by_retrieval_keeps_the_settings_of_its_neighbours():
+    chosen = {"neighbours": 5, "bank": 70, "distance": "euclidean"}
+    settings = Distill(compress={"macs": 0.5}, importance="retrieval", rggr={**chosen, "share": 0.1, "by": "none"})
+    assert settings.read().rggr == Resetting(**chosen)
+    assert Distill(compress={"macs": 0.5}, rggr=chosen).read().rggr == Resetting()
+
+
+def test_torch_pruning_with_a_budget_of_a_target_is_refused():
+    budget = {"images_per_second": 100, "target": "openvino-cpu"}
+    with pytest.raises(ValueError, match="torch_pruning counts MACs or parameters, not images_per_second: set"):
+        Distill(method="torch_pruning", compress=budget)
 
 
 def test_head_and_classifier_learn_faster_than_the_backbone():

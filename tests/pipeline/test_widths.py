@@ -26,6 +26,8 @@ def layers_of(network):
         pytest.param("mobilenetv3_small_050", "coupled", marks=pytest.mark.slow),
         ("convnext_atto", "spatial"),
         ("vit_tiny_patch16_224", "spatial"),
+        ("repvgg_a0", "coupled"),  # whose branches are fused
+        pytest.param("repghostnet_050", "coupled", marks=pytest.mark.slow),
     ],
 )
 def test_widths_are_those_of_the_network_that_is_built(architecture, which):

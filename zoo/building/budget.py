@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from pipeline.engine.plan import Planned
-from pipeline.engine.step import COMPACT, LATENCY_BUDGET, StepId
+from pipeline.engine.step import COMPACT, DISTILL, LATENCY_BUDGET, StepId
 from pipeline.engine.store import Store
 from pipeline.engine.work import read_json
 from pipeline.method.settings import Compress, Counted
@@ -111,6 +111,20 @@ def _error_near(budget: LatencyBudget) -> float | None:
     return round(fmean(abs(one.measured / one.predicted - 1) for one in near), 4) if near else None
 
 
+def _widths(budget: LatencyBudget, distilled: Path, compacted: Path) -> dict[str, int]:
+    """Channels of the student at each site that was measured.
+
+    Fusing branches renames layers. A student that was small before it was compacted has the names of the measured
+    sites in the description of the stage `distill`.
+    """
+    from pipeline.networks.serialization import DESCRIPTION, Description
+
+    if not (distilled / DESCRIPTION).exists():  # it had compactors
+        return {site["site"]: site["width_after"] for site in read_json(compacted / "compression.json")["sites"]}
+    layers = Description.model_validate_json((distilled / DESCRIPTION).read_bytes()).layers
+    return {name: layers[name].weight[0] if name in layers else full for name, full in budget.full.items()}
+
+
 def budget_record(folders: Mapping[StepId, Path], records: Iterable[Measurement]) -> BudgetRecord | None:
     """The record of a budget that limits a figure of a target; None if there is no such budget.
 
@@ -123,9 +137,8 @@ def budget_record(folders: Mapping[StepId, Path], records: Iterable[Measurement]
     from pipeline.method.latency_model import predict, read_fit
 
     budget = LatencyBudget.read(folders[LATENCY_BUDGET])
-    sites = read_json(folders[COMPACT] / "compression.json")["sites"]
     layers, found = read_fit(budget.layers, budget.fit)
-    predicted = predict(layers, found, {site["site"]: site["width_after"] for site in sites})
+    predicted = predict(layers, found, _widths(budget, folders[DISTILL], folders[COMPACT]))
     return BudgetRecord(
         what=budget.what,
         asked=budget.asked,

@@ -75,7 +75,9 @@ class BudgetRecord(Record):
         "or if the target was not built"
     )
     dense: float = Field(description="prediction for the student at its initial width; what compression had to gain")
-    reachable: float = Field(description="prediction with every removable channel removed; which budgets are possible")
+    reachable: float = Field(
+        description="prediction with the fewest channels that the method can leave; which budgets are possible"
+    )
     error: float = Field(
         description="mean relative error on networks that were not used for the fit; how far to trust the prediction"
     )

@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from targets.machine.device import this_device
 from tests.zoo.latency.conftest import HUGE, before_training, budget
 from zoo.home import Home
 from zoo.release.local import find_release
@@ -51,10 +53,10 @@ def test_an_unreachable_budget_is_refused_with_the_reachable_one(shop):
 def test_the_plan_shows_the_prediction_once_widths_are_measured(shop, asked):
     lines = plan(shop, "--set", asked)
     assert lines[-1].startswith("budget: p50_ms ")
-    assert lines[-1].endswith("a plan then tells what they predict")
+    assert lines[-1].endswith("a plan shows the prediction afterwards")
     _, build = before_training(shop, [asked])
     *_, told, widths = plan(shop, "--set", asked)
-    assert re.match(r"budget: p50_ms [\d.]+ on onnxruntime-cpu in fp32; predicted: dense [\d.]+, at the least", told)
+    assert re.match(r"budget: p50_ms [\d.]+ on onnxruntime-cpu in fp32; predicted: dense [\d.]+, at least", told)
     assert "near the budget" in told
     shares = [tuple(map(int, pair)) for pair in re.findall(r"layer\d\.0\.conv1 (\d+)/(\d+)", widths)]
     assert len(shares) == 4
@@ -85,7 +87,9 @@ def test_the_record_has_predicted_and_measured_figures(shop, asked):
 
 @pytest.mark.slow  # some tens of networks are exported and timed
 def test_another_version_or_machine_is_measured_again_with_the_reason(shop, asked, monkeypatch):
-    before_training(shop, [asked])
+    _, build = before_training(shop, [asked])
+    build.memory.parent.mkdir(exist_ok=True)
+    build.memory.write_text(json.dumps({str(planned.step.id): planned.ingredients for planned in build.plan}))
     lines = plan(shop, "--set", asked)
     assert all("reused" in line for line in lines[:2])
     versions = {"onnxruntime": "99.0"}
@@ -93,7 +97,11 @@ def test_another_version_or_machine_is_measured_again_with_the_reason(shop, aske
 
     real = step._version
     monkeypatch.setattr("pipeline.engine.step._version", lambda library: versions.get(library) or real(library))
-    assert "runs: " in plan(shop, "--set", asked)[0]
+    version, machine = "onnxruntime .* → 99.0", r"another machine \(.* → a toaster"
+    assert re.search(f"runs: {version}", plan(shop, "--set", asked)[0])
+    versions.clear()
+    monkeypatch.setattr("pipeline.planning.latency.this_device", lambda: replace(this_device(), name="a toaster"))
+    assert re.search(f"runs: {machine}", plan(shop, "--set", asked)[0])
 
 
 def test_an_unknown_target_or_unsupported_precision_is_refused(workshop):
