@@ -1,5 +1,6 @@
 """Settings of the method, apart from its code so that a recipe can be read without torch."""
 
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -42,6 +43,12 @@ class Resetting(Settings):
         if self.neighbours > self.bank:
             raise ValueError(f"{self.neighbours} neighbours need a bank of at least as many rows, not {self.bank}")
         return self
+
+
+def _rounded(value: float, digits: int, rounding: str) -> str:
+    """A figure with so many significant digits, rounded to the next of these above or below it (`decimal.ROUND_…`)."""
+    exact = Decimal(f"{value:.12g}")  # 0.3, not 0.30000000000000004
+    return f"{float(Context(prec=digits, rounding=rounding).create_decimal(exact)):.{digits}g}"
 
 
 class Compress(Settings):
@@ -100,16 +107,19 @@ class Compress(Settings):
         return self.cost / dense if self.measured else self.cost
 
     def told(self, share: float, dense: float) -> str:
-        """A share of the dense network's cost in words."""
+        """A share of the dense network's cost in words, rounded such that a limit of this figure allows it."""
         match self.what:
             case "p50_ms":
-                return f"a call takes {share * dense:.3g} ms on {self.target} in {self.precision}"
+                figure = _rounded(share * dense, 3, ROUND_CEILING)
+                return f"a call takes {figure} ms on {self.target} in {self.precision}"
             case "images_per_second":
-                return f"{self.target} computes {1000 / (share * dense):.4g} images/s in {self.precision}"
+                figure = _rounded(1000 / (share * dense), 4, ROUND_FLOOR)
+                return f"{self.target} computes {figure} images/s in {self.precision}"
             case "mj_per_image":
-                return f"an image takes {share * dense:.3g} mJ on {self.target} in {self.precision}"
+                figure = _rounded(share * dense, 3, ROUND_CEILING)
+                return f"an image takes {figure} mJ on {self.target} in {self.precision}"
             case _:
-                return f"{share:.3g} of the dense network's {self.what} remain"
+                return f"{_rounded(share, 3, ROUND_CEILING)} of the dense network's {self.what} remain"
 
 
 # The best defaults of a method, or its paper's, where a recipe sets nothing.

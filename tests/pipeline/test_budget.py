@@ -1,5 +1,7 @@
 """A budget: its cost is predicted exactly, met closely, and refused if it can't be met."""
 
+import re
+
 import pytest
 import torch
 
@@ -119,6 +121,30 @@ def test_alignment_counts_and_fills_up_with_rows_that_may_live():
 def test_an_unreachable_budget_is_refused_with_the_reachable_one():
     with pytest.raises(BudgetError, match=r"compress.macs 0.01 can't be met: .* 0\.\d+ .* remain.*sites: coupled"):
         shrunk(alive_network(), Compress(macs=0.01))
+
+
+def test_the_reachable_budget_that_a_refusal_names_is_not_refused():
+    network, sites = alive_network(), sites_of(alive_network())
+    asked = 0.01
+    with pytest.raises(BudgetError) as refused:
+        make_budget(network, sites, Distillation(method="cdd", compress=Compress(macs=asked)))
+    (named,) = re.findall(r"([\d.]+) of the dense", str(refused.value))
+    assert make_budget(network, sites, Distillation(method="cdd", compress=Compress(macs=float(named))))
+
+
+@pytest.mark.parametrize(
+    ("limit", "share", "words"),
+    [
+        ({"macs": 0.5}, 0.20621, "0.207 of the dense network's macs"),
+        ({"macs": 0.5}, 0.00061, "0.00061 of"),
+        ({"macs": 0.5}, 0.1 + 0.2, "0.3 of"),
+        ({"p50_ms": 4.0, "target": "board"}, 0.20621, "takes 0.413 ms on board"),
+        ({"images_per_second": 50.0, "target": "board"}, 0.20621, "computes 2424 images/s"),
+        ({"mj_per_image": 4.0, "target": "board"}, 0.20621, "takes 0.413 mJ"),
+    ],
+)
+def test_figures_in_words_are_rounded_to_the_side_that_a_limit_allows(limit, share, words):
+    assert words in Compress(**limit).told(share, dense=2.0)
 
 
 def test_what_alignment_keeps_counts_towards_the_reachable_budget():

@@ -126,7 +126,8 @@ def test_a_budget_in_ms_is_met_within_two_per_cent(model, share):
 def test_images_per_second_count_the_other_way_round(student, model):
     compress = Compress(images_per_second=1000 / (0.5 * model.dense), target="somewhere")
     assert compress.share(model.dense) == pytest.approx(0.5)
-    assert compress.told(0.5, model.dense).startswith(f"somewhere computes {compress.images_per_second:.4g} images/s")
+    told = float(compress.told(0.5, model.dense).split()[2])
+    assert 0.999 * compress.images_per_second <= told <= compress.images_per_second
 
 
 def refusal(student, model, asked, method="cdd"):
@@ -137,13 +138,15 @@ def refusal(student, model, asked, method="cdd"):
 
 
 def test_an_unreachable_budget_is_refused_with_the_reachable_one(student, model):
-    least = f"{least_share(model) * model.dense:.3g} ms"
-    assert f"p50_ms 0.01 can't be met: with every removable channel removed, a call takes {least} on board" in refusal(
-        student, model, 0.01
-    )
+    def named(told, before):
+        return float(told.split(f"{before}, a call takes ")[1].split(" ms on board")[0])
+
+    least = least_share(model) * model.dense
+    told = refusal(student, model, 0.01)
+    assert "p50_ms 0.01 can't be met" in told
+    assert least <= named(told, "with every removable channel removed") <= 1.01 * least
     one = model({name: site.chunks for name, site in model.sites.items()})
-    told = f"with the fewest possible channels, a call takes {one:.3g} ms"
-    assert told in refusal(student, model, 0.01, "prune")
+    assert one <= named(refusal(student, model, 0.01, "prune"), "with the fewest possible channels") <= 1.01 * one
 
 
 def test_a_budget_that_the_dense_network_meets_is_refused(student, model):
