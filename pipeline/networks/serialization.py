@@ -47,6 +47,7 @@ def load_network(folder: Path) -> Embedder:
     """Load an embedder of `save_network` in evaluation mode: plain layers, without compactors, masks or hooks.
 
     Raises:
+        OSError: the folder has no description of a network.
         StoreError: the weights can't be read or do not match the description.
     """
     from pipeline.networks.branches import fuse_branches
@@ -64,7 +65,7 @@ def load_deployed(folder: Path) -> Embedder:
     """The same as on a device: branches of a dense network are fused; a compacted one is final already.
 
     Raises:
-        StoreError: see `load_network`.
+        OSError, StoreError: see `load_network`.
     """
     from pipeline.networks.branches import fuse_branches
 
