@@ -138,6 +138,9 @@ def test_the_plan_says_what_would_run_and_why(built):
     assert re.fullmatch(r"distill +\w{12}  runs: distill.epochs 3 → 9", plan[1])
     assert re.fullmatch(r"compact +\w{12}  runs: student is new", plan[2])
     assert re.fullmatch(r"export/teacher +\w{12}  reused", plan[3])
+    plan = built.zoo("build", "--plan", "--set", "distill.compress.macs=0.5").output.splitlines()
+    assert re.search(r"runs: .*distill.compress null → {macs: 0.5, precision: fp32}", plan[1])
+    assert not re.search("None|True|'", "".join(plan))
     image = next((built.root / "data" / "squares" / "image_train").iterdir())
     image.write_bytes(image.read_bytes() + b"\0")
     assert "runs: the data changed" in built.zoo("build", "--plan").output.splitlines()[0]

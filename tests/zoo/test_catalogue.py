@@ -201,7 +201,18 @@ CASES = {
         "models:\n  ../m: {base: resnet18-hcmc}\n",
         "zoo.yaml:2: models.../m: a name consists of letters, digits",
     ),
-    "a base that is no name": ("models:\n  m: {base: [a]}\n", "zoo.yaml:2: models.m.base: no model \"['a']\"."),
+    "a base that is no name": (
+        "models:\n  m: {base: [a]}\n",
+        "zoo.yaml:2: models.m.base: must be the name of a model, as in `base: resnet18-hcmc`, not [a].",
+    ),
+    "a version that is none": (
+        "models:\n  m: {base: resnet18-hcmc, version: {a: true}}\n",
+        'zoo.yaml:2: models.m.version: is MAJOR.MINOR.PATCH, a text such as "1.0.0" (got {a: true}).',
+    ),
+    "a switch that is null": (
+        "models:\n  m: {base: resnet18-hcmc, teacher: {epochs: null}}\n",
+        "zoo.yaml:2: models.m.teacher.epochs: should be a valid integer (got null).",
+    ),
     "an unknown base": (
         "models:\n  m:\n    base: resnet18-hmc\n",
         "zoo.yaml:3: models.m.base: no model 'resnet18-hmc'. Did you mean 'resnet18-hcmc'?",

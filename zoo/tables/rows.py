@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from targets.contract import Runtime
+from targets.errors import as_written
 from targets.settings import REQUIREMENTS
 from zoo.release.compression import BudgetRecord, Compression
 from zoo.release.local import Release
@@ -18,7 +19,9 @@ UNITS = {"CUDA": "GPU"}  # devices that runtimes call by different names
 
 
 def _runtime(runtime: Runtime) -> str:
-    options = ", ".join(f"{name}: {value}" for name, value in runtime.options.items() if name not in REQUIREMENTS)
+    options = ", ".join(
+        f"{name}: {as_written(runtime.options[name])}" for name in runtime.options if name not in REQUIREMENTS
+    )
     return f"{runtime.name} {runtime.version}" + f" ({options})" * bool(options)
 
 

@@ -359,5 +359,5 @@ def test_options_of_a_runtime_are_told_except_those_that_change_no_result():
     rows = compare([release(records=asked)]).rows
     assert {row["target"]: row["runtime"] for row in rows} == {
         "versions": "tensorrt 10.3.0",
-        "tf32": "tensorrt 10.3.0 (tf32: True)",
+        "tf32": "tensorrt 10.3.0 (tf32: true)",
     }
