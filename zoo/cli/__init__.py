@@ -33,6 +33,7 @@ from zoo.cli.releases import list_releases, show
 from zoo.cli.samples import samples
 from zoo.cli.script import script
 from zoo.cli.serve import serve
+from zoo.cli.signals import ending_as_by_ctrl_c
 from zoo.cli.site import site
 from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query
@@ -60,9 +61,9 @@ class _Commands(click.Group):
         return [*self.commands]
 
     def main(self, *arguments: Any, **more: Any) -> Any:
-        """Run, whatever the state of standard output and error."""
+        """Run, whatever the state of standard output and error, and however it is ended."""
         prepare()
-        with ending_unread():
+        with ending_as_by_ctrl_c(), ending_unread():
             return super().main(*arguments, **more)
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
