@@ -44,7 +44,7 @@ def with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Source
     if base not in models.data:
         raise CatalogueError(f"{where}: no model {base!r}. {did_you_mean(base, models.data)}")
     if base in (name, *chain):
-        raise CatalogueError(f"{where}: {' → '.join((*chain, name, base))} is circular.")
+        raise CatalogueError(f"{where}: {' → '.join((*chain, name, base))} is circular. Leave one `base` out.")
     plain = Source({k: v for k, v in own.data.items() if k != "base"}, own.origins)
     below = with_bases(base, models, (*chain, name))
     inherited = (
