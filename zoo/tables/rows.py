@@ -225,6 +225,7 @@ def calibration_rows(manifest: Manifest) -> list[Row]:
             "judged in": one.judge,
             "map_drop_points": one.agreement.map_drop_points,
             "mean_cosine": one.agreement.mean_cosine,
+            "smallest cosine": number(5)(one.agreement.min_cosine),
             "shared_neighbours": one.agreement.shared_neighbours,
             "images": len(one.images),
             "float layers": ", ".join(one.float_layers) or "–",

@@ -117,8 +117,13 @@ def test_a_release_of_another_target_has_nothing(tmp_path):
     found = a_release(artifacts=[an_artifact("jetson/model.engine", "int8", "jetson", "tensorrt")])
     with pytest.raises(ExportError, match="ships no int8 ONNX file"):
         find(found, "int8")
-    with pytest.raises(ExportError, match="calibrated for no target with symmetric activations. Build it for one"):
+    made = found.manifest.provenance.model_copy(update={"command": "zoo add big --onnx net.onnx -t onnxruntime-cpu"})
+    found = replace(found, manifest=found.manifest.model_copy(update={"provenance": made}))
+    with pytest.raises(
+        ExportError, match="calibrated for no target with symmetric activations. Build it for one"
+    ) as told:
         find(found, "int8", ("symmetric",))
+    assert str(told.value).endswith("zoo add big --onnx net.onnx -t onnxruntime-cpu --target openvino-cpu")
     with pytest.raises(ExportError, match=f"{GRAPH} is not listed"):
         find(found, "fp32")
 
