@@ -73,6 +73,7 @@ def test_an_interrupted_system_is_completed_and_downloads_are_kept(tools, make, 
     folder = tmp_path / "home/emulated/arm64"
     assert not (folder / "debian-bookworm-1").exists()
     kept = folder / "debian-bookworm-1.apt/archives/other_1_arm64.deb"
+    assert [*kept.parent.glob("*.deb")] == []  # apt would take the damaged one for complete
     kept.write_text("deb")
     (folder / "debian-bookworm-1.new/half").mkdir(parents=True, exist_ok=True)
     calls = tools()
