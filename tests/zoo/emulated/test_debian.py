@@ -108,6 +108,14 @@ def test_missing_tools_are_named_with_what_installs_them(tools, make, monkeypatc
     assert "apt-get is not here" in refused(make)
 
 
+def test_a_system_without_its_list_is_made_again(tools, make):
+    tools()
+    found = make()
+    (found.root / "packages.json").unlink()
+    assert make() == found
+    assert (found.root / "packages.json").is_file()
+
+
 def test_a_damaged_list_says_what_to_remove(tools, make):
     tools()
     found = make()

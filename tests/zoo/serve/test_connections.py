@@ -124,6 +124,18 @@ def test_files_that_the_system_allows_bound_connections(monkeypatch):
     assert room(60_000) == (60_000, BACKLOG)
 
 
+def test_a_system_that_allows_no_more_files_is_taken_as_it_is(monkeypatch):
+    """As macOS, whose hard limit is infinite and whose real one is not."""
+
+    def refuse(_, to):
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    most, backlog = room(60_000)
+    assert 100 < most + 2 * backlog + OTHERS == 256
+
+
 @pytest.mark.slow
 def test_more_connections_than_open_files(released, tmp_path):
     """Without a limit asyncio writes tracebacks, hundreds a second, and answers nobody."""
