@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from targets.signals import ending_as_by_ctrl_c
 from zoo import __version__
 from zoo.building.launch import launched_here
 from zoo.cli.add import add
@@ -33,7 +34,6 @@ from zoo.cli.releases import list_releases, show
 from zoo.cli.samples import samples
 from zoo.cli.script import script
 from zoo.cli.serve import serve
-from zoo.cli.signals import ending_as_by_ctrl_c
 from zoo.cli.site import site
 from zoo.cli.streams import ending_unread, prepare, refuses, silence
 from zoo.cli.use import embed, query

@@ -10,9 +10,9 @@ from threading import Event, Thread
 import pytest
 
 from pipeline.progress import Silent
+from targets.signals import SIGNALS, ending_as_by_ctrl_c
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import put_release
-from zoo.cli.signals import SIGNALS, ending_as_by_ctrl_c
 from zoo.home import Home
 from zoo.registry.places.folder import Folder
 from zoo.registry.publish import publish
@@ -98,7 +98,7 @@ def test_what_somebody_else_decides_stays(monkeypatch):
 def test_a_fork_ends_as_by_itself():
     script = (
         "import os, signal\n"
-        "from zoo.cli.signals import ending_as_by_ctrl_c\n"
+        "from targets.signals import ending_as_by_ctrl_c\n"
         "with ending_as_by_ctrl_c():\n"
         "    child = os.fork()\n"
         "    if not child: signal.pause()\n"

@@ -91,6 +91,21 @@ def test_a_connection_with_a_request_in_progress_does_not_give_way(start):
         assert busy[0].recv(100).startswith(b"HTTP/1.1 415")  # it was received to its end
 
 
+def test_a_connection_that_is_lost_with_its_request_makes_room(start):
+    client = start(connections=3)
+    ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with ExitStack() as stack:
+        quiet, asking = opened(stack, client, ask), opened(stack, client)
+        assert b"200 OK" in quiet.recv(1000)
+        lost = opened(stack, client, BODY)
+        until_busy(asking, 1)
+        lost.close()
+        until_busy(asking, 0)
+        assert b"200 OK" in opened(stack, client, ask).recv(1000)
+        quiet.sendall(ask)
+        assert b"200 OK" in quiet.recv(1000)  # it did not give way
+
+
 def test_a_client_that_reads_no_answers_gives_way(start):
     client = start(connections=1)
     with ExitStack() as stack:
