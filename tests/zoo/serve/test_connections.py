@@ -1,5 +1,6 @@
 """Clients that open many connections, and say little or read nothing, keep no others out."""
 
+import asyncio
 import resource
 import signal
 import socket
@@ -10,7 +11,7 @@ import pytest
 
 from tests.zoo.serve.conftest import picture
 from tests.zoo.serve.process import process
-from zoo.serve.connections import BACKLOG, OTHERS, room
+from zoo.serve.connections import BACKLOG, OTHERS, REFUSED, Connections, room
 
 HEAD = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\n"  # not complete: no empty line
 BODY = HEAD + b"Content-Type: image/png\r\nContent-Length: 999\r\n\r\n"  # nothing of it arrives
@@ -122,6 +123,47 @@ def test_a_client_that_reads_no_answers_gives_way(start):
             time.sleep(0.02)
         else:
             raise AssertionError("it kept others out")
+
+
+class Wire(asyncio.Transport):
+    """A connection's transport; keeps what is written to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.written, self.aborted = b"", False
+
+    def write(self, data):
+        self.written += data
+
+    def abort(self):
+        self.aborted = True
+
+
+def test_only_so_many_refused_connections_get_an_answer():
+    async def answers(again):
+        serving, wires, told = asyncio.Protocol(), [], []
+        connections = Connections(1, told.append)
+        new = connections.of(lambda: serving)
+        new()
+
+        def refused():
+            wires.append(Wire())
+            (one := new()).connection_made(wires[-1])
+            if wires[-1].aborted:
+                one.connection_lost(None)
+            return one
+
+        with connections.request(serving):
+            first, *_ = [refused() for _ in range(REFUSED + 1)]
+            if again:
+                first.connection_lost(None)
+                refused()
+        assert told == ["connections"] * len(wires)
+        assert all(one.aborted or b" 503 " in one.written for one in wires)
+        return [bool(one.written) for one in wires]
+
+    assert asyncio.run(answers(again=False)) == [True] * REFUSED + [False]
+    assert asyncio.run(answers(again=True)) == [True] * REFUSED + [False, True]
 
 
 def test_files_that_the_system_allows_bound_connections(monkeypatch):

@@ -202,6 +202,15 @@ def test_other_images_than_those_of_the_calibration_are_refused(moved, finished,
         assert "which leads out of the data set. Refused." in refusal(changed)
 
 
+def test_images_without_a_digest_are_not_quantised_on(moved, finished, tmp_path):
+    """Nothing would tell whether they are the same."""
+    (one,) = [one for one in moved.manifest.calibrations if one.target == "openvino-cpu"]
+    changed = one.model_copy(update={"images_sha256": None})
+    release = replace(moved, manifest=moved.manifest.model_copy(update={"calibrations": [changed]}))
+    with pytest.raises(ExportError, match="ships no int8 ONNX file with symmetric activations"):
+        find(release, "int8", ("symmetric",), scratch=tmp_path, data=lambda _: finished.root / "data/squares")
+
+
 def test_what_makes_graphs_is_missing(moved, finished, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.views.libraries.find_spec", lambda name: None if name == "onnxruntime" else name)
     with pytest.raises(ExportError, match=r"a view needs onnxruntime: not installed. Run: pip install .*export"):
