@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from tests.zoo.cli.conftest import document
 from tests.zoo.elsewhere.conftest import waiting
 from tests.zoo.records import emulated, keep, measurement, release
 from zoo.documents.limits import limits
+from zoo.emulated import images
 from zoo.home import Home
 from zoo.release.local import find_release
 from zoo.release.measurements import Emulated, from_bytes, measurement_schema, to_bytes
@@ -17,6 +19,7 @@ from zoo.site.data import site_data
 from zoo.site.source import Entry, Source
 from zoo.tables.comparison import compare
 from zoo.tables.formats import as_json, comma_separated, lines_beside, markdown
+from zoo.use.golden import Golden
 
 __all__ = ["waiting"]
 CHECK = ("check", "tiny", "--arch", "arm64", "--images", "4")
@@ -71,6 +74,32 @@ def test_a_wrong_result_fails_and_says_by_how_much(built, emulator, after, preci
     assert "Traceback" not in result.output
     for record in find_release(Home(built.home), "tiny").emulated:
         assert record.agrees == (f"in {record.precision} differs" not in result.stderr)
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """A limit of the golden embedding that nothing reaches."""
+    read = images.read_golden
+    limits = dict.fromkeys(("fp32", "int8"), 1.1)
+    monkeypatch.setattr(images, "read_golden", lambda folder: replace(read(folder), min_cosine=limits))
+
+
+@pytest.mark.usefixtures("strict")
+def test_an_artifact_that_is_wrong_here_is_an_error_before_it_is_emulated(built, emulator):
+    calls = emulator()
+    message = built.refused(*CHECK, "-t", "onnxruntime-cpu")
+    assert "tiny@1.0.0 as onnxruntime-cpu in fp32 produces a different embedding on this machine" in message
+    assert not calls()
+
+
+@pytest.mark.usefixtures("strict")
+def test_the_golden_embedding_has_its_own_limit_there(built, emulator, monkeypatch):
+    emulator()
+    monkeypatch.setattr(Golden, "check", lambda *_: None)  # here it is right
+    result = built.zoo(*CHECK, "-t", "onnxruntime-cpu")
+    assert result.exit_code == 4
+    assert "differs on arm64: its cosine to the golden embedding is 1.00000, at least 1.1 expected" in result.stderr
+    assert {one.agrees for one in find_release(Home(built.home), "tiny").emulated} == {False}
 
 
 def test_an_artifact_that_crashes_does_not_hide_the_others(built, emulator):
@@ -178,6 +207,11 @@ def test_only_the_newest_record_of_an_artifact_is_told():
     old = emulated(checked_at="2026-11-01T00:00:00+00:00", agrees=False)
     new = emulated(checked_at="2026-11-02T00:00:00+00:00")
     other = emulated(cpu="cortex-a76", checked_at="2026-10-01T00:00:00+00:00", agrees=False)
-    found = release(records=[new, old, other])
+    older = old.model_copy(update={"runtime": replace(old.runtime, version="1.0")})
+    found = release(records=[new, old, other, older])
     assert [one for one in found.measurements if isinstance(one, Emulated)] == [*found.measurements]
-    assert {(one.cpu, one.agrees) for one in found.emulated} == {("cortex-a72", True), ("cortex-a76", False)}
+    assert {(one.cpu, one.runtime.version, one.agrees) for one in found.emulated} == {
+        ("cortex-a72", new.runtime.version, True),
+        ("cortex-a76", new.runtime.version, False),
+        ("cortex-a72", "1.0", False),
+    }
