@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
+from targets.settings import Precision
 from tests.zoo.cli.conftest import document
 from tests.zoo.elsewhere.conftest import waiting
 from tests.zoo.records import emulated, keep, measurement, release
 from zoo.documents.limits import limits
-from zoo.emulated import images
 from zoo.home import Home
 from zoo.release.local import find_release
 from zoo.release.measurements import Emulated, from_bytes, measurement_schema, to_bytes
@@ -19,7 +19,7 @@ from zoo.site.data import site_data
 from zoo.site.source import Entry, Source
 from zoo.tables.comparison import compare
 from zoo.tables.formats import as_json, comma_separated, lines_beside, markdown
-from zoo.use.golden import Golden
+from zoo.use.golden import Golden, read_golden
 
 __all__ = ["waiting"]
 CHECK = ("check", "tiny", "--arch", "arm64", "--images", "4")
@@ -79,9 +79,14 @@ def test_a_wrong_result_fails_and_says_by_how_much(built, emulator, after, preci
 @pytest.fixture
 def strict(monkeypatch):
     """A limit of the golden embedding that nothing reaches."""
-    read = images.read_golden
-    limits = dict.fromkeys(("fp32", "int8"), 1.1)
-    monkeypatch.setattr(images, "read_golden", lambda folder: replace(read(folder), min_cosine=limits))
+    limits: dict[Precision, float] = {"fp32": 1.1, "int8": 1.1}
+
+    def read(folder):
+        golden = read_golden(folder)
+        assert golden
+        return replace(golden, min_cosine=limits)
+
+    monkeypatch.setattr("zoo.emulated.images.read_golden", read)
 
 
 @pytest.mark.usefixtures("strict")
