@@ -46,6 +46,15 @@ def test_artifacts_that_agree_are_added_with_their_differences(built, emulator):
     assert "onnxruntime-cpu, student int8: emulated, not measured: arm64 (emulated), cortex-a72: agrees with" in shown
 
 
+def test_a_graph_is_compiled_there_and_a_compiled_artifact_is_taken_as_it_is(built, emulator, tmp_path):
+    jobs = tmp_path / "jobs"
+    emulator(shell=f'cat "$job/job.json" >> {jobs}; echo >> {jobs}')
+    assert built.zoo("check", "tiny", "--arch", "arm64", "--images", "0", "-t", "onnxruntime-cpu").exit_code == 0
+    graph, compiled = (json.loads(line)["artifact"] for line in jobs.read_text().splitlines())
+    assert graph == str(find_release(Home(built.home), "tiny").path.parent / "graph/model.onnx")
+    assert not compiled.endswith(".onnx")  # a folder
+
+
 def test_the_whole_test_set_tells_map_of_both(built, emulator):
     emulator()
     result = built.zoo("check", "tiny", "--arch", "arm64", "--all-images", "-t", "onnxruntime-cpu")
