@@ -60,10 +60,12 @@ def test_the_whole_test_set_tells_map_of_both(built, emulator):
     result = built.zoo("check", "tiny", "--arch", "arm64", "--all-images", "-t", "onnxruntime-cpu")
     assert result.exit_code == 0, result.output
     assert "mAP %, emulated" in result.stdout
-    (record, _) = find_release(Home(built.home), "tiny").emulated
-    assert record.accuracy == record.accuracy_here is not None
-    test_set = find_release(Home(built.home), "tiny").manifest.data
-    assert record.images == 1 + test_set.query_images + test_set.gallery_images
+    release = find_release(Home(built.home), "tiny")
+    published = {one.precision: one.accuracy for one in release.on("onnxruntime-cpu") if one.network == "student"}
+    assert {one.precision for one in release.emulated} == {"fp32", "int8"}
+    for record in release.emulated:
+        assert record.accuracy == record.accuracy_here == published[record.precision]
+        assert record.images == 1 + release.manifest.data.query_images + release.manifest.data.gallery_images
 
 
 @pytest.mark.parametrize(
