@@ -17,6 +17,9 @@ TargetError                 what, why, what next
 └── DeviceError             a device over ssh: not reached, not trusted, not ready, lost
 """
 
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -74,6 +77,22 @@ def shorten(text: str, length: int = SHOWN) -> str:
     """A message without its line breaks, cut where it is longer than `length`."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[:length]}…"
+
+
+PLAIN = re.compile(r"[\w./][\w./+@-]*( [\w./+@()-]+)*")  # texts that YAML reads as such, unless they are in `OTHER`
+OTHER = re.compile(r"(?i)null|true|false|yes|no|on|off|[-+.\d_:e]*|[-+]?\.inf|\.nan|0[xo][\da-f_]+")
+
+
+def as_written(value: object) -> str:
+    """A setting's value as one writes it into a catalogue: YAML in one line, `{macs: 0.15}`, without null keys."""
+    if isinstance(value, Mapping):
+        given = [f"{as_written(key)}: {as_written(one)}" for key, one in value.items() if one is not None]
+        return f"{{{', '.join(given)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_written, value))}]"
+    if isinstance(value, str):
+        return value if PLAIN.fullmatch(value) and not OTHER.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def first_line(error: Exception, line: int = 0) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from targets.errors import BadOption, first_line
+from targets.errors import BadOption, as_written, first_line
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -16,6 +16,13 @@ Activations = Literal["symmetric", "asymmetric"]
 REQUIREMENTS = ("versions",)  # options that say what a target needs, and change no result
 EMBED_BATCH = 8  # images at once where accuracy is measured; every artifact takes as many
 Options = TypeVar("Options")
+TYPES = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number with a decimal point",
+    str: "a text",
+    tuple: "a list",
+}
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,10 @@ def read_options(kind: type[Options], settings: TargetSettings) -> Options:
         if not isinstance(value, type(known[name])) and not (
             isinstance(value, list) and isinstance(known[name], tuple)
         ):
-            wanted = type(known[name]).__name__.replace("tuple", "list").replace("str", "text")
-            raise BadOption(f"options.{name} of a {settings.runtime} target must be a {wanted}, not {value!r}.")
+            raise BadOption(
+                f"options.{name} of a {settings.runtime} target must be {TYPES[type(known[name])]}, not "
+                f"{as_written(value)}."
+            )
     try:
         return kind(**plain)
     except ValueError as error:

@@ -87,7 +87,7 @@ def test_it_embeds_as_torch_does_at_any_batch(fixed_batch, example, exported, tm
 def test_its_errors_are_explained(example, exported, tmp_path):
     with pytest.raises(BadOption, match="has no option 'fixed_batches'. Did you mean 'fixed_batch'"):
         make_target(TargetSettings("tract", options={"fixed_batches": True}))
-    with pytest.raises(BadOption, match="fixed_batch of a tract target must be a bool, not 4"):
+    with pytest.raises(BadOption, match="fixed_batch of a tract target must be true or false, not 4"):
         make_target(TargetSettings("tract", options={"fixed_batch": 4}))
     with pytest.raises(Unusable, match="one thread. Set `threads: 1`"):
         make_target(TargetSettings("tract")).check()

@@ -65,29 +65,31 @@ def fresh_folder(out: Path, replace: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: it can't be written, or another process wrote `out` meanwhile.
     """
-    place, fresh = out.absolute(), None
+    place, fresh, old = out.absolute(), None, None
     try:
         fresh = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name[:KEPT]}."))
         fresh.chmod(0o755)
         yield fresh
         if replace and place.exists():
-            _exchange(place, fresh)
+            old = fresh.with_name(f"{fresh.name}.old")
+            _exchange(place, fresh, old)
         else:
             fresh.rename(place)
     except OSError as error:
         raise _refusal(out, error) from None
     finally:
-        if fresh:
-            shutil.rmtree(fresh, ignore_errors=True)
+        for left in filter(None, (fresh, old)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
-def _exchange(place: Path, fresh: Path) -> None:
-    """Put a complete folder in place of an older one."""
-    old = fresh.with_name(f"{fresh.name}.old")
-    place.rename(old)
+def _exchange(place: Path, fresh: Path, old: Path) -> None:
+    """Put a complete folder in place of an older one, which gets the name `old` meanwhile. Interrupted at any point,
+    one of them has its place.
+    """
     try:
+        place.rename(old)
         fresh.rename(place)
-    except BaseException:
-        old.rename(place)
-        raise
-    shutil.rmtree(old)
+    finally:
+        if not place.exists():
+            old.rename(place)
+    shutil.rmtree(old, ignore_errors=True)

@@ -64,7 +64,10 @@ def contents(root: Path, names: Iterable[str], cache: Path) -> dict[str, str]:
         with ThreadPoolExecutor() as pool:
             digests = dict(zip(stale, pool.map(lambda path: _checked(paths[path]), stale), strict=True))
     except OSError as error:
-        raise DataError(f"can't read image {error.filename}: {error.strerror or first_line(error)}.") from None
+        raise DataError(
+            f"can't read image {error.filename}: {error.strerror or first_line(error)}. Copy it there again, or check "
+            "its owner and mode."
+        ) from None
     known |= {path: [states[path], digest] for path, digest in digests.items()}
     if stale:
         settled = {path: one for path, one in known.items() if one[0][2] < begun - SETTLED_NS}

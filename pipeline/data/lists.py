@@ -52,11 +52,15 @@ def _columns(text: str, columns: Mapping[Group, str], shown: str) -> Iterator[Gr
     table.fieldnames = header
     for column in columns.values():
         if column not in header:
-            raise DataError(f"the list {shown} has no column {column!r}. It has: {', '.join(header)}.")
+            raise DataError(
+                f"the list {shown} has no column {column!r}. It has: {', '.join(header)}. Correct `columns`."
+            )
     for row in table:
         found: Groups = {group: (row[column] or "").strip() for group, column in columns.items()}
         if not found["path"]:
-            raise DataError(f"line {table.line_num} of the list {shown} has no {columns['path']!r}.")
+            raise DataError(
+                f"line {table.line_num} of the list {shown} has no {columns['path']!r}. Fill it in, or remove the line."
+            )
         yield found
 
 

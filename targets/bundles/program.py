@@ -31,6 +31,7 @@ from targets.errors import ArtifactFailed, BadBundle, TargetError, Unusable, fir
 from targets.machine.device import cache_folder, is_board, this_device
 from targets.measuring.trial import run_trial
 from targets.settings import EMBED_BATCH
+from targets.signals import ending_as_by_ctrl_c
 
 logger = logging.getLogger("zoo.targets")
 
@@ -269,7 +270,8 @@ def main(bundle: str, *words: str) -> None:
     result = words[0] if words else None
     out = Path(result) if result else default_result(path)
     try:
-        compile_bundle(path, out, _tell)
+        with ending_as_by_ctrl_c():
+            compile_bundle(path, out, _tell)
     except TargetError as error:
         sys.exit(f"Error: {error}")
     except OSError as error:

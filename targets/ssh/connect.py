@@ -122,7 +122,9 @@ async def _connect(address: Address) -> asyncssh.SSHClientConnection:
         raise DeviceError(f"your ssh configuration for {address}: {first_line(error)}. Check ~/.ssh/config.") from None
     except OSError as error:
         if error.filename:
-            raise DeviceError(f"your ssh configuration for {address}: {error.filename}: {error.strerror}.") from None
+            raise DeviceError(
+                f"your ssh configuration for {address}: {error.filename}: {error.strerror}. Correct that file."
+            ) from None
         raise Lost(reason(error, port)) from None
     return connection
 

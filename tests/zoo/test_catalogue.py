@@ -201,15 +201,29 @@ CASES = {
         "models:\n  ../m: {base: resnet18-hcmc}\n",
         "zoo.yaml:2: models.../m: a name consists of letters, digits",
     ),
-    "a base that is no name": ("models:\n  m: {base: [a]}\n", "zoo.yaml:2: models.m.base: no model \"['a']\"."),
+    "a base that is no name": (
+        "models:\n  m: {base: [a]}\n",
+        "zoo.yaml:2: models.m.base: must be the name of a model, as in `base: resnet18-hcmc`, not [a].",
+    ),
+    "a version that is none": (
+        "models:\n  m: {base: resnet18-hcmc, version: {a: true}}\n",
+        'zoo.yaml:2: models.m.version: is MAJOR.MINOR.PATCH, a text such as "1.0.0" (got {a: true}).',
+    ),
+    "a switch that is null": (
+        "models:\n  m: {base: resnet18-hcmc, teacher: {epochs: null}}\n",
+        "zoo.yaml:2: models.m.teacher.epochs: should be a valid integer (got null).",
+    ),
     "an unknown base": (
         "models:\n  m:\n    base: resnet18-hmc\n",
         "zoo.yaml:3: models.m.base: no model 'resnet18-hmc'. Did you mean 'resnet18-hcmc'?",
     ),
-    "a circle": ("models:\n  a: {base: b}\n  b: {base: a}\n", "zoo.yaml:3: models.b.base: a → b → a is circular."),
+    "a circle": (
+        "models:\n  a: {base: b}\n  b: {base: a}\n",
+        "zoo.yaml:3: models.b.base: a → b → a is circular. Leave one `base` out.",
+    ),
     "a missing key": ("targets:\n  t: {device: CPU}\n", "zoo.yaml:2: targets.t.runtime: is missing."),
     "an unknown section": ("model: {}\n", "zoo.yaml:1: model: unknown key. Did you mean 'models'?"),
-    "a key twice": ("models:\n  a: {}\n  a: {}\n", "zoo.yaml:3: the key models.a is repeated."),
+    "a key twice": ("models:\n  a: {}\n  a: {}\n", "zoo.yaml:3: the key models.a is repeated. Leave one out."),
     "no YAML": ("models:\n  a: [\n", "zoo.yaml:3: not YAML: expected the node content, but found '<stream end>'."),
     "a tag": ("models: !env X\n", "zoo.yaml:1: not plain YAML: could not determine a constructor"),
     "a date that is none": ("default: 2026-13-45\n", "zoo.yaml: not plain YAML: month must be in"),

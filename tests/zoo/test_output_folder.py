@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 
@@ -66,6 +67,40 @@ def test_a_folder_is_replaced_on_request_and_stays_if_that_fails(tmp_path, monke
     with pytest.raises(OutputError, match=r"can't write .*: Input/output error\. Name another folder\."):
         write(out, replace=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+MOMENTS = ["before the first rename", "after it", "after the second", "while the old one goes"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_interrupted_exchange_leaves_one_whole_folder(moment, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    write(out)
+    (out / "old").write_text("old")
+    rename, remove, calls = type(out).rename, shutil.rmtree, []
+
+    def renamed(self, target):
+        calls.append(self.name)
+        if moment == "before the first rename" and len(calls) == 1:
+            raise KeyboardInterrupt
+        found = rename(self, target)
+        if moment == {1: "after it", 2: "after the second"}.get(len(calls)):
+            raise KeyboardInterrupt
+        return found
+
+    def removed(path, **more):
+        if moment == "while the old one goes" and not calls[2:]:
+            calls.append("removed")
+            raise KeyboardInterrupt
+        remove(path, **more)
+
+    monkeypatch.setattr(type(out), "rename", renamed)
+    monkeypatch.setattr("zoo.output_folder.shutil.rmtree", removed)
+    with pytest.raises(KeyboardInterrupt):
+        write(out, replace=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    first = moment in ("before the first rename", "after it")
+    assert (out / "old").exists() == first
 
 
 def test_places_that_will_not_do(tmp_path, monkeypatch):

@@ -107,7 +107,7 @@ def _intact(release: Release) -> Parent:
     label, folder = release.manifest.label, release.path.parent
     files = _files(release)
     if not files:
-        raise ManifestError(f"{label} has no network to start from: its manifest lists none.")
+        raise ManifestError(f"{label} has no network to start from: its manifest lists none. Start from another one.")
     for path, digest in files.items():
         if sha256(folder / path) != digest:
             mend = rebuilding(release.path) or f"Remove {folder} and get it again: zoo pull {label} --all"

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from targets.errors import as_written
 from zoo.catalogue.problems import did_you_mean
 from zoo.catalogue.source import Origin, Source, merge
 from zoo.errors import CatalogueError
@@ -35,11 +36,15 @@ def with_bases(name: str, models: Source, chain: tuple[str, ...] = ()) -> Source
     own = models.at(name)
     if not isinstance(own.data, dict) or "base" not in own.data:
         return own
-    base, where = str(own.data["base"]), f"{own.origin(('base',))}: models.{name}.base"
+    base, where = own.data["base"], f"{own.origin(('base',))}: models.{name}.base"
+    if not isinstance(base, str):
+        raise CatalogueError(
+            f"{where}: must be the name of a model, as in `base: resnet18-hcmc`, not {as_written(base)}."
+        )
     if base not in models.data:
         raise CatalogueError(f"{where}: no model {base!r}. {did_you_mean(base, models.data)}")
     if base in (name, *chain):
-        raise CatalogueError(f"{where}: {' → '.join((*chain, name, base))} is circular.")
+        raise CatalogueError(f"{where}: {' → '.join((*chain, name, base))} is circular. Leave one `base` out.")
     plain = Source({k: v for k, v in own.data.items() if k != "base"}, own.origins)
     below = with_bases(base, models, (*chain, name))
     inherited = (

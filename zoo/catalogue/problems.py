@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
+from targets.errors import as_written
 from zoo.catalogue.source import KeyPath, Source
 
 NEAR, TOLD, COMPARED = 4, 40, 2000  # words
@@ -90,6 +91,10 @@ def _fields(model: type[Any], path: KeyPath) -> list[str]:
     return [name for name in _keys(current) if not name.startswith("_")]
 
 
+def _got(value: object) -> str:
+    return f" (got {repr(value) if isinstance(value, str) else as_written(value)})"
+
+
 def problems(
     error: ValidationError, model: type[Any], source: Source, at: str, incomplete: bool = False
 ) -> Iterator[str]:
@@ -109,10 +114,8 @@ def problems(
             case "missing":
                 yield f"{where}: is missing."
             case "string_type" | "string_pattern_mismatch" if path and path[-1] in FORMS:
-                yield f"{where}: is {FORMS[path[-1]]} (got {item['input']!r})."
+                yield f"{where}: is {FORMS[path[-1]]}{_got(item['input'])}."
             case _:
                 message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-                given = item["input"]
-                plain = path and isinstance(given, str | int | float | bool | None)
-                shown = f" (got {given!r})" if plain else ""
-                yield f"{where}: {message}{shown}."
+                plain = path and isinstance(item["input"], str | int | float | bool | None)
+                yield f"{where}: {message}{_got(item['input']) if plain else ''}."

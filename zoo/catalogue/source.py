@@ -63,7 +63,9 @@ def read_source(path: Path, shown: str) -> Source:
         node = loader.get_single_node()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise CatalogueError(f"can't read the catalogue {path}: {reason}.") from None
+        raise CatalogueError(
+            f"can't read the catalogue {path}: {reason}. Check the file, or name another: ZOO_CATALOGUE=FILE"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -77,7 +79,9 @@ def read_source(path: Path, shown: str) -> Source:
                 key = str(loader.construct_object(key_node, deep=True))
                 origin = Origin(shown, key_node.start_mark.line + 1)
                 if key in result:
-                    raise CatalogueError(f"{origin}: the key {'.'.join(map(str, (*at, key)))} is repeated.")
+                    raise CatalogueError(
+                        f"{origin}: the key {'.'.join(map(str, (*at, key)))} is repeated. Leave one out."
+                    )
                 origins[(*at, key)] = origin
                 result[key] = walk(value_node, (*at, key))
             return result
@@ -124,7 +128,7 @@ def override(source: Source, assignment: str) -> Source:
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
-        raise CatalogueError(f"--set {assignment}: {text!r} is not a YAML value.") from None
+        raise CatalogueError(f"--set {assignment}: {text!r} is not a YAML value. Put quotes around a text.") from None
     origin = Origin(f"{OVERRIDE}{assignment}")
     data: Any = value
     for key in reversed(keys):

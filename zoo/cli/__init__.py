@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from targets.signals import ending_as_by_ctrl_c
 from zoo import __version__
 from zoo.building.launch import launched_here
 from zoo.cli.add import add
@@ -60,9 +61,9 @@ class _Commands(click.Group):
         return [*self.commands]
 
     def main(self, *arguments: Any, **more: Any) -> Any:
-        """Run, whatever the state of standard output and error."""
+        """Run, whatever the state of standard output and error, and however it is ended."""
         prepare()
-        with ending_unread():
+        with ending_as_by_ctrl_c(), ending_unread():
             return super().main(*arguments, **more)
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:

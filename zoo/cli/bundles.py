@@ -39,12 +39,16 @@ def compile_(bundle: Path, out: Path | None, as_json: bool) -> None:
     """
     from targets.bundles.program import compile_bundle, default_result
     from zoo.cli.script import print_json, reporter
+    from zoo.errors import OutputError
 
     result = out or default_result(bundle)
     try:
         compile_bundle(bundle, result, reporter().say if as_json else click.echo)
     except OSError as error:
-        raise click.ClickException(f"{error.strerror or error} ({error.filename or result}).") from None
+        raise OutputError(
+            f"can't use {error.filename or result}: {error.strerror or error}. Free some space, or name another file: "
+            "--out FILE"
+        ) from None
     if as_json:
         print_json(result_json(bundle, result))
         return

@@ -12,6 +12,6 @@ MEANINGS: Mapping[int, str] = {
     LOST: "another process of the build ended",
     FOUND: "the check found something: regressions (`zoo diff`), damage or deviating figures (`zoo verify`), other "
     "embeddings (`zoo check`)",
-    INTERRUPTED: "interrupted",
+    INTERRUPTED: "interrupted, by Ctrl-C, SIGTERM or SIGHUP",
     UNHEARD: "its output was closed (`| head`); finished work is kept",
 }

@@ -60,7 +60,7 @@ def ending_unread() -> Iterator[None]:
             silence(stream)
         if unread:
             raise SystemExit(UNHEARD) from None
-        raise click.ClickException(f"a connection was cut: {error.strerror}.") from None
+        raise click.ClickException(f"a connection was cut: {error.strerror}. Run the command again.") from None
 
 
 def refuses(stream: TextIO | None) -> str:

@@ -160,6 +160,7 @@ def _make(folder: Path, say: Callable[[str], None]) -> None:
         "packages": versions,
     }
     write_text(fresh / LISTED, json.dumps(about, indent=1) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)  # without its list it is damaged
     fresh.rename(folder)
     shutil.rmtree(work, ignore_errors=True)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.progress import Progress
+from targets.errors import as_written
 from targets.files import sha256
 from zoo.errors import RegistryError
 from zoo.registry.index import INDEX, LIMIT, MOST_MEASUREMENTS, Blob, Index, Listed, Signature, parse_index
@@ -113,7 +114,7 @@ def _changed(before: object, after: object, at: str) -> Iterator[str]:
         for key in sorted(before.keys() | after.keys(), key=str):
             yield from _changed(before.get(key), after.get(key), f"{at}.{key}")
     elif before != after:
-        yield f"{at}: {before} → {after}"
+        yield f"{at}: {as_written(before)} → {as_written(after)}"
 
 
 def _check_files(release: Release) -> dict[str, Path]:

@@ -61,7 +61,7 @@ def key_id(path: Path, private: bool = False) -> str:
     try:
         return _public_sha256(path.read_bytes(), private)
     except OSError as error:
-        raise RegistryError(f"can't read the key {path}: {error.strerror}.") from None
+        raise RegistryError(f"can't read the key {path}: {error.strerror}. Name a file in PEM.") from None
     except (ValueError, TypeError) as error:
         kind = "private" if private else "public"
         raise RegistryError(

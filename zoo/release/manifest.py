@@ -192,6 +192,11 @@ class Manifest(Record):
         """Cost of the teacher, the baseline of ratios; of a foreign network, which has none, its own."""
         return self.compression.teacher if self.compression else self.cost
 
+    def command_for(self, target: str) -> str:
+        """The command that builds it again, for one more target; not all releases are models of a catalogue."""
+        command = self.provenance.command
+        return command if target in command.split() else f"{command} --target {target}"
+
     def role(self, network: str) -> str:
         """What a network of this release is called in tables: a foreign one is nobody's student."""
         return "foreign" if self.foreign and network == "student" else network

@@ -264,7 +264,9 @@ def read_measurements(*folders: Path, mends: Mapping[Path, str] | None = None) -
         mends = mends or {}
         found = [from_bytes(path.read_bytes(), str(path), mends.get(path.parent, DAMAGED)) for path in paths.values()]
     except OSError as error:
-        raise ManifestError(f"can't read the measurement {error.filename}: {error.strerror}.") from None
+        raise ManifestError(
+            f"can't read the measurement {error.filename}: {error.strerror}. Check its owner and mode."
+        ) from None
     return sorted(found, key=_place)
 
 

@@ -105,7 +105,9 @@ def to_submission(manifest: Manifest, records: Sequence[Measured], by: str | Non
         }
         Submission.model_validate(content)
     except (ValueError, ValidationError) as error:
-        raise SubmissionError(f"these measurements can't be exported: {first_problem(error)}.") from None
+        raise SubmissionError(
+            f"these measurements can't be exported: {first_problem(error)}. Measure again: zoo bench {manifest.label}"
+        ) from None
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
@@ -128,7 +130,7 @@ def read_submission(path: Path) -> Sent:
         with path.open("rb") as file:
             content = file.read(LIMIT + 1)
     except OSError as error:
-        raise SubmissionError(f"can't read {path}: {error.strerror}.") from None
+        raise SubmissionError(f"can't read {path}: {error.strerror}. Name the file that was sent.") from None
     if len(content) > LIMIT:
         raise SubmissionError(
             f"{path.name} has more than {LIMIT / 2**20:.0f} MiB, and zoo bench --export writes less. Ask for the file "

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
 from zoo.serve.refusal import Refusal
@@ -31,8 +31,10 @@ def room(asked: int) -> tuple[int, int]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = asked + 2 * BACKLOG + OTHERS
     if soft != resource.RLIM_INFINITY and soft < needed:
-        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        more = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with suppress(ValueError, OSError):  # macOS refuses more than it has for a process, whatever `hard` says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return asked, BACKLOG
     backlog = max(1, min(BACKLOG, soft // 8))  # twice: accepted ones come before the ones that they replace have gone

@@ -179,6 +179,7 @@ def _calibrations(manifest: Manifest) -> HtmlTable | None:
             number(2)(one.agreement.map_drop_points),
             interval(*(one.agreement.map_drop_interval or (None, None))) or NOTHING,
             f"{one.agreement.mean_cosine:.5f}",
+            f"{one.agreement.min_cosine:.5f}",
             f"{one.agreement.shared_neighbours:.1f}",
             Cell("holds" if one.holds else "does not hold", kind="text " + ("within" if one.holds else "over")),
             f"{len(one.float_layers)} of {one.layers}" if one.layers else NOTHING,
@@ -187,7 +188,7 @@ def _calibrations(manifest: Manifest) -> HtmlTable | None:
     ]
     headings = [
         "network", "precision", "target", "judged in", "images", "mAP lost", "95 % interval", "mean cosine",
-        "shared neighbours %", "gate", "layers in float",
+        "smallest cosine", "shared neighbours %", "gate", "layers in float",
     ]  # fmt: skip
     return plain_table("Calibration", headings, rows, words=4) if rows else None
 

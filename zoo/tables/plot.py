@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.files import write_bytes
 from targets.installing import install_command
 from zoo.errors import CompareError
+from zoo.output_file import check_writable, write_file
 from zoo.tables.pareto import drawable, front
 from zoo.tables.protocol import Group
 
@@ -22,12 +22,12 @@ def check_plot(path: Path) -> None:
     """Check that a plot can be written, before any other work.
 
     Raises:
-        CompareError: the extension is not supported, the folder does not exist, or matplotlib is missing.
+        CompareError: the extension is not supported, or matplotlib is missing.
+        OutputError: its folder is missing or not writable.
     """
     if path.suffix.lower() not in FORMATS:
         raise CompareError(f"can't draw {path.name!r}: use a name that ends in {' or '.join(FORMATS)}.")
-    if not path.parent.is_dir():
-        raise CompareError(f"can't write {path}: the folder {path.parent} does not exist.")
+    check_writable(path)
     if find_spec("matplotlib") is None:
         raise CompareError(f"plots need matplotlib, which is not installed. Run: {install_command('plot')}")
 
@@ -37,15 +37,13 @@ def plot(groups: Sequence[Group], path: Path) -> None:
     out, and the plot says how many.
 
     Raises:
-        CompareError: see `check_plot`; no row has both figures; or the file can't be written.
+        CompareError: see `check_plot`; or no row has both figures.
+        OutputError: the file can't be written.
     """
     check_plot(path)
     panels = [(group, front(group.rows)) for group in groups if any(map(drawable, group.rows))]
     if not panels:
-        raise CompareError("there is nothing to draw: no row has both mAP and a valid p50.")
+        raise CompareError("there is nothing to draw: no row has both mAP and a valid p50. Measure one: zoo bench NAME")
     from zoo.tables.panels import drawn
 
-    try:
-        write_bytes(path, drawn(panels, path.suffix.lower().removeprefix(".")))
-    except OSError as error:
-        raise CompareError(f"can't write {path}: {error.strerror}.") from None
+    write_file(path, drawn(panels, path.suffix.lower().removeprefix(".")))

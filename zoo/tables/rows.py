@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from targets.contract import Runtime
+from targets.errors import as_written
 from targets.settings import REQUIREMENTS
 from zoo.release.compression import BudgetRecord, Compression
 from zoo.release.local import Release
@@ -18,7 +19,9 @@ UNITS = {"CUDA": "GPU"}  # devices that runtimes call by different names
 
 
 def _runtime(runtime: Runtime) -> str:
-    options = ", ".join(f"{name}: {value}" for name, value in runtime.options.items() if name not in REQUIREMENTS)
+    options = ", ".join(
+        f"{name}: {as_written(runtime.options[name])}" for name in runtime.options if name not in REQUIREMENTS
+    )
     return f"{runtime.name} {runtime.version}" + f" ({options})" * bool(options)
 
 
@@ -222,6 +225,7 @@ def calibration_rows(manifest: Manifest) -> list[Row]:
             "judged in": one.judge,
             "map_drop_points": one.agreement.map_drop_points,
             "mean_cosine": one.agreement.mean_cosine,
+            "smallest cosine": number(5)(one.agreement.min_cosine),
             "shared_neighbours": one.agreement.shared_neighbours,
             "images": len(one.images),
             "float layers": ", ".join(one.float_layers) or "–",

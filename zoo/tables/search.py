@@ -90,7 +90,10 @@ class _Questions(Transformer[Token, Question]):
 
     def compared(self, left: _Value, sign: Token, right: _Value) -> Question:
         if left.kind != right.kind:
-            raise CompareError(f"{sign} can't compare {left.said}, a {left.kind}, with {right.said}, a {right.kind}.")
+            raise CompareError(
+                f"{sign} can't compare {left.said}, a {left.kind}, with {right.said}, a {right.kind}. Compare it with "
+                f"a {left.kind}."
+            )
         if left.kind != "number" and sign not in ("==", "!="):
             raise CompareError(f"{left.said} is a {left.kind}: use == or !=, not {sign}.")
         holds = OPERATORS[sign]

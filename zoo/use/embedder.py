@@ -204,7 +204,9 @@ def load(
     except TargetError as error:  # a release without a golden input
         raise NothingRuns(f"{release.manifest.label} does not run here: {error}") from None
     except OSError as error:
-        raise NothingRuns(f"{release.manifest.label} can't be started here: {error.strerror or error}.") from None
+        raise NothingRuns(
+            f"{release.manifest.label} can't be started here: {error.strerror or error}. Use another target."
+        ) from None
 
 
 def default_release(home: Home) -> str:

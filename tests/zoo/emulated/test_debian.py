@@ -73,6 +73,7 @@ def test_an_interrupted_system_is_completed_and_downloads_are_kept(tools, make, 
     folder = tmp_path / "home/emulated/arm64"
     assert not (folder / "debian-bookworm-1").exists()
     kept = folder / "debian-bookworm-1.apt/archives/other_1_arm64.deb"
+    assert [*kept.parent.glob("*.deb")] == []  # apt would take the damaged one for complete
     kept.write_text("deb")
     (folder / "debian-bookworm-1.new/half").mkdir(parents=True, exist_ok=True)
     calls = tools()
@@ -105,6 +106,14 @@ def test_missing_tools_are_named_with_what_installs_them(tools, make, monkeypatc
     assert "Run: apt-get install debian-archive-keyring" in refused(make)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "apt-get is not here" in refused(make)
+
+
+def test_a_system_without_its_list_is_made_again(tools, make):
+    tools()
+    found = make()
+    (found.root / "packages.json").unlink()
+    assert make() == found
+    assert (found.root / "packages.json").is_file()
 
 
 def test_a_damaged_list_says_what_to_remove(tools, make):

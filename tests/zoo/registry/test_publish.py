@@ -37,7 +37,9 @@ def test_publishing_again_changes_nothing(home, writable):
 def test_other_content_needs_another_version_and_differences_are_listed(home, tmp_path, writable):
     publish(put_release(home), writable, None, Silent())
     before = writable.read(INDEX, LIMIT)
-    other = put_release(Home(tmp_path / "other"), files=files_of(b"more"), recipe={"seed": 7})
+    other = put_release(
+        Home(tmp_path / "other"), files=files_of(b"more"), recipe={"seed": 7, "distill": {"compress": {"macs": 0.3}}}
+    )
     with pytest.raises(RegistryError) as caught:
         publish(other, writable, None, Silent())
     message = str(caught.value)
@@ -45,6 +47,7 @@ def test_other_content_needs_another_version_and_differences_are_listed(home, tm
     assert "Raise `version`" in message
     assert "graph/model.onnx: other content" in message
     assert "recipe.seed: 0 → 7" in message
+    assert "{compress: {macs: 0.3}}" in message
     assert writable.read(INDEX, LIMIT) == before
     newer = put_release(Home(tmp_path / "newer"), version="1.1.0", files=files_of(b"more"))
     assert publish(newer, writable, None, Silent()).new

@@ -1,170 +1,26 @@
 """Tampered content is refused with its reason, and never becomes visible."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from pipeline.progress import Silent
-from tests.conftest import Workshop
+from tests.zoo.registry.readers import another, edit_index, keys, pulled, put_blob, refused, shop
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.registry.cache import Cache
-from zoo.registry.choice import chooser
-from zoo.registry.index import INDEX, Blob, Index, parse_index
+from zoo.registry.index import INDEX, Index, parse_index
 from zoo.registry.places.by_url import open_place
-from zoo.registry.publish import collect_garbage, publish, read_index
-from zoo.registry.pull import pull
+from zoo.registry.publish import publish, read_index
 from zoo.registry.reader import Registry
-from zoo.registry.signing import key_id
 from zoo.registry.verify import damage, signed_by
 from zoo.release.measurements import Pending
 
-EVERYTHING = chooser(None)
-pytest.importorskip("model_signing")
-
-
-def make_key(folder, name):
-    private, public = folder / f"{name}.key", folder / f"{name}.pub"
-    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", private], check=True)
-    command = ["openssl", "ec", "-in", private, "-pubout", "-out", public]
-    subprocess.run(command, check=True, capture_output=True)
-    return private, public
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    """Key pairs of the publisher and of another person."""
-    if not shutil.which("openssl"):
-        pytest.skip("needs openssl to make keys, as the documentation does")
-    folder = tmp_path_factory.mktemp("keys")
-    return make_key(folder, "ours"), make_key(folder, "theirs")
-
-
-@pytest.fixture
-def another(tmp_path):
-    return Home(tmp_path / "another")
-
-
-def pulled(home, place, keys=(), required=False):
-    registry = Registry([open_place(place.url)], Cache(home.cache), keys, required)
-    return pull(registry, home, "tiny", EVERYTHING, Silent())
-
-
-def refused(home, place, told, keys=(), required=False):
-    with pytest.raises(RegistryError, match=told) as caught:
-        pulled(home, place, keys, required)
-    assert str(caught.value).count("\n") < 2
-    assert not home.pulled.exists()
-
-
-def edit_index(place, change):
-    """Edit the index like an attacker with write access."""
-    path = place.root / INDEX
-    values = json.loads(path.read_bytes())
-    change(values)
-    path.write_text(json.dumps(values))
-
-
-def put_blob(place, content):
-    blob = Blob(sha256=sha(content), size_bytes=len(content))
-    (place.root / blob.path).parent.mkdir(parents=True, exist_ok=True)
-    (place.root / blob.path).write_bytes(content)
-    return blob.model_dump()
-
-
-def test_a_signature_by_a_trusted_key_is_valid(home, folder, another, keys):
-    (private, public), (_, theirs) = keys
-    assert publish(put_release(home), folder, private, Silent()).signed
-    release = pulled(another, folder, (theirs, public), required=True)
-    registry = Registry([folder], Cache(another.cache), (public,), True)
-    assert signed_by(registry, release) == ["ours.pub"]
-    assert read_index(folder).find("tiny", "1.0.0").signatures[0].key == key_id(public)
-
-
-def test_signatures_are_added_to_what_is_published(home, folder, another, keys):
-    (private, public), (their_private, theirs) = keys
-    publish(put_release(home), folder, None, Silent())
-    refused(another, folder, "tiny@1.0.0 is not signed .*Refused", (public,), True)
-    assert publish(put_release(home), folder, private, Silent()).signed
-    assert publish(put_release(home), folder, their_private, Silent()).signed
-    assert not publish(put_release(home), folder, private, Silent()).signed
-    pulled(another, folder, (public, theirs), True)
-
-
-def test_a_release_that_is_built_again_is_signed_as_it_was_published(home, folder, another, keys, tmp_path):
-    """Its manifest has other dates; the signature has to be over the published one."""
-    (private, public), _ = keys
-    publish(put_release(home), folder, None, Silent())
-    again = put_release(Home(tmp_path / "again"), created_at="2026-02-02T00:00:00+00:00")
-    assert publish(again, folder, private, Silent()).signed
-    pulled(another, folder, (public,), required=True)
-
-
-def test_a_signature_over_what_another_publisher_replaced_is_not_added(home, folder, keys, tmp_path, monkeypatch):
-    (private, _), _ = keys
-    faster = put_release(Home(tmp_path / "faster"), created_at="2026-02-02T00:00:00+00:00")
-    original = type(folder).publish
-
-    def second(self, *given):
-        monkeypatch.undo()
-        publish(faster, folder, None, Silent())
-        original(self, *given)
-
-    monkeypatch.setattr(type(folder), "publish", second)
-    assert not publish(put_release(home), folder, private, Silent()).signed
-    assert read_index(folder).find("tiny", "1.0.0").signatures == []
-
-
-def test_a_key_with_a_password_signs(home, folder, another, keys, tmp_path, monkeypatch):
-    (private, public), _ = keys
-    locked = tmp_path / "locked.key"
-    command = ["openssl", "ec", "-in", private, "-aes256", "-passout", "pass:secret", "-out", locked]
-    subprocess.run(command, check=True, capture_output=True)
-    release = put_release(home)
-    with pytest.raises(RegistryError, match=r"locked.key is not a readable private key .* in ZOO_KEY_PASSWORD"):
-        publish(release, folder, locked, Silent())
-    monkeypatch.setenv("ZOO_KEY_PASSWORD", "secret")
-    assert publish(release, folder, locked, Silent()).signed
-    pulled(another, folder, (public,), required=True)
-
-
-def test_signatures_are_not_garbage(home, folder, another, keys):
-    (private, public), _ = keys
-    publish(put_release(home), folder, private, Silent())
-    for path in tree(folder.root):
-        os.utime(folder.root / path, (1, 1))
-    assert collect_garbage(folder, dry=False) == (0, 0)
-    pulled(another, folder, (public,), required=True)
-
-
-@pytest.fixture
-def shop(tmp_path):
-    """The command line, in a separate folder."""
-    (tmp_path / "shop").mkdir()
-    return Workshop(tmp_path / "shop")
-
-
-def test_zoo_yaml_or_the_command_requires_signatures(home, folder, shop, keys):
-    (private, public), _ = keys
-    shutil.copyfile(public, shop.root / "ours.pub")
-    trusting = f"registry: {{url: '{folder.url}', keys: [ours.pub]"  # beside the catalogue
-    publish(put_release(home), folder, None, Silent())
-    shop.catalogue.write_text(f"{trusting}, require_signature: true}}\n")
-    assert "is not signed (trusted: ours.pub)" in shop.refused("pull", "tiny", "--all")
-    shop.catalogue.write_text(f"{trusting}}}\n")
-    assert "is not signed (trusted: ours.pub)" in shop.refused("pull", "tiny", "--all", "--require-signature")
-    assert not (shop.home / "pulled").exists()
-    assert shop.zoo("pull", "tiny", "--all").exit_code == 0
-    assert "is not signed (trusted: ours.pub)" in shop.refused("verify", "tiny", "--require-signature")
-    publish(put_release(home), folder, private, Silent())
-    verified = shop.zoo("verify", "tiny")
-    assert (verified.exit_code, "; signed by ours.pub\n" in verified.stdout) == (0, True)
+__all__ = ["another", "keys", "shop"]
 
 
 def test_a_manifest_that_differs_from_the_published_one_is_reported(home, folder, another, shop, tmp_path):
@@ -178,54 +34,6 @@ def test_a_manifest_that_differs_from_the_published_one_is_reported(home, folder
     publish(put_release(Home(tmp_path / "h"), "another"), empty, None, Silent())
     with pytest.raises(RegistryError, match="tiny@1.0.0 is not in .*, so it can't be compared"):
         signed_by(Registry([empty], Cache(tmp_path / "d")), release)
-
-
-def test_a_signature_by_an_untrusted_key_is_not_enough(home, folder, another, keys):
-    (_, public), (their_private, _) = keys
-    publish(put_release(home), folder, their_private, Silent())
-    refused(another, folder, r"not signed by a trusted key \(trusted: ours.pub\)", (public,), True)
-    pulled(another, folder, (public,))  # if none is required, an untrusted one does no harm
-
-
-def test_signatures_cannot_be_required_without_keys(home, folder, another):
-    publish(put_release(home), folder, None, Silent())
-    refused(another, folder, "no key is trusted. Set registry", (), True)
-
-
-def test_a_forged_signature_is_refused(home, folder, another, keys):
-    """Somebody else's signature under the name of a trusted key."""
-    (private, public), (their_private, _) = keys
-    publish(put_release(home), folder, private, Silent())
-    publish(put_release(home), folder, their_private, Silent())
-
-    def swap(values):
-        ours, theirs = values["releases"]["tiny"]["1.0.0"]["signatures"]
-        ours["blob"] = theirs["blob"]
-
-    edit_index(folder, swap)
-    refused(another, folder, "the signature of tiny@1.0.0 is invalid for ours.pub", (public,))
-
-
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"dsseEnvelope": {"signatures": []}}'])
-def test_an_invalid_signature_is_refused(home, folder, another, keys, content):
-    (private, public), _ = keys
-    publish(put_release(home), folder, private, Silent())
-    blob = put_blob(folder, content)
-    edit_index(folder, lambda values: values["releases"]["tiny"]["1.0.0"]["signatures"][0].update(blob=blob))
-    refused(another, folder, "is invalid for ours.pub", (public,))
-
-
-def test_the_signature_of_another_release_is_refused(home, folder, another, keys):
-    (private, public), _ = keys
-    publish(put_release(home, "other", files=files_of(b"other")), folder, private, Silent())
-    publish(put_release(home), folder, None, Silent())
-
-    def move(values):
-        releases = values["releases"]
-        releases["tiny"]["1.0.0"]["signatures"] = releases["other"]["1.0.0"]["signatures"]
-
-    edit_index(folder, move)
-    refused(another, folder, "is invalid for ours.pub", (public,))
 
 
 def test_a_release_under_another_name_is_refused(home, folder, another, keys):

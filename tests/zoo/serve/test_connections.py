@@ -1,5 +1,6 @@
 """Clients that open many connections, and say little or read nothing, keep no others out."""
 
+import asyncio
 import resource
 import signal
 import socket
@@ -10,7 +11,7 @@ import pytest
 
 from tests.zoo.serve.conftest import picture
 from tests.zoo.serve.process import process
-from zoo.serve.connections import BACKLOG, OTHERS, room
+from zoo.serve.connections import BACKLOG, OTHERS, REFUSED, Connections, room
 
 HEAD = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\n"  # not complete: no empty line
 BODY = HEAD + b"Content-Type: image/png\r\nContent-Length: 999\r\n\r\n"  # nothing of it arrives
@@ -91,6 +92,21 @@ def test_a_connection_with_a_request_in_progress_does_not_give_way(start):
         assert busy[0].recv(100).startswith(b"HTTP/1.1 415")  # it was received to its end
 
 
+def test_a_connection_that_is_lost_with_its_request_makes_room(start):
+    client = start(connections=3)
+    ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with ExitStack() as stack:
+        quiet, asking = opened(stack, client, ask), opened(stack, client)
+        assert b"200 OK" in quiet.recv(1000)
+        lost = opened(stack, client, BODY)
+        until_busy(asking, 1)
+        lost.close()
+        until_busy(asking, 0)
+        assert b"200 OK" in opened(stack, client, ask).recv(1000)
+        quiet.sendall(ask)
+        assert b"200 OK" in quiet.recv(1000)  # it did not give way
+
+
 def test_a_client_that_reads_no_answers_gives_way(start):
     client = start(connections=1)
     with ExitStack() as stack:
@@ -109,6 +125,47 @@ def test_a_client_that_reads_no_answers_gives_way(start):
             raise AssertionError("it kept others out")
 
 
+class Wire(asyncio.Transport):
+    """A connection's transport; keeps what is written to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.written, self.aborted = b"", False
+
+    def write(self, data):
+        self.written += data
+
+    def abort(self):
+        self.aborted = True
+
+
+def test_only_so_many_refused_connections_get_an_answer():
+    async def answers(again):
+        serving, wires, told = asyncio.Protocol(), [], []
+        connections = Connections(1, told.append)
+        new = connections.of(lambda: serving)
+        new()
+
+        def refused():
+            wires.append(Wire())
+            (one := new()).connection_made(wires[-1])
+            if wires[-1].aborted:
+                one.connection_lost(None)
+            return one
+
+        with connections.request(serving):
+            first, *_ = [refused() for _ in range(REFUSED + 1)]
+            if again:
+                first.connection_lost(None)
+                refused()
+        assert told == ["connections"] * len(wires)
+        assert all(one.aborted or b" 503 " in one.written for one in wires)
+        return [bool(one.written) for one in wires]
+
+    assert asyncio.run(answers(again=False)) == [True] * REFUSED + [False]
+    assert asyncio.run(answers(again=True)) == [True] * REFUSED + [False, True]
+
+
 def test_files_that_the_system_allows_bound_connections(monkeypatch):
     limits = {"now": (1024, 1024)}
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits["now"])
@@ -122,6 +179,18 @@ def test_files_that_the_system_allows_bound_connections(monkeypatch):
     assert limits["now"] == (512 + 2 * BACKLOG + OTHERS, 1_048_576)
     limits["now"] = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     assert room(60_000) == (60_000, BACKLOG)
+
+
+def test_a_system_that_allows_no_more_files_is_taken_as_it_is(monkeypatch):
+    """As macOS, whose hard limit is infinite and whose real one is not."""
+
+    def refuse(_, to):
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    most, backlog = room(60_000)
+    assert 100 < most + 2 * backlog + OTHERS == 256
 
 
 @pytest.mark.slow

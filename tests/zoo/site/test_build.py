@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.progress import Silent
-from tests.zoo.records import measurement, pending, release
+from tests.zoo.records import a_calibration, measurement, pending, release
 from tests.zoo.site.example import example
 from tests.zoo.site.sources import RECIPE, entry, source
 from zoo.errors import OutputError, SiteError
@@ -235,3 +235,12 @@ def test_scripts_are_strict_and_ask_for_nothing_from_elsewhere():
             r"innerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|fetch\(|XMLHttpRequest|https?://(?!www\.w3\.org)",
             text,
         ), path
+
+
+def test_the_page_of_a_release_has_both_cosines_of_a_calibration(tmp_path):
+    build(source(release(calibrations=[a_calibration()])), tmp_path / "site", False, Silent())
+    (page,) = (tmp_path / "site/release").glob("*.html")
+    text = page.read_text()
+    assert "smallest cosine" in text
+    assert "0.99000" in text
+    assert "0.90000" in text

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.zoo.records import ORIN, dense, measurement, release
-from zoo.errors import CompareError
+from zoo.errors import CompareError, ZooError
 from zoo.tables import compare
 from zoo.tables.pareto import front
 from zoo.tables.plot import check_plot, plot
@@ -78,7 +78,7 @@ def test_labels_void_and_a_wide_axis_are_drawn(tmp_path, monkeypatch):
     ("name", "told"), [("a.gif", "ends in .png or .svg"), ("a", "ends in .png or .svg"), ("no/a.png", "does not exist")]
 )
 def test_a_plot_that_can_not_be_written_is_refused_first(name, told, tmp_path):
-    with pytest.raises(CompareError, match=told):
+    with pytest.raises(ZooError, match=told):
         check_plot(tmp_path / name)
 
 

@@ -260,6 +260,7 @@ def test_the_dense_network_has_its_own_cost_and_accuracy():
 def test_a_quantised_graph_is_shown_with_its_gate(holds, said):
     (row,) = calibration_rows(a_manifest(calibrations=[a_calibration(holds=holds)]))
     assert (row["gate"], row["float layers"], row["map_drop_points"]) == (said, "conv_7", 0.2)
+    assert (row["mean_cosine"], row["smallest cosine"]) == (0.99, "0.90000")  # which the gate does not look at
 
 
 def test_the_best_is_bold():
@@ -359,5 +360,5 @@ def test_options_of_a_runtime_are_told_except_those_that_change_no_result():
     rows = compare([release(records=asked)]).rows
     assert {row["target"]: row["runtime"] for row in rows} == {
         "versions": "tensorrt 10.3.0",
-        "tf32": "tensorrt 10.3.0 (tf32: True)",
+        "tf32": "tensorrt 10.3.0 (tf32: true)",
     }

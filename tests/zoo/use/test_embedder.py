@@ -212,7 +212,7 @@ def test_a_damaged_artifact_is_refused_and_a_missing_one_skipped(built, shop, mo
         zoo.load("tiny", "openvino-cpu")
     file.unlink()
     with pytest.raises(
-        NothingRuns, match="openvino-cpu/model.xml is not here. Get it: zoo pull tiny --target openvino-cpu"
+        NothingRuns, match="openvino-cpu/model.xml is not here. Get it: zoo pull tiny@1.0.0 --target openvino-cpu"
     ):
         zoo.load("tiny", "openvino-cpu")
     (root / "onnxruntime-cpu" / "model.onnx").unlink()

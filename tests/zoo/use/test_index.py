@@ -87,6 +87,15 @@ def test_a_folder_whose_name_is_not_utf_8_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("digest", ["", "a" * 62, "A" * 64, "a" * 63 + "g", "a" * 64 + "\n"])
+def test_a_gallery_with_a_sha256_that_is_none_is_refused_before_the_work(digest, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.use.index_build.make_lists", lambda *_: 1 / 0)
+    files = (File(1, 2, "a" * 64), File(1, 2, digest))
+    with pytest.raises(GalleryError, match="a sha256 that is none. Make it again: zoo embed"):
+        build_index(tmp_path / "x.index", a_gallery(directions(2), files=files), 0.99, Silent())
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_leaves_the_index_as_it_was(tmp_path):
     (tmp_path / "x.index").write_bytes(b"before")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -64,6 +64,12 @@ def test_a_precision_that_does_not_ship_has_the_limit_of_its_calibrations(pulled
     release = replace(pulled, manifest=tiny.manifest.model_copy(update={"documents": documents}))
     assert _golden(release, "int8").min_cosine == {**limit, "int8": least(known)}
     assert least(known) > 0
+    (first, *_) = (one for one in tiny.manifest.calibrations if one.precision == "int8")
+    far = first.agreement.model_copy(update={"min_cosine": 0.1})
+    failed = first.model_copy(update={"holds": False, "agreement": far})
+    calibrations = [*tiny.manifest.calibrations, failed]
+    more = replace(release, manifest=release.manifest.model_copy(update={"calibrations": calibrations}))
+    assert _golden(more, "int8").min_cosine["int8"] == least(known)  # one that failed the gate does not lower it
     assert _golden(release, "fp32").min_cosine == limit
 
 

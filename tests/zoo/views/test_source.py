@@ -117,8 +117,13 @@ def test_a_release_of_another_target_has_nothing(tmp_path):
     found = a_release(artifacts=[an_artifact("jetson/model.engine", "int8", "jetson", "tensorrt")])
     with pytest.raises(ExportError, match="ships no int8 ONNX file"):
         find(found, "int8")
-    with pytest.raises(ExportError, match="calibrated for no target with symmetric activations. Build it for one"):
+    made = found.manifest.provenance.model_copy(update={"command": "zoo add big --onnx net.onnx -t onnxruntime-cpu"})
+    found = replace(found, manifest=found.manifest.model_copy(update={"provenance": made}))
+    with pytest.raises(
+        ExportError, match="calibrated for no target with symmetric activations. Build it for one"
+    ) as told:
         find(found, "int8", ("symmetric",))
+    assert str(told.value).endswith("zoo add big --onnx net.onnx -t onnxruntime-cpu --target openvino-cpu")
     with pytest.raises(ExportError, match=f"{GRAPH} is not listed"):
         find(found, "fp32")
 
@@ -195,6 +200,15 @@ def test_other_images_than_those_of_the_calibration_are_refused(moved, finished,
         evil = one.model_copy(update={"images": [path]})
         changed = replace(moved, manifest=moved.manifest.model_copy(update={"calibrations": [evil]}))
         assert "which leads out of the data set. Refused." in refusal(changed)
+
+
+def test_images_without_a_digest_are_not_quantised_on(moved, finished, tmp_path):
+    """Nothing would tell whether they are the same."""
+    (one,) = [one for one in moved.manifest.calibrations if one.target == "openvino-cpu"]
+    changed = one.model_copy(update={"images_sha256": None})
+    release = replace(moved, manifest=moved.manifest.model_copy(update={"calibrations": [changed]}))
+    with pytest.raises(ExportError, match="ships no int8 ONNX file with symmetric activations"):
+        find(release, "int8", ("symmetric",), scratch=tmp_path, data=lambda _: finished.root / "data/squares")
 
 
 def test_what_makes_graphs_is_missing(moved, finished, tmp_path, monkeypatch):

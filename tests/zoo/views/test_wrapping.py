@@ -219,6 +219,29 @@ def test_a_value_inside_gives_way_to_the_names_of_a_view(names, tmp_path):
     assert (session.get_inputs()[0].name, session.get_outputs()[0].name) == (view.input, view.output)
 
 
+def test_values_that_a_branch_reads_are_renamed_there_too(tmp_path):
+    """A graph inside a node reads values of the graph around it by name."""
+    kind = helper.make_tensor_value_info("taken", TensorProto.FLOAT, None)
+    branches = {
+        name: helper.make_graph([helper.make_node(operation, ["floats", "floats"], ["taken"])], name, [], [kind])
+        for name, operation in (("then_branch", "Add"), ("else_branch", "Mul"))
+    }
+    nodes = [
+        helper.make_node("Cast", ["images"], ["cast"], to=TensorProto.FLOAT),
+        helper.make_node("Neg", ["cast"], ["floats"]),
+        helper.make_node("If", ["yes"], ["chosen"], **branches),
+        helper.make_node("Flatten", ["chosen"], ["rows"]),
+    ]
+    model = a_graph(nodes, [PIXELS], [ROWS])
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
+    expected = run(model.SerializeToString(), images)
+    onnx.save(model, tmp_path / "model.onnx")
+    for view in (View(input="floats"), View(output="floats")):
+        content = wrap(read_graph(tmp_path / "model.onnx"), view, {})
+        np.testing.assert_allclose(run(content, view.feed(images)), expected)
+
+
 def test_input_and_output_of_a_view_have_different_names(tmp_path):
     onnx.save(a_graph([CAST, FLAT], [PIXELS], [ROWS]), tmp_path / "model.onnx")
     assert "can't both be called x" in refusal(tmp_path / "model.onnx", View(input="x", output="x"))

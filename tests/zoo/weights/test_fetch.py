@@ -190,7 +190,7 @@ def test_from_the_hub(workshop, cache, wheel, published):
 
 def test_what_a_recipe_starts_from(workshop, cache, wheel):
     message = workshop.refused("weights", "fetch", "tiny")
-    assert message == "tiny starts from no pretrained weights; there is nothing to get."
+    assert message == "tiny starts from no pretrained weights, so there is nothing to get. Build it."
     workshop.catalogue.write_text(workshop.catalogue.read_text() + "\n  tuned: {from: tiny@^1}\n")
     message = workshop.refused("weights", "fetch", "tuned")
     assert message == "tuned starts from the release tiny@^1. Get that: zoo pull tiny@^1; or name an architecture here."
