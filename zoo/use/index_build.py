@@ -174,7 +174,7 @@ def build_index(path: Path, gallery: Gallery, wanted: float, progress: Progress)
     if not _is_utf8(str(gallery.folder)):
         raise GalleryError(f"the folder {gallery.folder} has a name that is not UTF-8. Rename it, and embed it again.")
     if not all(SHA256.fullmatch(one.sha256) for one in gallery.files):
-        raise GalleryError("the gallery has a sha256 that is none. Make it again: zoo embed FOLDER -o gallery.npz")
+        raise GalleryError("the gallery has an invalid sha256. Make it again: zoo embed FOLDER -o gallery.npz")
     with progress.bar("indexing", 3) as bar:
         lists = make_lists(gallery.embeddings, wanted, bar)
     files = [gallery.files[place] for place in lists.order.tolist()]

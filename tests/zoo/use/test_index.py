@@ -91,7 +91,7 @@ def test_a_folder_whose_name_is_not_utf_8_is_refused(tmp_path):
 def test_a_gallery_with_a_sha256_that_is_none_is_refused_before_the_work(digest, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.use.index_build.make_lists", lambda *_: 1 / 0)
     files = (File(1, 2, "a" * 64), File(1, 2, digest))
-    with pytest.raises(GalleryError, match="a sha256 that is none. Make it again: zoo embed"):
+    with pytest.raises(GalleryError, match="an invalid sha256. Make it again: zoo embed"):
         build_index(tmp_path / "x.index", a_gallery(directions(2), files=files), 0.99, Silent())
     assert not list(tmp_path.iterdir())
 
