@@ -68,9 +68,10 @@ class NoRegistry(RegistryError):
 class NothingPrebuilt(RegistryError):
     """A release has nothing compiled for a target; it may be possible to build it."""
 
-    def __init__(self, message: str, name: str, target: str) -> None:
-        super().__init__(f"{message} Build it: zoo build {name} --target {target}")
-        self.message, self.name, self.target = message, name, target
+    def __init__(self, message: str, command: str) -> None:
+        """`command` builds the release again with that target, as its manifest says."""
+        super().__init__(f"{message} Build it: {command}")
+        self.message, self.command = message, command
 
 
 class ImageError(ZooError):

@@ -89,11 +89,13 @@ def test_a_damaged_pulled_release_is_fixed_by_pulling_it(home, damage, command):
 @DAMAGES
 def test_a_damaged_built_release_is_fixed_as_the_message_says(built, damage):
     folder = (built.home / "releases/tiny/1.0.0").resolve()
+    command = json.loads((folder / "manifest.json").read_text())["provenance"]["command"]
     damage(folder)
     error = built.refused("show", "tiny")
-    said = re.search(r" Remove (\S+), and build it again: zoo build tiny$", error)
+    said = re.search(r" Remove (\S+), and build it again: (zoo build tiny .*)$", error)
     assert said, error
     assert Path(said[1]) == folder
+    assert said[2] == command  # a damaged manifest does not tell it, but the card does
     assert folder.parent == built.home / "store/record"
     assert built.refused("build", "tiny") == error  # rebuilding alone does not help
     shutil.rmtree(said[1])
@@ -101,6 +103,39 @@ def test_a_damaged_built_release_is_fixed_as_the_message_says(built, damage):
     built.build("tiny")
     assert built.zoo("verify", "tiny").exit_code == 0
     assert built.zoo("show", "tiny").exit_code == 0
+
+
+def kept(home, command, name="mine"):
+    """The folder of a release that a command built."""
+    made = release().manifest.provenance.model_dump() | {"command": command}
+    keep(home.root, release(name, provenance=made))
+    return home.releases / name / "1.0.0"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "zoo add mine --onnx 'my net.onnx' --data cars",
+        "zoo build big --student timm:lcnet_050",
+        "zoo build mine --from a@1",
+    ],
+)
+def test_a_damaged_release_is_built_again_by_its_own_command(home, command):
+    damage_measurement(kept(home, command))
+    with pytest.raises(ManifestError) as caught:
+        find_release(home, "mine")
+    assert str(caught.value).endswith(f", and build it again: {command}")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"provenance": {"command": 1}}', '{"provenance": []}'])
+def test_without_a_command_anywhere_a_model_of_the_catalogue_is_assumed(home, content):
+    folder = kept(home, "zoo add mine --onnx net.onnx")
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(ManifestError, match=r"build it again: zoo build mine$"):
+        find_release(home, "mine")
+    (folder / "README.md").write_text("- seed: 1\n- command: `zoo add mine --onnx net.onnx`\n- created: now\n")
+    with pytest.raises(ManifestError, match=r"build it again: zoo add mine --onnx net\.onnx$"):
+        find_release(home, "mine")
 
 
 def test_a_damaged_measurement_of_this_machine_is_repeated(home):

@@ -40,7 +40,7 @@ from zoo.release.lineage import Ancestor, Provenance
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement, read_measurements, write_measurements
 
-VERSION = 9
+VERSION = 10
 # used for documents and metadata
 LIBRARIES = (*IMAGES, "onnx", "onnxruntime", "cyclonedx-python-lib", "huggingface-hub", "timm")
 OPTIONS = ("from", "dataset", "student")  # overrides that have an option of their own

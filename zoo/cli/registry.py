@@ -14,6 +14,7 @@ from zoo.cli.exit_codes import FOUND
 from zoo.cli.options import DATA_ROOT, DATA_ROOT_DEFAULT, JSON, LICENSE, TARGETS, scripted
 
 if TYPE_CHECKING:
+    from zoo.building.build import BuildRequest
     from zoo.catalogue import Catalogue
     from zoo.errors import NothingPrebuilt
     from zoo.home import Home
@@ -77,8 +78,21 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
         click.echo(f"{label} is in {place.url} already, with all measurements")
 
 
+def _request(command: str) -> BuildRequest | None:
+    """What a release's command asks for, if that is a model of the catalogue as it stands. None if it takes a file,
+    another release or other settings: these come from a registry, and a plan would have to read them.
+    """
+    from zoo.building.build import BuildRequest
+
+    match command.split():
+        case ["zoo", "build", name, *options] if {*options[::2]} <= {"--target"}:
+            return BuildRequest(name, options[1::2])
+    return None
+
+
 def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None:
-    """Print what it takes to build an artifact that is not prebuilt, to standard error.
+    """Print what it takes to build an artifact that is not prebuilt, to standard error; nothing if only the command can
+    be told.
 
     Raises:
         RegistryError: it can't be built here; the message says why.
@@ -86,19 +100,22 @@ def _tell_plan(error: NothingPrebuilt, catalogue: Catalogue, home: Home) -> None
     from importlib.util import find_spec
 
     from targets.installing import install_command
-    from zoo.building.build import BuildRequest, prepare
+    from zoo.building.build import prepare
     from zoo.cli.output import print_plan
     from zoo.cli.script import reporter
     from zoo.errors import RegistryError, ZooError
 
-    command = f"zoo build {error.name} --target {error.target}"
+    command = error.command
     if not find_spec("torch"):  # before a data set is opened, which may have to be drawn
         raise RegistryError(
             f"{error.message} {command} would need torch, which is not installed: {install_command('build')}"
         )
+    request = _request(command)
+    if request is None:
+        return
     data_root = Path(os.environ.get("ZOO_DATA", DATA_ROOT_DEFAULT))
     try:
-        plan = prepare(catalogue, home, BuildRequest(error.name, (error.target,)), data_root, reporter()).plan
+        plan = prepare(catalogue, home, request, data_root, reporter()).plan
     except ZooError as why:
         raise RegistryError(f"{error.message} {command} would fail here: {why}") from None
     click.echo(f"what {command} would do:", err=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.data.images import Input
 from pipeline.files import write_text
 from pipeline.networks.cost import Cost
+from zoo.documents.artifact_agreement import artifact_agreements
 from zoo.documents.front_matter import front_matter
 from zoo.documents.limits import limits
 from zoo.documents.origins import RISKS, USE_CASES, origins
@@ -109,7 +110,7 @@ def _data(manifest: Manifest) -> str:
     )
 
 
-def _accuracy(manifest: Manifest) -> str:
+def _accuracy(manifest: Manifest, measurements: Sequence[Measurement]) -> str:
     figures = {
         "teacher": manifest.accuracy.teacher,
         "student before compaction": manifest.accuracy.dense_student,
@@ -121,7 +122,24 @@ def _accuracy(manifest: Manifest) -> str:
         if one
     ]
     headings = ["network", "mAP %", "R1 %", "R5 %", "R10 %", "mINP %", "queries"]
-    return f"## Accuracy in {manifest.reference}\n\n{table(headings, rows)}"
+    parts = [f"## Accuracy in {manifest.reference}", table(headings, rows), *_embeddings(manifest, measurements)]
+    return "\n\n".join(parts)
+
+
+def _embeddings(manifest: Manifest, measurements: Sequence[Measurement]) -> list[str]:
+    show = number(5)
+    rows = [
+        [one.target, one.precision, show(one.agreement.mean_cosine), show(one.agreement.min_cosine), one.where]
+        for one in artifact_agreements(manifest, measurements)
+    ]
+    if not rows:
+        return []
+    headings = ["compiled for", "precision", "mean cosine", "smallest cosine", "images"]
+    said = (
+        f"Cosines between an image's embeddings by a compiled artifact and by the network in {manifest.reference}. "
+        "Where an artifact was not measured on its device, they are of the graph that it was compiled from."
+    )
+    return [said, table(headings, rows, words=[True, True, False, False, True])]
 
 
 def _compression(manifest: Manifest) -> str:
@@ -238,7 +256,7 @@ def card_text(manifest: Manifest, measurements: Sequence[Measurement], size: Inp
         _artifacts(manifest),
         _origins(manifest),
         _data(manifest),
-        _accuracy(manifest),
+        _accuracy(manifest, measurements),
         _compression(manifest),
         _calibration(manifest),
         _measured(manifest, measurements),

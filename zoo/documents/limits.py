@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from zoo.documents.artifact_agreement import artifact_agreements
 from zoo.release.licensing import stated
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Broken, Emulated, Estimated, Measured, Measurement, Pending
 from zoo.release.unmeasured import newest_emulated
-from zoo.tables.columns import against_torch
+from zoo.tables.columns import against_torch, number
 
+NEAR = 0.95  # mean cosine of int8 embeddings to those in float, from which on a gallery may hold both
 FEW_QUERIES = 1000  # for a share of this many, the 95 % interval is up to ±3 points
 
 
@@ -43,6 +45,17 @@ def _of_accuracy(manifest: Manifest) -> Iterator[str]:
             yield (
                 f"The {one.precision} graph{where} fails the accuracy gate: it loses "
                 f"{one.agreement.map_drop_points:.2f} points of mAP."
+            )
+
+
+def _of_embeddings(manifest: Manifest, measurements: Sequence[Measurement]) -> Iterator[str]:
+    for one in artifact_agreements(manifest, measurements):
+        if one.precision == "int8" and one.agreement.mean_cosine < NEAR:
+            yield (
+                f"int8 on {one.target} gives other embeddings than the network in {manifest.reference}: their mean "
+                f"cosine is {number(5)(one.agreement.mean_cosine)} ({one.where}). Do not mix its embeddings in one "
+                "gallery with those of another artifact: similarities would be wrong. Search a gallery with the "
+                "artifact that embedded it."
             )
 
 
@@ -84,10 +97,11 @@ def _of_emulated(record: Emulated) -> str:
 
 def _of_pending(manifest: Manifest, target: str) -> str:
     """What somebody can do who has the device, and the release as it is published: without bundles."""
+    needed = f"the data set {manifest.data.name}" + (f" and {manifest.foreign.file}" if manifest.foreign else "")
     return (
         f"{target} is pending: nothing was measured there. On such a device, zoo bench {manifest.label} --target "
-        f"{target} measures what is published. For a device without zoo, and for every precision: zoo build "
-        f"{manifest.name} --target {target} makes a bundle, on a machine with the data set {manifest.data.name}. "
+        f"{target} measures what is published. For a device without zoo, and for every precision: "
+        f"{manifest.command_for(target)} makes a bundle, on a machine with {needed}. "
         "Bundles hold test images, so none is published."
     )
 
@@ -110,7 +124,8 @@ def limits(manifest: Manifest, measurements: Sequence[Measurement]) -> list[str]
     """All limits, as sentences in plain text."""
     measured = [one for one in measurements if isinstance(one, Measured)]
     unstated = [part for part, terms in manifest.licenses if stated(terms) is None]
-    lines = [*_of_accuracy(manifest), *_of_times(measured), *_of_unmeasured(manifest, measurements)]
+    lines = [*_of_accuracy(manifest), *_of_embeddings(manifest, measurements), *_of_times(measured)]
+    lines += _of_unmeasured(manifest, measurements)
     lines += map(_of_emulated, newest_emulated(measurements))
     if unstated:
         lines.append(f"License not stated: {', '.join(unstated)}. See LICENSES.md before you use it.")

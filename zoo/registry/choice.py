@@ -57,8 +57,7 @@ def chooser(
                 f"{manifest.label} has nothing prebuilt for {', '.join(missing)}; available: "
                 f"{', '.join(there) or 'nothing'}. On such a device, its graph can be measured: zoo pull "
                 f"{manifest.label}, then zoo bench {manifest.label} --target {missing[0]}.",
-                manifest.name,
-                missing[0],
+                manifest.command_for(missing[0]),
             )
         best = best_target(manifest, records)
         return wanted or ([best] if best else [])

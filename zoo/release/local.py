@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, ManifestError
 from zoo.home import Home
-from zoo.layout import MANIFEST, MEASUREMENTS, SCHEMA
+from zoo.layout import CARD, MANIFEST, MEASUREMENTS, SCHEMA
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import (
     Broken,
@@ -25,7 +26,9 @@ from zoo.release.measurements import (
 from zoo.release.reading import read_parsed
 from zoo.release.unmeasured import newest_emulated
 from zoo.release.versions import newest, order
-from zoo.sanitize import one_line
+from zoo.sanitize import one_line, parse_json
+
+COMMAND = re.compile(r"^- command: `(.+)`$", re.MULTILINE)  # as `zoo.documents.card` writes it
 
 
 @dataclass(frozen=True)
@@ -102,18 +105,35 @@ class Here:
         return {one.manifest.label: one.schema for one in self.releases if one.is_old}
 
 
+def _command(folder: Path) -> str:
+    """The command that built a release, from its manifest or, where that is damaged, from its card. Where neither says
+    it, that of a model of the catalogue.
+    """
+    try:
+        told = parse_json((folder / MANIFEST).read_bytes())["provenance"]["command"]
+    except (OSError, ValueError, LookupError, TypeError):
+        told = None
+    if isinstance(told, str) and told:
+        return told
+    try:
+        found = COMMAND.search((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    return found[1] if found else f"zoo build {folder.parent.name}"
+
+
 def rebuilding(path: Path) -> str:
     """How to record again a release that was built here; empty if it was pulled.
 
     The store treats a record as complete as long as its folder exists, so the folder has to be removed first.
 
     Args:
-        path: of its manifest.
+        path: of its manifest, which may be damaged.
     """
     releases = path.parent.parent.parent
     if releases != Home(releases.parent).releases:
         return ""
-    return f"Remove {path.parent.resolve()}, and build it again: zoo build {path.parent.parent.name}"
+    return f"Remove {path.parent.resolve()}, and build it again: {_command(path.parent)}"
 
 
 def read_release(path: Path, added: Path | None = None) -> Release:

@@ -83,8 +83,7 @@ def lines_beside(comparison: Comparison) -> list[str]:
         ),
         *(f"{cell(row)}: emulated, not measured: {row['how']}" for row in comparison.emulated),
         *(
-            f"{row['model']} on {row['target']}: pending, not measured; zoo build {row['model'].partition('@')[0]} "
-            f"--target {row['target']} makes its bundle"
+            f"{row['model']} on {row['target']}: pending, not measured; {row['command']} makes its bundle"
             for row in comparison.pending
         ),
         *(f"{cell(row)}: broken: {row['reason']}" for row in comparison.broken),

@@ -166,9 +166,13 @@ def broken_rows(releases: Iterable[Release]) -> list[Row]:
 
 
 def pending_rows(releases: Iterable[Release]) -> list[Row]:
-    """One row per target whose device has not run yet."""
+    """One row per target whose device has not run yet, with the command that makes its bundle."""
     return [
-        {"model": release.manifest.label, **one.model_dump(include={"target", "kind", "bundle", "bundle_sha256"})}
+        {
+            "model": release.manifest.label,
+            **one.model_dump(include={"target", "kind", "bundle", "bundle_sha256"}),
+            "command": release.manifest.command_for(one.target),
+        }
         for release in releases
         for one in release.pending
     ]

@@ -170,8 +170,12 @@ def _exact(release: Release) -> Source:
     """
     found, absent = _from_release(release, "fp32", (), ONNX)
     if found is None:
-        raise absent or ManifestError(f"the manifest of {release.manifest.label} lists no {GRAPH}. Build it again.")
+        raise absent or ManifestError(f"the manifest of {release.manifest.label} lists no {GRAPH}. {_again(release)}")
     return found
+
+
+def _again(release: Release) -> str:
+    return f"Build it again: {release.manifest.provenance.command}"
 
 
 def own_input(release: Release) -> Input:
@@ -183,7 +187,7 @@ def own_input(release: Release) -> Input:
     try:
         return Input.model_validate(release.manifest.recipe["input"])
     except (KeyError, ValidationError):
-        raise ManifestError(f"the manifest of {release.manifest.label} lacks input. Build it again.") from None
+        raise ManifestError(f"the manifest of {release.manifest.label} lacks input. {_again(release)}") from None
 
 
 def find_source(
@@ -241,4 +245,4 @@ def _why(release: Release, precision: Precision, kinds: Sequence[Activations]) -
             command = manifest.command_for("openvino-cpu")
             return f"it was calibrated for no target{which}. Build it for one that needs them: {command}"
         return f"it ships no int8 ONNX file{which}. Build it here: {build}"
-    return f"{GRAPH} is not listed in its manifest. Build it again: {build}"
+    return f"{GRAPH} is not listed in its manifest. {_again(release)}"

@@ -6,7 +6,17 @@ import pytest
 from huggingface_hub import ModelCard
 
 from pipeline.networks.wheels import WHEELS
-from tests.zoo.records import CONDITIONS, a_calibration, a_manifest, broken, dense, estimated, pending
+from tests.zoo.records import (
+    AGREEMENT,
+    CONDITIONS,
+    a_calibration,
+    a_manifest,
+    an_artifact,
+    broken,
+    dense,
+    estimated,
+    pending,
+)
 from tests.zoo.shelf import SIZE, a_measurement
 from zoo.documents.card import card_text
 from zoo.documents.front_matter import hub_license
@@ -157,6 +167,87 @@ def test_data_and_protocol_are_shown_with_the_accuracy():
     assert "9 images of 3 identities" in data
     assert "100 queries against 500 gallery images" in data
     assert "| student | 80.20 | 95.00 | 97.00 | 98.00 | 50.00 | 100 |" in section(text, "Accuracy in torch")
+
+
+def far(mean_cosine, **changes):
+    """An agreement in all but the direction of the embeddings."""
+    return AGREEMENT | {"mean_cosine": mean_cosine, "min_cosine": 0.5} | changes
+
+
+def embeddings_of(text):
+    """Rows of the table of artifacts and their cosines."""
+    lines = section(text, "Accuracy in torch").splitlines()
+    head = next(at for at, line in enumerate(lines) if line.startswith("| compiled for |"))
+    return lines[head + 2 :]
+
+
+def test_cosines_of_each_artifact_are_those_measured_on_its_device():
+    rows = embeddings_of(card(a_measurement(agreement=far(0.7)), a_measurement(agreement=far(0.97))))
+    assert rows == ["| onnxruntime-cpu | int8 | 0.97000 | 0.50000 | the test set, on AMD EPYC |"]  # the newest
+    others = [dense(agreement=far(0.1)), a_measurement(agreement=None), a_measurement(target="openvino-cpu")]
+    (row,) = embeddings_of(card(*others))
+    assert row == "| onnxruntime-cpu | int8 | 0.99000 | 0.90000 | the gate's images, calibrated graph in onnxruntime |"
+
+
+def test_cosines_of_a_target_that_is_pending_are_those_of_its_calibration():
+    artifacts = [
+        an_artifact(f"board/{one}/model.onnx", one, "board", "onnxruntime") for one in ("fp32", "fp16", "int8")
+    ]
+    calibrations = [
+        a_calibration(network="teacher", target="board", agreement=far(0.1)),
+        a_calibration(target="elsewhere", agreement=far(0.2)),
+        a_calibration(precision="fp16", target=None, agreement=far(0.999)),
+        a_calibration(target="board", agreement=far(0.96)),
+    ]
+    data = a_manifest().data.model_dump() | {"gate_identities": 0, "gate_images": 0}
+    text = card(pending("board"), artifacts=artifacts, calibrations=calibrations, data=data)
+    assert embeddings_of(text) == [
+        "| board | fp16 | 0.99900 | 0.50000 | the test set, calibrated graph in onnxruntime |",
+        "| board | int8 | 0.96000 | 0.50000 | the test set, calibrated graph in onnxruntime |",
+    ]
+    assert "compiled for" not in card(artifacts=[an_artifact()])
+
+
+@pytest.mark.parametrize(
+    ("record", "calibrated", "told"),
+    [
+        (far(0.94), 0.99, "0.94000 (the test set, on AMD EPYC)"),
+        (None, 0.83, "0.83000 (the gate's images, calibrated graph in onnxruntime)"),
+        (far(0.95), 0.83, None),  # what was measured counts
+    ],
+)
+def test_int8_that_moves_embeddings_is_listed_with_what_it_means_for_galleries(record, calibrated, told):
+    manifest = a_manifest(calibrations=[a_calibration(agreement=far(calibrated))])
+    found = [line for line in limits(manifest, [a_measurement(agreement=record)]) if "gallery" in line]
+    assert found == [
+        f"int8 on onnxruntime-cpu gives other embeddings than the network in torch: their mean cosine is {told}. Do "
+        "not mix its embeddings in one gallery with those of another artifact: similarities would be wrong. Search a "
+        "gallery with the artifact that embedded it."
+    ] * bool(told)
+
+
+def test_of_fp16_and_of_a_graph_that_does_not_ship_no_such_limit_is_listed():
+    half = [an_artifact("onnxruntime-cpu/model.onnx", "fp16", "onnxruntime-cpu", "onnxruntime")]
+    calibrations = [a_calibration(agreement=far(0.8)), a_calibration(precision="fp16", agreement=far(0.8))]
+    found = limits(a_manifest(artifacts=half, calibrations=calibrations), [])
+    assert not [line for line in found if "gallery with" in line]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "zoo build big --from small@1.0.0 --dataset cars",
+        "zoo build big --student timm:mobilenetv4_conv_small",
+        "zoo add big --onnx net.onnx --data cars --license MIT",
+    ],
+)
+def test_a_bundle_is_made_by_the_command_that_built_the_release(command):
+    made = a_manifest().provenance.model_dump() | {"command": command}
+    (line,) = (one for one in limits(a_manifest(provenance=made), [pending()]) if "pending" in one)
+    assert f"for every precision: {command} --target jetson-orin-nano makes a bundle" in line
+    made["command"] += " --target jetson-orin-nano"
+    (line,) = (one for one in limits(a_manifest(provenance=made), [pending()]) if "pending" in one)
+    assert f": {made['command']} makes a bundle, on a machine with the data set cars." in line
 
 
 def test_compression_is_shown_in_total_and_by_site():

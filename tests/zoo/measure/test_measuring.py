@@ -16,6 +16,7 @@ from zoo.errors import CatalogueError, NothingRuns, ZooError
 from zoo.home import Home
 from zoo.measure.measurable import measurable
 from zoo.measure.measuring import find_data
+from zoo.release.local import find_release
 from zoo.release.measurements import from_bytes, to_bytes
 from zoo.use.golden import read_golden
 
@@ -101,7 +102,8 @@ def test_a_lost_file_is_fixed_by_the_printed_commands(built):
     folder = (built.home / "releases/tiny/1.0.0").resolve()
     for name in ("onnxruntime-cpu/model.onnx", "openvino-cpu/model.xml"):
         (folder / name).unlink()
-    told = f"Remove {folder}, and build it again: zoo build tiny"
+    command = find_release(Home(built.home), "tiny").manifest.provenance.command
+    told = f"Remove {folder}, and build it again: {command}"
     assert built.refused("bench", "tiny").endswith(f"model.xml is not here. {told}")
     assert built.refused("bench", "tiny", "-t", "onnxruntime-cpu") == f"onnxruntime-cpu/model.onnx is not here. {told}"
     shutil.rmtree(folder)

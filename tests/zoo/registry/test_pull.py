@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 import shutil
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.progress import Silent
+from tests.zoo.records import a_manifest
 from tests.zoo.registry.conftest import Quiet
 from tests.zoo.registry.samples import files_of, measured, put_release, tree
+from zoo.building.build import BuildRequest
 from zoo.catalogue.registry_settings import RegistrySettings
-from zoo.errors import RegistryError
+from zoo.cli.registry import _request as planned_request
+from zoo.errors import NothingPrebuilt, RegistryError
 from zoo.home import Home
 from zoo.registry.cache import Cache
 from zoo.registry.choice import chooser
@@ -120,7 +124,30 @@ def test_a_target_without_artifacts_is_reported_with_the_build_command(published
     with pytest.raises(RegistryError) as caught:
         pulled(another, published.url, choose=chooser(["jetson-orin-nano"]))
     assert "nothing prebuilt for jetson-orin-nano; available: onnxruntime-cpu, openvino-cpu" in str(caught.value)
-    assert "zoo build tiny --target jetson-orin-nano" in str(caught.value)
+    assert re.search(r" Build it: zoo build tiny .*--target jetson-orin-nano$", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "zoo add big --onnx net.onnx --data cars",
+        "zoo build big --student timm:lcnet_050",
+        "zoo build big --from a@1.0.0",
+    ],
+)
+def test_a_missing_target_is_built_by_the_command_of_the_release_which_is_not_planned(command):
+    made = a_manifest().provenance.model_dump() | {"command": command}
+    with pytest.raises(NothingPrebuilt) as caught:
+        chooser(["jetson-orin-nano"])(a_manifest(provenance=made), [])
+    assert str(caught.value).endswith(f" Build it: {command} --target jetson-orin-nano")
+    assert planned_request(caught.value.command) is None
+
+
+def test_a_model_of_the_catalogue_as_it_stands_can_be_planned():
+    assert planned_request("zoo build big --target a --target b") == BuildRequest("big", ["a", "b"])
+    assert planned_request("zoo build big") == BuildRequest("big", [])
+    assert planned_request("zoo build big --target a --set distill.epochs=3") is None
+    assert planned_request("") is None
 
 
 def test_a_target_of_the_release_needs_no_catalogue_and_others_go_by_their_own_name(published, another):

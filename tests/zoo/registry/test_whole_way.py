@@ -105,20 +105,33 @@ def test_published_pulled_verified_used_and_compared(maker, kind, request, tmp_p
     assert not [path for path in tree(away.home) if "store" in path.split("/")]
 
 
-def test_a_missing_target_is_reported_with_its_build_plan(maker, tmp_path, monkeypatch):
+@pytest.fixture
+def plainly_built(maker):
+    """The last release as if its recipe had been built as it stands; the command that its manifest tells."""
+    manifest = maker.home / "releases" / RELEASES[2].replace("@", "/") / "manifest.json"
+    content = manifest.read_bytes()
+    values = json.loads(content)
+    values["provenance"]["command"] = "zoo build resnet18-hcmc --target onnxruntime-cpu"
+    manifest.write_text(json.dumps(values))
+    yield values["provenance"]["command"]
+    manifest.write_bytes(content)
+
+
+def test_a_missing_target_is_reported_with_its_build_plan(maker, plainly_built, tmp_path, monkeypatch):
     # ten drawn vehicles are too few for the gate of the recipe as it stands
     monkeypatch.setattr("zoo.building.build.hold_out", lambda data, *_: data)
     registry = ("--registry", str(tmp_path / "registry"))
+    command = f"{plainly_built} --target jetson-orin-nano"
     maker.zoo("publish", RELEASES[2], *registry)
     told = maker.zoo("pull", RELEASES[2], "--target", "jetson", *registry).stderr
-    assert "what zoo build resnet18-hcmc --target jetson-orin-nano would do:\n" in told
+    assert f"what {command} would do:\n" in told
     assert re.search(r"^teacher +\w{12}  runs: ", told, re.MULTILINE)  # of the recipe as it stands, not for a moment
     assert re.search(r"^bundle/jetson-orin-nano ", told, re.MULTILINE)
     assert told.splitlines()[-1].startswith("Error: resnet18-hcmc@1.0.0 has nothing prebuilt for jetson-orin-nano;")
     away = elsewhere(tmp_path / "away", registry[1])
     told = away.zoo("pull", RELEASES[2], "--target", "jetson").stderr
     assert told.startswith("Error: resnet18-hcmc@1.0.0 has nothing prebuilt for jetson-orin-nano;")
-    assert "zoo build resnet18-hcmc --target jetson-orin-nano would fail here: " in told
+    assert f"{command} would fail here: " in told
     assert "Build it" not in told
     assert not (away.home / "pulled").exists()
 

@@ -188,6 +188,14 @@ def test_pending_targets_are_in_no_table():
     assert "pending" not in comma_separated(both)
 
 
+def test_a_bundle_is_made_by_the_command_that_built_the_release():
+    made = release().manifest.provenance.model_dump() | {"command": "zoo add big --onnx net.onnx --data cars"}
+    both = compare([release(records=[pending()], provenance=made)])
+    command = "zoo add big --onnx net.onnx --data cars --target jetson-orin-nano"
+    assert [row["command"] for row in both.pending] == [command]
+    assert lines_beside(both)[0].endswith(f"pending, not measured; {command} makes its bundle")
+
+
 UNMEASURED = [
     "big@1.0.0 on jetson-orin-nano, student int8: estimated, not measured: mAP 80.00, 0.20 points less than "
     "in torch; the graph, run elsewhere",
@@ -287,7 +295,7 @@ def test_json_has_the_shape_that_is_documented():
     (one,) = content["tables"]
     assert list(one) == ["protocol", "rows", "best"]
     assert list(one["rows"][0]) == list(KEYS)
-    assert set(content["pending"][0]) == {"model", "target", "kind", "bundle", "bundle_sha256"}
+    assert set(content["pending"][0]) == {"model", "target", "kind", "bundle", "bundle_sha256", "command"}
 
 
 def test_markup_and_pipes_in_a_name_stay_text():

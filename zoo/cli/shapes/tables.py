@@ -111,6 +111,7 @@ class PendingRow(TypedDict):
     kind: Literal["pending"]
     bundle: Annotated[str, "name of the archive to run there"]
     bundle_sha256: str
+    command: Annotated[str, "makes the bundle, where the data set is"]
 
 
 @exact
