@@ -95,11 +95,15 @@ def draw(studies: list[dict[str, Any]], out: Path) -> None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, len(studies), figsize=(6.5 * len(studies), 5), squeeze=False)
-    for panel, study in zip(panels[0], studies, strict=True):
-        for style, (name, row) in zip(cycle(STYLES), sorted(points(study["runs"]).items()), strict=False):
+    curves = [points(study["runs"]) for study in studies]
+    others = sorted({name for curve in curves for name in curve} - {OURS})
+    looks: dict[str, dict[str, Any]] = {OURS: {"fmt": "o-", "linewidth": 2.5, "color": "black", "zorder": 3}}
+    for number, (name, style) in enumerate(zip(others, cycle(STYLES), strict=False)):
+        looks[name] = {"fmt": style, "linewidth": 1, "color": f"C{number % 10}"}  # the same in all panels
+    for panel, study, curve in zip(panels[0], studies, curves, strict=True):
+        for name, row in sorted(curve.items(), key=lambda item: (item[0] != OURS, item[0])):
             left, accuracy, spread = zip(*row, strict=True)
-            weight = {"linewidth": 2.5, "color": "black", "zorder": 3} if name == OURS else {"linewidth": 1}
-            panel.errorbar(left, accuracy, spread, fmt=style, capsize=2, label=name.removeprefix("study-"), **weight)
+            panel.errorbar(left, accuracy, spread, capsize=2, label=name.removeprefix("study-"), **looks[name])
         teacher = mean({run["seed"]: run["teacher_map"] for run in study["runs"]}.values())
         panel.axhline(teacher, color="grey", linewidth=0.8, linestyle="--", label="teacher, dense")
         panel.set(
