@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from threading import Event, Thread
 
 import pytest
@@ -59,17 +58,24 @@ def test_a_command_that_is_ended_leaves_nothing_and_an_older_site_stays(stalling
     assert [one.name for one in out.iterdir()] == ["data.json"]
 
 
-def ending(number):
-    with ending_as_by_ctrl_c():
-        os.kill(os.getpid(), number)
-        time.sleep(5)
-
-
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_caller_has_its_signals_back(number):
-    with pytest.raises(KeyboardInterrupt):
-        ending(number)
-    assert signal.getsignal(number) is signal.SIG_DFL
+    """In a process of its own, which it would end if it did not work."""
+    script = (
+        "import os, signal, sys, time\n"
+        "from targets.signals import ending_as_by_ctrl_c\n"
+        "number = int(sys.argv[1])\n"
+        "try:\n"
+        "    with ending_as_by_ctrl_c():\n"
+        "        os.kill(os.getpid(), number)\n"
+        "        time.sleep(5)\n"
+        "except KeyboardInterrupt:\n"
+        "    print(signal.getsignal(number) is signal.SIG_DFL)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "LOCAL_RANK"}
+    command = [sys.executable, "-c", script, str(int(number))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
 def test_what_somebody_else_decides_stays(monkeypatch):
@@ -97,13 +103,21 @@ def test_what_somebody_else_decides_stays(monkeypatch):
 
 def test_a_fork_ends_as_by_itself():
     script = (
-        "import os, signal\n"
+        "import os, signal, time\n"
         "from targets.signals import ending_as_by_ctrl_c\n"
+        "ready, tell = os.pipe()\n"
         "with ending_as_by_ctrl_c():\n"
         "    child = os.fork()\n"
-        "    if not child: signal.pause()\n"
+        "    if not child:\n"
+        "        os.write(tell, b'.')  # a signal that comes during the fork is lost\n"
+        "        for _ in range(200): time.sleep(0.1)\n"
+        "        os._exit(1)\n"
+        "    os.read(ready, 1)\n"
         "    os.kill(child, signal.SIGTERM)\n"
         "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    environment = {name: value for name, value in os.environ.items() if name != "LOCAL_RANK"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.stdout, done.stderr) == (f"{-signal.SIGTERM}\n", "")
