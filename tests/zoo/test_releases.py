@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import zoo
 from tests.zoo.cli.conftest import document
-from tests.zoo.records import keep, measurement, release
+from tests.zoo.records import a_manifest, keep, measurement, release
 from zoo.cli import main
 from zoo.errors import ManifestError
 from zoo.home import Home
@@ -219,3 +219,23 @@ def test_the_newest_of_a_range():
     assert newest("tiny", versions, "") == "2.0.0"
     assert newest("tiny", versions, ">2") is None
     assert sorted(versions, key=order) == ["backup", "1.0", "1.9.0", "1.10.0", "2.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "advised"),
+    [
+        ("zoo build big --student timm:lcnet_050", "zoo build big --student timm:lcnet_050 --target t"),
+        ("zoo build big --target t", "zoo build big --target t"),
+        (
+            "zoo build big --set 'distill.compress={macs: 0.3}'",
+            "zoo build big --set 'distill.compress={macs: 0.3}' --target t",
+        ),
+        ("zoo build big; rm -rf .", "zoo build big --target t"),
+        ("zoo build big --set a=$(whoami)", "zoo build big --target t"),
+        ("curl example.org", "zoo build big --target t"),
+    ],
+)
+def test_a_command_from_a_manifest_is_advised_only_if_a_shell_runs_nothing_but_zoo(recorded, advised):
+    manifest = a_manifest()
+    changed = manifest.provenance.model_copy(update={"command": recorded})
+    assert manifest.model_copy(update={"provenance": changed}).command_for("t") == advised

@@ -110,7 +110,7 @@ def receive(result: Path, dry_run: bool, as_json: bool) -> None:
     home = Home.find()
     release, target, widths = take_in(home, result)
     name = release.partition("@")[0]
-    command = f"zoo build {name}" if widths else find_release(home, release).manifest.provenance.command
+    command = f"zoo build {name}" if widths else find_release(home, release).manifest.rebuild
     if as_json:
         nothing: dict[str, object] = {"by": None, "added": [], "kept": True, "known": 0, "notes": []}
         print_json({"release": release, "target": target, "command": command, **nothing})

@@ -130,7 +130,7 @@ def _check_files(release: Release) -> dict[str, Path]:
         if path.stat().st_size != file.size_bytes or sha256(path) != file.sha256:
             raise RegistryError(
                 f"{file.path} of {release.manifest.label} does not match the manifest (sha256). Build it again: "
-                f"{release.manifest.provenance.command}"
+                f"{release.manifest.rebuild}"
             )
         found[Blob(sha256=file.sha256, size_bytes=file.size_bytes).path] = path
     return found

@@ -37,10 +37,7 @@ def damage(release: Release) -> Iterator[str]:
 def rebuild(release: Release) -> str:
     """How to repair a release that was built here. Its files are hard links to those of the stages."""
     store = release.path.parent.resolve().parents[1]
-    return (
-        f"Remove record, compile, export and compact in {store}, and build it again: "
-        f"{release.manifest.provenance.command}"
-    )
+    return f"Remove record, compile, export and compact in {store}, and build it again: {release.manifest.rebuild}"
 
 
 def missing(release: Release) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections import Counter
 from pathlib import PurePosixPath
@@ -25,6 +26,8 @@ from targets.measuring.ratio import Ratio
 from zoo.release.compression import BudgetRecord, Compression
 from zoo.release.lineage import Ancestor, DataRecord, ForeignFile, Provenance, StageRecord
 from zoo.release.record import Artifact, File, Licenses, Name, Record
+
+ADVISABLE = re.compile(r"zoo (build|add)( [^\s;&|<>`$\\!]+)+")
 
 
 class Parity(Record):
@@ -192,9 +195,15 @@ class Manifest(Record):
         """Cost of the teacher, the baseline of ratios; of a foreign network, which has none, its own."""
         return self.compression.teacher if self.compression else self.cost
 
+    @property
+    def rebuild(self) -> str:
+        """The command that builds it again, to be advised: not a text of a registry that a shell would read as more."""
+        command = self.provenance.command
+        return command if ADVISABLE.fullmatch(command) else f"zoo build {self.name}"
+
     def command_for(self, target: str) -> str:
         """The command that builds it again, for one more target; not all releases are models of a catalogue."""
-        command = self.provenance.command
+        command = self.rebuild
         return command if target in command.split() else f"{command} --target {target}"
 
     def role(self, network: str) -> str:

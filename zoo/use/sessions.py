@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def _checked_root(release: Release, one: Runnable) -> Path:
-    root, label, build = release.path.parent, release.manifest.label, release.manifest.provenance.command
+    root, label, build = release.path.parent, release.manifest.label, release.manifest.rebuild
     for file in one.files:
         path = root / file.path
         if not path.is_file():

@@ -175,7 +175,7 @@ def _exact(release: Release) -> Source:
 
 
 def _again(release: Release) -> str:
-    return f"Build it again: {release.manifest.provenance.command}"
+    return f"Build it again: {release.manifest.rebuild}"
 
 
 def own_input(release: Release) -> Input:
@@ -234,7 +234,7 @@ def _instead(release: Release) -> str:
 def _why(release: Release, precision: Precision, kinds: Sequence[Activations]) -> str:
     manifest = release.manifest
     known = [one for one in manifest.calibrations if one.network == "student" and one.precision == precision]
-    build = manifest.provenance.command
+    build = manifest.rebuild
     if precision != "fp32" and not known:
         return f"it was built without that precision. Build it: {build}"
     if precision != "fp32" and not any(one.holds for one in known):
