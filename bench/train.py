@@ -39,6 +39,7 @@ from pipeline.networks.factory import Network, build_network
 from pipeline.networks.sites import find_sites
 from pipeline.progress import Silent
 from pipeline.training.learner import Learner
+from pipeline.training.precision import computes_in_bf16
 from pipeline.training.schedule import Supervision
 from pipeline.training.supervised import Classified, SupervisedTask
 from pipeline.training.task import Task
@@ -238,8 +239,13 @@ def main() -> None:
     print(f"{this_device().name}, {torch.get_num_threads()} threads, {device}, torch {torch.__version__}")
     print(f"{options.architecture}, {options.batch} × {options.size}²")
 
+    precisions = list(options.precisions)
+    if "bf16" in precisions and not computes_in_bf16(torch.device(device)):
+        print("no bf16: this device would emulate it, so zoo trains in fp32 there")
+        precisions = ["fp32"]
+
     steps: list[Speed] = []
-    for precision in options.precisions:
+    for precision in precisions:
         rows = [measure(name, options, device, precision) for name in TASKS]
         show(f"step, {precision}", rows)
         steps += rows

@@ -36,7 +36,9 @@ class Schedule(Settings):
         description="decay per step of a moving average of the weights, which replaces them at the end; 0: none",
     )
     precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="forward and backward pass; bf16 is autocast to bfloat16, weights and losses stay fp32"
+        "fp32",
+        description="forward and backward pass; bf16 is autocast to bfloat16, weights and losses stay fp32; a device "
+        "without instructions for bf16 trains in fp32",
     )
 
     @property
