@@ -33,8 +33,8 @@ class Learner:
 
     The task is moved to the device. Call `share` after loading a checkpoint and before the first step.
 
-    `average` is the moving average of the weights, if the schedule has one. `bf16` says whether steps run in bf16: never on
-    a device that would emulate it.
+    `average` is the moving average of the weights, if the schedule has one. `bf16` says whether steps run in bf16:
+    never on a device that would emulate it.
     """
 
     memory_format = torch.channels_last

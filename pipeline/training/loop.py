@@ -89,9 +89,7 @@ def fit(
     """
     learn = Learner(task, schedule, processes.device)
     if schedule.precision == "bf16" and not learn.bf16:
-        progress.say(
-            "training in fp32: this device has no instructions for bf16, which would be many times slower"
-        )
+        progress.say("training in fp32: this device has no instructions for bf16, which would be many times slower")
     checkpoints, metrics = folder / "checkpoints", folder / "metrics.csv"
     stop = schedule.epochs if stop is None else stop
     at = restore_checkpoint(checkpoints, task, learn.optimizer, Position(start), learn.average)
