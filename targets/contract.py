@@ -177,6 +177,14 @@ def converters(target: Target) -> tuple[str, ...]:
     return found
 
 
+def revision(target: Target) -> int:
+    """How often what `compile` writes for the same graph has changed: its attribute `revision`, which is only ever raised,
+    or 0 without one. It is part of the keys of this target's artifacts, and of no other's.
+    """
+    found: int = getattr(target, "revision", 0)
+    return found
+
+
 def is_portable(target: Target) -> bool:
     """Whether what `compile` writes is the same for every board: its attribute `portable`, if it has one. A bundle then
     carries artifacts in place of graphs, and the device needs no converter.

@@ -31,6 +31,7 @@ from targets.contract import (
     is_portable,
     make_target,
     precisions_of,
+    revision,
     runtime_version,
     version_check,
 )
@@ -209,7 +210,7 @@ class TargetPlan:
                 yield Step(
                     graph_of(variant, self.name),
                     self._tolerant(calibrate.quantize_graph, judge, variant),
-                    calibrate.VERSION,
+                    calibrate.VERSION + revision(make_target(judge)),
                     {**common, **how},
                     inputs=inputs,
                     libraries=(*calibrate.LIBRARIES, make_target(judge).distribution),
@@ -222,7 +223,7 @@ class TargetPlan:
             yield Step(
                 StepId("compile", *variant, self.name),
                 self._tolerant(compilation.compile_graph, self.target, variant),
-                compilation.VERSION,
+                compilation.VERSION + revision(self.runner),
                 {
                     "input": self.recipe.input,
                     "target": self.target.computing,
