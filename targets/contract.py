@@ -178,8 +178,8 @@ def converters(target: Target) -> tuple[str, ...]:
 
 
 def revision(target: Target) -> int:
-    """How often what `compile` writes for the same graph has changed: its attribute `revision`, which is only ever raised,
-    or 0 without one. It is part of the keys of this target's artifacts, and of no other's.
+    """How often what `compile` writes for the same graph has changed: its attribute `revision`, which is only ever
+    raised, or 0 without one. It is part of the keys of this target's artifacts, and of no other's.
     """
     found: int = getattr(target, "revision", 0)
     return found

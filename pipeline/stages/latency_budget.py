@@ -17,7 +17,8 @@ from pipeline.data.images import Input
 from pipeline.engine.work import Work
 from pipeline.errors import BudgetError
 from pipeline.files import write_text
-from pipeline.method.settings import WITH_COMPACTORS, Compress, Counted, Distillation, Method
+from pipeline.method.compress import Compress, Counted
+from pipeline.method.settings import WITH_COMPACTORS, Distillation, Method
 from pipeline.networks.factory import Network
 from pipeline.networks.sites import Which
 from pipeline.settings import Settings
@@ -211,7 +212,7 @@ def fit_budget(
         if close:  # their common deviation is not a layer's: it sets the level near the budget
             level = median(costs[one] / predict(widths, rates, configurations[one]) for one in close)
             rates = replace(rates, rates=tuple(level * rate for rate in rates.rates))
-        return LatencyModel(found, widths, rates, compress.what)
+        return LatencyModel(found, widths, rates)
 
     model = fitted()
     check_budget(found, model, compress, method, align, embedder)
