@@ -140,6 +140,13 @@ class _Timer:
         return costs_of(told.model_dump(mode="json")["rows"], self.compress.what, self.batch)
 
 
+def least_cost(sites: Sequence[Site], model: WidthCost, method: Method, align: int) -> float:
+    """Cost with the fewest channels that a method can leave; only those with compactors remove whole branches."""
+    from pipeline.method.widths import least_widths
+
+    return model(least_widths(sites, align, drop=method in WITH_COMPACTORS))
+
+
 def check_budget(
     sites: Sequence[Site], model: WidthCost, compress: Compress, method: Method, align: int, embedder: Embedder
 ) -> None:
@@ -195,7 +202,6 @@ def fit_budget(
     """
     from pipeline.method.latency_model import LatencyModel, fit, predict
     from pipeline.method.width_choice import even_pattern, near_widths, within
-    from pipeline.method.widths import least_widths
     from pipeline.networks.released import structure
     from pipeline.networks.sites import find_sites
 
@@ -245,7 +251,7 @@ def fit_budget(
         if fmean(map(abs, errors)) <= CLOSE:
             break
     check_budget(found, model, compress, method, align, embedder)
-    least = model(least_widths(found, align, drop=method in WITH_COMPACTORS))  # others can't remove branches
+    least = least_cost(found, model, method, align)
     even = within(model, compress.cost, even_pattern(found, align))
     assert compress.target is not None
     found_out = LatencyBudget(

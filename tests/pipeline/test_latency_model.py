@@ -14,7 +14,7 @@ from pipeline.method.compress import Compress
 from pipeline.method.latency_model import LatencyModel, fit, non_negative_least_squares, predict, read_fit
 from pipeline.method.width_choice import pattern, spread_widths
 from pipeline.method.widths import Narrowing, full_widths, layer_widths
-from pipeline.stages.latency_budget import check_budget, costs_of
+from pipeline.stages.latency_budget import check_budget, costs_of, least_cost
 from tests.helpers import alive_network, least_share, sites_of
 
 
@@ -146,6 +146,8 @@ def test_an_unreachable_budget_is_refused_with_the_reachable_one(student, model)
     assert "p50_ms 0.01 can't be met" in told
     assert least <= named(told, "with every removable channel removed") <= 1.01 * least
     one = model({name: site.chunks for name, site in model.sites.items()})
+    assert least < one
+    assert [least_cost([*model.sites.values()], model, method, 1) for method in ("cdd", "prune")] == [least, one]
     assert one <= named(refusal(student, model, 0.01, "prune"), "with the fewest possible channels") <= 1.01 * one
 
 
