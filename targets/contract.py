@@ -177,6 +177,19 @@ def converters(target: Target) -> tuple[str, ...]:
     return found
 
 
+def makers(target: Target) -> tuple[str, ...]:
+    """Libraries whose versions are part of a target's artifacts: its runtime and its converters. A runtime that
+    compiling does not need (its attribute `compiles_by_itself` is false) counts where it is installed.
+    """
+    own: tuple[str, ...] = (target.distribution,)
+    if not getattr(target, "compiles_by_itself", True):
+        try:
+            library_version(target.distribution)
+        except PackageNotFoundError:
+            own = ()
+    return (*own, *converters(target))
+
+
 def revision(target: Target) -> int:
     """How often what `compile` writes for the same graph has changed: its attribute `revision`, which is only ever
     raised, or 0 without one. It is part of the keys of this target's artifacts, and of no other's.

@@ -30,6 +30,7 @@ from targets.contract import (
     converters,
     is_portable,
     make_target,
+    makers,
     precisions_of,
     revision,
     runtime_version,
@@ -231,7 +232,7 @@ class TargetPlan:
                     "tried": tried,
                 },
                 inputs={"graph": graph_of(variant, self.name)},
-                libraries=(self.runner.distribution, *converters(self.runner)),
+                libraries=makers(self.runner),
             )
 
     @property
