@@ -177,6 +177,27 @@ def converters(target: Target) -> tuple[str, ...]:
     return found
 
 
+def makers(target: Target) -> tuple[str, ...]:
+    """Libraries whose versions are part of a target's artifacts: its runtime and its converters. A runtime that
+    compiling does not need (its attribute `compiles_by_itself` is false) counts where it is installed.
+    """
+    own: tuple[str, ...] = (target.distribution,)
+    if not getattr(target, "compiles_by_itself", True):
+        try:
+            library_version(target.distribution)
+        except PackageNotFoundError:
+            own = ()
+    return (*own, *converters(target))
+
+
+def revision(target: Target) -> int:
+    """How often what `compile` writes for the same graph has changed: its attribute `revision`, which is only ever
+    raised, or 0 without one. It is part of the keys of this target's artifacts, and of no other's.
+    """
+    found: int = getattr(target, "revision", 0)
+    return found
+
+
 def is_portable(target: Target) -> bool:
     """Whether what `compile` writes is the same for every board: its attribute `portable`, if it has one. A bundle then
     carries artifacts in place of graphs, and the device needs no converter.

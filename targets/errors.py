@@ -80,7 +80,7 @@ def shorten(text: str, length: int = SHOWN) -> str:
 
 
 PLAIN = re.compile(r"[\w./][\w./+@-]*( [\w./+@()-]+)*")  # texts that YAML reads as such, unless they are in `OTHER`
-OTHER = re.compile(r"(?i)null|true|false|yes|no|on|off|[-+.\d_:e]*|[-+]?\.inf|\.nan|0[xo][\da-f_]+")
+OTHER = re.compile(r"(?i)null|true|false|yes|no|on|off|[-+.\d_:e]*|[-+]?\.inf|\.nan|0[bxo][\da-f_]+")
 
 
 def as_written(value: object) -> str:
@@ -92,6 +92,9 @@ def as_written(value: object) -> str:
         return f"[{', '.join(map(as_written, value))}]"
     if isinstance(value, str):
         return value if PLAIN.fullmatch(value) and not OTHER.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float):
+        text = str(value).replace("inf", ".inf").replace("nan", ".nan")
+        return text if "." in text else text.replace("e", ".0e")  # YAML takes 1e-05 for a text
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 

@@ -37,6 +37,7 @@ class OnCpu:
     activations: ClassVar[Activations] = "symmetric"
     compiles_ahead: ClassVar[bool] = False
     portable: ClassVar[bool] = True
+    revision: ClassVar[int] = 1  # see `targets.contract.revision`
     gpu_bus_id: ClassVar[str | None] = None  # none of their GPU kernels is used
 
     def __init__(self, settings: TargetSettings) -> None:

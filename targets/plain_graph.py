@@ -6,7 +6,9 @@ loss. Normalisation stays in the graph. Needs the package `onnx`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -218,6 +220,17 @@ def _drop_half(found: PlainGraph) -> None:
         graph.node.remove(node)
 
 
+def names_in(graph: onnx.GraphProto) -> set[str]:
+    """Names of all values of a graph, without those of graphs inside its nodes."""
+    ends = {one.name for one in (*graph.input, *graph.output, *graph.initializer)}
+    return ends | {name for node in graph.node for name in (*node.input, *node.output)}
+
+
+def new_name(start: str, taken: Collection[str]) -> str:
+    """A name that is not taken: `start` with a number."""
+    return next(name for number in count() if (name := f"{start}_{number}") not in taken)
+
+
 def _drop_defaults(graph: onnx.GraphProto) -> None:
     """Remove inputs that say what holds without them: whole axes and steps of 1 of a Slice, empty names at the end."""
     values = constants(graph)
@@ -245,7 +258,7 @@ def _drop_kept_axes(graph: onnx.GraphProto, node: onnx.NodeProto, given: list[np
         return
     del node.input[1:]
     for what, numbers in zip(("starts", "ends", "axes"), parts[:, part], strict=True):
-        node.input.append(f"{node.output[0]}_{what}")
+        node.input.append(new_name(f"plain_{what}", names_in(graph)))
         graph.initializer.append(numpy_helper.from_array(numbers, node.input[-1]))
 
 

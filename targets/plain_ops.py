@@ -48,6 +48,8 @@ def _why_not(node: onnx.NodeProto, plain: PlainGraph, values: Values) -> str | N
         return "is no convolution of images" if kind == "Conv" else "multiplies by more than one matrix"
     if kind in POOLS and len(how["kernel_shape"]) != 2:
         return "is no pooling of images"
+    if kind == "AveragePool" and any(gap != 1 for gap in how.get("dilations", [])):
+        return "has dilations"
     if any(name and name not in values for place in CONSTANT.get(kind, ()) for name in node.input[place : place + 1]):
         return "takes from another operation what has to be a constant"
     if kind == "Gemm" and is_scaled(how):
@@ -102,7 +104,7 @@ def missing_pixels(how: Mapping[str, Any], sizes: Sequence[int]) -> list[int]:
     """Pixels that the last window of a pooling lacks in height and width, behind the border.
 
     Args:
-        how: the pooling's attributes, without dilations.
+        how: the pooling's attributes.
         sizes: height and width of its input.
     """
     found = []
@@ -126,8 +128,10 @@ def _last_windows(how: Mapping[str, Any], sizes: Sequence[int]) -> list[tuple[in
     Source: ONNX operators, MaxPool and AveragePool. Without `ceil_mode` no window leaves the border.
     """
     pads, strides = how.get("pads", [0, 0, 0, 0]), how.get("strides", [1, 1])
+    gaps = how.get("dilations", [1, 1])
+    widths = [1 + (count - 1) * gap for count, gap in zip(how["kernel_shape"], gaps, strict=True)]
     found = []
-    for size, width, stride, before, after in zip(sizes, how["kernel_shape"], strides, pads[:2], pads[2:], strict=True):
+    for size, width, stride, before, after in zip(sizes, widths, strides, pads[:2], pads[2:], strict=True):
         end, up = before + size + after, stride - 1 if how.get("ceil_mode") else 0
         begun = (end - width + up) // stride * stride
         found.append((begun, before + size if how.get("ceil_mode") else end, width, end))

@@ -16,7 +16,7 @@ Activations = Literal["symmetric", "asymmetric"]
 REQUIREMENTS = ("versions",)  # options that say what a target needs, and change no result
 EMBED_BATCH = 8  # images at once where accuracy is measured; every artifact takes as many
 Options = TypeVar("Options")
-TYPES = {
+TYPES = {  # of options, in words
     bool: "true or false",
     int: "an integer",
     float: "a number with a decimal point",
@@ -78,11 +78,10 @@ def read_options(kind: type[Options], settings: TargetSettings) -> Options:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
             raise BadOption(f"the runtime {settings.runtime} has no option {name!r}. {hint}")
-        if not isinstance(value, type(known[name])) and not (
-            isinstance(value, list) and isinstance(known[name], tuple)
-        ):
+        wanted = type(known[name])
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
             raise BadOption(
-                f"options.{name} of a {settings.runtime} target must be {TYPES[type(known[name])]}, not "
+                f"options.{name} of a {settings.runtime} target must be {TYPES.get(wanted, wanted.__name__)}, not "
                 f"{as_written(value)}."
             )
     try:

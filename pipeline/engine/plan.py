@@ -13,6 +13,7 @@ from pipeline.engine.store import Store
 from targets.errors import as_written
 
 SHOWN_CHANGES = 3
+UNSET = object()  # what is not among the ingredients, unlike null
 logger = logging.getLogger("zoo.engine")
 LastBuild = Mapping[str, Mapping[str, Any]]
 """Ingredients of each step at the latest build, by its printed id, from which a plan reports changes."""
@@ -35,6 +36,8 @@ class Planned:
 
 def _shown(value: object) -> str:
     """A value as a catalogue has it, or a prefix of a sha256 or of a commit."""
+    if value is UNSET:
+        return "unset"
     if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", value):
         return value[:12]
     return as_written(value)
@@ -42,13 +45,13 @@ def _shown(value: object) -> str:
 
 def _known(value: object) -> object:
     """A fact about libraries and machines."""
-    return "none" if value is None else value
+    return "none" if value is None or value is UNSET else value
 
 
 def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted(old.keys() | new.keys(), key=str):
-            yield from _changes(stage, old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+            yield from _changes(stage, old.get(key, UNSET), new.get(key, UNSET), f"{at}.{key}" if at else str(key))
     elif old != new:
         section, _, rest = at.partition(".")
         match section:
@@ -67,8 +70,10 @@ def _changes(stage: str, old: object, new: object, at: str = "") -> Iterator[str
                 file, _, what = rest.partition(".")
                 if what:
                     yield f"the {file}' {what} on the Hub {_shown(old)} → {_shown(new)}"
-            case "place":
+            case "place" if rest:
                 yield f"another machine ({rest} {_known(old)} → {_known(new)})"
+            case "place":
+                yield "it depends on the machine now" if new else "it no longer depends on the machine"
             case _:
                 yield f"{section} of the stage {_known(old)} → {_known(new)}"
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.foreign.reading import new_value
+
 if TYPE_CHECKING:
     import onnx
 
@@ -24,6 +26,7 @@ def free_batch(model: onnx.ModelProto, images: int | None) -> onnx.ModelProto:
         images: number per call that the graph was exported for; None: any.
     """
     import onnx
+    from onnx import numpy_helper
 
     graph = model.graph
     graph.input[0].type.tensor_type.shape.dim[0].dim_param = BATCH
@@ -31,14 +34,15 @@ def free_batch(model: onnx.ModelProto, images: int | None) -> onnx.ModelProto:
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")  # inferred again
     constants = _constants(model) if images is not None else {}
-    for number, node in enumerate(graph.node):
+    for node in graph.node:
         shape = constants.get(node.input[1]) if node.op_type == "Reshape" else None
         if shape is None or not shape.size or shape[0] != images:
             continue
         # 0 copies the axis of the input, unless `allowzero` is set; -1 is what remains
         rest = shape[1:]
         own = np.array([0 if (rest == -1).any() else -1, *rest], np.int64)
-        _set_shape(model, node, f"free_shape_{number}", own)
+        node.input[1] = new_value(model, "free_shape")
+        graph.initializer.append(numpy_helper.from_array(own, node.input[1]))
         for attribute in [one for one in node.attribute if one.name == "allowzero" and rest.all()]:
             node.attribute.remove(attribute)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
@@ -53,10 +57,3 @@ def _constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
             found[node.output[0]] = node.attribute[0].t
     shapes = (one for one in found.items() if one[1].data_type == one[1].INT64 and len(one[1].dims) == 1)
     return {name: numpy_helper.to_array(tensor) for name, tensor in shapes}
-
-
-def _set_shape(model: onnx.ModelProto, node: onnx.NodeProto, name: str, shape: np.ndarray) -> None:
-    from onnx import numpy_helper
-
-    model.graph.initializer.append(numpy_helper.from_array(shape, name))
-    node.input[1] = name

@@ -8,13 +8,12 @@ does so itself changes the weights after they were quantised. Names that this ad
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.foreign.original import open_session
-from pipeline.foreign.reading import all_nodes
+from pipeline.foreign.reading import all_nodes, new_value
 from targets.plain_graph import attributes, constants
 
 if TYPE_CHECKING:
@@ -39,17 +38,9 @@ def constant_shapes(model: onnx.ModelProto, image: np.ndarray, name: str) -> onn
     for node, found in zip(computed, _shapes(model, [one.output[0] for one in computed], image, name), strict=True):
         if (plain := _constant(found)) is None:
             continue
-        node.input[1] = _new_name(model, "plain_shape")
+        node.input[1] = new_value(model, "plain_shape")
         model.graph.initializer.append(numpy_helper.from_array(plain, node.input[1]))
     return model
-
-
-def _new_name(model: onnx.ModelProto, start: str) -> str:
-    """A name that no value of the graph has."""
-    nodes = all_nodes(model)
-    taken = {name for node in nodes for name in (*node.input, *node.output)}
-    taken |= {one.name for one in (*model.graph.input, *model.graph.initializer)}
-    return next(name for number in count() if (name := f"{start}_{number}") not in taken)
 
 
 def _shapes(model: onnx.ModelProto, asked: list[str], image: np.ndarray, name: str) -> list[list[np.ndarray]]:
@@ -63,7 +54,7 @@ def _shapes(model: onnx.ModelProto, asked: list[str], image: np.ndarray, name: s
     opened.CopyFrom(model)
     del opened.graph.output[:]
     for tensor in asked:
-        shape = _new_name(opened, "plain_asked")
+        shape = new_value(opened, "plain_asked")
         opened.graph.node.append(helper.make_node("Shape", [tensor], [shape]))
         opened.graph.output.append(helper.make_tensor_value_info(shape, TensorProto.INT64, None))
     try:
@@ -125,7 +116,7 @@ def fold_norms(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in [*graph.node]:
         result = node.output[0]
         norm = readers[result][0] if len(readers.get(result, [])) == 1 and result not in ends else None
-        if norm is None or norm.op_type != "BatchNormalization" or len(norm.output) != 1:
+        if norm is None or norm.op_type != "BatchNormalization" or len(norm.output) != 1 or norm not in graph.node:
             continue
         given = {name for name in (*node.input[1:], *norm.input[1:]) if name}
         if not _is_linear(node, result in flat) or not given <= known.keys() or known[node.input[1]].ndim != 2:
@@ -133,7 +124,7 @@ def fold_norms(model: onnx.ModelProto) -> onnx.ModelProto:
         weight, bias = _folded(node, norm, known)
         del node.input[1:]
         for what, value in (("weight", weight), ("bias", bias)):
-            node.input.append(_new_name(model, f"plain_{what}"))
+            node.input.append(new_value(model, f"plain_{what}"))
             graph.initializer.append(numpy_helper.from_array(value, node.input[-1]))
         node.op_type, node.output[0] = "Gemm", norm.output[0]
         graph.node.remove(norm)

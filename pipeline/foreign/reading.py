@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ForeignError
 from targets.errors import first_line
+from targets.plain_graph import names_in, new_name
 
 if TYPE_CHECKING:
     import onnx
@@ -51,6 +52,11 @@ def all_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """All nodes of a model, those of inner graphs and functions too."""
     own = [node for graph in all_graphs(model) for node in graph.node]
     return own + [node for one in model.functions for node in one.node]
+
+
+def new_value(model: onnx.ModelProto, start: str) -> str:
+    """A name that no value of a model has: `start` with a number."""
+    return new_name(start, set().union(*map(names_in, all_graphs(model))))
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import BudgetError
+from pipeline.method.compress import Compress
 from pipeline.method.cost_model import WidthCost
 from pipeline.method.importance import Scores
 from pipeline.method.merge import kept_rows
-from pipeline.method.settings import Allocation, Compress
+from pipeline.method.settings import Allocation
 from pipeline.networks.site import Site
 
 CANDIDATES: tuple[Allocation, ...] = ("global", "isomorphic", "uniform")
@@ -84,16 +85,17 @@ def channels_above(
     low, high = 0, len(bars) - 1
     share = compress.share(model.dense) if share is None else share
     if cost(bars[high]) > share:
-        coupled = any(site.coupled for site in model.sites.values())
-        raise BudgetError(
-            f"distill.compress.{model.what} {compress.asked:g} can't be met: with the fewest possible channels, "
-            f"{compress.told(cost(bars[high]), model.dense)}. Relax it"
-            + ("." if coupled else ", or set distill.sites: coupled.")
-        )
+        coupling = not any(site.coupled for site in model.sites.values())
+        raise BudgetError(compress.refused(cost(bars[high]), model.dense, "the fewest possible channels", coupling))
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if cost(bars[middle]) <= share else (middle + 1, high)
     return kept(bars[low])
+
+
+def _order(loss: float) -> float:
+    """A loss to compare with others: NaN is higher than all."""
+    return inf if isnan(loss) else loss
 
 
 def best_allocation(
@@ -115,7 +117,7 @@ def best_allocation(
     """
     tried = [cut(comparable(scores, sites, allocation)) for allocation in CANDIDATES]
     losses = [loss(kept) for kept in tried]
-    lowest = min(range(len(losses)), key=lambda place: inf if isnan(losses[place]) else losses[place])
+    lowest = min(range(len(losses)), key=lambda place: _order(losses[place]))
     better = isnan(losses[0]) or losses[lowest] < (1 - MARGIN) * losses[0]
     chosen = lowest if better else 0
     return tried[chosen], CANDIDATES[chosen], losses
@@ -129,7 +131,7 @@ def search_allocation(
     tries: int,
     seed: int,
 ) -> tuple[Kept, list[float]]:
-    """Try allocations around the global one, and keep the best.
+    """Try allocations around the global one, and keep the best. A loss that is NaN is higher than all others.
 
     Sites of one resolution share a factor on their scores, streams apart from inner channels; a random change of all
     factors that lowers the loss is kept (a (1+1) evolution strategy).
@@ -160,7 +162,7 @@ def search_allocation(
     for _ in range(tries):
         changed = logs + 0.5 * torch.randn(len(classes), generator=random)
         found, rows = tried(changed)
-        if found < best:
+        if _order(found) < _order(best):
             best, kept, logs = found, rows, changed
         history.append(best)
     return kept, history

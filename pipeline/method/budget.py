@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from pipeline.errors import BudgetError
 from pipeline.method.compactor import DEAD, Rows
+from pipeline.method.compress import Compress
 from pipeline.method.cost_model import CostModel, WidthCost
 from pipeline.method.merge import kept_count, kept_rows
-from pipeline.method.settings import Compress, Distillation
+from pipeline.method.settings import Distillation
 from pipeline.networks.site import Site
 
 if TYPE_CHECKING:
@@ -35,9 +36,16 @@ class Budget(nn.Module):
     state.
 
     Decisions are made on the host, which waits for the device only for the row norms.
+
+    Args:
+        align: channels of a site stay a multiple of this.
+        coupling: whether the method can remove channels of residual streams, too.
+
+    Raises:
+        BudgetError: the budget can't be met.
     """
 
-    def __init__(self, model: WidthCost, compress: Compress, align: int) -> None:
+    def __init__(self, model: WidthCost, compress: Compress, align: int, coupling: bool = True) -> None:
         super().__init__()
         self.model, self.target, self.align = model, compress.share(model.dense), align
         self._sizes = [site.channels for site in model.sites.values()]
@@ -46,12 +54,8 @@ class Budget(nn.Module):
         self.growth, self.behind, self.met = 1.0, True, False
         least = self.share(torch.zeros_like(self.alive))
         if least > self.target:
-            coupled = any(site.coupled for site in model.sites.values())
-            raise BudgetError(
-                f"distill.compress.{compress.what} {compress.asked:g} can't be met: with every removable channel "
-                f"removed, {compress.told(least, model.dense)}. Relax it"
-                + ("." if coupled else ", or set distill.sites: coupled.")
-            )
+            coupling = coupling and not any(site.coupled for site in model.sites.values())
+            raise BudgetError(compress.refused(least, model.dense, "every removable channel removed", coupling))
 
     def get_extra_state(self) -> Tensor:
         return torch.cat([torch.tensor([self.growth, self.behind, self.met], dtype=torch.float64), self.alive])
@@ -185,4 +189,4 @@ def make_budget(
     if settings.compress is None:
         return None
     model = model or CostModel(student, sites, settings.compress.what)
-    return Budget(model, settings.compress, settings.align)
+    return Budget(model, settings.compress, settings.align, coupling=settings.method != "deap")

@@ -23,12 +23,10 @@ class WidthCost(Protocol):
 
     Attributes:
         sites: by writer.
-        what: the key of `distill.compress`.
         dense: cost at full width.
     """
 
     sites: dict[str, Site]
-    what: str
     dense: float
 
     def __call__(self, kept: Mapping[str, int]) -> float:
@@ -78,10 +76,14 @@ def _costs(network: nn.Module, macs: Mapping[str, int]) -> dict[str, tuple[float
 
 
 class CostModel:
-    """MACs or parameters of the deployed network, from the number of channels kept at each site."""
+    """MACs or parameters of the deployed network, from the number of channels kept at each site.
+
+    Args:
+        what: `macs` or `params`.
+    """
 
     def __init__(self, network: Embedder, sites: Sequence[Site], what: str) -> None:
-        self.sites, self.what = {site.writer: site for site in sites}, what
+        self.sites = {site.writer: site for site in sites}
         deployed = fuse_branches(network)
         cost = network_cost(deployed, network.size)
         self.dense: float = cost.macs if what == "macs" else cost.parameters

@@ -183,13 +183,10 @@ class LatencyModel:
     """Cost of a compacted network on a target, from the number of channels kept at each site.
 
     Replaces `pipeline.method.cost_model.CostModel` in a budget: see `WidthCost` there.
-
-    Args:
-        what: the key of `distill.compress` that it is for.
     """
 
-    def __init__(self, sites: Sequence[Site], layers: Sequence[LayerWidths], found: Fit, what: str) -> None:
-        self.sites, self.what = {site.writer: site for site in sites}, what
+    def __init__(self, sites: Sequence[Site], layers: Sequence[LayerWidths], found: Fit) -> None:
+        self.sites = {site.writer: site for site in sites}
         self.layers, self.found = list(layers), found
         self._terms, self._rates = Terms(layers), np.array(found.rates)
         self.dense = self({site.writer: site.channels for site in sites})

@@ -30,7 +30,9 @@ from targets.contract import (
     converters,
     is_portable,
     make_target,
+    makers,
     precisions_of,
+    revision,
     runtime_version,
     version_check,
 )
@@ -209,7 +211,7 @@ class TargetPlan:
                 yield Step(
                     graph_of(variant, self.name),
                     self._tolerant(calibrate.quantize_graph, judge, variant),
-                    calibrate.VERSION,
+                    calibrate.VERSION + revision(make_target(judge)),
                     {**common, **how},
                     inputs=inputs,
                     libraries=(*calibrate.LIBRARIES, make_target(judge).distribution),
@@ -222,7 +224,7 @@ class TargetPlan:
             yield Step(
                 StepId("compile", *variant, self.name),
                 self._tolerant(compilation.compile_graph, self.target, variant),
-                compilation.VERSION,
+                compilation.VERSION + revision(self.runner),
                 {
                     "input": self.recipe.input,
                     "target": self.target.computing,
@@ -230,7 +232,7 @@ class TargetPlan:
                     "tried": tried,
                 },
                 inputs={"graph": graph_of(variant, self.name)},
-                libraries=(self.runner.distribution, *converters(self.runner)),
+                libraries=makers(self.runner),
             )
 
     @property

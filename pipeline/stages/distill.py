@@ -192,7 +192,7 @@ def distill_student(
     if latency:
         budget = LatencyBudget.read(latency)
         widths, rates = read_fit(budget.layers, budget.fit)
-        model = LatencyModel(find_sites(student.embedder, settings.sites), widths, rates, budget.what)
+        model = LatencyModel(find_sites(student.embedder, settings.sites), widths, rates)
     if settings.compacts:
         kind = AbsorbablePruning if settings.method == "deap" else CapacityDynamicDistillation
         task = kind(student, frozen(), settings.with_reach(len(batches)), model)

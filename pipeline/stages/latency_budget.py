@@ -17,7 +17,8 @@ from pipeline.data.images import Input
 from pipeline.engine.work import Work
 from pipeline.errors import BudgetError
 from pipeline.files import write_text
-from pipeline.method.settings import WITH_COMPACTORS, Compress, Counted, Distillation, Method
+from pipeline.method.compress import Compress, Counted
+from pipeline.method.settings import WITH_COMPACTORS, Distillation, Method
 from pipeline.networks.factory import Network
 from pipeline.networks.sites import Which
 from pipeline.settings import Settings
@@ -139,6 +140,13 @@ class _Timer:
         return costs_of(told.model_dump(mode="json")["rows"], self.compress.what, self.batch)
 
 
+def least_cost(sites: Sequence[Site], model: WidthCost, method: Method, align: int) -> float:
+    """Cost with the fewest channels that a method can leave; only those with compactors remove whole branches."""
+    from pipeline.method.widths import least_widths
+
+    return model(least_widths(sites, align, drop=method in WITH_COMPACTORS))
+
+
 def check_budget(
     sites: Sequence[Site], model: WidthCost, compress: Compress, method: Method, align: int, embedder: Embedder
 ) -> None:
@@ -194,7 +202,6 @@ def fit_budget(
     """
     from pipeline.method.latency_model import LatencyModel, fit, predict
     from pipeline.method.width_choice import even_pattern, near_widths, within
-    from pipeline.method.widths import least_widths
     from pipeline.networks.released import structure
     from pipeline.networks.sites import find_sites
 
@@ -211,7 +218,7 @@ def fit_budget(
         if close:  # their common deviation is not a layer's: it sets the level near the budget
             level = median(costs[one] / predict(widths, rates, configurations[one]) for one in close)
             rates = replace(rates, rates=tuple(level * rate for rate in rates.rates))
-        return LatencyModel(found, widths, rates, compress.what)
+        return LatencyModel(found, widths, rates)
 
     model = fitted()
     check_budget(found, model, compress, method, align, embedder)
@@ -244,7 +251,7 @@ def fit_budget(
         if fmean(map(abs, errors)) <= CLOSE:
             break
     check_budget(found, model, compress, method, align, embedder)
-    least = model(least_widths(found, align, drop=method in WITH_COMPACTORS))  # others can't remove branches
+    least = least_cost(found, model, method, align)
     even = within(model, compress.cost, even_pattern(found, align))
     assert compress.target is not None
     found_out = LatencyBudget(

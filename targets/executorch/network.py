@@ -15,14 +15,14 @@ import numpy as np
 
 from targets.errors import ArtifactFailed
 from targets.plain_graph import PlainGraph, attributes, called, constants
-from targets.plain_ops import LARGEST, NotConvertible, axes_of, check_nodes, limits_of, parts_of
+from targets.plain_ops import LARGEST, POOLS, NotConvertible, axes_of, check_nodes, limits_of, missing_pixels, parts_of
 
 if TYPE_CHECKING:
     import onnx
     from torch import Tensor, nn
 
 LOWEST, HIGHEST = -128, 127
-POOLS = ("MaxPool", "AveragePool", "Slice", "Identity")  # their results have the steps of their inputs
+SAME_STEPS = (*POOLS, "Slice", "Identity")  # operations whose results have the steps of their inputs
 Operation = Callable[..., "Tensor"]
 
 
@@ -54,7 +54,7 @@ def make_network(name: str, plain: PlainGraph) -> nn.Module:
     steps = dict(plain.steps)
     for node in graph.node:
         result, after = node.output[0], readers.get(node.output[0], [])
-        if node.op_type in POOLS:
+        if node.op_type in SAME_STEPS:
             steps.pop(result, None)
             if node.input[0] in steps:
                 steps[result] = steps[node.input[0]]
@@ -160,7 +160,9 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
         kernel, strides, above = how["kernel_shape"], how.get("strides", [1, 1]), bool(how.get("ceil_mode", 0))
         if node.op_type == "MaxPool":
             if (top, left) != (bottom, right):
-                x, padding = functional.pad(x, (left, right, top, bottom), value=-torch.inf), (0, 0)
+                below, behind = missing_pixels(how, x.shape[2:])  # torch would begin windows in the border at the end
+                border = left, right + behind, top, bottom + below
+                x, padding, above = functional.pad(x, border, value=-torch.inf), (0, 0), False
             return functional.max_pool2d(x, kernel, strides, padding, how.get("dilations", [1, 1]), above)
         if (top, left) != (bottom, right):
             raise ArtifactFailed(f"{called(node)} averages over a border, which ExecuTorch can't")
@@ -190,6 +192,12 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
     def squeeze(node: onnx.NodeProto, _: dict[str, Any], read: Operation) -> Tensor:
         return read(node.input[0]).squeeze(values[node.input[1]].tolist())
 
+    def flatten(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
+        x, axis = read(node.input[0]), how.get("axis", 1)
+        if axis not in (1, 1 - x.ndim):
+            raise ArtifactFailed(f"{called(node)} keeps other axes than that of images, which ExecuTorch can't")
+        return x.flatten(1)
+
     def reshape(node: onnx.NodeProto, how: dict[str, Any], read: Operation) -> Tensor:
         x, goal = read(node.input[0]), values[node.input[1]].tolist()
         if how.get("allowzero"):
@@ -207,7 +215,7 @@ def _operations(values: dict[str, np.ndarray]) -> dict[str, Operation]:
         "Relu": one(functional.relu), "Sigmoid": one(torch.sigmoid), "HardSwish": one(functional.hardswish),
         "HardSigmoid": hard_sigmoid, "MaxPool": pool, "AveragePool": pool, "ReduceMean": mean, "ReduceL2": length,
         "GlobalAveragePool": one(lambda x: x.mean(tuple(range(2, x.ndim)), True)), "BatchNormalization": norm,
-        "Slice": cut, "Squeeze": squeeze, "Reshape": reshape, "Flatten": one(lambda x: x.flatten(1)),
+        "Slice": cut, "Squeeze": squeeze, "Reshape": reshape, "Flatten": flatten,
         "Identity": one(lambda x: x),
         "Concat": lambda node, how, read: torch.cat([read(name) for name in node.input], how["axis"]),
     }  # fmt: skip

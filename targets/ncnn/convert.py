@@ -91,6 +91,8 @@ def _why_not(node: onnx.NodeProto, plain: PlainGraph, shapes: Mapping[str, list[
         return "is no convolution of images"
     if kind == "Gemm" and is_scaled(how):
         return "scales or transposes"
+    if kind == "Flatten" and how.get("axis", 1) not in (1, 1 - len(shapes.get(node.input[0], []))):
+        return "keeps other axes than that of images"
     return None
 
 

@@ -57,7 +57,7 @@ class Ncnn(OnCpu):
         (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
         try:
             self.start()
-        except ImportError:  # it is made for another machine
+        except (ImportError, RuntimeError, OSError):  # it is made for another machine
             return
         length = self.load(folder).embed(np.zeros((1, job.height, job.width, 3), np.uint8)).shape[1]
         if made.length and length != made.length:  # pnnx may mistake an axis for another

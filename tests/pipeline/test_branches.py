@@ -6,11 +6,11 @@ import torch
 from pipeline.data.images import Input
 from pipeline.method.allocation import channels_above
 from pipeline.method.compactor import insert_compactors
+from pipeline.method.compress import Compress
 from pipeline.method.cost_model import CostModel
 from pipeline.method.importance import position_scores
 from pipeline.method.merge import merge_site, prune_network
 from pipeline.method.removal import remove_channels
-from pipeline.method.settings import Compress
 from pipeline.method.widths import Narrowing
 from pipeline.networks.branches import branched, fuse_branches
 from pipeline.networks.cost import graph_cost, network_cost

@@ -8,9 +8,10 @@ import torch
 from pipeline.errors import BudgetError
 from pipeline.method.budget import Budget, make_budget
 from pipeline.method.compactor import DEAD, Compactor, insert_compactors
+from pipeline.method.compress import Compress
 from pipeline.method.cost_model import CostModel
 from pipeline.method.merge import kept_count, merge_site, prune_network
-from pipeline.method.settings import Compress, Distillation
+from pipeline.method.settings import Distillation
 from pipeline.networks.branches import fuse_branches
 from pipeline.networks.cost import network_cost
 from tests.helpers import SMALL, alive_network, sites_of
@@ -140,6 +141,8 @@ def test_the_reachable_budget_that_a_refusal_names_is_not_refused():
         ({"macs": 0.5}, 0.1 + 0.2, "0.3 of"),
         ({"p50_ms": 4.0, "target": "board"}, 0.20621, "takes 0.413 ms on board"),
         ({"images_per_second": 50.0, "target": "board"}, 0.20621, "computes 2424 images/s"),
+        ({"images_per_second": 50.0, "target": "board"}, 0.00001237, "computes 40420000 images/s"),
+        ({"p50_ms": 4.0, "target": "board"}, 1234.1, "takes 2470 ms on board"),
         ({"mj_per_image": 4.0, "target": "board"}, 0.20621, "takes 0.413 mJ"),
     ],
 )
@@ -161,6 +164,13 @@ def test_coupled_sites_are_not_recommended_to_those_who_have_them():
     settings = Distillation(method="cdd", sites="coupled", compress=Compress(macs=1e-5))
     with pytest.raises(BudgetError, match=r"can't be met: .* remain\. Relax it\.$"):
         make_budget(network, sites_of(network, "coupled"), settings)
+
+
+def test_coupled_sites_are_not_recommended_to_a_method_that_refuses_them():
+    network = alive_network("resnet26")
+    settings = Distillation(method="deap", compress=Compress(macs=1e-5))
+    with pytest.raises(BudgetError, match=r"can't be met: .* remain\. Relax it\.$"):
+        make_budget(network, sites_of(network, settings.sites), settings)
 
 
 def test_a_budget_is_state():

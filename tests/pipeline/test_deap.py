@@ -9,6 +9,7 @@ from torch import nn
 
 from pipeline.errors import PipelineError
 from pipeline.method.compactor import Compacted, Compactor, sparsity_loss
+from pipeline.method.compress import Compress
 from pipeline.method.deap import (
     AbsorbablePruning,
     BothSides,
@@ -19,7 +20,6 @@ from pipeline.method.deap import (
     insert_pruners,
     merge_before,
 )
-from pipeline.method.settings import Compress
 from pipeline.stages.distill import Distill
 from pipeline.training.supervised import Classified
 from tests.helpers import alive_network, random_images, settle, sites_of

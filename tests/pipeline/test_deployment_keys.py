@@ -1,6 +1,7 @@
 """What the keys of a target's steps depend on, and what they do not."""
 
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -9,6 +10,10 @@ from pipeline.engine.plan import make_plan
 from pipeline.engine.store import Store
 from pipeline.planning.deployment import check_calibration
 from pipeline.planning.training import training_steps
+from targets.carried import library_version
+from targets.contract import make_target, revision
+from targets.errors import Unusable
+from targets.onnxruntime import OnnxRuntime
 from targets.settings import TargetSettings
 from tests.plans import BOARD, HERE, keys, on
 
@@ -58,6 +63,40 @@ def test_settings_of_a_runtime_change_the_keys_of_its_results(model, tmp_path, c
     different = {name for name in before if before[name] != after[name]}
     assert {"compile/student/int8/mine", "compile/teacher/fp32/mine", "measure/mine"} <= different
     assert not {name for name in different if name.startswith(("export/", "reference/", "teacher", "compact"))}
+
+
+def test_a_revision_of_a_target_makes_its_artifacts_and_what_is_judged_by_them_anew(model, tmp_path, monkeypatch):
+    before = keys(model, tmp_path, HERE)
+    monkeypatch.setattr(OnnxRuntime, "revision", 1, raising=False)
+    after = keys(model, tmp_path, HERE)
+    anew = {name for name in before if before[name] != after[name]}
+    judged = {"calibrate/student/int8/mine", "measure/mine"}
+    assert anew == {name for name in before if name.startswith("compile/")} | judged
+
+
+def test_runtimes_with_converters_of_their_own_are_revised_apart_from_others():
+    """They computed some foreign graphs otherwise before; the keys of other targets' artifacts stay as they were."""
+    found = {name: revision(make_target(TargetSettings(name))) for name in ("ncnn", "litert", "executorch", "openvino")}
+    assert found == {"ncnn": 1, "litert": 1, "executorch": 1, "openvino": 0}
+
+
+def test_artifacts_for_a_board_are_planned_without_a_runtime_that_compiling_does_not_need(model, tmp_path, monkeypatch):
+    target = TargetSettings("ncnn", board=BOARD)
+    with_it = keys(model, tmp_path, target)
+    known = library_version
+
+    def version(name):
+        if name == "ncnn":
+            raise PackageNotFoundError(name)
+        return known(name)
+
+    for module in ("pipeline.engine.step", "targets.contract"):
+        monkeypatch.setattr(f"{module}.library_version", version)
+    without = keys(model, tmp_path, target)
+    compiled = {name for name in with_it if name.startswith("compile/")}
+    assert {name for name in with_it if with_it[name] != without[name]} == {*compiled, "bundle/mine"}
+    with pytest.raises(Unusable, match="ncnn is not installed. Run: pip install"):
+        keys(model, tmp_path, TargetSettings("ncnn"))
 
 
 def test_targets_that_need_the_same_graph_share_it(model, tmp_path):

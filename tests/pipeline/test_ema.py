@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pipeline.method.compactor import DEAD, Gate
-from pipeline.method.settings import Compress, Resetting
+from pipeline.method.compress import Compress
+from pipeline.method.settings import Resetting
 from pipeline.networks.weights import load_tensors
 from pipeline.stages.distill import Distill
 from pipeline.training.ema import Average

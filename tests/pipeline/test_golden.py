@@ -16,7 +16,7 @@ from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
 from pipeline.engine.processes import Processes
 from pipeline.engine.work import Work
-from pipeline.method.settings import Compress
+from pipeline.method.compress import Compress
 from pipeline.networks.factory import Network
 from pipeline.progress import Silent
 from pipeline.stages import distill, teacher

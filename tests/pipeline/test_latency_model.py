@@ -10,11 +10,11 @@ from pipeline.errors import BudgetError
 from pipeline.method.allocation import channels_above
 from pipeline.method.budget import Budget
 from pipeline.method.compactor import Compactor
+from pipeline.method.compress import Compress
 from pipeline.method.latency_model import LatencyModel, fit, non_negative_least_squares, predict, read_fit
-from pipeline.method.settings import Compress
 from pipeline.method.width_choice import pattern, spread_widths
 from pipeline.method.widths import Narrowing, full_widths, layer_widths
-from pipeline.stages.latency_budget import check_budget, costs_of
+from pipeline.stages.latency_budget import check_budget, costs_of, least_cost
 from tests.helpers import alive_network, least_share, sites_of
 
 
@@ -42,7 +42,7 @@ def model(student):
     _, sites, layers = student
     drawn = spread_widths(sites, 1, 40)
     found = fit(layers, drawn, [machine(layers, kept) for kept in drawn], [1.0] * len(drawn))
-    return LatencyModel(sites, layers, found, "p50_ms")
+    return LatencyModel(sites, layers, found)
 
 
 def test_rates_are_non_negative_and_optimal():
@@ -98,7 +98,7 @@ def test_a_saved_model_predicts_the_same(student, model):
     from dataclasses import asdict
 
     saved = json.loads(json.dumps([[asdict(layer) for layer in layers], asdict(model.found)]))
-    again = LatencyModel(sites, *read_fit(*saved), "p50_ms")
+    again = LatencyModel(sites, *read_fit(*saved))
     kept = pattern(sites, 1, np.random.default_rng(1))(0.3)
     assert again(kept) == model(kept) == predict(model.layers, model.found, kept)
 
@@ -146,6 +146,8 @@ def test_an_unreachable_budget_is_refused_with_the_reachable_one(student, model)
     assert "p50_ms 0.01 can't be met" in told
     assert least <= named(told, "with every removable channel removed") <= 1.01 * least
     one = model({name: site.chunks for name, site in model.sites.items()})
+    assert least < one
+    assert [least_cost([*model.sites.values()], model, method, 1) for method in ("cdd", "prune")] == [least, one]
     assert one <= named(refusal(student, model, 0.01, "prune"), "with the fewest possible channels") <= 1.01 * one
 
 

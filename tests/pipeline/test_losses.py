@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.method.bank import EmbeddingBank
+from pipeline.method.compress import Compress
 from pipeline.method.distillation import output_losses, teacher_trust
 from pipeline.method.losses import (
     embedding_regression,
@@ -14,7 +15,7 @@ from pipeline.method.losses import (
     relational_distillation,
     relative_feature_distillation,
 )
-from pipeline.method.settings import Compress, Distillation
+from pipeline.method.settings import Distillation
 from pipeline.training.supervised import Scores, batch_hard_triplet
 
 

@@ -8,7 +8,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.foreign.plainer import lift_constants
+from pipeline.foreign.batching import free_batch
+from pipeline.foreign.plainer import _constant, fold_norms, lift_constants
+from pipeline.foreign.reading import all_nodes
 from tests.foreign import LENGTH, PICTURES, foreign_model, taken, with_computed_shape, with_nodes, with_norm
 
 
@@ -46,6 +48,42 @@ def test_a_graph_for_one_image_may_forbid_empty_shapes(tmp_path):
     nodes = [helper.make_node("Reshape", ["pooled", "rows"], ["flat"], allowzero=1)]
     model = with_nodes(foreign_model((1, 3, 32, 24)), "Flatten", nodes, rows=np.array([1, -1], np.int64))
     taken_as_its_file(model, tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("name", ["free_shape_0", "free_shape_5"])
+def test_a_file_may_have_names_that_zoo_would_give(name, tmp_path):
+    nodes = [
+        helper.make_node("Reshape", ["pooled", "rows"], ["long"]),
+        helper.make_node("Reshape", ["long", name], ["flat"]),
+    ]
+    numbers = {"rows": np.array([1, -1, 4], np.int64), name: np.array([-1, LENGTH], np.int64)}
+    model = with_nodes(foreign_model((1, 3, 32, 24)), "Flatten", nodes, **numbers)
+    taken_as_its_file(model, tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize(("shape", "forbids"), [([1, -1], False), ([1, 4], False), ([1, 0], True)])
+def test_a_reshape_forbids_copied_axes_only_where_it_makes_an_empty_tensor(shape, forbids):
+    nodes = [helper.make_node("Reshape", ["pooled", "rows"], ["flat"], allowzero=1)]
+    model = with_nodes(foreign_model((1, 3, 32, 24)), "Flatten", nodes, rows=np.array(shape, np.int64))
+    (node,) = [node for node in free_batch(model, 1).graph.node if node.op_type == "Reshape"]
+    assert [one.name for one in node.attribute] == ["allowzero"] * forbids
+
+
+@pytest.mark.parametrize(
+    ("two", "three", "shape"),
+    [
+        ([2, 4], [3, 4], [-1, 4]),
+        ([2, 4], [2, 4], [2, 4]),
+        ([], [], []),
+        ([8, 4], [12, 4], None),
+        ([2, 2], [3, 3], None),
+        ([2, 0], [3, 0], None),
+    ],
+)
+def test_a_shape_is_constant_if_only_its_first_axis_is_the_number_of_images(two, three, shape):
+    """Found with two images and with three."""
+    found = _constant([np.array(two, np.int64), np.array(three, np.int64)])
+    assert (None if found is None else found.tolist()) == shape
 
 
 def test_a_norm_is_counted_as_it_was(tmp_path):
@@ -100,6 +138,30 @@ def test_a_result_that_a_branch_reads_too_keeps_its_layer(tmp_path):
         ]
     )
     taken_as_its_file(model, tmp_path / "net.onnx")
+
+
+def test_a_norm_inside_a_branch_stays():
+    model = with_norm(foreign_model())
+    graph = model.graph
+    (norm,) = [node for node in graph.node if node.op_type == "BatchNormalization"]
+    inside = onnx.NodeProto()
+    inside.CopyFrom(norm)
+    graph.initializer.append(numpy_helper.from_array(np.array(1e9, np.float32), "most"))
+
+    def branch(last):
+        result = helper.make_tensor_value_info(last.output[0], TensorProto.FLOAT, None)
+        return helper.make_graph([last], last.op_type, [], [result])
+
+    other = branch(helper.make_node("Identity", ["gamma"], ["other"]))
+    nodes = [
+        helper.make_node("ReduceMax", ["wide"], ["largest"], keepdims=0),
+        helper.make_node("Less", ["largest", "most"], ["small"]),
+        helper.make_node("If", ["small"], ["normed"], then_branch=branch(inside), else_branch=other),
+    ]
+    model = onnx.shape_inference.infer_shapes(with_nodes(model, "BatchNormalization", nodes))
+    kinds = [node.op_type for node in all_nodes(fold_norms(model))]
+    assert "BatchNormalization" in kinds
+    assert "Gemm" not in kinds
 
 
 def test_a_norm_of_channels_behind_a_product_along_rows_stays(tmp_path):

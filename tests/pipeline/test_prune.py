@@ -8,7 +8,7 @@ import torch
 import pipeline.stages.prune
 from pipeline.engine.processes import Processes
 from pipeline.engine.work import Work
-from pipeline.method.settings import Compress
+from pipeline.method.compress import Compress
 from pipeline.networks.cost import network_cost
 from pipeline.networks.factory import Network
 from pipeline.progress import Silent

@@ -48,6 +48,27 @@ def test_importance_by_retrieval_keeps_the_settings_of_its_neighbours():
     assert Distill(compress={"macs": 0.5}, rggr=chosen).read().rggr == Resetting()
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "kept"),
+    [
+        ("search_tries", {"allocation": "searched"}, True),
+        ("search_tries", {"allocation": "best"}, False),
+        ("search_tries", {"method": "cdd"}, False),
+        ("score_steps", {"importance": "taylor", "reconstruct": False}, True),
+        ("score_steps", {"importance": "retrieval", "reconstruct": False}, True),
+        ("score_steps", {"importance": "norm"}, True),  # of the inputs that channels are reconstructed from
+        ("score_steps", {"importance": "norm", "reconstruct": False}, False),
+        ("score_steps", {"importance": "position", "reconstruct": False}, False),
+        ("score_steps", {"method": "torch_pruning"}, True),
+        ("score_steps", {"method": "torch_pruning", "importance": "l1"}, False),
+    ],
+)
+def test_a_setting_counts_only_where_it_is_used(name, changes, kept):
+    settings = Distill(**{"compress": {"macs": 0.5}, name: 7, **changes})
+    assert getattr(settings, name) == 7
+    assert getattr(settings.read(), name) == (7 if kept else Distill.model_fields[name].default)
+
+
 def test_torch_pruning_with_a_budget_of_a_target_is_refused():
     budget = {"images_per_second": 100, "target": "openvino-cpu"}
     with pytest.raises(ValueError, match="torch_pruning counts MACs or parameters, not images_per_second: set"):

@@ -11,9 +11,10 @@ from pipeline.data.sampler import Sampling
 from pipeline.engine.processes import Processes
 from pipeline.errors import LoadingFailed, StoreError, TrainingDiverged
 from pipeline.method.cdd import CapacityDynamicDistillation
+from pipeline.method.compress import Compress
 from pipeline.method.fixed_width import FixedStudent
 from pipeline.method.removal import remove_channels
-from pipeline.method.settings import Compress, Resetting
+from pipeline.method.settings import Resetting
 from pipeline.networks.weights import load_tensors
 from pipeline.progress import Silent
 from pipeline.stages.distill import Distill

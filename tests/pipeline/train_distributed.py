@@ -10,7 +10,8 @@ from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
 from pipeline.engine.processes import join
 from pipeline.method.cdd import CapacityDynamicDistillation
-from pipeline.method.settings import Compress, Resetting
+from pipeline.method.compress import Compress
+from pipeline.method.settings import Resetting
 from pipeline.networks.weights import save_tensors
 from pipeline.progress import Silent
 from pipeline.stages.distill import Distill

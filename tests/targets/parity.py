@@ -118,6 +118,10 @@ CASES = {
          helper.make_node("MaxPool", ["z"], ["y"], kernel_shape=[2, 2], strides=[2, 2], pads=[1] * 4, ceil_mode=1)],
         [constant("from", [0, 0, 1], np.int64), constant("to", [2**31, 3, 32], np.int64)],
     ),
+    "windows that begin in a border at the end": (
+        [helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 2, 1],
+                          ceil_mode=1)], [],
+    ),
     "averages of what is left at the edge, as with a border": (
         [helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1,
                           count_include_pad=1)], [],
@@ -133,6 +137,12 @@ CASES = {
          helper.make_node("MaxPool", ["z"], ["v"], kernel_shape=[2, 3], strides=[2, 2], auto_pad="SAME_LOWER"),
          helper.make_node("Conv", ["v", "w2"], ["y"], dilations=[2, 1], auto_pad="VALID")],
         [constant("w", RANDOM.normal(size=(8, 3, 3, 2))), constant("w2", RANDOM.normal(size=(4, 8, 3, 3)))],
+    ),
+    "parts whose indices are named as zoo would name them": (
+        [helper.make_node("Slice", ["x", "plain_starts_0", "z_ends", "z_axes"], ["z"]),
+         helper.make_node("Add", ["z", "z_starts"], ["y"])],
+        [constant("plain_starts_0", [0, 1], np.int64), constant("z_ends", [2**31, 3], np.int64),
+         constant("z_axes", [0, 1], np.int64), constant("z_starts", 5)],
     ),
     "a factor for each column, with as many channels as columns": (
         [helper.make_node("Conv", ["x", "w"], ["wide"]), helper.make_node("Mul", ["wide", "factor"], ["z"]),
@@ -184,6 +194,9 @@ SHORT = {
     "means along axes that are counted from the end": (
         [helper.make_node("ReduceMean", ["x", "last"], ["y"], keepdims=0)], [constant("last", [-1, -2], np.int64)],
     ),
+    "rows of all but the first axis, counted from the end": (
+        [helper.make_node("GlobalAveragePool", ["x"], ["z"]), helper.make_node("Flatten", ["z"], ["y"], axis=-3)], [],
+    ),
     "a norm of rows": (
         [MEANS, helper.make_node("BatchNormalization", ["rows", *"abcd"], ["y"])],
         [constant(name, RANDOM.uniform(1, 2, 3)) for name in "abcd"],
@@ -229,6 +242,9 @@ REFUSED = {
     ),
     "MaxPool y has more than one result": (
         [helper.make_node("MaxPool", ["x"], ["y", "places"], kernel_shape=[2, 2])], [],
+    ),
+    "AveragePool y has dilations": (  # since opset 19
+        [helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[2, 2])], [],
     ),
     "MaxPool pooled is no pooling of images": (
         [helper.make_node("ReduceMean", ["x", "two"], ["line"], keepdims=0),

@@ -71,6 +71,13 @@ def test_what_it_can_not_convert_is_named(why, tmp_path):
         make_network(graph.name, make_plain(graph))
 
 
+def test_rows_of_more_than_images_are_refused(tmp_path):
+    nodes = [helper.make_node("GlobalAveragePool", ["x"], ["z"]), helper.make_node("Flatten", ["z"], ["y"], axis=2)]
+    graph = short(tmp_path, nodes, [])
+    with pytest.raises(ArtifactFailed, match="Flatten y keeps other axes than that of images, which ExecuTorch can't"):
+        embedded(graph, random_images(3))
+
+
 def test_fp16_is_refused_with_what_is_possible():
     with pytest.raises(UnsupportedPrecision, match="can't compute in fp16, only in fp32, int8"):
         precisions_of(ExecuTorch(HERE), HERE, "fp16")

@@ -44,6 +44,7 @@ NOT_IN_NCNN = (
     # poolings, see below
     "borders as other frameworks write them",
     "windows that begin behind the image",
+    "windows that begin in a border at the end",
     "averages of what is left at the edge, as with a border",
 )
 
@@ -194,6 +195,11 @@ OTHERWISE = {
     ),
     "MaxPool y has windows that begin behind the image": CASES["windows that begin behind the image"],
     "AveragePool y counts pixels behind the image": CASES["averages of what is left at the edge, as with a border"],
+    "Flatten rows keeps other axes than that of images": (
+        [helper.make_node("GlobalAveragePool", ["x"], ["long"]),
+         helper.make_node("Flatten", ["long"], ["rows"], axis=2),
+         helper.make_node("Reshape", ["rows", "s"], ["y"])], [constant("s", [-1, 3, 1, 1], np.int64)],
+    ),
     "it gives 1 numbers for an image, not 3": REFUSED["ReduceMean y reduces no axis"],
     **{why: REFUSED[why] for why in (
         "Conv mixed is no convolution of images", "Gemm long scales or transposes", "Gemm biased scales or transposes",
@@ -291,8 +297,13 @@ def test_what_is_missing_is_named(exported, tmp_path, monkeypatch):
         Ncnn(HERE).check()
 
 
-def test_artifacts_are_made_without_ncnn_too(exported, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [ImportError, RuntimeError, OSError])
+def test_artifacts_are_made_without_ncnn_too(error, exported, tmp_path, monkeypatch):
     """For a board; then nothing is tried here."""
-    monkeypatch.setitem(sys.modules, "ncnn", None)
+
+    def start(_):
+        raise error("no ncnn for this machine")
+
+    monkeypatch.setattr(Ncnn, "start", start)
     Ncnn(HERE).compile(exported[0], tmp_path, JOB)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted((PARAM, WEIGHTS, FACTS))

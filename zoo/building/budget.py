@@ -11,7 +11,7 @@ from pipeline.engine.plan import Planned
 from pipeline.engine.step import COMPACT, DISTILL, LATENCY_BUDGET, StepId
 from pipeline.engine.store import Store
 from pipeline.engine.work import read_json
-from pipeline.method.settings import Compress, Counted
+from pipeline.method.compress import Compress, Counted
 from pipeline.stages.latency_budget import LatencyBudget
 from pipeline.stages.latency_table import NETWORKS
 from targets.settings import Precision

@@ -20,7 +20,7 @@ from pipeline.engine.store import Store, explain
 from pipeline.errors import DataError, LaunchError, NeedsDevice
 from pipeline.files import place_file, write_text
 from pipeline.foreign_recipe import ForeignRecipe
-from pipeline.method.settings import Compress
+from pipeline.method.compress import Compress
 from pipeline.networks.released import Released
 from pipeline.planning.deployment import check_calibration, check_targets
 from pipeline.planning.foreign import check_graph
