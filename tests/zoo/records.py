@@ -165,6 +165,24 @@ def manifest_values(name="big", version="1.0.0", parameters=(4_000_000, 1_000_00
     }  # fmt: skip
 
 
+def foreign_values(file="net.onnx", **changes):
+    """What `manifest_values` says, as changes for a network that zoo did not train."""
+    values = manifest_values()
+    told = {"file": file, "sha256": "f" * 64, "size_bytes": 1000, "source": "", "trained_on": "", "producer": "pytorch"}
+    return {
+        "foreign": told | {"cost": costs(1_000_000)},
+        "compression": None,
+        "accuracy": {"teacher": None, "dense_student": None, "student": values["accuracy"]["student"]},
+        "provenance": values["provenance"] | {"command": f"zoo add big --onnx {file} --data cars --license Apache-2.0"},
+        **changes,
+    }
+
+
+def built_by(command):
+    """A change: the command of a release."""
+    return {"provenance": manifest_values()["provenance"] | {"command": command}}
+
+
 def a_manifest(**changes):
     """`manifest_values`, read."""
     return Manifest.model_validate(manifest_values(**changes))

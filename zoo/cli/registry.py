@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ def _request(command: str) -> BuildRequest | None:
     """
     from zoo.building.build import BuildRequest
 
-    match command.split():
+    match shlex.split(command):
         case ["zoo", "build", name, *options] if {*options[::2]} <= {"--target"}:
             return BuildRequest(name, options[1::2])
     return None
@@ -217,7 +218,7 @@ def verify(
     from zoo.errors import NoRegistry
     from zoo.home import Home
     from zoo.registry.opening import open_registry
-    from zoo.registry.verify import damage, missing, rebuild, signed_by
+    from zoo.registry.verify import damage, missing, signed_by
     from zoo.release.local import find_release
     from zoo.sanitize import printable
 
@@ -259,8 +260,8 @@ def verify(
         verdict = f"{release.manifest.label}: {checked} files checked, {len(found)} damaged"
         verdict += f"; not pulled: {len(absent)}" * bool(absent)
         verdict += f"; signed by {', '.join(keys)}" if keys else ""
-        mend = f". Get it again: zoo pull {release.manifest.label}" if pulled else f". {rebuild(release)}"
-        click.echo(verdict + mend * bool(found))
+        mend = release.repairing or f"Get it again: zoo pull {release.manifest.label}"
+        click.echo(verdict + f". {mend}" * bool(found))
         if figures:
             print_repeated(figures)
     if found or any(figure.verdict == "outside" for figure in figures or ()):

@@ -13,6 +13,7 @@ from zoo.home import Home
 from zoo.registry.index import INDEX, LIMIT, Blob
 from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import Published, collect_garbage, differences, publish, read_index, read_listed, yank
+from zoo.release.local import find_release
 
 
 def test_every_file_of_a_release_is_stored_under_its_digest(home, writable):
@@ -94,15 +95,30 @@ def test_the_same_content_built_again_is_the_same_release(home, tmp_path, writab
 def test_a_damaged_file_is_not_published(home, folder):
     release = put_release(home)
     (release.path.parent / "openvino-cpu/model.bin").write_bytes(b"x" * len(b"weights" * 50_000))
-    with pytest.raises(RegistryError, match=r"openvino-cpu/model.bin of tiny@1.0.0 does not match the manifest"):
+    told = r"openvino-cpu/model.bin of tiny@1.0.0 does not match the manifest \(sha256\)\. "
+    with pytest.raises(RegistryError, match=told + "Remove record, .*, and build it again: zoo build tiny$"):
         publish(release, folder, None, Silent())
+    home.releases.rename(home.pulled)
+    with pytest.raises(RegistryError, match=told + r"Get it again: zoo pull tiny@1\.0\.0 --all$"):
+        publish(find_release(home, "tiny"), folder, None, Silent())
     assert not folder.root.exists()
+
+
+def test_a_built_release_without_a_file_is_not_published(home, folder):
+    release = put_release(home)
+    (release.path.parent / "openvino-cpu/model.bin").unlink()
+    told = rf"model.bin of tiny@1.0.0 is not here\. Remove {release.path.parent}, and build it again: zoo build tiny$"
+    with pytest.raises(RegistryError, match=told):
+        publish(release, folder, None, Silent())
 
 
 def test_a_partly_pulled_release_can_add_measurements(home, tmp_path, folder):
     """A board pulls its artifacts, measures them, and publishes the figures."""
     publish(put_release(home), folder, None, Silent())
-    part = put_release(Home(tmp_path / "part"), records=(measured(3.0),))
+    away = Home(tmp_path / "part")
+    put_release(away, records=(measured(3.0),))
+    away.releases.rename(away.pulled)
+    part = find_release(away, "tiny")
     (part.path.parent / "openvino-cpu/model.bin").unlink()
     assert publish(part, folder, None, Silent()) == Published(new=False, measurements=1, signed=False)
     with pytest.raises(RegistryError, match="since only part was pulled. First run: zoo pull tiny@1.0.0 --all"):
