@@ -147,6 +147,17 @@ class Catalogue:
         sound = {*self.datasets} if section == "datasets" else {*self.targets, *self.aliases}
         return {*sound, *(at.partition(".")[2] for at in self.faulty if at.startswith(f"{section}."))}
 
+    def dataset(self, name: str) -> Dataset:
+        """A data set.
+
+        Raises:
+            CatalogueError: unknown or faulty data set.
+        """
+        self._refuse_faulty(f"datasets.{name}")
+        if name not in self.datasets:
+            raise CatalogueError(none_named("data set", name, self.datasets, where=CATALOGUE))
+        return self.datasets[name]
+
     def target(self, name: str) -> str:
         """The own name of a target, given its name or an alias.
 

@@ -55,19 +55,15 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
     from zoo.registry.opening import registry_url
     from zoo.registry.places.by_url import open_place
     from zoo.registry.publish import publish as send
+    from zoo.release.licensing import unstated_line
     from zoo.release.local import find_release
 
     place = open_place(registry_url(load_catalogue().registry, url))
     release = find_release(Home.find(), name)
     done = send(release, place, sign_key, reporter())
     label = release.manifest.label
-    where = "with zoo add" if release.manifest.foreign else "in zoo.yaml"
-    unknown = [part for part, terms in release.manifest.licenses if terms == "not stated"]
-    if unknown:
-        click.echo(
-            f"license not stated: {', '.join(unknown)}. Set it {where}: without one, it may not be used.",
-            err=True,
-        )
+    if line := unstated_line(release.manifest):
+        click.echo(line, err=True)
     signed = ", signed" if done.signed else ""
     if as_json:
         print_json({"release": label, "registry": place.url, **asdict(done)})

@@ -22,6 +22,7 @@ from zoo.release.local import Release, is_built
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import older_bytes, to_bytes
 from zoo.release.reading import Parsed, parse
+from zoo.release.versions import raising
 
 logger = logging.getLogger(__name__)
 MANIFEST_LIMIT = 16 * 2**20  # bytes; more than any manifest needs
@@ -152,8 +153,8 @@ def _refuse_other_content(place: Place, label: str, listed: Listed, ours: Manife
     _, published = read_listed(place, label, listed)
     told = told_differences(published, ours, "\n  ")
     raise RegistryError(
-        f"{label} is published in {place.url} with other content, which can't change. Raise `version` of the model in "
-        f"zoo.yaml and build it again. Differences:\n  {told}"
+        f"{label} is published in {place.url} with other content, which can't change. {raising(bool(ours.foreign))}, "
+        f"and build it again: {ours.rebuild}. Differences:\n  {told}"
     )
 
 

@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 
 from pipeline.progress import Silent
+from tests.zoo.records import foreign_values
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError
 from zoo.home import Home
+from zoo.registry.cache import Cache
+from zoo.registry.choice import chooser
 from zoo.registry.index import INDEX, LIMIT, Blob
 from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import Published, collect_garbage, differences, publish, read_index, read_listed, yank
+from zoo.registry.pull import pull
+from zoo.registry.reader import Registry
 from zoo.release.local import find_release
 
 
@@ -45,7 +50,10 @@ def test_other_content_needs_another_version_and_differences_are_listed(home, tm
         publish(other, writable, None, Silent())
     message = str(caught.value)
     assert "is published" in message
-    assert "Raise `version`" in message
+    assert (
+        "Raise its version (--set version=…, or `version` of the model in zoo.yaml), and build it again: zoo build tiny"
+        ". Differences:"
+    ) in message
     assert "graph/model.onnx: other content" in message
     assert "recipe.seed: 0 → 7" in message
     assert "{compress: {macs: 0.3}}" in message
@@ -80,6 +88,21 @@ def test_other_content_is_refused_though_another_publisher_was_faster(home, tmp_
     with pytest.raises(RegistryError, match="is published in .* with other content, which can't change"):
         publish(put_release(home), folder, None, Silent())
     assert read_index(folder).revision == 1
+
+
+def test_a_network_of_others_is_not_looked_for_in_the_catalogue(home, tmp_path, folder):
+    """Refused by publish, and by pull where another one was made."""
+    publish(put_release(home, **foreign_values()), folder, None, Silent())
+    theirs = Home(tmp_path / "theirs")
+    other = put_release(theirs, files=files_of(b"more"), **foreign_values())
+    way = "Raise its version (--set version=…), and build it again: zoo add big --onnx net.onnx --data cars --license"
+    with pytest.raises(RegistryError) as refused:
+        publish(other, folder, None, Silent())
+    assert way in str(refused.value)
+    with pytest.raises(RegistryError) as refused:
+        pull(Registry([folder], Cache(theirs.cache)), theirs, "tiny", chooser(None), Silent())
+    assert way in str(refused.value)
+    assert "zoo.yaml" not in str(refused.value)
 
 
 def test_the_same_content_built_again_is_the_same_release(home, tmp_path, writable):
