@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.foreign_recipe import ForeignRecipe
-from zoo.catalogue.load import Catalogue
+from zoo.catalogue.catalogue import Catalogue
 from zoo.catalogue.names import wrong_name
 from zoo.catalogue.problems import problems
 from zoo.catalogue.source import KeyPath, Origin, Source, override
