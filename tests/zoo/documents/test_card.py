@@ -185,6 +185,7 @@ def test_cosines_of_each_artifact_are_those_measured_on_its_device():
     rows = embeddings_of(card(a_measurement(agreement=far(0.7)), a_measurement(agreement=far(0.97))))
     assert rows == ["| onnxruntime-cpu | int8 | 0.97000 | 0.50000 | the test set, on AMD EPYC |"]  # the newest
     others = [dense(agreement=far(0.1)), a_measurement(agreement=None), a_measurement(target="openvino-cpu")]
+    others += [a_measurement(agreement=far(0.2), data="b" * 64)]  # "the test set" would be another one
     (row,) = embeddings_of(card(*others))
     assert row == "| onnxruntime-cpu | int8 | 0.99000 | 0.90000 | the gate's images, calibrated graph in onnxruntime |"
 
