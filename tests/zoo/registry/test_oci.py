@@ -11,8 +11,8 @@ import pytest
 from pipeline.progress import Silent
 from tests.conftest import Workshop
 from tests.zoo.registry.conftest import Quiet, running_registry
+from tests.zoo.registry.pulling import check, pulled
 from tests.zoo.registry.samples import files_of, measured, put_release, sha
-from tests.zoo.registry.test_pull import check, pulled
 from tests.zoo.registry.test_together import check_whole
 from zoo.errors import RegistryError
 from zoo.home import Home
