@@ -15,7 +15,7 @@ import fsspec
 import pytest
 
 from tests.zoo.registry.conftest import Quiet
-from tests.zoo.registry.test_hub import imported_anew
+from tests.zoo.registry.hub_registry import imported_anew
 from zoo.errors import RegistryError
 from zoo.registry.cache import Cache
 from zoo.registry.download import fetch
