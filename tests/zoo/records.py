@@ -56,6 +56,16 @@ def ratio(low, high, batch=1):
     return {"baseline": "teacher/fp32", "batch": batch, "ratio": (low + high) / 2, "low": low, "high": high, "turns": 9}
 
 
+def energy(source, mj=3.0):
+    """Energy of a run, as a meter counted it."""
+    return {"mj_per_image": mj, "source": source, "images": 9, "seconds": 2.0}
+
+
+def far(mean_cosine, **changes):
+    """An agreement in all but the direction of the embeddings."""
+    return AGREEMENT | {"mean_cosine": mean_cosine, "min_cosine": 0.5} | changes
+
+
 def measurement(
     p50_ms=5.0, map_=80.0, throttled=None, power_mode=None, protocol=None, steady=True, energy=None, batch=1,
     target="openvino-cpu", **changes
