@@ -1,8 +1,8 @@
-"""Compares all methods of a study at all of its budgets, from JSON of bench/study.py: a table and a plot.
+"""Compares all methods of a study at all values of `--vary`, from JSON of bench/study.py: a table and a plot.
 
     python -m bench.curve docs/results/study-omniglot.json docs/results/study-photos.json --out docs/results/study.svg
 
-Prints a table per file, mAP by budget, and plots mAP over the MACs that are left, one panel per file.
+Prints a table per file, mAP by budget or other setting, and plots mAP over the MACs that are left, one panel per file.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ def title(study: dict[str, Any]) -> str:
     return f"{study['dataset']}, {recipe['network']['architecture']}, {recipe['input']['height']} px"
 
 
+def _head(at: str) -> str:
+    """The heading of a column: the share of the MACs that a budget leaves; of anything else, the setting itself."""
+    key, _, value = at.rpartition(".compress.")[2].partition("=")
+    return f"{100 * float(value):g} %" if key == "macs" else at
+
+
 def table(study: dict[str, Any]) -> str:
     """Markdown: mAP % by method and budget, mean ± standard deviation, with the number of seeds; ours first.
 
@@ -48,7 +54,7 @@ def table(study: dict[str, Any]) -> str:
     for run in study["runs"]:
         groups.setdefault((run["recipe"], run["at"]), []).append(run)
     alone = any(not run["at"] for run in study["runs"])
-    heads = [f"{100 * float(at.partition('=')[2]):g} %" for at in budgets] + ["own size"] * alone
+    heads = [_head(at) for at in budgets] + ["own size"] * alone
     lines = [f"| method | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
 
     def accuracy(name: str, at: str) -> float:

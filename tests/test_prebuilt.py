@@ -15,7 +15,7 @@ from pipeline.progress import Silent
 from targets.files import sha256
 from tests.zoo.registry.samples import tree
 from zoo.catalogue import Catalogue, read_catalogue
-from zoo.catalogue.load import STUDY
+from zoo.catalogue.catalogue import STUDY
 from zoo.home import Home
 from zoo.layout import SCHEMA
 from zoo.registry.cache import Cache

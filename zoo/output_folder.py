@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zoo.errors import OutputError
@@ -72,24 +72,16 @@ def fresh_folder(out: Path, replace: bool = False) -> Iterator[Path]:
         yield fresh
         if replace and place.exists():
             old = fresh.with_name(f"{fresh.name}.old")
-            _exchange(place, fresh, old)
-        else:
-            fresh.rename(place)
+            place.rename(old)
+        fresh.rename(place)
+        if old:
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise _refusal(out, error) from None
     finally:
-        for left in filter(None, (fresh, old)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _exchange(place: Path, fresh: Path, old: Path) -> None:
-    """Put a complete folder in place of an older one, which gets the name `old` meanwhile. Interrupted at any point,
-    one of them has its place.
-    """
-    try:
-        place.rename(old)
-        fresh.rename(place)
-    finally:
-        if not place.exists():
-            old.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
+        if old and old.exists() and not place.exists():  # whatever interrupts this, nothing is removed before it
+            with suppress(OSError):
+                old.rename(place)
+        for left in (fresh, old if place.exists() else None):
+            if left:
+                shutil.rmtree(left, ignore_errors=True)

@@ -44,6 +44,11 @@ def test_a_table_has_means_spreads_and_seeds_by_budget_and_ours_first():
     assert {row.count("|") for row in rows} == {5}
 
 
+def test_what_is_no_share_of_the_macs_is_a_heading_as_it_is():
+    runs = [run("one", at, 0, 50.0, 0.7) for at in ("distill.compress.macs=0.3", "distill.compress.params=0.3", "a=b")]
+    assert table({**STUDY, "runs": runs}).splitlines()[0] == "| method | a=b | 30 % | distill.compress.params=0.3 |"
+
+
 def test_a_figure_is_drawn_and_other_files_are_refused(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(STUDY))
     (tmp_path / "other.json").write_text("{}")

@@ -56,6 +56,16 @@ def ratio(low, high, batch=1):
     return {"baseline": "teacher/fp32", "batch": batch, "ratio": (low + high) / 2, "low": low, "high": high, "turns": 9}
 
 
+def energy(source, mj=3.0):
+    """Energy of a run, as a meter counted it."""
+    return {"mj_per_image": mj, "source": source, "images": 9, "seconds": 2.0}
+
+
+def far(mean_cosine, **changes):
+    """An agreement in all but the direction of the embeddings."""
+    return AGREEMENT | {"mean_cosine": mean_cosine, "min_cosine": 0.5} | changes
+
+
 def measurement(
     p50_ms=5.0, map_=80.0, throttled=None, power_mode=None, protocol=None, steady=True, energy=None, batch=1,
     target="openvino-cpu", **changes
@@ -163,6 +173,24 @@ def manifest_values(name="big", version="1.0.0", parameters=(4_000_000, 1_000_00
                        "command": f"zoo build {name}"},
         **changes,
     }  # fmt: skip
+
+
+def foreign_values(file="net.onnx", **changes):
+    """What `manifest_values` says, as changes for a network that zoo did not train."""
+    values = manifest_values()
+    told = {"file": file, "sha256": "f" * 64, "size_bytes": 1000, "source": "", "trained_on": "", "producer": "pytorch"}
+    return {
+        "foreign": told | {"cost": costs(1_000_000)},
+        "compression": None,
+        "accuracy": {"teacher": None, "dense_student": None, "student": values["accuracy"]["student"]},
+        "provenance": values["provenance"] | {"command": f"zoo add big --onnx {file} --data cars --license Apache-2.0"},
+        **changes,
+    }
+
+
+def built_by(command):
+    """A change: the command of a release."""
+    return {"provenance": manifest_values()["provenance"] | {"command": command}}
 
 
 def a_manifest(**changes):

@@ -14,6 +14,7 @@ from pipeline.data.images import Input, read_image
 from pipeline.foreign import original
 from tests.conftest import make_workshop
 from tests.foreign import HEIGHT, MEAN, NORMALISED, STD, WIDTH, embed_by_hand, foreign_model, write_foreign
+from zoo.cli.add import _numbers, _three
 from zoo.cli.shapes.commands import COMMANDS
 from zoo.home import Home
 from zoo.release.licensing import accepted
@@ -133,6 +134,11 @@ def test_the_recorded_command_repeats_it(added, theirs, tmp_path):
     again = shop.zoo(*adding(shop, file, "-t", "onnxruntime-cpu", *ABOUT, "--plan"))
     assert again.exit_code == 0, again.output
     assert "runs" not in again.output
+
+
+@pytest.mark.parametrize("given", ["0.48145466,0.4578275,0.40821073", "123.675,116.28,103.53", "0,1e-07,255"])
+def test_mean_and_deviation_are_recorded_in_all_digits(given):
+    assert _numbers(_three(None, None, given)) == given
 
 
 def test_other_commands_take_it_like_any_release(added, theirs, tmp_path):

@@ -34,8 +34,8 @@ def test_other_content_is_refused_at_the_end_and_the_name_is_kept(pulled):
     message = pulled.refused("build", "tiny")
     assert message == (
         "tiny@1.0.0 was pulled from a registry, but this build has other content: two releases can't share a "
-        f"name. Raise `version` of the model in zoo.yaml, or remove {pulled.home}/pulled/tiny/1.0.0; finished stages "
-        "are kept."
+        "name. Raise its version (--set version=…, or `version` of the model in zoo.yaml), or remove "
+        f"{pulled.home}/pulled/tiny/1.0.0; finished stages are kept."
     )
     assert not (pulled.home / "releases/tiny").exists()
     pulled.build("tiny", "--set", "version=1.0.1")

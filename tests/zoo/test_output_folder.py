@@ -103,6 +103,25 @@ def test_an_interrupted_exchange_leaves_one_whole_folder(moment, tmp_path, monke
     assert (out / "old").exists() == first
 
 
+def test_an_interrupt_while_the_old_folder_gets_its_place_back_loses_nothing(tmp_path, monkeypatch):
+    """As Ctrl-C that is pressed twice."""
+    out = tmp_path / "out"
+    write(out)
+    (out / "old").write_text("old")
+    rename = type(out).rename
+
+    def renamed(self, target):
+        if self != out:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(type(out), "rename", renamed)
+    with pytest.raises(KeyboardInterrupt):
+        write(out, replace=True)
+    (left,) = tmp_path.glob(".out.*.old")
+    assert (left / "old").read_text() == "old"
+
+
 def test_places_that_will_not_do(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path)

@@ -10,12 +10,13 @@ from click.testing import CliRunner
 
 import zoo
 from tests.zoo.cli.conftest import document
-from tests.zoo.records import a_manifest, keep, measurement, release
+from tests.zoo.records import built_by, keep, measurement, release
 from zoo.cli import main
 from zoo.errors import ManifestError
 from zoo.home import Home
 from zoo.release.local import find_release, read_all, recorded
 from zoo.release.versions import newest, order
+from zoo.sanitize import parse_json
 
 
 @pytest.fixture
@@ -107,8 +108,7 @@ def test_a_damaged_built_release_is_fixed_as_the_message_says(built, damage):
 
 def kept(home, command, name="mine"):
     """The folder of a release that a command built."""
-    made = release().manifest.provenance.model_dump() | {"command": command}
-    keep(home.root, release(name, provenance=made))
+    keep(home.root, release(name, **built_by(command)))
     return home.releases / name / "1.0.0"
 
 
@@ -127,6 +127,15 @@ def test_a_damaged_release_is_built_again_by_its_own_command(home, command):
     assert str(caught.value).endswith(f", and build it again: {command}")
 
 
+def test_a_sound_manifest_is_parsed_once(home, monkeypatch):
+    kept(home, "zoo build mine")
+    calls = []
+    monkeypatch.setattr("zoo.release.reading.parse_json", lambda content: calls.append(content) or parse_json(content))
+    monkeypatch.setattr("zoo.release.command.parse_json", calls.append)
+    assert find_release(home, "mine").rebuilding.endswith("and build it again: zoo build mine")
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"provenance": {"command": 1}}', '{"provenance": []}'])
 def test_without_a_command_anywhere_a_model_of_the_catalogue_is_assumed(home, content):
     folder = kept(home, "zoo add mine --onnx net.onnx")
@@ -135,6 +144,9 @@ def test_without_a_command_anywhere_a_model_of_the_catalogue_is_assumed(home, co
         find_release(home, "mine")
     (folder / "README.md").write_text("- seed: 1\n- command: `zoo add mine --onnx net.onnx`\n- created: now\n")
     with pytest.raises(ManifestError, match=r"build it again: zoo add mine --onnx net\.onnx$"):
+        find_release(home, "mine")
+    (folder / "README.md").write_text("- command: `zoo add mine; rm -rf .`\n")
+    with pytest.raises(ManifestError, match=r"build it again: zoo build mine$"):
         find_release(home, "mine")
 
 
@@ -219,23 +231,3 @@ def test_the_newest_of_a_range():
     assert newest("tiny", versions, "") == "2.0.0"
     assert newest("tiny", versions, ">2") is None
     assert sorted(versions, key=order) == ["backup", "1.0", "1.9.0", "1.10.0", "2.0.0"]
-
-
-@pytest.mark.parametrize(
-    ("recorded", "advised"),
-    [
-        ("zoo build big --student timm:lcnet_050", "zoo build big --student timm:lcnet_050 --target t"),
-        ("zoo build big --target t", "zoo build big --target t"),
-        (
-            "zoo build big --set 'distill.compress={macs: 0.3}'",
-            "zoo build big --set 'distill.compress={macs: 0.3}' --target t",
-        ),
-        ("zoo build big; rm -rf .", "zoo build big --target t"),
-        ("zoo build big --set a=$(whoami)", "zoo build big --target t"),
-        ("curl example.org", "zoo build big --target t"),
-    ],
-)
-def test_a_command_from_a_manifest_is_advised_only_if_a_shell_runs_nothing_but_zoo(recorded, advised):
-    manifest = a_manifest()
-    changed = manifest.provenance.model_copy(update={"command": recorded})
-    assert manifest.model_copy(update={"provenance": changed}).command_for("t") == advised

@@ -122,6 +122,7 @@ def test_the_network_of_the_release_counts_and_its_version_is_recorded(built):
     prepared = prepare(catalogue, home, BuildRequest("mine", (), asked), built.root / "data", Silent())
     settings = prepared.plan[-1].step.settings
     assert settings["overrides"] == ("from=tiny@1.0.0", *asked[1:])  # of the command that repeats the build
+    assert prepared.command == "zoo build mine --from tiny@1.0.0 --dataset squares --set gate.identities=2"
     assert prepared.parent
     assert settings["ancestors"] == prepared.parent.ancestors
     assert prepared.parent.ancestors[0].manifest_sha256 == sha256(built.home / "releases/tiny/1.0.0/manifest.json")

@@ -21,7 +21,7 @@ from zoo.building.name import check_name
 from zoo.building.origin import Given
 from zoo.building.record import record_step
 from zoo.catalogue import Catalogue
-from zoo.catalogue.foreign import check_dataset, check_free, foreign_recipe
+from zoo.catalogue.foreign import check_free, foreign_recipe
 from zoo.home import Home
 from zoo.release.licensing import checked_expression
 
@@ -69,7 +69,7 @@ def prepare_foreign(
         CatalogueError, DataError, StoreError, UnknownRuntime, MissingLibrary, ManifestError: as for a build.
     """
     check_free(catalogue, request.name)
-    check_dataset(catalogue, request.dataset)
+    catalogue.dataset(request.dataset)
     license_ = checked_expression(request.license)
     targets = [*request.targets] or [*catalogue.models[catalogue.default].targets]
     settings = asked_targets(catalogue, targets, request.host)

@@ -35,8 +35,9 @@ from targets.settings import TargetSettings
 from zoo.building.deployment import Deployment
 from zoo.building.name import check_content, check_name
 from zoo.building.parent import Parent, check_parent, find_parent, pinned
-from zoo.building.received import received
+from zoo.building.received import continued_by, received
 from zoo.building.record import publish, record_step
+from zoo.building.repeating import command_line
 from zoo.catalogue import Catalogue
 from zoo.catalogue.student import release_name
 from zoo.errors import ManifestError
@@ -63,6 +64,8 @@ class Build:
     Attributes:
         targets: those of the record, by name.
         foreign: the file of a network that zoo did not train.
+        command: that continues it once a device has measured what its budget needs; empty for a foreign network, which
+            has no budget.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Build:
     latency: Latency | None = None
     parent: Parent | None = None
     foreign: Path | None = None
+    command: str = ""
 
     @property
     def compress(self) -> Compress | None:
@@ -215,17 +219,20 @@ def prepare(
     overrides = tuple(pinned(request.overrides, parent))
     recorded = record_step(name, recipe, data, data_license, steps, runtimes, overrides, ancestors, model=request.name)
     plan = make_plan([*steps, recorded], store, last)
-    return Build(name, recipe, data, home, store, settings, plan, latency, parent)
+    command = command_line(("build", request.name), request.targets, overrides, request.host)
+    return Build(name, recipe, data, home, store, settings, plan, latency, parent, command=command)
 
 
 def place_bundles(build: Build) -> None:
-    """Copy bundles to names that one can use."""
+    """Copy bundles to names that one can use; beside one of widths is the command that continues the build."""
     for planned in build.plan:
         stage = planned.step.stage
         if stage in ("bundle", "latency_bundle") and build.store.has(stage, planned.key):
             source = bundle_file(build.store.folder(stage, planned.key))
             build.home.bundles.mkdir(parents=True, exist_ok=True)
             place_file(source, build.home.bundles / source.name)
+            if stage == "latency_bundle":
+                write_text(continued_by(build.home.bundles / source.name), f"{build.command}\n")
 
 
 def _place_bundles(build: Build) -> None:

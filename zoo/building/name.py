@@ -14,6 +14,7 @@ from zoo.layout import MANIFEST
 from zoo.registry.shipped import is_shipped
 from zoo.release.manifest import Manifest
 from zoo.release.reading import read_manifest
+from zoo.release.versions import raising
 
 
 def _pulled(home: Home, name: str, version: str) -> tuple[Path, Manifest | None]:
@@ -25,10 +26,10 @@ def _pulled(home: Home, name: str, version: str) -> tuple[Path, Manifest | None]
         return folder, None
 
 
-def _taken(label: str, folder: Path, why: str) -> ManifestError:
+def _taken(label: str, folder: Path, why: str, foreign: bool) -> ManifestError:
     return ManifestError(
-        f"{label} was pulled from a registry, but {why}: two releases can't share a name. Raise `version` of the "
-        f"model in zoo.yaml, or remove {folder}; finished stages are kept."
+        f"{label} was pulled from a registry, but {why}: two releases can't share a name. {raising(foreign)}, or "
+        f"remove {folder}; finished stages are kept."
     )
 
 
@@ -49,11 +50,12 @@ def check_name(home: Home, name: str, recipe: Recipe | ForeignRecipe, targets: I
     folder, pulled = _pulled(home, name, recipe.version)
     if pulled is None or _can_give_way(folder, pulled):
         return
+    foreign = isinstance(recipe, ForeignRecipe)
     if pulled.recipe != recipe.model_dump(mode="json"):
-        raise _taken(pulled.label, folder, "this build has another recipe")
+        raise _taken(pulled.label, folder, "this build has another recipe", foreign)
     there = {artifact.target for artifact in pulled.artifacts}
     if new := [target for target in targets if target not in there]:
-        raise _taken(pulled.label, folder, f"it has nothing for {', '.join(new)}")
+        raise _taken(pulled.label, folder, f"it has nothing for {', '.join(new)}", foreign)
 
 
 def check_content(home: Home, name: str, version: str, recorded: Path) -> str:
@@ -75,7 +77,7 @@ def check_content(home: Home, name: str, version: str, recorded: Path) -> str:
     if pulled.content_sha256 == built.content_sha256:
         return ""
     if not _can_give_way(folder, pulled):
-        raise _taken(built.label, folder, "this build has other content")
+        raise _taken(built.label, folder, "this build has other content", bool(built.foreign))
     if folder.is_symlink():
         folder.unlink()  # its files stay in the cache
     else:

@@ -18,7 +18,7 @@ from zoo.layout import NETWORK
 from zoo.registry.opening import open_registry
 from zoo.registry.pull import pull
 from zoo.release.lineage import Ancestor
-from zoo.release.local import Release, find_release, rebuilding
+from zoo.release.local import Release, find_release
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def find_parent(catalogue: Catalogue, home: Home, wanted: str, progress: Progres
         return _intact(_pulled(catalogue, home, wanted, progress, str(why)))
     if _lacking(here):
         label = here.manifest.label
-        mend = rebuilding(here.path) or f"Get it: zoo pull {label} --all"
+        mend = here.rebuilding or f"Get it: zoo pull {label} --all"
         here = _pulled(catalogue, home, label, progress, f"{label} is here without its network. {mend}")
     return _intact(here)
 
@@ -110,7 +110,7 @@ def _intact(release: Release) -> Parent:
         raise ManifestError(f"{label} has no network to start from: its manifest lists none. Start from another one.")
     for path, digest in files.items():
         if sha256(folder / path) != digest:
-            mend = rebuilding(release.path) or f"Remove {folder} and get it again: zoo pull {label} --all"
+            mend = release.repairing or f"Remove {folder} and get it again: zoo pull {label} --all"
             raise ManifestError(f"{path} of {label} is damaged (sha256). {mend}")
     return Parent(release)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -25,9 +26,30 @@ def received(home: Home, release: str, target: str, widths: bool = False) -> Pat
     return home.root / "received" / f"{release.replace('@', '-')}-{target}{kind}.result"
 
 
-def receive(home: Home, path: Path) -> tuple[str, str, bool]:
-    """Verify a result byte by byte and keep it. Returns its release (name@version), its target, and whether it is of
-    networks of several widths (`targets.bundles.widths`), which are measured before there is a release.
+def continued_by(bundle: Path) -> Path:
+    """The file beside a bundle of widths with the command whose build waits for its result."""
+    return bundle.with_suffix(".command")
+
+
+@dataclass(frozen=True)
+class Received:
+    """A bundle's result that was kept.
+
+    Attributes:
+        release: name@version.
+        widths: whether it is of networks of several widths (`targets.bundles.widths`), which are measured before there
+            is a release.
+        command: that takes it into the build.
+    """
+
+    release: str
+    target: str
+    widths: bool
+    command: str
+
+
+def receive(home: Home, path: Path) -> Received:
+    """Verify a result byte by byte and keep it.
 
     Raises:
         BadBundle: it is damaged, or not a result.
@@ -50,10 +72,7 @@ def receive(home: Home, path: Path) -> tuple[str, str, bool]:
             f"{path} names release {release!r:.120} and target {target!r:.120}: one is not a valid name. Refused."
         )
     widths = is_widths(about)
-    if not widths:
-        find_release(home, release)
-    elif not (asked := home.bundles / f"{release.replace('@', '-')}-{target}-widths.zoo").exists():
-        raise BadBundle(f"{path} is a result of {asked.name}, which was not built here. Refused.")
+    command = _continuing(home, path, release, target) if widths else find_release(home, release).manifest.rebuild
     place = received(home, release, target, widths)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -62,4 +81,23 @@ def receive(home: Home, path: Path) -> tuple[str, str, bool]:
         fresh.replace(place)
     except OSError as error:
         raise explain(error, place.parent) from None
-    return release, target, widths
+    return Received(release, target, widths, command)
+
+
+def _continuing(home: Home, path: Path, release: str, target: str) -> str:
+    """The command whose build waits for a result of widths.
+
+    Raises:
+        BadBundle: none does.
+        StoreError: it can't be read.
+    """
+    bundle = home.bundles / f"{release.replace('@', '-')}-{target}-widths.zoo"
+    if not bundle.exists():
+        raise BadBundle(f"{path} is a result of {bundle.name}, which was not built here. Refused.")
+    try:
+        told = continued_by(bundle).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:  # of a zoo that wrote none
+        told = ""
+    except OSError as error:
+        raise explain(error, bundle.parent) from None
+    return told or f"zoo build {release.partition('@')[0]}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -31,6 +30,7 @@ from targets.settings import PRECISIONS, Precision
 from zoo import __version__
 from zoo.building.budget import budget_record
 from zoo.building.origin import Given, origin_of
+from zoo.building.repeating import command_line, portable
 from zoo.building.results import target_records
 from zoo.documents import write_documents
 from zoo.documents.graph_metadata import facts, write_facts
@@ -43,7 +43,6 @@ from zoo.release.measurements import Measured, Measurement, read_measurements, w
 VERSION = 10
 # used for documents and metadata
 LIBRARIES = (*IMAGES, "onnx", "onnxruntime", "cyclonedx-python-lib", "huggingface-hub", "timm")
-OPTIONS = ("from", "dataset", "student")  # overrides that have an option of their own
 LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
 
 
@@ -59,18 +58,6 @@ def _artifact(
         "target": target,
         "runtime": runtime,
     }
-
-
-def _portable(override: str) -> str:
-    """An override without paths of this machine: of a weights file only the name is kept."""
-    key, _, value = override.partition("=")
-    return f"{key}={Path(value).name}" if key in ("teacher.weights", "distill.weights") else override
-
-
-def _option(override: str) -> tuple[str, str]:
-    """The option of the command line that makes an override."""
-    key, _, value = override.partition("=")
-    return (f"--{key}", value) if key in OPTIONS else ("--set", _portable(override))
 
 
 def _git() -> str | None:
@@ -213,10 +200,10 @@ def record_release(
                 git=git,
                 seed=recipe.seed,
                 seconds=round(sum(stage["seconds"] for stage in stages), 1),
-                command=shlex.join(
-                    ["zoo", "add" if given else "build", model or name, *(given.words if given else ())]
-                    + [word for target in targets for word in ("--target", target)]
-                    + [word for override in overrides for word in _option(override)]
+                command=command_line(
+                    ("add" if given else "build", model or name, *(given.words if given else ())),
+                    targets,
+                    map(portable, overrides),
                 ),
             ),
         }

@@ -4,6 +4,7 @@ The user's catalogue extends the shipped one, name by name; with `base:` a model
 recipe is a few lines. Models whose names begin with an underscore serve only as bases.
 """
 
-from zoo.catalogue.load import Catalogue, load_catalogue, read_catalogue
+from zoo.catalogue.catalogue import Catalogue
+from zoo.catalogue.load import load_catalogue, read_catalogue
 
 __all__ = ["Catalogue", "load_catalogue", "read_catalogue"]

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.foreign_recipe import ForeignRecipe
-from zoo.catalogue.load import Catalogue
+from zoo.catalogue.catalogue import Catalogue
 from zoo.catalogue.names import wrong_name
-from zoo.catalogue.problems import did_you_mean, problems
+from zoo.catalogue.problems import problems
 from zoo.catalogue.source import KeyPath, Origin, Source, override
 from zoo.errors import CatalogueError
 
@@ -35,18 +35,6 @@ def check_free(catalogue: Catalogue, name: str) -> None:
         raise CatalogueError(f"{name!r}: {why}")
     if name in catalogue.entries.data:
         raise CatalogueError(f"{name} is a model of the catalogue, which zoo build trains. Choose another name.")
-
-
-def check_dataset(catalogue: Catalogue, name: str) -> None:
-    """Check that the catalogue has a data set.
-
-    Raises:
-        CatalogueError: it is unknown or faulty.
-    """
-    if lines := catalogue.faulty.get(f"datasets.{name}"):
-        raise CatalogueError("\n".join(lines))
-    if name not in catalogue.datasets:
-        raise CatalogueError(f"no data set {name!r} in the catalogue. {did_you_mean(name, catalogue.datasets)}")
 
 
 def foreign_recipe(values: Mapping[str, Any], overrides: Sequence[str]) -> ForeignRecipe:

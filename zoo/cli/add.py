@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +153,11 @@ def _request(overrides: tuple[str, ...], **options: Any) -> AddRequest:
     )
 
 
+def _numbers(values: Iterable[float]) -> str:
+    """Numbers with commas, in all digits, so that the same values are read again."""
+    return ",".join(repr(value).removesuffix(".0") for value in values)
+
+
 def _words(**options: Any) -> tuple[str, ...]:
     """Options that repeat the command; of the file only the name is kept."""
     size = options["size"]
@@ -160,8 +166,8 @@ def _words(**options: Any) -> tuple[str, ...]:
         "--data": options["dataset"],
         "--license": options["license_"],
         "--size": size and "x".join(map(str, size)),
-        "--mean": options["mean"] and ",".join(f"{number:g}" for number in options["mean"]),
-        "--std": options["std"] and ",".join(f"{number:g}" for number in options["std"]),
+        "--mean": options["mean"] and _numbers(options["mean"]),
+        "--std": options["std"] and _numbers(options["std"]),
         "--range": options["range_"],
         "--layout": options["layout"],
         "--channels": options["channels"],

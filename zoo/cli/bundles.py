@@ -99,7 +99,6 @@ def receive(result: Path, dry_run: bool, as_json: bool) -> None:
     from zoo.building.received import receive as take_in
     from zoo.cli.script import print_json
     from zoo.home import Home
-    from zoo.release.local import find_release
     from zoo.release.submission import is_submission
 
     if is_submission(result):
@@ -107,14 +106,11 @@ def receive(result: Path, dry_run: bool, as_json: bool) -> None:
         return
     if dry_run:
         raise click.UsageError("--dry-run is for measurements that zoo bench --export wrote.")
-    home = Home.find()
-    release, target, widths = take_in(home, result)
-    name = release.partition("@")[0]
-    command = f"zoo build {name}" if widths else find_release(home, release).manifest.rebuild
+    done = take_in(Home.find(), result)
     if as_json:
         nothing: dict[str, object] = {"by": None, "added": [], "kept": True, "known": 0, "notes": []}
-        print_json({"release": release, "target": target, "command": command, **nothing})
-    elif widths:
-        click.echo(f"received: widths of {release} on {target}. Run the build again: {command}")
+        print_json({"release": done.release, "target": done.target, "command": done.command, **nothing})
+    elif done.widths:
+        click.echo(f"received: widths of {done.release} on {done.target}. Run the build again: {done.command}")
     else:
-        click.echo(f"received: {release} on {target}. Record it: {command}")
+        click.echo(f"received: {done.release} on {done.target}. Record it: {done.command}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,19 +55,15 @@ def publish(name: str, url: str | None, sign_key: Path | None, as_json: bool) ->
     from zoo.registry.opening import registry_url
     from zoo.registry.places.by_url import open_place
     from zoo.registry.publish import publish as send
+    from zoo.release.licensing import unstated_line
     from zoo.release.local import find_release
 
     place = open_place(registry_url(load_catalogue().registry, url))
     release = find_release(Home.find(), name)
     done = send(release, place, sign_key, reporter())
     label = release.manifest.label
-    where = "with zoo add" if release.manifest.foreign else "in zoo.yaml"
-    unknown = [part for part, terms in release.manifest.licenses if terms == "not stated"]
-    if unknown:
-        click.echo(
-            f"license not stated: {', '.join(unknown)}. Set it {where}: without one, it may not be used.",
-            err=True,
-        )
+    if line := unstated_line(release.manifest):
+        click.echo(line, err=True)
     signed = ", signed" if done.signed else ""
     if as_json:
         print_json({"release": label, "registry": place.url, **asdict(done)})
@@ -84,7 +81,7 @@ def _request(command: str) -> BuildRequest | None:
     """
     from zoo.building.build import BuildRequest
 
-    match command.split():
+    match shlex.split(command):
         case ["zoo", "build", name, *options] if {*options[::2]} <= {"--target"}:
             return BuildRequest(name, options[1::2])
     return None
@@ -217,7 +214,7 @@ def verify(
     from zoo.errors import NoRegistry
     from zoo.home import Home
     from zoo.registry.opening import open_registry
-    from zoo.registry.verify import damage, missing, rebuild, signed_by
+    from zoo.registry.verify import damage, missing, signed_by
     from zoo.release.local import find_release
     from zoo.sanitize import printable
 
@@ -259,8 +256,8 @@ def verify(
         verdict = f"{release.manifest.label}: {checked} files checked, {len(found)} damaged"
         verdict += f"; not pulled: {len(absent)}" * bool(absent)
         verdict += f"; signed by {', '.join(keys)}" if keys else ""
-        mend = f". Get it again: zoo pull {release.manifest.label}" if pulled else f". {rebuild(release)}"
-        click.echo(verdict + mend * bool(found))
+        mend = release.repairing or f"Get it again: zoo pull {release.manifest.label}"
+        click.echo(verdict + f". {mend}" * bool(found))
         if figures:
             print_repeated(figures)
     if found or any(figure.verdict == "outside" for figure in figures or ()):

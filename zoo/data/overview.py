@@ -17,8 +17,6 @@ from pipeline.data.fingerprint import contents
 from pipeline.data.splits import Row
 from pipeline.progress import Progress
 from zoo.catalogue import Catalogue
-from zoo.catalogue.problems import none_named
-from zoo.errors import CatalogueError
 from zoo.home import Home
 
 
@@ -62,15 +60,15 @@ def named_dataset(catalogue: Catalogue, name: str) -> str:
     """The name of a data set, given its name or that of a model built on it.
 
     Raises:
-        CatalogueError: neither exists.
+        CatalogueError: neither exists, or it is faulty.
     """
-    if name in catalogue.datasets:
-        return name
-    if name in catalogue.models:
-        return catalogue.models[name].dataset
-    if name in catalogue.starting and (own := catalogue.sources[name].data.get("dataset")) in catalogue.datasets:
-        return str(own)
-    raise CatalogueError(none_named("data set", name, catalogue.datasets, where=" in the catalogue"))
+    if name not in catalogue.datasets:
+        if name in catalogue.models:
+            return catalogue.models[name].dataset
+        if name in catalogue.starting and (own := catalogue.sources[name].data.get("dataset")) in catalogue.datasets:
+            return str(own)
+        catalogue.dataset(name)
+    return name
 
 
 def _items(found: FoundImages) -> list[Item]:
@@ -95,10 +93,11 @@ def look(catalogue: Catalogue, home: Home, name: str, data_root: Path, progress:
     """Inspect a data set.
 
     Raises:
+        CatalogueError: it is unknown or faulty.
         DataError: a folder or list is missing or can't be read, a split is empty, or an image can't be decoded.
         MissingLibrary: the library that compares images is not installed.
     """
-    dataset = catalogue.datasets[name]
+    dataset = catalogue.dataset(name)
     found = find_dataset(name, dataset, data_root, home.data, progress.say)
     digests = contents(found.root, found.paths, home.data / "fingerprints")
     items = _items(found)

@@ -36,6 +36,7 @@ def _of(
         if (
             isinstance(record, Measured)
             and record.agreement
+            and record.data == manifest.data.fingerprint
             and (record.target, record.network, record.precision) == (target, "student", precision)
         ):
             return ArtifactAgreement(target, precision, record.agreement, f"the test set, on {record.device.name}")
@@ -47,7 +48,8 @@ def _of(
 
 
 def artifact_agreements(manifest: Manifest, measurements: Sequence[Measurement]) -> list[ArtifactAgreement]:
-    """Of each compiled artifact, as measured on its device; while that is pending, as its graph was calibrated.
+    """Of each compiled artifact, as measured on its device with the release's test set; until then, as its graph was
+    calibrated.
 
     Artifacts of which neither is known are left out.
 

@@ -11,7 +11,7 @@ from targets.machine.device import is_board, this_device
 from targets.settings import TargetSettings
 from zoo.catalogue import Catalogue
 from zoo.errors import NothingRuns, ZooError
-from zoo.release.local import Release, rebuilding
+from zoo.release.local import Release
 from zoo.use.runnable import Runnable, graph_on, runnables
 
 THREADS = 4  # per core, at most
@@ -55,7 +55,7 @@ def check_files(release: Release, target: str, found: Sequence[Runnable]) -> Non
     missing = [file for one in found for file in one.files if not (release.path.parent / file.path).is_file()]
     if missing:
         get = f"Get it: zoo pull {release.manifest.label}" + f" --target {target}" * any(one.target for one in missing)
-        raise NotHere(f"{missing[0].path} is not here", rebuilding(release.path) or get)
+        raise NotHere(f"{missing[0].path} is not here", release.rebuilding or get)
 
 
 def _check_threads(threads: int | None) -> None:

@@ -59,7 +59,8 @@ def read_protocol(manifest: Manifest, data: Index | None = None) -> Protocol:
         return Protocol(Input.model_validate(manifest.recipe["input"]), Measure.model_validate(known), data)
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ManifestError(
-            f"the recipe of {manifest.label} has no valid measuring protocol: {first_problem(error)}. Build it again."
+            f"the recipe of {manifest.label} has no valid measuring protocol: {first_problem(error)}. Build it "
+            f"again: {manifest.rebuild}"
         ) from None
 
 

@@ -18,10 +18,11 @@ from zoo.errors import RegistryError
 from zoo.registry.index import INDEX, LIMIT, MOST_MEASUREMENTS, Blob, Index, Listed, Signature, parse_index
 from zoo.registry.places.place import GARBAGE, UNFINISHED, Place, unreached
 from zoo.registry.signing import key_id, sign
-from zoo.release.local import Release, rebuilding
+from zoo.release.local import Release, is_built
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import older_bytes, to_bytes
 from zoo.release.reading import Parsed, parse
+from zoo.release.versions import raising
 
 logger = logging.getLogger(__name__)
 MANIFEST_LIMIT = 16 * 2**20  # bytes; more than any manifest needs
@@ -119,18 +120,23 @@ def _changed(before: object, after: object, at: str) -> Iterator[str]:
 
 def _check_files(release: Release) -> dict[str, Path]:
     """Files by blob path, each verified against the manifest."""
-    found = {}
+    found, label = {}, release.manifest.label
+    pull = f"zoo pull {label} --all"
     for file in release.manifest.files:
         path = release.path.parent / file.path
         if not path.exists():
             raise RegistryError(
-                f"{file.path} of {release.manifest.label} is not here, since only part was pulled. First run: zoo pull "
-                f"{release.manifest.label} --all"
+                f"{file.path} of {label} is not here"
+                + (
+                    f". {release.rebuilding}"
+                    if release.rebuilding
+                    else f", since only part was pulled. First run: {pull}"
+                )
             )
         if path.stat().st_size != file.size_bytes or sha256(path) != file.sha256:
             raise RegistryError(
-                f"{file.path} of {release.manifest.label} does not match the manifest (sha256). Build it again: "
-                f"{release.manifest.rebuild}"
+                f"{file.path} of {label} does not match the manifest (sha256). "
+                + (release.repairing or f"Get it again: {pull}")
             )
         found[Blob(sha256=file.sha256, size_bytes=file.size_bytes).path] = path
     return found
@@ -147,8 +153,8 @@ def _refuse_other_content(place: Place, label: str, listed: Listed, ours: Manife
     _, published = read_listed(place, label, listed)
     told = told_differences(published, ours, "\n  ")
     raise RegistryError(
-        f"{label} is published in {place.url} with other content, which can't change. Raise `version` of the model in "
-        f"zoo.yaml and build it again. Differences:\n  {told}"
+        f"{label} is published in {place.url} with other content, which can't change. {raising(bool(ours.foreign))}, "
+        f"and build it again: {ours.rebuild}. Differences:\n  {told}"
     )
 
 
@@ -158,7 +164,7 @@ def _refuse_old(release: Release) -> None:
     Raises:
         RegistryError: the release was built here and has an older schema.
     """
-    if release.is_old and rebuilding(release.path):
+    if release.is_old and is_built(release.path):
         raise RegistryError(
             f"{release.manifest.label} has schema {release.schema}, and a published manifest never changes. Migrate it "
             f"first: zoo migrate {release.manifest.label}"

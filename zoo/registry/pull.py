@@ -30,6 +30,7 @@ from zoo.release.measurements import LIMIT as RECORD_LIMIT
 from zoo.release.measurements import Measurement, Pending, from_bytes, merged
 from zoo.release.reading import Parsed, read_manifest
 from zoo.release.record import Artifact
+from zoo.release.versions import raising
 from zoo.sanitize import one_line
 
 logger = logging.getLogger(__name__)
@@ -123,8 +124,8 @@ def _refuse_shadowed(home: Home, manifest: Manifest, url: str) -> None:
     if built.content_sha256 != manifest.content_sha256:
         raise RegistryError(
             f"{manifest.label} was built here with other content than in {url}: nothing was pulled. Remove "
-            f"{path.parent} to get the published one, or raise `version` of the model in zoo.yaml and build it again. "
-            f"Differences: {told_differences(manifest, built)}"
+            f"{path.parent} to get the published one. To keep both: {raising(bool(built.foreign))}, and build it "
+            f"again: {built.rebuild}. Differences: {told_differences(manifest, built)}"
         )
 
 

@@ -34,12 +34,6 @@ def damage(release: Release) -> Iterator[str]:
             yield f"{name}: not a file of this release"
 
 
-def rebuild(release: Release) -> str:
-    """How to repair a release that was built here. Its files are hard links to those of the stages."""
-    store = release.path.parent.resolve().parents[1]
-    return f"Remove record, compile, export and compact in {store}, and build it again: {release.manifest.rebuild}"
-
-
 def missing(release: Release) -> list[str]:
     """Files of the release that are not here, such as artifacts of targets that were not pulled."""
     return [file.path for file in release.manifest.files if not (release.path.parent / file.path).exists()]

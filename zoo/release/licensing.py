@@ -35,6 +35,21 @@ def stated(terms: str) -> str | None:
     return None if text in ("", "not stated") else text
 
 
+def unstated_line(manifest: Manifest) -> str:
+    """Which licenses a release does not state, and how its next version can; empty if it states all."""
+    foreign = manifest.foreign is not None
+    ways = {
+        "weights": "--license" if foreign else "`license` of the model in zoo.yaml, or --set license=SPDX",
+        "data": "--data-license" if foreign else "`license` of the data set in zoo.yaml",
+    }
+    parts = [part for part, terms in manifest.licenses if stated(terms) is None]
+    how = "; ".join(ways[part] for part in parts if part in ways)
+    told = (
+        f"license not stated: {', '.join(parts)}. Without one, it may not be used. State it in its next version: {how}"
+    )
+    return told if parts else ""
+
+
 @cache
 def _spdx() -> Any:
     from license_expression import get_spdx_licensing

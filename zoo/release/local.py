@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from zoo.catalogue import load_catalogue
 from zoo.catalogue.problems import did_you_mean
 from zoo.errors import CatalogueError, ManifestError
 from zoo.home import Home
-from zoo.layout import CARD, MANIFEST, MEASUREMENTS, SCHEMA
+from zoo.layout import MANIFEST, MEASUREMENTS, SCHEMA
+from zoo.release.command import recorded_command
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import (
     Broken,
@@ -23,12 +23,10 @@ from zoo.release.measurements import (
     merged,
     read_measurements,
 )
-from zoo.release.reading import read_parsed
+from zoo.release.reading import Parsed, read_parsed
 from zoo.release.unmeasured import newest_emulated
 from zoo.release.versions import newest, order
-from zoo.sanitize import one_line, parse_json
-
-COMMAND = re.compile(r"^- command: `(.+)`$", re.MULTILINE)  # as `zoo.documents.card` writes it
+from zoo.sanitize import one_line
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,21 @@ class Release:
     def is_old(self) -> bool:
         """Whether its manifest has an older schema."""
         return self.schema < SCHEMA
+
+    @property
+    def rebuilding(self) -> str:
+        """How to record it again if it was built here; empty if it was pulled.
+
+        The store treats a record as complete as long as its folder exists, so the folder has to be removed first.
+        """
+        return _rebuilding(self.path, self.manifest.rebuild) if is_built(self.path) else ""
+
+    @property
+    def repairing(self) -> str:
+        """How to repair its files, hard links to those of stages, if it was built here; empty if it was pulled."""
+        store = self.path.parent.resolve().parents[1]
+        way = f"Remove record, compile, export and compact in {store}, and build it again: {self.manifest.rebuild}"
+        return way if is_built(self.path) else ""
 
     @property
     def measured(self) -> list[Measured]:
@@ -105,35 +118,14 @@ class Here:
         return {one.manifest.label: one.schema for one in self.releases if one.is_old}
 
 
-def _command(folder: Path) -> str:
-    """The command that built a release, from its manifest or, where that is damaged, from its card. Where neither says
-    it, that of a model of the catalogue.
-    """
-    try:
-        told = parse_json((folder / MANIFEST).read_bytes())["provenance"]["command"]
-    except (OSError, ValueError, LookupError, TypeError):
-        told = None
-    if isinstance(told, str) and told:
-        return told
-    try:
-        found = COMMAND.search((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    return found[1] if found else f"zoo build {folder.parent.name}"
-
-
-def rebuilding(path: Path) -> str:
-    """How to record again a release that was built here; empty if it was pulled.
-
-    The store treats a record as complete as long as its folder exists, so the folder has to be removed first.
-
-    Args:
-        path: of its manifest, which may be damaged.
-    """
+def is_built(path: Path) -> bool:
+    """Whether the release with the manifest at `path` was built here, and not pulled."""
     releases = path.parent.parent.parent
-    if releases != Home(releases.parent).releases:
-        return ""
-    return f"Remove {path.parent.resolve()}, and build it again: {_command(path.parent)}"
+    return releases == Home(releases.parent).releases
+
+
+def _rebuilding(path: Path, command: str) -> str:
+    return f"Remove {path.parent.resolve()}, and build it again: {command}"
 
 
 def read_release(path: Path, added: Path | None = None) -> Release:
@@ -145,21 +137,33 @@ def read_release(path: Path, added: Path | None = None) -> Release:
     Raises:
         ManifestError: the manifest or a measurement can't be read; the message says how to fix it.
     """
-    label, own = f"{path.parent.parent.name}@{path.parent.name}", path.parent / MEASUREMENTS
-    mend = rebuilding(path) or f"Get it again: zoo pull {label}"
-    mends = {own: mend} | ({added: f"Remove it and measure again: zoo bench {label}"} if added else {})
-    return _read(path, mend, mends)
+    label = f"{path.parent.parent.name}@{path.parent.name}"
+    mends = {added: f"Remove it and measure again: zoo bench {label}"} if added else {}
+    return _read(path, f"Get it again: zoo pull {label}", mends)
 
 
 def _read(path: Path, mend: str, mends: Mapping[Path, str]) -> Release:
     """Read a release.
 
     Args:
-        mends: what to do about damaged measurements, by folder.
+        mend: what to do about damage, unless it was built here.
+        mends: what to do about measurements of other folders, by folder.
     """
-    found = read_parsed(path, mend)
-    records = merged(found.measurements, read_measurements(*mends, mends=mends), str(path), mend)
+    found = _parsed(path, mend)
+    if is_built(path):
+        mend = _rebuilding(path, found.manifest.rebuild)
+    own = {path.parent / MEASUREMENTS: mend}
+    records = merged(found.measurements, read_measurements(*own, *mends, mends={**own, **mends}), str(path), mend)
     return Release(path, found.manifest, records, found.schema)
+
+
+def _parsed(path: Path, mend: str) -> Parsed:
+    try:
+        return read_parsed(path, mend)
+    except ManifestError:
+        if not is_built(path):
+            raise
+    return read_parsed(path, _rebuilding(path, recorded_command(path.parent)))  # it fails again
 
 
 def read_folder(folder: Path) -> Release:
@@ -170,8 +174,7 @@ def read_folder(folder: Path) -> Release:
     """
     if not (folder / MANIFEST).exists():
         raise ManifestError(f"{folder} is not a release: it has no {MANIFEST}. Name the folder that holds one.")
-    mend = rebuilding(folder / MANIFEST) or "Copy the release again from its source."
-    return _read(folder / MANIFEST, mend, {folder / MEASUREMENTS: mend})
+    return _read(folder / MANIFEST, "Copy the release again from its source.", {})
 
 
 def _paths(home: Home) -> dict[str, dict[str, list[Path]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+import shlex
 import unicodedata
 from collections import Counter
 from pathlib import PurePosixPath
@@ -23,11 +23,10 @@ from pipeline.recipe import Version
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
 from targets.measuring.ratio import Ratio
+from zoo.release.command import is_command, with_target
 from zoo.release.compression import BudgetRecord, Compression
 from zoo.release.lineage import Ancestor, DataRecord, ForeignFile, Provenance, StageRecord
 from zoo.release.record import Artifact, File, Licenses, Name, Record
-
-ADVISABLE = re.compile(r"zoo (build|add)( [^\s;&|<>`$\\!]+)+")
 
 
 class Parity(Record):
@@ -197,14 +196,17 @@ class Manifest(Record):
 
     @property
     def rebuild(self) -> str:
-        """The command that builds it again, to be advised: not a text of a registry that a shell would read as more."""
-        command = self.provenance.command
-        return command if ADVISABLE.fullmatch(command) else f"zoo build {self.name}"
+        """The command that builds it again: the recorded one, or a plain one if that is not one command to a shell."""
+        if is_command(self.provenance.command):
+            return self.provenance.command
+        if self.foreign is None:
+            return shlex.join(["zoo", "build", self.name])
+        needed = {"--onnx": self.foreign.file, "--data": self.data.name, "--license": self.licenses.weights}
+        return shlex.join(["zoo", "add", self.name, *(word for option in needed.items() for word in option)])
 
     def command_for(self, target: str) -> str:
-        """The command that builds it again, for one more target; not all releases are models of a catalogue."""
-        command = self.rebuild
-        return command if target in command.split() else f"{command} --target {target}"
+        """`rebuild`, for one more target."""
+        return with_target(self.rebuild, target)
 
     def role(self, network: str) -> str:
         """What a network of this release is called in tables: a foreign one is nobody's student."""

@@ -18,7 +18,7 @@ from pipeline.files import write_bytes
 from zoo.errors import ManifestError, OutputError, ZooError
 from zoo.home import Home
 from zoo.layout import KEPT, MANIFEST, MEASUREMENTS, SCHEMA
-from zoo.release.local import Release, find_release, read_all, rebuilding
+from zoo.release.local import Release, find_release, read_all
 from zoo.release.manifest import to_bytes
 from zoo.release.measurements import from_values, write_measurements
 from zoo.release.reading import parse
@@ -62,7 +62,7 @@ def rewrite(release: Release, dry: bool) -> Rewritten:
     label = release.manifest.label
     if not release.is_old:
         return Rewritten(label, SCHEMA, "current")
-    if not (mend := rebuilding(release.path)):
+    if not (mend := release.rebuilding):
         return Rewritten(label, release.schema, "published")
     content = release.path.read_bytes()
     found = parse(content, str(release.path), mend)

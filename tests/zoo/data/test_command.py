@@ -158,6 +158,14 @@ def test_errors_are_reported_in_one_line(workshop, arguments, told):
     assert len(message.splitlines()) <= 2
 
 
+@pytest.mark.parametrize("name", ["squares", "tiny"])
+def test_a_faulty_data_set_is_reported_with_its_fault(workshop, name):
+    """Also by the name of a model that is built on it."""
+    workshop.catalogue.write_text(workshop.catalogue.read_text().replace("path:", "pth:", 1))
+    message = workshop.refused("data", name)
+    assert "datasets.squares.pth: unknown key. Did you mean 'path'?" in message
+
+
 def test_names_of_data_sets_are_completed(workshop, monkeypatch):
     from zoo.cli.completion import dataset
 

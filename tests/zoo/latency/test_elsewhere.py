@@ -1,12 +1,13 @@
 """Widths measured on another machine: over a real sshd, or by copying a bundle."""
 
 import json
+import shlex
 import sys
 
 import pytest
 
 from pipeline.stages.latency_budget import LATENCY
-from targets.bundles.archive import read_list
+from targets.bundles.archive import read_list, write_archive
 from targets.bundles.contents import BUNDLE_LIST, RESULT_LIST
 from targets.bundles.widths import open_widths
 from targets.errors import BadBundle
@@ -83,7 +84,8 @@ def test_a_bundle_is_copied_there_and_its_result_received(shop, any_budget, tmp_
         taken = shop.zoo("receive", str(result))
         assert (taken.exit_code, taken.output) == (
             0,
-            "received: widths of tiny@1.0.0 on board. Run the build again: zoo build tiny\n",
+            "received: widths of tiny@1.0.0 on board. Run the build again: zoo build tiny --target board --set "
+            f"{shlex.quote(*ASKED)}\n",
         )
         _, build = before_training(shop, ASKED, target="board")
         content = predicted(build)
@@ -97,10 +99,24 @@ def test_a_bundle_is_copied_there_and_its_result_received(shop, any_budget, tmp_
             open_widths(altered(bundle, tmp_path / "bad.zoo", BUNDLE_LIST, calls=0), tmp_path / "bad")
 
 
-def test_an_unrequested_result_is_refused(shop, tmp_path):
-    from targets.bundles.archive import write_archive
+@pytest.fixture
+def result(tmp_path):
+    """A result of widths without figures."""
+    path, about = tmp_path / "x.result", {"kind": "widths", "release": "tiny@1.0.0", "target": "board"}
+    write_archive(path, RESULT_LIST, about, {})
+    return path
 
-    write_archive(
-        path := tmp_path / "x.result", RESULT_LIST, {"kind": "widths", "release": "tiny@1.0.0", "target": "board"}, {}
-    )
-    assert "tiny-1.0.0-board-widths.zoo, which was not built here" in shop.refused("receive", str(path))
+
+def test_an_unrequested_result_is_refused(shop, result):
+    assert "tiny-1.0.0-board-widths.zoo, which was not built here" in shop.refused("receive", str(result))
+
+
+def test_a_result_is_taken_in_by_the_command_that_asked_for_it(shop, result):
+    bundle = shop.home / "bundles/tiny-1.0.0-board-widths.zoo"
+    bundle.parent.mkdir(parents=True)
+    bundle.touch()
+    assert json.loads(shop.zoo("receive", str(result), "--json").stdout)["command"] == "zoo build tiny"
+    command = "zoo build tiny --target board --from big@1.0.0"
+    bundle.with_suffix(".command").write_text(f"{command}\n")
+    assert json.loads(shop.zoo("receive", str(result), "--json").stdout)["command"] == command
+    assert shop.zoo("receive", str(result)).stdout.endswith(f"Run the build again: {command}\n")

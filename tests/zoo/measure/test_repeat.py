@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.zoo.records import ACCURACY, DEVICE, ORIN, latency, measurement, release
+from tests.zoo.records import ACCURACY, DEVICE, ORIN, energy, latency, measurement, release
 from zoo.measure.repeat import published_for, repeated
 
 RECIPE = {"calibrate": {"max_map_drop_points": 0.5}}
@@ -74,7 +74,7 @@ def test_each_time_is_judged_at_its_own_batch():
 
 
 def test_energy_by_another_meter_is_not_judged():
-    meters = [{"mj_per_image": 3.0, "source": source, "images": 9, "seconds": 2.0} for source in ("NVML", "RAPL")]
+    meters = [energy(source) for source in ("NVML", "RAPL")]
     found = verdicts(measurement(energy=meters[0]), again(energy=meters[1]))
     assert found["mj_per_image"] == ("not judged", "different protocols: meter: NVML, RAPL")
     assert verdicts(measurement(energy=meters[0]), again(energy=meters[0]))["mj_per_image"] == ("within", "")

@@ -6,19 +6,12 @@ import subprocess
 
 import pytest
 
-from pipeline.progress import Silent
 from tests.conftest import Workshop
+from tests.zoo.registry import pulling
 from tests.zoo.registry.samples import sha
 from zoo.errors import RegistryError
-from zoo.home import Home
-from zoo.registry.cache import Cache
-from zoo.registry.choice import chooser
 from zoo.registry.index import INDEX, Blob
-from zoo.registry.places.by_url import open_place
-from zoo.registry.pull import pull
-from zoo.registry.reader import Registry
 
-EVERYTHING = chooser(None)
 pytest.importorskip("model_signing")
 
 
@@ -39,14 +32,8 @@ def keys(tmp_path_factory):
     return make_key(folder, "ours"), make_key(folder, "theirs")
 
 
-@pytest.fixture
-def another(tmp_path):
-    return Home(tmp_path / "another")
-
-
 def pulled(home, place, keys=(), required=False):
-    registry = Registry([open_place(place.url)], Cache(home.cache), keys, required)
-    return pull(registry, home, "tiny", EVERYTHING, Silent())
+    return pulling.pulled(home, place.url, keys=keys, require_signature=required)
 
 
 def refused(home, place, told, keys=(), required=False):

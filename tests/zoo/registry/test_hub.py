@@ -3,16 +3,26 @@
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from threading import Thread
 
 import pytest
 
 from pipeline.progress import Silent
-from tests.conftest import Workshop
 from tests.zoo.registry import hub_server
-from tests.zoo.registry.hub_server import READER, WRITER, File, HubServer, Refused, Repository
+from tests.zoo.registry.hub_registry import (
+    BIG,
+    NAME,
+    URL,
+    asked,
+    check,
+    hub,
+    old_garbage,
+    place,
+    pulled,
+    server,
+    shop,
+)
+from tests.zoo.registry.hub_server import File, Repository
 from tests.zoo.registry.samples import files_of, put_release, sha
 from tests.zoo.registry.test_together import COUNT, check_whole, publisher
 from zoo.errors import RegistryError
@@ -22,78 +32,12 @@ from zoo.registry.choice import chooser
 from zoo.registry.download import CHUNK
 from zoo.registry.index import INDEX, LIMIT
 from zoo.registry.places.by_url import open_place
-from zoo.registry.places.patience import ATTEMPTS
 from zoo.registry.publish import collect_garbage, publish, read_index, yank
 from zoo.registry.pull import pull
 from zoo.registry.reader import Registry
-from zoo.registry.verify import damage
 from zoo.release.local import find_release
 
-URL, NAME = "hf://datasets/team/nets", "datasets/team/nets"
-BIG = os.urandom(11_000_000)
-
-
-@contextmanager
-def imported_anew(package):
-    """huggingface_hub reads the environment once, when it is imported."""
-
-    def take_out():
-        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == package}
-
-    before = take_out()
-    try:
-        yield
-    finally:
-        take_out()
-        sys.modules.update(before)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = HubServer()
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    settings = {
-        "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path_factory.mktemp("hub")), "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1,localhost",
-    }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch, imported_anew("huggingface_hub"):
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def hub(server, monkeypatch):
-    """The server with one empty repository; writing needs a token."""
-    server.clear()
-    server.repositories[NAME] = Repository()
-    monkeypatch.setenv("HF_TOKEN", WRITER)
-    return server
-
-
-@pytest.fixture
-def place(hub):
-    return open_place(URL)
-
-
-@pytest.fixture
-def shop(tmp_path):
-    """The command line, with this registry in its catalogue."""
-    (tmp_path / "shop").mkdir()
-    shop = Workshop(tmp_path / "shop")
-    shop.catalogue.write_text(f"registry: {{url: '{URL}'}}\n")
-    return shop
-
-
-def pulled(home, url=URL, wanted="tiny"):
-    return pull(Registry([open_place(url)], Cache(home.cache)), home, wanted, chooser(None), Silent())
-
-
-def check(release, files):
-    assert list(damage(release)) == []
-    assert {path: (release.path.parent / path).read_bytes() for path in files} == files
+__all__ = ["hub", "old_garbage", "place", "server", "shop"]
 
 
 def zoo(home, *arguments, **settings):
@@ -101,10 +45,6 @@ def zoo(home, *arguments, **settings):
     environment = {**os.environ, "ZOO_HOME": str(home), "ZOO_REGISTRY": URL, **settings}
     command = [sys.executable, "-m", "zoo", *arguments]
     return subprocess.run(command, env=environment, cwd=home.parent, capture_output=True, text=True, timeout=100)
-
-
-def asked(hub, method, part):
-    return [path for how, path, _ in hub.asked if how == method and part in path]
 
 
 def test_published_by_one_process_pulled_by_another_and_verified_by_a_third(hub, tmp_path, monkeypatch):
@@ -194,17 +134,6 @@ def test_a_reader_sees_newly_published_releases(home, place, tmp_path):
         check(release, files)
 
 
-@pytest.fixture
-def old_garbage(hub, home, place):
-    """A release and two files that none refers to, all nine days old."""
-    hub.committed_at = datetime.now(timezone.utc) - timedelta(days=9)
-    publish(put_release(home), place, None, Silent())
-    loose = {f"blobs/{name[:2]}/{name}": File(b"rest", large=False) for name in ("0" * 64, "1" * 64)}
-    hub.repositories[NAME].commit("loose", loose, at=hub.committed_at)
-    hub.committed_at = None
-    return set(loose)
-
-
 def test_garbage_is_old_and_unreferenced(hub, place, old_garbage, monkeypatch):
     monkeypatch.setattr(hub_server, "EXPANDED_PAGE", 3)  # so that the list comes in parts
     young = f"blobs/22/{'2' * 64}"
@@ -277,91 +206,3 @@ def test_a_model_repository_or_a_folder_in_one_is_accepted(hub, home, tmp_path, 
     assert len(new) > 5
     assert all(path.startswith(f"{folder}/" if folder else "") for path in new)
     assert collect_garbage(place, dry=False) == (0, 0)
-
-
-def test_a_private_repository_is_read_with_a_token_only(hub, home, place, tmp_path, monkeypatch):
-    publish(put_release(home), place, None, Silent())
-    hub.repositories[NAME].private = True
-    monkeypatch.setenv("HF_TOKEN", READER)
-    check(pulled(Home(tmp_path / "another")), files_of())
-    monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(RegistryError, match="repository not found"):
-        pulled(Home(tmp_path / "third"))
-
-
-@pytest.mark.parametrize(
-    ("token", "url", "told"),
-    [
-        (WRITER, "hf://datasets/team/nothing", "team/nothing (repository not found)"),
-        (WRITER, f"{URL}@nothing", "(revision not found)"),
-        (WRITER, "hf://nothing", "the registry hf://nothing can't be used"),
-        (WRITER, "hf://", "can't be used"),
-        (WRITER, "hf://buckets/team/nets", "Name a repository"),
-        (None, URL, "Invalid username or password. Set HF_TOKEN, or run: hf auth login"),
-        (READER, URL, "you must use a write token to upload to a repository. Set HF_TOKEN"),
-        ("hf_wrong", URL, "Invalid credentials in Authorization header. Set HF_TOKEN"),
-    ],
-)
-def test_missing_permission_is_reported_in_one_line(hub, shop, monkeypatch, token, url, told):
-    put_release(Home(shop.home))
-    monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
-    message = shop.refused("publish", "tiny", "--registry", url)
-    assert told in message
-    assert "\n" not in message
-    assert len(hub.repositories[NAME].commits) == 2
-
-
-@pytest.mark.parametrize("command", [("yank", "tiny@1.0.0", "--reason", "bad"), ("gc",)])
-def test_reading_changes_nothing(hub, shop, old_garbage, monkeypatch, command):
-    before = hub.repositories[NAME].newest
-    monkeypatch.setenv("HF_TOKEN", READER)
-    message = shop.refused(*command)
-    assert "you must use a write token" in message
-    assert "\n" not in message
-    assert hub.repositories[NAME].newest is before
-
-
-@pytest.mark.parametrize("command", [("publish", "tiny"), ("pull", "tiny"), ("gc",)], ids=lambda words: words[0])
-def test_an_unreachable_hub_is_reported_in_one_line(shop, monkeypatch, command):
-    put_release(Home(shop.home))
-    with imported_anew("huggingface_hub"):
-        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-        message = shop.refused(*command)
-    assert message.startswith(f"the registry {URL} can't be used: ")
-    assert "\n" not in message
-
-
-@pytest.mark.parametrize("trouble", [ConnectionAbortedError(), Refused(400, "")])
-def test_publishing_succeeds_when_repeated_after_a_broken_connection(hub, home, place, trouble):
-    def break_off():
-        raise trouble
-
-    release = put_release(home, files={"openvino-cpu/weights.bin": BIG})
-    hub.before_commit.append(break_off)
-    with pytest.raises(RegistryError, match=r"^the registry \S+ can't be used: .+ Check address") as caught:
-        publish(release, place, None, Silent())
-    assert "\n" not in str(caught.value)
-    assert publish(release, place, None, Silent()).new
-    assert len(asked(hub, "PUT", "/cdn/")) == 1
-    check_whole(place)
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_hub_is_retried(hub, home, tmp_path, monkeypatch, status):
-    monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
-    release, place = put_release(home), open_place(URL)
-    hub.busy = [status] * 2
-    publish(release, place, None, Silent())
-    assert not hub.busy
-    hub.busy = [status] * 3
-    check(pulled(Home(tmp_path / "away")), files_of())
-    assert not hub.busy
-
-
-def test_a_hub_that_stays_busy_is_reported(hub, home, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.registry.places.patience.LONGEST_PAUSE", 0.001)
-    place = open_place(URL)
-    hub.busy = [503] * 100
-    with pytest.raises(RegistryError, match=r"can't be used: HTTP 503 .*come again"):
-        publish(put_release(home), place, None, Silent())
-    assert len(hub.busy) == 100 - ATTEMPTS

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.progress import Silent
+from tests.zoo.registry.pulling import check, pulled
 from tests.zoo.registry.samples import files_of, put_release
-from tests.zoo.registry.test_pull import check, pulled
 from zoo.errors import ManifestError, RegistryError
 from zoo.home import Home
 from zoo.registry.choice import chooser

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.progress import Silent
 from tests.zoo.registry.conftest import Quiet
+from tests.zoo.registry.pulling import pulled
 from tests.zoo.registry.samples import put_release
-from tests.zoo.registry.test_pull import pulled
 from zoo.errors import RegistryError
 from zoo.home import Home
 from zoo.registry.index import INDEX

@@ -7,12 +7,18 @@ from typing import Any
 import pytest
 
 from pipeline.progress import Silent
+from tests.zoo.records import foreign_values
 from tests.zoo.registry.samples import files_of, measured, put_release, sha, tree
 from zoo.errors import RegistryError
 from zoo.home import Home
+from zoo.registry.cache import Cache
+from zoo.registry.choice import chooser
 from zoo.registry.index import INDEX, LIMIT, Blob
 from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import Published, collect_garbage, differences, publish, read_index, read_listed, yank
+from zoo.registry.pull import pull
+from zoo.registry.reader import Registry
+from zoo.release.local import find_release
 
 
 def test_every_file_of_a_release_is_stored_under_its_digest(home, writable):
@@ -44,7 +50,10 @@ def test_other_content_needs_another_version_and_differences_are_listed(home, tm
         publish(other, writable, None, Silent())
     message = str(caught.value)
     assert "is published" in message
-    assert "Raise `version`" in message
+    assert (
+        "Raise its version (--set version=…, or `version` of the model in zoo.yaml), and build it again: zoo build tiny"
+        ". Differences:"
+    ) in message
     assert "graph/model.onnx: other content" in message
     assert "recipe.seed: 0 → 7" in message
     assert "{compress: {macs: 0.3}}" in message
@@ -81,6 +90,21 @@ def test_other_content_is_refused_though_another_publisher_was_faster(home, tmp_
     assert read_index(folder).revision == 1
 
 
+def test_a_network_of_others_is_not_looked_for_in_the_catalogue(home, tmp_path, folder):
+    """Refused by publish, and by pull where another one was made."""
+    publish(put_release(home, **foreign_values()), folder, None, Silent())
+    theirs = Home(tmp_path / "theirs")
+    other = put_release(theirs, files=files_of(b"more"), **foreign_values())
+    way = "Raise its version (--set version=…), and build it again: zoo add big --onnx net.onnx --data cars --license"
+    with pytest.raises(RegistryError) as refused:
+        publish(other, folder, None, Silent())
+    assert way in str(refused.value)
+    with pytest.raises(RegistryError) as refused:
+        pull(Registry([folder], Cache(theirs.cache)), theirs, "tiny", chooser(None), Silent())
+    assert way in str(refused.value)
+    assert "zoo.yaml" not in str(refused.value)
+
+
 def test_the_same_content_built_again_is_the_same_release(home, tmp_path, writable):
     """Dates of the builds differ, their artifacts do not. New measurements are added."""
     publish(put_release(home), writable, None, Silent())
@@ -94,15 +118,30 @@ def test_the_same_content_built_again_is_the_same_release(home, tmp_path, writab
 def test_a_damaged_file_is_not_published(home, folder):
     release = put_release(home)
     (release.path.parent / "openvino-cpu/model.bin").write_bytes(b"x" * len(b"weights" * 50_000))
-    with pytest.raises(RegistryError, match=r"openvino-cpu/model.bin of tiny@1.0.0 does not match the manifest"):
+    told = r"openvino-cpu/model.bin of tiny@1.0.0 does not match the manifest \(sha256\)\. "
+    with pytest.raises(RegistryError, match=told + "Remove record, .*, and build it again: zoo build tiny$"):
         publish(release, folder, None, Silent())
+    home.releases.rename(home.pulled)
+    with pytest.raises(RegistryError, match=told + r"Get it again: zoo pull tiny@1\.0\.0 --all$"):
+        publish(find_release(home, "tiny"), folder, None, Silent())
     assert not folder.root.exists()
+
+
+def test_a_built_release_without_a_file_is_not_published(home, folder):
+    release = put_release(home)
+    (release.path.parent / "openvino-cpu/model.bin").unlink()
+    told = rf"model.bin of tiny@1.0.0 is not here\. Remove {release.path.parent}, and build it again: zoo build tiny$"
+    with pytest.raises(RegistryError, match=told):
+        publish(release, folder, None, Silent())
 
 
 def test_a_partly_pulled_release_can_add_measurements(home, tmp_path, folder):
     """A board pulls its artifacts, measures them, and publishes the figures."""
     publish(put_release(home), folder, None, Silent())
-    part = put_release(Home(tmp_path / "part"), records=(measured(3.0),))
+    away = Home(tmp_path / "part")
+    put_release(away, records=(measured(3.0),))
+    away.releases.rename(away.pulled)
+    part = find_release(away, "tiny")
     (part.path.parent / "openvino-cpu/model.bin").unlink()
     assert publish(part, folder, None, Silent()) == Published(new=False, measurements=1, signed=False)
     with pytest.raises(RegistryError, match="since only part was pulled. First run: zoo pull tiny@1.0.0 --all"):

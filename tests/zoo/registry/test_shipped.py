@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.progress import Silent
 from tests.conftest import Workshop
+from tests.zoo.registry.pulling import EVERYTHING, check
 from tests.zoo.registry.samples import files_of, put_release, tree
-from tests.zoo.registry.test_pull import EVERYTHING, check
 from zoo.catalogue.registry_settings import RegistrySettings
 from zoo.errors import NoRegistry, RegistryError
 from zoo.home import Home, shipped_catalogue, shipped_releases

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from pipeline.progress import Silent
-from tests.zoo.registry.readers import another, edit_index, keys, pulled, put_blob, refused, shop
+from tests.zoo.registry.pulling import another
+from tests.zoo.registry.readers import edit_index, keys, pulled, put_blob, refused, shop
 from tests.zoo.registry.samples import files_of, put_release, tree
 from zoo.errors import RegistryError
 from zoo.home import Home

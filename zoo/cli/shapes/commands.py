@@ -146,7 +146,7 @@ class Received(TypedDict):
 
     release: Label
     target: Annotated[str | None, "of a bundle's result; null for measurements"]
-    command: Annotated[str, "command that records the result, or publishes the measurements"]
+    command: Annotated[str, "command that takes the result into the build, or publishes the measurements"]
     by: Annotated[str | None, "who sent measurements, in their own words"]
     added: Annotated[list[MeasurementJson], "measurements that were not here"]
     kept: Annotated[bool, "whether anything was written; false with `--dry-run`, and if there is nothing new"]
