@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from targets.machine.cgroup import cpu_quota
+from targets.machine.processor import processor_name
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Device:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     name: str
-    """name of the board or processor; times of different machines do not compare"""
+    """name of the board, or of the processor with its widest vector instructions; times of different machines do not
+    compare"""
     architecture: str
     """of the processor, such as `x86_64` or `aarch64`; which artifacts and wheels it can run"""
     cores: int
@@ -32,12 +34,10 @@ class Device:
 
 def _processor() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith(("model name", "Model")):
-                return " ".join(line.split(":", 1)[1].split())
+        name = processor_name(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except OSError:
-        pass
-    return platform.processor() or "unknown processor"
+        name = None
+    return name or platform.processor() or "unknown processor"
 
 
 def _board() -> str | None:
