@@ -1,7 +1,8 @@
 """One graph per precision: fp16, and int8 with explicit Q/DQ, made by ONNX Runtime's tools.
 
 Precision belongs to the graph: TensorRT 11 and TensorRT-RTX have only strongly typed networks with explicit Q/DQ. The
-int8 graph comes in two kinds that differ in activations; weights are int8, symmetric, per channel in both.
+int8 graph comes in two kinds that differ in activations; weights are int8, symmetric, per channel in both. They have 7
+bits for runtimes that can overflow with 8 (see `targets.contract.weight_bits`).
 
 - `symmetric`: int8 activations with zero point 0, bias in float: parsed by TensorRT, and supported by OpenVINO.
 - `asymmetric`: uint8 activations with a zero point: fast in ONNX Runtime's kernels on x86.
@@ -24,6 +25,7 @@ import numpy as np
 
 from calibration.errors import NotQuantisable
 from targets.errors import first_line
+from targets.settings import WeightBits
 
 if TYPE_CHECKING:
     import onnx
@@ -110,13 +112,14 @@ class Quantizer:
         images: uint8 N×H×W×3, on which ranges are observed.
         kind: of activations.
         scratch: a folder for the observed ranges.
+        weight_bits: of int8 weights: -127 … 127, or -64 … 64.
     """
 
-    def __init__(self, graph: Path, images: np.ndarray, kind: Kind, scratch: Path) -> None:
+    def __init__(self, graph: Path, images: np.ndarray, kind: Kind, scratch: Path, weight_bits: WeightBits = 8) -> None:
         import onnx
 
         model = onnx.load(graph)
-        self.graph, self.images, self.kind = graph, images, kind
+        self.graph, self.images, self.kind, self.weight_bits = graph, images, kind, weight_bits
         self.layers = [node.name for node in model.graph.node if node.op_type in LAYERS]
         if not self.layers:
             raise NotQuantisable(f"{graph.name} has no convolution or linear layer, so there is nothing to quantise.")
@@ -148,6 +151,7 @@ class Quantizer:
                     path,
                     self._reader(),
                     per_channel=True,
+                    reduce_range=self.weight_bits == 7,
                     activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
                     weight_type=QuantType.QInt8,
                     nodes_to_quantize=nodes,

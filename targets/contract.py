@@ -19,7 +19,7 @@ from targets.carried import library_version
 from targets.errors import UnknownRuntime, UnsupportedPrecision, Unusable
 from targets.installing import install_command
 from targets.machine.device import usable_cores
-from targets.settings import PRECISIONS, Activations, Precision, TargetSettings
+from targets.settings import PRECISIONS, Activations, Precision, TargetSettings, WeightBits
 
 GROUP = "zoo.targets"
 
@@ -195,6 +195,16 @@ def revision(target: Target) -> int:
     raised, or 0 without one. It is part of the keys of this target's artifacts, and of no other's.
     """
     found: int = getattr(target, "revision", 0)
+    return found
+
+
+def weight_bits(target: Target) -> WeightBits:
+    """Bits of the int8 weights that it takes: its attribute `weight_bits`, or 8 without one.
+
+    Kernels for x86 without VNNI add two products of uint8 and int8 in 16 bits. That overflows with weights of 8 bits,
+    and never with 7: 2 · 255 · 64 < 2¹⁵ (ONNX Runtime, "Quantize ONNX models"; oneDNN, "Nuances of int8 computations").
+    """
+    found: WeightBits = getattr(target, "weight_bits", 8)
     return found
 
 

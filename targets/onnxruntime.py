@@ -14,7 +14,7 @@ import numpy as np
 from targets.contract import Job, Session, runtime_version, thread_count
 from targets.errors import ArtifactFailed, Unusable, first_line
 from targets.nvidia.cuda import pci_bus_id
-from targets.settings import Activations, Precision, TargetSettings, read_options
+from targets.settings import Activations, Precision, TargetSettings, WeightBits, read_options
 
 logger = logging.getLogger("zoo.targets")
 
@@ -32,7 +32,14 @@ ONE_NODE = bytes.fromhex(
 
 @dataclass(frozen=True)
 class Options:
-    """ONNX Runtime has no options here."""
+    """Options of a target.
+
+    Attributes:
+        int8_kernels: whether int8 graphs run in int8 kernels. Otherwise operations between DQ and Q run in float, as
+            ONNX defines them: slower, and the same on every processor.
+    """
+
+    int8_kernels: bool = True
 
 
 class OnnxRuntime:
@@ -42,11 +49,11 @@ class OnnxRuntime:
     compiles_ahead: ClassVar[bool] = False
 
     def __init__(self, settings: TargetSettings) -> None:
-        read_options(Options, settings)
-        self.settings = settings
+        self.settings, self.options = settings, read_options(Options, settings)
         on_cpu = settings.device == "CPU"
         self.distribution = self.extra = "onnxruntime" if on_cpu else "onnxruntime-gpu"
         self.activations: Activations = "asymmetric" if on_cpu else "symmetric"
+        self.weight_bits: WeightBits = 7 if on_cpu else 8
         self.arm64 = on_cpu
 
     @property
@@ -101,6 +108,8 @@ class OnnxRuntime:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = thread_count(self.settings)
+        if not self.options.int8_kernels:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         provider = PROVIDERS[self.settings.device]
         session = onnxruntime.InferenceSession(graph, options, providers=[provider])
         running = session.get_providers()

@@ -12,7 +12,7 @@ import numpy as np
 
 from targets.contract import Job, Session, runtime_version, thread_count
 from targets.errors import ArtifactFailed, Unusable, first_line
-from targets.settings import Activations, Precision, TargetSettings, read_options
+from targets.settings import Activations, Precision, TargetSettings, WeightBits, read_options
 
 logger = logging.getLogger("zoo.targets")
 
@@ -47,6 +47,7 @@ class OpenVino:
         self.settings = settings
         self.options = read_options(Options, settings)
         self.arm64 = settings.device == "CPU"
+        self.weight_bits: WeightBits = 7 if settings.device == "CPU" else 8
 
     def check(self) -> str:
         """See `Target.check`."""

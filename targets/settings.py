@@ -13,6 +13,7 @@ from targets.errors import BadOption, as_written, first_line
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Activations = Literal["symmetric", "asymmetric"]
+WeightBits = Literal[7, 8]
 REQUIREMENTS = ("versions",)  # options that say what a target needs, and change no result
 EMBED_BATCH = 8  # images at once where accuracy is measured; every artifact takes as many
 Options = TypeVar("Options")

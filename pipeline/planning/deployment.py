@@ -35,6 +35,7 @@ from targets.contract import (
     revision,
     runtime_version,
     version_check,
+    weight_bits,
 )
 from targets.errors import Unusable
 from targets.machine.device import is_board, this_device
@@ -154,11 +155,11 @@ class TargetPlan:
             self.runner.check_compiler()
         if self.place == "here":
             runtime_version(self.runner)
-            yield from self._graphs(calibrate.HOST if compiles_slowly(self.runner) else self.target)
+            yield from self._graphs(calibrate.EXACT if compiles_slowly(self.runner) else self.target)
             yield from self._compiled(tried=True)
             yield self._measured()
             return
-        yield from self._graphs(calibrate.HOST)
+        yield from self._graphs(calibrate.EXACT)
         if is_portable(self.runner) or (self.runner.compiles_ahead and _compiles_here(self.runner)):
             yield from self._compiled(tried=False)
         yield self._bundle()
@@ -205,6 +206,8 @@ class TargetPlan:
             if variant.precision == "int8":
                 how: dict[str, Any] = {"seed": self.recipe.seed, "activations": self.runner.activations}
                 how["judge"] = judge.computing
+                if (bits := weight_bits(self.runner)) != 8:  # so that keys of other targets stay
+                    how["weight_bits"] = bits
                 timed = self.recipe.calibrate.layers == "fastest" and self.place == "here" and judge == self.target
                 if timed:
                     how |= {"here": True, "settings": self.recipe.calibrate}

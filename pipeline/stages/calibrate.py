@@ -30,7 +30,7 @@ from pipeline.stages.reference import read_gate_reference
 from targets.contract import Job, Session, make_target
 from targets.measuring.graphs import time_graphs
 from targets.measuring.ratio import Ratio
-from targets.settings import EMBED_BATCH, Activations, TargetSettings
+from targets.settings import EMBED_BATCH, Activations, TargetSettings, WeightBits
 
 VERSION = 4
 LIBRARIES = (*IMAGES, "torch", "onnx", "onnxruntime")
@@ -38,7 +38,9 @@ CALIBRATION = "calibration.json"
 SENSITIVITY_IMAGES = 32
 TIMED_CALLS, TIMED_SECONDS = 400, 20.0  # per graph, to tell whether it is faster
 BRIEF_CALLS, BRIEF_SECONDS = 80, 5.0  # per graph, to choose those that are worth it
-HOST = TargetSettings("onnxruntime")  # runs graphs of targets whose device is not here
+# Run graphs of targets whose device is not here; the second one computes int8 as on any device, not as on this one.
+HOST = TargetSettings("onnxruntime")
+EXACT = TargetSettings("onnxruntime", options={"int8_kernels": False})
 
 
 class Calibrate(Settings):
@@ -177,6 +179,7 @@ def quantize_graph(
     judge: TargetSettings,
     graph: Path,
     reference: Path,
+    weight_bits: WeightBits = 8,
     here: bool = False,
 ) -> None:
     """Write `model.onnx` with Q/DQ; images, float layers and loss of accuracy to `calibration.json`.
@@ -186,6 +189,7 @@ def quantize_graph(
         judge: target in which the loss is measured: the target itself if it is here.
         graph: folder of a stage `export`.
         reference: folder of the stage `reference` of the same network.
+        weight_bits: of int8 weights that the target needs, see `targets.contract.weight_bits`.
         here: whether `judge` is the target, so that layers can be timed.
 
     Raises:
@@ -198,7 +202,7 @@ def quantize_graph(
     picked, covered = _chosen(data, settings, lambda some: embed_samples(float_session, some, input), seed)
     chosen = data.train.subset(picked)
     images = np.concatenate(list(read_batches(chosen, input, EMBED_BATCH)))
-    quantizer = Quantizer(graph / GRAPH, images, activations, work.scratch)
+    quantizer = Quantizer(graph / GRAPH, images, activations, work.scratch, weight_bits)
 
     ranked: list[Sensitivity] = []
 
@@ -244,6 +248,7 @@ def quantize_graph(
         {
             "precision": "int8",
             "activations": activations,
+            "weight_bits": weight_bits,
             "images": list(chosen.paths),
             "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
             "coverage": covered,

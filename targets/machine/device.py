@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from targets.machine.cgroup import cpu_quota
-from targets.machine.processor import processor_name
+from targets.machine.processor import overflows_int8, processor_name
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,21 @@ class Device:
     """operating system and version; what to suspect if times of one machine change"""
 
 
-def _processor() -> str:
+def _cpuinfo() -> str:
+    """Linux's description of the processors; empty elsewhere."""
     try:
-        name = processor_name(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        name = None
-    return name or platform.processor() or "unknown processor"
+        return ""
+
+
+@cache
+def int8_overflows() -> bool:
+    """Whether int8 kernels of this processor overflow with weights of 8 bits (see `targets.contract.weight_bits`).
+
+    False where that is unknown.
+    """
+    return overflows_int8(_cpuinfo())
 
 
 def _board() -> str | None:
@@ -86,7 +95,7 @@ def this_device() -> Device:
     except (ValueError, OSError):
         memory = 0.0
     return Device(
-        name=_board() or _processor(),
+        name=_board() or processor_name(_cpuinfo()) or platform.processor() or "unknown processor",
         architecture=platform.machine(),
         cores=usable_cores(),
         memory_gib=round(memory, 1),

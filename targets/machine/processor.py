@@ -10,7 +10,18 @@ X86 = {
     "avx_vnni": "AVX-VNNI",
     "avx2": "AVX2",
 }
+VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
 ARM = {"i8mm": "i8mm", "sve": "SVE", "asimddp": "dot product"}
+
+
+def overflows_int8(cpuinfo: str) -> bool:
+    """Whether int8 kernels for a processor overflow with weights of 8 bits: those for x86 without VNNI.
+
+    Args:
+        cpuinfo: content of /proc/cpuinfo.
+    """
+    flags = next((line.split(":", 1)[1].split() for line in cpuinfo.splitlines() if line.startswith("flags")), None)
+    return flags is not None and not VNNI & {*flags}
 
 
 def processor_name(cpuinfo: str) -> str | None:

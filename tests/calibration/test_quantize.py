@@ -12,13 +12,18 @@ from onnx import TensorProto, helper, numpy_helper
 from calibration.errors import NotQuantisable
 from calibration.fallback import fall_back, sensitivities
 from calibration.quantize import Quantizer, write_half
+from pipeline.stages.calibrate import EXACT
 from pipeline.stages.export import deployed, write_graph
+from targets.contract import Job, make_target, weight_bits
+from targets.settings import TargetSettings
 from tests.graphs import unquantised
 from tests.helpers import alive_network, random_images
 
 
 def embed(path, images):
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # as ONNX defines it, on every processor
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return session.run(None, {"images": images})[0]
 
 
@@ -165,3 +170,31 @@ def test_a_graph_without_layers_is_refused(tmp_path):
         write_half(path, tmp_path / "half.onnx")
     with pytest.raises(NotQuantisable, match="nothing to quantise"):
         Quantizer(path, random_images(2), "symmetric", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
+@pytest.mark.parametrize(("bits", "largest"), [(7, 64), (8, 127)])
+def test_weights_have_as_many_bits_as_asked(graph, kind, bits, largest, tmp_path):
+    Quantizer(graph, random_images(24), kind, tmp_path, bits).write(tmp_path / "int8.onnx")
+    weights = [
+        numpy_helper.to_array(tensor)
+        for tensor in onnx.load(tmp_path / "int8.onnx").graph.initializer
+        if tensor.data_type == TensorProto.INT8 and tensor.name.endswith("_quantized")
+    ]
+    assert weights
+    assert max(np.abs(one.astype(int)).max() for one in weights) == largest
+    assert 2 * 255 * 64 < 2**15  # the sum of two products of uint8 and such a weight fits into 16 bits
+
+
+@pytest.mark.parametrize(("runtime", "kind"), [("onnxruntime", "asymmetric"), ("openvino", "symmetric")])
+def test_int8_kernels_of_any_processor_compute_what_onnx_defines(runtime, kind, graph, tmp_path):
+    """With weights of 8 bits they do not where the processor has no VNNI."""
+    target = make_target(TargetSettings(runtime))
+    quantizer = Quantizer(graph, images := random_images(24), kind, tmp_path, weight_bits(target))
+    quantizer.write(tmp_path / "int8.onnx")
+    found = []
+    for number, one in enumerate((target, make_target(EXACT))):
+        (folder := tmp_path / str(number)).mkdir()
+        one.compile(tmp_path / "int8.onnx", folder, Job(32, 32, (1, 24)))
+        found.append(one.load(folder).embed(images))
+    assert (found[0] * found[1]).sum(1).mean() > 0.97

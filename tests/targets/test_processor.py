@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from targets.machine.device import this_device
-from targets.machine.processor import processor_name
+from targets.machine.processor import overflows_int8, processor_name
 
 X86 = "processor\t: 0\nmodel\t\t: 1\nmodel name\t: {}\nflags\t\t: fpu sse4_2 {}\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd {}\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU part\t: 0xd0c\n"
@@ -35,3 +35,20 @@ def test_a_name_tells_the_instructions_that_decide_about_speed(cpuinfo, name):
 
 def test_records_name_this_processor_so():
     assert this_device().name == processor_name(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "overflows"),
+    [
+        (X86.format("AMD EPYC", "avx2"), True),
+        (X86.format("Intel Xeon", "avx2 avx512f avx512bw"), True),
+        (X86.format("Intel Atom", ""), True),
+        (X86.format("AMD EPYC", "avx2 avx512f avx512_vnni"), False),
+        (X86.format("Intel N100", "avx2 avx_vnni"), False),
+        (X86.format("Intel Xeon", "avx2 avx512f amx_int8"), False),
+        (ARM.format(""), False),
+        ("", False),
+    ],
+)
+def test_int8_overflows_on_x86_without_vnni(cpuinfo, overflows):
+    assert overflows_int8(cpuinfo) is overflows

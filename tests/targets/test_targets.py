@@ -7,11 +7,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from calibration.quantize import write_half
+from calibration.quantize import Quantizer, write_half
 from pipeline.stages.export import same_neighbours
 from targets import contract
-from targets.contract import Job, make_target, runtimes
-from targets.errors import ArtifactFailed, UnknownRuntime, Unusable
+from targets.contract import Job, make_target, runtimes, weight_bits
+from targets.errors import ArtifactFailed, BadOption, UnknownRuntime, Unusable
 from targets.onnxruntime import ARTIFACT, ONE_NODE, PROVIDERS, OnnxRuntime
 from targets.settings import TargetSettings
 from tests.helpers import assert_embeds_at_any_batch
@@ -48,6 +48,40 @@ def test_a_device_that_is_not_there():
         make_target(TargetSettings(runtime="openvino", device="GPU")).check()
     with pytest.raises(Unusable, match="supports CPU, CUDA, TensorRT here"):
         make_target(TargetSettings(runtime="onnxruntime", device="TPU")).check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "bits"),
+    [
+        (TargetSettings("onnxruntime"), 7),
+        (TargetSettings("onnxruntime", "CUDA"), 8),
+        (TargetSettings("openvino"), 7),
+        (TargetSettings("openvino", "GPU"), 8),
+        (TargetSettings("ncnn"), 8),
+        (TargetSettings("litert"), 8),
+        (TargetSettings("tensorrt", "GPU"), 8),
+    ],
+)
+def test_weights_have_7_bits_where_kernels_for_x86_may_overflow(settings, bits):
+    assert weight_bits(make_target(settings)) == bits
+
+
+def test_onnx_runtime_computes_int8_in_float_if_asked(exported, tmp_path):
+    graph, images, _ = exported
+    Quantizer(graph, images, "asymmetric", tmp_path).write(tmp_path / "int8.onnx")
+    found = {}
+    for kernels in (True, False):
+        (folder := tmp_path / str(kernels)).mkdir()
+        target = make_target(TargetSettings("onnxruntime", options={"int8_kernels": kernels}))
+        target.compile(tmp_path / "int8.onnx", folder, Job(32, 32, (1, 9)))
+        found[kernels] = target.load(folder).embed(images)
+    session = onnxruntime.SessionOptions()
+    session.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    literal = onnxruntime.InferenceSession(tmp_path / "int8.onnx", session).run(None, {"images": images})[0]
+    assert (found[False] * literal).sum(1).mean() > 0.99  # other optimisations still change the order of sums
+    assert not np.array_equal(found[True], found[False])
+    with pytest.raises(BadOption, match="options.int8_kernels of a onnxruntime target must be true or false"):
+        make_target(TargetSettings("onnxruntime", options={"int8_kernels": "no"}))
 
 
 class FakeTarget:

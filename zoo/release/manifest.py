@@ -71,6 +71,12 @@ class Calibration(Record):
     activations: Literal["symmetric", "asymmetric"] | None = Field(
         None, description="whether int8 ranges are symmetric around zero, as some targets require; null for fp16"
     )
+    weight_bits: Literal[7, 8] | None = Field(
+        None,
+        exclude_if=lambda bits: bits is None,  # so that the manifests of other releases keep their form
+        description="bits of int8 weights; with 7, sums can't overflow on x86 without VNNI; null for fp16, and for "
+        "int8 of zoo 0.1.0, which has 8",
+    )
     images: list[str] = Field(
         default_factory=list,
         description="training images on which ranges were observed; to repeat it, and to see that none is of the test "

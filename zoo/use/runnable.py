@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from targets.contract import Runtime
-from targets.machine.device import this_device
+from targets.contract import Runtime, make_target, weight_bits
+from targets.errors import TargetError
+from targets.machine.device import int8_overflows, this_device
 from targets.settings import PRECISIONS, Precision, TargetSettings
 from zoo.catalogue import Catalogue, read_catalogue
 from zoo.catalogue.problems import did_you_mean
@@ -37,6 +38,7 @@ class Runnable:
         files: of the artifact; a single one for the graph.
         settings: None if neither a measurement nor the catalogue tells its device.
         rank: the smallest is the best here.
+        overflows: whether it is int8 whose sums overflow on this processor.
     """
 
     target: str
@@ -44,6 +46,7 @@ class Runnable:
     files: tuple[Artifact, ...]
     settings: TargetSettings | None
     rank: tuple[float, ...]
+    overflows: bool = False
 
     @property
     def is_graph(self) -> bool:
@@ -96,6 +99,18 @@ def _settings(target: str, runtime: str, ran: Runtime | None, catalogue: Catalog
     return replace(known or TargetSettings(runtime), device=ran.device, options=ran.options) if ran else known
 
 
+def _overflows(release: Release, target: str, settings: TargetSettings) -> bool:
+    """Whether an int8 artifact has weights that overflow in the kernels of this processor; all of zoo 0.1.0 have."""
+    if not int8_overflows():
+        return False
+    known = (one for one in release.manifest.calibrations if one.target == target and one.network == "student")
+    try:
+        needed = weight_bits(make_target(settings))
+    except TargetError:  # it does not run here
+        return False
+    return next((one.weight_bits or 8 for one in known), 8) > needed
+
+
 def _compiled(release: Release, threads: int | None, catalogue: Catalogue) -> Iterator[Runnable]:
     groups: dict[tuple[str, Precision], list[Artifact]] = {}
     for artifact in release.manifest.artifacts:
@@ -107,13 +122,15 @@ def _compiled(release: Release, threads: int | None, catalogue: Catalogue) -> It
         rank = _rank(own) if own else (3.0, float(PRECISIONS.index(precision)))
         settings = _settings(target, runtime, records[0].runtime if records else None, catalogue)
         settings = settings and replace(settings, threads=threads or settings.threads)
-        yield Runnable(target, precision, tuple(files), settings, rank)
+        overflows = precision == "int8" and settings is not None and _overflows(release, target, settings)
+        yield Runnable(target, precision, tuple(files), settings, (4.0, *rank) if overflows else rank, overflows)
 
 
 def runnables(release: Release, threads: int | None = None, catalogue: Catalogue | None = None) -> list[Runnable]:
     """Artifacts that could run somewhere, the best for this machine first.
 
-    Ordered by time on this device, then by time on others; then the graph; then artifacts that were never measured.
+    Ordered by time on this device, then by time on others; then the graph; then artifacts that were never measured;
+    then int8 whose sums overflow on this processor.
 
     Args:
         catalogue: its targets apply where there are no measurements; by default the user's.

@@ -118,6 +118,12 @@ def start_best(
     for one in found:
         logger.debug("%s: trying %s in %s with %s", release.manifest.label, one.target, one.precision, one.settings)
         try:
+            if one.overflows:
+                raise Unusable(
+                    "its int8 sums overflow on this processor, which has no VNNI: its embeddings fit those of no other "
+                    "machine or precision",
+                    f"Use another target, or build it again: {release.manifest.rebuild}",
+                )
             session = start(release, one, job)
             logger.info("%s: runs as %s in %s", release.manifest.label, one.target, one.precision)
             return one, session

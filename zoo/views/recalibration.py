@@ -47,6 +47,7 @@ def quantize_again(graph: Path, size: Input, one: Calibration, folder: Path, pat
             "It is another edition of the data set, or another Pillow decodes it differently."
         )
     try:
-        Quantizer(graph, images, one.activations, path.parent).write(path, excluded=one.float_layers)
+        quantizer = Quantizer(graph, images, one.activations, path.parent, one.weight_bits or 8)
+        quantizer.write(path, excluded=one.float_layers)
     except CalibrationError as error:
         raise ExportError(str(error)) from None

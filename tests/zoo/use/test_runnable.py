@@ -4,9 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from targets.contract import Job
+from tests.zoo.records import a_calibration
+from zoo.errors import NothingRuns
 from zoo.home import Home
 from zoo.release.local import find_release
+from zoo.release.manifest import Calibration
 from zoo.use.runnable import runnables
+from zoo.use.sessions import start_best
 
 
 @pytest.fixture
@@ -82,3 +87,41 @@ def test_an_artifact_runs_with_the_device_and_options_of_its_measurement(release
 
 def test_threads_reach_every_candidate(release):
     assert {one.settings.threads for one in runnables(release, 3)} == {3}
+
+
+def in_int8(release, target, bits):
+    """The release with int8 of so many bits for one target, and of 7 for the other."""
+    manifest = release.manifest
+    artifacts = [
+        one.model_copy(update={"precision": "int8"}) if one.target == target else one for one in manifest.artifacts
+    ]
+    calibrations = [
+        Calibration.model_validate(a_calibration(target=name, weight_bits=bits if name == target else 7))
+        for name in ("openvino-cpu", "onnxruntime-cpu")
+    ]
+    changed = manifest.model_copy(update={"artifacts": artifacts, "calibrations": calibrations})
+    measured = [
+        one.model_copy(update={"precision": "int8"}) if one.target == target else one for one in release.measured
+    ]
+    return replace(release, manifest=changed, measurements=measured)
+
+
+@pytest.mark.parametrize("target", ["openvino-cpu", "onnxruntime-cpu"])
+@pytest.mark.parametrize(
+    ("overflows", "bits", "last"), [(True, None, True), (True, 8, True), (True, 7, False), (False, None, False)]
+)
+def test_int8_that_overflows_on_this_processor_is_last_and_does_not_run(
+    release, target, overflows, bits, last, monkeypatch
+):
+    monkeypatch.setattr("zoo.use.runnable.int8_overflows", lambda: overflows)
+    fast = with_times(release, {"openvino-cpu": 2.0, "onnxruntime-cpu": 2.0, target: 1.0})
+    changed = in_int8(fast, target, bits)
+    found = runnables(changed)
+    assert (found[-1].target == target, found[0].target == target) == (last, not last)
+    assert [one.target for one in found if one.overflows] == [target] * last
+    if last:
+        with pytest.raises(
+            NothingRuns, match="overflow on this processor, which has no VNNI.*Use another target, or build"
+        ):
+            start_best(changed, Job(32, 32, (1,)), target)
+        assert start_best(changed, Job(32, 32, (1,)))[0].target != target

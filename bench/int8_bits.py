@@ -1,0 +1,108 @@
+"""int8 weights of 8 and of 7 bits on this processor: how far embeddings are from what ONNX defines, and from fp32.
+
+    python -m bench.int8_bits efficientnet_lite0-hcmc --data-root /data
+    python -m bench.int8_bits resnet10t-toycars --json bits.json
+
+The release must be complete here (`zoo pull NAME --all`). Its fp32 graph is quantised again on the images of its own
+calibration, and embeds the test set. *Exact* is the same graph with Q and DQ in float, which no processor changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
+
+from rich.console import Console
+
+from bench.figures import write_figures
+from calibration.quantize import Kind
+from pipeline.data.samples import Index
+from pipeline.retrieval.agreement import agreement, answer
+from pipeline.stages.calibrate import EXACT, HOST, ReferenceRuntime, embed_samples
+from targets.machine.device import this_device
+from targets.settings import TargetSettings, WeightBits
+from zoo.building.build import open_data
+from zoo.catalogue import load_catalogue
+from zoo.cli.progress import ConsoleProgress
+from zoo.data.folder import find_folder
+from zoo.errors import ZooError
+from zoo.home import Home
+from zoo.layout import GRAPH
+from zoo.release.local import Release, find_release
+from zoo.views.recalibration import quantize_again
+from zoo.views.source import own_input
+
+RUNTIMES: dict[Kind, tuple[str, ...]] = {"asymmetric": ("onnxruntime",), "symmetric": ("onnxruntime", "openvino")}
+
+
+def rows(release: Release, data: Index, folder: Path, scratch: Path) -> Iterator[dict[str, Any]]:
+    """For each kind of graph, bits and runtime: cosines to the exact graph and to fp32, and mAP, on the test set."""
+    size, graph = own_input(release), release.path.parent / GRAPH
+    known = next(one for one in release.manifest.calibrations if one.activations and one.network == "student")
+
+    def embedded(file: Path, settings: TargetSettings) -> Any:
+        (own := scratch / "runtime").mkdir(exist_ok=True)
+        session = ReferenceRuntime(settings, data, size, own).session(file)
+        query, gallery = (embed_samples(session, some, size) for some in (data.query, data.gallery))
+        return answer(query, gallery, data.query, data.gallery)
+
+    float32 = embedded(graph, HOST)
+    for kind, runtimes in RUNTIMES.items():
+        for bits in sorted(get_args(WeightBits), reverse=True):
+            file = scratch / f"{kind}-{bits}.onnx"
+            how = {"activations": kind, "weight_bits": bits, "float_layers": []}
+            quantize_again(graph, size, known.model_copy(update=how), folder, file)
+            exact = embedded(file, EXACT)
+            for name, found in {
+                "exact": exact,
+                **{one: embedded(file, TargetSettings(one)) for one in runtimes},
+            }.items():
+                to_exact, to_float = agreement(exact, found), agreement(float32, found)
+                yield {
+                    "activations": kind,
+                    "weight_bits": bits,
+                    "runtime": name,
+                    "mean_cosine_to_exact": to_exact.mean_cosine,
+                    "min_cosine_to_exact": to_exact.min_cosine,
+                    "mean_cosine_to_fp32": to_float.mean_cosine,
+                    "min_cosine_to_fp32": to_float.min_cosine,
+                    "map": found.accuracy.map,
+                }
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="a release that is here")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
+    parser.add_argument("--json", type=Path, help="write figures here")
+    options = parser.parse_args()
+    progress, home, catalogue = ConsoleProgress(Console(stderr=True)), Home.find(), load_catalogue()
+    try:
+        release = find_release(home, options.name)
+        name = release.manifest.data.name
+        data = open_data(catalogue, home, name, options.data_root, progress)
+        folder = find_folder(home, name, options.data_root, progress)
+    except ZooError as error:
+        sys.exit(f"Error: {error}")
+    print(f"{release.manifest.label} on {this_device().name}")
+    print(f"{'activations':11}  bits  {'runtime':12}  cosine to exact, mean, min   to fp32, mean, min     mAP")
+    figures = []
+    with TemporaryDirectory() as scratch:
+        for row in rows(release, data, folder, Path(scratch)):
+            figures.append(row)
+            print(
+                f"{row['activations']:11}  {row['weight_bits']:4}  {row['runtime']:12}  "
+                f"{row['mean_cosine_to_exact']:17.5f}  {row['min_cosine_to_exact']:7.5f}  "
+                f"{row['mean_cosine_to_fp32']:10.5f}  {row['min_cosine_to_fp32']:7.5f}  {row['map']:6.2f}",
+                flush=True,
+            )
+    write_figures(options, {"release": release.manifest.label, "rows": figures})
+
+
+if __name__ == "__main__":
+    main()
