@@ -14,6 +14,6 @@ def computes_in_bf16(device: torch.device) -> bool:
     for EfficientNet-Lite0 at 96×96. True for a CPU where an older torch can't tell.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = getattr(torch.cpu, "get_capabilities", None)
     return capabilities is None or any(capabilities().get(name, False) for name in CPU_INSTRUCTIONS)
