@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from bench.figures import write_figures
-from calibration.quantize import Kind, Quantizer
+from calibration.quantize import Quantizer
 from calibration.samples import candidates, coverage, k_centre
 from pipeline.data.images import Input, read_batches
 from pipeline.data.samples import Index
@@ -33,7 +33,7 @@ from pipeline.stages.calibrate import ReferenceRuntime, embed_samples
 from pipeline.stages.export import GRAPH
 from pipeline.stages.reference import read_reference
 from targets.measuring.trial import run_trial
-from targets.settings import TargetSettings
+from targets.settings import Activations, TargetSettings
 from zoo.building.build import BuildRequest, prepare
 from zoo.catalogue import load_catalogue
 from zoo.cli.progress import ConsoleProgress
@@ -41,7 +41,7 @@ from zoo.errors import ZooError
 from zoo.home import Home
 
 RUNTIMES = ("openvino", "onnxruntime")
-KINDS: tuple[Kind, ...] = ("symmetric", "asymmetric")
+KINDS: tuple[Activations, ...] = ("symmetric", "asymmetric")
 
 
 @dataclass(frozen=True)

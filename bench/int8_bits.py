@@ -19,38 +19,49 @@ from typing import Any, get_args
 from rich.console import Console
 
 from bench.figures import write_figures
-from calibration.quantize import Kind
 from pipeline.data.samples import Index
 from pipeline.retrieval.agreement import agreement, answer
 from pipeline.stages.calibrate import EXACT, HOST, ReferenceRuntime, embed_samples
 from targets.contract import make_target
 from targets.machine.device import this_device
-from targets.settings import TargetSettings, WeightBits
+from targets.settings import Activations, TargetSettings, WeightBits
 from zoo.building.build import open_data
 from zoo.catalogue import load_catalogue
 from zoo.cli.progress import ConsoleProgress
 from zoo.data.folder import find_folder
-from zoo.errors import ZooError
+from zoo.errors import ManifestError, ZooError
 from zoo.home import Home
 from zoo.layout import GRAPH
 from zoo.release.local import Release, find_release
+from zoo.release.manifest import Calibration
 from zoo.views.recalibration import quantize_again
 from zoo.views.source import own_input
 
 RUNTIMES = ("onnxruntime", "openvino")
 
 
-def takes(runtime: str, kind: Kind) -> bool:
+def takes(runtime: str, kind: Activations) -> bool:
     """Whether a runtime takes graphs with such activations. ONNX Runtime takes both."""
     return runtime == "onnxruntime" or make_target(TargetSettings(runtime)).activations == kind
 
 
+def calibration(release: Release) -> Calibration:
+    """An int8 calibration of the release's student.
+
+    Raises:
+        ManifestError: it has none.
+    """
+    for one in release.manifest.calibrations:
+        if one.activations and one.network == "student":
+            return one
+    raise ManifestError(f"{release.manifest.label} has no int8 calibration. Compare another release.")
+
+
 def rows(
-    release: Release, data: Index, folder: Path, scratch: Path, runtimes: Sequence[str]
+    release: Release, known: Calibration, data: Index, folder: Path, scratch: Path, runtimes: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """For each kind of graph, bits and runtime: cosines to the exact graph and to fp32, and mAP, on the test set."""
     size, graph = own_input(release), release.path.parent / GRAPH
-    known = next(one for one in release.manifest.calibrations if one.activations and one.network == "student")
 
     def embedded(file: Path, settings: TargetSettings) -> Any:
         (own := scratch / "runtime").mkdir(exist_ok=True)
@@ -59,7 +70,7 @@ def rows(
         return answer(query, gallery, data.query, data.gallery)
 
     float32 = embedded(graph, HOST)
-    for kind in get_args(Kind):
+    for kind in get_args(Activations):
         for bits in sorted(get_args(WeightBits), reverse=True):
             file = scratch / f"{kind}-{bits}.onnx"
             how = {"activations": kind, "weight_bits": bits, "float_layers": []}
@@ -91,6 +102,7 @@ def main() -> None:
     progress, home, catalogue = ConsoleProgress(Console(stderr=True)), Home.find(), load_catalogue()
     try:
         release = find_release(home, options.name)
+        known = calibration(release)
         name = release.manifest.data.name
         data = open_data(catalogue, home, name, options.data_root, progress)
         folder = find_folder(home, name, options.data_root, progress)
@@ -100,7 +112,7 @@ def main() -> None:
     print(f"{'activations':11}  bits  {'runtime':15}  cosine to exact, mean, min   to fp32, mean, min     mAP")
     figures = []
     with TemporaryDirectory() as scratch:
-        for row in rows(release, data, folder, Path(scratch), options.runtimes):
+        for row in rows(release, known, data, folder, Path(scratch), options.runtimes):
             figures.append(row)
             print(
                 f"{row['activations']:11}  {row['weight_bits']:4}  {row['runtime']:15}  "

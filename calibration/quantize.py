@@ -19,18 +19,17 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from calibration.errors import NotQuantisable
 from targets.errors import first_line
-from targets.settings import WeightBits
+from targets.settings import Activations, WeightBits
 
 if TYPE_CHECKING:
     import onnx
 
-Kind = Literal["symmetric", "asymmetric"]
 LAYERS = ("Conv", "Gemm", "MatMul")  # nearly all of the arithmetic; each gets its own sensitivity
 BETWEEN = ("Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Concat")  # stay in int8
 BATCH = 16  # images per minimum and maximum; ranges are the means of these
@@ -115,7 +114,9 @@ class Quantizer:
         weight_bits: of int8 weights: -127 … 127, or -64 … 64.
     """
 
-    def __init__(self, graph: Path, images: np.ndarray, kind: Kind, scratch: Path, weight_bits: WeightBits = 8) -> None:
+    def __init__(
+        self, graph: Path, images: np.ndarray, kind: Activations, scratch: Path, weight_bits: WeightBits = 8
+    ) -> None:
         import onnx
 
         model = onnx.load(graph)

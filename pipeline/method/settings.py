@@ -186,6 +186,8 @@ class Distillation(Supervision):
         if not reconstructs and self.importance not in ("taylor", "retrieval"):
             unread.append("score_steps")
         update = {name: fields[name].get_default() for name in unread}
+        if self.method == "cdd" and self.rggr.by != "retrieval":
+            update["rggr"] = Resetting(by=self.rggr.by)
         if self.method == "prune" and self.importance == "retrieval":
             update["rggr"] = self.rggr.model_copy(update={"by": "retrieval", "share": Resetting().share})
         return self.model_copy(update=update)

@@ -19,6 +19,7 @@ from pipeline.engine.work import Work
 from pipeline.method.settings import Distillation
 from pipeline.networks.factory import LocalWeights, Network, Revision, Weights
 from pipeline.stages.latency_budget import LatencyBudget
+from pipeline.stages.trained import write_training
 
 if TYPE_CHECKING:
     from pipeline.training.supervised import Classified
@@ -212,3 +213,4 @@ def distill_student(
         save_network(work.out, student.embedder, network, input)
     accuracy = evaluate_network(student.embedder, data.query, data.gallery, input, work.device)
     work.write_json("accuracy.json", accuracy.model_dump())
+    write_training(work, settings.precision)

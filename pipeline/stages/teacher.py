@@ -13,6 +13,7 @@ from pipeline.data.sampler import Sampling
 from pipeline.data.samples import Index
 from pipeline.engine.work import Work
 from pipeline.networks.factory import LocalWeights, Network, Revision, Weights
+from pipeline.stages.trained import write_training
 from pipeline.training.schedule import Supervision
 
 VERSION = 5
@@ -85,4 +86,5 @@ def train_teacher(
     (work.out / "metrics.csv").write_bytes((work.scratch / "metrics.csv").read_bytes())
     accuracy = evaluate_network(embedder, data.query, data.gallery, input, work.device)
     work.write_json("accuracy.json", accuracy.model_dump())
+    write_training(work, settings.precision)
     work.write_json("cost.json", network_cost(fuse_branches(embedder), input).model_dump())

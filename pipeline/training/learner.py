@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.training import distributed as together
 from pipeline.training.ema import Average
-from pipeline.training.precision import computes_in_bf16
+from pipeline.training.precision import precision_on
 from pipeline.training.schedule import Schedule
 from pipeline.training.task import Task
 
@@ -33,8 +33,8 @@ class Learner:
 
     The task is moved to the device. Call `share` after loading a checkpoint and before the first step.
 
-    `average` is the moving average of the weights, if the schedule has one. `bf16` says whether steps run in bf16:
-    never on a device that would emulate it.
+    `average` is the moving average of the weights, if the schedule has one. `precision` is that of its steps:
+    never bf16 on a device that would emulate it.
     """
 
     memory_format = torch.channels_last
@@ -42,7 +42,7 @@ class Learner:
     def __init__(self, task: Task, schedule: Schedule, device: str) -> None:
         self.task, self.schedule = task, schedule
         self.device = torch.device(device)
-        self.bf16 = schedule.precision == "bf16" and computes_in_bf16(self.device)
+        self.precision = precision_on(self.device, schedule.precision)
         task.to(self.device).to(memory_format=self.memory_format)
         self.optimizer = _optimizer(task, schedule)
         self.average = Average(task, schedule.ema) if schedule.ema else None
@@ -66,7 +66,7 @@ class Learner:
             group["lr"] = lr * group["factor"]
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=self.memory_format)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             losses = self.forward(images, labels.to(self.device, non_blocking=True))
         losses["loss"].backward()
         self.task.adjust_gradients()

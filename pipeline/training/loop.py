@@ -88,7 +88,7 @@ def fit(
         TrainingDiverged: a loss or a weight is not finite; the last good checkpoint is kept.
     """
     learn = Learner(task, schedule, processes.device)
-    if schedule.precision == "bf16" and not learn.bf16:
+    if learn.precision != schedule.precision:
         progress.say("training in fp32: this device has no instructions for bf16, which would be many times slower")
     checkpoints, metrics = folder / "checkpoints", folder / "metrics.csv"
     stop = schedule.epochs if stop is None else stop

@@ -1,8 +1,10 @@
-"""Whether a device computes in bf16, or would emulate it."""
+"""The precision that a device trains in: bf16 only if it computes in it, and does not emulate it."""
 
 from __future__ import annotations
 
 import torch
+
+from pipeline.training.schedule import TrainingPrecision
 
 CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, x86 and ARM, as in `torch.cpu.get_capabilities`
 
@@ -17,3 +19,8 @@ def computes_in_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = getattr(torch.cpu, "get_capabilities", None)
     return capabilities is None or any(capabilities().get(name, False) for name in CPU_INSTRUCTIONS)
+
+
+def precision_on(device: torch.device, asked: TrainingPrecision) -> TrainingPrecision:
+    """The precision in which a device trains if a schedule asks for another one."""
+    return "bf16" if asked == "bf16" and computes_in_bf16(device) else "fp32"

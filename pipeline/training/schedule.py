@@ -11,6 +11,7 @@ from typing_extensions import Self
 from pipeline.settings import Settings
 
 HeadInit = Literal["uniform", "kaiming"]
+TrainingPrecision = Literal["fp32", "bf16"]
 
 
 class Schedule(Settings):
@@ -35,7 +36,7 @@ class Schedule(Settings):
         lt=1,
         description="decay per step of a moving average of the weights, which replaces them at the end; 0: none",
     )
-    precision: Literal["fp32", "bf16"] = Field(
+    precision: TrainingPrecision = Field(
         "fp32",
         description="forward and backward pass; bf16 is autocast to bfloat16, weights and losses stay fp32; a device "
         "without instructions for bf16 trains in fp32",

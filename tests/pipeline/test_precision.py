@@ -7,11 +7,14 @@ from pipeline.data.batches import TrainingBatches
 from pipeline.data.dataset import open_dataset
 from pipeline.data.sampler import Sampling
 from pipeline.engine.processes import Processes
+from pipeline.engine.work import Work, read_json
 from pipeline.progress import Silent
+from pipeline.stages.trained import TRAINING, write_training
 from pipeline.training.loop import fit
 from pipeline.training.precision import computes_in_bf16
 from pipeline.training.schedule import Supervision
 from pipeline.training.supervised import Classified, SupervisedTask
+from targets.machine.device import this_device
 from tests.helpers import SMALL, alive_network, draw_vehicles
 from tests.pipeline.test_data import VERI
 
@@ -43,6 +46,15 @@ def test_a_gpu_that_emulates_bf16_does_not_compute_in_it(monkeypatch):
     assert not computes_in_bf16(torch.device("cuda"))
 
 
+@pytest.mark.parametrize("has_bf16", [False, True])
+def test_a_stage_records_the_precision_that_it_trained_in(has_bf16, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.training.precision.computes_in_bf16", lambda _device: has_bf16)
+    work = Work(tmp_path, tmp_path, Processes("cpu"), Silent())
+    write_training(work, "bf16")
+    told = read_json(tmp_path / TRAINING)
+    assert told == {"device": this_device().name, "precision": "bf16" if has_bf16 else "fp32"}
+
+
 class Said(Silent):
     def __init__(self):
         self.lines = []
@@ -54,7 +66,7 @@ class Said(Silent):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("has_bf16", [False, True])
 def test_a_build_trains_in_fp32_where_bf16_is_emulated_and_says_so(has_bf16, precision, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.training.learner.computes_in_bf16", lambda _device: has_bf16)
+    monkeypatch.setattr("pipeline.training.precision.computes_in_bf16", lambda _device: has_bf16)
     draw_vehicles(tmp_path / "veri")
     data = open_dataset("veri", VERI, tmp_path, tmp_path / "drawn")
     batches = TrainingBatches(data.train, SMALL, Sampling(identities=4, images=2, pad=2), 0, 0)

@@ -48,6 +48,15 @@ def test_importance_by_retrieval_keeps_the_settings_of_its_neighbours():
     assert Distill(compress={"macs": 0.5}, rggr=chosen).read().rggr == Resetting()
 
 
+@pytest.mark.parametrize("by", ["norm", "none"])
+def test_only_resetting_by_retrieval_reads_neighbours_bank_share_and_distance(by):
+    chosen = {"neighbours": 5, "bank": 70, "distance": "euclidean", "share": 0.1}
+    settings = Distill(method="cdd", compress={"macs": 0.5}, rggr={**chosen, "by": by})
+    assert settings.read().rggr == Resetting(by=by)
+    kept = Distill(method="cdd", compress={"macs": 0.5}, rggr=chosen)
+    assert kept.read().rggr == Resetting(**chosen)
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "kept"),
     [

@@ -225,7 +225,7 @@ def test_a_teacher_with_the_statistics_of_each_batch_depends_on_it_and_does_not_
 
 
 def test_bf16_trains_like_fp32_and_keeps_weights_banks_and_losses_in_fp32(batches, monkeypatch):
-    monkeypatch.setattr("pipeline.training.learner.computes_in_bf16", lambda _device: True)  # or emulates it, slowly
+    monkeypatch.setattr("pipeline.training.precision.computes_in_bf16", lambda _device: True)  # or emulates it, slowly
     seen = {}
     for precision in ("fp32", "bf16"):
         settings = SETTINGS.model_copy(update={"precision": precision})

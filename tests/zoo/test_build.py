@@ -14,8 +14,10 @@ import safetensors.torch
 from pipeline.method.allocation import CANDIDATES
 from pipeline.networks.serialization import load_network
 from targets.contract import make_target
+from targets.machine.device import this_device
 from targets.settings import TargetSettings
 from tests.helpers import random_images
+from zoo.release.lineage import TrainedOn
 from zoo.release.local import read_release
 from zoo.release.reading import read_manifest
 
@@ -32,6 +34,13 @@ def test_a_build_ends_in_a_table_and_a_manifest(finished):
     assert re.search(r"onnxruntime-cpu +student +int8", result.output)
     assert re.search(r"images/s +× dense *\n", result.output)  # no column is cut off where it is piped
     assert result.output.splitlines()[-1] == f"manifest: {manifest_of(finished)}"
+
+
+def test_manifest_and_card_say_what_trained_the_networks(finished):
+    path, here = manifest_of(finished), this_device().name
+    told = {stage.name: stage.trained_on for stage in read_manifest(path).stages if stage.trained_on}
+    assert told == dict.fromkeys(("teacher", "distill"), TrainedOn(device=here, precision="fp32"))
+    assert f"- teacher, distill: trained on {here} in fp32\n" in (path.parent / "README.md").read_text()
 
 
 def test_the_manifest_agrees_with_files_and_figures(finished):

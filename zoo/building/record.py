@@ -25,6 +25,7 @@ from pipeline.stages.calibrate import CALIBRATION
 from pipeline.stages.compile import ARTIFACTS
 from pipeline.stages.export import GRAPH as EXPORTED
 from pipeline.stages.measure import files_below
+from pipeline.stages.trained import TRAINING
 from targets.files import sha256
 from targets.settings import PRECISIONS, Precision
 from zoo import __version__
@@ -40,7 +41,7 @@ from zoo.release.lineage import Ancestor, Provenance
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement, read_measurements, write_measurements
 
-VERSION = 10
+VERSION = 11
 # used for documents and metadata
 LIBRARIES = (*IMAGES, "onnx", "onnxruntime", "cyclonedx-python-lib", "huggingface-hub", "timm")
 LICENSE = "Apache-2.0"  # license of this project's code, which makes and runs the release
@@ -78,6 +79,7 @@ def _stage(step: StepId, folder: Path) -> dict[str, Any]:
         "key": folder.name,
         **{key: record[key] for key in ("version", "inputs", "files", "libraries", "finished_at", "seconds")},
         "hub": record.get("hub", {}),
+        "trained_on": read_json(folder / TRAINING) if (folder / TRAINING).exists() else None,
     }
 
 

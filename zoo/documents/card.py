@@ -19,6 +19,7 @@ from zoo.documents.origins import RISKS, USE_CASES, origins
 from zoo.layout import CARD, GOLDEN_EMBEDDING, GOLDEN_INPUT, LICENSES, MANIFEST, RUNNER
 from zoo.markdown import bullets, escaped, table
 from zoo.release.ancestry import ancestor_lines
+from zoo.release.lineage import TrainedOn
 from zoo.release.local import Release
 from zoo.release.manifest import Manifest
 from zoo.release.measurements import Measured, Measurement
@@ -212,6 +213,15 @@ def _measured(manifest: Manifest, measurements: Sequence[Measurement]) -> str:
     return "\n\n".join(filter(None, ["## Measured on devices", markdown(shown).strip(), told]))
 
 
+def _trained_on(manifest: Manifest) -> list[str]:
+    """Devices and precisions of training, with their stages."""
+    stages: dict[TrainedOn, list[str]] = {}
+    for stage in manifest.stages:
+        if stage.trained_on:
+            stages.setdefault(stage.trained_on, []).append(stage.name)
+    return [f"{', '.join(names)}: trained on {escaped(on.device)} in {on.precision}" for on, names in stages.items()]
+
+
 def _provenance(manifest: Manifest) -> str:
     made = manifest.provenance
     facts = [
@@ -221,6 +231,7 @@ def _provenance(manifest: Manifest) -> str:
         f"created: {manifest.created_at}, {made.seconds:g} s for all stages",
         f"recipe: `{manifest.recipe_digest}` (sha256), in full in {MANIFEST}",
         f"zoo {made.zoo}, Python {made.python}",
+        *_trained_on(manifest),
         "libraries: " + ", ".join(f"{name} {version}" for name, version in sorted(made.libraries.items())),
     ]
     return f"## Provenance\n\n{bullets(facts)}"

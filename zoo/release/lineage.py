@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipeline.networks.cost import Cost
 from pipeline.recipe import Version
+from pipeline.training.schedule import TrainingPrecision
 from zoo.release.record import Licenses, Name, Record, Sha256
 
 
@@ -38,6 +39,15 @@ class HubRecord(Record):
     revision: str = Field(description="its commit; pin it (`teacher.revision`) to get the same file again")
 
 
+class TrainedOn(Record):
+    """What trained a network. A stage that was interrupted and continued elsewhere names the device that ended it."""
+
+    device: str = Field(description="name of the GPU, or of the processor; another one rounds otherwise")
+    precision: TrainingPrecision = Field(
+        description="precision of its steps; fp32 for a recipe with bf16 if the device would emulate that"
+    )
+
+
 class StageRecord(Record):
     """The result of one stage, in the lineage."""
 
@@ -55,6 +65,11 @@ class StageRecord(Record):
     )
     libraries: dict[str, str] = Field(
         description="versions of libraries the result depends on; what to suspect if a repeated build differs"
+    )
+    trained_on: TrainedOn | None = Field(
+        None,
+        exclude_if=lambda known: known is None,  # so that the manifests of other releases keep their form
+        description="what trained the network; null for a stage that trains none, and for zoo 0.1.0",
     )
     finished_at: str = Field(description="UTC, ISO 8601; may be long before the release, since results are kept")
     seconds: float = Field(description="wall time, s; what it costs to repeat the stage")
