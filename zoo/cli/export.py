@@ -81,6 +81,7 @@ def export(
     from zoo.loading import complete, provide
     from zoo.output_folder import check_new_folder
     from zoo.release.local import find_release
+    from zoo.views.consumers import find_consumer
     from zoo.views.export import Wanted, export_release
 
     check_new_folder(out)
@@ -98,6 +99,8 @@ def export(
         if not complete(home, release, error.target, reporter()):
             raise
         record = export_release(find_release(home, name), home, wanted, out, folder_of)
+    if warning := find_consumer(consumer, backend, None).warning(record.origin.weight_bits):
+        click.echo(warning, err=True)
     if as_json:
         print_json({"folder": str(out), "view": record.model_dump(mode="json")})
         return

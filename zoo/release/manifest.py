@@ -23,6 +23,7 @@ from pipeline.recipe import Version
 from pipeline.retrieval.accuracy import Accuracy
 from pipeline.retrieval.agreement import Agreement
 from targets.measuring.ratio import Ratio
+from targets.settings import WeightBits
 from zoo.release.command import is_command, with_target
 from zoo.release.compression import BudgetRecord, Compression
 from zoo.release.lineage import Ancestor, DataRecord, ForeignFile, Provenance, StageRecord
@@ -71,7 +72,7 @@ class Calibration(Record):
     activations: Literal["symmetric", "asymmetric"] | None = Field(
         None, description="whether int8 ranges are symmetric around zero, as some targets require; null for fp16"
     )
-    weight_bits: Literal[7, 8] | None = Field(
+    weight_bits: WeightBits | None = Field(
         None,
         exclude_if=lambda bits: bits is None,  # so that the manifests of other releases keep their form
         description="bits of int8 weights; with 7, sums can't overflow on x86 without VNNI; null for fp16, and for "
@@ -110,6 +111,11 @@ class Calibration(Record):
         description="times that chose layers to stay in float; null unless `calibrate.layers` was `fastest` and the "
         "target was the building machine",
     )
+
+    @property
+    def int8_bits(self) -> WeightBits | None:
+        """Bits of int8 weights, where manifests of zoo 0.1.0 do not say them, too; None for fp16."""
+        return self.weight_bits or 8 if self.precision == "int8" else None
 
 
 class Accuracies(Record):
@@ -213,6 +219,13 @@ class Manifest(Record):
     def command_for(self, target: str) -> str:
         """`rebuild`, for one more target."""
         return with_target(self.rebuild, target)
+
+    def weight_bits(self, target: str) -> WeightBits:
+        """Bits of the weights of a target's int8 artifact; 8 if no calibration tells."""
+        for one in self.calibrations:
+            if one.network == "student" and one.target == target and one.int8_bits:
+                return one.int8_bits
+        return 8
 
     def role(self, network: str) -> str:
         """What a network of this release is called in tables: a foreign one is nobody's student."""

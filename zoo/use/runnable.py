@@ -103,12 +103,10 @@ def _overflows(release: Release, target: str, settings: TargetSettings) -> bool:
     """Whether an int8 artifact has weights that overflow in the kernels of this processor; all of zoo 0.1.0 have."""
     if not int8_overflows():
         return False
-    known = (one for one in release.manifest.calibrations if one.target == target and one.network == "student")
     try:
-        needed = weight_bits(make_target(settings))
+        return release.manifest.weight_bits(target) > weight_bits(make_target(settings))
     except TargetError:  # it does not run here
         return False
-    return next((one.weight_bits or 8 for one in known), 8) > needed
 
 
 def _compiled(release: Release, threads: int | None, catalogue: Catalogue) -> Iterator[Runnable]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.data.images import Input
-from targets.settings import Activations
+from targets.settings import Activations, WeightBits
 from zoo.errors import ExportError
 from zoo.views import deepstream, ovms, trackers, triton
 from zoo.views.made import Made
@@ -28,6 +28,7 @@ class Consumer:
         view: what it takes if nothing else is chosen.
         choice: parts of the view that a user may choose.
         kinds: activations of int8 that it can run, the preferred ones first.
+        bits: of int8 weights: 7 if it may run them in kernels for x86 that overflow with 8 without VNNI.
         max_batch: largest batch that it is told of; None: it is told of none.
         graph: path of the graph in the written folder.
         files: content of the other files, by path.
@@ -43,6 +44,7 @@ class Consumer:
     graph: Callable[[Made], str]
     files: Callable[[Made], dict[str, str]]
     forms: tuple[Form, ...] = ("onnx",)
+    bits: WeightBits = 7
 
     def settle(self, options: Mapping[str, Any], own: Input) -> View:
         """The view with the options of a user.
@@ -72,6 +74,19 @@ class Consumer:
             chosen = {"dtype": "float32", **chosen}
         return replace(self.view, **chosen)
 
+    def warning(self, bits: WeightBits | None) -> str:
+        """What to mind about a graph with such int8 weights; empty if it does the same everywhere.
+
+        Args:
+            bits: of its weights; None if it is not int8.
+        """
+        if bits is None or bits <= self.bits:
+            return ""
+        return (
+            "Its int8 weights have 8 bits: on x86 processors without VNNI their sums overflow, and embeddings fit "
+            "those of no other machine. Run it on others, or use --precision fp32."
+        )
+
 
 def _note(made: Made) -> dict[str, str]:
     return {"README.md": f"{made.intro}\n- `{_alone(made)}`: the graph.\n"}
@@ -90,6 +105,7 @@ def _triton(backend: triton.Backend) -> Consumer:
         None if backend == "openvino" else triton.MAX_BATCH,
         lambda made: triton.graph(made, backend), lambda made: triton.files(made, backend),
         ("onnx", "openvino") if backend == "openvino" else ("onnx",),
+        8 if backend == "tensorrt" else 7,
     )  # fmt: skip
 
 
@@ -98,7 +114,7 @@ CONSUMERS: Mapping[str, Consumer] = {
     for one in (
         Consumer(
             "deepstream", "DeepStream", deepstream.VIEW, (), ("symmetric",), deepstream.MAX_BATCH,
-            lambda _: deepstream.GRAPH, deepstream.files,
+            lambda _: deepstream.GRAPH, deepstream.files, bits=8,
         ),
         _triton("onnxruntime"),
         Consumer(

@@ -115,7 +115,7 @@ def export_release(
     forms = consumer.forms if view.is_plain else ("onnx",)  # OpenVINO's own model is taken as it is
     with tempfile.TemporaryDirectory(prefix="zoo-") as name:
         scratch = Path(name)
-        source = find_source(release, wanted.precision, consumer.kinds, forms, home, scratch, folder_of)
+        source = find_source(release, wanted.precision, consumer.kinds, consumer.bits, forms, home, scratch, folder_of)
         files, size = _graph(source, view, consumer, release, scratch)
         passed = pass_gate(release, source, files, view, scratch)
         largest = view.batch or consumer.max_batch or 1
@@ -163,6 +163,7 @@ def _record(
             graph=source.origin,
             graph_sha256=source.sha256,
             precision=source.precision,
+            weight_bits=source.weight_bits,
         ),
         input=InputRecord(
             name=view.input,

@@ -47,7 +47,7 @@ def quantize_again(graph: Path, size: Input, one: Calibration, folder: Path, pat
             "It is another edition of the data set, or another Pillow decodes it differently."
         )
     try:
-        quantizer = Quantizer(graph, images, one.activations, path.parent, one.weight_bits or 8)
+        quantizer = Quantizer(graph, images, one.activations, path.parent, one.int8_bits or 8)
         quantizer.write(path, excluded=one.float_layers)
     except CalibrationError as error:
         raise ExportError(str(error)) from None

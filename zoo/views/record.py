@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from targets.settings import Precision
+from targets.settings import Precision, WeightBits
 from zoo.release.record import File, Licenses, Record, Sha256
 from zoo.views.view import Colors, Dtype, Layout, Range
 
@@ -30,6 +30,9 @@ class Origin(Record):
         description="digest of that artifact or result, as in the release's manifest for an artifact"
     )
     precision: Precision = Field(description="numeric precision of the graph")
+    weight_bits: WeightBits | None = Field(
+        None, description="bits of int8 weights; with 8, sums overflow on x86 without VNNI; null for other precisions"
+    )
 
 
 class InputRecord(Record):

@@ -24,7 +24,7 @@ from calibration.quantize import write_half
 from pipeline.data.images import Input
 from pipeline.stages.export import GRAPH as STORED
 from targets.files import sha256
-from targets.settings import Activations, Precision
+from targets.settings import Activations, Precision, WeightBits
 from zoo.errors import ExportError, ManifestError, NotPulled, ZooError
 from zoo.home import Home
 from zoo.layout import GRAPH
@@ -49,6 +49,7 @@ class Source:
         files: the graph, and what it needs beside it.
         sha256: digest of the first file.
         origin: where it is from, in words.
+        weight_bits: of int8 weights; None for other precisions.
     """
 
     precision: Precision
@@ -56,26 +57,30 @@ class Source:
     files: tuple[Path, ...]
     sha256: str
     origin: str
+    weight_bits: WeightBits | None = None
 
 
-def _holding(release: Release, precision: Precision, kinds: Sequence[Activations]) -> list[Calibration]:
-    """Calibrations of the student that passed the gate, by the activations that are preferred."""
+def _holding(
+    release: Release, precision: Precision, kinds: Sequence[Activations], bits: WeightBits = 8
+) -> list[Calibration]:
+    """Calibrations of the student that passed the gate: by the activations, then by the bits, that are preferred."""
     known = [
         one
         for one in release.manifest.calibrations
         if one.network == "student" and one.precision == precision and one.holds
     ]
+    known.sort(key=lambda one: one.int8_bits != bits)
     return [one for kind in (None, *kinds) for one in known if one.activations == kind]
 
 
 def _artifacts(
-    release: Release, precision: Precision, kinds: Sequence[Activations], forms: Collection[Form]
+    release: Release, precision: Precision, kinds: Sequence[Activations], bits: WeightBits, forms: Collection[Form]
 ) -> Iterator[tuple[Form, Artifact, list[Artifact]]]:
     """Graphs among the artifacts, the preferred ones first, each with the other files of its folder."""
     listed = release.manifest.artifacts
     graphs = [one for one in listed if one.precision == precision and SUFFIXES.get(Path(one.path).suffix) in forms]
     if precision == "int8":  # another target's may have other activations
-        targets = [one.target for one in _holding(release, precision, kinds)]
+        targets = [one.target for one in _holding(release, precision, kinds, bits)]
         graphs = [one for target in targets for one in graphs if one.target == target]
     for one in graphs:
         folder = Path(one.path).parent
@@ -103,11 +108,11 @@ def checked_file(release: Release, file: File) -> Path:
 
 
 def _from_release(
-    release: Release, precision: Precision, kinds: Sequence[Activations], forms: Collection[Form]
+    release: Release, precision: Precision, kinds: Sequence[Activations], bits: WeightBits, forms: Collection[Form]
 ) -> tuple[Source | None, NotPulled | None]:
     """A graph of the release that is here; or else which one was not pulled, if any."""
     absent = None
-    for form, artifact, beside in _artifacts(release, precision, kinds, forms):
+    for form, artifact, beside in _artifacts(release, precision, kinds, bits, forms):
         try:
             paths = tuple(
                 checked_file(release, one) for one in ([artifact, *beside] if form == "openvino" else [artifact])
@@ -115,18 +120,22 @@ def _from_release(
         except NotPulled as error:
             absent = absent or error
             continue
-        return Source(precision, form, paths, artifact.sha256, f"artifact {artifact.path}"), None
+        known = release.manifest.weight_bits(artifact.target) if precision == "int8" and artifact.target else None
+        return Source(precision, form, paths, artifact.sha256, f"artifact {artifact.path}", known), None
     return None, absent
 
 
-def _from_store(release: Release, precision: Precision, kinds: Sequence[Activations], home: Home) -> Source | None:
+def _from_store(
+    release: Release, precision: Precision, kinds: Sequence[Activations], bits: WeightBits, home: Home
+) -> Source | None:
     """A graph that the stage `calibrate` wrote here."""
     stages = {stage.name: stage.key for stage in release.manifest.stages}
-    for one in _holding(release, precision, kinds):
+    for one in _holding(release, precision, kinds, bits):
         name = "/".join(["calibrate", "student", precision, *([one.target] if one.target else [])])
         path = home.store / "calibrate" / stages.get(name, "") / STORED
         if name in stages and path.is_file():
-            return Source(precision, "onnx", (path,), sha256(path), f"stage {name}, key {stages[name]}")
+            origin = f"stage {name}, key {stages[name]}"
+            return Source(precision, "onnx", (path,), sha256(path), origin, one.int8_bits)
     return None
 
 
@@ -144,9 +153,11 @@ def _converted(release: Release, scratch: Path) -> Source | None:
     return Source("fp16", "onnx", (path,), exact.sha256, f"artifact {GRAPH}, converted to fp16")
 
 
-def _quantised(release: Release, kinds: Sequence[Activations], folder_of: FolderOf, scratch: Path) -> Source | None:
+def _quantised(
+    release: Release, kinds: Sequence[Activations], bits: WeightBits, folder_of: FolderOf, scratch: Path
+) -> Source | None:
     """The fp32 graph in int8, made again as a calibration that passed the gate describes it."""
-    one = next((one for one in _holding(release, "int8", kinds) if one.images and one.images_sha256), None)
+    one = next((one for one in _holding(release, "int8", kinds, bits) if one.images and one.images_sha256), None)
     if one is None:
         return None
     exact, data = _exact(release), release.manifest.data.name
@@ -160,7 +171,7 @@ def _quantised(release: Release, kinds: Sequence[Activations], folder_of: Folder
             f"made again from {len(one.images)} training images of {data}: {error} {_instead(release)}"
         ) from None
     how = f"quantised again as for {one.target}: {one.activations}, {len(one.images)} images of {data}"
-    return Source("int8", "onnx", (path,), exact.sha256, f"artifact {GRAPH}, {how}")
+    return Source("int8", "onnx", (path,), exact.sha256, f"artifact {GRAPH}, {how}", one.int8_bits)
 
 
 def _exact(release: Release) -> Source:
@@ -169,7 +180,7 @@ def _exact(release: Release) -> Source:
     Raises:
         NotPulled, ManifestError: it is not here, or damaged.
     """
-    found, absent = _from_release(release, "fp32", (), ONNX)
+    found, absent = _from_release(release, "fp32", (), 8, ONNX)
     if found is None:
         raise absent or ManifestError(f"the manifest of {release.manifest.label} lists no {GRAPH}. {_again(release)}")
     return found
@@ -195,6 +206,7 @@ def find_source(
     release: Release,
     precision: Precision,
     kinds: Sequence[Activations],
+    bits: WeightBits,
     forms: Collection[Form],
     home: Home,
     scratch: Path,
@@ -204,6 +216,7 @@ def find_source(
 
     Args:
         kinds: activations of int8 that will do, the preferred ones first.
+        bits: of int8 weights, as preferred; others will do.
         forms: files that will do.
         scratch: a folder for a graph that is made here.
         folder_of: where data sets are; None: int8 is not made again.
@@ -213,15 +226,15 @@ def find_source(
         NotPulled: it has one, which is not here.
         ManifestError: a file is damaged, or can't be read.
     """
-    found, absent = _from_release(release, precision, kinds, forms)
+    found, absent = _from_release(release, precision, kinds, bits, forms)
     if found is None and "onnx" in forms and precision != "fp32":
-        found = _from_store(release, precision, kinds, home)
+        found = _from_store(release, precision, kinds, bits, home)
     if found is None and "onnx" in forms and precision == "fp16":
         found = _converted(release, scratch)
     if found is None and absent is not None:
         raise absent
     if found is None and folder_of and "onnx" in forms and precision == "int8":
-        found = _quantised(release, kinds, folder_of, scratch)
+        found = _quantised(release, kinds, bits, folder_of, scratch)
     if found is None:
         why = _why(release, precision, kinds)
         raise ExportError(f"{release.manifest.label} has no graph in {precision} for this: {why}")

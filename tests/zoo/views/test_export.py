@@ -275,7 +275,7 @@ def test_a_graph_that_is_not_the_release_s_any_more_is_not_wrapped(export, tiny,
         for tensor in model.graph.initializer:
             if tensor.dims[:1] == [16]:
                 tensor.raw_data = np.random.default_rng(0).normal(size=tensor.dims).astype(np.float32).tobytes()
-        path = arguments[5] / "other.onnx"
+        path = arguments[6] / "other.onnx"
         onnx.save(model, path)
         return type(found)(found.precision, found.form, (path,), found.sha256, found.origin)
 

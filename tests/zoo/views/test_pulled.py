@@ -102,6 +102,29 @@ def test_the_command_looks_for_the_images_below_its_data_root(finished, tmp_path
     assert "16 training images of squares: no data set 'squares' in the catalogue" in user.refused(*words)
 
 
+def test_int8_of_8_bits_comes_with_a_warning_where_it_can_overflow(finished, tmp_path):
+    """As zoo 0.1.0 recorded it: without the bits of its weights, which were 8."""
+    user = Workshop(tmp_path / "user")
+    shutil.copytree(finished.home / "releases/tiny", user.home / "pulled/tiny")
+    user.catalogue.write_text(finished.catalogue.read_text())
+    path = user.home / "pulled/tiny/1.0.0/manifest.json"
+    words = ["export", "tiny", "--precision", "int8", "--data-root", str(finished.root / "data"), "--for"]
+    told = []
+    for bits in (7, None):
+        content = json.loads(path.read_text())
+        for one in content["calibrations"]:
+            one.pop("weight_bits")
+            one |= {"weight_bits": bits} if bits and one["precision"] == "int8" else {}
+        path.unlink()
+        path.write_text(json.dumps(content))
+        for consumer in ("ovms", "boxmot", "deepstream"):
+            result = user.zoo(*words, consumer, "--out", str(out := tmp_path / f"{consumer}-{bits}"))
+            assert result.exit_code == 0, result.output
+            assert json.loads((out / "view.json").read_text())["origin"]["weight_bits"] == (bits or 8)
+            told.append("weights have 8 bits" in result.stderr)
+    assert told == [False, False, False, True, True, False]
+
+
 def test_files_of_a_release_that_comes_with_zoo_are_pulled_as_they_are_needed(tiny, tmp_path, monkeypatch):
     publish(tiny, Folder(tmp_path / "prebuilt"), None, Silent())
     (tmp_path / "prebuilt/index.json.lock").unlink()

@@ -26,8 +26,10 @@ def moved(tiny, tmp_path):
     return replace(tiny, path=tmp_path / "pulled" / tiny.path.name)
 
 
-def find(release, precision, kinds=("asymmetric", "symmetric"), forms=ONNX, home=NOWHERE, scratch=None, data=None):
-    return find_source(release, precision, kinds, forms, home, scratch, data)
+def find(
+    release, precision, kinds=("asymmetric", "symmetric"), forms=ONNX, home=NOWHERE, scratch=None, data=None, bits=7
+):
+    return find_source(release, precision, kinds, bits, forms, home, scratch, data)
 
 
 def test_fp32_is_the_release_s_graph(moved):
@@ -159,6 +161,18 @@ def test_int8_that_does_not_ship_is_made_again_as_the_build_made_it(moved, tiny,
         assert found.sha256 == sha256(moved.path.parent / GRAPH)
         assert found.origin == f"artifact {GRAPH}, quantised again as for {TARGETS[kind]}: {kind}, 16 images of squares"
     assert asked == ["squares"] * 2
+
+
+@pytest.mark.parametrize(("bits", "target"), [(7, "openvino-cpu"), (8, "jetson")])
+def test_int8_has_the_bits_that_the_consumer_prefers(moved, finished, tmp_path, bits, target):
+    (one,) = [one for one in moved.manifest.calibrations if one.target == "openvino-cpu"]
+    both = [one.model_copy(update={"target": "jetson", "weight_bits": None}), one]  # as zoo 0.1.0 recorded 8
+    release = replace(moved, manifest=moved.manifest.model_copy(update={"calibrations": both}))
+    found = find(
+        release, "int8", ("symmetric",), scratch=tmp_path, data=lambda _: finished.root / "data/squares", bits=bits
+    )
+    assert f"quantised again as for {target}:" in found.origin
+    assert found.weight_bits == bits
 
 
 TARGETS = {"symmetric": "openvino-cpu", "asymmetric": "onnxruntime-cpu"}
