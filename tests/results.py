@@ -49,6 +49,16 @@ def graph(path):
     }
 
 
+def lite(path):
+    """Types, shapes and scales of the tensors of a LiteRT file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    details = Interpreter(str(path)).get_tensor_details()
+    kinds = Counter(f"{one['dtype'].__name__} {'x'.join(map(str, one['shape']))}" for one in details)
+    scales = [scale for one in details for scale in one["quantization_parameters"]["scales"].tolist()]
+    return {"tensors": dict(sorted(kinds.items())), "scales": figures(scales)}
+
+
 def described(path):
     """A file of a result."""
     match path.suffix:
@@ -62,6 +72,10 @@ def described(path):
             return tensors({name: value.numpy() for name, value in load_tensors(path)[0].items()})
         case ".xml":
             return dict(sorted(Counter(re.findall(r'<layer [^>]*type="(\w+)"', path.read_text())).items()))
+        case ".param":  # ncnn's layers
+            return dict(sorted(Counter(line.split()[0] for line in path.read_text().splitlines()[2:]).items()))
+        case ".tflite":
+            return lite(path)
         case ".md":
             return re.findall(r"^#+ .*", path.read_text(), re.MULTILINE)
         case ".zoo":

@@ -36,6 +36,7 @@ from pipeline.planning.foreign import foreign_steps
 from pipeline.planning.training import training_steps
 from pipeline.progress import Silent
 from pipeline.stages.distill import COMPACTED
+from targets.contract import make_target, revision
 from targets.files import sha256
 from targets.settings import TargetSettings
 from tests.conftest import make_workshop
@@ -50,7 +51,7 @@ TOP = Path(__file__).parents[2]
 GOLDEN = TOP / "tests" / "golden" / "stages.json"
 RECORD_ANEW = "record its result: python -m tests.pipeline.test_versions"
 # whose versions say what a graph looks like; a step's key has them, too
-LIBRARIES = ("onnx", "onnxruntime", "onnxscript", "onnxsim", "openvino", "timm", "torch")
+LIBRARIES = ("ai-edge-litert", "onnx", "onnxruntime", "onnxscript", "onnxsim", "openvino", "pnnx", "timm", "torch")
 ELSEWHERE = {
     "teacher": "losses are recorded in tests/golden/losses.json",
     "distill": "losses are recorded in tests/golden/losses.json",
@@ -67,9 +68,14 @@ STEPS = {  # a stage reads results of those before it
     "compile": [StepId("compile", "student", "int8", target) for target in ("ort", "ov")],
     "bundle": [StepId("bundle", target="board")],
 }
+CONVERTED = {  # what these targets write has a `revision` of its own, on top of VERSION
+    f"compile for {name}": StepId("compile", "student", "int8", name) for name in ("ncnn", "litert")
+}
 TARGETS = {
     "ort": TargetSettings("onnxruntime"),
     "ov": TargetSettings("openvino"),
+    "ncnn": TargetSettings("ncnn"),
+    "litert": TargetSettings("litert"),
     "board": TargetSettings("onnxruntime", board="a board that is not here"),
 }
 
@@ -126,6 +132,10 @@ def run_stages(root):
             if step not in done:
                 run(step)
         found[stage] = {str(step): result_of(folders[step]) for step in wanted}
+    for name, step in CONVERTED.items():
+        run(step)
+        found[name] = result_of(folders[step])
+    found["compile for ncnn"]["artifacts/model.json"]["sha256"] = OF_ITS_OWN
     found["foreign"] = run_foreign(root, data)
     for content in found["calibrate"].values():
         content["calibration.json"] |= dict.fromkeys(ROUNDED & content["calibration.json"].keys(), OF_ITS_OWN)
@@ -167,7 +177,9 @@ def versions():
     names = [one.name for one in pkgutil.iter_modules(pipeline.stages.__path__)]
     modules = {name: importlib.import_module(f"pipeline.stages.{name}") for name in names}
     found = {name: module.VERSION for name, module in modules.items() if hasattr(module, "VERSION")}
-    return found | {RECORD.stage: record.VERSION}
+    targets = {name: make_target(TARGETS[step.target]) for name, step in CONVERTED.items()}
+    converted = {name: found["compile"] + revision(target) for name, target in targets.items()}
+    return found | converted | {RECORD.stage: record.VERSION}
 
 
 def installed():
@@ -193,16 +205,20 @@ def complaint(stage, found, expected, now, then):
     """What is to be done about a stage; none if its result is what was recorded with this VERSION."""
     changes = [*differences(found, expected)]
     where = f"{'zoo.building' if stage == RECORD.stage else 'pipeline.stages'}.{stage}"
+    raised = "revision of the target" if stage in CONVERTED else "VERSION"
     if now != then:
         return f"VERSION of {where} is {now} and was {then} when its result was recorded; {RECORD_ANEW}"
     if changes:
-        return f"the result of {where} changed: raise its VERSION or undo the change.\n" + "\n".join(changes[:20])
+        return f"the result of {where} changed: raise its {raised} or undo the change.\n" + "\n".join(changes[:20])
     return None
 
 
-@pytest.mark.parametrize("stage", [*STEPS, "foreign", "measure", "record"])
+@pytest.mark.parametrize("stage", [*STEPS, *CONVERTED, "foreign", "measure", "record"])
 def test_a_stage_whose_result_changes_raises_its_version(stage, results, golden):
-    for earlier in [*STEPS][: [*STEPS].index(stage)] if stage in STEPS else []:
+    before = (
+        ("export", "calibrate") if stage in CONVERTED else [*STEPS][: [*STEPS].index(stage)] if stage in STEPS else ()
+    )
+    for earlier in before:
         if [*differences(results[earlier], golden["stages"][earlier]["result"])]:
             pytest.skip(f"its input changed: see {earlier}")
     recorded = golden["stages"][stage]
