@@ -11,9 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from targets.errors import ArtifactFailed, shorten
 from targets.ncnn.int8 import quantize
-from targets.plain_graph import PlainGraph, attributes, called, make_plain, shapes_of
+from targets.plain_graph import PlainGraph, attributes, called, constants, make_plain, names_in, new_name, shapes_of
 from targets.plain_ops import POOLS, begins_behind, is_scaled
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def convert(graph: Path, folder: Path, height: int, width: int) -> Converted:
         raise ArtifactFailed(
             f"ncnn can't run {graph.name}: it has no convolution, by which pnnx tells the axis of images from others"
         )
-    _without_bias(plain.model.graph)
+    _spell_out_linear(plain)
     with TemporaryDirectory(prefix="zoo-ncnn-") as scratch:
         onnx.save(plain.model, Path(scratch, "model.onnx"))
         _run_pnnx(Path(scratch), height, width, plain.half, graph.name)
@@ -96,12 +98,30 @@ def _why_not(node: onnx.NodeProto, plain: PlainGraph, shapes: Mapping[str, list[
     return None
 
 
-def _without_bias(graph: onnx.GraphProto) -> None:
-    """Write Gemm without a bias as MatMul: pnnx reads the weights of such a Gemm in the order of `transB`."""
+def _spell_out_linear(plain: PlainGraph) -> None:
+    """Write linear layers as pnnx reads them.
+
+    It takes a bias of one number for each output only, and reads the weights of a Gemm without a bias in the order of
+    `transB`: such a Gemm becomes a MatMul.
+    """
+    from onnx import numpy_helper
+
+    graph = plain.model.graph
+    values = constants(graph)
     for node in graph.node:
-        if node.op_type == "Gemm" and len(node.input) == 2 and not attributes(node).get("transB"):
+        if node.op_type != "Gemm":
+            continue
+        if len(node.input) == 2 and not attributes(node).get("transB"):
             node.op_type = "MatMul"
             del node.attribute[:]
+        elif len(node.input) == 3 and node.input[2] in values and node.output[0] in plain.layers:
+            outputs = len(plain.layers[node.output[0]].weight)
+            bias = values[node.input[2]]
+            if bias.shape != (outputs,) and (bias.size == 1 or bias.size == bias.shape[-1] == outputs):
+                node.input[2] = new_name("plain_bias", names_in(graph))
+                graph.initializer.append(
+                    numpy_helper.from_array(np.full(outputs, bias.reshape(-1), bias.dtype), node.input[2])
+                )
 
 
 def _run_pnnx(folder: Path, height: int, width: int, half: bool, name: str) -> None:

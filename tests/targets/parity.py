@@ -191,6 +191,15 @@ SHORT = {
         [MEANS, helper.make_node("Gemm", ["rows", "w", "b"], ["y"])],
         [constant("w", RANDOM.normal(size=(3, 5))), constant("b", RANDOM.normal(size=5))],
     ),
+    **{
+        f"a linear layer with a bias of {words}": (
+            [MEANS, helper.make_node("Gemm", ["rows", "w", "b"], ["y"])],
+            [constant("w", RANDOM.normal(size=(3, 5))), constant("b", RANDOM.normal(size=shape))],
+        )
+        for words, shape in {
+            "one row": (1, 5), "one number": (1,), "one number in a row": (1, 1), "no axis": (),
+        }.items()
+    },
     "means along axes that are counted from the end": (
         [helper.make_node("ReduceMean", ["x", "last"], ["y"], keepdims=0)], [constant("last", [-1, -2], np.int64)],
     ),
