@@ -47,7 +47,7 @@ models:
     distill: {init: teacher, epochs: 3, learn_epochs: 1, sparsity: proximal, sparsity_weight: 14, rggr: {bank: 16}}
     precision: int8
     calibrate: {images: 16, min_images: 8, max_map_drop_points: 5}
-    measure: {batches: [1, 2], calls: 50, max_seconds: 0.3}
+    measure: {batches: [1, 2], calls: 50, max_seconds: 2}
 """
 
 

@@ -180,14 +180,14 @@ def test_who_reported_is_what_the_file_says_at_its_top_and_not_what_a_record_cla
 def test_words_of_a_device_become_one_printable_line_without_secrets(sent, publisher, tmp_path):
     def change(_all, record, *_others):
         record["device"]["name"] = "a\x1b]8;;https://x.example\x07b\u202ec\nd"
-        record["runtime"]["options"] = {"from": "https://me:secret@host.example/x?token=abc"}
+        record["runtime"]["options"] = {"from": "https://me:secret@host.example/x?token=hidden-token"}
 
     received(publisher, changed(sent[0], tmp_path, change))
     row = next(row for row in rows_of(publisher) if row["device"].startswith("a?"))
     assert row["device"] == "a?]8;;https://x.example?… d"
     text = "".join(path.read_text() for path in (publisher.home / "measurements").rglob("*.json"))
     assert "secret" not in text
-    assert "abc" not in text
+    assert "hidden-token" not in text
 
 
 def test_doubtful_times_are_kept_as_such(sent, publisher, tmp_path):
