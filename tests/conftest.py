@@ -52,9 +52,10 @@ models:
 
 
 def pytest_sessionstart() -> None:
-    """Restore Ctrl-C for child processes, in case we were started with it ignored, as by nohup."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Restore signals that child processes need, in case we were started with them ignored, as by nohup."""
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, default)
 
 
 # Files and folders that run one after another in one process, since they share what is costly; then single files that
