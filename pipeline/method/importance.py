@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.errors import PipelineError
 from pipeline.method.compactor import Gate, insert_gates
 from pipeline.method.merge import fold_norm, kernel_of
 from pipeline.method.settings import Resetting
@@ -53,6 +54,13 @@ def position_scores(sites: Sequence[Site]) -> Scores:
     return found
 
 
+def _without_gradients(importance: str, site: str) -> PipelineError:
+    return PipelineError(
+        f"distill.importance: {importance} needs gradients, but none reaches the channels of {site}: the layers "
+        "after it are frozen or not used. Set distill.importance: norm."
+    )
+
+
 def gradient_scores(gates: Mapping[str, Gate], losses: Iterable[Tensor]) -> Scores:
     """Fourth root of the mean over batches of (∂L/∂g)², for gates g of value one.
 
@@ -74,15 +82,54 @@ def gradient_scores(gates: Mapping[str, Gate], losses: Iterable[Tensor]) -> Scor
         found = torch.autograd.grad(loss, [gate.weight for gate in gates.values()], allow_unused=True)
         for name, gradient in zip(gates, found, strict=True):
             if gradient is None:
-                from pipeline.errors import PipelineError
-
-                raise PipelineError(
-                    f"distill.importance: taylor needs gradients, but none reaches the channels of {name}: the layers "
-                    "after it are frozen or not used. Set distill.importance: norm."
-                )
+                raise _without_gradients("taylor", name)
             totals[name] += gradient.square()
         count += 1
     return {name: (total / count).float().cpu() ** ROOT for name, total in totals.items()}
+
+
+def _by_input(layer: nn.Conv2d | nn.Linear, values: Tensor) -> Tensor:
+    """Sum of values like the layer's weights over all weights that read a channel, by input channel."""
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    apart = values.view(groups, -1, *values.shape[1:])  # groups × outputs of a group × inputs of a group × …
+    return apart.transpose(1, 2).flatten(0, 1).flatten(1).sum(1)
+
+
+def sensitivity_scores(network: nn.Module, sites: Sequence[Site], losses: Iterable[Tensor]) -> Scores:
+    """Σ |w · ∂L/∂w| over all weights w of convolutions and linear layers that are removed with a channel.
+
+    These are the filters that write it, at all writers, the depthwise ones that it passes through, and the columns of
+    all readers. |w · ∂L/∂w| is the sensitivity of Lee et al., "SNIP", ICLR 2019, equation 5, without its norm; the sum
+    over coupled layers is that of Torch-Pruning's `GroupTaylorImportance`. Gradients are added over batches before
+    absolute values are taken, so that the noise of batches cancels.
+
+    Args:
+        losses: one per batch, with the network's weights in their graph; nothing is trained.
+
+    Raises:
+        PipelineError: no gradient reaches a site.
+    """
+    layers = {name: network.get_submodule(name) for site in sites for name in site.layers}
+    linear = {name: layer for name, layer in layers.items() if isinstance(layer, (nn.Conv2d, nn.Linear))}
+    totals = {name: torch.zeros_like(layer.weight) for name, layer in linear.items()}
+    learning = [name for name, layer in linear.items() if layer.weight.requires_grad]
+    for loss in losses:
+        wanted = [linear[name].weight for name in learning]
+        found = torch.autograd.grad(loss, wanted, allow_unused=True) if wanted else ()
+        for name, gradient in zip(learning, found, strict=True):
+            if gradient is not None:
+                totals[name] += gradient
+    parts = {name: (totals[name] * layer.weight.detach()).abs().cpu().double() for name, layer in linear.items()}
+    scores = {}
+    for site in sites:
+        through = (*(writer.layer for writer in site.writers), *site.channelwise, *site.factors)
+        rows = [parts[name].flatten(1).sum(1) for name in through if name in parts]
+        columns = [_by_input(linear[name], parts[name]) for name in site.readers]
+        total = torch.stack([*rows, *columns]).sum(0)
+        if not total.any():
+            raise _without_gradients("sensitivity", site.writer)
+        scores[site.writer] = total.float()
+    return scores
 
 
 def gated_copy(student: nn.Module, embedder: Embedder, sites: Sequence[Site]) -> tuple[nn.Module, dict[str, Gate]]:

@@ -20,6 +20,7 @@ from pipeline.method.importance import (
     gradient_scores,
     norm_scores,
     position_scores,
+    sensitivity_scores,
 )
 from pipeline.method.losses import relational_distillation
 from pipeline.method.reconstruction import input_moments, reconstruction_maps
@@ -66,6 +67,9 @@ class _Chooser:
                 return position_scores(self.sites)
             case "retrieval":
                 scores = self._retrieval_scores()
+            case "sensitivity":
+                copied = copy.deepcopy(self.student)
+                scores = sensitivity_scores(copied.embedder, self.sites, self._losses(copied))
             case _:
                 scores = self._gradient_scores()
         return {name: averaged(values.to(self.device)).cpu() for name, values in scores.items()}
@@ -89,17 +93,17 @@ class _Chooser:
 
     def _gradient_scores(self) -> Scores:
         copied, gates = gated_copy(self.student, self.student.embedder, self.sites)
-        copied.train()
+        return gradient_scores(gates, self._losses(copied))
+
+    def _losses(self, student: nn.Module) -> Iterator[Tensor]:
+        """The losses of a copy of the student, one per batch."""
+        student.train()
         full = torch.ones((), device=self.device)
-
-        def losses() -> Iterator[Tensor]:
-            for images, labels in self.batches(self.settings.score_steps):
-                with torch.no_grad():
-                    taught = self.teacher(images)
-                terms = output_losses(copied(images), taught, labels, self.settings, full)
-                yield torch.stack([*terms.values()]).sum()
-
-        return gradient_scores(gates, losses())
+        for images, labels in self.batches(self.settings.score_steps):
+            with torch.no_grad():
+                taught = self.teacher(images)
+            terms = output_losses(student(images), taught, labels, self.settings, full)
+            yield torch.stack([*terms.values()]).sum()
 
     def moments(self) -> dict[str, Tensor]:
         """Moments of the readers' inputs for reconstruction; empty if it is off."""

@@ -13,7 +13,7 @@ from pipeline.training.schedule import Supervision
 Distance = Literal["cosine", "euclidean"]
 Method = Literal["prune", "cdd", "deap", "torch_pruning", "fixed"]
 WITH_COMPACTORS: tuple[Method, ...] = ("cdd", "deap")  # methods whose students keep their width until `compact`
-Importance = Literal["norm", "l1", "taylor", "retrieval", "position"]
+Importance = Literal["norm", "l1", "taylor", "sensitivity", "retrieval", "position"]
 Allocation = Literal["raw", "uniform", "global", "isomorphic", "best", "searched"]
 TRIED = ("best", "searched")  # allocations that compare small networks
 SELECTION = "selection.json"  # how channels were chosen, if they were removed by importance
@@ -54,7 +54,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "prune": {
         "sites": "coupled",
-        "importance": "taylor",
+        "importance": "sensitivity",
         "allocation": "best",
         "features": "relative",
         "features_weight": 0.0,
@@ -113,8 +113,9 @@ class Distillation(Supervision):
     importance: Importance = Field(
         "norm",
         description="which channels a site keeps: those with the largest filters (`norm`, or `l1` without the batch "
-        "norm), the largest squared gradient of the task (`taylor`), the largest part in matches (`retrieval`), or the "
-        "first ones (`position`)",
+        "norm), the largest sum of |weight · gradient| over all weights that go with a channel (`sensitivity`), the "
+        "largest squared gradient of its gate (`taylor`), the largest part in matches (`retrieval`), or the first ones "
+        "(`position`)",
     )
     allocation: Allocation = Field(
         "raw",
@@ -183,7 +184,7 @@ class Distillation(Supervision):
         if self.allocation != "searched":
             unread.append("search_tries")
         reconstructs = self.method == "prune" and self.reconstruct
-        if not reconstructs and self.importance not in ("taylor", "retrieval"):
+        if not reconstructs and self.importance not in ("taylor", "sensitivity", "retrieval"):
             unread.append("score_steps")
         update = {name: fields[name].get_default() for name in unread}
         if self.method == "cdd" and self.rggr.by != "retrieval":
@@ -256,12 +257,15 @@ class Distillation(Supervision):
         if self.method == "torch_pruning" and self.features_weight:
             raise ValueError("method: torch_pruning does not report the channels it keeps: set features_weight to 0")
         if self.method == "torch_pruning" and (
-            self.importance in ("retrieval", "position") or self.allocation not in ("uniform", "global", "isomorphic")
+            self.importance not in ("norm", "l1", "taylor")
+            or self.allocation not in ("uniform", "global", "isomorphic")
         ):
             raise ValueError(
                 "method: torch_pruning supports importance norm, l1, taylor and allocation uniform, global, isomorphic"
             )
-        if self.method == "cdd" and (self.importance in ("l1", "position") or self.allocation in TRIED):
+        if self.method == "cdd" and (
+            self.importance not in ("norm", "taylor", "retrieval") or self.allocation in TRIED
+        ):
             raise ValueError(
                 "method: cdd removes rows in training: set importance to norm, taylor or retrieval, and allocation to "
                 "raw, uniform, global or isomorphic"

@@ -1,5 +1,7 @@
 """One-shot pruning: which channels are removed, how many, and that nothing else changes."""
 
+import copy
+
 import pytest
 import torch
 import torch_pruning
@@ -9,8 +11,9 @@ from pipeline.method.allocation import channels_above
 from pipeline.method.compactor import insert_compactors, insert_gates
 from pipeline.method.compress import Compress
 from pipeline.method.cost_model import CostModel
+from pipeline.method.distillation import output_losses
 from pipeline.method.fixed_width import FixedStudent
-from pipeline.method.importance import gradient_scores
+from pipeline.method.importance import gradient_scores, sensitivity_scores
 from pipeline.method.merge import merge_site, prune_network
 from pipeline.method.reconstruction import input_moments, reconstruction_maps
 from pipeline.method.removal import remove_channels
@@ -195,9 +198,44 @@ def test_a_gates_gradient_is_the_sum_over_all_that_write_the_channel():
     assert scores[site.writer][5] == pytest.approx(float(sum(found) / 2) ** 0.25, rel=0.02)
 
 
+@pytest.mark.parametrize("architecture", ["resnet10t", "mobilenetv2_035", "regnety_002"])
+def test_sensitivity_counts_every_weight_that_is_removed_with_a_channel_once(architecture):
+    student, teacher = pair(architecture)
+    sites = sites_of(student.embedder, "coupled")
+    scores = _Chooser(student, teacher, sites, settings(importance="sensitivity"), batches).scores()
+    assert [*scores] == [site.writer for site in sites]
+    student.train()
+    for some, labels in batches(2):
+        full = torch.ones(())
+        with torch.no_grad():
+            taught = teacher(some)
+        torch.stack([*output_losses(student(some), taught, labels, settings(), full).values()]).sum().backward()
+    network = student.embedder
+    products = {}
+    with torch.no_grad():
+        for name, layer in network.named_modules():
+            if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+                products[name] = layer.weight.copy_((layer.weight * layer.weight.grad).abs())
+    for site in (sites[0], sites[-1], next(site for site in sites if site.coupled)):
+        small = copy.deepcopy(network)
+        size = site.channels // site.chunks
+        kept = torch.arange(site.channels)[torch.arange(site.channels) % size != 3]
+        remove_channels(small, [site], {site.writer: kept})
+        left = {name: small.get_submodule(name).weight.detach() for name in products}
+        lost = sum(float(product.detach().sum() - left[name].sum()) for name, product in products.items())
+        assert lost == pytest.approx(float(scores[site.writer].sum() - scores[site.writer][kept].sum()), rel=1e-3)
+
+
 def test_importance_without_gradients_is_refused():
     network = alive_network("resnet10t", 2)
-    gates = insert_gates(network, sites_of(network, "coupled"))
+    sites = sites_of(network, "coupled")
+    with pytest.raises(PipelineError, match="sensitivity needs gradients, but none reaches the channels of .*: norm"):
+        sensitivity_scores(network, sites, [network.head[2].weight.sum()])
+    network.backbone.requires_grad_(False)
+    with pytest.raises(PipelineError, match="none reaches the channels of backbone.conv1.0"):
+        sensitivity_scores(network, sites, [network(images()).square().sum()])
+    network.requires_grad_(True)
+    gates = insert_gates(network, sites)
     name = next(iter(gates))
     with pytest.raises(PipelineError, match="none reaches the channels of .*Set distill.importance: norm"):
         gradient_scores({"alone": gates[name]}, [network.head[2].weight.sum()])
