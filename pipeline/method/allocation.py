@@ -98,12 +98,19 @@ def _order(loss: float) -> float:
     return inf if isnan(loss) else loss
 
 
+def clearly_lowest(losses: Sequence[float]) -> int:
+    """Place of the lowest loss, if it is lower than the first one by more than `MARGIN`; otherwise 0.
+
+    A loss that is NaN is higher than all others.
+    """
+    lowest = min(range(len(losses)), key=lambda place: _order(losses[place]))
+    return lowest if isnan(losses[0]) or losses[lowest] < (1 - MARGIN) * losses[0] else 0
+
+
 def best_allocation(
     cut: Callable[[Scores], Kept], sites: Sequence[Site], scores: Scores, loss: Callable[[Kept], float]
 ) -> tuple[Kept, Allocation, list[float]]:
-    """The best of `CANDIDATES`: the first one, unless the lowest loss is lower than its own by more than `MARGIN`.
-
-    A loss that is NaN is higher than all others.
+    """The best of `CANDIDATES`: the first one, unless the loss of another is clearly lower (`clearly_lowest`).
 
     Args:
         cut: see `search_allocation`.
@@ -117,9 +124,7 @@ def best_allocation(
     """
     tried = [cut(comparable(scores, sites, allocation)) for allocation in CANDIDATES]
     losses = [loss(kept) for kept in tried]
-    lowest = min(range(len(losses)), key=lambda place: _order(losses[place]))
-    better = isnan(losses[0]) or losses[lowest] < (1 - MARGIN) * losses[0]
-    chosen = lowest if better else 0
+    chosen = clearly_lowest(losses)
     return tried[chosen], CANDIDATES[chosen], losses
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.method.allocation import Kept, best_allocation, channels_above, comparable, search_allocation
+from pipeline.method.allocation import (
+    Kept,
+    best_allocation,
+    channels_above,
+    clearly_lowest,
+    comparable,
+    search_allocation,
+)
 from pipeline.method.cost_model import WidthCost
 from pipeline.method.distillation import output_losses
 from pipeline.method.importance import (
@@ -25,11 +32,12 @@ from pipeline.method.importance import (
 from pipeline.method.losses import relational_distillation
 from pipeline.method.reconstruction import input_moments, reconstruction_maps
 from pipeline.method.removal import remove_channels
-from pipeline.method.settings import Allocation, Distillation
+from pipeline.method.settings import TRIED, Allocation, Distillation, Importance
 from pipeline.networks.site import Site
 from pipeline.training.distributed import averaged
 from pipeline.training.supervised import Classified
 
+IMPORTANCES: tuple[Importance, ...] = ("sensitivity", "taylor")  # candidates of `importance: best`
 PROXY_BATCHES = 3
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]  # a number of batches of images and labels, on the device
 
@@ -38,6 +46,8 @@ class Selection(NamedTuple):
     """Channels to keep by the site's writer, and maps by reader.
 
     Attributes:
+        importance: what channels were ranked by.
+        compared: losses of the candidates for it, if `distill.importance` is `best`.
         search: losses of allocations that were tried: of each candidate (`best`), or the lowest after each try
             (`searched`).
         chosen: the candidate that `best` chose.
@@ -45,6 +55,8 @@ class Selection(NamedTuple):
 
     kept: Kept
     maps: dict[str, Tensor]
+    importance: Importance
+    compared: dict[Importance, float]
     search: list[float]
     chosen: Allocation | None = None
 
@@ -57,12 +69,12 @@ class _Chooser:
     ) -> None:
         self.student, self.teacher, self.sites, self.settings, self.batches = student, teacher, sites, settings, batches
 
-    def scores(self) -> Scores:
+    def scores(self, importance: Importance) -> Scores:
         """Importance of the channels of each site."""
-        embedder, settings = self.student.embedder, self.settings
-        match settings.importance:
+        embedder = self.student.embedder
+        match importance:
             case "norm" | "l1":
-                return norm_scores(embedder, self.sites, l1=settings.importance == "l1")
+                return norm_scores(embedder, self.sites, l1=importance == "l1")
             case "position":
                 return position_scores(self.sites)
             case "retrieval":
@@ -115,16 +127,18 @@ class _Chooser:
 
     def proxy(self, moments: dict[str, Tensor]) -> Callable[[Kept], float]:
         """The loss of an allocation: distance of the small student's neighbourhoods from the teacher's."""
-        seen = [images for images, _ in self.batches(PROXY_BATCHES)]
-        with torch.no_grad():
-            taught = [self.teacher.embedder(images) for images in seen]
+
+        @cache
+        def known() -> list[tuple[Tensor, Tensor]]:
+            with torch.no_grad():
+                return [(images, self.teacher.embedder(images)) for images, _ in self.batches(PROXY_BATCHES)]
 
         @torch.no_grad()
         def loss(kept: Kept) -> float:
             small = copy.deepcopy(self.student.embedder)
             remove_channels(small, self.sites, kept, self.maps(kept, moments))
             small.train()  # norms use the batch's statistics, since their own are of the dense network
-            losses = [relational_distillation(small(images), known) for images, known in zip(seen, taught, strict=True)]
+            losses = [relational_distillation(small(images), taught) for images, taught in known()]
             return float(averaged(torch.stack(losses).mean()))
 
         return loss
@@ -160,18 +174,29 @@ def select_channels(
     assert settings.compress is not None
     cut = partial(channels_above, model, compress=settings.compress, align=settings.align, share=share)
     chooser = _Chooser(student, teacher, sites, settings, batches)
-    scores, moments = chooser.scores(), chooser.moments()
-    chosen = None
-    if settings.allocation == "best":
-        kept, chosen, search = best_allocation(cut, sites, scores, chooser.proxy(moments))
-    elif settings.allocation == "searched":
-        proxy = chooser.proxy(moments)
-        kept, search = search_allocation(cut, sites, scores, proxy, settings.search_tries, seed)
-    elif settings.allocation == "raw":
-        kept, search = cut(scores), []
+    moments = chooser.moments()
+    loss = chooser.proxy(moments)
+
+    def allocated(scores: Scores, allocation: Allocation) -> Kept:
+        return cut(scores if allocation == "raw" else comparable(scores, sites, allocation))
+
+    importance, compared = settings.importance, dict[Importance, float]()
+    if importance == "best":
+        first: Allocation = "global" if settings.allocation in TRIED else settings.allocation
+        scored = {name: chooser.scores(name) for name in IMPORTANCES}
+        compared = {name: loss(allocated(scored[name], first)) for name in IMPORTANCES}
+        importance = IMPORTANCES[clearly_lowest([*compared.values()])]
+        scores = scored[importance]
     else:
-        kept, search = cut(comparable(scores, sites, settings.allocation)), []
-    return Selection(kept, chooser.maps(kept, moments), search, chosen)
+        scores = chooser.scores(importance)
+    search, chosen = list[float](), None
+    if settings.allocation == "best":
+        kept, chosen, search = best_allocation(cut, sites, scores, loss)
+    elif settings.allocation == "searched":
+        kept, search = search_allocation(cut, sites, scores, loss, settings.search_tries, seed)
+    else:
+        kept = allocated(scores, settings.allocation)
+    return Selection(kept, chooser.maps(kept, moments), importance, compared, search, chosen)
 
 
 def apply_selection(network: nn.Module, sites: list[Site], selection: Selection) -> None:

@@ -13,7 +13,13 @@ from pipeline.training.schedule import Supervision
 Distance = Literal["cosine", "euclidean"]
 Method = Literal["prune", "cdd", "deap", "torch_pruning", "fixed"]
 WITH_COMPACTORS: tuple[Method, ...] = ("cdd", "deap")  # methods whose students keep their width until `compact`
-Importance = Literal["norm", "l1", "taylor", "sensitivity", "retrieval", "position"]
+Importance = Literal["norm", "l1", "taylor", "sensitivity", "best", "retrieval", "position"]
+BY_BATCHES: tuple[Importance, ...] = (
+    "taylor",
+    "sensitivity",
+    "best",
+    "retrieval",
+)  # computed from `score_steps` batches
 Allocation = Literal["raw", "uniform", "global", "isomorphic", "best", "searched"]
 TRIED = ("best", "searched")  # allocations that compare small networks
 SELECTION = "selection.json"  # how channels were chosen, if they were removed by importance
@@ -54,7 +60,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "prune": {
         "sites": "coupled",
-        "importance": "sensitivity",
+        "importance": "best",
         "allocation": "best",
         "features": "relative",
         "features_weight": 0.0,
@@ -114,7 +120,8 @@ class Distillation(Supervision):
         "norm",
         description="which channels a site keeps: those with the largest filters (`norm`, or `l1` without the batch "
         "norm), the largest sum of |weight · gradient| over all weights that go with a channel (`sensitivity`), the "
-        "largest squared gradient of its gate (`taylor`), the largest part in matches (`retrieval`), or the first ones "
+        "largest squared gradient of its gate (`taylor`), whichever of these two changes embeddings less (`best`), the "
+        "largest part in matches (`retrieval`), or the first ones "
         "(`position`)",
     )
     allocation: Allocation = Field(
@@ -184,7 +191,7 @@ class Distillation(Supervision):
         if self.allocation != "searched":
             unread.append("search_tries")
         reconstructs = self.method == "prune" and self.reconstruct
-        if not reconstructs and self.importance not in ("taylor", "sensitivity", "retrieval"):
+        if not reconstructs and self.importance not in BY_BATCHES:
             unread.append("score_steps")
         update = {name: fields[name].get_default() for name in unread}
         if self.method == "cdd" and self.rggr.by != "retrieval":

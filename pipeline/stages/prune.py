@@ -104,7 +104,7 @@ class _Cutter:
         work, settings = self.work, self.settings
         assert settings.compress is not None
         work.progress.say(f"choosing channels: {to.share:.1%} of the {settings.compress.what} may remain")
-        started, search, chosen = monotonic(), list[float](), None
+        started, selection = monotonic(), None
         student.to(work.device)
         take = _scoring_batches(self.batches, work.device)
         if settings.method == "torch_pruning":
@@ -115,7 +115,6 @@ class _Cutter:
             selection = select_channels(student, self.teacher(), sites, self.model, settings, to.share, take, self.seed)
             apply_selection(student.embedder, sites, selection)
             kept = {name: rows[selection.kept[name]] for name, rows in kept.items()}
-            search, chosen = selection.search, selection.chosen
         if work.main:
             folder.mkdir(exist_ok=True)
             save_network(folder, student.embedder, self.network, self.input)
@@ -124,11 +123,12 @@ class _Cutter:
             about = {
                 "epoch": to.epoch,
                 "share": to.share,
-                "importance": settings.importance,
+                "importance": selection.importance if selection else settings.importance,
                 "allocation": settings.allocation,
                 "seconds": round(monotonic() - started, 1),
-                "search": search,
-                **({"chosen": chosen} if chosen else {}),
+                "search": selection.search if selection else [],
+                **({"compared": selection.compared} if selection and selection.compared else {}),
+                **({"chosen": selection.chosen} if selection and selection.chosen else {}),
             }
             write_text(folder / CHOICE, json.dumps(about) + "\n")
 

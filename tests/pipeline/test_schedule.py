@@ -65,6 +65,7 @@ def test_only_resetting_by_retrieval_reads_neighbours_bank_share_and_distance(by
         ("search_tries", {"method": "cdd"}, False),
         ("score_steps", {"importance": "taylor", "reconstruct": False}, True),
         ("score_steps", {"importance": "sensitivity", "reconstruct": False}, True),
+        ("score_steps", {"importance": "best", "reconstruct": False}, True),
         ("score_steps", {"importance": "retrieval", "reconstruct": False}, True),
         ("score_steps", {"importance": "norm"}, True),  # of the inputs that channels are reconstructed from
         ("score_steps", {"importance": "norm", "reconstruct": False}, False),
@@ -86,9 +87,10 @@ def test_torch_pruning_with_a_budget_of_a_target_is_refused():
 
 
 @pytest.mark.parametrize("method", ["cdd", "torch_pruning"])
-def test_sensitivity_is_importance_of_pruning_at_once(method):
+@pytest.mark.parametrize("importance", ["sensitivity", "best"])
+def test_sensitivity_is_importance_of_pruning_alone(method, importance):
     with pytest.raises(ValueError, match=f"method: {method} .* importance (to )?norm"):
-        Distill(method=method, compress={"macs": 0.5}, importance="sensitivity")
+        Distill(method=method, compress={"macs": 0.5}, importance=importance)
 
 
 def test_head_and_classifier_learn_faster_than_the_backbone():

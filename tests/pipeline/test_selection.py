@@ -1,6 +1,7 @@
 """One-shot pruning: which channels are removed, how many, and that nothing else changes."""
 
 import copy
+from math import nan
 
 import pytest
 import torch
@@ -202,7 +203,7 @@ def test_a_gates_gradient_is_the_sum_over_all_that_write_the_channel():
 def test_sensitivity_counts_every_weight_that_is_removed_with_a_channel_once(architecture):
     student, teacher = pair(architecture)
     sites = sites_of(student.embedder, "coupled")
-    scores = _Chooser(student, teacher, sites, settings(importance="sensitivity"), batches).scores()
+    scores = _Chooser(student, teacher, sites, settings(), batches).scores("sensitivity")
     assert [*scores] == [site.writer for site in sites]
     student.train()
     for some, labels in batches(2):
@@ -241,13 +242,43 @@ def test_importance_without_gradients_is_refused():
         gradient_scores({"alone": gates[name]}, [network.head[2].weight.sum()])
 
 
+@pytest.mark.parametrize(
+    ("losses", "best", "allocation", "first"),
+    [
+        ([1.0, 0.95], "sensitivity", "uniform", "uniform"),
+        ([1.0, 0.85], "taylor", "uniform", "uniform"),
+        ([nan, 1.0], "taylor", "raw", "raw"),
+        ([0.85, 1.0], "sensitivity", "searched", "global"),
+    ],
+)
+def test_the_best_importance_is_lower_by_a_margin(losses, best, allocation, first, monkeypatch):
+    student, teacher = pair()
+    kept = {
+        name: selected(student, teacher, settings(importance=name, allocation=first))[1].kept
+        for name in ("sensitivity", "taylor")
+    }
+    tried = []
+
+    def proxy(self, moments):
+        given = iter(losses)
+        return lambda some: tried.append(some) or next(given, 9.0)
+
+    monkeypatch.setattr(_Chooser, "proxy", proxy)
+    _, found = selected(student, teacher, settings(importance="best", allocation=allocation))
+    assert found.importance == best
+    assert [*found.compared] == [*kept]
+    assert [*found.compared.values()] == pytest.approx(losses, nan_ok=True)
+    for given, name in zip([*tried[:2], found.kept], [*kept, best], strict=True):
+        assert all(torch.equal(given[site], rows) for site, rows in kept[name].items())
+
+
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
 def test_retrieval_scores_are_mean_contributions_to_the_nearest_images_and_leave_the_student_alone(distance):
     student, teacher = pair()
     before = {name: value.clone() for name, value in student.state_dict().items()}
     chosen = settings(0.5, importance="retrieval", rggr={"neighbours": 3, "distance": distance})
     sites = sites_of(student.embedder, "coupled")
-    scores = _Chooser(student.train(), teacher, sites, chosen, batches).scores()
+    scores = _Chooser(student.train(), teacher, sites, chosen, batches).scores("retrieval")
     assert student.embedder.training
     assert all(torch.equal(before[name], value) for name, value in student.state_dict().items())
     site = next(site for site in sites if not site.coupled)

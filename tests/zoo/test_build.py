@@ -12,6 +12,7 @@ import pytest
 import safetensors.torch
 
 from pipeline.method.allocation import CANDIDATES
+from pipeline.method.selection import IMPORTANCES
 from pipeline.networks.serialization import load_network
 from targets.contract import make_target
 from targets.machine.device import this_device
@@ -191,6 +192,7 @@ def test_a_deeper_teacher_and_a_budget(workshop):
     (cut,) = compression.cuts
     assert (cut.allocation, cut.tries) == ("best", len(CANDIDATES) - 1)
     assert cut.chosen in CANDIDATES
+    assert cut.importance in IMPORTANCES  # what `best` chose
 
 
 def test_another_target_is_added_to_the_record(workshop, built):

@@ -57,7 +57,7 @@ class Origin:
 
 
 def _cut(cut: dict[str, Any]) -> dict[str, Any]:
-    told = {key: value for key, value in cut.items() if key != "search"}
+    told = {key: value for key, value in cut.items() if key not in ("search", "compared")}
     return {**told, "tries": max(0, len(cut["search"]) - 1)}
 
 

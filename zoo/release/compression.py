@@ -29,7 +29,7 @@ class CutRecord(Record):
 
     epoch: int = Field(ge=0, description="after this many epochs; 0 is before the first step")
     share: float = Field(description="allowed share of the dense student's cost; the schedule towards the budget")
-    importance: str = Field(description="how channels of a site were ranked, as in `distill.importance`")
+    importance: str = Field(description="how channels of a site were ranked; what `best` chose, if it was `best`")
     allocation: str = Field(description="how many channels each site kept, as in `distill.allocation`")
     chosen: str | None = Field(
         None,
