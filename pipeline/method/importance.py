@@ -112,10 +112,9 @@ def sensitivity_scores(network: nn.Module, sites: Sequence[Site], losses: Iterab
     layers = {name: network.get_submodule(name) for site in sites for name in site.layers}
     linear = {name: layer for name, layer in layers.items() if isinstance(layer, (nn.Conv2d, nn.Linear))}
     totals = {name: torch.zeros_like(layer.weight) for name, layer in linear.items()}
-    learning = [name for name, layer in linear.items() if layer.weight.requires_grad]
-    for loss in losses:
-        wanted = [linear[name].weight for name in learning]
-        found = torch.autograd.grad(loss, wanted, allow_unused=True) if wanted else ()
+    learning = {name: layer.weight for name, layer in linear.items() if layer.weight.requires_grad}
+    for loss in losses if learning else ():
+        found = torch.autograd.grad(loss, [*learning.values()], allow_unused=True)
         for name, gradient in zip(learning, found, strict=True):
             if gradient is not None:
                 totals[name] += gradient

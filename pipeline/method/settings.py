@@ -14,12 +14,7 @@ Distance = Literal["cosine", "euclidean"]
 Method = Literal["prune", "cdd", "deap", "torch_pruning", "fixed"]
 WITH_COMPACTORS: tuple[Method, ...] = ("cdd", "deap")  # methods whose students keep their width until `compact`
 Importance = Literal["norm", "l1", "taylor", "sensitivity", "best", "retrieval", "position"]
-BY_BATCHES: tuple[Importance, ...] = (
-    "taylor",
-    "sensitivity",
-    "best",
-    "retrieval",
-)  # computed from `score_steps` batches
+BY_BATCHES: tuple[Importance, ...] = ("taylor", "sensitivity", "best", "retrieval")  # of `score_steps` batches
 Allocation = Literal["raw", "uniform", "global", "isomorphic", "best", "searched"]
 TRIED = ("best", "searched")  # allocations that compare small networks
 SELECTION = "selection.json"  # how channels were chosen, if they were removed by importance
@@ -121,8 +116,7 @@ class Distillation(Supervision):
         description="which channels a site keeps: those with the largest filters (`norm`, or `l1` without the batch "
         "norm), the largest sum of |weight · gradient| over all weights that go with a channel (`sensitivity`), the "
         "largest squared gradient of its gate (`taylor`), whichever of these two changes embeddings less (`best`), the "
-        "largest part in matches (`retrieval`), or the first ones "
-        "(`position`)",
+        "largest part in matches (`retrieval`), or the first ones (`position`)",
     )
     allocation: Allocation = Field(
         "raw",
