@@ -23,6 +23,7 @@ from pipeline.networks.serialization import load_network, save_network
 from pipeline.networks.sites import find_sites
 from pipeline.networks.weights import load_module, save_module
 from pipeline.training.loop import fit
+from pipeline.training.memory_format import memory_format_on
 from pipeline.training.supervised import Classified
 
 if TYPE_CHECKING:
@@ -62,13 +63,13 @@ def cut_schedule(settings: Distillation, target: float) -> list[Cut]:
     return [Cut(first + number * (last - first) // count, target ** ((number + 1) / count)) for number in range(count)]
 
 
-def _scoring_batches(batches: TrainingBatches, device: str) -> Batches:
+def _scoring_batches(batches: TrainingBatches, device: str, memory_format: torch.memory_format) -> Batches:
     """Batches apart from those of training, the same each time."""
 
     def take(count: int) -> Iterator[tuple[Tensor, Tensor]]:
         endless = chain.from_iterable(batches.epoch(SCORING + number) for number in range(count))
         for images, labels in islice(endless, count):
-            yield images.to(device).contiguous(memory_format=torch.channels_last), labels.to(device)
+            yield images.to(device).contiguous(memory_format=memory_format), labels.to(device)
 
     return take
 
@@ -106,7 +107,8 @@ class _Cutter:
         work.progress.say(f"choosing channels: {to.share:.1%} of the {settings.compress.what} may remain")
         started, selection = monotonic(), None
         student.to(work.device)
-        take = _scoring_batches(self.batches, work.device)
+        memory_format = memory_format_on(torch.device(work.device), student)
+        take = _scoring_batches(self.batches, work.device, memory_format)
         if settings.method == "torch_pruning":
             prune_with_library(student, self.teacher(), settings, settings.compress.what, to.share, take)
             kept = {}

@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.training import distributed as together
 from pipeline.training.ema import Average
+from pipeline.training.memory_format import memory_format_on
 from pipeline.training.precision import precision_on
 from pipeline.training.schedule import Schedule
 from pipeline.training.task import Task
@@ -37,11 +38,12 @@ class Learner:
     never bf16 on a device that would emulate it.
     """
 
-    memory_format = torch.channels_last
-
-    def __init__(self, task: Task, schedule: Schedule, device: str) -> None:
+    def __init__(
+        self, task: Task, schedule: Schedule, device: str, memory_format: torch.memory_format | None = None
+    ) -> None:
         self.task, self.schedule = task, schedule
         self.device = torch.device(device)
+        self.memory_format = memory_format or memory_format_on(self.device, task)
         self.precision = precision_on(self.device, schedule.precision)
         task.to(self.device).to(memory_format=self.memory_format)
         self.optimizer = _optimizer(task, schedule)

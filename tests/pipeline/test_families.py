@@ -7,6 +7,7 @@ import torch
 from pipeline.data.images import Input
 from pipeline.errors import PipelineError
 from pipeline.method.compactor import insert_compactors
+from pipeline.method.importance import sensitivity_scores
 from pipeline.method.merge import merge_site, prune_network
 from pipeline.method.widths import try_narrow
 from pipeline.networks.branches import fuse_branches
@@ -14,6 +15,7 @@ from pipeline.networks.cost import network_cost
 from pipeline.networks.factory import Network, build_network
 from pipeline.networks.serialization import load_deployed, save_network
 from pipeline.networks.sites import find_sites
+from pipeline.training.memory_format import memory_format_on
 from tests.helpers import enliven, random_images, settle
 
 SMALL_MEMBERS = [
@@ -229,6 +231,10 @@ def test_a_family_is_pruned_exactly_or_refused_in_a_line(architecture, tmp_path)
         assert len(refusal) < 600
         return
     enliven(embedder)
+    images = torch.from_numpy(random_images(2, size)).permute(0, 3, 1, 2)
+    as_trained = images.contiguous(memory_format=memory_format_on(torch.device("cpu"), embedder))
+    scores = sensitivity_scores(embedder, sites, [embedder.eval()(as_trained).square().sum()])
+    assert [len(scores[site.writer]) for site in sites] == [site.channels for site in sites]
     random = torch.Generator().manual_seed(1)
     norms = {}
     with torch.no_grad():
@@ -238,7 +244,6 @@ def test_a_family_is_pruned_exactly_or_refused_in_a_line(architecture, tmp_path)
             rows.scale_rows(alive.float())
             norms[site.writer] = rows.row_norms().detach()
     settle(embedder, size)
-    images = torch.from_numpy(random_images(2, size)).permute(0, 3, 1, 2)
 
     def embed(one):
         with torch.inference_mode():
