@@ -112,22 +112,23 @@ def sensitivity_scores(network: nn.Module, sites: Sequence[Site], losses: Iterab
     layers = {name: network.get_submodule(name) for site in sites for name in site.layers}
     linear = {name: layer for name, layer in layers.items() if isinstance(layer, (nn.Conv2d, nn.Linear))}
     totals = {name: torch.zeros_like(layer.weight) for name, layer in linear.items()}
+    reached = set[str]()
     learning = {name: layer.weight for name, layer in linear.items() if layer.weight.requires_grad}
     for loss in losses if learning else ():
         found = torch.autograd.grad(loss, [*learning.values()], allow_unused=True)
         for name, gradient in zip(learning, found, strict=True):
             if gradient is not None:
                 totals[name] += gradient
+                reached.add(name)
     parts = {name: (totals[name] * layer.weight.detach()).abs().cpu().double() for name, layer in linear.items()}
     scores = {}
     for site in sites:
         through = (*(writer.layer for writer in site.writers), *site.channelwise, *site.factors)
+        if reached.isdisjoint([*through, *site.readers]):
+            raise _without_gradients("sensitivity", site.writer)
         rows = [parts[name].flatten(1).sum(1) for name in through if name in parts]
         columns = [_by_input(linear[name], parts[name]) for name in site.readers]
-        total = torch.stack([*rows, *columns]).sum(0)
-        if not total.any():
-            raise _without_gradients("sensitivity", site.writer)
-        scores[site.writer] = total.float()
+        scores[site.writer] = torch.stack([*rows, *columns]).sum(0).float()
     return scores
 
 
