@@ -19,6 +19,11 @@ class Features(NamedTuple):
     embedding: Tensor
 
 
+def map_axes(backbone: nn.Module) -> tuple[int, int]:
+    """Axes of height and width in the maps of a timm backbone: Swin and others give N×H×W×C (`output_fmt`)."""
+    return (1, 2) if getattr(backbone, "output_fmt", "NCHW") == "NHWC" else (2, 3)
+
+
 class Embedder(nn.Module):
     """Pixels to embedding: normalise, backbone, pool, then BN → ReLU → Linear (no bias) → BN (CVPR 2023, sec. 4.1).
 
@@ -34,6 +39,7 @@ class Embedder(nn.Module):
             self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self.backbone = backbone
         self.fused: tuple[str, ...] = ()  # modules with fused branches (`pipeline.networks.branches`)
+        self.spatial = map_axes(backbone)
         self.prefix = int(getattr(backbone, "num_prefix_tokens", 0))  # class token and others before the patches
         self.head = nn.Sequential(
             nn.BatchNorm1d(channels),
@@ -55,9 +61,9 @@ class Embedder(nn.Module):
         return Features(pooled, self.head(pooled))
 
     def pool(self, features: Tensor) -> Tensor:
-        """N×C: the mean of a map N×C×H×W; of tokens N×L×C the class token, or their mean if there is none."""
+        """N×C: the mean of a map N×C×H×W or N×H×W×C; the class token of tokens N×L×C, or their mean without one."""
         if features.ndim == 4:
-            return features.mean(dim=(2, 3))
+            return features.mean(dim=self.spatial)
         return features[:, 0] if self.prefix else features.mean(dim=1)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -266,7 +266,7 @@ def build_network(network: Network, size: Input, weights: Weights = None) -> Emb
     """
     import torch
 
-    from pipeline.networks.embedder import Embedder, set_last_stride
+    from pipeline.networks.embedder import Embedder, map_axes, set_last_stride
 
     try:
         backbone = build_backbone(network.architecture, size, weights)
@@ -281,7 +281,8 @@ def build_network(network: Network, size: Input, weights: Weights = None) -> Emb
         with torch.no_grad():
             features = backbone.eval()(torch.zeros(1, 3, size.height, size.width))
         # timm's `num_features` counts a head that some networks have and that is not used here
-        embedder = Embedder(backbone, features.shape[1 if features.ndim == 4 else 2], network.embedding, size)
+        channels = features.shape[1 if features.ndim == 4 and map_axes(backbone) == (2, 3) else -1]
+        embedder = Embedder(backbone, channels, network.embedding, size)
     except _UNFIT as error:
         raise _cannot_embed(network.architecture, size, error) from None
     return embedder.train()

@@ -68,3 +68,19 @@ def test_a_size_that_is_no_multiple_of_the_patch():
     with pytest.raises(WeightsError, match=r"patches of 16×16 .*Change input.width 40 to 32 or 48\."):
         build_network(network, Input(height=32, width=40))
     assert build_network(network, Input(height=32, width=48))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "channels"), [("resnet10t", 512), ("test_mambaout", 256), ("sequencer2d_s", 384), ("test_vit", 64)]
+)
+def test_maps_are_pooled_over_height_and_width_wherever_their_channels_are(architecture, channels):
+    size = Input(height=96, width=96)
+    network = build_network(Network(architecture=architecture, last_stride=2, embedding=8), size).eval()
+    assert network.head[0].num_features == channels
+    with torch.inference_mode():
+        images = 255 * torch.rand(2, 3, size.height, size.width)
+        pooled = network.features(images).pooled
+        assert pooled.shape == (2, channels)
+        shifted = network.features(images.flip(0)).pooled
+    torch.testing.assert_close(shifted, pooled.flip(0), rtol=1e-3, atol=1e-4)
+    assert (pooled[0] - pooled[1]).norm() > 1e-3 * pooled.norm()
